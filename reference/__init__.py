@@ -1,0 +1,1 @@
+"""What is true: formats, the exact softmax, ULP errors and a-priori bounds."""

@@ -1,0 +1,297 @@
+"""Binary floating-point formats as data, and their exact arithmetic.
+
+A format is the set of numbers ``(-1)^s * m * 2^(e - p + 1)`` with ``0 <= m < 2^p`` and
+``emin <= e <= emax``, plus what its remaining encodings stand for. Everything here is
+decided in integer or rational arithmetic; nothing rounds twice.
+
+Two views of one format:
+
+* scalar, on Python integers and fractions: `FloatFormat.decode`, `round`, `ordinal`, `ulp`.
+  Slow, obvious, and the specification that the tests hold the other view to;
+* arrays: `to_bits`, `from_bits`, `to_float64`, `from_float64`, `ordinals`, `from_ordinals`.
+  Every format here embeds in binary64, so float64 arrays carry values without loss.
+
+Adding a format is adding one row to `FORMATS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["FORMATS", "FloatFormat", "floor_log2", "format_named", "format_of"]
+
+Array = NDArray[Any]
+
+
+def floor_log2(value: Fraction) -> int:
+    """Return the integer e with 2^e <= value < 2^(e+1), for value > 0."""
+    if value <= 0:
+        raise ValueError(f"floor_log2 of {value}: the value must be positive")
+    e = value.numerator.bit_length() - value.denominator.bit_length()
+    return e if value >= Fraction(2) ** e else e - 1
+
+
+@dataclass(frozen=True)
+class FloatFormat:
+    """A binary floating-point format of precision p and exponents emin..emax.
+
+    With an infinity, the all-ones exponent holds the infinities and NaNs (IEEE 754). Without
+    one, as in float8_e4m3fn, that exponent holds numbers too and only the all-ones
+    significand is NaN (Open Compute Project, OFP8 specification, 2023).
+    """
+
+    name: str
+    precision: int
+    emin: int
+    emax: int
+    storage_bits: int
+    has_infinity: bool
+    dtype: np.dtype[Any]
+
+    def __str__(self) -> str:
+        return self.name
+
+    # Constants -------------------------------------------------------------------------
+
+    @cached_property
+    def unit_roundoff(self) -> Fraction:
+        """u = 2^-p."""
+        return Fraction(1, 2**self.precision)
+
+    @cached_property
+    def quantum_exponent(self) -> int:
+        """The exponent of the smallest subnormal, eta = 2^(emin - p + 1)."""
+        return self.emin - self.precision + 1
+
+    @cached_property
+    def smallest_subnormal(self) -> Fraction:
+        """eta, the smallest positive number."""
+        return Fraction(2) ** self.quantum_exponent
+
+    @cached_property
+    def smallest_normal(self) -> Fraction:
+        """2^emin."""
+        return Fraction(2) ** self.emin
+
+    @cached_property
+    def largest(self) -> Fraction:
+        """Omega, the largest finite number."""
+        value = self.decode(self._largest_code)
+        assert value is not None
+        return value
+
+    @cached_property
+    def bits_dtype(self) -> np.dtype[Any]:
+        """The unsigned integer dtype of the same width."""
+        return np.dtype(f"uint{self.storage_bits}")
+
+    @cached_property
+    def sign_bit(self) -> int:
+        """The encoding of -0."""
+        return 1 << (self.storage_bits - 1)
+
+    @cached_property
+    def _fraction_bits(self) -> int:
+        return self.precision - 1
+
+    @cached_property
+    def _largest_code(self) -> int:
+        """Omega's encoding: the last finite magnitude in encoding order."""
+        first_special = (self.sign_bit - 1) ^ ((1 << self._fraction_bits) - 1)
+        return first_special - 1 if self.has_infinity else self.sign_bit - 2
+
+    @cached_property
+    def infinity_code(self) -> int | None:
+        """The encoding of +inf, None where the format has none."""
+        return self._largest_code + 1 if self.has_infinity else None
+
+    @cached_property
+    def nan_code(self) -> int:
+        """The encoding of one quiet NaN."""
+        if not self.has_infinity:
+            return self.sign_bit - 1
+        return self._largest_code + 1 + (1 << max(self._fraction_bits - 1, 0))
+
+    # Scalars: exact, on encodings and fractions -------------------------------------------
+
+    def is_finite(self, code: int) -> bool:
+        """Tell whether the encoding stands for a number."""
+        return (code & ~self.sign_bit) <= self._largest_code
+
+    def decode(self, code: int) -> Fraction | None:
+        """Return the number that an encoding stands for, None for an infinity or NaN.
+
+        Raises:
+            ValueError: the code does not fit into `storage_bits` bits.
+        """
+        if not 0 <= code < 2 * self.sign_bit:
+            raise ValueError(f"code {code:#x}: {self.name} has {self.storage_bits} bits")
+        if not self.is_finite(code):
+            return None
+        magnitude = code & ~self.sign_bit
+        biased, significand = divmod(magnitude, 1 << self._fraction_bits)
+        if biased:
+            significand += 1 << self._fraction_bits
+        value = significand * Fraction(2) ** (max(biased, 1) - 1 + self.quantum_exponent)
+        return -value if code & self.sign_bit else value
+
+    def ulp(self, value: Fraction) -> Fraction:
+        """Return ulp_F(value) = 2^(max(floor(log2 |value|), emin) - p + 1).
+
+        Goldberg's ulp carried to the reals (Muller et al., Handbook of Floating-Point
+        Arithmetic, section 2.3): constant through the subnormals and zero, the larger
+        spacing at a power of two.
+        """
+        e = self.emin if value == 0 else max(floor_log2(abs(value)), self.emin)
+        return Fraction(2) ** (e - self.precision + 1)
+
+    def round(self, value: Fraction) -> int:
+        """Return the encoding nearest to a rational, ties to even.
+
+        At Omega + ulp/2 and beyond it overflows to infinity, or to NaN in a format
+        without one. A negative value that rounds to zero gives -0.
+        """
+        sign = self.sign_bit if value < 0 else 0
+        magnitude = abs(value)
+        ulp = self.ulp(magnitude)
+        rounded = round(magnitude / ulp) * ulp  # Fraction.__round__ is ties-to-even
+        if rounded > self.largest:
+            return self.nan_code | sign if self.infinity_code is None else self.infinity_code | sign
+        return self._encode_magnitude(rounded) | sign
+
+    def _encode_magnitude(self, value: Fraction) -> int:
+        if value == 0:
+            return 0
+        e = max(floor_log2(value), self.emin)
+        significand = int(value / Fraction(2) ** (e - self.precision + 1))
+        return ((e - self.emin) << self._fraction_bits) + significand
+
+    def ordinal(self, code: int) -> int:
+        """Number the encodings in the order of their values; +0 and -0 are both 0.
+
+        Consecutive finite values have consecutive ordinals; the infinities follow.
+        """
+        magnitude = code & ~self.sign_bit
+        return -magnitude if code & self.sign_bit else magnitude
+
+    def from_ordinal(self, ordinal: int) -> int:
+        """Return the encoding of an ordinal (+0 for 0).
+
+        Raises:
+            ValueError: the magnitude does not fit into the encoding.
+        """
+        if abs(ordinal) >= self.sign_bit:
+            raise ValueError(f"ordinal {ordinal}: magnitudes of {self.name} stay below {self.sign_bit}")
+        return -ordinal | self.sign_bit if ordinal < 0 else ordinal
+
+    @cached_property
+    def largest_ordinal(self) -> int:
+        """The ordinal of Omega."""
+        return self._largest_code
+
+    # Arrays ------------------------------------------------------------------------------
+
+    def to_bits(self, array: Array) -> Array:
+        """Return the encodings of an array of this format, as unsigned integers.
+
+        Raises:
+            ValueError: the array is of another dtype.
+        """
+        if array.dtype != self.dtype:
+            raise ValueError(f"array of {array.dtype}: {self.name} expected")
+        return np.ascontiguousarray(array).view(self.bits_dtype)
+
+    def from_bits(self, bits: ArrayLike) -> Array:
+        """Return the array of this format with the given encodings."""
+        return np.ascontiguousarray(bits, dtype=self.bits_dtype).view(self.dtype)
+
+    def to_float64(self, array: Array) -> NDArray[np.float64]:
+        """Return the values as float64, exactly."""
+        if array.dtype == np.float64:
+            return np.asarray(array, dtype=np.float64)
+        with np.errstate(invalid="ignore"):  # signalling NaNs
+            return array.astype(np.float64)
+
+    def from_float64(self, values: ArrayLike) -> Array:
+        """Round float64 values to this format once, to nearest, ties to even.
+
+        ml_dtypes narrows through float32 and rounds twice; so the rounding is done here,
+        by scaling with a power of two and `rint`, both exact, and the cast only encodes.
+        """
+        values = np.asarray(values, dtype=np.float64)
+        if self.dtype.kind == "f" and self.storage_bits >= 16 and self.dtype.isbuiltin == 1:
+            with np.errstate(over="ignore", under="ignore"):
+                return values.astype(self.dtype)  # NumPy's own casts round once
+        _, exponent = np.frexp(values)
+        quantum = np.ldexp(1.0, np.maximum(exponent - 1, self.emin) - self.precision + 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            rounded = np.rint(values / quantum) * quantum
+        beyond = np.abs(rounded) > float(self.largest)
+        overflow = np.nan if self.infinity_code is None else np.inf
+        rounded = np.where(beyond, np.copysign(overflow, rounded), rounded)
+        return rounded.astype(self.dtype)
+
+    def ordinals(self, bits: Array) -> NDArray[np.int64]:
+        """`ordinal` of an array of encodings."""
+        magnitude = (bits & self.bits_dtype.type(self.sign_bit - 1)).astype(np.int64)
+        return np.where(bits >= self.bits_dtype.type(self.sign_bit), -magnitude, magnitude)
+
+    def from_ordinals(self, ordinals: NDArray[np.int64]) -> Array:
+        """`from_ordinal` of an array, as encodings; magnitudes must fit."""
+        bits = np.abs(ordinals).astype(self.bits_dtype)
+        sign = self.bits_dtype.type(self.sign_bit)
+        return np.where(ordinals < 0, bits | sign, bits).astype(self.bits_dtype)
+
+
+def _row(name: str, p: int, emin: int, emax: int, bits: int, infinity: bool, dtype: Any) -> FloatFormat:
+    return FloatFormat(name, p, emin, emax, bits, infinity, np.dtype(dtype))
+
+
+FORMATS: MappingProxyType[str, FloatFormat] = MappingProxyType(
+    {
+        f.name: f
+        for f in (
+            # name, precision p, emin, emax, storage bits, has an infinity, NumPy dtype
+            _row("float16", 11, -14, 15, 16, True, np.float16),
+            _row("float32", 24, -126, 127, 32, True, np.float32),
+            _row("float64", 53, -1022, 1023, 64, True, np.float64),
+            _row("bfloat16", 8, -126, 127, 16, True, ml_dtypes.bfloat16),
+            _row("float8_e4m3fn", 4, -6, 8, 8, False, ml_dtypes.float8_e4m3fn),
+            _row("float8_e5m2", 3, -14, 15, 8, True, ml_dtypes.float8_e5m2),
+        )
+    }
+)
+"""Every format by name."""
+
+
+def format_named(name: str) -> FloatFormat:
+    """Return the format of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        return FORMATS[name]
+    except KeyError:
+        raise ValueError(f"format {name!r}: it is one of {', '.join(FORMATS)}") from None
+
+
+def format_of(dtype: Any) -> FloatFormat:
+    """Return the format of a NumPy dtype.
+
+    Raises:
+        ValueError: the dtype is no format of `FORMATS`.
+    """
+    wanted = np.dtype(dtype)
+    for fmt in FORMATS.values():
+        if fmt.dtype == wanted:
+            return fmt
+    raise ValueError(f"dtype {wanted}: it is one of {', '.join(FORMATS)}")

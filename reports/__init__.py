@@ -1,0 +1,1 @@
+"""What a run leaves: the ledger, tables, and pages drawn from a finished run alone."""

@@ -1,0 +1,1 @@
+"""What to try: input regimes, in bulk and as Hypothesis strategies, and corpora."""
