@@ -242,13 +242,14 @@ class FloatFormat:
     def ordinals(self, bits: Array) -> NDArray[np.int64]:
         """`ordinal` of an array of encodings."""
         magnitude = (bits & self.bits_dtype.type(self.sign_bit - 1)).astype(np.int64)
-        return np.where(bits >= self.bits_dtype.type(self.sign_bit), -magnitude, magnitude)
+        ordinals: NDArray[np.int64] = np.where(bits >= self.sign_bit, -magnitude, magnitude)
+        return ordinals
 
     def from_ordinals(self, ordinals: NDArray[np.int64]) -> Array:
         """`from_ordinal` of an array, as encodings; magnitudes must fit."""
-        bits = np.abs(ordinals).astype(self.bits_dtype)
-        sign = self.bits_dtype.type(self.sign_bit)
-        return np.where(ordinals < 0, bits | sign, bits).astype(self.bits_dtype)
+        bits: Array = np.abs(ordinals).astype(self.bits_dtype)
+        bits[ordinals < 0] |= self.bits_dtype.type(self.sign_bit)
+        return bits
 
 
 def _row(name: str, p: int, emin: int, emax: int, bits: int, infinity: bool, dtype: Any) -> FloatFormat:
