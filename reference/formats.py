@@ -218,7 +218,7 @@ class FloatFormat:
         if array.dtype == np.float64:
             return np.asarray(array, dtype=np.float64)
         with np.errstate(invalid="ignore"):  # signalling NaNs
-            return array.astype(np.float64)
+            return np.asarray(array.astype(np.float64))
 
     def from_float64(self, values: ArrayLike) -> Array:
         """Round float64 values to this format once, to nearest, ties to even.
