@@ -9,7 +9,7 @@ be judged by, each of which is printed with the verdict.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 __all__ = ["Algorithm", "Argument", "Declaration", "Division", "Policy", "Summation"]
 
@@ -81,7 +81,8 @@ class Policy:
             raise ValueError(f"policy {setting!r}: write KEY=VALUE with KEY one of {', '.join(hints)}")
         if value not in get_args(hints[key]):
             raise ValueError(f"policy {setting!r}: {key} is one of {', '.join(get_args(hints[key]))}")
-        return replace(self, **{key: value})
+        changes: dict[str, Any] = {key: value}
+        return replace(self, **changes)
 
     def relaxations(self) -> tuple[str, ...]:
         """Return the settings that differ from the default, as KEY=VALUE."""

@@ -229,7 +229,7 @@ class FloatFormat:
         values = np.asarray(values, dtype=np.float64)
         if self.dtype.kind == "f" and self.storage_bits >= 16 and self.dtype.isbuiltin == 1:
             with np.errstate(over="ignore", under="ignore"):
-                return values.astype(self.dtype)  # NumPy's own casts round once
+                return np.asarray(values.astype(self.dtype))  # NumPy's own casts round once
         _, exponent = np.frexp(values)
         quantum = np.ldexp(1.0, np.maximum(exponent - 1, self.emin) - self.precision + 1)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -237,7 +237,7 @@ class FloatFormat:
         beyond = np.abs(rounded) > float(self.largest)
         overflow = np.nan if self.infinity_code is None else np.inf
         rounded = np.where(beyond, np.copysign(overflow, rounded), rounded)
-        return rounded.astype(self.dtype)
+        return np.asarray(rounded.astype(self.dtype))
 
     def ordinals(self, bits: Array) -> NDArray[np.int64]:
         """`ordinal` of an array of encodings."""

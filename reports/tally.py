@@ -1,0 +1,253 @@
+"""What is counted of a cell, in a form that adds up exactly, whatever the order.
+
+A `Tally` holds counts, maxima and exact sums only: merging two of them is associative and
+commutative, so that shards may run anywhere, in any order, and still give the same cell.
+Ratios, rates and intervals are derived later, in `reports.cells`, from a merged tally.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from typing import Any, Final
+
+__all__ = [
+    "HISTOGRAM_SHIFT",
+    "WITNESS_ORDER",
+    "CellKey",
+    "Tally",
+    "Witness",
+    "json_float",
+    "merge",
+    "parse_float",
+]
+
+HISTOGRAM_SHIFT: Final = 44
+"""ULP errors are binned by their float64 encoding without its last 44 bits: 2^-8 relative."""
+
+WITNESS_ORDER: Final = (
+    "crashed",
+    "timed_out",
+    "raised",
+    "wrong_shape",
+    "wrong_dtype",
+    "unexplained",
+    "mask_leak",
+    "overflow",
+    "total_underflow",
+    "inaccurate",
+    "nonfinite",
+    "lost",
+    "out_of_range",
+    "negative_zero",
+    "policy",
+    "bound_ratio",
+    "algorithm_ratio",
+    "flushed",
+    "row_sum",
+    "max_ulp",
+)
+"""The kinds of witness, the gravest first."""
+
+
+@dataclass(frozen=True, order=True)
+class CellKey:
+    """candidate x op x format x out_format x regime x length, the unit of aggregation."""
+
+    candidate: str
+    op: str
+    format: str
+    out_format: str
+    regime: str
+    length: int
+
+
+@dataclass(frozen=True)
+class Witness:
+    """One row, as exact bits, that shows a cell's worst figure or a defect.
+
+    Attributes:
+        cell: where it was found.
+        kind: one of WITNESS_ORDER.
+        score: what it is worst in (ULP, ratio, row sum error); 0 where the kind is its rank.
+        x: input encodings, fixed-width hexadecimal, concatenated.
+        y: output encodings likewise; empty where the candidate returned none.
+        element: the index of the element meant, None where the whole row is.
+        origin: how the row came about, e.g. "batch 0, row 17" or "pytorch/pytorch#25110".
+        message: what went wrong, where words are needed.
+    """
+
+    cell: CellKey
+    kind: str
+    score: float
+    x: str
+    y: str
+    element: int | None
+    origin: str
+    message: str = ""
+
+    @property
+    def id(self) -> str:
+        """Ten hexadecimal digits of the SHA-256 of everything the witness says."""
+        text = json.dumps(self.document(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON document of this witness, without its id."""
+        document = asdict(self)
+        return {**document.pop("cell"), **document, "score": json_float(self.score)}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Witness:
+        """Read `document` back; a key `id` is allowed and ignored.
+
+        Raises:
+            ValueError: a key is missing or unknown.
+        """
+        values = {k: v for k, v in document.items() if k != "id"}
+        try:
+            cell = CellKey(**{name: values.pop(name) for name in CellKey.__dataclass_fields__})
+            return cls(cell=cell, **{**values, "score": parse_float(values["score"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"witness: {error}; it needs the keys of a line of witnesses.jsonl") from None
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts over the rows of one cell, or of a part of it.
+
+    Elements are counted over finite and masked rows only ("judged"); policy rows have no
+    exact result. `classes`, `outcomes`, `row_kinds` are keyed by the lower-case names of
+    `reference.errors.ElementClass`, `reference.attribution.RowOutcome`, `reference.rows.RowKind`.
+
+    Attributes:
+        rows: rows given to the candidate, and `completed`: those it returned.
+        elements: judged elements.
+        positive: judged elements with r > 0, and `representable`: with RN(r) not 0.
+        spurious_rows: rows with at least one spurious zero.
+        collapsed_rows, inflated_rows: rows whose sum leaves [1/2, 2] times the exact one.
+        excused_rows: overflow rows that the standard and fast tiers excuse.
+        ulp_count, ulp_sum: finite outputs with RN(r) not 0 and finite ULP error, and their exact sum.
+        ulp_infinite: those whose ULP error is 2^1024 or more.
+        histogram: `HISTOGRAM_SHIFT` bins of the ULP error over RN(r) not 0; nonfinite outputs
+            are counted in `nonfinite_representable`.
+        faults: how often each kind of fault befell a row.
+        policies: what was observed on policy rows, e.g. {"pos_inf:nan": 3}.
+        policy_violations: policy rows where that is not what the candidate declares.
+        digests: SHA-256 of the input bits, by batch number.
+    """
+
+    rows: int = 0
+    completed: int = 0
+    elements: int = 0
+    positive: int = 0
+    representable: int = 0
+    correct: int = 0
+    faithful: int = 0
+    negative_zeros: int = 0
+    nonfinite_rows: int = 0
+    spurious_rows: int = 0
+    collapsed_rows: int = 0
+    inflated_rows: int = 0
+    excused_rows: int = 0
+    policy_violations: int = 0
+    ulp_count: int = 0
+    ulp_infinite: int = 0
+    nonfinite_representable: int = 0
+    ulp_sum: Fraction = Fraction(0)
+    max_ulp: float | None = None
+    max_bound_ratio: float | None = None
+    max_algorithm_ratio: float | None = None
+    worst_row_sum_error: float | None = None
+    row_kinds: Mapping[str, int] = field(default_factory=dict)
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    classes: Mapping[str, int] = field(default_factory=dict)
+    histogram: Mapping[int, int] = field(default_factory=dict)
+    faults: Mapping[str, int] = field(default_factory=dict)
+    policies: Mapping[str, int] = field(default_factory=dict)
+    digests: Mapping[int, str] = field(default_factory=dict)
+    witnesses: tuple[Witness, ...] = ()
+
+    def rows_digest(self) -> str:
+        """Return the SHA-256 of the input bits, or of the batches' SHA-256 where there are several.
+
+        Batches run anywhere and in any order, which one running digest would forbid; the
+        digest of digests is equal if and only if every batch is.
+        """
+        digests = [digest for _, digest in sorted(self.digests.items())]
+        if len(digests) == 1:
+            return digests[0]
+        return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """Return this tally as one line of JSON, without loss."""
+        document = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        document["ulp_sum"] = str(self.ulp_sum)
+        document["witnesses"] = [w.document() for w in self.witnesses]
+        for name in _MAXIMA:
+            document[name] = json_float(document[name])
+        return json.dumps(document, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Tally:
+        """Read `to_json` back."""
+        document = json.loads(text)
+        document["ulp_sum"] = Fraction(document["ulp_sum"])
+        document["witnesses"] = tuple(Witness.from_document(w) for w in document["witnesses"])
+        for name in ("histogram", "digests"):
+            document[name] = {int(key): value for key, value in document[name].items()}
+        for name in _MAXIMA:
+            document[name] = parse_float(document[name])
+        return cls(**document)
+
+
+_MAXIMA: Final = ("max_ulp", "max_bound_ratio", "max_algorithm_ratio", "worst_row_sum_error")
+_MAPPINGS: Final = ("row_kinds", "outcomes", "classes", "histogram", "faults", "policies")
+_SUMS: Final = tuple(
+    name for name in Tally.__dataclass_fields__ if name not in (*_MAXIMA, *_MAPPINGS, "digests", "witnesses")
+)
+
+
+def merge(tallies: Iterable[Tally]) -> Tally:
+    """Return the tally of all their rows together."""
+    parts = list(tallies)
+    values: dict[str, Any] = {name: sum(getattr(t, name) for t in parts) for name in _SUMS}
+    values["ulp_sum"] = Fraction(values["ulp_sum"])
+    for name in _MAXIMA:
+        seen = [value for t in parts if (value := getattr(t, name)) is not None]
+        values[name] = max(seen, default=None)
+    for name in _MAPPINGS:
+        counts: Counter[Any] = Counter()
+        for t in parts:
+            counts.update(getattr(t, name))
+        values[name] = dict(sorted(counts.items()))
+    values["digests"] = {k: v for t in parts for k, v in t.digests.items()}
+    values["witnesses"] = _gravest(w for t in parts for w in t.witnesses)
+    return Tally(**values)
+
+
+def _gravest(witnesses: Iterable[Witness]) -> tuple[Witness, ...]:
+    """Keep one witness of each kind: the greatest score, ties broken by its bits."""
+    best: dict[str, Witness] = {}
+    for w in witnesses:
+        held = best.get(w.kind)
+        if held is None or (w.score, held.origin, held.x) > (held.score, w.origin, w.x):
+            best[w.kind] = w
+    return tuple(sorted(best.values(), key=lambda w: WITNESS_ORDER.index(w.kind)))
+
+
+def json_float(value: float | None) -> float | str | None:
+    """Return a figure as JSON carries it: "inf" for +inf, null for None and NaN."""
+    if value is None or math.isnan(value):
+        return None
+    return "inf" if math.isinf(value) else value
+
+
+def parse_float(value: float | str | None) -> float | None:
+    """Read `json_float` back."""
+    return math.inf if value == "inf" else None if value is None else float(value)
