@@ -131,7 +131,6 @@ class Tally:
         positive: judged elements with r > 0, and `representable`: with RN(r) not 0.
         spurious_rows: rows with at least one spurious zero.
         collapsed_rows, inflated_rows: rows whose sum leaves [1/2, 2] times the exact one.
-        excused_rows: overflow rows that the standard and fast tiers excuse.
         ulp_count, ulp_sum: finite outputs with RN(r) not 0 and finite ULP error, and their exact sum.
         ulp_infinite: those whose ULP error is 2^1024 or more.
         histogram: `HISTOGRAM_SHIFT` bins of the ULP error over RN(r) not 0; nonfinite outputs
@@ -154,7 +153,6 @@ class Tally:
     spurious_rows: int = 0
     collapsed_rows: int = 0
     inflated_rows: int = 0
-    excused_rows: int = 0
     policy_violations: int = 0
     ulp_count: int = 0
     ulp_infinite: int = 0
