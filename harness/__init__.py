@@ -1,1 +1,3 @@
 """The program: command line, candidates, execution, campaigns."""
+
+__room_of__ = "softmax-harness"

@@ -1,0 +1,257 @@
+"""A campaign: which cells there are, in which order, and how their shards are measured.
+
+The plan is a pure function of the settings and of what the candidates support. A shard is
+a run of batches of one (format, regime, length): its rows are made, their truth is computed
+once, every candidate is given the same rows, and the tallies are handed back. Batches depend
+on the seed and on row counts only, so a shard gives the same tallies wherever it runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from numpy.typing import NDArray
+
+from harness.candidates import Candidate
+from harness.execution import Executor, Outcome
+from harness.measurement import Rows, measure
+from harness.settings import Settings
+from reference.formats import FloatFormat
+from reference.truth import truth
+from reports.ledger import CellInfo, Ledger
+from reports.tally import CellKey, Tally, Witness, merge
+from strategies.corpora import CORPORA, FixedRows
+from strategies.lengths import LENGTHS
+from strategies.regimes import REGIMES
+
+__all__ = ["BATCH_ELEMENTS", "SHARD_BATCHES", "Campaign", "Shard"]
+
+BATCH_ELEMENTS: Final = 1 << 17
+"""Elements of a batch: its arrays stay within a few megabytes, whatever the number of rows."""
+
+SHARD_BATCHES: Final = 16
+"""Batches of a shard: about a second of work, and what a kill can lose."""
+
+OP: Final = "softmax"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Batches first..last of the rows of one (format, regime, length).
+
+    Attributes:
+        rows: the rows of the whole cell, which decide those of each batch.
+    """
+
+    format: FloatFormat
+    out_format: FloatFormat
+    regime: str
+    length: int
+    rows: int
+    first: int
+    last: int
+
+    @property
+    def id(self) -> str:
+        """A name for the ledger."""
+        out = "" if self.out_format == self.format else f">{self.out_format}"
+        return f"{self.format}{out}/{self.regime}/{self.length}/{self.first}-{self.last}"
+
+    def cell(self, candidate: str) -> CellKey:
+        """Return the cell of a candidate that this shard is a part of."""
+        return CellKey(candidate, OP, self.format.name, self.out_format.name, self.regime, self.length)
+
+    def batches(self) -> Iterator[tuple[int, int]]:
+        """Yield number and rows of each batch."""
+        full = rows_per_batch(self.length)
+        for number in range(self.first, self.last + 1):
+            yield number, min(full, self.rows - number * full)
+
+
+def rows_per_batch(length: int) -> int:
+    """Return the rows of a full batch of rows of that length."""
+    return max(1, BATCH_ELEMENTS // length)
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """The cells and shards of one invocation."""
+
+    settings: Settings
+    candidates: tuple[Candidate, ...]
+
+    # The plan ----------------------------------------------------------------------------
+
+    def shards(self) -> Iterator[Shard]:
+        """Yield the shards: fixed rows first, then the formats, regimes and lengths in turn."""
+        for sampled in (False, True):
+            for fmt in self.settings.formats:
+                for regime, length, rows in self._groups(fmt, sampled=sampled):
+                    yield from self._split(fmt, regime, length, rows)
+
+    def cells(self) -> Iterator[CellInfo]:
+        """Yield the cells in the order of reports: by candidate, format, regime and length."""
+        for candidate in self.candidates:
+            for fmt in self.settings.formats:
+                for sampled in (False, True):
+                    for regime, length, _ in self._groups(fmt, sampled=sampled):
+                        yield self._cell_info(candidate, fmt, regime, length, sampled=sampled)
+                yield from self._empty_inputs(candidate, fmt)
+
+    def _groups(self, fmt: FloatFormat, *, sampled: bool) -> Iterator[tuple[str, int, int]]:
+        """Yield (regime, length, rows) of the fixed or of the drawn rows of a format."""
+        if not sampled:
+            for regime, fixed in self._fixed(fmt):
+                yield regime, fixed.length, len(fixed.rows)
+            return
+        for name, regime in REGIMES.items():
+            if self._wanted(name):
+                for length in self._lengths():
+                    if regime.supports(fmt, length):
+                        yield name, length, self.settings.rows_of(length)
+
+    def _fixed(self, fmt: FloatFormat) -> Iterator[tuple[str, FixedRows]]:
+        for name, corpus in CORPORA.items():
+            if self._wanted(name):
+                yield from ((name, fixed) for fixed in corpus.fixed_rows(fmt))
+        if self.settings.inputs is not None and self._wanted("input"):
+            yield from (("input", fixed) for fixed in self.settings.inputs.fixed_rows(fmt))
+
+    def _wanted(self, regime: str) -> bool:
+        return not self.settings.regimes or regime in self.settings.regimes
+
+    def _lengths(self) -> tuple[int, ...]:
+        return self.settings.lengths or LENGTHS[self.settings.effort.name]
+
+    def _out_format(self, fmt: FloatFormat) -> FloatFormat:
+        return self.settings.out_format or fmt
+
+    def _split(self, fmt: FloatFormat, regime: str, length: int, rows: int) -> Iterator[Shard]:
+        batches = -(-rows // rows_per_batch(length))
+        for first in range(0, batches, SHARD_BATCHES):
+            last = min(first + SHARD_BATCHES, batches) - 1
+            yield Shard(fmt, self._out_format(fmt), regime, length, rows, first, last)
+
+    def _cell_info(
+        self, candidate: Candidate, fmt: FloatFormat, regime: str, length: int, *, sampled: bool
+    ) -> CellInfo:
+        key = CellKey(candidate.name, OP, fmt.name, self._out_format(fmt).name, regime, length)
+        if candidate.supports(fmt):
+            return CellInfo(key, sampled=sampled)
+        return CellInfo(key, sampled=sampled, status="unsupported", message=f"does not take {fmt}")
+
+    def _empty_inputs(self, candidate: Candidate, fmt: FloatFormat) -> Iterator[CellInfo]:
+        inputs = self.settings.inputs
+        if inputs is None or not self._wanted("input") or inputs.fixed_rows(fmt):
+            return
+        key = CellKey(candidate.name, OP, fmt.name, self._out_format(fmt).name, "input", 0)
+        yield CellInfo(key, sampled=False, status="unsupported", message=f"no row of the input fits {fmt}")
+
+    # Measuring ---------------------------------------------------------------------------
+
+    def run(
+        self,
+        ledger: Ledger,
+        executor: Executor,
+        progress: Callable[[Shard, Mapping[CellKey, Tally]], None],
+    ) -> None:
+        """Measure every shard that the ledger lacks, `jobs` at a time, and record each as it ends.
+
+        Args:
+            ledger: where the tallies go; written from this thread alone.
+            executor: calls the candidates; used from `jobs` threads at once.
+            progress: told of each shard when it is recorded.
+        """
+        finished = ledger.finished()
+        waiting = (shard for shard in self.shards() if shard.id not in finished)
+        running: dict[Future[_Measured], Shard] = {}
+        with ThreadPoolExecutor(self.settings.jobs, thread_name_prefix="shard") as pool:
+            try:
+                while True:
+                    while len(running) < 2 * self.settings.jobs and (shard := next(waiting, None)):
+                        running[pool.submit(self._timed, shard, executor)] = shard
+                    if not running:
+                        return
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        shard, measured = running.pop(future), future.result()
+                        ledger.record(shard.id, measured.tallies, measured.seconds)
+                        progress(shard, measured.tallies)
+            except BaseException:
+                for future in running:
+                    future.cancel()
+                executor.close()
+                raise
+
+    def _timed(self, shard: Shard, executor: Executor) -> _Measured:
+        start = time.perf_counter()
+        tallies = self.measure(shard, executor)
+        return _Measured(tallies, time.perf_counter() - start)
+
+    def measure(self, shard: Shard, executor: Executor) -> dict[CellKey, Tally]:
+        """Return the tallies of a shard, by cell."""
+        parts: dict[CellKey, list[Tally]] = defaultdict(list)
+        candidates = [c for c in self.candidates if c.supports(shard.format)]
+        for rows in self._rows(shard) if candidates else ():
+            digest = {rows.number: rows.digest()}
+            for candidate in candidates:
+                cell = shard.cell(candidate.name)
+                outcome = executor.run(candidate.spec, rows.x, shard.out_format, self.settings.timeout)
+                tally = self._tally(candidate, cell, rows, outcome)
+                parts[cell].append(replace(tally, digests=digest))
+        return {cell: merge(tallies) for cell, tallies in parts.items()}
+
+    def _rows(self, shard: Shard) -> Iterator[Rows]:
+        for number, count in shard.batches():
+            x, labels = self._batch(shard, number, count)
+            values = shard.format.to_float64(x)
+            exact = truth(values, shard.out_format, self.settings.reference)
+            yield Rows(shard.format, x, values, exact, number, labels)
+
+    def _batch(self, shard: Shard, number: int, count: int) -> tuple[NDArray[Any], tuple[str, ...]]:
+        if shard.regime in REGIMES:
+            regime = REGIMES[shard.regime]
+            return regime.rows(shard.format, count, shard.length, self.settings.seed, number), ()
+        start = number * rows_per_batch(shard.length)
+        for name, fixed in self._fixed(shard.format):
+            if (name, fixed.length) == (shard.regime, shard.length):
+                part = slice(start, start + count)
+                return fixed.rows[part], fixed.labels[part]
+        raise LookupError(shard.id)
+
+    def _tally(self, candidate: Candidate, cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:
+        declaration = replace(
+            candidate.declaration, policy=self.settings.policy(candidate.declaration.policy)
+        )
+        parts = [_faults(cell, rows, outcome)]
+        if outcome.outputs is not None and outcome.completed.all():
+            parts.append(measure(cell, rows, outcome.outputs, declaration))
+        elif outcome.outputs is not None and outcome.completed.any():
+            done = outcome.completed
+            parts.append(measure(cell, rows.take(done), outcome.outputs[done], declaration))
+        return merge(parts)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    tallies: dict[CellKey, Tally]
+    seconds: float
+
+
+def _faults(cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:
+    """Return the tally of the rows that brought no outputs."""
+    lost = int((~outcome.completed).sum())
+    counts: dict[str, int] = defaultdict(int)
+    witnesses = []
+    for fault in outcome.faults:
+        row = 0 if fault.row is None else fault.row
+        counts[fault.kind] += 1
+        witnesses.append(
+            Witness(cell, fault.kind, 0.0, rows.hexadecimal(row), "", None, rows.origin(row), fault.message)
+        )
+    return Tally(rows=lost, faults=dict(counts), witnesses=tuple(witnesses))

@@ -1,0 +1,328 @@
+"""From rows and a candidate's outputs to a `Tally`: everything that is counted, once.
+
+`measure` is a pure function of its arguments. It judges the outputs against the truth,
+attributes failed rows, holds every element against the a-priori bounds, and keeps one
+witness of each kind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.attribution import RowOutcome, attribute
+from reference.bounds import element_bounds
+from reference.declaration import Algorithm, Declaration, Policy
+from reference.errors import ElementClass, Judgement, RowFailure, judge
+from reference.formats import FloatFormat
+from reference.rows import RowKind
+from reference.tiers import STANDARD
+from reference.truth import Truth
+from reports.tally import HISTOGRAM_SHIFT, CellKey, Tally, Witness
+
+__all__ = ["Rows", "exact_sum", "measure", "observed_policy"]
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One batch of rows with its truth, shared by all candidates that see it.
+
+    Attributes:
+        format: the input format.
+        x: the rows in it, shape (rows, n).
+        values: the same as float64.
+        truth: their truth in the output format.
+        number: the batch's number within its cell.
+        labels: where each row comes from; drawn rows are named by batch and row.
+    """
+
+    format: FloatFormat
+    x: NDArray[Any]
+    values: Floats
+    truth: Truth
+    number: int
+    labels: tuple[str, ...] = ()
+
+    def origin(self, row: int) -> str:
+        """Say where a row comes from."""
+        return self.labels[row] if self.labels else f"batch {self.number}, row {row}"
+
+    def hexadecimal(self, row: int) -> str:
+        """Return a row's encodings, big-endian and fixed-width."""
+        return _hexadecimal(self.format, self.x[row])
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the batch's input bits, little-endian, row after row."""
+        bits = self.format.to_bits(self.x)
+        return hashlib.sha256(bits.astype(bits.dtype.newbyteorder("<")).tobytes()).hexdigest()
+
+    def take(self, chosen: Flags) -> Rows:
+        """Return the chosen rows alone, labelled as they were."""
+        labels = tuple(self.origin(int(row)) for row in np.flatnonzero(chosen))
+        truth = Truth(
+            self.truth.format,
+            self.truth.nearest[chosen],
+            self.truth.residual[chosen],
+            self.truth.kinds[chosen],
+        )
+        return Rows(self.format, self.x[chosen], self.values[chosen], truth, self.number, labels)
+
+
+def measure(cell: CellKey, rows: Rows, y: NDArray[Any], declaration: Declaration) -> Tally:
+    """Return the tally of a batch of outputs.
+
+    Args:
+        cell: the cell that the witnesses will name.
+        rows: the batch, of shape (rows, n).
+        y: the outputs in the truth's format, of the same shape.
+        declaration: what the candidate says of itself.
+    """
+    judgement = judge(y, rows.truth)
+    outcomes = attribute(rows.values, y, rows.truth, judgement, declaration, rows.format)
+    ratios = _ratios(rows, judgement, declaration.algorithm)
+    behaviour = _policy_rows(rows, y, declaration.policy)
+    return Tally(
+        **_row_counts(rows, judgement, outcomes),
+        **_element_counts(rows.truth, judgement),
+        **_ulp_figures(rows.truth, judgement),
+        **_policy_counts(behaviour),
+        max_bound_ratio=_greatest(ratios["bound_ratio"]),
+        max_algorithm_ratio=_greatest(ratios["algorithm_ratio"]),
+        worst_row_sum_error=_greatest(judgement.row_sum_error),
+        digests={rows.number: rows.digest()},
+        witnesses=tuple(_witnesses(cell, rows, y, judgement, outcomes, ratios, behaviour)),
+    )
+
+
+# Counts ----------------------------------------------------------------------------------
+
+
+def _row_counts(rows: Rows, judgement: Judgement, outcomes: NDArray[np.uint8]) -> dict[str, Any]:
+    failure = judgement.failure
+    spurious = _is_class(judgement, ElementClass.FLUSHED, ElementClass.LOST)
+    nonfinite = _is_class(judgement, ElementClass.NONFINITE)
+    return {
+        "rows": len(failure),
+        "completed": len(failure),
+        "row_kinds": _named_counts(rows.truth.kinds, RowKind),
+        "outcomes": _named_counts(outcomes, RowOutcome),
+        "nonfinite_rows": int(nonfinite.any(axis=1).sum()),
+        "spurious_rows": int(spurious.any(axis=1).sum()),
+        "collapsed_rows": int((failure == RowFailure.COLLAPSED).sum()),
+        "inflated_rows": int((failure == RowFailure.INFLATED).sum()),
+    }
+
+
+def _element_counts(truth: Truth, judgement: Judgement) -> dict[str, Any]:
+    classes = _named_counts(judgement.classes.ravel(), ElementClass)
+    judged = judgement.classes != ElementClass.POLICY
+    zero = (truth.nearest == 0) & judged
+    return {
+        "elements": int(judged.sum()),
+        "positive": int(judged.sum() - (zero & (truth.residual == 0)).sum()),
+        "representable": int(judged.sum() - zero.sum()),
+        "correct": int(judgement.correct[judged].sum()),
+        "faithful": int(judgement.faithful[judged].sum()),
+        "negative_zeros": int(judgement.negative_zero[judged].sum()),
+        "classes": classes,
+    }
+
+
+def _ulp_figures(truth: Truth, judgement: Judgement) -> dict[str, Any]:
+    counted = (judgement.classes != ElementClass.POLICY) & (truth.nearest != 0)
+    ulp = judgement.ulp[counted]
+    finite = ulp[np.isfinite(ulp)]
+    infinite = int(np.isinf(ulp).sum())
+    return {
+        "ulp_count": finite.size,
+        "ulp_infinite": infinite,
+        "nonfinite_representable": ulp.size - finite.size - infinite,
+        "ulp_sum": exact_sum(finite),
+        "histogram": _histogram(ulp[~np.isnan(ulp)]),
+        "max_ulp": _greatest(judgement.ulp),
+    }
+
+
+def exact_sum(values: Floats) -> Fraction:
+    """Return the exact sum of nonnegative finite float64 values, at most 2^26 of them.
+
+    Each value is m 2^e with m below 2^53; both 27-bit halves of m are added up for each e
+    in float64, where sums of 2^26 such halves are still exact.
+    """
+    if values.size > 2**26:
+        raise ValueError(f"exact_sum of {values.size} values: at most 2^26 at once")
+    if values.size == 0:
+        return Fraction(0)
+    fraction, exponent = np.frexp(values)
+    significand = np.ldexp(fraction, 53).astype(np.int64)
+    lowest = int(exponent.min())
+    bins = exponent - lowest
+    high = np.bincount(bins, weights=(significand >> 27).astype(np.float64))
+    low = np.bincount(bins, weights=(significand & (2**27 - 1)).astype(np.float64))
+    total = sum(((int(h) << 27) + int(w)) << k for k, (h, w) in enumerate(zip(high, low, strict=True)))
+    return total * Fraction(2) ** (lowest - 53)
+
+
+def _histogram(ulp: Floats) -> dict[int, int]:
+    keys, counts = np.unique(ulp.view(np.int64) >> HISTOGRAM_SHIFT, return_counts=True)
+    return {int(key): int(count) for key, count in zip(keys, counts, strict=True)}
+
+
+def _named_counts(codes: NDArray[np.uint8], names: type[IntEnum]) -> dict[str, int]:
+    counts = np.bincount(codes, minlength=len(names))
+    return {name.name.lower(): int(counts[name]) for name in names if counts[name]}
+
+
+def _is_class(judgement: Judgement, *classes: ElementClass) -> Flags:
+    return np.isin(judgement.classes, classes)
+
+
+def _greatest(values: Floats | None) -> float | None:
+    """Return the greatest value, NaN left out; None where there is none."""
+    if values is None or values.size == 0:
+        return None
+    greatest = float(np.fmax.reduce(values, axis=None))
+    return None if np.isnan(greatest) else greatest
+
+
+def _ratios(rows: Rows, judgement: Judgement, algorithm: Algorithm | None) -> dict[str, Floats | None]:
+    """Return the ULP errors over the a-priori bounds; None where no algorithm is declared."""
+
+    def ratio(against: Algorithm) -> Floats:
+        bounds = element_bounds(rows.values, rows.truth, against, rows.format)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(judgement.ulp / bounds)
+
+    standard = STANDARD.algorithm_for(rows.truth.format)
+    return {
+        "bound_ratio": ratio(standard),
+        "algorithm_ratio": None if algorithm is None else ratio(algorithm),
+    }
+
+
+# Policy rows -----------------------------------------------------------------------------
+
+_POLICY_OF: Mapping[RowKind, str] = {
+    RowKind.NAN: "nan_row",
+    RowKind.POS_INF: "pos_inf",
+    RowKind.ALL_NEG_INF: "masked_row",
+}
+
+
+@dataclass(frozen=True)
+class _PolicyRow:
+    row: int
+    key: str
+    observed: str
+    declared: str
+
+    @property
+    def is_violation(self) -> bool:
+        return self.declared not in ("any", self.observed)
+
+
+def observed_policy(x: Floats, y: Floats) -> str:
+    """Name what a candidate did on one policy row: nan, zero, limit, nan_at_inf, uniform or other."""
+    infinite = x == np.inf
+    if np.isnan(y).all():
+        return "nan"
+    if (y == 0).all():
+        return "zero"
+    if infinite.any() and (y[~infinite] == 0).all():
+        if np.isnan(y[infinite]).all():
+            return "nan_at_inf"
+        if np.allclose(y[infinite], 1 / infinite.sum(), rtol=2**-2):
+            return "limit"
+    return "uniform" if np.isfinite(y).all() and (y == y[0]).all() else "other"
+
+
+def _policy_rows(rows: Rows, y: NDArray[Any], policy: Policy) -> tuple[_PolicyRow, ...]:
+    found = []
+    for row in np.flatnonzero(rows.truth.kinds >= RowKind.NAN):
+        key = _POLICY_OF[RowKind(rows.truth.kinds[row])]
+        observed = observed_policy(rows.values[row], rows.truth.format.to_float64(y[row]))
+        found.append(_PolicyRow(int(row), key, observed, getattr(policy, key)))
+    return tuple(found)
+
+
+def _policy_counts(behaviour: tuple[_PolicyRow, ...]) -> dict[str, Any]:
+    counts: dict[str, int] = {}
+    for found in behaviour:
+        name = f"{found.key}:{found.observed}"
+        counts[name] = counts.get(name, 0) + 1
+    return {
+        "policies": dict(sorted(counts.items())),
+        "policy_violations": sum(found.is_violation for found in behaviour),
+    }
+
+
+# Witnesses -------------------------------------------------------------------------------
+
+_CLASS_WITNESSES: Mapping[str, ElementClass] = {
+    "mask_leak": ElementClass.MASK_LEAK,
+    "nonfinite": ElementClass.NONFINITE,
+    "lost": ElementClass.LOST,
+    "flushed": ElementClass.FLUSHED,
+    "out_of_range": ElementClass.OUT_OF_RANGE,
+}
+_OUTCOME_WITNESSES: Mapping[str, RowOutcome] = {
+    "unexplained": RowOutcome.UNEXPLAINED,
+    "overflow": RowOutcome.OVERFLOW,
+    "total_underflow": RowOutcome.TOTAL_UNDERFLOW,
+    "inaccurate": RowOutcome.INACCURATE,
+}
+
+
+def _witnesses(
+    cell: CellKey,
+    rows: Rows,
+    y: NDArray[Any],
+    judgement: Judgement,
+    outcomes: NDArray[np.uint8],
+    ratios: Mapping[str, Floats | None],
+    behaviour: tuple[_PolicyRow, ...],
+) -> Iterator[Witness]:
+    out = rows.truth.format
+
+    def witness(kind: str, score: float, row: int, element: int | None, message: str = "") -> Witness:
+        bits = _hexadecimal(out, y[row])
+        return Witness(cell, kind, score, rows.hexadecimal(row), bits, element, rows.origin(row), message)
+
+    for kind, outcome in _OUTCOME_WITNESSES.items():
+        for row in np.flatnonzero(outcomes == outcome)[:1]:
+            yield witness(kind, 0.0, int(row), None)
+    flags = {kind: judgement.classes == wanted for kind, wanted in _CLASS_WITNESSES.items()}
+    judged = judgement.classes != ElementClass.POLICY
+    for kind, where in {**flags, "negative_zero": judgement.negative_zero & judged}.items():
+        for row in np.flatnonzero(where.any(axis=1))[:1]:
+            yield witness(kind, 0.0, int(row), int(np.argmax(where[row])))
+    figures = {"max_ulp": judgement.ulp, **ratios}
+    for kind, figure in figures.items():
+        yield from _worst(figure, lambda s, r, e, kind=kind: witness(kind, s, r, e))
+    yield from _worst(judgement.row_sum_error[:, None], lambda s, r, _: witness("row_sum", s, r, None))
+    for found in [f for f in behaviour if f.is_violation][:1]:
+        message = f"{found.key}={found.observed}, declared {found.declared}"
+        yield witness("policy", 0.0, found.row, None, message)
+
+
+def _worst(figure: Floats | None, make: Callable[[float, int, int], Witness]) -> Iterator[Witness]:
+    """Yield a witness of the greatest figure of (rows, n), the first of equals, if above zero."""
+    if figure is None or (worst := _greatest(figure)) is None or worst == 0:
+        return
+    row, element = divmod(int(np.argmax(figure == worst)), figure.shape[1])
+    yield make(worst, row, element)
+
+
+def _hexadecimal(fmt: FloatFormat, row: NDArray[Any]) -> str:
+    bits = fmt.to_bits(row)
+    return bits.astype(bits.dtype.newbyteorder(">")).tobytes().hex()

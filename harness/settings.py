@@ -1,0 +1,263 @@
+"""What a campaign is asked to do: flags over `[tool.harness]` over defaults.
+
+`Configuration` is the TOML table as written, strictly validated; `Settings` is what a
+campaign runs on, with every name resolved. Only `Settings.identity` decides the figures.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+from harness.errors import UsageError, choose, user_mistakes
+from reference.declaration import Policy
+from reference.formats import FORMATS, FloatFormat
+from reference.truth import Method
+
+if TYPE_CHECKING:
+    from strategies.inputs import InputRows
+
+__all__ = ["EFFORTS", "Effort", "Settings", "available_jobs", "configured", "resolve"]
+
+DEFAULT_CANDIDATES: Final = ("naive", "max_shifted")
+DEFAULT_FORMATS: Final = ("float16", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How many rows a cell gets: as many as make `elements`, within limits. Never a time."""
+
+    name: str
+    elements: int
+    least_rows: int
+    most_rows: int
+
+    def rows(self, length: int) -> int:
+        """Return the rows of a cell of that length."""
+        return min(max(self.elements // length, self.least_rows), self.most_rows)
+
+
+EFFORTS: Final[Mapping[str, Effort]] = {
+    e.name: e
+    for e in (
+        Effort("quick", 1 << 14, 4, 1 << 12),
+        Effort("standard", 1 << 17, 4, 1 << 13),
+        Effort("deep", 1 << 22, 16, 1 << 17),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A campaign, resolved.
+
+    Attributes:
+        candidates: their specs, in order.
+        formats: input formats; out_format: the output format, None for the input's own.
+        regimes: names of regimes and corpora; empty for all.
+        lengths: row lengths; empty for those of the effort.
+        rows: rows of each drawn cell; None for the effort's.
+        inputs: the user's own rows, None where none were given.
+        policies: KEY=VALUE settings over every candidate's declared policy.
+    """
+
+    candidates: tuple[str, ...] = DEFAULT_CANDIDATES
+    formats: tuple[FloatFormat, ...] = tuple(FORMATS[name] for name in DEFAULT_FORMATS)
+    out_format: FloatFormat | None = None
+    regimes: tuple[str, ...] = ()
+    lengths: tuple[int, ...] = ()
+    rows: int | None = None
+    effort: Effort = EFFORTS["standard"]
+    seed: int = 0
+    inputs: InputRows | None = None
+    policies: tuple[str, ...] = ()
+    reference: Method = "certified"
+    timeout: float = 60.0
+    max_memory: int | None = None
+    in_process: bool = False
+    jobs: int = 1
+
+    def rows_of(self, length: int) -> int:
+        """Return how many rows a drawn cell of that length gets."""
+        return self.effort.rows(length) if self.rows is None else self.rows
+
+    def policy(self, declared: Policy) -> Policy:
+        """Return a candidate's declared policy with this campaign's settings over it."""
+        for setting in self.policies:
+            declared = declared.with_setting(setting)
+        return declared
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the figures, as JSON carries it."""
+        return {
+            "candidates": list(self.candidates),
+            "formats": [f.name for f in self.formats],
+            "out_format": self.out_format.name if self.out_format else None,
+            "regimes": list(self.regimes),
+            "lengths": list(self.lengths),
+            "rows": self.rows,
+            "effort": self.effort.name,
+            "seed": self.seed,
+            "input": self.inputs.digest if self.inputs else None,
+            "policies": list(self.policies),
+            "reference": self.reference,
+            "timeout": self.timeout,
+            "max_memory": self.max_memory,
+        }
+
+
+def available_jobs() -> int:
+    """Return the number of processors that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+# From the user's words to settings -------------------------------------------------------
+
+
+def resolve(given: Mapping[str, Any]) -> Settings:
+    """Return the settings for values keyed as in `[tool.harness]`; None and () mean not given.
+
+    Raises:
+        UsageError: a value is unknown or out of range.
+    """
+    values = {key: value for key, value in given.items() if value not in (None, (), [])}
+    _check_numbers(values)
+    resolved = {key: _RESOLVERS.get(key, _as_given)(value) for key, value in values.items()}
+    if "input" in resolved:
+        resolved["inputs"] = resolved.pop("input")
+    settings = Settings(**{"jobs": available_jobs(), **resolved})
+    _check_regimes(settings)
+    with user_mistakes():
+        settings.policy(Policy())
+    return settings
+
+
+def _check_numbers(values: Mapping[str, Any]) -> None:
+    for key in ("rows", "jobs"):
+        _at_least(key, values.get(key), 1)
+    for length in values.get("lengths", ()):
+        _at_least("length", length, 1)
+    _at_least("seed", values.get("seed"), 0)
+    if values.get("timeout", 1.0) <= 0:
+        raise UsageError(f"timeout {values['timeout']}: give a positive number of seconds")
+
+
+def _at_least(what: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise UsageError(f"{what} {value}: give an integer from {least} on")
+
+
+def _format(name: str) -> FloatFormat:
+    return FORMATS[choose("format", name, FORMATS)]
+
+
+def _inputs(path: str | Path) -> InputRows:
+    from strategies.inputs import load
+
+    with user_mistakes():
+        return load(path)
+
+
+def _check_regimes(settings: Settings) -> None:
+    from strategies.corpora import CORPORA
+    from strategies.regimes import REGIMES
+
+    for name in settings.regimes:
+        if name == "input" and settings.inputs is None:
+            raise UsageError("regime 'input': it is your own rows; add --input FILE")
+        choose("regime", name, (*CORPORA, *REGIMES, "input"))
+
+
+def _as_given(value: Any) -> Any:
+    return value
+
+
+def _unique(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+_RESOLVERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "candidates": _unique,
+    "regimes": _unique,
+    "lengths": _unique,
+    "policies": _unique,
+    "formats": lambda names: _unique(_format(name) for name in names),
+    "out_format": _format,
+    "effort": lambda name: EFFORTS[choose("effort", name, EFFORTS)],
+    "reference": lambda name: choose("reference", name, get_args(Method)),
+    "input": _inputs,
+}
+
+
+# The configuration file ------------------------------------------------------------------
+
+
+def configured(start: Path) -> tuple[dict[str, Any], Path | None]:
+    """Return the values of `[tool.harness]` in the nearest pyproject.toml, and that file.
+
+    Raises:
+        UsageError: the file is not TOML, or the table holds a mistake; all are listed.
+    """
+    for folder in (start, *start.parents):
+        file = folder / "pyproject.toml"
+        if file.is_file():
+            table = _table(file)
+            if table is not None:
+                return _validated(table, file), file
+    return {}, None
+
+
+def _table(file: Path) -> dict[str, Any] | None:
+    try:
+        tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{file}: not readable as TOML ({error})") from error
+    table = tool.get("harness")
+    return table if table is None or isinstance(table, dict) else {"harness": table}
+
+
+def _validated(table: dict[str, Any], file: Path) -> dict[str, Any]:
+    from pydantic import BaseModel, ConfigDict, ValidationError
+
+    class Configuration(BaseModel):
+        model_config = ConfigDict(extra="forbid", strict=True)
+
+        candidates: list[str] | None = None
+        formats: list[str] | None = None
+        out_format: str | None = None
+        regimes: list[str] | None = None
+        lengths: list[int] | None = None
+        rows: int | None = None
+        effort: str | None = None
+        seed: int | None = None
+        input: str | None = None
+        policies: list[str] | None = None
+        reference: Literal["certified", "mpmath"] | None = None
+        timeout: float | None = None
+        jobs: int | None = None
+
+    try:
+        values = Configuration.model_validate(table).model_dump(exclude_none=True)
+    except ValidationError as error:
+        mistakes = [
+            _mistake(e["loc"], e["msg"], e["type"], Configuration.model_fields) for e in error.errors()
+        ]
+        raise UsageError(f"{file}: {'; '.join(mistakes)}") from error
+    if "input" in values:
+        values["input"] = str(file.parent / values["input"])
+    return values
+
+
+def _mistake(where: tuple[int | str, ...], message: str, kind: str, known: Mapping[str, Any]) -> str:
+    path = ".".join(str(part) for part in ("tool.harness", *where))
+    if kind != "extra_forbidden":
+        return f"{path}: {message[0].lower()}{message[1:]}"
+    near = difflib.get_close_matches(str(where[-1]), known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
+    return f"{path}: unknown key; {hint}"
