@@ -1,3 +1,102 @@
-"""What is true: formats, the exact softmax, ULP errors and a-priori bounds."""
+"""What is true: formats, the exact softmax, ULP errors and a-priori bounds.
 
-__room_of__ = "softmax-harness"
+The public functions take arrays of shape (..., n), softmax along the last axis. Logits and outputs
+may differ in format; their values are taken exactly and never rounded on the way in.
+mpmath and the compiled kernels are loaded at the first call that needs them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from reference.formats import FORMATS, FloatFormat, format_named, format_of
+from reference.inputs import logit_rows, values_of
+
+if TYPE_CHECKING:
+    from reference.truth import Method
+
+__all__ = ["FORMATS", "correctly_rounded", "softmax", "ulp_errors"]
+
+
+def softmax(x: ArrayLike, bits: int = 200) -> NDArray[np.object_]:
+    """Return the exact softmax along the last axis as mpmath numbers, each within 2^-bits relative.
+
+    See `reference.oracle.softmax` for the bound's proof.
+
+    Raises:
+        ValueError: a row is empty or has no exact result (NaN, +inf, all -inf), or a logit
+            is not exact in float64.
+    """
+    from reference.oracle import softmax as exact_softmax
+
+    return exact_softmax(x, bits)
+
+
+def ulp_errors(
+    x: ArrayLike,
+    y: ArrayLike,
+    format: str | FloatFormat | None = None,  # noqa: A002  the contract's name
+    method: Method = "certified",
+) -> NDArray[np.float64]:
+    """Return the ULP error of each output y for logits x, in units of ulp_F(r).
+
+    Args:
+        x: logits of shape (..., n).
+        y: outputs of the same shape.
+        format: the output format F, or its name; y's dtype when left out. Every value of
+            y must belong to it.
+        method: `certified` or `mpmath`; they agree to 1e-6 ULP.
+
+    Returns:
+        |y - r| / ulp_F(r) of y's shape, within max(1e-6, 2^-52 relative); +inf from 2^1024
+        on; NaN where y is nonfinite or the row has no exact result.
+
+    Raises:
+        ValueError: the shapes differ, rows are empty, or a dtype, format, method or value
+            is none that is known.
+    """
+    from reference.errors import judge
+    from reference.truth import truth
+
+    fmt = _format(format, y)
+    values = values_of(y, fmt)
+    rows, shape = logit_rows(x)
+    if values.shape != shape:
+        raise ValueError(f"y of shape {values.shape}: x has shape {shape}; they must be the same")
+    return judge(values.reshape(rows.shape), truth(rows, fmt, method)).ulp.reshape(shape)
+
+
+def correctly_rounded(
+    x: ArrayLike,
+    format: str | FloatFormat | None = None,  # noqa: A002  the contract's name
+    method: Method = "certified",
+) -> NDArray[Any]:
+    """Return the correctly rounded softmax of x, an array of the format.
+
+    Args:
+        x: logits of shape (..., n).
+        format: the output format, or its name; x's dtype when left out.
+        method: `certified` or `mpmath`; they give the same bits.
+
+    Returns:
+        RN(r), ties to even, of x's shape; NaN in rows without an exact result.
+
+    Raises:
+        ValueError: rows are empty, or a dtype, format, method or value is none that is known.
+    """
+    from reference.truth import truth
+
+    fmt = _format(format, x)
+    rows, shape = logit_rows(x)
+    return fmt.from_float64(truth(rows, fmt, method).nearest).reshape(shape)
+
+
+def _format(wanted: str | FloatFormat | None, array: ArrayLike) -> FloatFormat:
+    if isinstance(wanted, FloatFormat):
+        return wanted
+    if wanted is not None:
+        return format_named(wanted)
+    return format_of(getattr(array, "dtype", np.float64))

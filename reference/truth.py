@@ -19,14 +19,14 @@ does not decide. They agree on every RN(r) and every residual's sign and, to RES
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reference.formats import FloatFormat
 
-__all__ = ["RESIDUAL_TOLERANCE", "Method", "Truth"]
+__all__ = ["RESIDUAL_TOLERANCE", "Method", "Truth", "truth"]
 
 Method = Literal["certified", "mpmath"]
 
@@ -53,3 +53,26 @@ class Truth:
     residual: NDArray[np.float64]
     kinds: NDArray[np.uint8]
     fallbacks: int = 0
+
+
+def truth(x: NDArray[np.float64], fmt: FloatFormat, method: Method = "certified", jobs: int = 1) -> Truth:
+    """Return the truth about (rows, n) logits in output format `fmt`.
+
+    Args:
+        x: logits of shape (rows, n), n >= 1, exact in float64.
+        fmt: the output format F.
+        method: `certified` (compiled, the default) or `mpmath` (plain, a thousand times slower).
+        jobs: threads of the certified method; the result does not depend on it.
+
+    Raises:
+        ValueError: the rows have no entries, or there is no such method.
+    """
+    if method == "certified":
+        from reference.certified import truth_certified
+
+        return truth_certified(x, fmt, jobs)
+    if method == "mpmath":
+        from reference.oracle import truth_mpmath
+
+        return truth_mpmath(x, fmt)
+    raise ValueError(f"method {method!r}: it is one of {', '.join(get_args(Method))}")

@@ -1,0 +1,231 @@
+"""How far outputs lie from the truth: ULP errors, classes and row failures, in plain NumPy.
+
+This is the readable specification of the verdict; a compiled twin may replace it only
+where it gives the same answers. Definitions:
+
+* the ULP error of y is |y - r| / ulp_F(r), with Goldberg's ulp carried to the reals
+  (Muller et al., Handbook of Floating-Point Arithmetic, section 2.3);
+* every element falls into the first `ElementClass` that fits;
+* a row has failed if an output is nonfinite, or if the exact sum of its outputs lies
+  outside [1/2, 2] times the exact sum of RN(r).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.rows import RowKind
+from reference.truth import Truth
+
+__all__ = ["ElementClass", "Judgement", "RowFailure", "judge", "ulp_exponents", "ulp_of"]
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+class ElementClass(IntEnum):
+    """What an output element is, in the order of precedence; policy rows apart."""
+
+    NONFINITE = 0
+    MASK_LEAK = 1
+    MASKED_ZERO = 2
+    OUT_OF_RANGE = 3
+    FLUSHED = 4
+    LOST = 5
+    UNAVOIDABLE_ZERO = 6
+    SPURIOUS_NONZERO = 7
+    GRADUAL = 8
+    NORMAL = 9
+    POLICY = 10
+
+
+class RowFailure(IntEnum):
+    """How a row has failed, judged by its outputs alone."""
+
+    NONE = 0
+    NONFINITE = 1
+    COLLAPSED = 2
+    INFLATED = 3
+    POLICY = 4
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on outputs of shape (rows, n), element by element and row by row.
+
+    Attributes:
+        ulp: the ULP error, float64 within max(1e-6, 2^-52 relative); +inf from 2^1024 on; NaN
+            where y is nonfinite or the row is a policy row.
+        classes: the `ElementClass` of each element, uint8.
+        correct: whether y = RN(r); -0 counts as 0.
+        faithful: whether y is RD(r) or RU(r).
+        negative_zero: whether y is -0, in any row.
+        row_sum: the exact sum of y, rounded once, shape (rows,); NaN or infinite where an
+            output is.
+        nearest_sum: the exact sum of RN(r), rounded once; NaN in policy rows.
+        row_sum_error: |sum y - sum RN(r)|, rounded once; NaN or +inf where an output is
+            nonfinite; NaN in policy rows.
+        failure: the `RowFailure` of each row, uint8.
+    """
+
+    ulp: Floats
+    classes: NDArray[np.uint8]
+    correct: Flags
+    faithful: Flags
+    negative_zero: Flags
+    row_sum: Floats
+    nearest_sum: Floats
+    row_sum_error: Floats
+    failure: NDArray[np.uint8]
+
+
+def judge(y: Array, truth: Truth) -> Judgement:
+    """Judge outputs y of shape (rows, n): an array of the truth's format, or its values in float64.
+
+    Raises:
+        ValueError: y has another shape than the truth.
+    """
+    if y.shape != truth.nearest.shape:
+        raise ValueError(f"y of shape {y.shape}: the truth has shape {truth.nearest.shape}; they must match")
+    y = truth.format.to_float64(y)
+    row_sum, nearest_sum = _row_sums(y), _row_sums(truth.nearest)
+    return Judgement(
+        ulp=_ulp_errors(y, truth),
+        classes=_classes(y, truth),
+        correct=y == truth.nearest,
+        faithful=(y == truth.nearest) | (y == _neighbour(truth)),
+        negative_zero=(y == 0) & np.signbit(y),
+        row_sum=row_sum,
+        nearest_sum=nearest_sum,
+        row_sum_error=_row_sum_errors(y, truth),
+        failure=_failures(y, truth, row_sum, nearest_sum),
+    )
+
+
+# Elements --------------------------------------------------------------------------------
+
+
+def ulp_exponents(truth: Truth) -> NDArray[np.int32]:
+    """Return the exponent of ulp_F(r) for every element; that of zero in policy rows."""
+    fmt = truth.format
+    significand, exponent = np.frexp(np.nan_to_num(truth.nearest))
+    exponent = exponent - 1 - ((significand == 0.5) & (truth.residual < 0))
+    exponent = np.where(significand == 0, fmt.emin, np.maximum(exponent, fmt.emin))
+    return (exponent - fmt.precision + 1).astype(np.int32)
+
+
+def ulp_of(truth: Truth) -> Floats:
+    """Return ulp_F(r) for every element: a power of two, exact in float64."""
+    return np.ldexp(1.0, ulp_exponents(truth))
+
+
+def _ulp_errors(y: Floats, truth: Truth) -> Floats:
+    """Return |(y - RN(r)) / ulp - residual|, rounding the sum once.
+
+    y - RN(r) = high + low exactly (Knuth's TwoSum); both are multiples of 2^-1074 and ulp is below 1,
+    so scaling is exact but for overflow. `low` matters only where `high` has lost the
+    last bits of a figure above 2^31: then 2^-53 for the last addition and 2^-21 for the
+    residual stay within 2^-52 of the figure, and below that within 2^-20 < 1e-6.
+    """
+    scale = -ulp_exponents(truth)
+    with np.errstate(over="ignore", invalid="ignore"):
+        high, low = _two_sum(y, -truth.nearest)
+        figure = np.abs(np.ldexp(high, scale) + (np.ldexp(low, scale) - truth.residual))
+    figure[~np.isfinite(y)] = np.nan
+    return figure
+
+
+def _two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Return (s, e) with s = fl(a + b) and s + e = a + b (Knuth, TAOCP 2, section 4.2.2)."""
+    s = a + b
+    virtual = s - a
+    return s, (a - (s - virtual)) + (b - virtual)
+
+
+def _neighbour(truth: Truth) -> Floats:
+    """Return the value of the format next to RN(r) on the side of r; RN(r) itself where r is it."""
+    return truth.nearest + np.sign(truth.residual) * ulp_of(truth)
+
+
+def _classes(y: Floats, truth: Truth) -> NDArray[np.uint8]:
+    nearest, zero = truth.nearest, y == 0
+    masked = (nearest == 0) & (truth.residual == 0)
+    subnormal = np.abs(nearest) < float(truth.format.smallest_normal)
+    table = [
+        (np.broadcast_to(_policy(truth)[:, None], y.shape), ElementClass.POLICY),
+        (~np.isfinite(y), ElementClass.NONFINITE),
+        (masked & ~zero, ElementClass.MASK_LEAK),
+        (masked, ElementClass.MASKED_ZERO),
+        ((y < 0) | (y > 1), ElementClass.OUT_OF_RANGE),
+        (zero & (nearest != 0) & subnormal, ElementClass.FLUSHED),
+        (zero & (nearest != 0), ElementClass.LOST),
+        (zero, ElementClass.UNAVOIDABLE_ZERO),
+        (nearest == 0, ElementClass.SPURIOUS_NONZERO),
+        (subnormal, ElementClass.GRADUAL),
+    ]
+    conditions, classes = zip(*table, strict=True)
+    return np.select(conditions, [np.uint8(c) for c in classes], np.uint8(ElementClass.NORMAL))
+
+
+def _policy(truth: Truth) -> Flags:
+    return truth.kinds >= RowKind.NAN
+
+
+# Rows ------------------------------------------------------------------------------------
+
+
+def _row_sums(values: Floats) -> Floats:
+    return np.array([_rounded_sum(row) for row in values.tolist()], dtype=np.float64)
+
+
+def _row_sum_errors(y: Floats, truth: Truth) -> Floats:
+    return np.abs(_row_sums(np.concatenate([y, -truth.nearest], axis=1)))
+
+
+def _rounded_sum(values: list[float]) -> float:
+    """Return the exact sum, rounded once; NaN, inf and -inf as IEEE 754 adds them."""
+    try:
+        return math.fsum(values)
+    except (ValueError, OverflowError):  # inf and -inf; a partial sum beyond the range
+        specials = [v for v in values if not math.isfinite(v)]
+        return sum(specials) if specials else _round_fraction(sum(map(Fraction, values), Fraction(0)))
+
+
+def _round_fraction(value: Fraction) -> float:
+    try:
+        return value.numerator / value.denominator  # int / int rounds once
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+def _failures(y: Floats, truth: Truth, row_sum: Floats, nearest_sum: Floats) -> NDArray[np.uint8]:
+    judged = ~_policy(truth) & (nearest_sum != 0)
+    table = [
+        (_policy(truth), RowFailure.POLICY),
+        (~np.isfinite(y).all(axis=1), RowFailure.NONFINITE),
+        (judged & _below(y, truth.nearest, row_sum, nearest_sum), RowFailure.COLLAPSED),
+        (judged & _below(truth.nearest, y, nearest_sum, row_sum), RowFailure.INFLATED),
+    ]
+    conditions, failures = zip(*table, strict=True)
+    return np.select(conditions, [np.uint8(f) for f in failures], np.uint8(RowFailure.NONE))
+
+
+def _below(a: Floats, b: Floats, sum_a: Floats, sum_b: Floats) -> Flags:
+    """Tell in which rows 2 * sum(a) < sum(b), exactly.
+
+    Rounding is monotone and commutes with doubling, so rounded sums decide unless they
+    are equal; then the exact sum of a, a and -b does, whose rounding keeps its sign.
+    """
+    with np.errstate(over="ignore"):
+        below: Flags = 2 * sum_a < sum_b
+        tied = np.flatnonzero(2 * sum_a == sum_b)
+    below[tied] = _row_sums(np.concatenate([a[tied], a[tied], -b[tied]], axis=1)) < 0
+    return below
