@@ -1,0 +1,85 @@
+"""The command line: one module of `harness.commands` a command, and the exit codes.
+
+0 all well · 1 a budget is exceeded or a defect was found · 2 wrong usage or configuration ·
+3 no verdict · 130 interrupted. A user's mistake is one line on stderr, never a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from harness.commands import bench, listing, replay, report
+from harness.commands import run as run_command
+from harness.errors import HarnessError, UsageError
+
+__all__ = ["app", "run"]
+
+CRASHED = 3
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="harness",
+    help="Is this softmax right, and how wrong is it where it is wrong?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("run")(run_command.run)
+app.command("replay")(replay.replay)
+app.command("report")(report.report)
+app.command("bench")(bench.bench)
+app.command("list")(listing.list_everything)
+
+
+def _print_version(*, asked: bool) -> None:
+    if not asked:
+        return
+    try:
+        typer.echo(f"softmax-harness {version('softmax-harness')}")
+    except PackageNotFoundError:
+        typer.echo("softmax-harness (not installed)")
+    raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    pass
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    try:
+        return app(args=list(arguments), standalone_mode=False, prog_name="harness") or 0
+    except HarnessError as error:
+        return _complain(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except typer.Exit as ended:
+        return ended.exit_code
+    except Exception as error:  # noqa: BLE001 - the last resort of the program
+        # Typer's own usage errors share a base class that it does not export.
+        if hasattr(error, "format_message"):
+            return _complain(f"{error.format_message()} (see --help)", UsageError.exit_code)
+        traceback.print_exc()
+        return _complain("this is a fault of the harness, not of a candidate; please report it", CRASHED)
+
+
+def _complain(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    print(f"error: {line}", file=sys.stderr)  # noqa: T201 - stderr may not be a console
+    return code

@@ -1,0 +1,1 @@
+"""The commands, one module each; `harness.cli` puts them on the command line."""

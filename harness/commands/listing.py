@@ -1,0 +1,57 @@
+"""`harness list`: what there is to choose from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from harness.candidates import BUILTINS
+from harness.console import print_json, results
+from harness.settings import EFFORTS
+from reference.formats import FORMATS
+from reference.tiers import TIERS
+from strategies.corpora import CORPORA
+from strategies.regimes import REGIMES
+
+__all__ = ["list_everything"]
+
+
+def list_everything(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False
+) -> None:
+    """List candidates, formats, regimes, tiers and efforts."""
+    catalogue = _catalogue()
+    if as_json:
+        print_json(catalogue)
+        return
+    console = results()
+    for title, entries in catalogue.items():
+        width = max(len(name) for name in entries)
+        console.print(f"{title}")
+        for name, entry in entries.items():
+            console.print(f"  {name:{width}}  {entry['title']}", soft_wrap=True)
+        console.print()
+
+
+def _catalogue() -> dict[str, dict[str, dict[str, Any]]]:
+    return {
+        "candidates": {c.name: {"title": c.description} for c in BUILTINS.values()},
+        "formats": {
+            f.name: {
+                "title": f"p = {f.precision}, emin = {f.emin}, emax = {f.emax}, "
+                f"{'with' if f.has_infinity else 'no'} infinity",
+                "precision": f.precision,
+                "emin": f.emin,
+                "emax": f.emax,
+            }
+            for f in FORMATS.values()
+        },
+        "corpora": {c.name: {"title": c.title} for c in CORPORA.values()},
+        "regimes": {r.name: {"title": r.title} for r in REGIMES.values()},
+        "tiers": {t.name: {"title": t.title} for t in TIERS.values()},
+        "efforts": {
+            e.name: {"title": f"about {e.elements} elements a cell, {e.least_rows} to {e.most_rows} rows"}
+            for e in EFFORTS.values()
+        },
+    }

@@ -1,0 +1,48 @@
+"""Where the program prints: results on stdout, everything else on stderr.
+
+With `--json` nothing but one JSON document goes to stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["carries", "notes", "print_json", "results"]
+
+PIPE_WIDTH = 140
+
+
+def results() -> Console:
+    """Return the console of stdout; into a pipe it is wide, plain and never wrapped."""
+    return _console(sys.stdout)
+
+
+def notes() -> Console:
+    """Return the console of stderr."""
+    return _console(sys.stderr)
+
+
+def _console(stream: IO[str]) -> Console:
+    from rich.console import Console
+
+    width = None if stream.isatty() else PIPE_WIDTH
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def carries(stream: IO[str], text: str) -> bool:
+    """Tell whether the stream's encoding can carry the text."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
