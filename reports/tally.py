@@ -7,9 +7,11 @@ Ratios, rates and intervals are derived later, in `reports.cells`, from a merged
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,6 +20,7 @@ from typing import Any, Final
 
 __all__ = [
     "HISTOGRAM_SHIFT",
+    "PACKED_BEYOND",
     "WITNESS_ORDER",
     "CellKey",
     "Tally",
@@ -25,6 +28,7 @@ __all__ = [
     "json_float",
     "merge",
     "parse_float",
+    "plain",
 ]
 
 HISTOGRAM_SHIFT: Final = 44
@@ -53,6 +57,10 @@ WITNESS_ORDER: Final = (
     "max_ulp",
 )
 """The kinds of witness, the gravest first."""
+
+
+PACKED_BEYOND: Final = 4096
+"""Rows of more entries than this are packed in a line of witnesses.jsonl."""
 
 
 @dataclass(frozen=True, order=True)
@@ -102,18 +110,29 @@ class Witness:
         document = asdict(self)
         return {**document.pop("cell"), **document, "score": json_float(self.score)}
 
+    def line(self) -> str:
+        """Return the line of witnesses.jsonl: the id, and the document with long rows packed."""
+        document = {"id": self.id, **self.document()}
+        if self.cell.length > PACKED_BEYOND:
+            for name in ("x", "y"):
+                document[f"{name}_packed"] = _packed(document.pop(name))
+        return json.dumps(document, ensure_ascii=False)
+
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Witness:
-        """Read `document` back; a key `id` is allowed and ignored.
+        """Read `document` or a `line` back; the id is not looked at.
 
         Raises:
-            ValueError: a key is missing or unknown.
+            ValueError: a key is missing or unknown, or a packed row cannot be unpacked.
         """
         values = {k: v for k, v in document.items() if k != "id"}
         try:
+            for name in ("x", "y"):
+                if f"{name}_packed" in values:
+                    values[name] = _unpacked(values.pop(f"{name}_packed"))
             cell = CellKey(**{name: values.pop(name) for name in CellKey.__dataclass_fields__})
             return cls(cell=cell, **{**values, "score": parse_float(values["score"])})
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, zlib.error) as error:
             raise ValueError(f"witness: {error}; it needs the keys of a line of witnesses.jsonl") from None
 
 
@@ -239,11 +258,29 @@ def _gravest(witnesses: Iterable[Witness]) -> tuple[Witness, ...]:
     return tuple(sorted(best.values(), key=lambda w: WITNESS_ORDER.index(w.kind)))
 
 
+def _packed(encodings: str) -> str:
+    """Return hexadecimal digits as base64 of their deflated bytes."""
+    return base64.b64encode(zlib.compress(bytes.fromhex(encodings), level=9)).decode()
+
+
+def _unpacked(text: str) -> str:
+    return zlib.decompress(base64.b64decode(text, validate=True)).hex()
+
+
 def json_float(value: float | None) -> float | str | None:
     """Return a figure as JSON carries it: "inf" for +inf, null for None and NaN."""
     if value is None or math.isnan(value):
         return None
     return "inf" if math.isinf(value) else value
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON carries it, throughout: tuples as lists, figures by `json_float`."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return json_float(value) if isinstance(value, float) else value
 
 
 def parse_float(value: float | str | None) -> float | None:

@@ -1,0 +1,322 @@
+"""The ledger of a run: one SQLite file, the single source of all else in the run folder.
+
+Shards are recorded one transaction each, so that a run killed at any moment keeps every shard
+recorded before. The journal is a write-ahead log with `synchronous=NORMAL`: that outlives the
+death of a process at any instruction; after a power cut the last shards may be missing, never
+torn (https://www.sqlite.org/pragma.html#pragma_synchronous), and a resumed run measures them again.
+
+One writer at a time: it holds an exclusive SQLite transaction on the empty file `run.lock`
+beside the ledger. SQLite's locks belong to the process, are not inherited by workers that it
+forks, and end with it, also by SIGKILL. Readers need no lock and see the shards recorded so far.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+from reports.sqlite import (
+    DAMAGED,
+    LedgerError,
+    connect,
+    connect_for_reading,
+    reporting,
+    transaction,
+    writer_lock,
+)
+from reports.tally import CellKey, Tally, merge, plain
+
+__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "CellInfo", "Ledger", "LedgerError", "Status"]
+
+APPLICATION_ID: Final = 0x534D5848
+"""What marks an SQLite file as a ledger of this program: "SMXH"."""
+
+SCHEMA_VERSION: Final = 1
+"""Raised whenever the tables, or the documents in them, change their meaning."""
+
+Status = Literal["ok", "crashed", "timed_out", "unsupported"]
+
+_SCHEMA: Final = """
+CREATE TABLE setting  (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE document (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE cell (
+    id INTEGER PRIMARY KEY, candidate TEXT NOT NULL, op TEXT NOT NULL, format TEXT NOT NULL,
+    out_format TEXT NOT NULL, regime TEXT NOT NULL, length INTEGER NOT NULL,
+    sampled INTEGER NOT NULL, status TEXT NOT NULL, message TEXT NOT NULL,
+    UNIQUE (candidate, op, format, out_format, regime, length));
+CREATE TABLE shard (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, seconds REAL NOT NULL);
+CREATE TABLE tally (
+    cell INTEGER NOT NULL REFERENCES cell, shard INTEGER NOT NULL REFERENCES shard,
+    value BLOB NOT NULL, UNIQUE (cell, shard));
+"""
+
+_IS_KEY: Final = " AND ".join(f"{f.name} = ?" for f in fields(CellKey))
+
+_MERGED_AT_ONCE: Final = 16  # bounds the memory that a cell of many shards takes
+
+
+@dataclass(frozen=True)
+class CellInfo:
+    """A planned cell.
+
+    Attributes:
+        key: which cell it is.
+        sampled: whether its rows are drawn independently, so that intervals apply.
+        status: how it went so far.
+        message: why, where the status is not ok.
+    """
+
+    key: CellKey
+    sampled: bool
+    status: Status = "ok"
+    message: str = ""
+
+
+class Ledger:
+    """A ledger that is open, for reading or for writing; close it, or use it in a `with`."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: sqlite3.Connection | None) -> None:
+        self.path = path
+        self._connection = connection
+        self._lock = lock
+
+    @classmethod
+    def create(cls, path: Path, settings: Mapping[str, Any], cells: Sequence[CellInfo]) -> Ledger:
+        """Begin a ledger at `path` and open it for writing.
+
+        Args:
+            path: the file; there must be none.
+            settings: what decides the figures, as JSON can carry it.
+            cells: the plan, in the order in which reports show it.
+
+        Raises:
+            LedgerError: there is a file already, another run writes here, or the disk is full.
+        """
+        with reporting(path), closing(writer_lock(path)):
+            _write_new(path, settings, cells)
+        return cls.open(path, settings)
+
+    @classmethod
+    def open(cls, path: Path, settings: Mapping[str, Any] | None = None) -> Ledger:
+        """Open the ledger at `path`: for reading, or with `settings` to go on writing it.
+
+        Raises:
+            LedgerError: there is none, it is no ledger, damaged, of another schema version or of
+                other settings, or another run is writing it.
+        """
+        if not path.is_file():
+            raise LedgerError(f"{path}: there is no run here; give the folder of a run")
+        with reporting(path), ExitStack() as held:
+            lock = None if settings is None else held.enter_context(closing(writer_lock(path)))
+            connection = connect_for_reading(path) if settings is None else connect(path, "mode=rw")
+            held.callback(connection.close)
+            connection.execute("PRAGMA synchronous = NORMAL")
+            ledger = cls(path, connection, lock)
+            ledger._check(settings)
+            held.pop_all()
+            return ledger
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and let another run write it."""
+        with reporting(self.path):
+            self._connection.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    # Reading -------------------------------------------------------------------------------
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the ledger was created with."""
+        rows = self._select("SELECT name, value FROM setting ORDER BY rowid")
+        return {name: json.loads(value) for name, value in rows}
+
+    def cells(self) -> list[CellInfo]:
+        """Return the plan, in its order, each cell with its present status."""
+        return [info for _, info in self._cells()]
+
+    def finished(self) -> set[str]:
+        """Return the names of the shards recorded."""
+        return {name for (name,) in self._select("SELECT name FROM shard")}
+
+    def seconds(self) -> float:
+        """Return the time that the recorded shards took, added up."""
+        [(total,)] = self._select("SELECT total(seconds) FROM shard")
+        return float(total)
+
+    def tallies(self) -> Iterator[tuple[CellInfo, Tally]]:
+        """Yield each cell with the tally of all its shards, in the plan's order.
+
+        One cell is in memory at a time. A cell without shards yields an empty tally.
+        """
+        for number, info in self._cells():
+            yield info, self._tally(number)
+
+    def get(self, name: str) -> Any:
+        """Return the document of that name, None where there is none."""
+        rows = self._select("SELECT value FROM document WHERE name = ?", name)
+        return json.loads(rows[0][0]) if rows else None
+
+    # Writing -------------------------------------------------------------------------------
+
+    def record(self, shard: str, tallies: Mapping[CellKey, Tally], seconds: float) -> None:
+        """Record what a shard counted, all of it or nothing.
+
+        Raises:
+            LedgerError: the shard is recorded already, a cell is not in the plan, or the disk is full.
+        """
+        numbers = {key: self._number(key) for key in tallies}
+        if self._select("SELECT 1 FROM shard WHERE name = ?", shard):
+            raise LedgerError(f"{self.path}: shard {shard!r} is recorded already; each counts once")
+        with self._transaction() as db:
+            cursor = db.execute("INSERT INTO shard (name, seconds) VALUES (?, ?)", (shard, seconds))
+            db.executemany(
+                "INSERT INTO tally VALUES (?, ?, ?)",
+                ((numbers[key], cursor.lastrowid, _packed(tally)) for key, tally in tallies.items()),
+            )
+
+    def set_status(self, key: CellKey, status: Status, message: str = "") -> None:
+        """Say how a cell went.
+
+        Raises:
+            LedgerError: the cell is not in the plan.
+        """
+        number = self._number(key)
+        with self._transaction() as db:
+            db.execute("UPDATE cell SET status = ?, message = ? WHERE id = ?", (status, message, number))
+
+    def put(self, name: str, document: Any) -> None:
+        """Keep a JSON document under a name, in place of one kept before; NaN becomes null."""
+        text = _json(document)
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO document VALUES (?, ?)", (name, text))
+
+    # Within --------------------------------------------------------------------------------
+
+    def _check(self, settings: Mapping[str, Any] | None) -> None:
+        [(application,)] = self._select("PRAGMA application_id")
+        if application != APPLICATION_ID:
+            raise LedgerError(f"{self.path}: not a ledger of this program; give the folder of a run")
+        [(version,)] = self._select("PRAGMA user_version")
+        if version != SCHEMA_VERSION:
+            raise LedgerError(
+                f"{self.path}: schema version {version}, this program reads {SCHEMA_VERSION};"
+                " use the program's version that wrote it"
+            )
+        [(verdict,)] = self._select("PRAGMA quick_check(1)")
+        if verdict != "ok":
+            raise LedgerError(f"{self.path}: {DAMAGED}")
+        if settings is not None:
+            self._compare(json.loads(_json(settings)))
+
+    def _compare(self, wanted: Mapping[str, Any]) -> None:
+        held = self.settings()
+        for name in (*wanted, *held):
+            if name not in held or name not in wanted or held[name] != wanted[name]:
+                there, here = (_short(side.get(name, "not set")) for side in (held, wanted))
+                raise LedgerError(
+                    f"{self.path}: run with other settings: {name} was {there}, now {here};"
+                    " give the settings of that run, another --out, or --overwrite"
+                )
+
+    def _cells(self) -> list[tuple[int, CellInfo]]:
+        rows = self._select("SELECT * FROM cell ORDER BY id")
+        return [
+            (number, CellInfo(CellKey(*key), bool(sampled), status, message))
+            for number, *key, sampled, status, message in rows
+        ]
+
+    def _tally(self, cell: int) -> Tally:
+        merged = Tally()
+        with reporting(self.path):
+            cursor = self._connection.execute("SELECT value FROM tally WHERE cell = ?", (cell,))
+            while rows := cursor.fetchmany(_MERGED_AT_ONCE):
+                merged = merge([merged, *(_unpacked(value) for (value,) in rows)])
+        return merged
+
+    def _number(self, key: CellKey) -> int:
+        rows = self._select(f"SELECT id FROM cell WHERE {_IS_KEY}", *astuple(key))  # noqa: S608
+        if not rows:
+            raise LedgerError(f"{self.path}: {key} is not in the plan of this run")
+        return int(rows[0][0])
+
+    def _select(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with reporting(self.path):
+            return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self._lock is None:
+            raise LedgerError(f"{self.path}: open for reading; open it with its settings to write")
+        with reporting(self.path), transaction(self._connection):
+            yield self._connection
+
+
+# Beginning -----------------------------------------------------------------------------------
+
+
+def _write_new(path: Path, settings: Mapping[str, Any], cells: Sequence[CellInfo]) -> None:
+    """Write the ledger aside, then rename it, so that there is a whole one or none."""
+    if path.exists():
+        raise LedgerError(f"{path}: there is a run here already; --resume it, or --overwrite it")
+    aside = path.with_name(f"{path.name}.new")
+    aside.unlink(missing_ok=True)
+    connection = connect(aside, "mode=rwc")
+    try:
+        with transaction(connection):
+            _fill(connection, settings, cells)
+        connection.execute("PRAGMA journal_mode = WAL")
+    finally:
+        connection.close()
+    aside.replace(path)
+
+
+def _fill(connection: sqlite3.Connection, settings: Mapping[str, Any], cells: Sequence[CellInfo]) -> None:
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    for statement in _SCHEMA.split(";"):
+        connection.execute(statement)
+    connection.executemany(
+        "INSERT INTO setting VALUES (?, ?)", ((name, _json(value)) for name, value in settings.items())
+    )
+    connection.executemany(
+        "INSERT INTO cell VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ((*astuple(info.key), info.sampled, info.status, info.message) for info in cells),
+    )
+
+
+# Values ------------------------------------------------------------------------------------
+
+
+def _packed(tally: Tally) -> bytes:
+    return zlib.compress(tally.to_json().encode(), level=1)
+
+
+def _unpacked(value: bytes) -> Tally:
+    try:
+        return Tally.from_json(zlib.decompress(value).decode())
+    except (zlib.error, ValueError, TypeError, KeyError) as error:
+        raise LedgerError(f"a recorded tally cannot be read ({error}); {DAMAGED}") from error
+
+
+def _json(document: Any) -> str:
+    return json.dumps(plain(document), ensure_ascii=False, allow_nan=False)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}..."

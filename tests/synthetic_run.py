@@ -1,0 +1,88 @@
+"""Tallies and ledgers made by hand, for the tests of what is drawn from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reports.ledger import CellInfo, Ledger
+from reports.tally import HISTOGRAM_SHIFT, CellKey, Tally, Witness
+
+SETTINGS = {"seed": 7, "effort": "quick", "formats": ["float32"], "lengths": [1, 8]}
+
+
+def key(candidate: str = "naive", regime: str = "normal", length: int = 8, fmt: str = "float32") -> CellKey:
+    return CellKey(candidate, "softmax", fmt, fmt, regime, length)
+
+
+def histogram(errors: Sequence[float]) -> dict[int, int]:
+    bins = np.asarray(errors, dtype=np.float64).view(np.uint64) >> HISTOGRAM_SHIFT
+    values, counts = np.unique(bins, return_counts=True)
+    return {int(v): int(c) for v, c in zip(values, counts, strict=True)}
+
+
+def witness(cell: CellKey, kind: str = "max_ulp", score: float = 1.5, **changes: Any) -> Witness:
+    digits = {"float32": 8, "float16": 4, "float64": 16}[cell.format]
+    values: dict[str, Any] = {
+        "x": ("0" * (digits - 1) + "1") * cell.length,
+        "y": "0" * digits * cell.length,
+        "element": 0,
+        "origin": "batch 0, row 3",
+        **changes,
+    }
+    return Witness(cell=cell, kind=kind, score=score, **values)
+
+
+def tally_of(cell: CellKey, errors: Sequence[float], rows: int = 4, batch: int = 0, **changes: Any) -> Tally:
+    """A tally of `rows` healthy rows whose elements have the given ULP errors."""
+    count = len(errors)
+    values: dict[str, Any] = {
+        "rows": rows,
+        "completed": rows,
+        "elements": count,
+        "positive": count,
+        "representable": count,
+        "correct": sum(e < 0.5 for e in errors),
+        "faithful": sum(e < 1 for e in errors),
+        "ulp_count": count,
+        "ulp_sum": sum((Fraction(e) for e in errors), Fraction(0)),
+        "max_ulp": max(errors, default=None),
+        "max_bound_ratio": 0.25,
+        "worst_row_sum_error": 2.0**-24,
+        "row_kinds": {"finite": rows},
+        "outcomes": {"ok": rows},
+        "classes": {"normal": count},
+        "histogram": histogram(errors),
+        "digests": {batch: f"{batch:064x}"},
+        "witnesses": (witness(cell, score=max(errors, default=0.0)),),
+        **changes,
+    }
+    return Tally(**values)
+
+
+def overflowing(cell: CellKey, errors: Sequence[float], rows: int = 4, failed: int = 1) -> Tally:
+    """A tally with `failed` of its rows overflown into NaN."""
+    return tally_of(
+        cell,
+        errors,
+        rows,
+        outcomes={"ok": rows - failed, "overflow": failed},
+        nonfinite_rows=failed,
+        witnesses=(
+            witness(cell, "overflow", 0.0, y="7fc00000" * cell.length),
+            witness(cell, "max_ulp", max(errors)),
+        ),
+    )
+
+
+def planned(*cells: CellKey, sampled: bool = True) -> list[CellInfo]:
+    return [CellInfo(cell, sampled) for cell in cells]
+
+
+def ledger_at(folder: Path, *cells: CellKey) -> Ledger:
+    folder.mkdir(parents=True, exist_ok=True)
+    return Ledger.create(folder / "run.sqlite", SETTINGS, planned(*cells))

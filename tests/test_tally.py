@@ -1,0 +1,96 @@
+"""Tallies add up exactly in any order, and survive their JSON without loss."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from fractions import Fraction
+
+import pytest
+from synthetic_run import key, overflowing, tally_of, witness
+
+from reports.tally import PACKED_BEYOND, Tally, Witness, json_float, merge, parse_float, plain
+
+CELL = key()
+
+
+def parts() -> list[Tally]:
+    return [
+        tally_of(CELL, [0.1, 0.3, 2.0**-60], batch=0),
+        overflowing(CELL, [0.5, math.pi * 1e300], rows=6),
+        tally_of(CELL, [], rows=1, batch=2, max_ulp=None, ulp_sum=Fraction(1, 3)),
+        tally_of(CELL, [7.25], batch=3, faults={"raised": 2}, policies={"nan:nan": 1}),
+    ]
+
+
+def test_merging_is_the_same_in_every_order() -> None:
+    results = {merge(order).to_json() for order in itertools.permutations(parts())}
+    assert len(results) == 1
+
+
+def test_merging_is_associative_and_keeps_an_empty_tally_neutral() -> None:
+    a, b, c, d = parts()
+    assert merge([merge([a, b]), merge([c, d])]) == merge([a, b, c, d])
+    assert merge([Tally(), a]).to_json() == merge([a]).to_json()
+
+
+def test_sums_are_exact_where_float_sums_are_not() -> None:
+    tiny, huge = tally_of(CELL, [2.0**-60]), tally_of(CELL, [2.0**60])
+    total = merge([huge, *[tiny] * 4]).ulp_sum
+    assert total == Fraction(2) ** 60 + 4 * Fraction(1, 2**60)
+
+
+def test_json_loses_nothing() -> None:
+    for tally in (*parts(), merge(parts()), tally_of(CELL, [1.0], max_ulp=math.inf)):
+        assert Tally.from_json(tally.to_json()) == tally
+
+
+def test_of_each_kind_the_gravest_witness_is_kept_gravest_kind_first() -> None:
+    small, large = witness(CELL, score=1.0), witness(CELL, score=2.0, origin="batch 1, row 0")
+    lost = witness(CELL, kind="lost", score=0.0)
+    merged = merge([tally_of(CELL, [1.0], witnesses=(w,)) for w in (small, lost, large)])
+    assert merged.witnesses == (lost, large)
+
+
+def test_equal_witnesses_are_decided_by_what_they_say() -> None:
+    first, second = witness(CELL, origin="batch 0, row 1"), witness(CELL, origin="batch 0, row 2")
+    for order in ((first, second), (second, first)):
+        assert merge([tally_of(CELL, [1.0], witnesses=(w,)) for w in order]).witnesses == (first,)
+
+
+def test_the_digest_of_one_batch_is_its_own_and_of_several_depends_on_each() -> None:
+    one = tally_of(CELL, [1.0], digests={0: "ab" * 32})
+    assert one.rows_digest() == "ab" * 32
+    both = merge([one, tally_of(CELL, [1.0], digests={1: "cd" * 32})])
+    other = merge([one, tally_of(CELL, [1.0], digests={1: "ce" * 32})])
+    assert both.rows_digest() != other.rows_digest()
+
+
+@pytest.mark.parametrize("length", [1, PACKED_BEYOND, PACKED_BEYOND + 1])
+def test_a_line_of_the_witness_file_reads_back_and_long_rows_are_packed(length: int) -> None:
+    w = witness(key(length=length))
+    document = json.loads(w.line())
+    assert ("x_packed" in document) == (length > PACKED_BEYOND)
+    assert document["id"] == w.id
+    assert Witness.from_document(document) == w
+    assert Witness.from_document(document).id == w.id
+
+
+@pytest.mark.parametrize(
+    "change", [{"cell": 1}, {"x_packed": "???"}, {"x_packed": "AAAA"}, {"regime": None, "nonsense": 1}]
+)
+def test_a_document_that_is_no_witness_is_refused_in_one_line(change: dict[str, object]) -> None:
+    document = {**json.loads(witness(CELL).line()), **change}
+    with pytest.raises(ValueError, match=r"witness: .*witnesses\.jsonl") as caught:
+        Witness.from_document(document)
+    assert "\n" not in str(caught.value)
+
+
+def test_figures_become_json_without_nan() -> None:
+    assert plain({"a": (1.5, math.inf, [math.nan]), 3: {"b": None}}) == {
+        "a": [1.5, "inf", [None]],
+        "3": {"b": None},
+    }
+    for value in (0.0, 1e-320, math.inf, None):
+        assert parse_float(json_float(value)) == value
