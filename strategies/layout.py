@@ -1,4 +1,8 @@
-"""Where in a row something stands: defects are about positions as much as about values."""
+"""Where in a row something stands: defects are about positions as much as about values.
+
+Each function takes for every row the kind of place or number wanted, counted from 0 (see
+`Source.turns`), and the constants say how many kinds there are.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +13,28 @@ from numpy.typing import NDArray
 
 from strategies.source import F64, I64, Source
 
-__all__ = ["PLACES", "contiguous", "counts", "place", "put", "spread_evenly"]
+__all__ = ["COUNTS", "PLACES", "RUNS", "count", "place", "put", "run", "spread_evenly"]
 
 Mask = NDArray[np.bool_]
 
 PLACES: Final = 4
-"""How many kinds of place `place` knows: first, last, anywhere, in the last few."""
+COUNTS: Final = 4
+RUNS: Final = 3
 
 _LAST_FEW: Final = 8
 
 
 def place(source: Source, kind: I64, length: int) -> I64:
-    """Return an index in [0, length) for each row.
+    """Return an index in [0, length) for each row: first, last, anywhere, among the last eight.
 
-    Args:
-        source: where choices come from.
-        kind: for each row 0 first, 1 last, 2 anywhere, 3 among the last eight, as the tail of a
-            vectorised loop is.
-        length: the row's length.
+    The last eight are where a vectorised loop leaves a tail.
     """
     anywhere = source.below(length, kind.shape)
     tail = length - 1 - source.below(min(length, _LAST_FEW), kind.shape)
-    return np.choose(kind, [np.zeros_like(anywhere), np.full_like(anywhere, length - 1), anywhere, tail])
+    chosen: I64 = np.choose(
+        kind, [np.zeros_like(anywhere), np.full_like(anywhere, length - 1), anywhere, tail]
+    )
+    return chosen
 
 
 def put(values: F64, at: I64, entries: F64) -> None:
@@ -38,26 +42,24 @@ def put(values: F64, at: I64, entries: F64) -> None:
     values[np.arange(len(values)), at] = entries
 
 
-def counts(source: Source, rows: int, least: int, length: int) -> I64:
-    """Return for each row a number in [least, length]: the least, the most, a power of two, any."""
-    (kind,) = source.turns(4, rows=rows)
-    span = length - least + 1
-    low, high = (max(least, 1) - 1).bit_length(), length.bit_length()
-    power = np.left_shift(1, low + source.below(max(high - low, 1), (rows,)))
-    anything = least + source.below(span, (rows,))
-    chosen = np.choose(kind, [np.full(rows, least), np.full(rows, length), power, anything])
-    return np.clip(chosen, least, length)
+def count(source: Source, kind: I64, least: int, most: int) -> I64:
+    """Return a number in [least, most] for each row: the least, the most, a power of two, any."""
+    low, high = (least - 1).bit_length(), most.bit_length()
+    power = np.left_shift(1, low + source.below(max(high - low, 1), kind.shape))
+    anything = least + source.below(most - least + 1, kind.shape)
+    chosen: I64 = np.choose(kind, [np.full_like(kind, least), np.full_like(kind, most), power, anything])
+    return np.clip(chosen, least, most)
 
 
-def contiguous(source: Source, count: I64, length: int) -> Mask:
-    """Mark `count` neighbouring entries of each row: the first, the last, or wherever, around the end."""
-    rows = len(count)
-    (kind,) = source.turns(3, rows=rows)
-    start = np.choose(kind, [np.zeros(rows, np.int64), length - count, source.below(length, (rows,))])
-    return ((np.arange(length) - start[:, None]) % length) < count[:, None]
+def run(source: Source, kind: I64, members: I64, length: int) -> Mask:
+    """Mark so many neighbouring entries of each row: the first, the last, or anywhere (around the end)."""
+    start = np.choose(kind, [np.zeros_like(members), length - members, source.below(length, kind.shape)])
+    marked: Mask = ((np.arange(length) - start[:, None]) % length) < members[:, None]
+    return marked
 
 
-def spread_evenly(count: I64, length: int) -> Mask:
-    """Mark `count` entries of each row, about evenly spaced."""
-    edges = np.arange(length + 1) * count[:, None] // length
-    return np.diff(edges, axis=1) > 0
+def spread_evenly(members: I64, length: int) -> Mask:
+    """Mark so many entries of each row, as evenly spaced as can be."""
+    edges = np.arange(length + 1) * members[:, None] // length
+    marked: Mask = np.diff(edges, axis=1) > 0
+    return marked

@@ -12,6 +12,7 @@ position, no spread.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from math import lcm, prod
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -58,14 +59,18 @@ class Source(ABC):
 
     def sign(self, shape: Shape) -> F64:
         """Return 1 or -1."""
-        return 1.0 - 2.0 * self.below(2, shape)
+        return (1 - 2 * self.below(2, shape)).astype(np.float64)
 
     def turns(self, *sizes: int, rows: int) -> tuple[I64, ...]:
-        """Return one index array of shape (rows,) for each size, going through all combinations in turn.
+        """Return one index array of shape (rows,) for each size, all of them changing from row to row.
 
-        The last index turns fastest and the first row stands anywhere in the cycle, so that
-        few rows still meet as many different combinations as they can.
+        They go through all combinations in turn, starting anywhere, so that few rows still
+        meet every kind of a regime, and many rows every kind at every place.
         """
-        total = int(np.prod(sizes))
-        count = (np.arange(rows) + self.below(total, (1,))) % total
-        return tuple(np.unravel_index(count, sizes))
+        count = np.arange(rows) + self.below(prod(sizes), (1,))
+        indices, period = [], 1
+        for size in sizes:
+            stretch = lcm(period, size)
+            period *= size
+            indices.append((count + count % period // stretch) % size)
+        return tuple(indices)

@@ -26,6 +26,9 @@ _LOW: Final = np.uint64(0xFFFFFFFF)
 _32: Final = np.uint64(32)
 _11: Final = np.uint64(11)
 
+_SMALL: Final = 2**16
+"""Bounds up to here take 32 bits of a word; each integer then has at least 2^16 of them."""
+
 
 class Words(Source):
     """A stream of 64-bit words named by a key, and what is made of them.
@@ -45,7 +48,7 @@ class Words(Source):
 
     def uniform(self, shape: Shape) -> F64:
         """Return multiples of 2^-53 in [0, 1): the upper 53 bits of one word each."""
-        result: F64 = (self.words(shape) >> _11) * 2.0**-53
+        result: F64 = (self.words(shape) >> _11).astype(np.float64) * 2.0**-53
         return result
 
     def normal(self, shape: Shape) -> F64:
@@ -55,17 +58,26 @@ class Words(Source):
         """
         count = prod(shape)
         words = self.words(((count + 1) // 2,)).astype("<u8", copy=False)
-        q = words.view("<i4")[:count] + 0.5
+        q: F64 = words.view("<i4")[:count].astype(np.float64) + 0.5
         q *= 2.0**-32
         return normal_quantile(q).reshape(shape)
 
     def below(self, bound: ArrayLike, shape: Shape) -> I64:
-        """Return integers in [0, bound), the high half of word times bound.
+        """Return integers in [0, bound), the high half of a word times the bound.
 
-        No integer's probability differs from another's by more than 2^-64.
+        No integer's probability differs from another's by more than 2^-64; for one small bound,
+        which takes half a word, by more than 2^-32.
         """
-        limit = np.asarray(bound, dtype=np.uint64)
+        limit: U64 = np.asarray(bound, dtype=np.uint64)
+        if limit.size == 1 and limit.item() <= _SMALL:
+            return np.asarray((self._halves(shape) * limit) >> _32, dtype=np.int64)
         return _high_product(self.words(shape), limit).astype(np.int64)
+
+    def _halves(self, shape: Shape) -> U64:
+        """Return 32-bit words, low half first."""
+        count = prod(shape)
+        words = self.words(((count + 1) // 2,)).astype("<u8", copy=False)
+        return words.view("<u4")[:count].astype(np.uint64).reshape(shape)
 
 
 def _high_product(a: U64, b: U64) -> U64:
