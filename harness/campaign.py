@@ -26,7 +26,6 @@ from reference.truth import truth
 from reports.ledger import CellInfo, Ledger
 from reports.tally import CellKey, Tally, Witness, merge
 from strategies.corpora import CORPORA, FixedRows
-from strategies.lengths import LENGTHS
 from strategies.regimes import REGIMES
 
 __all__ = ["BATCH_ELEMENTS", "SHARD_BATCHES", "Campaign", "Shard"]
@@ -46,6 +45,7 @@ class Shard:
 
     Attributes:
         rows: the rows of the whole cell, which decide those of each batch.
+        sampled: whether the rows are drawn, rather than fixed.
     """
 
     format: FloatFormat
@@ -55,6 +55,7 @@ class Shard:
     rows: int
     first: int
     last: int
+    sampled: bool
 
     @property
     def id(self) -> str:
@@ -92,7 +93,7 @@ class Campaign:
         for sampled in (False, True):
             for fmt in self.settings.formats:
                 for regime, length, rows in self._groups(fmt, sampled=sampled):
-                    yield from self._split(fmt, regime, length, rows)
+                    yield from self._split(fmt, regime, length, rows, sampled=sampled)
 
     def cells(self) -> Iterator[CellInfo]:
         """Yield the cells in the order of reports: by candidate, format, regime and length."""
@@ -126,16 +127,18 @@ class Campaign:
         return not self.settings.regimes or regime in self.settings.regimes
 
     def _lengths(self) -> tuple[int, ...]:
-        return self.settings.lengths or LENGTHS[self.settings.effort.name]
+        return self.settings.lengths or self.settings.effort.lengths
 
     def _out_format(self, fmt: FloatFormat) -> FloatFormat:
         return self.settings.out_format or fmt
 
-    def _split(self, fmt: FloatFormat, regime: str, length: int, rows: int) -> Iterator[Shard]:
+    def _split(
+        self, fmt: FloatFormat, regime: str, length: int, rows: int, *, sampled: bool
+    ) -> Iterator[Shard]:
         batches = -(-rows // rows_per_batch(length))
         for first in range(0, batches, SHARD_BATCHES):
             last = min(first + SHARD_BATCHES, batches) - 1
-            yield Shard(fmt, self._out_format(fmt), regime, length, rows, first, last)
+            yield Shard(fmt, self._out_format(fmt), regime, length, rows, first, last, sampled)
 
     def _cell_info(
         self, candidate: Candidate, fmt: FloatFormat, regime: str, length: int, *, sampled: bool

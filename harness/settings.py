@@ -18,6 +18,7 @@ from harness.errors import UsageError, choose, user_mistakes
 from reference.declaration import Policy
 from reference.formats import FORMATS, FloatFormat
 from reference.truth import Method
+from strategies.lengths import DEEP, QUICK, STANDARD
 
 if TYPE_CHECKING:
     from strategies.inputs import InputRows
@@ -33,6 +34,7 @@ class Effort:
     """How many rows a cell gets: as many as make `elements`, within limits. Never a time."""
 
     name: str
+    lengths: tuple[int, ...]
     elements: int
     least_rows: int
     most_rows: int
@@ -45,9 +47,9 @@ class Effort:
 EFFORTS: Final[Mapping[str, Effort]] = {
     e.name: e
     for e in (
-        Effort("quick", 1 << 14, 4, 1 << 12),
-        Effort("standard", 1 << 17, 4, 1 << 13),
-        Effort("deep", 1 << 22, 16, 1 << 17),
+        Effort("quick", QUICK, 1 << 14, 4, 1 << 12),
+        Effort("standard", STANDARD, 1 << 17, 4, 1 << 13),
+        Effort("deep", DEEP, 1 << 22, 16, 1 << 17),
     )
 }
 

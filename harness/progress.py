@@ -1,0 +1,74 @@
+"""What a campaign shows while it runs: a bar on a terminal, and a line for each finished stage.
+
+The stages are the fixed rows (corpora and the user's input), then each format's drawn rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from harness.campaign import Shard
+from reports.tally import CellKey, Tally
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Progress"]
+
+FAILED = ("overflow", "total_underflow", "inaccurate", "unexplained")
+
+
+class Progress:
+    """A progress display over the shards still to do; use it in a `with` and call it for each."""
+
+    def __init__(self, console: Console, shards: Iterable[Shard]) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._console = console
+        self._left = Counter(_stage(shard) for shard in shards)
+        self._failed: dict[tuple[str, str], int] = defaultdict(int)
+        self._rows: dict[tuple[str, str], int] = defaultdict(int)
+        self._worst: dict[tuple[str, str], float] = defaultdict(float)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task("measuring", total=self._left.total())
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, shard: Shard, tallies: Mapping[CellKey, Tally]) -> None:
+        """Count a finished shard."""
+        stage = _stage(shard)
+        for cell, tally in tallies.items():
+            key = (stage, cell.candidate)
+            self._rows[key] += tally.rows
+            self._failed[key] += sum(tally.outcomes.get(name, 0) for name in FAILED)
+            self._failed[key] += tally.rows - tally.completed
+            self._worst[key] = max(self._worst[key], tally.max_ulp or 0.0)
+        self._left[stage] -= 1
+        self._bar.update(self._task, advance=1, description=f"{shard.format} {shard.regime}")
+        if not self._left[stage]:
+            self._report(stage)
+
+    def _report(self, stage: str) -> None:
+        results = [
+            f"{candidate} failed {self._failed[stage, candidate]} of {rows} rows, "
+            f"worst {self._worst[stage, candidate]:.4g} ULP"
+            for (of, candidate), rows in self._rows.items()
+            if of == stage
+        ]
+        self._console.print(f"{stage}: {'; '.join(results)}", soft_wrap=True)
+
+
+def _stage(shard: Shard) -> str:
+    return f"{shard.format} drawn rows" if shard.sampled else "known rows"

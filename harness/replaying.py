@@ -1,0 +1,172 @@
+"""Run one witness again and lay exact and computed values side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.candidates import Candidate
+from harness.errors import UsageError
+from harness.execution import Executor
+from harness.measurement import Rows, measure
+from reference.errors import ElementClass, Judgement, judge
+from reference.formats import FloatFormat, format_named
+from reference.oracle import softmax
+from reference.rows import RowKind
+from reference.truth import truth
+from reports.tally import Tally, Witness, json_float
+
+__all__ = ["ElementReplay", "Replay", "replay_witness"]
+
+EXACT_DIGITS = 20
+
+
+@dataclass(frozen=True)
+class ElementReplay:
+    """One element: encodings in hexadecimal, values in decimal, and the verdict.
+
+    `exact` is the exact result to twenty digits and `nearest` RN of it; both are empty on policy rows.
+    """
+
+    index: int
+    x: str
+    x_bits: str
+    y: str
+    y_bits: str
+    nearest: str
+    nearest_bits: str
+    exact: str
+    ulp: float
+    element_class: str
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A witness run again.
+
+    Attributes:
+        witness: what was replayed.
+        message: why there are no outputs; empty where there are.
+        elements: all elements of the row; empty where there are no outputs.
+        tally: what was counted of the row.
+        same_bits: whether the outputs are those that the witness recorded.
+    """
+
+    witness: Witness
+    message: str
+    elements: tuple[ElementReplay, ...]
+    tally: Tally
+    same_bits: bool
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the row would pass `standard`: no fault, no failure, nothing lost, within its bound."""
+        t = self.tally
+        kinds = {w.kind for w in t.witnesses}
+        ratio = t.max_bound_ratio
+        return not self.message and not (kinds & _DEFECTS) and (ratio is None or ratio <= 1)
+
+    def document(self) -> dict[str, Any]:
+        """Return this replay as JSON carries it."""
+        t = self.tally
+        return {
+            "witness": {"id": self.witness.id, **self.witness.document()},
+            "message": self.message,
+            "sound": self.is_sound,
+            "same_bits": self.same_bits,
+            "max_ulp": json_float(t.max_ulp),
+            "bound_ratio": json_float(t.max_bound_ratio),
+            "row_sum_error": json_float(t.worst_row_sum_error),
+            "outcomes": dict(t.outcomes),
+            "elements": [{**vars(e), "ulp": json_float(e.ulp)} for e in self.elements],
+        }
+
+
+_DEFECTS = frozenset(
+    {
+        "unexplained", "mask_leak", "overflow", "total_underflow", "inaccurate", "nonfinite",
+        "lost", "out_of_range", "negative_zero", "policy",
+    }
+)  # fmt: skip
+
+
+def replay_witness(
+    witness: Witness, candidate: Candidate, executor: Executor, timeout: float | None = None
+) -> Replay:
+    """Run a witness's row through its candidate again.
+
+    Raises:
+        UsageError: the witness's bits are not a row of its format.
+    """
+    rows = _rows(witness)
+    out = rows.truth.format
+    outcome = executor.run(candidate.spec, rows.x, out, timeout)
+    if outcome.outputs is None or not outcome.completed.all():
+        message = "; ".join(f"{f.kind}: {f.message}" for f in outcome.faults)
+        return Replay(witness, message, (), Tally(), same_bits=False)
+    y = outcome.outputs
+    tally = measure(witness.cell, rows, y, candidate.declaration)
+    same = out.to_bits(y)[0].tobytes() == _from_hex(witness.y, out).tobytes()
+    return Replay(witness, "", tuple(_elements(rows, y, judge(y, rows.truth))), tally, same_bits=same)
+
+
+def _rows(witness: Witness) -> Rows:
+    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
+    x = fmt.from_bits(_from_hex(witness.x, fmt))[None, :]
+    if x.size == 0:
+        raise UsageError(f"witness {witness.id}: its x holds no entry; give a line of witnesses.jsonl whole")
+    values = fmt.to_float64(x)
+    exact = truth(values, out, "mpmath" if x.shape[1] <= 4096 else "certified")
+    return Rows(fmt, x, values, exact, 0, (witness.origin,))
+
+
+def _from_hex(text: str, fmt: FloatFormat) -> NDArray[Any]:
+    try:
+        raw = bytes.fromhex(text)
+        bits = np.frombuffer(raw, dtype=fmt.bits_dtype.newbyteorder(">"))
+    except ValueError:
+        raise UsageError(
+            f"witness bits {text[:20]!r}...: not hexadecimal of {fmt.storage_bits // 4} digits an entry"
+        ) from None
+    return bits.astype(fmt.bits_dtype)
+
+
+def _elements(rows: Rows, y: NDArray[Any], judgement: Judgement) -> Iterator[ElementReplay]:
+    fmt, out = rows.format, rows.truth.format
+    nearest = out.from_float64(rows.truth.nearest[0])
+    exact = _exact_digits(rows)
+    is_policy = RowKind(rows.truth.kinds[0]).is_policy
+    x_text, y_text, nearest_text = (_texts(f, a) for f, a in ((fmt, rows.x[0]), (out, y[0]), (out, nearest)))
+    for i in range(rows.x.shape[1]):
+        yield ElementReplay(
+            index=i,
+            x=x_text[i][0],
+            x_bits=x_text[i][1],
+            y=y_text[i][0],
+            y_bits=y_text[i][1],
+            nearest="" if is_policy else nearest_text[i][0],
+            nearest_bits="" if is_policy else nearest_text[i][1],
+            exact=exact(i),
+            ulp=float(judgement.ulp[0, i]),
+            element_class=ElementClass(judgement.classes[0, i]).name.lower(),
+        )
+
+
+def _texts(fmt: FloatFormat, row: NDArray[Any]) -> list[tuple[str, str]]:
+    """Return each value in the shortest decimal that float64 reads back, and its encoding."""
+    digits = fmt.storage_bits // 4
+    values, bits = fmt.to_float64(row).tolist(), fmt.to_bits(row).tolist()
+    return [(repr(v), f"0x{b:0{digits}x}") for v, b in zip(values, bits, strict=True)]
+
+
+def _exact_digits(rows: Rows) -> Callable[[int], str]:
+    import mpmath
+
+    if RowKind(rows.truth.kinds[0]).is_policy:
+        return lambda _: ""
+    exact = softmax(rows.values[0])
+    return lambda i: str(mpmath.nstr(exact[i], EXACT_DIGITS, strip_zeros=False))
