@@ -5,11 +5,10 @@ lo * 2^e <= v <= hi * 2^e. Only one inexact primitive is trusted:
 
     mpmath's exp at precision wp has relative error at most 2^(3 - wp).      (E)
 
-mpmath reduces by ln 2 and sums a Taylor series with 14 guard bits beside those that the
-reduction and the squarings use up, so its error is that of the last rounding, 2^-wp,
-plus less than 2^-(wp + 7); (E) leaves a factor of seven, and the tests hold it against Arb. Subtractions
-x - max are exact, sums and quotients are integers rounded outward. Nothing uses
-mpmath's global context.
+mpmath works with 14 guard bits beside those that its reduction by ln 2 and its squarings
+use up, so its error is little more than that of its last rounding, 2^-wp. (E) leaves a factor of
+eight, and the tests hold it against Arb. Subtractions x - max are exact; sums and
+quotients are integers, rounded outward. Nothing uses mpmath's global context.
 
 For one row with maximum x_1 of multiplicity c, S = c + t, t the sum of exp(x_j - x_1)
 over the other finite entries:
@@ -41,8 +40,8 @@ from reference.truth import Truth
 
 __all__ = ["softmax", "truth_mpmath"]
 
-_EXP_SLACK: Final = 8
-"""(E) in units of the last place of a wp-bit significand: 2^(3 - wp) * 2^wp."""
+_EXP_SLACK: Final = 16
+"""(E) in units of the last place of a significand of wp + 1 bits: 2^(3 - wp) * 2^(wp + 1)."""
 
 _RESIDUAL_BITS: Final = 40
 """A residual is known to 2^-40 ulp at least."""
@@ -183,10 +182,11 @@ def _tail(wp: int) -> float:
 
 
 def _exp(d: Any, wp: int) -> _Enclosure:
-    """Enclose exp(d), d < 0, by a significand of wp bits and (E)."""
+    """Enclose exp(d), d < 0, by (E) and a significand of wp + 1 bits, so that 1 still counts in 2^-wp."""
     _, significand, exponent, width = mpf_exp(d, wp, "n")
-    significand <<= wp - width
-    return _Enclosure(significand - _EXP_SLACK, significand + _EXP_SLACK, exponent - (wp - width))
+    shift = wp + 1 - width
+    significand <<= shift
+    return _Enclosure(significand - _EXP_SLACK, significand + _EXP_SLACK, exponent - shift)
 
 
 def _total(weights: _Weights, counts: Counter[float], wp: int) -> _Enclosure:
@@ -205,8 +205,9 @@ def _total(weights: _Weights, counts: Counter[float], wp: int) -> _Enclosure:
 def _quotient(w: _Enclosure, total: _Enclosure, wp: int) -> _Enclosure:
     """Enclose w / total.
 
-    In units of 2^-wp, relative: 16 for w, at most 16 + m for the total of m distinct
-    logits, 2 for the two outward roundings; that is below 2^(6 + bitlength(m)).
+    Its relative width in units of 2^-wp is at most 16 (w, by (E) on both sides) + 16 + m
+    (the total of m distinct logits, which is at least 1) + 4 (two outward roundings of
+    quotients of wp bits or more), to first order: below 2^(6 + bitlength(m)).
     """
     shift = total.hi.bit_length()
     lo = (w.lo << shift) // total.hi
