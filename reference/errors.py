@@ -203,7 +203,7 @@ def _round_fraction(value: Fraction) -> float:
     try:
         return value.numerator / value.denominator  # int / int rounds once
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def _failures(y: Floats, truth: Truth, row_sum: Floats, nearest_sum: Floats) -> NDArray[np.uint8]:
