@@ -34,7 +34,7 @@ def _dominated(source: Source, fmt: FloatFormat, rows: int, length: int) -> Arra
     beyond = source.between(1.0, 3.0, shape) * log_largest(fmt)
     gap: F64 = np.choose(kind, [rivalled, visible, beyond])
     rest = np.where(level, -gap, 0.0)
-    values = rest[:, None] - spread[:, None] * np.abs(source.normal((rows, length)))
+    values: F64 = rest[:, None] - spread[:, None] * np.abs(source.normal((rows, length)))
     put(values, place(source, where, length), rest + gap)
     return finite(fmt, values)
 
