@@ -9,12 +9,13 @@ on the seed and on row counts only, so a shard gives the same tallies wherever i
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from harness.candidates import Candidate
@@ -144,9 +145,10 @@ class Campaign:
         self, candidate: Candidate, fmt: FloatFormat, regime: str, length: int, *, sampled: bool
     ) -> CellInfo:
         key = CellKey(candidate.name, OP, fmt.name, self._out_format(fmt).name, regime, length)
-        if candidate.supports(fmt):
+        if candidate.supports(fmt, self._out_format(fmt)):
             return CellInfo(key, sampled=sampled)
-        return CellInfo(key, sampled=sampled, status="unsupported", message=f"does not take {fmt}")
+        message = f"does not take {fmt} to {self._out_format(fmt)}"
+        return CellInfo(key, sampled=sampled, status="unsupported", message=message)
 
     def _empty_inputs(self, candidate: Candidate, fmt: FloatFormat) -> Iterator[CellInfo]:
         inputs = self.settings.inputs
@@ -199,7 +201,7 @@ class Campaign:
     def measure(self, shard: Shard, executor: Executor) -> dict[CellKey, Tally]:
         """Return the tallies of a shard, by cell."""
         parts: dict[CellKey, list[Tally]] = defaultdict(list)
-        candidates = [c for c in self.candidates if c.supports(shard.format)]
+        candidates = [c for c in self.candidates if c.supports(shard.format, shard.out_format)]
         for rows in self._rows(shard) if candidates else ():
             digest = {rows.number: rows.digest()}
             for candidate in candidates:
@@ -228,9 +230,8 @@ class Campaign:
         raise LookupError(shard.id)
 
     def _tally(self, candidate: Candidate, cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:
-        declaration = replace(
-            candidate.declaration, policy=self.settings.policy(candidate.declaration.policy)
-        )
+        declared = candidate.declared(rows.format)
+        declaration = replace(declared, policy=self.settings.policy(declared.policy))
         parts = [_faults(cell, rows, outcome)]
         if outcome.outputs is not None and outcome.completed.all():
             parts.append(measure(cell, rows, outcome.outputs, declaration))
@@ -247,14 +248,13 @@ class _Measured:
 
 
 def _faults(cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:
-    """Return the tally of the rows that brought no outputs."""
-    lost = int((~outcome.completed).sum())
-    counts: dict[str, int] = defaultdict(int)
+    """Return the tally of the rows that brought no outputs; a fault of no one row names the first."""
+    lost = np.flatnonzero(~outcome.completed)
+    first = int(lost[0]) if lost.size else 0
     witnesses = []
     for fault in outcome.faults:
-        row = 0 if fault.row is None else fault.row
-        counts[fault.kind] += 1
-        witnesses.append(
-            Witness(cell, fault.kind, 0.0, rows.hexadecimal(row), "", None, rows.origin(row), fault.message)
-        )
-    return Tally(rows=lost, faults=dict(counts), witnesses=tuple(witnesses))
+        row = first if fault.row is None else fault.row
+        x, origin = rows.hexadecimal(row), rows.origin(row)
+        witnesses.append(Witness(cell, fault.kind, 0.0, x, "", None, origin, fault.message))
+    kinds = Counter(fault.kind for fault in outcome.faults)
+    return Tally(rows=lost.size, faults=dict(kinds), witnesses=tuple(witnesses))

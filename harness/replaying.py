@@ -109,7 +109,7 @@ def replay_witness(
         message = "; ".join(f"{f.kind}: {f.message}" for f in outcome.faults)
         return Replay(witness, message, (), Tally(), same_bits=False)
     y = outcome.outputs
-    tally = measure(witness.cell, rows, y, candidate.declaration)
+    tally = measure(witness.cell, rows, y, candidate.declared(rows.format))
     same = out.to_bits(y)[0].tobytes() == _from_hex(witness.y, out).tobytes()
     return Replay(witness, "", tuple(_elements(rows, y, judge(y, rows.truth))), tally, same_bits=same)
 

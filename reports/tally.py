@@ -37,9 +37,11 @@ HISTOGRAM_SHIFT: Final = 44
 WITNESS_ORDER: Final = (
     "crashed",
     "timed_out",
+    "out_of_memory",
     "raised",
     "wrong_shape",
     "wrong_dtype",
+    "unsupported",
     "unexplained",
     "mask_leak",
     "overflow",
