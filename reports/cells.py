@@ -1,0 +1,277 @@
+"""The figures of a cell, derived from its merged tally: one row of every table that a run leaves.
+
+Ratios are taken once, from exact counts. A rate whose denominator is 0 is null, and so is
+a figure that nothing was measured for; +inf stands for at least 2^1024, and for the rank of
+a nonfinite output. Row rates of independently drawn rows carry a 95 % Clopper-Pearson
+interval, which speaks of their generator; other cells have none.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final
+
+from reports.intervals import clopper_pearson
+from reports.ledger import CellInfo, Ledger, Status
+from reports.tally import HISTOGRAM_SHIFT, WITNESS_ORDER, Tally, Witness
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["COLUMNS", "DEFECTS", "FAILURES", "Row", "cell_row", "frame", "quantile", "table"]
+
+Row = dict[str, Any]
+
+FAILURES: Final = ("total_underflow", "overflow", "inaccurate", "unexplained")
+"""The outcomes of rows that failed."""
+
+DEFECTS: Final = frozenset(WITNESS_ORDER[: WITNESS_ORDER.index("policy") + 1])
+"""The kinds of witness that show more than a greatest figure."""
+
+_TEXT, _COUNT, _FIGURE, _FLAG = "str", "int64", "float64", "bool"
+
+COLUMNS: Final[Mapping[str, str]] = {
+    "candidate": _TEXT,
+    "op": _TEXT,
+    "format": _TEXT,
+    "out_format": _TEXT,
+    "regime": _TEXT,
+    "length": _COUNT,
+    "status": _TEXT,
+    "rows": _COUNT,
+    "completed_rows": _COUNT,
+    "judged_rows": _COUNT,
+    "policy_rows": _COUNT,
+    "elements": _COUNT,
+    "failed_rows": _COUNT,
+    "failed_rate": _FIGURE,
+    "failed_rate_low": _FIGURE,
+    "failed_rate_high": _FIGURE,
+    "max_ulp": _FIGURE,
+    "mean_ulp": _FIGURE,
+    "p50_ulp": _FIGURE,
+    "p99_ulp": _FIGURE,
+    "correctly_rounded": _FIGURE,
+    "faithful": _FIGURE,
+    "bound_ratio": _FIGURE,
+    "algorithm_ratio": _FIGURE,
+    "overflow_rows": _COUNT,
+    "overflow_rate": _FIGURE,
+    "overflow_rate_low": _FIGURE,
+    "overflow_rate_high": _FIGURE,
+    "total_underflow_rows": _COUNT,
+    "total_underflow_rate": _FIGURE,
+    "total_underflow_rate_low": _FIGURE,
+    "total_underflow_rate_high": _FIGURE,
+    "inaccurate_rows": _COUNT,
+    "unexplained_rows": _COUNT,
+    "nonfinite_rows": _COUNT,
+    "collapsed_rows": _COUNT,
+    "inflated_rows": _COUNT,
+    "underflow_rate": _FIGURE,
+    "underflow_rate_low": _FIGURE,
+    "underflow_rate_high": _FIGURE,
+    "underflow_rows": _COUNT,
+    "underflow_row_rate": _FIGURE,
+    "underflow_row_rate_low": _FIGURE,
+    "underflow_row_rate_high": _FIGURE,
+    "unavoidable_underflow_rate": _FIGURE,
+    "flushed": _COUNT,
+    "lost": _COUNT,
+    "unavoidable_zeros": _COUNT,
+    "spurious_nonzeros": _COUNT,
+    "nonfinite": _COUNT,
+    "out_of_range": _COUNT,
+    "mask_leaks": _COUNT,
+    "masked_zeros": _COUNT,
+    "negative_zeros": _COUNT,
+    "policy_violations": _COUNT,
+    "faults": _COUNT,
+    "worst_row_sum_error": _FIGURE,
+    "sampled": _FLAG,
+    "rows_digest": _TEXT,
+    "message": _TEXT,
+    "witness": _TEXT,
+    "max_ulp_witness": _TEXT,
+}
+"""Every column in its order, with its pandas dtype; text columns may hold null."""
+
+
+def cell_row(info: CellInfo, tally: Tally) -> Row:
+    """Return the figures of a cell by column name, in the order of `COLUMNS`.
+
+    Figures are floats, or None where they are null; +inf is a figure.
+    """
+    values = {
+        **{name: getattr(info.key, name) for name in info.key.__dataclass_fields__},
+        **_counts(tally),
+        **_accuracy(tally),
+        **_rates(info, tally),
+        **_identity(info, tally),
+    }
+    return {name: values[name] for name in COLUMNS}
+
+
+def table(rows: list[Row]) -> pd.DataFrame:
+    """Return rows as a DataFrame with the columns and dtypes of `COLUMNS`."""
+    import pandas as pd
+
+    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+    return pd.DataFrame({name: pd.Series(columns[name], dtype=COLUMNS[name]) for name in COLUMNS})
+
+
+def frame(ledger: Ledger) -> pd.DataFrame:
+    """Return one row a cell, in the order of the plan."""
+    return table([cell_row(info, tally) for info, tally in ledger.tallies()])
+
+
+def quantile(tally: Tally, share: Fraction) -> float | None:
+    """Return the ULP error at the nearest rank over all elements with RN(r) not 0.
+
+    Errors are known by their histogram bin; the figure is the upper edge of that bin, so at
+    most 2^-8 above the exact one, and never above the greatest error; bin 0 is an error of 0.
+    Nonfinite outputs rank as +inf.
+    """
+    rank = math.ceil(share * tally.representable)
+    if tally.representable == 0:
+        return None
+    for number, count in sorted(tally.histogram.items()):
+        rank -= count
+        if rank <= 0:
+            return min(_upper_edge(number), math.inf if tally.max_ulp is None else tally.max_ulp)
+    return math.inf
+
+
+def _upper_edge(number: int) -> float:
+    if number == 0:
+        return 0.0
+    (edge,) = struct.unpack("<d", struct.pack("<Q", (number + 1) << HISTOGRAM_SHIFT))
+    return math.inf if math.isnan(edge) else float(edge)
+
+
+def _counts(tally: Tally) -> Row:
+    outcomes, classes = tally.outcomes, tally.classes
+    return {
+        "rows": tally.rows,
+        "completed_rows": tally.completed,
+        "judged_rows": _judged(tally),
+        "policy_rows": outcomes.get("policy", 0),
+        "elements": tally.elements,
+        "failed_rows": sum(outcomes.get(name, 0) for name in FAILURES),
+        **{f"{name}_rows": outcomes.get(name, 0) for name in FAILURES},
+        "nonfinite_rows": tally.nonfinite_rows,
+        "collapsed_rows": tally.collapsed_rows,
+        "inflated_rows": tally.inflated_rows,
+        "underflow_rows": tally.spurious_rows,
+        **{name: classes.get(name, 0) for name in ("flushed", "lost", "nonfinite", "out_of_range")},
+        "unavoidable_zeros": classes.get("unavoidable_zero", 0),
+        "spurious_nonzeros": classes.get("spurious_nonzero", 0),
+        "mask_leaks": classes.get("mask_leak", 0),
+        "masked_zeros": classes.get("masked_zero", 0),
+        "negative_zeros": tally.negative_zeros,
+        "policy_violations": tally.policy_violations,
+        "faults": sum(tally.faults.values()),
+    }
+
+
+def _accuracy(tally: Tally) -> Row:
+    return {
+        "max_ulp": tally.max_ulp,
+        "mean_ulp": _mean(tally),
+        "p50_ulp": quantile(tally, Fraction(1, 2)),
+        "p99_ulp": quantile(tally, Fraction(99, 100)),
+        "correctly_rounded": _ratio(tally.correct, tally.elements),
+        "faithful": _ratio(tally.faithful, tally.elements),
+        "bound_ratio": tally.max_bound_ratio,
+        "algorithm_ratio": tally.max_algorithm_ratio,
+        "worst_row_sum_error": tally.worst_row_sum_error,
+    }
+
+
+def _mean(tally: Tally) -> float | None:
+    """Return the mean ULP error, rounded once; errors of 2^1024 or more make it +inf."""
+    if tally.ulp_infinite:
+        return math.inf
+    if not tally.ulp_count:
+        return None
+    try:
+        return float(tally.ulp_sum / tally.ulp_count)
+    except OverflowError:
+        return math.inf
+
+
+def _rates(info: CellInfo, tally: Tally) -> Row:
+    judged = _judged(tally)
+    failed = sum(tally.outcomes.get(name, 0) for name in FAILURES)
+    spurious = tally.classes.get("flushed", 0) + tally.classes.get("lost", 0)
+    harmless = tally.classes.get("unavoidable_zero", 0)
+    rows_with_any = _rate("underflow_row_rate", tally.spurious_rows, judged, info.sampled)
+    return {
+        **_rate("failed_rate", failed, judged, info.sampled),
+        **_rate("overflow_rate", tally.outcomes.get("overflow", 0), judged, info.sampled),
+        **_rate("total_underflow_rate", tally.outcomes.get("total_underflow", 0), judged, info.sampled),
+        **rows_with_any,
+        **_through_rows("underflow_rate", _ratio(spurious, tally.representable), rows_with_any),
+        "unavoidable_underflow_rate": _ratio(harmless, tally.positive),
+    }
+
+
+def _rate(name: str, events: int, trials: int, sampled: bool) -> Row:
+    low, high = clopper_pearson(events, trials) if sampled and trials else (None, None)
+    return {name: _ratio(events, trials), f"{name}_low": low, f"{name}_high": high}
+
+
+def _through_rows(name: str, rate: float | None, rows: Row) -> Row:
+    """Carry the interval of the rows with an event over to a rate of elements.
+
+    Elements of one row stand or fall together, so only rows are independent trials. The
+    ends are those of the row rate times the observed share within such rows; without any
+    such row, that share is at most 1.
+    """
+    row_rate, low, high = rows.values()
+    if rate is None or low is None:
+        return {name: rate, f"{name}_low": None, f"{name}_high": None}
+    within = rate / row_rate if row_rate else 1.0
+    return {name: rate, f"{name}_low": low * within, f"{name}_high": min(1.0, high * within)}
+
+
+def _identity(info: CellInfo, tally: Tally) -> Row:
+    greatest = next((w for w in tally.witnesses if w.kind == "max_ulp"), None)
+    worst = _worst(tally)
+    return {
+        "status": _status(info, tally),
+        "sampled": info.sampled,
+        "message": info.message,
+        "rows_digest": tally.rows_digest() if tally.digests else None,
+        "witness": worst.id if worst else None,
+        "max_ulp_witness": greatest.id if greatest else None,
+    }
+
+
+def _worst(tally: Tally) -> Witness | None:
+    """Return the witness of the gravest defect, else of the greatest ULP error, else any."""
+    ranked = sorted(tally.witnesses, key=_rank)
+    return ranked[0] if ranked else None
+
+
+def _status(info: CellInfo, tally: Tally) -> Status:
+    if info.status != "ok" or tally.completed == tally.rows:
+        return info.status
+    lost: tuple[Status, ...] = ("crashed", "timed_out")
+    return next((status for status in lost if tally.faults.get(status)), info.status)
+
+
+def _judged(tally: Tally) -> int:
+    """Return the rows that have an exact result and came back."""
+    return sum(count for name, count in tally.outcomes.items() if name != "policy")
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _rank(w: Witness) -> tuple[bool, bool, int]:
+    return w.kind not in DEFECTS, w.kind != "max_ulp", WITNESS_ORDER.index(w.kind)
