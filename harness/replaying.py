@@ -18,6 +18,7 @@ from reference.formats import FloatFormat, format_named
 from reference.oracle import softmax
 from reference.rows import RowKind
 from reference.truth import truth
+from reports.cells import DEFECTS
 from reports.tally import Tally, Witness, json_float
 
 __all__ = ["ElementReplay", "Replay", "replay_witness"]
@@ -68,7 +69,7 @@ class Replay:
         t = self.tally
         kinds = {w.kind for w in t.witnesses}
         ratio = t.max_bound_ratio
-        return not self.message and not (kinds & _DEFECTS) and (ratio is None or ratio <= 1)
+        return not self.message and not (kinds & DEFECTS) and (ratio is None or ratio <= 1)
 
     def document(self) -> dict[str, Any]:
         """Return this replay as JSON carries it."""
@@ -84,14 +85,6 @@ class Replay:
             "outcomes": dict(t.outcomes),
             "elements": [{**vars(e), "ulp": json_float(e.ulp)} for e in self.elements],
         }
-
-
-_DEFECTS = frozenset(
-    {
-        "unexplained", "mask_leak", "overflow", "total_underflow", "inaccurate", "nonfinite",
-        "lost", "out_of_range", "negative_zero", "policy",
-    }
-)  # fmt: skip
 
 
 def replay_witness(

@@ -1,0 +1,55 @@
+"""Where a run ran: what can make the same seed give other figures."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+__all__ = ["environment"]
+
+LIBRARIES: Final = (
+    "softmax-harness",
+    "numpy",
+    "ml_dtypes",
+    "mpmath",
+    "gmpy2",
+    "numba",
+    "pandas",
+    "hypothesis",
+)
+
+
+def environment() -> dict[str, Any]:
+    """Return versions, platform and processor features, as JSON carries them."""
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpu": _cpu_name(),
+        "cpu_features": _cpu_features(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    from llvmlite import binding
+
+    return str(binding.get_host_cpu_name())
+
+
+def _cpu_features() -> list[str]:
+    """Return the vector extensions that libraries choose their exp by."""
+    from llvmlite import binding
+
+    vector = ("sse", "avx", "fma", "f16c", "neon", "sve", "vsx", "amx", "bf16", "fullfp16")
+    features = binding.get_host_cpu_features()
+    return sorted(name for name, present in features.items() if present and name.startswith(vector))
