@@ -99,4 +99,4 @@ def _format(wanted: str | FloatFormat | None, array: ArrayLike) -> FloatFormat:
         return wanted
     if wanted is not None:
         return format_named(wanted)
-    return format_of(getattr(array, "dtype", np.float64))
+    return format_of(np.asarray(array).dtype if hasattr(array, "dtype") else np.float64)

@@ -64,8 +64,14 @@ class _Enclosure(NamedTuple):
     exponent: int
 
 
+class _Rounded(NamedTuple):
+    """RN(r) and (r - RN(r)) / ulp(r)."""
+
+    nearest: float
+    residual: float
+
+
 _Weights = dict[float, _Enclosure]
-_Judged = tuple[float, float]
 
 
 def softmax(x: ArrayLike, bits: int = 200) -> NDArray[np.object_]:
@@ -109,8 +115,9 @@ def truth_mpmath(x: NDArray[np.float64], fmt: FloatFormat) -> Truth:
     residual = np.full(x.shape, np.nan)
     for i in np.flatnonzero(kinds < RowKind.NAN):
         row = x[i].tolist()
-        judged = _judge_row(_multiplicities(row), fmt)
-        nearest[i], residual[i] = zip(*(judged[v] for v in row), strict=True)
+        judged = _judge_row(Counter(row), fmt)
+        nearest[i] = [judged[v].nearest for v in row]
+        residual[i] = [judged[v].residual for v in row]
     return Truth(fmt, nearest, residual, kinds)
 
 
@@ -130,10 +137,6 @@ def _context(bits: int) -> Any:
     context = mpmath.MPContext()
     context.prec = bits
     return context
-
-
-def _multiplicities(row: list[float]) -> Counter[float]:
-    return Counter(row)
 
 
 def _softmax_row(row: list[float], bits: int) -> list[Any]:
@@ -218,7 +221,7 @@ def _quotient(w: _Enclosure, total: _Enclosure, wp: int) -> _Enclosure:
 # Rounding ---------------------------------------------------------------------------------
 
 
-def _judge_row(counts: Counter[float], fmt: FloatFormat) -> dict[float, _Judged]:
+def _judge_row(counts: Counter[float], fmt: FloatFormat) -> dict[float, _Rounded]:
     """Map each logit of a row to its (RN(r), residual)."""
     masked = counts.pop(-math.inf, 0)
     if len(counts) == 1:
@@ -226,41 +229,39 @@ def _judge_row(counts: Counter[float], fmt: FloatFormat) -> dict[float, _Judged]
     else:
         judged = _judge_transcendental(counts, fmt)
     if masked:
-        judged[-math.inf] = (0.0, 0.0)
+        judged[-math.inf] = _Rounded(0.0, 0.0)
     return judged
 
 
 @lru_cache(maxsize=4096)
-def _round_reciprocal(count: int, fmt: FloatFormat) -> _Judged:
+def _round_reciprocal(count: int, fmt: FloatFormat) -> _Rounded:
     r = Fraction(1, count)
     nearest = fmt.decode(fmt.round(r))
     assert nearest is not None
-    return float(nearest), float((r - nearest) / fmt.ulp(r))
+    return _Rounded(float(nearest), float((r - nearest) / fmt.ulp(r)))
 
 
-def _judge_transcendental(counts: Counter[float], fmt: FloatFormat) -> dict[float, _Judged]:
+def _judge_transcendental(counts: Counter[float], fmt: FloatFormat) -> dict[float, _Rounded]:
     wp = fmt.precision + _RESIDUAL_BITS + _GUARD_BITS + counts.total().bit_length()
-    judged: dict[float, _Judged] = {}
+    judged: dict[float, _Rounded] = {}
     while len(judged) < len(counts):
         weights = _weights(counts, wp, _tail(wp))
         total = _total(weights, counts, wp)
         for v in counts.keys() - judged.keys():
-            decided = _round_open(_quotient(weights[v], total, wp), fmt)
-            if decided:
-                judged[v] = decided
+            rounded = _round_open(_quotient(weights[v], total, wp), fmt)
+            if rounded:
+                judged[v] = rounded
         wp *= 2
     return judged
 
 
-def _round_open(r: _Enclosure, fmt: FloatFormat) -> _Judged | None:
+def _round_open(r: _Enclosure, fmt: FloatFormat) -> _Rounded | None:
     """Round a number strictly inside an enclosure; None where the enclosure is too wide.
 
-    All candidates for RN(r) and all midpoints are multiples of half an ulp of r, and so
-    are the powers of two: within one such step everything is decided.
+    In the binade of the upper end, the format's numbers, their midpoints and the binade's
+    own lower edge are multiples of half an ulp: within one such step everything is decided.
     """
     exponent = max((r.hi - 1).bit_length() - 1 + r.exponent, fmt.emin)
-    if exponent > fmt.emin and r.lo.bit_length() - 1 + r.exponent != exponent:
-        return None
     ulp_exponent = exponent - fmt.precision + 1
     ulp_shift = ulp_exponent - r.exponent
     if (r.hi - r.lo).bit_length() + _RESIDUAL_BITS > ulp_shift:
@@ -271,8 +272,8 @@ def _round_open(r: _Enclosure, fmt: FloatFormat) -> _Judged | None:
     return _within_step(r, (step + 1) >> 1, ulp_exponent, ulp_shift)
 
 
-def _within_step(r: _Enclosure, significand: int, ulp_exponent: int, ulp_shift: int) -> _Judged:
+def _within_step(r: _Enclosure, significand: int, ulp_exponent: int, ulp_shift: int) -> _Rounded:
     excess = int(r.lo + r.hi - (significand << (ulp_shift + 1)))
     size = abs(excess) / (1 << (ulp_shift + 1))  # int / int rounds once
-    residual = math.copysign(max(size, _SMALLEST), excess)
-    return math.ldexp(int(significand), ulp_exponent), residual
+    residual = math.copysign(max(size, _SMALLEST), -1 if excess < 0 else 1)
+    return _Rounded(math.ldexp(int(significand), ulp_exponent), residual)

@@ -18,7 +18,8 @@ import reference
 from reference.errors import ElementClass, Judgement, RowFailure, judge, ulp_of
 from reference.formats import FORMATS, FloatFormat
 from reference.oracle import softmax, truth_mpmath
-from reference.truth import truth
+from reference.rows import RowKind
+from reference.truth import RESIDUAL_TOLERANCE, Truth, truth
 
 each_format = pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)
 F16, F64 = FORMATS["float16"], FORMATS["float64"]
@@ -174,6 +175,15 @@ def test_known_distances_are_measured(fmt: FloatFormat, ulps: int) -> None:
     codes = fmt.to_bits(fmt.from_float64(nearest)).astype(np.int64) + ulps
     outputs = fmt.to_float64(fmt.from_bits(np.minimum(codes, fmt.largest_ordinal))).tolist()
     assert_by_definition(row, outputs, fmt)
+
+
+def test_the_figure_is_right_even_where_subtraction_rounds_and_the_residual_is_off() -> None:
+    """y - RN(r) is a tie of 2^51 ulps, and the residual as far off as its tolerance allows."""
+    residual = np.array([[0.25]])
+    claimed = Truth(F64, np.array([[0.5]]), residual, np.array([RowKind.FINITE], dtype=np.uint8))
+    r = Fraction(1, 2) + (Fraction(1, 4) + Fraction(RESIDUAL_TOLERANCE)) / 2**53
+    y = 0.25 - 2.0**-55
+    assert_error(judge(np.array([[y]]), claimed).ulp[0, 0], y, r, F64, "2^51 ulps")
 
 
 # Edges ----------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import reference
 from reference.formats import FORMATS, FloatFormat
 from reference.oracle import truth_mpmath
 from reference.rows import RowKind
+from strategies import REGIMES, Regime
 
 F64 = FORMATS["float64"]
 BIG = 1.7e308
@@ -60,65 +61,43 @@ def test_exp_of_mpmath_is_as_good_as_the_proof_assumes(wp: int) -> None:
 # Against Arb, element by element -----------------------------------------------------------------
 
 
-def regime_rows(rng: np.random.Generator, rows: int, n: int) -> dict[str, np.ndarray]:
-    """Rows of every kind that has broken a softmax or a reference."""
-    normal = rng.standard_normal((rows, n))
-    top_tied = np.where(rng.random((rows, n)) < 0.5, 3.0, normal)
-    masked = np.where(rng.random((rows, n)) < 0.3, -np.inf, normal)
-    masked[:, 0] = 0.0
-    return {
-        "normal": normal,
-        "wide": 40 * normal,
-        "deep": np.where(np.arange(n) == 0, 0.0, rng.uniform(-750, -690, (rows, n))),
-        "huge": np.ldexp(normal, rng.integers(0, 1000, (rows, 1))),
-        "tiny": np.ldexp(normal, rng.integers(-1070, -20, (rows, 1))),
-        "bits": finite_bits(rng, rows, n),
-        "tied": np.broadcast_to(normal[:, :1], (rows, n)).copy(),
-        "partly tied": top_tied,
-        "ties and a far entry": np.where(np.arange(n) == 0, -rng.uniform(30, 2000, (rows, 1)), 0.0),
-        "offset": normal + 2.0**30,
-        "quantised": np.rint(8 * normal) / 8,
-        "masked": masked,
-    }
+def rows_of(regime: Regime, fmt: FloatFormat, rows: int, length: int) -> np.ndarray:
+    """Rows of the regime as float64; none where the format has none."""
+    if not regime.supports(fmt, length):
+        return np.zeros((0, length))
+    return fmt.to_float64(regime.rows(fmt, rows, length, seed=2, batch=0))
 
 
-def finite_bits(rng: np.random.Generator, rows: int, n: int) -> np.ndarray:
-    values = rng.integers(0, 2**64, (rows, n), dtype=np.uint64).view(np.float64)
-    return np.where(np.isfinite(values), values, 1.0)
+each_regime = pytest.mark.parametrize("regime", REGIMES.values(), ids=REGIMES)
 
 
-def in_format(x: np.ndarray, fmt: FloatFormat) -> np.ndarray:
-    """Logits that the format can hold: the rest becomes its largest number, or a zero for -inf."""
-    values = fmt.to_float64(fmt.from_float64(np.clip(x, -float(fmt.largest), float(fmt.largest))))
-    return np.where(np.isneginf(x) & fmt.has_infinity, -np.inf, values)
-
-
+@each_regime
 @each_format
-@pytest.mark.parametrize("n", [2, 3, 8, 33])
-def test_arb_contradicts_no_rounding_residual_or_sign(fmt: FloatFormat, n: int) -> None:
-    rng = np.random.default_rng(n)
-    for name, rows in regime_rows(rng, 1 + 300 // n, n).items():
-        x = in_format(rows, fmt)
-        assert contradictions(x, truth_mpmath(x, fmt)) == [], name
+def test_arb_contradicts_no_rounding_residual_or_sign(fmt: FloatFormat, regime: Regime) -> None:
+    for length in (1, 2, 3, 8, 33):
+        x = rows_of(regime, fmt, 1 + 50 // length, length)
+        assert contradictions(x, truth_mpmath(x, fmt)) == []
 
 
-@each_format
-def test_outputs_may_be_of_another_format(fmt: FloatFormat) -> None:
-    for name, x in regime_rows(np.random.default_rng(5), 4, 9).items():
-        assert contradictions(x, truth_mpmath(x, fmt)) == [], name
+@each_regime
+def test_outputs_may_be_of_another_format(regime: Regime) -> None:
+    x = rows_of(regime, F64, 4, 9)
+    for fmt in FORMATS.values():
+        assert contradictions(x, truth_mpmath(x, fmt)) == []
 
 
 def test_arb_contradicts_no_element_of_a_long_row() -> None:
-    x = np.random.default_rng(9).normal(0, 200, (1, 5001))
+    x = rows_of(REGIMES["wide-normal"], F64, 1, 5001)
     assert contradictions(x, truth_mpmath(x, F64)) == []
 
 
 @pytest.mark.slow
-def test_arb_contradicts_none_of_many_elements() -> None:
-    for fmt in FORMATS.values():
-        for name, rows in regime_rows(np.random.default_rng(77), 400, 5).items():
-            x = in_format(rows, fmt)
-            assert contradictions(x, truth_mpmath(x, fmt)) == [], name
+@each_regime
+@each_format
+def test_arb_contradicts_none_of_many_elements(fmt: FloatFormat, regime: Regime) -> None:
+    for length in (2, 5, 17):
+        x = rows_of(regime, fmt, 500, length)
+        assert contradictions(x, truth_mpmath(x, fmt)) == []
 
 
 def test_arb_does_contradict_a_wrong_truth() -> None:
@@ -189,6 +168,10 @@ def test_half_the_smallest_subnormal_rounds_to_an_even_zero() -> None:
     nearest, residual = truth_of([1.0] * 1024 + [-448.0], fmt)
     assert set(nearest) == {0.0}
     assert set(residual[:-1]) == {0.5}, "just below the midpoint: 1/2 in float64, and still rounded down"
+    a_hair_apart = truth_of([0.0] * 1023 + [1e-300], fmt)[0]
+    assert a_hair_apart == [0.0] * 1023 + [float(fmt.smallest_subnormal)], (
+        "r lies on both sides of the midpoint"
+    )
     assert truth_of([1.0] * 1023, fmt)[0] == [float(fmt.smallest_subnormal)] * 1023
 
 
@@ -240,7 +223,8 @@ def test_published_results_are_reproduced(row: list[int], digits: str) -> None:
 
 @pytest.mark.parametrize("bits", [1, 53, 200, 700])
 def test_every_result_lies_within_its_stated_bound(bits: int) -> None:
-    for rows in regime_rows(np.random.default_rng(bits), 2, 7).values():
+    exact = [regime for regime in REGIMES.values() if not regime.policy]
+    for rows in (rows_of(regime, F64, 2, 7) for regime in exact):
         for row, result in zip(rows.tolist(), reference.softmax(rows, bits), strict=True):
             for logit, value in zip(row, result, strict=True):
                 assert_within(row, logit, value, bits)
