@@ -1,0 +1,230 @@
+"""How a candidate is called, the same in a worker as in process.
+
+Every call starts from the state that the candidate's import left, and gives it back: the
+floating-point environment (rounding mode, flush to zero), NumPy's error state and the
+working folder. What the candidate returns is checked for shape and dtype, and whatever it
+raises becomes a `CallFailed`. Light on purpose: a worker imports this file by path; it needs
+NumPy, and ml_dtypes where a format does, and none of the rooms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import ctypes
+import mmap
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "CallFailed",
+    "FaultKind",
+    "Loaded",
+    "Presentation",
+    "call",
+    "changed_rows",
+    "describe",
+    "dtype_named",
+    "page_aligned_copy",
+    "undisturbed",
+]
+
+Array = NDArray[Any]
+
+Presentation = Literal["plain", "watched", "read_only", "strided", "first_axis"]
+"""How rows are handed over: as a C-contiguous array of their own that may be written to; the
+same, and looked at afterwards; not writable; every second column of a wider array; transposed,
+with the axis keyword 0."""
+
+FaultKind = Literal[
+    "crashed", "timed_out", "raised", "wrong_shape", "wrong_dtype", "unsupported", "out_of_memory"
+]
+
+FENV_BYTES = 256  # fenv_t is 8 to 32 bytes on the platforms that NumPy supports
+OTHER_FORMATS = ("float32", "float64", "float16")
+
+
+class Loaded(Protocol):
+    """What is called: a function and its axis keyword."""
+
+    @property
+    def call(self) -> Callable[..., Any]:
+        """The function."""
+
+    @property
+    def axis_parameter(self) -> str | None:
+        """Its keyword for the axis, None where it works on the last axis only."""
+
+
+class CallFailed(Exception):  # noqa: N818 - it names an outcome
+    """A call gave no usable output.
+
+    Attributes:
+        kind: `raised`, `wrong_shape`, `wrong_dtype`, `unsupported` or `out_of_memory`.
+        message: one line.
+    """
+
+    def __init__(self, kind: FaultKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+def dtype_named(name: str) -> np.dtype[Any]:
+    """Return NumPy's or ml_dtypes' dtype of that name."""
+    try:
+        return np.dtype(name)
+    except TypeError:
+        import ml_dtypes
+
+        found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+        return found
+
+
+def page_aligned_copy(x: Array) -> Array:
+    """Return a copy that starts on a page, as rows in shared memory do.
+
+    Where a library's result depends on alignment, it is the same in both executors.
+    """
+    memory = mmap.mmap(-1, x.nbytes)
+    copy: Array = np.frombuffer(memory, x.dtype).reshape(x.shape)
+    copy[...] = x
+    return copy
+
+
+def changed_rows(x: Array, original: Array) -> NDArray[np.bool_]:
+    """Return which rows of C-contiguous x are not, bit for bit, those of the original."""
+    now, before = x.view(np.uint8), original.view(np.uint8)
+    return np.asarray((now != before).any(axis=1))
+
+
+def call(
+    candidate: Loaded, x: Array, out_dtype: np.dtype[Any], presentation: Presentation = "plain"
+) -> Array:
+    """Return the candidate's outputs for rows x, of x's shape and the asked dtype.
+
+    Args:
+        candidate: what to call.
+        x: rows of shape (rows, n), C-contiguous, which the candidate may overwrite.
+        out_dtype: the dtype that its outputs must have.
+        presentation: how x is handed over.
+
+    Raises:
+        CallFailed: it raised, or returned something else than was asked.
+    """
+    try:
+        y = _present(candidate, x, presentation)
+    except CallFailed:
+        raise
+    except MemoryError as error:
+        raise CallFailed("out_of_memory", describe(error)) from error
+    except BaseException as error:  # SystemExit too is a finding
+        kind: FaultKind = "unsupported" if _refuses_format(candidate, x) else "raised"
+        raise CallFailed(kind, describe(error)) from error
+    return _checked(y, x.shape, out_dtype)
+
+
+def describe(error: BaseException) -> str:
+    """Return type and first line of an exception."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a candidate's own exception class may fail as well
+        text = ""
+    first = text.strip().split("\n", 1)[0][:300]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def _present(candidate: Loaded, x: Array, presentation: Presentation) -> Any:
+    if presentation == "first_axis":
+        if candidate.axis_parameter is None:
+            raise CallFailed("unsupported", "it takes no axis")
+        y = _invoke(candidate, np.ascontiguousarray(x.T), 0)
+        return np.transpose(y) if np.ndim(y) == x.ndim else y
+    if presentation == "read_only":
+        x = x.view()
+        x.flags.writeable = False
+    elif presentation == "strided":
+        wide = np.zeros((x.shape[0], 2 * x.shape[1]), dtype=x.dtype)
+        wide[:, ::2] = x
+        x = wide[:, ::2]
+    return _invoke(candidate, x, -1)
+
+
+def _invoke(candidate: Loaded, x: Array, axis: int) -> Any:
+    keywords = {candidate.axis_parameter: axis} if candidate.axis_parameter else {}
+    with undisturbed():
+        return contextvars.copy_context().run(_silently, candidate.call, x, keywords)
+
+
+def _silently(function: Callable[..., Any], x: Array, keywords: dict[str, int]) -> Any:
+    np.seterr(all="ignore")  # in a context of its own; infinities are judged, not warned of
+    y = function(x, **keywords)
+    return y if isinstance(y, np.ndarray) else np.asarray(y)
+
+
+def _refuses_format(candidate: Loaded, x: Array) -> bool:
+    """Whether a row of zeros is refused in this format and taken in another."""
+    if _takes_zeros(candidate, x.shape[1], x.dtype):
+        return False
+    others = (np.dtype(name) for name in OTHER_FORMATS)
+    return any(_takes_zeros(candidate, x.shape[1], other) for other in others if other != x.dtype)
+
+
+def _takes_zeros(candidate: Loaded, length: int, dtype: np.dtype[Any]) -> bool:
+    try:
+        _invoke(candidate, np.zeros((1, length), dtype=dtype), -1)
+    except BaseException:  # noqa: BLE001 - any refusal is an answer
+        return False
+    return True
+
+
+def _checked(y: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    array = np.asarray(y)
+    if array.shape != shape:
+        raise CallFailed("wrong_shape", f"returned shape {array.shape} for an input of shape {shape}")
+    if array.dtype != dtype:
+        raise CallFailed("wrong_dtype", f"returned {array.dtype} where {dtype} was asked for")
+    return array
+
+
+# State -----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Give back the floating-point environment and the working folder, whatever happens within."""
+    environment = ctypes.create_string_buffer(FENV_BYTES)
+    folder = _working_folder()
+    if _LIBM is not None:
+        _LIBM.fegetenv(environment)
+    try:
+        yield
+    finally:
+        if _LIBM is not None:
+            _LIBM.fesetenv(environment)
+        if folder is not None and folder != _working_folder():
+            with contextlib.suppress(OSError):  # it was removed
+                os.chdir(folder)
+
+
+def _working_folder() -> str | None:
+    try:
+        return os.getcwd()  # noqa: PTH109 - once a call; Path costs ten times as much
+    except OSError:  # it was removed
+        return None
+
+
+def _math_library() -> ctypes.CDLL | None:
+    for name in (None, "libm.so.6", "libm.dylib"):
+        with contextlib.suppress(OSError, AttributeError, TypeError):
+            library = ctypes.CDLL(name)
+            library.fegetenv.argtypes = library.fesetenv.argtypes = [ctypes.c_void_p]
+            return library
+    return None
+
+
+_LIBM = _math_library()

@@ -1,0 +1,102 @@
+"""The executor for debugging and notebooks: candidates in this very process."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.execution import calling
+from harness.execution.calling import CallFailed, Loaded, Presentation
+from harness.execution.narrowing import Attempt, Failure, Part, complete
+from harness.execution.outcome import Closing, Fault, Outcome, check_rows
+from reference.formats import FloatFormat
+
+__all__ = ["InProcess"]
+
+Array = NDArray[Any]
+
+
+def _load_candidate(spec: str) -> Loaded:
+    from harness.candidates import load
+
+    candidate: Loaded = load(spec)
+    return candidate
+
+
+class InProcess(Closing):
+    """Calls candidates in this process, one call at a time.
+
+    Exceptions and wrong outputs are findings as they are elsewhere, and the floating-point
+    environment, NumPy's error state and the working folder are given back. What only a
+    process of its own can hold, a crash or a hang, is not held: no `timeout` is kept.
+
+    Args:
+        load: from a specification to what is called.
+    """
+
+    def __init__(self, load: Callable[[str], Loaded] = _load_candidate) -> None:
+        self._load = load
+        self._loaded: dict[str, Loaded] = {}
+        self._lock = threading.Lock()
+
+    def run(
+        self,
+        spec: str,
+        x: Array,
+        out_format: FloatFormat,
+        timeout: float | None = None,  # noqa: ARG002 - the contract's
+        *,
+        presentation: Presentation = "plain",
+    ) -> Outcome:
+        """See `Executor.run`."""
+        x = check_rows(x)
+        with self._lock, _unheard():
+            try:
+                candidate = self._load_once(spec)
+            except Exception as error:  # noqa: BLE001 - whatever an import does is a finding
+                return Outcome.failed(len(x), Fault("raised", None, calling.describe(error)))
+
+            def attempt(x: Array, parts: Sequence[Part]) -> Attempt:
+                return _call(candidate, x, parts, out_format.dtype, presentation)
+
+            return complete(attempt, x)
+
+    def close(self) -> None:
+        """Forget the candidates."""
+        self._loaded.clear()
+
+    def _load_once(self, spec: str) -> Loaded:
+        if spec not in self._loaded:
+            self._loaded[spec] = self._load(spec)
+        return self._loaded[spec]
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep a candidate's warnings to itself, as a worker does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _call(
+    candidate: Loaded, x: Array, parts: Sequence[Part], dtype: np.dtype[Any], presentation: Presentation
+) -> Attempt:
+    own = calling.page_aligned_copy(x)
+    outputs = np.empty(x.shape, dtype=dtype)
+    passed, failure = 0, None
+    for low, high in parts:
+        try:
+            outputs[low:high] = calling.call(candidate, own[low:high], dtype, presentation)
+        except CallFailed as failed:
+            failure = Failure(failed.kind, failed.message)
+            break
+        passed += 1
+    overwritten = calling.changed_rows(own, x) if presentation == "watched" else None
+    return Attempt(passed, outputs, failure, overwritten)

@@ -1,0 +1,268 @@
+"""The executor that nothing a candidate does can hurt: candidates in processes of their own."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.execution.calling import Presentation
+from harness.execution.narrowing import Attempt, Failure, Part, complete
+from harness.execution.outcome import Closing, Fault, Outcome, check_rows
+from harness.execution.process import Worker, WorkerLost
+from reference.formats import FloatFormat
+
+__all__ = ["ExecutorClosed", "Isolated"]
+
+Array = NDArray[Any]
+
+LOAD_SECONDS: Final = 120.0
+TIMEOUT_SECONDS: Final = 60.0
+MOST_IDLE_PER_JOB: Final = 8
+MOST_LOST_BATCHES: Final = 3
+
+
+class ExecutorClosed(RuntimeError):  # noqa: N818 - it names a state
+    """The executor was closed, maybe while it ran a batch."""
+
+
+class _NotLoaded(Exception):  # noqa: N818 - it names an outcome
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class Isolated(Closing):
+    """Calls every candidate in processes of its own, at most `jobs` at a time.
+
+    A worker stays for as long as its candidate behaves, so a library is imported once per
+    worker; the longest idle one makes room when there are many candidates. A candidate that
+    cannot be imported is not imported again; one that loses its workers on every row tried, in three
+    batches of a format in succession, is not tried further in that format.
+
+    Args:
+        jobs: the most calls at the same time, from as many threads.
+        timeout: the most seconds that one call may take, however many rows it is given;
+            None for no limit.
+        max_memory: the most bytes of address space that a candidate may take, its library
+            included; None for no limit.
+        load_timeout: the most seconds that importing a candidate may take.
+
+    Raises:
+        ValueError: a limit on memory is asked for where the platform has none, or one below 1.
+    """
+
+    def __init__(
+        self,
+        jobs: int = 1,
+        timeout: float | None = TIMEOUT_SECONDS,
+        max_memory: int | None = None,
+        load_timeout: float | None = LOAD_SECONDS,
+    ) -> None:
+        if max_memory is not None:
+            _require_memory_limit(max_memory)
+        self._timeout = timeout
+        self._max_memory = max_memory or 0
+        self._load_timeout = load_timeout
+        self._slots = threading.BoundedSemaphore(jobs)
+        self._most_idle = MOST_IDLE_PER_JOB * jobs
+        self._lock = threading.Lock()
+        self._idle: list[tuple[str, Worker]] = []  # the longest idle first
+        self._busy: set[Worker] = set()
+        self._once_loaded: set[str] = set()
+        self._unloadable: dict[str, Failure] = {}
+        self._lost_batches: Counter[tuple[str, str]] = Counter()
+        self._closed = False
+
+    def run(
+        self,
+        spec: str,
+        x: Array,
+        out_format: FloatFormat,
+        timeout: float | None = None,
+        *,
+        presentation: Presentation = "plain",
+    ) -> Outcome:
+        """See `Executor.run`.
+
+        Raises:
+            ExecutorClosed: it was closed before, or from another thread meanwhile.
+        """
+        x = check_rows(x)
+        refusal = self._refusal(spec, x)
+        if refusal is not None:
+            return Outcome.failed(len(x), Fault(refusal.kind, None, refusal.message))
+        limit = self._timeout if timeout is None else timeout
+        with self._slots, _Calls(self, spec, out_format.dtype, presentation, limit) as calls:
+            try:
+                outcome = complete(calls, x)
+            except _NotLoaded as not_loaded:
+                failure = not_loaded.failure
+                return Outcome.failed(len(x), Fault(failure.kind, None, failure.message))
+        self._remember((spec, x.dtype.name), outcome)
+        return calls.with_earlier_deaths(outcome)
+
+    def close(self) -> None:
+        """Kill every worker and all that they started; batches under way raise `ExecutorClosed`."""
+        with self._lock:
+            self._closed = True
+            idle = [worker for _, worker in self._idle]
+            self._idle.clear()
+            busy = list(self._busy)
+        for worker in (*idle, *busy):
+            worker.let_go()
+        for worker in idle:
+            worker.kill()
+        for worker in busy:
+            worker.wait()
+
+    # What is known of a candidate ----------------------------------------------------------
+
+    def _refusal(self, spec: str, x: Array) -> Failure | None:
+        if spec in self._unloadable:
+            return self._unloadable[spec]
+        if self._lost_batches[spec, x.dtype.name] < MOST_LOST_BATCHES:
+            return None
+        told = f"not tried: {MOST_LOST_BATCHES} batches of {x.dtype.name} in a row lost every row tried"
+        return Failure("crashed", told)
+
+    def _remember(self, key: tuple[str, str], outcome: Outcome) -> None:
+        lost = any(fault.kind in ("crashed", "timed_out") for fault in outcome.faults)
+        with self._lock:
+            self._lost_batches[key] = (
+                0 if outcome.completed.any() or not lost else self._lost_batches[key] + 1
+            )
+
+    # Workers -------------------------------------------------------------------------------
+
+    def obtain(self, spec: str) -> tuple[Worker, Failure | None]:
+        """Return a worker with the candidate loaded, and how an idle one had died, if so."""
+        death = None
+        with self._lock:
+            worker = self._take_idle(spec)
+        if worker is not None:
+            death = worker.death()
+            if death is None:
+                return worker, None
+            self.discard(worker)
+        return self._start(spec), death
+
+    def _take_idle(self, spec: str) -> Worker | None:
+        for index in reversed(range(len(self._idle))):
+            if self._idle[index][0] == spec:
+                worker = self._idle.pop(index)[1]
+                self._busy.add(worker)
+                return worker
+        return None
+
+    def _start(self, spec: str) -> Worker:
+        with self._lock:
+            if self._closed:
+                raise ExecutorClosed("this executor is closed")
+            worker = Worker(self._max_memory)
+            self._busy.add(worker)
+        try:
+            failure = worker.load(spec, self._load_timeout)
+        except WorkerLost as lost:
+            failure = lost.failure
+        except BaseException:
+            self.discard(worker)
+            raise
+        if failure is not None:
+            self.discard(worker)
+            self._note_unloadable(spec, failure)
+        self._once_loaded.add(spec)
+        return worker
+
+    def _note_unloadable(self, spec: str, failure: Failure) -> None:
+        with self._lock:
+            if self._closed:
+                raise ExecutorClosed("this executor was closed meanwhile")
+            told = Failure(
+                failure.kind,
+                f"importing it: {failure.message}" if failure.fatal else failure.message,
+                failure.fatal,
+            )
+            if spec not in self._once_loaded:
+                self._unloadable[spec] = told
+        raise _NotLoaded(told)
+
+    def give_back(self, spec: str, worker: Worker) -> None:
+        """Keep a worker for the next call of its candidate."""
+        with self._lock:
+            self._busy.discard(worker)
+            if not self._closed:
+                self._idle.append((spec, worker))
+            surplus = [self._idle.pop(0)[1]] if len(self._idle) > self._most_idle else []
+        for unwanted in [worker] if self._closed else surplus:
+            unwanted.kill()
+
+    def discard(self, worker: Worker) -> None:
+        """End a worker that is lost, tainted or of unknown state."""
+        worker.kill()
+        with self._lock:
+            self._busy.discard(worker)
+
+
+class _Calls:
+    """The calls for one batch: a worker is got when needed, and another when it is lost."""
+
+    def __init__(
+        self,
+        owner: Isolated,
+        spec: str,
+        out_dtype: np.dtype[Any],
+        presentation: Presentation,
+        timeout: float | None,
+    ) -> None:
+        self._owner = owner
+        self._spec = spec
+        self._out_dtype = out_dtype
+        self._presentation = presentation
+        self._timeout = timeout
+        self._worker: Worker | None = None
+        self._deaths: list[Fault] = []
+
+    def __call__(self, x: Array, parts: Sequence[Part]) -> Attempt:
+        """See `Attempts`."""
+        if self._worker is None:
+            self._worker, death = self._owner.obtain(self._spec)
+            if death is not None:
+                self._deaths.append(Fault(death.kind, None, death.message))
+        result = self._worker.call(x, parts, self._out_dtype, self._presentation, self._timeout)
+        if result.failure is not None and (result.failure.fatal or result.failure.kind == "out_of_memory"):
+            self._owner.discard(self._worker)
+            self._worker = None
+        return result
+
+    def with_earlier_deaths(self, outcome: Outcome) -> Outcome:
+        """Return the outcome with what happened to an idle worker added."""
+        if not self._deaths:
+            return outcome
+        faults = (*outcome.faults, *self._deaths)
+        return Outcome(outcome.outputs, outcome.completed, faults, outcome.overwritten)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._worker is None:
+            return
+        if kind is None:
+            self._owner.give_back(self._spec, self._worker)
+        else:  # interrupted: the worker may be in the middle of a call
+            self._owner.discard(self._worker)
+
+
+def _require_memory_limit(max_memory: int) -> None:
+    if max_memory < 1:
+        raise ValueError(f"max_memory {max_memory}: a number of bytes, at least 1; leave it out for no limit")
+    if not sys.platform.startswith("linux"):  # macOS has RLIMIT_AS and does not enforce it
+        raise ValueError(
+            f"max_memory {max_memory}: {sys.platform} cannot limit a process's address space; leave it out"
+        )

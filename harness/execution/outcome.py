@@ -1,0 +1,134 @@
+"""What comes of calling a candidate on a batch of rows, and the contract of what calls it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.execution.calling import FaultKind, Presentation
+from reference.formats import FloatFormat, format_of
+
+__all__ = ["Closing", "Executor", "Fault", "Outcome", "check_rows"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that went wrong.
+
+    Attributes:
+        kind: what happened.
+        row: the row that does it when called alone; None where it is not one row's doing,
+            which the message then explains.
+        message: one line for the report.
+    """
+
+    kind: FaultKind
+    row: int | None
+    message: str
+
+    def __str__(self) -> str:
+        where = "" if self.row is None else f" on row {self.row}"
+        return f"{self.kind}{where}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outputs of the rows that ran, and what went wrong.
+
+    Attributes:
+        outputs: shape (rows, n), the output format's dtype; rows that did not complete hold
+            zeros that mean nothing. None where no row completed.
+        completed: which rows have outputs, shape (rows,).
+        faults: by row, those of no single row last; empty if and only if all went well.
+        overwritten: which rows of its input the candidate changed, shape (rows,); looked at
+            only where the rows were handed over as `watched`.
+    """
+
+    outputs: Array | None
+    completed: NDArray[np.bool_]
+    faults: tuple[Fault, ...] = ()
+    overwritten: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def failed(cls, rows: int, *faults: Fault) -> Self:
+        """Return the outcome of a batch of which no row completed."""
+        return cls(None, np.zeros(rows, dtype=np.bool_), faults)
+
+    @property
+    def status(self) -> Literal["ok", "crashed", "timed_out", "unsupported"]:
+        """The cell status that follows: the gravest of the faults, in DESIGN's four words."""
+        kinds = {fault.kind for fault in self.faults}
+        if not kinds:
+            return "ok"
+        if "timed_out" in kinds:
+            return "timed_out"
+        return "unsupported" if kinds == {"unsupported"} else "crashed"
+
+
+class Executor(Protocol):
+    """Calls candidates; a context manager. `run` may be called from several threads."""
+
+    def run(
+        self,
+        spec: str,
+        x: Array,
+        out_format: FloatFormat,
+        timeout: float | None = None,
+        *,
+        presentation: Presentation = "plain",
+    ) -> Outcome:
+        """Return what the candidate makes of rows x, shape (rows, n), of a format's dtype.
+
+        Args:
+            spec: a built-in's name, `module:function` or `path/file.py:function`.
+            x: the rows; never changed.
+            out_format: the format that the outputs must have.
+            timeout: the most seconds one call may take; None for the executor's own.
+            presentation: how the rows are handed to the candidate.
+
+        Raises:
+            ValueError: x is not two-dimensional, is empty, or is of no known format. Whatever
+                the candidate does gives an `Outcome`, never an exception.
+        """
+
+    def close(self) -> None:
+        """Stop, and leave no process behind."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Closing:
+    """A context manager that closes."""
+
+    def close(self) -> None:
+        """Stop."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def check_rows(x: Array) -> Array:
+    """Return x as a C-contiguous array.
+
+    Raises:
+        ValueError: it is not of shape (rows, n) with both at least 1, or of no known format.
+    """
+    if x.ndim != 2 or 0 in x.shape:
+        raise ValueError(f"rows of shape {x.shape}: an executor takes (rows, n), both at least 1")
+    format_of(x.dtype)
+    return np.ascontiguousarray(x)

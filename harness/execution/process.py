@@ -1,0 +1,287 @@
+"""One worker process as the harness sees it: start, load, call, kill.
+
+Why not pebble: it forks or spawns Python's `multiprocessing` processes, which import the
+program's `__main__` (hence our rooms, under their generic names, in front of the candidate's),
+passes arrays by pickle, ends a worker by SIGTERM first and leaves the candidate's own children
+alive. A worker here is started by `subprocess` from its file's path: a fresh interpreter is
+executed, so nothing of the harness's threads, locks or native thread pools is forked, and a
+candidate's library finds a process as clean as a user's own script would give it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.execution.calling import FaultKind, Presentation
+from harness.execution.narrowing import Attempt, Failure, Part
+from harness.execution.shared import SharedRows
+from harness.execution.wire import LENGTH_BYTES, frame
+
+__all__ = ["Worker", "WorkerLost"]
+
+Array = NDArray[Any]
+
+PROGRAM: Final = Path(__file__).with_name("worker.py")
+LONGEST_ANSWER: Final = 1 << 20
+STDERR_KEPT: Final = 4096
+GRACE_SECONDS: Final = 0.5  # for the keeper to tell how a worker that fell silent ended
+KILL_SECONDS: Final = 1.8
+
+
+class WorkerLost(Exception):  # noqa: N818 - it names an outcome
+    """The worker died, was killed for time, or fell silent.
+
+    Attributes:
+        failure: how.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class Worker:
+    """A process that has one candidate loaded.
+
+    Args:
+        max_memory: bytes of address space that the candidate may take, 0 for no limit.
+    """
+
+    def __init__(self, max_memory: int = 0) -> None:
+        self._memory = SharedRows()
+        self._control, theirs = socket.socketpair()
+        self._lifeline, keepers = socket.socketpair()
+        self._stderr, writing = os.pipe()
+        os.set_blocking(self._stderr, False)
+        handed = (theirs.fileno(), keepers.fileno(), self._memory.descriptor)
+        self._process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-P", "-W", "ignore", str(PROGRAM), *map(str, handed), str(max_memory)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=writing,
+            pass_fds=handed,
+            start_new_session=True,
+        )
+        theirs.close()
+        keepers.close()
+        os.close(writing)
+        self._said = b""
+        self._received = b""
+        self._selector = selectors.DefaultSelector()
+        for source in (self._control, self._lifeline, self._stderr):
+            self._selector.register(source, selectors.EVENT_READ)
+
+    @property
+    def pid(self) -> int:
+        """The keeper's process id."""
+        return self._process.pid
+
+    def load(self, spec: str, timeout: float | None) -> Failure | None:
+        """Import the candidate; return why that failed, if so.
+
+        Raises:
+            WorkerLost: the import cost the worker.
+        """
+        answer = self._ask({"load": spec}, timeout)
+        return _failure(answer)
+
+    def call(
+        self,
+        x: Array,
+        parts: Sequence[Part],
+        out_dtype: np.dtype[Any],
+        presentation: Presentation,
+        timeout: float | None,
+    ) -> Attempt:
+        """Call the candidate on parts of x in turn.
+
+        A worker that is lost meanwhile gives an attempt whose failure is fatal; this object
+        is then of no further use.
+        """
+        outputs_at, size = self._memory.place(x, out_dtype)
+        request = {
+            "dtype": x.dtype.name,
+            "out_dtype": out_dtype.name,
+            "shape": x.shape,
+            "outputs_at": outputs_at,
+            "bytes": size,
+            "parts": parts,
+            "presentation": presentation,
+        }
+        try:
+            answer = self._ask(request, timeout)
+            passed, failure = int(answer["passed"]), _failure(answer)
+        except WorkerLost as lost:
+            passed, failure = self._memory.current_part(len(parts)), lost.failure
+        outputs = self._memory.outputs(x.shape, out_dtype, outputs_at)
+        watched = self._memory.differs(x) if presentation == "watched" else None
+        return Attempt(passed, outputs, failure, watched)
+
+    def death(self) -> Failure | None:
+        """Return how the worker died while nobody called it, None if it lives."""
+        if not any(key.fileobj is self._lifeline for key, _ in self._selector.select(0)):
+            return None
+        return self._lost("after an earlier call").failure
+
+    def wait(self) -> None:
+        """Return when nothing is left of a worker that was let go, or after 2 s."""
+        try:
+            self._process.wait(KILL_SECONDS)
+        except subprocess.TimeoutExpired:  # the candidate stopped its keeper
+            self._process.kill()
+            self._process.wait()
+
+    def kill(self) -> None:
+        """End the worker and all that it started; return when nothing is left, or after 2 s."""
+        self.let_go()
+        self.wait()
+        self._selector.close()
+        self._lifeline.close()
+        self._control.close()
+        with contextlib.suppress(OSError):
+            os.close(self._stderr)
+        self._memory.close()
+
+    def let_go(self) -> None:
+        """Tell the keeper to end everything, without waiting for it."""
+        with contextlib.suppress(OSError):
+            self._lifeline.shutdown(socket.SHUT_WR)
+
+    # Exchange ------------------------------------------------------------------------------
+
+    def _ask(self, request: dict[str, Any], timeout: float | None) -> dict[str, Any]:
+        asked = time.monotonic()
+        self._memory.reset(asked)
+        try:
+            self._control.sendall(frame(request))
+        except OSError:
+            raise self._lost("while it was called") from None
+        while (answer := self._answer()) is None:
+            since = self._memory.started(asked)
+            left = None if timeout is None else since + timeout - time.monotonic()
+            if left is not None and left <= 0:
+                raise self._overdue(cast("float", timeout))
+            self._listen(left)
+        return answer
+
+    def _listen(self, seconds: float | None) -> None:
+        """Wait for the worker and take in what it sends.
+
+        Raises:
+            WorkerLost: it died or closed its end.
+        """
+        for key, _ in self._selector.select(seconds):
+            if key.fileobj is self._control:
+                self._hear()
+            elif key.fileobj is self._lifeline:
+                raise self._lost("while it was called")
+            else:
+                self._drain()
+
+    def _hear(self) -> None:
+        try:
+            data = self._control.recv(1 << 16)
+        except OSError:
+            data = b""
+        if not data:
+            raise self._lost("while it was called")
+        self._received += data
+
+    def _answer(self) -> dict[str, Any] | None:
+        """Return the whole answer once it is there."""
+        if len(self._received) < LENGTH_BYTES:
+            return None
+        length = int.from_bytes(self._received[:LENGTH_BYTES], "big")
+        if length > LONGEST_ANSWER:
+            raise self._garbled()
+        if len(self._received) < LENGTH_BYTES + length:
+            return None
+        data, self._received = self._received[LENGTH_BYTES:], b""
+        try:
+            answer = json.loads(data)
+        except ValueError:
+            raise self._garbled() from None
+        if not isinstance(answer, dict):
+            raise self._garbled()
+        return answer
+
+    def _drain(self) -> None:
+        """Keep the end of what the worker writes to its standard error, drop the rest."""
+        try:
+            data = os.read(self._stderr, 1 << 16)
+        except OSError:
+            data = b""
+        if not data:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(self._stderr)
+        self._said = (self._said + data)[-STDERR_KEPT:]
+
+    # Ends ----------------------------------------------------------------------------------
+
+    def _overdue(self, timeout: float) -> WorkerLost:
+        self.kill()
+        return WorkerLost(Failure("timed_out", f"no answer within {timeout:g} s", fatal=True))
+
+    def _garbled(self) -> WorkerLost:
+        self.kill()
+        message = "it wrote into the harness's own connection"
+        return WorkerLost(Failure("crashed", message, fatal=True))
+
+    def _lost(self, when: str) -> WorkerLost:
+        status = self._reported_status()
+        with contextlib.suppress(OSError):
+            self._drain()
+        message = f"{_manner(status)} {when}{_quote(self._said)}"
+        self.kill()
+        return WorkerLost(Failure("crashed", message, fatal=True))
+
+    def _reported_status(self) -> int | None:
+        """Return the wait status that the keeper reports, None if the worker lives on."""
+        self._lifeline.settimeout(GRACE_SECONDS)
+        try:
+            return int(self._lifeline.recv(64))
+        except (OSError, ValueError):
+            return None
+
+
+def _failure(answer: dict[str, Any]) -> Failure | None:
+    told = answer.get("failure")
+    if told is None:
+        return None
+    kind, message = told
+    assert kind in get_args(FaultKind)
+    return Failure(kind, message)
+
+
+def _manner(status: int | None) -> str:
+    if status is None:
+        return "its process closed its connection to the harness"
+    if os.WIFSIGNALED(status):
+        return f"its process died of {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"its process ended by itself with exit status {os.waitstatus_to_exitcode(status)}"
+
+
+def _quote(said: bytes) -> str:
+    """Pick the first and the innermost line of a fault handler's report, or the last line."""
+    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+    fatal = [i for i, line in enumerate(lines) if line.startswith("Fatal Python error")]
+    if not fatal:
+        return f" ({lines[-1][:200]})" if lines else ""
+    before = lines[fatal[0] - 1 : fatal[0]]  # abort's own message, such as glibc's
+    frames = [line for line in lines[fatal[0] :] if line.startswith("File ")][:1]
+    told = "; ".join([*before, *frames])
+    return f" ({told[:300]})" if told else ""

@@ -1,0 +1,110 @@
+"""The worker's side of the connection: load the candidate, call it on parts, answer.
+
+Rows are called where they lie in shared memory, which is the worker's own copy of them.
+Imports NumPy and its light neighbours, relatively, since it runs under a private name.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import calling, wire
+
+__all__ = ["serve"]
+
+
+def serve(control: int, memory: int, max_memory: int, load: Callable[[str], calling.Loaded]) -> None:
+    """Answer requests until the harness closes the connection.
+
+    Args:
+        control: descriptor of the connection.
+        memory: descriptor of the shared memory.
+        max_memory: bytes of address space that the candidate may take; 0 for no limit.
+        load: from a specification to what is called.
+    """
+    if max_memory:
+        _limit_memory(max_memory)
+    connection = socket.socket(fileno=control)
+    server = _Server(memory, load)
+    me = os.getpid()
+    while (request := _receive(connection)) is not None:
+        answer = server.answer(request)
+        if os.getpid() != me:  # the candidate forked, and both of it came back
+            os._exit(0)
+        connection.sendall(wire.frame(answer))
+
+
+def _receive(connection: socket.socket) -> dict[str, Any] | None:
+    header = connection.recv(wire.LENGTH_BYTES, socket.MSG_WAITALL)
+    length = int.from_bytes(header, "big")
+    data = connection.recv(length, socket.MSG_WAITALL) if length else b""
+    if not data or len(data) < length:
+        return None
+    request: dict[str, Any] = json.loads(data)
+    return request
+
+
+def _limit_memory(more: int) -> None:
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + more
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+class _Server:
+    def __init__(self, memory: int, load: Callable[[str], calling.Loaded]) -> None:
+        self._descriptor = memory
+        self._memory = mmap.mmap(memory, wire.HEADER_BYTES)
+        self._load = load
+        self._candidate: calling.Loaded | None = None
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Do what is asked."""
+        failure = self._import(request["load"]) if "load" in request else None
+        return {"failure": failure} if "load" in request else self._call(request)
+
+    def _import(self, spec: str) -> tuple[str, str] | None:
+        """Load the candidate; return kind and message if that fails."""
+        try:
+            self._candidate = self._load(spec)
+        except BaseException as error:  # noqa: BLE001 - whatever an import does is a finding
+            memory = isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError)
+            told = str(error) if isinstance(error, ValueError) else calling.describe(error)
+            return ("out_of_memory" if memory else "raised", told)
+        return None
+
+    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Call the candidate on each part in turn, up to the first that fails."""
+        assert self._candidate is not None
+        self._map(request["bytes"])
+        shape, parts = tuple(request["shape"]), request["parts"]
+        x = self._array(shape, calling.dtype_named(request["dtype"]), wire.HEADER_BYTES)
+        y = self._array(shape, calling.dtype_named(request["out_dtype"]), request["outputs_at"])
+        for number, (low, high) in enumerate(parts):
+            self._begin(number)
+            try:
+                y[low:high] = calling.call(self._candidate, x[low:high], y.dtype, request["presentation"])
+            except calling.CallFailed as failed:
+                return {"passed": number, "failure": (failed.kind, failed.message)}
+        return {"passed": len(parts), "failure": None}
+
+    def _map(self, size: int) -> None:
+        if len(self._memory) < size:
+            self._memory = mmap.mmap(self._descriptor, size)
+
+    def _begin(self, part: int) -> None:
+        self._array((1,), np.dtype(np.int64), wire.PART_AT)[0] = part
+        self._array((1,), np.dtype(np.float64), wire.STARTED_AT)[0] = time.monotonic()
+
+    def _array(self, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> calling.Array:
+        return np.frombuffer(self._memory, dtype, int(np.prod(shape)), offset).reshape(shape)
