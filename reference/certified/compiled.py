@@ -1,0 +1,88 @@
+"""How the kernels are compiled, and the error-free transformations they share.
+
+Every kernel is IEEE-exact: no fastmath flag is set, so LLVM neither reorders nor contracts
+an operation, and the results are the same bits on every CPU. The one fused operation is
+`fma`, asked for by name: LLVM's `llvm.fma` rounds once everywhere, by an instruction or by
+the C library.
+
+Below, u = 2^-53 and fl(.) is a binary64 operation rounded to nearest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
+
+import numba
+from numba import types
+from numba.extending import intrinsic
+
+__all__ = ["FRACTION_BITS", "compiled", "fast_two_sum", "float_of", "fma", "inlined", "pattern", "two_sum"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+FRACTION_BITS: Final = 52
+"""Where the exponent starts in a binary64 encoding."""
+
+
+def compiled(function: Function) -> Function:
+    """Compile a kernel: cached on disk, free of the GIL, with IEEE division."""
+    kernel: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return cast("Function", kernel)
+
+
+def inlined(function: Function) -> Function:
+    """Compile a building block of the kernels, inlined wherever it is called."""
+    block: Any = numba.njit(error_model="numpy", forceinline=True)(function)
+    return cast("Function", block)
+
+
+def _intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a function that emits LLVM code be called from kernels, without its typing context."""
+    block: Callable[..., Any] = intrinsic(function)
+    return block
+
+
+@_intrinsic
+def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:  # noqa: ARG001
+    """Return a * b + c, rounded once."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        return builder.fma(*args)
+
+    return types.float64(types.float64, types.float64, types.float64), emit
+
+
+@_intrinsic
+def pattern(typingctx: Any, value: Any) -> Any:  # noqa: ARG001
+    """Return the encoding of a float64 as an int64."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        return builder.bitcast(args[0], context.get_value_type(types.int64))
+
+    return types.int64(types.float64), emit
+
+
+@_intrinsic
+def float_of(typingctx: Any, encoding: Any) -> Any:  # noqa: ARG001
+    """Return the float64 of an int64 encoding."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        return builder.bitcast(args[0], context.get_value_type(types.float64))
+
+    return types.float64(types.int64), emit
+
+
+@inlined
+def two_sum(a: float, b: float) -> tuple[float, float]:
+    """Return (s, e), s = fl(a + b) and s + e = a + b exactly (Knuth, TAOCP 2, 4.2.2, theorem B)."""
+    s = a + b
+    virtual = s - a
+    return s, (a - (s - virtual)) + (b - virtual)
+
+
+@inlined
+def fast_two_sum(a: float, b: float) -> tuple[float, float]:
+    """Return (s, e) as `two_sum` does, for |a| >= |b| or a = 0 (Dekker, 1971, theorem 4.7)."""
+    s = a + b
+    return s, (a - s) + b

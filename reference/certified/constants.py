@@ -1,0 +1,74 @@
+"""Constants of the kernels, computed in mpmath and rounded to nearest, once.
+
+ln 2 in parts, 2^(j/N) as double-doubles, and the coefficients of a polynomial whose
+remainder the interpolation theorem bounds. mpmath's global context is not touched.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import mpmath
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["LogParts", "exp_coefficients", "ln2_parts", "powers_of_two"]
+
+_PRECISION: Final = 320
+
+
+class LogParts(NamedTuple):
+    """ln2 / N = high + middle + low to 2^-53 of `low`, and its reciprocal."""
+
+    reciprocal: float
+    high: float
+    middle: float
+    low: float
+
+
+def ln2_parts(steps: int, high_bits: int) -> LogParts:
+    """Split ln2 / steps; `high` has `high_bits` bits, so that its small multiples are exact."""
+    mp = _context()
+    step = mp.log(2) / steps
+    significand, exponent = mp.frexp(step)
+    high = mp.ldexp(mp.floor(mp.ldexp(significand, high_bits)), int(exponent) - high_bits)
+    middle = mp.mpf(float(step - high))
+    return LogParts(float(1 / step), float(high), float(middle), float(step - high - middle))
+
+
+def powers_of_two(steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return 2^(j/steps), 0 <= j < steps, as sums high + low within 2^-107 relative."""
+    mp = _context()
+    powers = [mp.mpf(2) ** (mp.mpf(j) / steps) for j in range(steps)]
+    high = [float(power) for power in powers]
+    low = [float(power - h) for power, h in zip(powers, high, strict=True)]
+    return np.array(high), np.array(low)
+
+
+def exp_coefficients(degree: int, reach: float) -> NDArray[np.float64]:
+    """Return c with exp(t) close to 1 + t + t^2 (c_0 + c_1 t + ... + c_m t^m), m = degree - 2.
+
+    The polynomial interpolates g(t) = (exp(t) - 1 - t) / t^2 at the m + 1 Chebyshev nodes
+    of [-reach, reach]. By the interpolation theorem (Davis, Interpolation and Approximation,
+    theorem 3.1.1; the node polynomial is at most 2^-m reach^(m+1)) it differs from g by at
+    most max|g^(m+1)| / (m+1)! * 2^-m * reach^(m+1), and max|g^(m+1)| is below
+    exp(reach) / ((m+2)(m+3)), as all derivatives of g at 0 are positive.
+    """
+    mp = _context()
+    m = degree - 2
+    nodes = [reach * mp.cos(mp.pi * (2 * i + 1) / (2 * m + 2)) for i in range(m + 1)]
+    vandermonde = mp.matrix([[t**j for j in range(m + 1)] for t in nodes])
+    solution = mp.lu_solve(vandermonde, mp.matrix([_exp_tail(t) for t in nodes]))
+    return np.array([float(c) for c in solution])
+
+
+def _exp_tail(t: Any) -> Any:
+    """Return (exp(t) - 1 - t) / t^2 by its series, which does not cancel."""
+    mp = _context()
+    return sum((t**k / mp.factorial(k + 2) for k in range(90)), mp.mpf(0))
+
+
+def _context() -> Any:
+    context = mpmath.MPContext()
+    context.prec = _PRECISION
+    return context

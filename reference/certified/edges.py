@@ -1,0 +1,140 @@
+"""Results next to a power of two, where no fixed precision decides: settled by analysis.
+
+Softmax comes as close to 2^-k as one likes in two ways, and in practice in these only:
+
+* 2^k entries tie at the maximum and the others are negligible. With s the sum of the others'
+  weights, the tied have r = 2^-k + 2^-2k D, D = -s 2^k / (2^k + s); D = 0 if there are no others;
+* 2^k entries nearly tie. With d_j their distances to the maximum, A = sum d_j, M the largest of
+  them, s the sum of the weights of the rest, and S = 2^k - A + ... the sum of all weights,
+
+      r_i = 2^-k + 2^-2k D_i,   D_i = (A - 2^k d_i - s + v) 2^k / S,   |v| <= 2^k M^2 / 2,
+
+  since 1 - d <= exp(-d) <= 1 - d + d^2/2 for d >= 0.
+
+An open element is settled if the sign of D is certain and the residual is below 2^-10 and known to 2^-11
+relative, so to `RESIDUAL_TOLERANCE`. Being undecided anywhere else is an accident of
+a few in a million elements, and the next tier's business.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from reference.certified.binary64 import exp_span
+from reference.certified.compiled import compiled, inlined, two_sum
+from reference.certified.layout import BLOCK, Outputs, Rounding
+
+__all__ = ["settle_near_ties", "settle_ties"]
+
+_NEAR: Final = 2.0**-40
+"""How near to the maximum an entry nearly ties."""
+
+_LONGEST: Final = 1 << 22
+"""The longest row of near ties: A is then known to n^2 u^2 < 2^-60 (Ogita, Rump, Oishi, 2005, Sum2)."""
+
+_DISTANCE_ERROR: Final = 2.0**-60
+_WEIGHT_ERROR: Final = 2.0**-40
+"""Of a sum of binary64 weights that matter: 400 u for each (see `binary64`), n u for the sum."""
+
+_MOST: Final = 2.0**-10
+_RESOLUTION: Final = 2.0**-11
+_SMALLEST: Final = 5e-324
+_UP: Final = 500
+"""Distances are scaled by 2^500, so that their squares mean something down to the subnormals."""
+
+
+@compiled
+def settle_ties(x: Any, truth: Outputs, rounding: Rounding, coefficients: Any) -> None:
+    """Settle the open elements that tie at the maximum of their row with 2^k - 1 others."""
+    for row in np.flatnonzero(truth.undecided):
+        top = x[row].max()
+        tied = (x[row] == top).sum()
+        if tied & (tied - 1) == 0:
+            rest = _sum_of_weights(x[row], top, 0.0, coefficients)
+            nearest, residual = _beside_power(tied, -rest * (tied / (tied + rest)), 0, rounding)
+            for j in range(x.shape[1]):
+                if x[row, j] == top:
+                    _settle(truth, row, j, nearest, residual)
+
+
+@compiled
+def settle_near_ties(x: Any, truth: Outputs, rounding: Rounding, coefficients: Any) -> None:
+    """Settle the open elements among 2^k that nearly tie at the maximum of their row."""
+    for row in np.flatnonzero(truth.undecided):
+        top = x[row].max()
+        near, furthest, total, total_rest = _cluster(x[row], top)
+        rest = math.ldexp(_sum_of_weights(x[row], top, _NEAR, coefficients), _UP)
+        if near & (near - 1) or near > _LONGEST or rest > math.ldexp(_RESOLUTION * near, _UP):
+            continue
+        unknown = near * (math.ldexp(furthest, _UP) * furthest + _SMALLEST) + _WEIGHT_ERROR * rest
+        for j in range(x.shape[1]):
+            distance, distance_rest = _distance(x[row, j], top, near)
+            if distance <= math.ldexp(_NEAR, _UP) * near:
+                deviation, low = two_sum(total, -distance)
+                deviation += (low + (total_rest - distance_rest)) - rest
+                if abs(deviation) * _RESOLUTION > unknown + _DISTANCE_ERROR * (total + distance):
+                    nearest, residual = _beside_power(near, deviation, _UP, rounding)
+                    _settle(truth, row, j, nearest, residual)
+
+
+@inlined
+def _settle(truth: Outputs, row: Any, j: int, nearest: float, residual: float) -> None:
+    if np.isnan(truth.residual[row, j]) and not np.isnan(residual):
+        truth.nearest[row, j], truth.residual[row, j] = nearest, residual
+        truth.undecided[row] -= 1
+
+
+@compiled
+def _beside_power(count: int, deviation: float, scale: int, rounding: Rounding) -> tuple[float, float]:
+    """Return RN(r) and the residual of r = 2^-k + 2^(-2k - scale) * deviation, count = 2^k.
+
+    The residual is NaN where it is not small: then this is not the place to decide.
+    """
+    power = 1 - math.frexp(float(count))[1]
+    binade = power - 1 if deviation < 0 else power
+    quantum = max(binade, rounding.emin) - rounding.precision + 1
+    residual = math.ldexp(deviation, 2 * power - scale - quantum)
+    if power < quantum or abs(residual) > _MOST:
+        return np.nan, np.nan
+    if deviation != 0.0 and residual == 0.0:
+        residual = math.copysign(_SMALLEST, deviation)
+    return math.ldexp(1.0, power), residual
+
+
+@inlined
+def _distance(value: float, top: float, factor: float) -> tuple[float, float]:
+    """Return 2^500 * factor * (top - value) as an exact sum, for a factor that is a power of two."""
+    head, tail = two_sum(top, -value)
+    return math.ldexp(head, _UP) * factor, math.ldexp(tail, _UP) * factor
+
+
+@compiled
+def _cluster(x: Any, top: float) -> tuple[int, float, float, float]:
+    """Return how many entries nearly tie, the largest distance, and the sum of 2^500 distances."""
+    near, furthest, total, total_rest = 0, 0.0, 0.0, 0.0
+    for value in x:
+        if top - value <= _NEAR:
+            head, tail = _distance(value, top, 1.0)
+            near += 1
+            furthest = max(furthest, top - value)
+            total, low = two_sum(total, head)
+            total_rest += low + tail
+    return near, furthest, total, total_rest
+
+
+@compiled
+def _sum_of_weights(x: Any, top: float, beyond: float, c: Any) -> float:
+    """Return the sum of exp(x - top) where top - x > beyond; finite x count as exp(-300) at least."""
+    span, weights = np.full(BLOCK, top), np.empty(BLOCK)
+    total = 0.0
+    for start in range(0, x.size, BLOCK):
+        stop = min(start + BLOCK, x.size)
+        exp_span(x[start:stop], span, c, weights)
+        part = 0.0
+        for j in range(start, stop):
+            part += weights[j - start] if top - x[j] > beyond else 0.0
+        total += part
+    return total
