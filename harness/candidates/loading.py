@@ -1,0 +1,300 @@
+"""Find a candidate's function by its spec and say what it is, with the standard library alone.
+
+A spec is `module:function` or `path/file.py:function`, split at the last colon; `function` may
+be dotted. The file's folder, or the current one for a module, goes first on `sys.path` and
+stays there, so that whatever the candidate imports, now or later, is found beside it first.
+
+This file imports nothing of ours and also runs as a program, `python -P loading.py SPEC`: it
+then prints the function's description, or the reason why there is none, as one line of JSON. So a
+candidate is looked at in a process of its own, where a stranger's module cannot stand in for
+one of ours and a crash at import hurts nobody. A worker may load this file by its path.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, Literal
+
+__all__ = [
+    "AXIS_KEYWORDS",
+    "DECLARES",
+    "CandidateError",
+    "LoadedFunction",
+    "Location",
+    "axis_parameter",
+    "describe",
+    "import_function",
+    "load_function",
+    "locate",
+]
+
+AXIS_KEYWORDS: Final = ("axis", "dim")
+"""The parameters by which a function may take its axis, in order of preference."""
+
+DECLARES: Final = "declares"
+"""The attribute of a user's function that holds what it declares."""
+
+_LONGEST: Final = 300
+"""Characters of a stranger's error message that are worth a line."""
+
+
+class CandidateError(ValueError):
+    """A candidate cannot be had; the message is one line: the value, the rule, the next step."""
+
+
+@dataclass(frozen=True)
+class LoadedFunction:
+    """A function under test, and the keyword by which it takes an axis.
+
+    Attributes:
+        call: `f(x)`, `f(x, axis=)` or `f(x, dim=)`.
+        axis_parameter: `axis`, `dim`, or None where it works on the last axis only.
+    """
+
+    call: Callable[..., Any]
+    axis_parameter: Literal["axis", "dim"] | None
+
+
+def load_function(spec: str) -> LoadedFunction:
+    """Import a candidate into this process, as `import_function` does.
+
+    Raises:
+        CandidateError: the spec leads to nothing that can be called.
+    """
+    function = import_function(locate(spec))
+    return LoadedFunction(function, axis_parameter(function))
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a spec points to.
+
+    Attributes:
+        spec: as given.
+        module: the module's name, for a file that of its stem.
+        function: the attribute, possibly dotted.
+        file: the absolute path; None for a module.
+    """
+
+    spec: str
+    module: str
+    function: str
+    file: Path | None = None
+
+    @property
+    def absolute(self) -> str:
+        """The spec, the same from whatever folder."""
+        return f"{self.module if self.file is None else self.file}:{self.function}"
+
+    @property
+    def folder(self) -> str:
+        """The folder that goes first on `sys.path`."""
+        return os.path.realpath(os.curdir) if self.file is None else str(self.file.parent)
+
+
+# Where -----------------------------------------------------------------------------------
+
+
+def locate(spec: str) -> Location:
+    """Take a spec apart and check that its file, if it names one, is there.
+
+    Raises:
+        CandidateError: it has no function, or its file is missing or not a .py file.
+    """
+    where, separator, function = spec.rpartition(":")
+    if not separator or not where or not all(part.isidentifier() for part in function.split(".")):
+        raise _error(spec, "it names no function; write module:function or path/file.py:function")
+    if _is_path(where):
+        return _file(spec, where, function)
+    if not all(part.isidentifier() for part in where.split(".")):
+        raise _error(spec, f"{where!r} is no module's name; write module:function or path/file.py:function")
+    return Location(spec, where, function)
+
+
+def _is_path(where: str) -> bool:
+    return where.endswith(".py") or "/" in where or os.sep in where or Path(where).is_file()
+
+
+def _file(spec: str, where: str, function: str) -> Location:
+    path = Path(where).expanduser()
+    if not path.exists():
+        raise _error(spec, f"file {where} does not exist (looked from {os.path.realpath(os.curdir)})")
+    if path.is_dir():
+        raise _error(spec, f"{where} is a folder; name a .py file in it, or write package.module:function")
+    if path.suffix != ".py":
+        raise _error(spec, f"file {where} is no .py file; wrap it in one, or write module:function")
+    return Location(spec, path.stem, function, path.resolve())
+
+
+def _error(spec: str, reason: str) -> CandidateError:
+    return CandidateError(f"candidate {spec!r}: {' '.join(reason.split())}")
+
+
+# Import ----------------------------------------------------------------------------------
+
+
+def import_function(location: Location) -> Callable[..., Any]:
+    """Import the module and return its function.
+
+    Raises:
+        CandidateError: the module is missing or fails, or the attribute is missing or not callable.
+    """
+    _put_first(location.folder)
+    found: Any = _module(location)
+    for name in location.function.split("."):
+        if not hasattr(found, name):
+            raise _error(location.spec, _no_attribute(location, found, name))
+        found = getattr(found, name)
+    if not callable(found):
+        raise _error(
+            location.spec, f"{location.function} is a {type(found).__name__}, which cannot be called"
+        )
+    function: Callable[..., Any] = found
+    return function
+
+
+def _put_first(folder: str) -> None:
+    sys.path[:] = [folder, *(entry for entry in sys.path if os.path.realpath(entry) != folder)]
+
+
+def _module(location: Location) -> ModuleType:
+    try:
+        if location.file is None:
+            return importlib.import_module(location.module)
+        return _execute(location.module, location.file)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit and worse come out of strangers' modules
+        raise _error(location.spec, _reason(location, error)) from error
+
+
+def _execute(stem: str, file: Path) -> ModuleType:
+    name = stem if stem not in sys.modules else f"candidate_{stem}"  # json.py must not replace json
+    specification = importlib.util.spec_from_file_location(name, file)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    try:
+        specification.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def _reason(location: Location, error: BaseException) -> str:
+    if location.file is None and isinstance(error, ModuleNotFoundError) and error.name is not None:
+        missing = error.name
+        if location.module == missing or location.module.startswith(f"{missing}."):
+            return (
+                f"there is no module {missing!r}; check its name, install it, or write path/file.py:function"
+            )
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    what = " ".join(what.split())
+    shown = what if len(what) <= _LONGEST else f"{what[:_LONGEST]}..."
+    return f"importing {location.file or location.module} fails: {shown} ({_where(location, error)})"
+
+
+def _where(location: Location, error: BaseException) -> str:
+    """Name file and line: the deepest within the candidate's folder, else the deepest of all."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _is_machinery(f.filename)]
+    own = [f for f in frames if os.path.realpath(f.filename).startswith(location.folder + os.sep)]
+    found = own or frames
+    return f"{found[-1].filename}:{found[-1].lineno}" if found else "before its first line"
+
+
+def _is_machinery(file: str) -> bool:
+    return file.startswith("<frozen ") or file in (__file__, importlib.__file__)
+
+
+def _no_attribute(location: Location, holder: Any, name: str) -> str:
+    public = [n for n in dir(holder) if not n.startswith("_") and callable(getattr(holder, n, None))]
+    near = difflib.get_close_matches(name, public, n=1)
+    if near:
+        hint = f"did you mean {near[0]!r}?"
+    else:
+        shown = ", ".join(public[:8]) + (", ..." if len(public) > 8 else "")
+        hint = f"it has {shown}" if public else "it has no public function"
+    return f"{location.file or location.module} has no {name!r}; {hint}"
+
+
+# What ------------------------------------------------------------------------------------
+
+
+def axis_parameter(function: Callable[..., Any]) -> Literal["axis", "dim"] | None:
+    """Return the keyword by which a function takes its axis, told from its signature; None where none is."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # compiled functions need not have a signature
+        return None
+    keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    for name in AXIS_KEYWORDS:
+        if name in parameters and parameters[name].kind in keyword:
+            return "axis" if name == "axis" else "dim"
+    return None
+
+
+def describe(location: Location, function: Callable[..., Any]) -> dict[str, Any]:
+    """Return axis keyword, declarations and first line of the docstring, as JSON carries them.
+
+    Raises:
+        CandidateError: it cannot be called with one array, or declares what JSON cannot carry.
+    """
+    axis = axis_parameter(function)
+    _check_arguments(location, function, axis)
+    declares = getattr(function, DECLARES, {})
+    try:
+        json.dumps(declares)
+    except (TypeError, ValueError) as error:
+        raise _error(location.spec, f"{DECLARES} holds more than plain values: {error}") from error
+    doc = inspect.getdoc(function) if inspect.isroutine(function) else ""
+    return {"axis": axis, DECLARES: declares, "doc": (doc or "").strip().partition("\n")[0]}
+
+
+def _check_arguments(location: Location, function: Callable[..., Any], axis: str | None) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind("x", **({} if axis is None else {axis: -1}))
+    except TypeError as error:
+        reason = (
+            f"{location.function}{signature} cannot be called with one array ({error}); wrap it in f(x, axis)"
+        )
+        raise _error(location.spec, reason) from error
+
+
+def _answer(spec: str) -> dict[str, Any]:
+    try:
+        location = locate(spec)
+        return describe(location, import_function(location))
+    except CandidateError as error:
+        return {"error": str(error)}
+
+
+def _main() -> None:
+    """Answer on the standard output that was given; what the module prints goes elsewhere."""
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    answer = json.dumps(_answer(sys.argv[1]))
+    os.write(answers, answer.encode())
+    os._exit(0)  # whatever threads and exit handlers the module left behind
+
+
+if __name__ == "__main__":
+    _main()
