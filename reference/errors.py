@@ -128,12 +128,12 @@ def ulp_of(truth: Truth) -> Floats:
 
 
 def _ulp_errors(y: Floats, truth: Truth) -> Floats:
-    """Return |(y - RN(r)) / ulp - residual|, rounding the sum once.
+    """Return |(y - RN(r)) / ulp - residual|, rounded where it matters but once.
 
-    y - RN(r) = high + low exactly (Knuth's TwoSum); both are multiples of 2^-1074 and ulp is below 1,
-    so scaling is exact but for overflow. `low` matters only where `high` has lost the
-    last bits of a figure above 2^31: then 2^-53 for the last addition and 2^-21 for the
-    residual stay within 2^-52 of the figure, and below that within 2^-20 < 1e-6.
+    y - RN(r) = high + low exactly (Knuth's TwoSum). All are multiples of 2^-1074 and ulp is
+    below 1, so scaling is exact but for overflow, which is the figure's own. What is left
+    is the last addition, 2^-53 of the figure, and the residual's tolerance, 2^-21: below 1e-6 in all
+    for figures up to 2^32, and below 2^-52 of the figure from there on.
     """
     scale = -ulp_exponents(truth)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -55,7 +55,7 @@ def down_and_up(r: Fraction, fmt: FloatFormat) -> tuple[Fraction, Fraction]:
 
 
 def class_by_definition(y: float, r: Fraction, fmt: FloatFormat) -> ElementClass:
-    """DESIGN's table, top to bottom."""
+    """The table of classes, top to bottom."""
     nearest = value_of(fmt, fmt.round(r))
     if not math.isfinite(y):
         return ElementClass.NONFINITE

@@ -154,11 +154,17 @@ def test_deep_underflow_is_resolved() -> None:
 
 
 @each_format
-def test_far_below_the_format_the_residual_is_small_and_positive(fmt: FloatFormat) -> None:
-    for depth in (800.0, 1500.0, 5e4, 1e308):
-        nearest, residual = truth_of([0.0, -depth], fmt)
-        assert nearest[1] == 0.0
-        assert 5e-324 <= residual[1] < 0.5, f"{fmt}, {depth}: {residual[1]!r}"
+@pytest.mark.parametrize("depth", [745.0, 760.0, 800.0, 1400.0, 1500.0, 5e4, 1e308])
+def test_far_below_the_format_the_residual_is_r_in_ulps_and_never_zero(
+    fmt: FloatFormat, depth: float
+) -> None:
+    depth += 745.0 * (fmt is F64)  # float64 holds exp(-745)
+    with ctx.workprec(2000):
+        expected = float((-arb(depth)).exp() / (1 + (-arb(depth)).exp()) / arb((1, fmt.quantum_exponent)))
+    nearest, residual = truth_of([0.0, -depth], fmt)
+    assert nearest[1] == 0.0
+    assert residual[1] == pytest.approx(max(expected, 5e-324), rel=1e-11, abs=5e-324), f"{residual[1]!r}"
+    assert residual[1] > 0
 
 
 def test_half_the_smallest_subnormal_rounds_to_an_even_zero() -> None:
