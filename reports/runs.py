@@ -1,0 +1,248 @@
+"""Run folders: where a run is kept, how it is named, found again, resumed and overwritten.
+
+A run without `--out` gets `harness-out/<UTC time>-<seed>/` below the current folder, and the
+text file `harness-out/latest` names it. Nothing is ever deleted but files that this program
+writes into a run folder, and those only where the ledger beside them is one of this program.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from reports.ledger import APPLICATION_ID, CellInfo, Ledger
+from reports.sqlite import reporting, writer_lock
+from reports.tally import Witness
+
+__all__ = [
+    "DRAWN",
+    "LEDGER",
+    "OUT",
+    "RunFolderError",
+    "find_run",
+    "find_witness",
+    "open_ledger",
+    "prepare",
+    "reference_of",
+    "write_atomically",
+    "writing_atomically",
+]
+
+OUT: Final = Path("harness-out")
+"""The folder of runs that were given no other place, below the current one."""
+
+LEDGER: Final = "run.sqlite"
+"""The ledger's name in a run folder."""
+
+DRAWN: Final = (
+    "summary.json",
+    "cells.parquet",
+    "cells.csv",
+    "witnesses.jsonl",
+    "report.html",
+    "summary.md",
+)
+"""The files that are drawn from the ledger."""
+
+_LOCK: Final = "run.lock"
+_LEDGER_PARTS: Final = tuple(
+    f"{LEDGER}{suffix}" for suffix in ("", "-wal", "-shm", "-journal", ".new", ".new-journal")
+)
+_PART: Final = ".part"
+_OURS: Final = frozenset((*DRAWN, *(f"{name}{_PART}" for name in DRAWN), *_LEDGER_PARTS, _LOCK))
+_HEADER: Final = b"SQLite format 3\0"
+_APPLICATION_ID_AT: Final = slice(68, 72)  # https://www.sqlite.org/fileformat.html, section 1.3
+
+
+class RunFolderError(ValueError):
+    """A folder that cannot be used as asked; the message is one line. What was there stays."""
+
+
+def prepare(
+    out: Path | None, *, seed: int, resume: bool = False, overwrite: bool = False, parent: Path = OUT
+) -> Path:
+    """Return the folder for a run: made where it is missing, emptied of a run that is overwritten.
+
+    Without `out` it is a new folder in `parent`, or with `resume` the latest one. Where there is
+    nothing to resume, a run is begun.
+
+    Raises:
+        RunFolderError: the folder is not ours, not writable, or holds a run and neither is asked.
+        LedgerError: the run to overwrite is being written.
+    """
+    if resume and overwrite:
+        raise RunFolderError("--resume and --overwrite: one keeps the run, the other removes it; give one")
+    if out is None:
+        out = _latest(parent) if resume else None
+        return _writable(out or _new_folder(parent, seed))
+    _writable(out)
+    if _holds_run(out) and overwrite:
+        _remove_run(out)
+    elif _holds_run(out) and not resume:
+        raise RunFolderError(
+            f"{out}: holds a run already; --resume it, --overwrite it, or give another --out"
+        )
+    return out
+
+
+def open_ledger(folder: Path, settings: Mapping[str, Any], cells: Sequence[CellInfo]) -> Ledger:
+    """Open the ledger of a prepared folder for writing: the one that is there, or a new one.
+
+    Raises:
+        LedgerError: it is of other settings, damaged, or being written by another run.
+    """
+    path = folder / LEDGER
+    return Ledger.open(path, settings) if path.exists() else Ledger.create(path, settings, cells)
+
+
+def find_run(run: str | Path, parent: Path = OUT) -> Path:
+    """Return the folder of a run: `latest`, `previous`, a path, or a name in `parent`.
+
+    Raises:
+        RunFolderError: there is no run.
+    """
+    known = {"latest": _latest, "previous": _previous}.get(str(run))
+    if known is not None:
+        folder = known(parent)
+        if folder is None:
+            raise RunFolderError(f"{run}: there is no such run in {parent}; give the path of a run folder")
+        return folder
+    for folder in (Path(run), parent / run):
+        if _holds_run(folder):
+            return folder
+    raise RunFolderError(f"{run}: holds no run ({LEDGER} is missing); give latest, previous or a run folder")
+
+
+def find_witness(run: str | Path, identity: str, parent: Path = OUT) -> Witness:
+    """Return the witness of a run whose id begins with `identity`.
+
+    Raises:
+        RunFolderError: there is no run, none such in it, or more than one.
+    """
+    folder = find_run(run, parent)
+    with Ledger.open(folder / LEDGER) as ledger:
+        found = {
+            w.id: w for _, tally in ledger.tallies() for w in tally.witnesses if w.id.startswith(identity)
+        }
+    if len(found) != 1 or not identity:
+        count = "several witnesses begin" if found else "no witness begins"
+        raise RunFolderError(
+            f"{run}#{identity}: {count} with that id; see the ids in {folder}/witnesses.jsonl"
+        )
+    return next(iter(found.values()))
+
+
+def reference_of(folder: Path) -> str:
+    """Return what RUN in RUN#ID names this folder by: its name within an `harness-out`, else its path."""
+    folder = folder.resolve()
+    if folder.parent.name == OUT.name:
+        return folder.name
+    here = Path.cwd()
+    return (folder.relative_to(here) if here in folder.parents else folder).as_posix()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file aside, then rename it, so that readers see the old one or the new one whole.
+
+    Raises:
+        RunFolderError: it cannot be written.
+    """
+    with writing_atomically(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def writing_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write as `write_atomically` does, in pieces.
+
+    Raises:
+        RunFolderError: it cannot be written.
+    """
+    aside = path.with_name(f"{path.name}{_PART}")
+    try:
+        with aside.open("wb") as file:
+            yield file
+        aside.replace(path)
+    except OSError as error:
+        raise RunFolderError(f"{path}: {error.strerror}; free some space or give another --out") from error
+
+
+# Within ------------------------------------------------------------------------------------
+
+
+def _new_folder(parent: Path, seed: int) -> Path:
+    _mkdir(parent)
+    ignore = parent / ".gitignore"
+    if not ignore.exists():
+        write_atomically(ignore, b"*\n")
+    while True:
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{seed}"
+        try:
+            (parent / name).mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise _unwritable(parent, error) from error
+        write_atomically(parent / "latest", f"{name}\n".encode())
+        return parent / name
+
+
+def _latest(parent: Path) -> Path | None:
+    pointer = parent / "latest"
+    if not pointer.is_file():
+        return None
+    folder = parent / pointer.read_text(encoding="utf-8").strip()
+    return folder if folder.is_dir() else None
+
+
+def _previous(parent: Path) -> Path | None:
+    latest = _latest(parent)
+    earlier = [f for f in parent.glob("*Z-*") if latest and f.name < latest.name and _holds_run(f)]
+    return max(earlier, default=None)
+
+
+def _holds_run(folder: Path) -> bool:
+    return (folder / LEDGER).is_file()
+
+
+def _writable(folder: Path) -> Path:
+    """Return the folder, made where it is missing; refuse one that holds anything but a run."""
+    _mkdir(folder)
+    try:
+        strangers = sorted(entry.name for entry in folder.iterdir() if entry.name not in _OURS)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    if strangers and not _holds_run(folder):
+        raise RunFolderError(
+            f"{folder}: holds {strangers[0]!r} and no run, so it is not ours; give a new or an empty folder"
+        )
+    return folder
+
+
+def _mkdir(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(f"{folder}: cannot be written to ({error.strerror}); give another --out")
+
+
+def _remove_run(folder: Path) -> None:
+    """Remove the files of a run that nobody is writing; the lock stays, for who waits on it."""
+    ledger = folder / LEDGER
+    with ledger.open("rb") as file:
+        header = file.read(_APPLICATION_ID_AT.stop)
+    if not header.startswith(_HEADER) or header[_APPLICATION_ID_AT] != APPLICATION_ID.to_bytes(4, "big"):
+        raise RunFolderError(f"{ledger}: not a ledger of this program; move it away, or give another --out")
+    with reporting(ledger), closing(writer_lock(ledger)):
+        for name in sorted(_OURS - {_LOCK}):
+            (folder / name).unlink(missing_ok=True)
