@@ -201,8 +201,8 @@ def _reason(location: Location, error: BaseException) -> str:
             return (
                 f"there is no module {missing!r}; check its name, install it, or write path/file.py:function"
             )
-    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    what = " ".join(what.split())
+    told = error.msg if isinstance(error, SyntaxError) else str(error)  # its str names the file again
+    what = " ".join(f"{type(error).__name__}: {told}".split()).removesuffix(":")
     shown = what if len(what) <= _LONGEST else f"{what[:_LONGEST]}..."
     return f"importing {location.file or location.module} fails: {shown} ({_where(location, error)})"
 
