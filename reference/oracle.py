@@ -23,6 +23,7 @@ over the other finite entries:
 from __future__ import annotations
 
 import math
+import threading
 from collections import Counter
 from fractions import Fraction
 from functools import lru_cache
@@ -54,6 +55,10 @@ _TAIL_BITS: Final = 2200
 it is still below float64's range, so no residual can show it."""
 
 _SMALLEST: Final = math.ulp(0.0)
+
+_CONSTANTS: Final = threading.Lock()
+"""mpmath memoises ln 2 as a value and a precision, one after the other (`constant_memo` in
+mpmath.libmp.libelefun): a second thread could read the one of them before, the other after."""
 
 
 class _Enclosure(NamedTuple):
@@ -186,7 +191,8 @@ def _tail(wp: int) -> float:
 
 def _exp(d: Any, wp: int) -> _Enclosure:
     """Enclose exp(d), d < 0, by (E) and a significand of wp + 1 bits, so that 1 still counts in 2^-wp."""
-    _, significand, exponent, width = mpf_exp(d, wp, "n")
+    with _CONSTANTS:
+        _, significand, exponent, width = mpf_exp(d, wp, "n")
     shift = wp + 1 - width
     significand <<= shift
     return _Enclosure(significand - _EXP_SLACK, significand + _EXP_SLACK, exponent - shift)
