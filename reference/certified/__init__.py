@@ -10,5 +10,7 @@ size to `RESIDUAL_TOLERANCE` are those of the exact r.
 from __future__ import annotations
 
 from reference.certified.tiers import truth_certified
+from reference.certified.verdict import judge_certified
+from reference.certified.warming import prepare
 
-__all__ = ["truth_certified"]
+__all__ = ["judge_certified", "prepare", "truth_certified"]

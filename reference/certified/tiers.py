@@ -1,13 +1,8 @@
-"""Ziv's strategy over rows: quick tier, analysis, fine tier, analysis, mpmath.
-
-Every element's result depends on its row alone, so rows may be dealt to threads at will: the
-kernels run without the GIL, and the results are the same bits for any number of threads.
-"""
+"""Ziv's strategy over rows: quick tier, analysis, fine tier, analysis, mpmath."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +10,13 @@ from numpy.typing import NDArray
 from reference import oracle
 from reference.certified import binary64, doubledouble, edges
 from reference.certified.layout import BLOCK, Outputs, Rounding
+from reference.certified.parallel import deal_rows
 from reference.formats import FloatFormat
 from reference.truth import Truth
 
 __all__ = ["truth_certified"]
 
 Floats = NDArray[np.float64]
-
-_ROWS_PER_CHUNK_ELEMENTS = 1 << 16
 
 
 def truth_certified(x: Floats, fmt: FloatFormat, jobs: int = 1) -> Truth:
@@ -36,31 +30,18 @@ def truth_certified(x: Floats, fmt: FloatFormat, jobs: int = 1) -> Truth:
     Raises:
         ValueError: the rows have no entries, x is not two-dimensional, or jobs < 1.
     """
-    _validate(x, jobs)
+    _validate(x)
     outputs = _outputs(x.shape)
-    pieces = _pieces(x, jobs)
-    if len(pieces) == 1:
-        fallbacks = _judge_rows(x, outputs, fmt)
-    else:
-        with ThreadPoolExecutor(jobs) as pool:
-            fallbacks = sum(pool.map(lambda rows: _judge_rows(x[rows], _part(outputs, rows), fmt), pieces))
-    return Truth(fmt, outputs.nearest, outputs.residual, outputs.kinds, fallbacks)
+    rows, n = x.shape
+    fallbacks = deal_rows(lambda part: _judge_rows(x[part], _part(outputs, part), fmt), rows, n, jobs)
+    return Truth(fmt, outputs.nearest, outputs.residual, outputs.kinds, sum(fallbacks))
 
 
-def _validate(x: Floats, jobs: int) -> None:
+def _validate(x: Floats) -> None:
     if x.ndim != 2 or x.dtype != np.float64:
         raise ValueError(f"x of shape {x.shape} and dtype {x.dtype}: give (rows, n) float64 logits")
     if x.shape[1] == 0:
         raise ValueError("rows of length 0: softmax needs at least one logit in a row")
-    if jobs < 1:
-        raise ValueError(f"jobs {jobs}: at least 1 thread must do the work")
-
-
-def _pieces(x: Floats, jobs: int) -> list[slice]:
-    """Deal the rows to threads, a few pieces each, none smaller than what pays for the call."""
-    least = max(1, _ROWS_PER_CHUNK_ELEMENTS // x.shape[1])
-    size = max(least, -(-len(x) // (4 * jobs))) if jobs > 1 else max(1, len(x))
-    return [slice(start, start + size) for start in range(0, max(1, len(x)), size)]
 
 
 def _outputs(shape: tuple[int, ...]) -> Outputs:
@@ -70,7 +51,7 @@ def _outputs(shape: tuple[int, ...]) -> Outputs:
     )
 
 
-def _part(outputs: Outputs, rows: slice | NDArray[np.intp]) -> Outputs:
+def _part(outputs: Outputs, rows: slice) -> Outputs:
     return Outputs(
         outputs.nearest[rows], outputs.residual[rows], outputs.kinds[rows], outputs.undecided[rows]
     )

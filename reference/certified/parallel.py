@@ -1,0 +1,41 @@
+"""Rows dealt to threads.
+
+The kernels run without the GIL, and what comes out for a row depends on that row alone, so the results
+are the same bits for any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+__all__ = ["deal_rows"]
+
+Result = TypeVar("Result")
+
+_PIECES_PER_THREAD: Final = 4
+_LEAST_ELEMENTS: Final = 1 << 15
+"""What a piece must hold to be worth a call."""
+
+
+def deal_rows(work: Callable[[slice], Result], rows: int, n: int, jobs: int) -> list[Result]:
+    """Call `work` on slices that cover all the rows, on `jobs` threads, and return what it returns.
+
+    Raises:
+        ValueError: jobs < 1.
+    """
+    if jobs < 1:
+        raise ValueError(f"jobs {jobs}: at least 1 thread must do the work")
+    pieces = _pieces(rows, n, jobs)
+    if len(pieces) == 1:
+        return [work(pieces[0])]
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(work, pieces))
+
+
+def _pieces(rows: int, n: int, jobs: int) -> list[slice]:
+    if jobs == 1:
+        return [slice(0, rows)]
+    size = max(1, _LEAST_ELEMENTS // n, -(-rows // (_PIECES_PER_THREAD * jobs)))
+    return [slice(start, start + size) for start in range(0, rows, size)] or [slice(0, rows)]
