@@ -6,6 +6,7 @@ zero, by the first entry or by another row's maximum.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -42,6 +43,7 @@ def _exp_overflow(source: Source, fmt: FloatFormat, rows: int, length: int) -> A
     return finite(fmt, values)
 
 
+@cache
 def _least_carriers(fmt: FloatFormat) -> int:
     """The fewest equal entries whose exponentials are finite and sum to more than Omega."""
     threshold = log_largest(fmt)
