@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections import Counter
@@ -54,7 +55,7 @@ class Isolated(Closing):
         load_timeout: the most seconds that importing a candidate may take.
 
     Raises:
-        ValueError: a limit on memory is asked for where the platform has none, or one below 1.
+        ValueError: jobs or max_memory is below 1, or the platform lacks what is asked for.
     """
 
     def __init__(
@@ -64,6 +65,10 @@ class Isolated(Closing):
         max_memory: int | None = None,
         load_timeout: float | None = LOAD_SECONDS,
     ) -> None:
+        if os.name != "posix":
+            raise ValueError(f"isolated execution on {sys.platform}: it needs POSIX; run with --in-process")
+        if jobs < 1:
+            raise ValueError(f"jobs {jobs}: at least 1")
         if max_memory is not None:
             _require_memory_limit(max_memory)
         self._timeout = timeout

@@ -29,6 +29,7 @@ __all__ = ["bind_to_parent", "supervise"]
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+PAUSE_SECONDS = 0.002  # that a killed process needs to end
 SWEEP_SECONDS = 1.5  # what is not dead by then waits for the kernel, not for us
 PARENT_CHECK_SECONDS = 1.0  # should a forked sibling of the harness hold the lifeline open
 
@@ -69,7 +70,7 @@ def _wait(worker: int, lifeline: socket.socket) -> int | None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
     while os.getppid() == parent:
-        status = _reap_until(worker)
+        status, _ = _reap(worker)
         if status is not None:
             return status
         readable, _, _ = select.select([lifeline, woken], [], [], PARENT_CHECK_SECONDS)
@@ -80,40 +81,33 @@ def _wait(worker: int, lifeline: socket.socket) -> int | None:
     return None
 
 
-def _reap_until(worker: int) -> int | None:
-    """Reap what has ended; return the worker's status if it is among them."""
-    with contextlib.suppress(ChildProcessError):
-        while True:
+def _reap(worker: int) -> tuple[int | None, bool]:
+    """Reap what has ended; return the worker's status if it is among them, and whether any child is left."""
+    found = None
+    while True:
+        try:
             pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == worker:
-                return status
-            if pid == 0:
-                return None
-    return None
+        except ChildProcessError:
+            return found, False
+        if pid == 0:
+            return found, True
+        if pid == worker:
+            found = status
 
 
 def _sweep(worker: int) -> int | None:
     """Kill the worker's session and every descendant until none is left; return its status."""
-    status = None
+    status, some_left = None, True
     deadline = time.monotonic() + SWEEP_SECONDS
-    while time.monotonic() < deadline:
+    while some_left and time.monotonic() < deadline:
         for kill, target in [(os.killpg, worker), *((os.kill, pid) for pid in _children())]:
             with contextlib.suppress(OSError):
                 kill(target, signal.SIGKILL)
-        ended = _reap_until(worker)
+        ended, some_left = _reap(worker)
         status = ended if status is None else status
-        if not _has_children():
-            break
-        time.sleep(0.002)
+        if some_left:
+            time.sleep(PAUSE_SECONDS)
     return status
-
-
-def _has_children() -> bool:
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
 
 
 def _children() -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +32,6 @@ class Fault:
     row: int | None
     message: str
 
-    def __str__(self) -> str:
-        where = "" if self.row is None else f" on row {self.row}"
-        return f"{self.kind}{where}: {self.message}"
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -59,16 +55,6 @@ class Outcome:
     def failed(cls, rows: int, *faults: Fault) -> Self:
         """Return the outcome of a batch of which no row completed."""
         return cls(None, np.zeros(rows, dtype=np.bool_), faults)
-
-    @property
-    def status(self) -> Literal["ok", "crashed", "timed_out", "unsupported"]:
-        """The cell status that follows: the gravest of the faults, in DESIGN's four words."""
-        kinds = {fault.kind for fault in self.faults}
-        if not kinds:
-            return "ok"
-        if "timed_out" in kinds:
-            return "timed_out"
-        return "unsupported" if kinds == {"unsupported"} else "crashed"
 
 
 class Executor(Protocol):

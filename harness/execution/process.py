@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from harness.execution.calling import FaultKind, Presentation
 from harness.execution.narrowing import Attempt, Failure, Part
 from harness.execution.shared import SharedRows
-from harness.execution.wire import LENGTH_BYTES, frame
+from harness.execution.wire import DISCONNECTED, LENGTH_BYTES, frame
 
 __all__ = ["Worker", "WorkerLost"]
 
@@ -141,25 +141,28 @@ class Worker:
         """Return when nothing is left of a worker that was let go, or after 2 s."""
         try:
             self._process.wait(KILL_SECONDS)
-        except subprocess.TimeoutExpired:  # the candidate stopped its keeper
+        except subprocess.TimeoutExpired:  # the candidate did something to its keeper
             self._process.kill()
             self._process.wait()
 
     def kill(self) -> None:
-        """End the worker and all that it started; return when nothing is left, or after 2 s."""
-        self.let_go()
-        self.wait()
+        """End the worker and all that it started, within 2 s, and free what it used."""
+        self._end()
         self._selector.close()
         self._lifeline.close()
         self._control.close()
-        with contextlib.suppress(OSError):
-            os.close(self._stderr)
+        os.close(self._stderr)
         self._memory.close()
 
     def let_go(self) -> None:
         """Tell the keeper to end everything, without waiting for it."""
+        self._process.send_signal(signal.SIGCONT)  # the candidate may have stopped it
         with contextlib.suppress(OSError):
             self._lifeline.shutdown(socket.SHUT_WR)
+
+    def _end(self) -> None:
+        self.let_go()
+        self.wait()
 
     # Exchange ------------------------------------------------------------------------------
 
@@ -233,11 +236,11 @@ class Worker:
     # Ends ----------------------------------------------------------------------------------
 
     def _overdue(self, timeout: float) -> WorkerLost:
-        self.kill()
+        self._end()
         return WorkerLost(Failure("timed_out", f"no answer within {timeout:g} s", fatal=True))
 
     def _garbled(self) -> WorkerLost:
-        self.kill()
+        self._end()
         message = "it wrote into the harness's own connection"
         return WorkerLost(Failure("crashed", message, fatal=True))
 
@@ -246,7 +249,7 @@ class Worker:
         with contextlib.suppress(OSError):
             self._drain()
         message = f"{_manner(status)} {when}{_quote(self._said)}"
-        self.kill()
+        self._end()
         return WorkerLost(Failure("crashed", message, fatal=True))
 
     def _reported_status(self) -> int | None:
@@ -268,7 +271,7 @@ def _failure(answer: dict[str, Any]) -> Failure | None:
 
 
 def _manner(status: int | None) -> str:
-    if status is None:
+    if status is None or os.waitstatus_to_exitcode(status) == DISCONNECTED:
         return "its process closed its connection to the harness"
     if os.WIFSIGNALED(status):
         return f"its process died of {signal.Signals(os.WTERMSIG(status)).name}"

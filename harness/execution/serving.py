@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -22,8 +22,8 @@ from . import calling, wire
 __all__ = ["serve"]
 
 
-def serve(control: int, memory: int, max_memory: int, load: Callable[[str], calling.Loaded]) -> None:
-    """Answer requests until the harness closes the connection.
+def serve(control: int, memory: int, max_memory: int, load: Callable[[str], calling.Loaded]) -> NoReturn:
+    """Answer requests until the connection is gone, then exit.
 
     Args:
         control: descriptor of the connection.
@@ -34,21 +34,20 @@ def serve(control: int, memory: int, max_memory: int, load: Callable[[str], call
     if max_memory:
         _limit_memory(max_memory)
     connection = socket.socket(fileno=control)
-    server = _Server(memory, load)
-    me = os.getpid()
-    while (request := _receive(connection)) is not None:
-        answer = server.answer(request)
-        if os.getpid() != me:  # the candidate forked, and both of it came back
-            os._exit(0)
-        connection.sendall(wire.frame(answer))
+    server = _Server(connection, memory, load)
+    try:
+        while True:
+            connection.sendall(wire.frame(server.answer(_receive(connection))))
+    except (EOFError, OSError):  # the harness went away, or the candidate closed what is not its own
+        os._exit(wire.DISCONNECTED)
 
 
-def _receive(connection: socket.socket) -> dict[str, Any] | None:
+def _receive(connection: socket.socket) -> dict[str, Any]:
     header = connection.recv(wire.LENGTH_BYTES, socket.MSG_WAITALL)
     length = int.from_bytes(header, "big")
     data = connection.recv(length, socket.MSG_WAITALL) if length else b""
     if not data or len(data) < length:
-        return None
+        raise EOFError
     request: dict[str, Any] = json.loads(data)
     return request
 
@@ -62,7 +61,9 @@ def _limit_memory(more: int) -> None:
 
 
 class _Server:
-    def __init__(self, memory: int, load: Callable[[str], calling.Loaded]) -> None:
+    def __init__(self, connection: socket.socket, memory: int, load: Callable[[str], calling.Loaded]) -> None:
+        self._connection = connection
+        self._process = os.getpid()
         self._descriptor = memory
         self._memory = mmap.mmap(memory, wire.HEADER_BYTES)
         self._load = load
@@ -79,9 +80,21 @@ class _Server:
             self._candidate = self._load(spec)
         except BaseException as error:  # noqa: BLE001 - whatever an import does is a finding
             memory = isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError)
+            self._check_itself()
             told = str(error) if isinstance(error, ValueError) else calling.describe(error)
             return ("out_of_memory" if memory else "raised", told)
+        self._check_itself()
         return None
+
+    def _check_itself(self) -> None:
+        """Leave where the candidate forked and both of it came back, or closed the connection.
+
+        Raises:
+            OSError: the connection is closed; told at once, so that the right part is blamed.
+        """
+        if os.getpid() != self._process:
+            os._exit(0)
+        os.fstat(self._connection.fileno())
 
     def _call(self, request: dict[str, Any]) -> dict[str, Any]:
         """Call the candidate on each part in turn, up to the first that fails."""
@@ -93,8 +106,11 @@ class _Server:
         for number, (low, high) in enumerate(parts):
             self._begin(number)
             try:
-                y[low:high] = calling.call(self._candidate, x[low:high], y.dtype, request["presentation"])
+                outputs = calling.call(self._candidate, x[low:high], y.dtype, request["presentation"])
+                self._check_itself()
+                y[low:high] = outputs
             except calling.CallFailed as failed:
+                self._check_itself()
                 return {"passed": number, "failure": (failed.kind, failed.message)}
         return {"passed": len(parts), "failure": None}
 

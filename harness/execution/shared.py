@@ -8,7 +8,6 @@ is the worker's own copy: the harness never reads rows back but to see whether t
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import tempfile
@@ -68,8 +67,7 @@ class SharedRows:
 
     def close(self) -> None:
         """Give the memory back once no array looks at it."""
-        with contextlib.suppress(OSError):
-            os.close(self.descriptor)
+        os.close(self.descriptor)
         del self._memory, self._part, self._started
 
     def _array(self, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> Array:

@@ -11,12 +11,14 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["HEADER_BYTES", "LENGTH_BYTES", "PART_AT", "STARTED_AT", "frame"]
+__all__ = ["DISCONNECTED", "HEADER_BYTES", "LENGTH_BYTES", "PART_AT", "STARTED_AT", "frame"]
 
 HEADER_BYTES: Final = 4096
 PART_AT: Final = 0
 STARTED_AT: Final = 8
 LENGTH_BYTES: Final = 4
+DISCONNECTED: Final = 113
+"""The exit status of a worker that finds its connection gone."""
 
 
 def frame(message: Mapping[str, Any]) -> bytes:

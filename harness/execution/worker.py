@@ -41,9 +41,7 @@ def main() -> None:
     _settle()
     keeper.bind_to_parent(parent)
     serving = importlib.import_module(f"{PRIVATE_NAME}.serving")
-    with contextlib.suppress(OSError):  # the harness is gone
-        serving.serve(_out_of_the_way(control), _out_of_the_way(memory), max_memory, load)
-    os._exit(0)
+    serving.serve(_out_of_the_way(control), _out_of_the_way(memory), max_memory, load)
 
 
 def load(spec: str) -> Any:
