@@ -62,7 +62,15 @@ from reference.certified.layout import (
     withhold_policy_rows,
 )
 
-__all__ = ["exp_span_with", "relative_bound", "truth_of_long_rows", "truth_of_short_rows"]
+__all__ = [
+    "FLOOR",
+    "SCALE",
+    "exp_span",
+    "exp_span_with",
+    "relative_bound",
+    "truth_of_long_rows",
+    "truth_of_short_rows",
+]
 
 _STEPS: Final = 512
 _STEP_BITS: Final = 9
@@ -73,13 +81,18 @@ _LN2_HIGH: Final = _LN2.high
 _LN2_MIDDLE: Final = _LN2.middle
 _LN2_LOW: Final = _LN2.low
 _ROUNDER: Final = 1.5 * 2.0**52
-_FLOOR: Final = -800.0
+FLOOR: Final = -800.0
+"""Below it x - max counts as it."""
+
 _NEG_INF: Final = -math.inf
-_SCALE: Final = 600
-_UP: Final = 2.0**_SCALE
-_DOWN: Final = 2.0**-_SCALE
-_ONE_SCALED: Final = (1023 + _SCALE) << FRACTION_BITS
+SCALE: Final = 600
+"""Weights are kept as 2^600 exp(x - max)."""
+
+_UP: Final = 2.0**SCALE
+_DOWN: Final = 2.0**-SCALE
+_ONE_SCALED: Final = (1023 + SCALE) << FRACTION_BITS
 _EXPONENT_FIELD: Final = 0x7FF << FRACTION_BITS
+_JUST_BELOW_HALF: Final = 0.5 - 2.0**-53
 _C3: Final = 1 / 6
 _C4: Final = 1 / 24
 _C5: Final = 1 / 120
@@ -102,8 +115,8 @@ def exp_span_with(high: NDArray[np.float64], low: NDArray[np.float64]) -> Callab
     def exp_span(x: Any, shift: Any, heads: Any, tails: Any) -> None:
         for i in range(x.size):
             h, low_shift = two_sum(x[i], -shift[i])
-            in_range = h > _FLOOR
-            h = h if in_range else _FLOOR
+            in_range = h > FLOOR
+            h = h if in_range else FLOOR
             low_shift = low_shift if in_range else 0.0
             shifted = h * _PER_STEP + _ROUNDER
             k = shifted - _ROUNDER
@@ -172,7 +185,7 @@ def _round_span(nearest: Any, residual: Any, scale: Any, scale_rest: Any, roundi
     and subtracting 2^52 q. What l then adds moves the result by one quantum at most.
     """
     precision, bound = np.int64(rounding.precision), rounding.bound
-    smallest = np.int64(rounding.emin + 1023 + _SCALE) << FRACTION_BITS
+    smallest = np.int64(rounding.emin + 1023 + SCALE) << FRACTION_BITS
     to_adder = (53 - precision) << FRACTION_BITS
     to_quantum = (precision - 1) << FRACTION_BITS
     to_inverse = (2045 + precision) << FRACTION_BITS
@@ -195,7 +208,7 @@ def _round_span(nearest: Any, residual: Any, scale: Any, scale_rest: Any, roundi
         rest -= step
         rounded = fma(step, float_of(binade - to_quantum), rounded)
         width = (head * inverse) * bound
-        is_open = (abs(rest) < width) | (abs(rest) > 0.5 - width)
+        is_open = (abs(rest) < width) | (abs(rest) > _JUST_BELOW_HALF - width)
         undecided += int(is_open)
         nearest[i] = rounded * _DOWN
         residual[i] = np.nan if is_open else rest

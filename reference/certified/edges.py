@@ -23,8 +23,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from reference.certified.binary64 import exp_span
 from reference.certified.compiled import compiled, inlined, two_sum
+from reference.certified.doubledouble import SCALE, exp_span
 from reference.certified.layout import BLOCK, Outputs, Rounding
 
 __all__ = ["settle_near_ties", "settle_ties"]
@@ -37,46 +37,49 @@ _LONGEST: Final = 1 << 22
 
 _DISTANCE_ERROR: Final = 2.0**-60
 _WEIGHT_ERROR: Final = 2.0**-40
-"""Of a sum of binary64 weights that matter: 400 u for each (see `binary64`), n u for the sum."""
+"""Of a sum of weights rounded to binary64: 2 u for each, n u for the sum."""
+
+_FLOOR_WEIGHT: Final = 2.0 ** (SCALE - 1154)
+"""More than 2^600 exp(-800), which entries further down are given for a weight."""
 
 _MOST: Final = 2.0**-10
 _RESOLUTION: Final = 2.0**-11
 _SMALLEST: Final = 5e-324
-_UP: Final = 500
-"""Distances are scaled by 2^500, so that their squares mean something down to the subnormals."""
 
 
 @compiled
-def settle_ties(x: Any, truth: Outputs, rounding: Rounding, coefficients: Any) -> None:
+def settle_ties(x: Any, truth: Outputs, rounding: Rounding) -> None:
     """Settle the open elements that tie at the maximum of their row with 2^k - 1 others."""
     for row in np.flatnonzero(truth.undecided):
         top = x[row].max()
         tied = (x[row] == top).sum()
         if tied & (tied - 1) == 0:
-            rest = _sum_of_weights(x[row], top, 0.0, coefficients)
-            nearest, residual = _beside_power(tied, -rest * (tied / (tied + rest)), 0, rounding)
+            rest = _sum_of_weights(x[row], top, 0.0)
+            deviation = -rest * (tied / (tied + math.ldexp(rest, -SCALE)))
+            nearest, residual = _beside_power(tied, deviation, rounding)
             for j in range(x.shape[1]):
                 if x[row, j] == top:
                     _settle(truth, row, j, nearest, residual)
 
 
 @compiled
-def settle_near_ties(x: Any, truth: Outputs, rounding: Rounding, coefficients: Any) -> None:
+def settle_near_ties(x: Any, truth: Outputs, rounding: Rounding) -> None:
     """Settle the open elements among 2^k that nearly tie at the maximum of their row."""
     for row in np.flatnonzero(truth.undecided):
         top = x[row].max()
         near, furthest, total, total_rest = _cluster(x[row], top)
-        rest = math.ldexp(_sum_of_weights(x[row], top, _NEAR, coefficients), _UP)
-        if near & (near - 1) or near > _LONGEST or rest > math.ldexp(_RESOLUTION * near, _UP):
+        rest = _sum_of_weights(x[row], top, _NEAR)
+        if near & (near - 1) or near > _LONGEST or rest > math.ldexp(_RESOLUTION * near, SCALE):
             continue
-        unknown = near * (math.ldexp(furthest, _UP) * furthest + _SMALLEST) + _WEIGHT_ERROR * rest
+        unknown = near * (math.ldexp(furthest, SCALE) * furthest + _SMALLEST)
+        unknown += _WEIGHT_ERROR * rest + x.shape[1] * _FLOOR_WEIGHT
         for j in range(x.shape[1]):
             distance, distance_rest = _distance(x[row, j], top, near)
-            if distance <= math.ldexp(_NEAR, _UP) * near:
+            if distance <= math.ldexp(_NEAR, SCALE) * near:
                 deviation, low = two_sum(total, -distance)
                 deviation += (low + (total_rest - distance_rest)) - rest
                 if abs(deviation) * _RESOLUTION > unknown + _DISTANCE_ERROR * (total + distance):
-                    nearest, residual = _beside_power(near, deviation, _UP, rounding)
+                    nearest, residual = _beside_power(near, deviation, rounding)
                     _settle(truth, row, j, nearest, residual)
 
 
@@ -88,15 +91,15 @@ def _settle(truth: Outputs, row: Any, j: int, nearest: float, residual: float) -
 
 
 @compiled
-def _beside_power(count: int, deviation: float, scale: int, rounding: Rounding) -> tuple[float, float]:
-    """Return RN(r) and the residual of r = 2^-k + 2^(-2k - scale) * deviation, count = 2^k.
+def _beside_power(count: int, deviation: float, rounding: Rounding) -> tuple[float, float]:
+    """Return RN(r) and the residual of r = 2^-k + 2^(-2k - 600) * deviation, count = 2^k.
 
     The residual is NaN where it is not small: then this is not the place to decide.
     """
     power = 1 - math.frexp(float(count))[1]
     binade = power - 1 if deviation < 0 else power
     quantum = max(binade, rounding.emin) - rounding.precision + 1
-    residual = math.ldexp(deviation, 2 * power - scale - quantum)
+    residual = math.ldexp(deviation, 2 * power - SCALE - quantum)
     if power < quantum or abs(residual) > _MOST:
         return np.nan, np.nan
     if deviation != 0.0 and residual == 0.0:
@@ -106,14 +109,14 @@ def _beside_power(count: int, deviation: float, scale: int, rounding: Rounding) 
 
 @inlined
 def _distance(value: float, top: float, factor: float) -> tuple[float, float]:
-    """Return 2^500 * factor * (top - value) as an exact sum, for a factor that is a power of two."""
+    """Return 2^600 * factor * (top - value) as an exact sum, for a factor that is a power of two."""
     head, tail = two_sum(top, -value)
-    return math.ldexp(head, _UP) * factor, math.ldexp(tail, _UP) * factor
+    return math.ldexp(head, SCALE) * factor, math.ldexp(tail, SCALE) * factor
 
 
 @compiled
 def _cluster(x: Any, top: float) -> tuple[int, float, float, float]:
-    """Return how many entries nearly tie, the largest distance, and the sum of 2^500 distances."""
+    """Return how many entries nearly tie, the largest distance, and the sum of 2^600 distances."""
     near, furthest, total, total_rest = 0, 0.0, 0.0, 0.0
     for value in x:
         if top - value <= _NEAR:
@@ -126,13 +129,13 @@ def _cluster(x: Any, top: float) -> tuple[int, float, float, float]:
 
 
 @compiled
-def _sum_of_weights(x: Any, top: float, beyond: float, c: Any) -> float:
-    """Return the sum of exp(x - top) where top - x > beyond; finite x count as exp(-300) at least."""
-    span, weights = np.full(BLOCK, top), np.empty(BLOCK)
+def _sum_of_weights(x: Any, top: float, beyond: float) -> float:
+    """Return the sum of 2^600 exp(x - top) where top - x > beyond, x counting as top - 800 at least."""
+    span, weights, rests = np.full(BLOCK, top), np.empty(BLOCK), np.empty(BLOCK)
     total = 0.0
     for start in range(0, x.size, BLOCK):
         stop = min(start + BLOCK, x.size)
-        exp_span(x[start:stop], span, c, weights)
+        exp_span(x[start:stop], span, weights, rests)
         part = 0.0
         for j in range(start, stop):
             part += weights[j - start] if top - x[j] > beyond else 0.0

@@ -92,9 +92,9 @@ def _last_resort(x: Floats, outputs: Outputs, fmt: FloatFormat) -> None:
 
 def _settle(x: Floats, outputs: Outputs, rounding: Rounding) -> None:
     if outputs.undecided.any():
-        edges.settle_ties(x, outputs, rounding, binary64.COEFFICIENTS)
+        edges.settle_ties(x, outputs, rounding)
     if outputs.undecided.any():
-        edges.settle_near_ties(x, outputs, rounding, binary64.COEFFICIENTS)
+        edges.settle_near_ties(x, outputs, rounding)
 
 
 def _for_open_rows(
