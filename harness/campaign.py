@@ -216,7 +216,7 @@ class Campaign:
             x, labels = self._batch(shard, number, count)
             values = shard.format.to_float64(x)
             exact = truth(values, shard.out_format, self.settings.reference)
-            yield Rows(shard.format, x, values, exact, number, labels)
+            yield Rows(shard.format, x, values, exact, number, labels, self.settings.reference)
 
     def _batch(self, shard: Shard, number: int, count: int) -> tuple[NDArray[Any], tuple[str, ...]]:
         if shard.regime in REGIMES:

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands import bench, listing, replay, report
+from harness.commands import listing, replay, report
 from harness.commands import run as run_command
 from harness.errors import HarnessError, UsageError
 
@@ -34,7 +34,6 @@ app = typer.Typer(
 app.command("run")(run_command.run)
 app.command("replay")(replay.replay)
 app.command("report")(report.report)
-app.command("bench")(bench.bench)
 app.command("list")(listing.list_everything)
 
 

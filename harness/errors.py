@@ -26,7 +26,7 @@ class UsageError(HarnessError):
     exit_code = 2
 
 
-class NoVerdict(HarnessError):  # noqa: N818 - it names an outcome
+class NoVerdict(HarnessError):
     """The program ran, and cannot answer the question."""
 
 

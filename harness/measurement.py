@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from fractions import Fraction
 from typing import Any
@@ -24,7 +24,7 @@ from reference.errors import ElementClass, Judgement, RowFailure, judge
 from reference.formats import FloatFormat
 from reference.rows import RowKind
 from reference.tiers import STANDARD
-from reference.truth import Truth
+from reference.truth import Method, Truth
 from reports.tally import HISTOGRAM_SHIFT, CellKey, Tally, Witness
 
 __all__ = ["Rows", "exact_sum", "measure", "observed_policy"]
@@ -44,6 +44,7 @@ class Rows:
         truth: their truth in the output format.
         number: the batch's number within its cell.
         labels: where each row comes from; drawn rows are named by batch and row.
+        method: how the truth was made, and outputs are to be judged.
     """
 
     format: FloatFormat
@@ -52,6 +53,7 @@ class Rows:
     truth: Truth
     number: int
     labels: tuple[str, ...] = ()
+    method: Method = "certified"
 
     def origin(self, row: int) -> str:
         """Say where a row comes from."""
@@ -66,6 +68,14 @@ class Rows:
         bits = self.format.to_bits(self.x)
         return hashlib.sha256(bits.astype(bits.dtype.newbyteorder("<")).tobytes()).hexdigest()
 
+    def judge(self, y: NDArray[Any]) -> Judgement:
+        """Return the verdict on outputs of these rows."""
+        if self.method == "mpmath":
+            return judge(y, self.truth)
+        from reference.certified import judge_certified
+
+        return judge_certified(y, self.truth)
+
     def take(self, chosen: Flags) -> Rows:
         """Return the chosen rows alone, labelled as they were."""
         labels = tuple(self.origin(int(row)) for row in np.flatnonzero(chosen))
@@ -75,7 +85,7 @@ class Rows:
             self.truth.residual[chosen],
             self.truth.kinds[chosen],
         )
-        return Rows(self.format, self.x[chosen], self.values[chosen], truth, self.number, labels)
+        return replace(self, x=self.x[chosen], values=self.values[chosen], truth=truth, labels=labels)
 
 
 def measure(cell: CellKey, rows: Rows, y: NDArray[Any], declaration: Declaration) -> Tally:
@@ -87,7 +97,7 @@ def measure(cell: CellKey, rows: Rows, y: NDArray[Any], declaration: Declaration
         y: the outputs in the truth's format, of the same shape.
         declaration: what the candidate says of itself.
     """
-    judgement = judge(y, rows.truth)
+    judgement = rows.judge(y)
     outcomes = attribute(rows.values, y, rows.truth, judgement, declaration, rows.format)
     ratios = _ratios(rows, judgement, declaration.algorithm)
     behaviour = _policy_rows(rows, y, declaration.policy)
@@ -99,7 +109,6 @@ def measure(cell: CellKey, rows: Rows, y: NDArray[Any], declaration: Declaration
         max_bound_ratio=_greatest(ratios["bound_ratio"]),
         max_algorithm_ratio=_greatest(ratios["algorithm_ratio"]),
         worst_row_sum_error=_greatest(judgement.row_sum_error),
-        digests={rows.number: rows.digest()},
         witnesses=tuple(_witnesses(cell, rows, y, judgement, outcomes, ratios, behaviour)),
     )
 
@@ -184,7 +193,7 @@ def _named_counts(codes: NDArray[np.uint8], names: type[IntEnum]) -> dict[str, i
 
 
 def _is_class(judgement: Judgement, *classes: ElementClass) -> Flags:
-    return np.isin(judgement.classes, classes)
+    return np.isin(judgement.classes, [int(c) for c in classes])
 
 
 def _greatest(values: Floats | None) -> float | None:
@@ -198,16 +207,18 @@ def _greatest(values: Floats | None) -> float | None:
 def _ratios(rows: Rows, judgement: Judgement, algorithm: Algorithm | None) -> dict[str, Floats | None]:
     """Return the ULP errors over the a-priori bounds; None where no algorithm is declared."""
 
-    def ratio(against: Algorithm) -> Floats:
-        bounds = element_bounds(rows.values, rows.truth, against, rows.format)
+    def ratio(bounds: Floats) -> Floats:
         with np.errstate(invalid="ignore"):
             return np.asarray(judgement.ulp / bounds)
 
-    standard = STANDARD.algorithm_for(rows.truth.format)
-    return {
-        "bound_ratio": ratio(standard),
-        "algorithm_ratio": None if algorithm is None else ratio(algorithm),
+    ratios: dict[str, Floats | None] = {
+        "bound_ratio": ratio(STANDARD.bounds(rows.values, rows.truth, rows.format)),
+        "algorithm_ratio": None,
     }
+    if algorithm is not None:
+        own = element_bounds(rows.values, rows.truth, algorithm, rows.format)
+        ratios["algorithm_ratio"] = ratio(own)
+    return ratios
 
 
 # Policy rows -----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from harness.candidates import Candidate
 from harness.errors import UsageError
 from harness.execution import Executor
 from harness.measurement import Rows, measure
-from reference.errors import ElementClass, Judgement, judge
+from reference.errors import ElementClass, Judgement
 from reference.formats import FloatFormat, format_named
 from reference.oracle import softmax
 from reference.rows import RowKind
@@ -104,7 +104,7 @@ def replay_witness(
     y = outcome.outputs
     tally = measure(witness.cell, rows, y, candidate.declared(rows.format))
     same = out.to_bits(y)[0].tobytes() == _from_hex(witness.y, out).tobytes()
-    return Replay(witness, "", tuple(_elements(rows, y, judge(y, rows.truth))), tally, same_bits=same)
+    return Replay(witness, "", tuple(_elements(rows, y, rows.judge(y))), tally, same_bits=same)
 
 
 def _rows(witness: Witness) -> Rows:
@@ -113,8 +113,7 @@ def _rows(witness: Witness) -> Rows:
     if x.size == 0:
         raise UsageError(f"witness {witness.id}: its x holds no entry; give a line of witnesses.jsonl whole")
     values = fmt.to_float64(x)
-    exact = truth(values, out, "mpmath" if x.shape[1] <= 4096 else "certified")
-    return Rows(fmt, x, values, exact, 0, (witness.origin,))
+    return Rows(fmt, x, values, truth(values, out, "mpmath"), 0, (witness.origin,), "mpmath")
 
 
 def _from_hex(text: str, fmt: FloatFormat) -> NDArray[Any]:

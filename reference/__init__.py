@@ -18,6 +18,8 @@ from reference.inputs import logit_rows, values_of
 if TYPE_CHECKING:
     from reference.truth import Method
 
+__room_of__ = "softmax-harness"
+
 __all__ = ["FORMATS", "correctly_rounded", "softmax", "ulp_errors"]
 
 
@@ -38,7 +40,7 @@ def softmax(x: ArrayLike, bits: int = 200) -> NDArray[np.object_]:
 def ulp_errors(
     x: ArrayLike,
     y: ArrayLike,
-    format: str | FloatFormat | None = None,  # noqa: A002  the contract's name
+    format: str | FloatFormat | None = None,
     method: Method = "certified",
 ) -> NDArray[np.float64]:
     """Return the ULP error of each output y for logits x, in units of ulp_F(r).
@@ -71,7 +73,7 @@ def ulp_errors(
 
 def correctly_rounded(
     x: ArrayLike,
-    format: str | FloatFormat | None = None,  # noqa: A002  the contract's name
+    format: str | FloatFormat | None = None,
     method: Method = "certified",
 ) -> NDArray[Any]:
     """Return the correctly rounded softmax of x, an array of the format.

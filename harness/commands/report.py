@@ -1,0 +1,50 @@
+"""`harness report`: draw everything again from a run folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.console import results
+from harness.errors import NoVerdict, user_mistakes
+
+__all__ = ["report", "show"]
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="A run folder, latest or previous.")] = "latest",
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
+) -> None:
+    """Draw tables and pages again from a run's ledger."""
+    from reports.runs import find_run
+
+    with user_mistakes():
+        folder = find_run(run)
+    show(folder, as_json=as_json)
+
+
+def show(folder: Path, *, as_json: bool) -> None:
+    """Draw everything from the ledger of a run folder, and print the summary.
+
+    Raises:
+        UsageError: the ledger cannot be read, or a file not be written.
+        NoVerdict: a section of the report failed; the page says so too.
+    """
+    from reports.folder import write
+    from reports.terminal import summary
+
+    with user_mistakes():
+        finished = write(folder)
+    if as_json:
+        sys.stdout.write((folder / "summary.json").read_text(encoding="utf-8"))
+    else:
+        console = results()
+        console.print(summary(finished.run, sys.stdout.encoding))
+        console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+    if finished.failed_sections:
+        failed = ", ".join(finished.failed_sections)
+        raise NoVerdict(f"{folder / 'report.html'}: sections that could not be drawn: {failed}")

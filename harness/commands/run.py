@@ -1,0 +1,152 @@
+"""`harness run`: fuzz candidates, write the run folder, print a summary."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.commands.report import show
+from harness.console import notes
+from harness.errors import HarnessError, NoVerdict, user_mistakes
+from harness.settings import Settings, configured, resolve
+
+if TYPE_CHECKING:
+    from harness.execution import Executor
+
+__all__ = ["run"]
+
+Many = list[str] | None
+
+
+class Interrupted(HarnessError):
+    """The user stopped the run; what was measured is kept."""
+
+    exit_code = 130
+
+
+def run(
+    candidates: Annotated[
+        Many, typer.Argument(help="Built-in names, module:function or file.py:function.")
+    ] = None,
+    *,
+    formats: Annotated[Many, typer.Option("--format", help="Input format; repeat for several.")] = None,
+    out_format: Annotated[str | None, typer.Option(help="Output format, where not the input's.")] = None,
+    regimes: Annotated[Many, typer.Option("--regime", help="Regime or corpus; repeat for several.")] = None,
+    lengths: Annotated[
+        list[int] | None, typer.Option("--length", help="Row length; repeat for several.")
+    ] = None,
+    rows: Annotated[int | None, typer.Option(help="Rows of each drawn cell.")] = None,
+    effort: Annotated[
+        str | None, typer.Option(help="quick, standard or deep: how many rows, how long.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same summary.")] = None,
+    input_file: Annotated[
+        str | None, typer.Option("--input", help="Your logits: .npy .npz .csv .parquet.")
+    ] = None,
+    policies: Annotated[Many, typer.Option("--policy", help="KEY=VALUE; repeat for several.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; harness-out/... where not given.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    jobs: Annotated[int | None, typer.Option(help="Shards measured at once; all processors.")] = None,
+    reference: Annotated[str | None, typer.Option(help="certified or mpmath.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds that one call of a candidate may take.")
+    ] = None,
+    max_memory: Annotated[int | None, typer.Option(help="MiB that a candidate may use.")] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Call candidates here, to debug them.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
+) -> None:
+    """Fuzz candidates against the exact softmax and write a report.
+
+    No candidate: naive and max_shifted, in float16, float32 and float64.
+    """
+    given = {
+        "candidates": candidates, "formats": formats, "out_format": out_format, "regimes": regimes,
+        "lengths": lengths, "rows": rows, "effort": effort, "seed": seed, "input": input_file,
+        "policies": policies, "jobs": jobs, "reference": reference, "timeout": timeout,
+        "max_memory": max_memory, "in_process": in_process,
+    }  # fmt: skip
+    settings = _settings(given)
+    folder = _measure(settings, out, resume=resume, overwrite=overwrite)
+    show(folder, as_json=as_json)
+
+
+def _settings(given: Mapping[str, Any]) -> Settings:
+    values, file = configured(Path.cwd())
+    if file is not None:
+        notes().print(f"configuration: {file}", soft_wrap=True)
+    values.update({key: value for key, value in given.items() if value not in (None, [], False)})
+    return resolve(values)
+
+
+def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: bool) -> Path:
+    """Run the campaign into its folder, draw everything, and return the folder."""
+    from harness.campaign import Campaign
+    from harness.candidates import load
+    from reports.runs import open_ledger, prepare
+
+    with user_mistakes():
+        campaign = Campaign(settings, tuple(load(spec) for spec in settings.candidates))
+        _report_changed_inputs(settings)
+        folder = prepare(out, seed=settings.seed, resume=resume, overwrite=overwrite)
+        ledger = open_ledger(folder, settings.identity(), list(campaign.cells()))
+    with ledger:
+        if not any(True for _ in campaign.shards()):
+            raise NoVerdict("nothing to run: no regime has rows of these formats and lengths")
+        _fill(campaign, ledger, folder)
+    return folder
+
+
+def _report_changed_inputs(settings: Settings) -> None:
+    """Say how many of the user's values are no numbers of a format, and were rounded to it."""
+    if settings.inputs is None:
+        return
+    for fmt in settings.formats:
+        changed = settings.inputs.changed(fmt)
+        if changed:
+            notes().print(f"input: {changed} values are not in {fmt} and were rounded to the nearest")
+
+
+def _fill(campaign: Any, ledger: Any, folder: Path) -> None:
+    """Measure what the ledger lacks, and put the documents about the whole run into it."""
+    from harness.environment import environment
+    from harness.progress import Progress
+    from reference.certified import prepare as compile_reference
+
+    settings = campaign.settings
+    console = notes()
+    if settings.reference == "certified":
+        compile_reference(lambda: console.print("compiling the certified reference, once ..."))
+    ledger.put("command", ["harness", *sys.argv[1:]])
+    ledger.put("environment", environment())
+    finished = ledger.finished()
+    left = [shard for shard in campaign.shards() if shard.id not in finished]
+    try:
+        with _executor(settings) as executor, Progress(console, left) as progress:
+            campaign.run(ledger, executor, progress)
+    except KeyboardInterrupt:
+        kept = len(ledger.finished())
+        total = kept + len(left) - (kept - len(finished))
+        raise Interrupted(
+            f"interrupted: {kept} of {total} shards are kept in {folder}; "
+            f"go on with the same command and --resume --out {folder}"
+        ) from None
+    from harness.claims import evaluate
+
+    if ledger.get("claims") is None:
+        ledger.put("claims", [claim.document() for claim in evaluate(settings.seed, settings.reference)])
+
+
+def _executor(settings: Settings) -> Executor:
+    from harness.execution import InProcess, Isolated
+
+    if settings.in_process:
+        return InProcess()
+    with user_mistakes():
+        return Isolated(jobs=settings.jobs, timeout=settings.timeout, max_memory=settings.max_memory)

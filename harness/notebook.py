@@ -1,0 +1,82 @@
+"""Measuring a function at hand, for a notebook: `harness.measure`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Run", "measure"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was measured of one function.
+
+    Attributes:
+        cells: one row a cell, with the columns of `cells.parquet`.
+        worst: the cells with the greatest ULP error, worst first, with their witnesses' bits.
+    """
+
+    cells: pd.DataFrame
+    worst: pd.DataFrame
+    _html: str
+
+    def _repr_html_(self) -> str:
+        return self._html
+
+
+def measure(
+    f: Callable[..., Any],
+    format: str | Sequence[str] = "float32",
+    effort: str = "quick",
+    seed: int = 0,
+    regimes: Sequence[str] = (),
+    lengths: Sequence[int] = (),
+) -> Run:
+    """Measure a softmax function in this process.
+
+    Args:
+        f: `f(x)`, `f(x, axis=)` or `f(x, dim=)`, for arrays of the format.
+        format: a format's name, or several.
+        effort: quick, standard or deep.
+        seed: decides the rows.
+        regimes: names of regimes and corpora; all, where left out.
+        lengths: row lengths; those of the effort, where left out.
+
+    Raises:
+        harness.errors.UsageError: an argument is unknown; the message says what there is.
+    """
+    from harness.campaign import Campaign
+    from harness.candidates import from_function
+    from harness.errors import user_mistakes
+    from harness.execution import InProcess
+    from harness.settings import resolve
+    from reports.runs import open_ledger
+
+    with user_mistakes():
+        candidate = from_function(f)
+    formats = [format] if isinstance(format, str) else list(format)
+    given = {"formats": formats, "effort": effort, "seed": seed, "regimes": regimes, "lengths": lengths}
+    settings = resolve({**given, "candidates": [candidate.name], "jobs": 1})
+    campaign = Campaign(settings, (candidate,))
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = open_ledger(Path(folder), settings.identity(), list(campaign.cells()))
+        with ledger, InProcess(load=lambda _: candidate) as executor:
+            campaign.run(ledger, executor, lambda _shard, _tallies: None)
+            return _as_run(ledger)
+
+
+def _as_run(ledger: Ledger) -> Run:
+    from reports.cells import table
+    from reports.rundata import build
+
+    run = build(ledger, "in-process")
+    cells = table(list(run.cells))
+    worst = cells[cells["max_ulp"] > 0].sort_values("max_ulp", ascending=False, kind="stable")
+    return Run(cells, worst.reset_index(drop=True), first_screen(run))
