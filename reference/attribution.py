@@ -1,0 +1,164 @@
+"""Why a row failed, told from what the candidate says that it exponentiates.
+
+A row that `reference.errors` calls failed gets the first of these that fits, t being the declared argument
+(for `unknown`, that of the plain or of the shifted form), emin, Omega and G those of the arithmetic:
+
+* total underflow: every output is 0 or nonfinite, and exp(max t) < 2^emin;
+* overflow: every output is 0 or nonfinite, and sum exp(t), or a step that forms t, exceeds Omega / G;
+  for a running maximum the sum of some prefix against that prefix's maximum. Or the candidate
+  saturates, the row is inflated and sum exp(t) exceeds Omega;
+* inaccurate: collapsed or inflated with finite outputs that are not 0;
+* unexplained: the rest.
+
+G is `reference.bounds.growth`: below Omega / G the declared algorithm cannot overflow. Who
+declares none gets the loosest: an exp good to 3 ULP, summed one by one.
+
+Every comparison is decided, by the exact softmax where binary64 leaves a doubt
+(`reference.bounds.extremes`), so that outcomes are the same on every platform.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.bounds import growth, working_format
+from reference.bounds.arguments import rescalings
+from reference.bounds.extremes import steps_exceed, sums_exceed, tops_below
+from reference.declaration import Algorithm, Argument, Declaration
+from reference.errors import Judgement, RowFailure
+from reference.formats import FloatFormat
+from reference.truth import Truth
+
+__all__ = ["RowOutcome", "attribute"]
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+_LOOSEST: Final = Algorithm("undeclared", "unknown", 3.0, "sequential")
+
+
+class RowOutcome(IntEnum):
+    """What became of a row."""
+
+    OK = 0
+    TOTAL_UNDERFLOW = 1
+    OVERFLOW = 2
+    INACCURATE = 3
+    UNEXPLAINED = 4
+    POLICY = 5
+
+
+def attribute(
+    x: Floats,
+    y: NDArray[Any],
+    truth: Truth,
+    judgement: Judgement,
+    declaration: Declaration,
+    fmt_in: FloatFormat,
+) -> NDArray[np.uint8]:
+    """Return the `RowOutcome` of each row, uint8 of shape (rows,).
+
+    Args:
+        x: logits of shape (rows, n), numbers of `fmt_in`.
+        y: the outputs, an array of the truth's format or its values.
+        truth: the truth about x.
+        judgement: the verdict on y.
+        declaration: what the candidate says of itself.
+        fmt_in: the input format; the arithmetic, where no algorithm is declared.
+    """
+    outcomes = np.full(len(x), RowOutcome.OK, dtype=np.uint8)
+    outcomes[judgement.failure == RowFailure.POLICY] = RowOutcome.POLICY
+    failed = np.flatnonzero((judgement.failure != RowFailure.NONE) & (judgement.failure != RowFailure.POLICY))
+    if failed.size:
+        values = truth.format.to_float64(y[failed])
+        with np.errstate(all="ignore"):
+            case = _case(declaration, fmt_in, truth.format)
+            outcomes[failed] = _explain(x[failed], values, judgement.failure[failed], case)
+    return outcomes
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What a candidate may blame: its arguments, in its arithmetic."""
+
+    arguments: tuple[Argument, ...]
+    constant: float
+    algorithm: Algorithm
+    arithmetic: FloatFormat
+    saturating: bool
+
+
+def _case(declaration: Declaration, fmt_in: FloatFormat, fmt_out: FloatFormat) -> _Case:
+    declared = declaration.algorithm
+    arithmetic = fmt_in if declared is None else working_format(declared, fmt_in, fmt_out)
+    unknown = declaration.argument == "unknown"
+    return _Case(
+        arguments=("plain", "shifted") if unknown else (declaration.argument,),
+        constant=_constant(declaration, arithmetic),
+        algorithm=_LOOSEST if declared is None else declared,
+        arithmetic=arithmetic,
+        saturating=declaration.saturating,
+    )
+
+
+def _constant(declaration: Declaration, arithmetic: FloatFormat) -> float:
+    """Return c as the arithmetic holds it; 0 unless it is added."""
+    c = declaration.constant if declaration.argument == "constant" else 0.0
+    return float(arithmetic.to_float64(arithmetic.from_float64(c)))
+
+
+def _explain(x: Floats, y: Floats, failure: NDArray[np.uint8], case: _Case) -> NDArray[np.uint8]:
+    finite = np.isfinite(y)
+    extinct = (~finite | (y == 0)).all(axis=1)
+    wrong = (failure == RowFailure.COLLAPSED) | (failure == RowFailure.INFLATED)
+    table: list[tuple[Flags, RowOutcome]] = [
+        (_underflow(x, extinct, case), RowOutcome.TOTAL_UNDERFLOW),
+        (_overflow(x, extinct, case) | _saturation(x, failure, case), RowOutcome.OVERFLOW),
+        (wrong & (finite & (y != 0)).any(axis=1), RowOutcome.INACCURATE),
+    ]
+    outcomes = np.full(len(x), RowOutcome.UNEXPLAINED, dtype=np.uint8)
+    for fits, outcome in reversed(table):
+        outcomes[fits] = outcome
+    return outcomes
+
+
+def _underflow(x: Floats, extinct: Flags, case: _Case) -> Flags:
+    """Tell where all exponentials are below the normal range; not so of a shift by a maximum: exp(0) = 1."""
+    if not any(argument in ("plain", "constant") for argument in case.arguments):
+        return np.zeros(len(x), dtype=np.bool_)
+    return extinct & tops_below(x, case.constant, case.arithmetic.emin)
+
+
+def _overflow(x: Floats, extinct: Flags, case: _Case) -> Flags:
+    found = np.zeros(len(x), dtype=np.bool_)
+    for argument in case.arguments:
+        for exceed in (sums_exceed, steps_exceed):
+            rows = np.flatnonzero(extinct & ~found)
+            if rows.size:
+                found[rows] = exceed(x[rows], argument, case.constant, _limits(x[rows], argument, case))
+    return found
+
+
+def _saturation(x: Floats, failure: NDArray[np.uint8], case: _Case) -> Flags:
+    found = np.zeros(len(x), dtype=np.bool_)
+    rows = np.flatnonzero(failure == RowFailure.INFLATED)
+    if case.saturating and rows.size:
+        limits = [case.arithmetic.largest] * len(rows)
+        found[rows] = np.logical_or.reduce(
+            [sums_exceed(x[rows], argument, case.constant, limits) for argument in case.arguments]
+        )
+    return found
+
+
+def _limits(x: Floats, argument: Argument, case: _Case) -> list[Fraction]:
+    """Return Omega / G for each row; 0 where G is infinite."""
+    algorithm = replace(case.algorithm, argument=argument)
+    links = rescalings(x)[:, 0] + 1 if argument == "running" else np.zeros(len(x), dtype=np.int64)
+    growths = [growth(algorithm, x.shape[1], case.arithmetic, link) for link in links.tolist()]
+    return [case.arithmetic.largest / Fraction(g) if g < float("inf") else Fraction(0) for g in growths]

@@ -1,0 +1,108 @@
+"""A-priori error bounds: how wrong a softmax algorithm may be on the very row that it is given.
+
+`element_bounds` gives, in ULP of the output format, a number that the error of no output exceeds which
+the algorithm can produce, whatever its exp does within its c ULP, through underflow,
+subnormals, masked entries and significands of 3 bits. There is none (NaN) in policy rows,
+where a computed value may overflow (such rows are judged by attribution), where a compensated
+sum is too long for its precision, and where no bound is derived (`setting.setting_of`).
+
+Notation. The arithmetic has unit u = 2^-p, smallest subnormal eta, largest number Omega; it rounds to
+nearest, underflows gradually, and v = u / (1 + u): an operation off the subnormals returns
+its exact value times 1 + d, |d| <= v, and times 1 / (1 + d), |d| <= u. t_j is the exact argument
+(x_j, x_j + c, or x_j - max), k_j how far the computed one may lie from it
+(`arguments`), w_j = exp(t_j), W = sum w_j, r_j = w_j / W. The exp is wrong by at most c ULP of
+its exact value, which is at most E = 2 c u relative in the normal range and c eta below it.
+
+(U) ê_j <= U_j = exp(k_j) w_j + max(E exp(k_j) w_j, c eta). For the exact a = exp(t_j + d), |d| <= k_j, lies
+    below exp(k_j) w_j, c ulp(a) <= max(E a, c eta), and both grow with a. Deep entries have a <= eta / 2.
+(L) ê_j >= L_j = max(0, exp(-k_j) w_j - max(E exp(-k_j) w_j, c eta)): a - max(E a, c eta) grows with a.
+    Masked entries: ê_j = 0. No `if underflow` is left: each max holds on both sides.
+(S+) The computed sum is at most S+ = (1 + up) sum U, and
+(S-) at least S- = max((1 - down) sum L, L_max), with `summation.sum_growth`. L_max: rounding to nearest
+    is monotone and ê_max a number, so no addition of a nonnegative number leads below it (not so for a
+    compensated sum, nor for an accumulator of fewer bits).
+(Q) Dividing, ê_i / sum lies between L_i / S+ and U_i / S-, before rounding.
+(R) Multiplying by a rounded reciprocal adds a factor 1 +- max(v, S+ eta / 2): the second
+    where 1 / sum is subnormal. There is no bound where it may overflow.
+(F) The last rounding moves q by at most half an ulp of q, a step function that grows with
+    q, so RN(q) is at most q+ + ulp(q+) / 2 and at least q- - ulp(q-) / 2. In another arithmetic the
+    quotient is rounded in it first, by max(v q, eta / 2), and once more to the output
+    format, unless that holds every number of the arithmetic.
+(C) As ê_i <= sum where (S-) has L_max, RN(ê_i / sum) <= 1; likewise times a normal
+    reciprocal: ê_i RN(1 / sum) <= 1 + v < 1 + u rounds to 1 at most.
+
+(U') A running sum multiplies a term by exp(m - m') whenever its maximum m is replaced by m'. With l
+    links (`arguments.Chain`) and K the sum of their k, the term is at most (1 + E)^(l + 1) (1 + v)^l exp(K)
+    w_j and
+(L') at least (1 - E)^(l + 1) (1 + u)^-l exp(-K) w_j, as long as the latter is at least 2^emin: then so was
+    every exponential and product on the way. Else an exponential may also be wrong by c eta and a
+    product by eta / 2; every factor and every value is at most 1 + E and a power of (1 + E)(1 + v), so both
+    bounds widen by ((l + 1)(c + 1/2) + c + 1/2) eta ((1 + E)(1 + v))^(l + 2). The outputs are
+    exp(x_i - max) / sum, from a second pass: (U) and (L). Sums on the way hold at most n such terms.
+
+(E) exp(x - lse): log(sum) lies within log(S+ / W) or log(W / S-) of log W, the logarithm is taken to be
+    good to 1.53 c ULP (NumPy states 3.83 for it and 2.52 for exp, in binary32), and lse = max + log and x -
+    lse are rounded by half an ulp each of the most they can be. All that is the k of a last exp, to which
+    (U) and (L) apply. It grows with any common offset, without limit; where k is above 32 there is no bound.
+
+Where this differs from the interval form that it grew from: (S-) divides by (1 + u)^h,
+not (1 + v)^h, as rounding down costs u relative to the result (1 + u to 1); the reciprocal of a
+subnormal carries its factor ê_i; max replaces a threshold and a sum; and (F) knows the ulp of q instead of
+2 u q.
+
+`growth` is G: as long as sum exp(t) is at most Omega / G, nothing overflows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.bounds.intervals import bounds_of_rows
+from reference.bounds.setting import growth, setting_of, working_format
+from reference.declaration import Algorithm
+from reference.formats import FloatFormat
+from reference.truth import Truth
+
+__all__ = ["element_bounds", "growth", "working_format"]
+
+_BLOCK: Final = 1 << 14
+"""Entries that are bounded at once: some thirty arrays of them stay in a cache."""
+
+
+def element_bounds(
+    x: NDArray[np.float64], truth: Truth, algorithm: Algorithm, fmt_in: FloatFormat
+) -> NDArray[np.float64]:
+    """Return the bound of each output's error, in ULP of the truth's format; NaN where there is none.
+
+    Args:
+        x: logits of shape (rows, n), numbers of `fmt_in`.
+        truth: the truth about them; its format is the output's.
+        algorithm: what is bounded.
+        fmt_in: the input format.
+
+    Returns:
+        float64 of x's shape, from the interval form of the module docstring, rounded outward: by 2^-20 ulp
+        for the tolerance of the truth's residuals (its own, and that of the error it is held against).
+
+    Raises:
+        ValueError: x has another shape than the truth.
+    """
+    if x.shape != truth.nearest.shape:
+        raise ValueError(f"x of shape {x.shape}: the truth has shape {truth.nearest.shape}; they must match")
+    bounds = np.full(x.shape, np.nan)
+    setting = setting_of(algorithm, fmt_in, truth.format)
+    if setting is None:
+        return bounds
+    step = max(1, _BLOCK // x.shape[1])
+    for first in range(0, x.shape[0], step):
+        rows = slice(first, first + step)
+        bounds[rows] = bounds_of_rows(x[rows], _part(truth, rows), setting)
+    return bounds
+
+
+def _part(truth: Truth, rows: slice) -> Truth:
+    return replace(truth, nearest=truth.nearest[rows], residual=truth.residual[rows], kinds=truth.kinds[rows])

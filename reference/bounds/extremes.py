@@ -1,0 +1,186 @@
+"""Which rows drive an algorithm out of range: decided, not estimated.
+
+Every question compares something about a row with a rational limit. binary64 answers it
+where the two differ by more than `DOUBT` relatively, which its errors here, below 2^-36, cannot
+bridge; the exact softmax answers the rest. It knows every sum of exponentials: beside an entry -c,
+whose share is r, sum exp(x + c) = 1/r - 1; and sum exp(x - max) = 1 / max r.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.bounds.elementary import exp_parts
+from reference.declaration import Argument
+from reference.oracle import softmax
+
+__all__ = ["steps_exceed", "sums_exceed", "tops_below"]
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Limits = Sequence[Fraction]
+
+DOUBT: Final = 2.0**-30
+_LN2: Final = 0.6931471805599453
+
+_MOST_BITS: Final = 4096
+"""A sum that agrees with a limit to so many bits equals it: all entries are equal, for else
+it is transcendental (Lindemann-Weierstrass)."""
+
+
+def tops_below(x: Floats, c: float, emin: int) -> Flags:
+    """Tell in which rows exp(max x + c) < 2^emin."""
+    top = x.max(axis=1)
+    distance = (top + c) - emin * _LN2
+    below: Flags = distance < 0
+    for row in np.flatnonzero(np.abs(distance) < DOUBT * (np.abs(top) + abs(c) + abs(emin))):
+        below[row] = _decide(_ratio(float(top[row]), -c), Fraction(2) ** emin, above=False)
+    return below
+
+
+def sums_exceed(x: Floats, argument: Argument, c: float, limits: Limits) -> Flags:
+    """Tell in which rows sum exp(t) exceeds its limit; of a running maximum, that of some prefix."""
+    if argument == "running":
+        return _prefixes_exceed(x, limits)
+    shift = -x.max(axis=1, keepdims=True) if argument == "shifted" else c
+    fraction, exponent = _sums(x + shift)
+    found = np.zeros(len(x), dtype=np.bool_)
+    for row, limit in enumerate(limits):
+        answer = _compare(float(fraction[row]), int(exponent[row]), limit)
+        found[row] = _sum_exceeds(x[row], argument, c, limit) if answer is None else answer
+    return found
+
+
+def steps_exceed(x: Floats, argument: Argument, c: float, limits: Limits) -> Flags:
+    """Tell in which rows a difference or sum that forms t exceeds its limit."""
+    found = np.zeros(len(x), dtype=np.bool_)
+    for a, b in _steps(x, argument, c):
+        for row, limit in enumerate(limits):
+            found[row] |= _some_step_exceeds(a[row], b[row], limit)
+    return found
+
+
+# Sums --------------------------------------------------------------------------------------
+
+
+def _sums(t: Floats) -> tuple[Floats, NDArray[np.int32]]:
+    """Return (f, k) with sum exp(t) = f 2^k for every row."""
+    fraction, exponent = exp_parts(t)
+    highest = exponent.max(axis=1)
+    terms = np.where(t == -np.inf, 0.0, np.ldexp(fraction, exponent - highest[:, None]))
+    return terms.sum(axis=1), highest
+
+
+def _compare(fraction: float, exponent: int, limit: Fraction) -> bool | None:
+    """Tell whether f 2^k exceeds the limit, None where that is in doubt."""
+    if limit <= 0:
+        return fraction > 0
+    quotient = Fraction(fraction) * Fraction(2) ** exponent / limit
+    return None if abs(quotient - 1) < DOUBT else quotient > 1
+
+
+def _sum_exceeds(row: Floats, argument: Argument, c: float, limit: Fraction) -> bool:
+    if argument == "shifted":
+        return _decide(_shares(row.tolist(), int(np.argmax(row))), 1 / limit, above=False)
+    return _decide(_shares([*row.tolist(), -c], len(row)), 1 / (1 + limit), above=False)
+
+
+def _prefixes_exceed(x: Floats, limits: Limits) -> Flags:
+    """Run the sums; a prefix of at most as many entries as its limit cannot exceed it."""
+    found = np.zeros(len(x), dtype=np.bool_)
+    count = (x > -np.inf).sum(axis=1)
+    rows = np.flatnonzero([int(n) > limit for n, limit in zip(count, limits, strict=True)])
+    if rows.size:
+        sums = _running_sums(x[rows])
+        for row, running in zip(rows.tolist(), sums, strict=True):
+            found[row] = _some_prefix_exceeds(x[row], running, limits[row])
+    return found
+
+
+def _running_sums(x: Floats) -> Floats:
+    """Return the sum of every prefix against that prefix's maximum."""
+    highest = np.maximum.accumulate(x, axis=1)
+    sums = np.zeros_like(x)
+    sums[:, 0] = x[:, 0] > -np.inf
+    for i in range(1, x.shape[1]):
+        sums[:, i] = sums[:, i - 1] * _exp(highest[:, i - 1] - highest[:, i]) + _exp(x[:, i] - highest[:, i])
+    return sums
+
+
+def _exp(t: Floats) -> Floats:
+    fraction, exponent = exp_parts(np.where(np.isnan(t), -np.inf, t))
+    return np.asarray(np.ldexp(fraction, exponent))
+
+
+def _some_prefix_exceeds(row: Floats, sums: Floats, limit: Fraction) -> bool:
+    answer = _compare(float(sums.max()), 0, limit)
+    if answer is not None:
+        return answer
+    doubtful = np.flatnonzero(sums > float(limit) * (1 - 2 * DOUBT))
+    return any(_sum_exceeds(row[: end + 1], "shifted", 0.0, limit) for end in doubtful.tolist())
+
+
+# Steps -------------------------------------------------------------------------------------
+
+
+def _steps(x: Floats, argument: Argument, c: float) -> Iterator[tuple[Floats, Floats]]:
+    """Yield the operands of the additions that form t, of shape (rows, n); masked entries as -inf."""
+    if argument == "shifted":
+        yield x, np.broadcast_to(-x.max(axis=1, keepdims=True), x.shape)
+    elif argument == "constant":
+        yield x, np.full_like(x, c)
+    elif argument == "running":
+        highest = np.maximum.accumulate(x, axis=1)
+        yield x, -highest
+        yield highest[:, :-1], -highest[:, 1:]
+
+
+def _some_step_exceeds(a: Floats, b: Floats, limit: Fraction) -> bool:
+    """Tell whether |a + b| exceeds the limit where both are finite."""
+    finite = np.isfinite(a) & np.isfinite(b)
+    near = np.flatnonzero(finite & (np.abs(a + b) >= float(limit) * (1 - DOUBT)))
+    if near.size and float(limit) * (1 + DOUBT) < np.abs(a + b)[near].max():
+        return True
+    return any(abs(Fraction(float(a[i])) + Fraction(float(b[i]))) > limit for i in near.tolist())
+
+
+# Exact decisions ---------------------------------------------------------------------------
+
+
+def _shares(row: list[float], index: int) -> Any:
+    """Return a function of bits that gives the share of an entry, good to 2^-bits relative."""
+
+    def share(bits: int) -> Fraction:
+        return _fraction(softmax(np.array(row), bits)[index])
+
+    return share
+
+
+def _ratio(a: float, b: float) -> Any:
+    """Return a function of bits that gives exp(a - b), good to 2^(2 - bits) relative."""
+
+    def ratio(bits: int) -> Fraction:
+        first, second = softmax(np.array([a, b]), bits)
+        return _fraction(first) / _fraction(second)
+
+    return ratio
+
+
+def _fraction(value: Any) -> Fraction:
+    return Fraction(int(value.man)) * Fraction(2) ** int(value.exp)
+
+
+def _decide(number: Any, limit: Fraction, *, above: bool) -> bool:
+    """Tell whether a number lies above, or below, a limit; neither where they are equal."""
+    bits = 64
+    while bits <= _MOST_BITS:
+        value = number(bits)
+        if abs(value - limit) * 2 ** (bits - 3) > value:
+            return bool((value > limit) == above)
+        bits *= 2
+    return False

@@ -1,0 +1,297 @@
+"""The interval of every output, evaluated outward in float64 without cancellation.
+
+The notation and the proof of each line are in `reference.bounds`. Only differences from the exact result
+are formed (how far U lies above w, the computed sum above W, ..), all of them nonnegative,
+so float64 keeps their relative precision even where they are below 2^-53: a few dozen
+roundings and a sum cost less than `OUTWARD`, applied wherever a difference is closed.
+Elements are in ulps of r, so float64's own extremes stay in range.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.bounds.arguments import Arguments, Chain, arguments_of, chain_of, leaves_range, rescalings
+from reference.bounds.elementary import exp_parts, expm1_above, log, log1p_above
+from reference.bounds.exact import Exact, exact_of
+from reference.bounds.setting import Setting
+from reference.bounds.summation import sum_growth
+from reference.formats import FloatFormat
+from reference.truth import RESIDUAL_TOLERANCE, Truth
+
+__all__ = ["bounds_of_rows"]
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+OUTWARD: Final = 1 + 2.0**-40
+"""More than n + 60 roundings of 2^-53, NumPy's pairwise sums having height below 100."""
+
+_STEEP: Final = 32.0
+
+_LOG_EXCESS: Final = 1.53
+"""How much worse a log may be than the exp beside it: NumPy states 3.83 ULP and 2.52 in binary32."""
+
+
+@dataclass(frozen=True)
+class _Deviation:
+    """How far something may lie above and below its exact value."""
+
+    up: Floats
+    down: Floats
+
+
+@dataclass(frozen=True)
+class _Sum:
+    """The computed sum, shape (rows, 1): relative deviation from the exact one, and its size.
+
+    size(e) is an upper bound of the computed sum times 2^e, size_low(e) a lower one.
+    """
+
+    deviation: _Deviation
+    fraction: Floats
+    exponent: NDArray[np.int32]
+    exact: Exact
+
+    def size(self, exponent: int) -> Floats:
+        high = (1 + self.deviation.up) / (self.fraction * self.exact.largest_low)
+        return np.ldexp(high * OUTWARD, exponent - self.exponent)
+
+    def size_low(self, exponent: int) -> Floats:
+        low = (1 - self.deviation.down) / (self.fraction * self.exact.largest)
+        return np.ldexp(low / OUTWARD, exponent - self.exponent)
+
+
+def bounds_of_rows(x: Floats, truth: Truth, setting: Setting) -> Floats:
+    """Return the bound of each element in ulps of its exact result; NaN where there is none."""
+    with np.errstate(all="ignore"):
+        exact, arguments = exact_of(x, truth), arguments_of(x, setting)
+        total, own = _sum_of(x, exact, arguments, setting)
+        if total is None:
+            return np.full(x.shape, np.nan)
+        if setting.algorithm.division == "none":
+            bound = _by_logarithm(x, exact, arguments, total, setting)
+        else:
+            bound = _by_quotient(exact, own, total, setting)
+        bound = bound * OUTWARD + 2 * RESIDUAL_TOLERANCE
+        impossible = _may_overflow(x, total, setting) | leaves_range(arguments, setting)
+        return np.where(impossible | np.isnan(exact.largest), np.nan, bound)
+
+
+# Exponentials ------------------------------------------------------------------------------
+
+
+def _exponentials(ulps: Floats, unit: Floats, arguments: Arguments, setting: Setting) -> _Deviation:
+    """Bound ê - w and w - ê for exponentials of value `ulps`, eta being `unit`: lines (U) and (L)."""
+    z = expm1_above(arguments.k)
+    floor = setting.algorithm.exp_ulps * unit
+    up = ulps * z + np.maximum(setting.exp_error * (ulps * (1 + z)), floor)
+    low = ulps / (1 + z)
+    down = np.minimum(ulps, low * z + np.maximum(setting.exp_error * low, floor))
+    up = np.where(arguments.deep, floor + 0.5 * unit, up)
+    return _Deviation(np.where(arguments.masked, 0.0, up), np.where(arguments.deep, ulps, down))
+
+
+def _chained(ulps: Floats, unit: Floats, arguments: Arguments, chain: Chain, setting: Setting) -> _Deviation:
+    """Bound the same for terms of a running sum: lines (U') and (L')."""
+    link_up, link_down = setting.link
+    z_up = expm1_above(chain.k + chain.links * link_up)
+    z_down = expm1_above(chain.k + np.where(chain.links == 0, 0.0, chain.links * link_down))
+    floor = _chained_floor(chain, setting) * unit
+    smallest = -setting.arithmetic.emin * 0.693147180559945 * (1 - 2.0**-40)
+    reached = chain.k - arguments.t + np.where(chain.links == 0, 0.0, chain.links * link_down) > smallest
+    floor = np.where(reached | arguments.deep, floor, 0.0)
+    up = ulps * z_up + setting.exp_error * (ulps * (1 + z_up)) + floor
+    down = np.minimum(ulps, ulps * (z_down + setting.exp_error) / (1 + z_down) + floor)
+    up = np.where(arguments.deep, floor, up)
+    return _Deviation(
+        np.where(arguments.masked, 0.0, up),
+        np.where(arguments.deep, ulps, down),
+    )
+
+
+def _chained_floor(chain: Chain, setting: Setting) -> Floats:
+    c, links = setting.algorithm.exp_ulps, chain.links
+    growth = 1 + expm1_above(np.asarray((links + 2) * setting.link[0]))
+    return ((links + 1) * (c + 0.5) + c + 0.5) * growth
+
+
+# The sum -----------------------------------------------------------------------------------
+
+
+def _sum_of(
+    x: Floats, exact: Exact, arguments: Arguments, setting: Setting
+) -> tuple[_Sum | None, _Deviation]:
+    fraction, exponent = exp_parts(-_top_argument(arguments, setting))
+    unit = _underflow_unit(exact, fraction, exponent, setting.arithmetic)
+    own = _exponentials(exact.ulps, unit, arguments, setting)
+    terms = own
+    if setting.algorithm.argument == "running":
+        terms = _chained(exact.ulps, unit, arguments, chain_of(x, arguments, setting), setting)
+    deviation = _sum_deviation(exact, terms, setting)
+    return (None if deviation is None else _Sum(deviation, fraction, exponent, exact)), own
+
+
+def _top_argument(arguments: Arguments, setting: Setting) -> Floats:
+    shifted = setting.algorithm.argument in ("shifted", "running")
+    return np.zeros_like(arguments.top) if shifted else arguments.top
+
+
+def _underflow_unit(exact: Exact, fraction: Floats, exponent: NDArray[np.int32], fmt: FloatFormat) -> Floats:
+    """Return eta over the exact sum, in ulps of each r: 1 / sum exp(t) = r_max exp(-t_max)."""
+    shift = exponent + fmt.quantum_exponent - exact.exponents
+    return np.asarray(np.ldexp(exact.largest * fraction * OUTWARD, shift))
+
+
+def _sum_deviation(exact: Exact, terms: _Deviation, setting: Setting) -> _Deviation | None:
+    """Bound the computed sum relative to the exact one: lines (S+) and (S-)."""
+    growth = sum_growth(setting.algorithm, terms.up.shape[1], setting.arithmetic.precision)
+    if growth is None:
+        return None
+    up, down = (
+        np.ldexp(side, exact.exponents).sum(axis=1, keepdims=True) * OUTWARD
+        for side in (terms.up, terms.down)
+    )
+    up = (up + growth[0] + up * growth[0]) * OUTWARD
+    down = (down + growth[1] * (1 - np.minimum(down, 1.0))) * OUTWARD
+    if _monotone(setting):
+        at_top = np.ldexp(exact.at_top(terms.down), exact.at_top(exact.exponents))
+        down = np.minimum(down, (exact.largest_rest + at_top) * OUTWARD)
+    return _Deviation(up, down)
+
+
+def _monotone(setting: Setting) -> bool:
+    """Tell whether no addition makes the sum smaller than one of its terms."""
+    kept = setting.algorithm.accumulator_precision
+    wide_enough = kept is None or kept >= setting.arithmetic.precision
+    return wide_enough and setting.algorithm.summation != "compensated"
+
+
+def _may_overflow(x: Floats, total: _Sum, setting: Setting) -> Flags:
+    """Tell in which rows a computed sum may exceed Omega, or its reciprocal."""
+    fmt = setting.arithmetic
+    largest = float(fmt.largest / 2**fmt.emax)
+    beyond: Flags = ~(total.size(-fmt.emax) <= largest) | ~(total.deviation.down < 1)
+    if setting.algorithm.division == "reciprocal":
+        beyond = beyond | ~(total.size_low(fmt.emax) >= 1)
+    if setting.algorithm.argument == "running":
+        beyond = beyond | (_largest_prefix(x, setting) > float(fmt.largest))
+    return beyond
+
+
+def _largest_prefix(x: Floats, setting: Setting) -> Floats:
+    """Bound every sum on the way: n terms of at most (1 + E) times a factor for every link."""
+    growth = sum_growth(setting.algorithm, x.shape[1], setting.arithmetic.precision)
+    assert growth is not None, "rows without a bound have been left before"
+    links = rescalings(x)[:, :1] + 2
+    factor = 1 + expm1_above(np.asarray(links * setting.link[0]))
+    return np.asarray((x > -np.inf).sum(axis=1, keepdims=True) * factor * (1 + growth[0]))
+
+
+# Quotients ---------------------------------------------------------------------------------
+
+
+def _by_quotient(exact: Exact, own: _Deviation, total: _Sum, setting: Setting) -> Floats:
+    inverse = _inverse_deviation(total, setting)
+    up = own.up + (exact.ulps + own.up) * inverse.up
+    down = own.down + (exact.ulps - own.down) * inverse.down
+    result = _rounded(_Deviation(up, down), exact, setting)
+    highest = np.where(_capped(total, setting), np.minimum(result.up, exact.room), result.up)
+    return np.maximum(highest, np.minimum(result.down, exact.ulps))
+
+
+def _inverse_deviation(total: _Sum, setting: Setting) -> _Deviation:
+    """Bound the factor 1 / sum relative to the exact one: lines (Q) and (R)."""
+    sums = total.deviation
+    up, down = sums.down / (1 - sums.down) * OUTWARD, sums.up / (1 + sums.up) * OUTWARD
+    down = np.where(np.isnan(down), 1.0, np.minimum(down, 1.0))
+    if setting.algorithm.division == "reciprocal":
+        rounding = _reciprocal_rounding(total, setting)
+        up = (up + rounding + up * rounding) * OUTWARD
+        down = np.minimum(1.0, (down + np.minimum(rounding, 1.0) * (1 - down)) * OUTWARD)
+    return _Deviation(up, down)
+
+
+def _reciprocal_rounding(total: _Sum, setting: Setting) -> Floats:
+    """Return the reciprocal's relative rounding error: v, more where 1 / sum is subnormal."""
+    return np.maximum(setting.v, total.size(setting.arithmetic.quantum_exponent - 1))
+
+
+def _capped(total: _Sum, setting: Setting) -> Flags:
+    """Tell in which rows no output exceeds 1: a sum is at least each of its terms, line (C)."""
+    capped = setting.algorithm.argument != "running" and _monotone(setting)
+    if setting.algorithm.division == "divide":
+        return np.full(total.fraction.shape, capped)
+    return np.asarray(capped & (_reciprocal_rounding(total, setting) <= setting.v))
+
+
+def _rounded(quotient: _Deviation, exact: Exact, setting: Setting) -> _Deviation:
+    """Add the roundings of the result: line (F)."""
+    up, down = quotient.up, quotient.down
+    if setting.arithmetic != setting.output:
+        floor = np.ldexp(0.5, setting.arithmetic.quantum_exponent - exact.exponents)
+        above, below = exact.ulps + up, np.maximum(exact.ulps - down, 0.0)
+        up, down = up + np.maximum(setting.v * above, floor), down + np.maximum(setting.v * below, floor)
+    if setting.arithmetic == setting.output or setting.rounds_result:
+        up, down = _rounded_once(_Deviation(up, down), exact, setting.output)
+    return _Deviation(up, down)
+
+
+def _rounded_once(value: _Deviation, exact: Exact, fmt: FloatFormat) -> tuple[Floats, Floats]:
+    above, below = exact.ulps + value.up, np.maximum(exact.ulps - value.down, 0.0)
+    return (
+        value.up + _half_ulp(above * OUTWARD, exact.exponents, fmt),
+        value.down + _half_ulp(below * OUTWARD, exact.exponents, fmt),
+    )
+
+
+def _half_ulp(q: Floats, exponents: NDArray[np.int32], fmt: FloatFormat) -> Floats:
+    """Return half an ulp of q, both in units of 2^exponents."""
+    lowest = fmt.quantum_exponent - exponents
+    return np.asarray(np.ldexp(0.5, np.maximum(np.frexp(q)[1] - fmt.precision, lowest)))
+
+
+# exp(x - lse) ------------------------------------------------------------------------------
+
+
+def _by_logarithm(x: Floats, exact: Exact, arguments: Arguments, total: _Sum, setting: Setting) -> Floats:
+    """Bound exp(x - lse), lse = max + log(sum), or log(sum) of plain exponentials: line (E)."""
+    lse, wrong = _logarithm(x, arguments, total, setting)
+    z = x - lse
+    k = (wrong + _half_ulp_of(np.abs(z) + wrong, setting.arithmetic)) * OUTWARD
+    depth = (1 - setting.arithmetic.quantum_exponent) * 0.6931471806
+    masked = arguments.masked
+    deep = (z + k <= -depth) & ~masked
+    steep = (k > _STEEP) & ~deep & ~masked
+    k = np.where(deep | masked, 0.0, k)
+    unit = np.ldexp(1.0, setting.arithmetic.quantum_exponent - exact.exponents)
+    value = _exponentials(exact.ulps, unit, Arguments(z, k, deep, masked, arguments.top), setting)
+    up, down = value.up, value.down
+    beyond = np.ldexp((exact.ulps + up) * OUTWARD, exact.exponents) > float(setting.arithmetic.largest)
+    if setting.rounds_result:
+        up, down = _rounded_once(value, exact, setting.output)
+    return np.where(steep | beyond, np.nan, np.maximum(up, np.minimum(down, exact.ulps)))
+
+
+def _logarithm(x: Floats, arguments: Arguments, total: _Sum, setting: Setting) -> tuple[Floats, Floats]:
+    """Return lse and how far the computed one may lie from it, shape (rows, 1)."""
+    fmt, top = setting.arithmetic, _top_argument(arguments, setting)
+    sums = total.deviation
+    wrong = np.maximum(log1p_above(sums.up), log1p_above(sums.down / (1 - sums.down)))
+    level = top - log(total.exact.largest_low)
+    wrong = wrong + 2 * _LOG_EXCESS * setting.algorithm.exp_ulps * _half_ulp_of(np.abs(level) + wrong, fmt)
+    shift = x.max(axis=1, keepdims=True) - top
+    lse = shift + level
+    if setting.algorithm.argument in ("shifted", "running"):
+        wrong = wrong + _half_ulp_of(np.abs(lse) + wrong, fmt)
+    return lse, wrong + 2.0**-40 * wrong
+
+
+def _half_ulp_of(value: Floats, fmt: FloatFormat) -> Floats:
+    """Return half an ulp of numbers from 0 up to a value."""
+    exponents = np.maximum(np.frexp(value * OUTWARD)[1] - 1, fmt.emin)
+    return np.asarray(np.ldexp(0.5, exponents - fmt.precision + 1))

@@ -1,0 +1,157 @@
+"""The arithmetic in which an algorithm runs, as the constants of its bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Final
+
+import numpy as np
+
+from reference.bounds.elementary import exp_parts, log, log1p_above
+from reference.bounds.summation import sum_growth
+from reference.declaration import Algorithm
+from reference.formats import FORMATS, FloatFormat
+
+__all__ = ["Setting", "growth", "holds", "setting_of", "working_format"]
+
+
+_SLACK: Final = 2.0**-30
+"""More than the errors of exp and log, below 2^-33 together at the arguments met here."""
+
+
+def holds(wide: FloatFormat, narrow: FloatFormat) -> bool:
+    """Tell whether every number of `narrow` is one of `wide`."""
+    return (
+        wide.precision >= narrow.precision
+        and wide.quantum_exponent <= narrow.quantum_exponent
+        and wide.largest >= narrow.largest
+    )
+
+
+def working_format(algorithm: Algorithm, fmt_in: FloatFormat, fmt_out: FloatFormat) -> FloatFormat:
+    """Return the arithmetic of an algorithm's intermediates.
+
+    Where it names none, that is the output's own if it holds every input, else the input's.
+    """
+    if algorithm.arithmetic is not None:
+        return FORMATS[algorithm.arithmetic]
+    return fmt_out if holds(fmt_out, fmt_in) else fmt_in
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An algorithm in its arithmetic, with the output format it ends in.
+
+    Attributes:
+        algorithm: what is bounded.
+        arithmetic: the format of the intermediates.
+        output: the format of the result.
+    """
+
+    algorithm: Algorithm
+    arithmetic: FloatFormat
+    output: FloatFormat
+
+    @cached_property
+    def u(self) -> float:
+        """The unit roundoff: an error relative to the rounded result."""
+        return 2.0**-self.arithmetic.precision
+
+    @cached_property
+    def v(self) -> float:
+        """u / (1 + u): an error relative to the exact result."""
+        return self.u / (1 + self.u) * (1 + 2.0**-50)
+
+    @cached_property
+    def exp_error(self) -> float:
+        """E = 2 c u, the relative error of an exp good to c ULP, in the normal range."""
+        return 2 * self.algorithm.exp_ulps * self.u
+
+    @cached_property
+    def scaling(self) -> float:
+        """The relative error of t log2 e: log2 e and the product are rounded once each."""
+        return self.v * (2 + self.v) * (1 + 2.0**-50) if self.algorithm.exp2 else 0.0
+
+    @cached_property
+    def bend(self) -> float:
+        """The most that a rounded argument's error can be, relative to the argument."""
+        exact = self.algorithm.argument == "plain"
+        shift = 0.0 if exact else self.v
+        return shift + (1 + shift) * self.scaling
+
+    @cached_property
+    def link(self) -> tuple[float, float]:
+        """Logarithms of the factors of one rescaling, (1 + E)(1 + v) and (1 + u) / (1 - E), from above."""
+        error = self.exp_error
+        lost = error / (1 - error) * (1 + 2.0**-50) if error < 1 else float("inf")
+        up, down = (log1p_above(np.array([a, b])).sum() for a, b in ((error, self.v), (lost, self.u)))
+        return float(up), float(down) if error < 1 else float("inf")
+
+    @property
+    def rounds_result(self) -> bool:
+        """Whether a number of the arithmetic is rounded to become one of the output."""
+        return not holds(self.output, self.arithmetic)
+
+
+def setting_of(algorithm: Algorithm, fmt_in: FloatFormat, fmt_out: FloatFormat) -> Setting | None:
+    """Return the setting, None where no bound is derived.
+
+    That is so where the arithmetic does not hold the inputs, where the argument is unknown, and, in the
+    form exp(x - lse), for exp2, whose logarithm may be of either base, and for a constant,
+    which may be taken from x or added to lse.
+    """
+    arithmetic = working_format(algorithm, fmt_in, fmt_out)
+    by_lse = algorithm.division == "none"
+    underived = algorithm.argument == "unknown" or (
+        by_lse and (algorithm.exp2 or algorithm.argument == "constant")
+    )
+    if underived or not holds(arithmetic, fmt_in):
+        return None
+    return Setting(algorithm, arithmetic, fmt_out)
+
+
+@lru_cache(maxsize=4096)
+def growth(algorithm: Algorithm, n: int, fmt: FloatFormat, rescalings: int = 0) -> float:
+    """Return G: as long as V = sum exp(t) is at most Omega / G, no computed sum of n terms overflows.
+
+    With g the summation's growth, k_j <= b |t_j| (`Setting.bend`), and eta the smallest
+    subnormal, a computed sum is at most g ((1 + E) sum exp(t_j + k_j) + n c eta), where
+
+    * plain and constant, V <= Omega: sum exp(t_j + k_j) <= V Omega^b + n, by the signs of the t_j (n
+      only where b > 0);
+    * shifted and running, t_j <= 0: sum exp((1 - b) t_j) <= n^b V^(1 - b), by concavity; every
+      rescaling adds a factor (1 + E)(1 + v).
+
+    Set equal to Omega and solved for V, this gives Omega / G. inf where no V is small enough.
+
+    Args:
+        algorithm: the algorithm; an unknown argument counts as shifted.
+        n: the row's length.
+        fmt: the arithmetic.
+        rescalings: how often a running sum is rescaled.
+    """
+    setting = Setting(algorithm, fmt, fmt)
+    sums = sum_growth(algorithm, n, fmt.precision)
+    if sums is None:
+        return float("inf")
+    factor = (1 + setting.exp_error) * _exp(setting.link[0] * rescalings)
+    underflow = n * algorithm.exp_ulps * 2.0**fmt.quantum_exponent
+    room = float(fmt.largest) / (1 + sums[0]) - underflow
+    if algorithm.argument in ("plain", "constant"):
+        room = room / factor - (n if setting.bend else 0)
+        room *= _exp(-setting.bend * _log(float(fmt.largest)))
+    elif room > 0:
+        room /= factor
+        room = min(room, _exp((_log(room) - setting.bend * _log(n)) / (1 - setting.bend)))
+    return float(fmt.largest) / room * (1 + _SLACK) if room > float(fmt.smallest_normal) else float("inf")
+
+
+def _exp(t: float) -> float:
+    fraction, exponent = exp_parts(np.array([t]))
+    with np.errstate(over="ignore"):
+        return float(np.ldexp(fraction, exponent)[0])
+
+
+def _log(value: float) -> float:
+    return float(log(np.array([value]))[0])

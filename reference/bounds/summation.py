@@ -1,0 +1,98 @@
+"""How far the computed sum of nonnegative numbers can lie from the exact one.
+
+`sum_growth` gives (up, down) with (1 - down) s <= computed <= (1 + up) s. With u the unit
+of the accumulator and v = u / (1 + u), rounding to nearest keeps a computed sum of two
+between t / (1 + u) and t (1 + v) (Jeannerod and Rump, On relative errors of floating-point
+operations, Math. Comp. 2018); underflow adds nothing, as sums in the subnormal range are exact.
+
+Trees of height h: every term passes at most h additions, so 1 + up = (1 + v)^h and 1 - down
+= (1 + u)^-h. One by one, up <= (n - 1) u as well (Jeannerod and Rump, Improved error bounds for inner
+products, SIAM J. Matrix Anal. Appl. 2013, which restricts n u in no way); the smaller counts.
+
+Heights. One by one: n - 1. NumPy's pairwise sum takes blocks of at most 128 entries with eight
+running sums: at most 15 additions in each (14 where a rest of 7 follows), 3 to join
+them, 7 for the rest: 24. Halving, rounded to multiples of 8, reaches 128 after at most ceil(log2(n / 112))
+<= ceil(log2 n) - 6 levels, and a reduction may add its first entry apart. So the
+height is at most min(n - 1, ceil(log2 n) + 24), with room for other blockings.
+
+Kahan's compensated sum, s + y, c = (s' - s) - y, y = x - c. Let D = s' - s and e = D - y be exact, so |e|
+<= u s'.
+
+* |y| <= s: D is a number of the format (Sterbenz), and so is e (Dekker): c = e.
+* y > s: D = y + e may round, to D^, where |D^ - D| <= |e|, as y itself is a number, so
+  |c| = |D^ - y| <= 2 |e|, again a number (Sterbenz, as |e| <= 2 u y <= y / 4). And |e - c| = |D^ - D| <= v D.
+
+So |c| <= 2 u s' always. T = s - c changes by x, by the rounding of y, at most v (x + |c|), and in
+the second case by at most v D <= v (1 + 2 v) y <= v (1 + 2 v)(1 + v)(x + |c|). With a = v (1 + (1 + v)(1 +
+2 v)), X the exact sum and Z the largest s, |T - X| <= a (X + 2 u (n - 2) Z): c is 0 for the first two
+terms. As Z <=
+(X + |T - X|) / (1 - 2 u), with b = 2 a u (n - 2) / (1 - 2 u) it follows that |T - X| <= X (a + b) / (1 - b)
+for b < 1, and there is no bound beyond. The last addition rounds once more: 3 u + O(n u^2) in all, where the
+literature's first-order 2 u (Higham, Accuracy and Stability, section 4.3) leaves second-order terms open.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+import mpmath
+
+from reference.declaration import Algorithm
+
+__all__ = ["height", "sum_growth"]
+
+_CONTEXT: Final = mpmath.MPContext()
+"""For integer powers alone: these use none of mpmath's memoised constants, so threads may share it."""
+_CONTEXT.prec = 200
+
+_PAIRWISE_EXTRA: Final = 24
+
+
+def _above(value: Any) -> float:
+    """Return a float64 that is not below a nonnegative mpmath number, and close to it."""
+    return float(value) * (1 + 2.0**-50)
+
+
+def height(algorithm: Algorithm, n: int) -> int:
+    """Return the height of the tree in which n terms are added, not compensated."""
+    if algorithm.summation == "sequential":
+        return n - 1
+    return min(n - 1, (n - 1).bit_length() + _PAIRWISE_EXTRA)
+
+
+@lru_cache(maxsize=4096)
+def sum_growth(algorithm: Algorithm, n: int, precision: int) -> tuple[float, float] | None:
+    """Return (up, down) for n >= 1 terms that are numbers of the given precision; None without a bound.
+
+    An accumulator of another precision rounds the terms where it is narrower, its result where it is wider.
+    """
+    kept = algorithm.accumulator_precision or precision
+    one = _CONTEXT.mpf(1)
+    u = _CONTEXT.ldexp(1, -kept)
+    bounds = _compensated(n, u) if algorithm.summation == "compensated" else _tree(algorithm, n, u)
+    if bounds is None:
+        return None
+    up, low = bounds
+    if kept != precision:
+        w = _CONTEXT.ldexp(1, -min(kept, precision))
+        up, low = up * (1 + w / (1 + w)), low / (1 + w)
+    return _above(up - one), _above(max(one - low, 0))
+
+
+def _tree(algorithm: Algorithm, n: int, u: Any) -> tuple[Any, Any]:
+    h = height(algorithm, n)
+    up = (1 + u / (1 + u)) ** h
+    if algorithm.summation == "sequential":
+        up = min(up, 1 + h * u)
+    return up, (1 + u) ** -h
+
+
+def _compensated(n: int, u: Any) -> tuple[Any, Any] | None:
+    v = u / (1 + u)
+    a = v * (1 + (1 + v) * (1 + 2 * v))
+    b = 2 * a * u * max(n - 2, 0) / (1 - 2 * u)
+    if b >= 1:
+        return None
+    error = (a + b) / (1 - b)
+    return (1 + error) * (1 + v), max(1 - error, 0) / (1 + u)

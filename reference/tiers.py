@@ -1,0 +1,147 @@
+"""The tiers: named levels of quality that a softmax implementation can be held to.
+
+Two ask for the result itself, two hold the error against a bound for the very row that it occurs
+in (`reference.bounds`), so that a tier can be tight without knowing the input. What such
+a tier asks for is written as an algorithm: the loosest that it allows. A row without a bound (NaN) is a
+policy row, or one where that algorithm itself may overflow: G sum exp(x - max) > Omega, in
+float16 beyond some 65 504 equal entries. Overflow there is excused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.bounds import element_bounds
+from reference.bounds.setting import holds
+from reference.bounds.summation import sum_growth
+from reference.declaration import Algorithm
+from reference.formats import FORMATS, FloatFormat
+from reference.truth import Truth
+
+__all__ = ["FAITHFUL", "FAST", "ROUNDED", "STANDARD", "TIERS", "Tier"]
+
+Allowed = Callable[[FloatFormat, int], Iterator[Algorithm]]
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A level of quality.
+
+    Attributes:
+        name: as given on the command line.
+        title: one line for people.
+        derivation: what it allows, and why.
+        every: what every element must be; None where the bound ratio judges.
+        allowed: the loosest algorithms that it allows for an output format and a length; None where
+            `every` judges.
+    """
+
+    name: str
+    title: str
+    derivation: str
+    every: Literal["correctly_rounded", "faithful"] | None = None
+    allowed: Allowed | None = None
+
+    def algorithm_for(self, fmt: FloatFormat, n: int = 1) -> Algorithm:
+        """Return the loosest algorithm allowed for rows of length n and an output format.
+
+        Of several it is that whose sum may grow most; they differ in nothing else.
+
+        Raises:
+            ValueError: the tier allows no error that a bound would judge.
+        """
+        if self.allowed is None:
+            raise ValueError(f"tier {self.name}: it asks for {self.every} elements and has no bound")
+        return max(self.allowed(fmt, n), key=lambda algorithm: _growth(algorithm, fmt, n))
+
+    def bounds(self, x: NDArray[np.float64], truth: Truth, fmt_in: FloatFormat) -> NDArray[np.float64]:
+        """Return the tier's bound of each element in ULP, as `reference.bounds.element_bounds` does.
+
+        Raises:
+            ValueError: the tier allows no error that a bound would judge.
+        """
+        return element_bounds(x, truth, self.algorithm_for(truth.format, x.shape[1]), fmt_in)
+
+
+def _growth(algorithm: Algorithm, fmt: FloatFormat, n: int) -> float:
+    arithmetic = FORMATS[algorithm.arithmetic] if algorithm.arithmetic else fmt
+    sums = sum_growth(algorithm, n, arithmetic.precision)
+    assert sums is not None, "the tiers' sums have a bound at every length"
+    return sums[0]
+
+
+_EXP_ULPS: Final = 3.0
+_ACCUMULATOR: Final = 24
+_SHORT: Final = 0.125
+
+
+def _inside(fmt: FloatFormat) -> str | None:
+    """Return the arithmetic that a tier asks for: binary32 for the 8-bit formats, else the output's own."""
+    return "float32" if fmt.storage_bits == 8 and holds(FORMATS["float32"], fmt) else None
+
+
+def _standard(fmt: FloatFormat, n: int) -> Iterator[Algorithm]:  # noqa: ARG001 - its height knows n
+    yield Algorithm(
+        "standard", "shifted", _EXP_ULPS, "pairwise", division="reciprocal", arithmetic=_inside(fmt)
+    )
+
+
+def _fast(fmt: FloatFormat, n: int) -> Iterator[Algorithm]:
+    inside = _inside(fmt)
+    precision = FORMATS[inside].precision if inside else fmt.precision
+
+    def summing(summation: Literal["sequential", "pairwise"], accumulator: int | None = None) -> Algorithm:
+        return Algorithm(
+            "fast", "shifted", _EXP_ULPS, summation, accumulator, "reciprocal", exp2=True, arithmetic=inside
+        )
+
+    yield summing("pairwise")
+    yield summing("sequential", max(_ACCUMULATOR, precision))
+    if (n - 1) * 2.0**-precision <= _SHORT:
+        yield summing("sequential")
+
+
+ROUNDED: Final = Tier(
+    "rounded",
+    "every element is correctly rounded",
+    "RN(r), ties to even. It takes a correctly rounded quotient of an enclosure, in every row: what"
+    " `reference.correctly_rounded` computes.",
+    every="correctly_rounded",
+)
+
+FAITHFUL: Final = Tier(
+    "faithful",
+    "every element is one of the two numbers next to the exact result",
+    "RD(r) or RU(r). It takes intermediates a few bits wider than the output, and one final rounding.",
+    every="faithful",
+)
+
+STANDARD: Final = Tier(
+    "standard",
+    "as accurate as the max-shifted form with a good exp and a pairwise sum",
+    "x - max, rounded once, for without it rows overflow; an exp good to 3 ULP, as the vectorised"
+    " libraries state theirs (NumPy: 2.52 in binary32); a sum of height at most min(n - 1, ceil(log2 n) +"
+    " 24), NumPy's own; a division, or the two roundings of a multiplication by the reciprocal. All in the"
+    " format itself. For 8-bit formats binary32 inside and one final rounding: with 3 or 4 bits every step"
+    " would lose more than a result can.",
+    allowed=_standard,
+)
+
+FAST: Final = Tier(
+    "fast",
+    "also a sum one by one in a wide enough accumulator, and exp2(x log2 e)",
+    "As standard, and: a sum of height n - 1 whose accumulator has at least 24 bits, as attention kernels"
+    " have, or in the format itself as long as (n - 1) u <= 1/8, where it loses at most an eighth;"
+    " exp2((x - max) log2 e), whose rounded factor and product cost a relative error of 2 u |x - max|."
+    " Kernels on GPUs do both for speed.",
+    allowed=_fast,
+)
+
+TIERS: Final = MappingProxyType({tier.name: tier for tier in (ROUNDED, FAITHFUL, STANDARD, FAST)})
+"""Every tier by name."""
