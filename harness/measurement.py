@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from reference.tiers import STANDARD
 from reference.truth import Method, Truth
 from reports.tally import HISTOGRAM_SHIFT, CellKey, Tally, Witness
 
-__all__ = ["Rows", "exact_sum", "measure", "observed_policy"]
+__all__ = ["OBSERVED", "Rows", "exact_sum", "measure", "observed_policy"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -230,50 +230,65 @@ _POLICY_OF: Mapping[RowKind, str] = {
 }
 
 
+OBSERVED: Final = ("other", "uniform", "limit", "nan_at_inf", "zero", "nan")
+"""What a candidate may do on a policy row."""
+
+
 @dataclass(frozen=True)
-class _PolicyRow:
-    row: int
+class _Behaviour:
+    """What was done on rows of one kind: the rows, and for each its place in `OBSERVED`."""
+
     key: str
-    observed: str
     declared: str
+    rows: NDArray[np.intp]
+    observed: NDArray[np.intp]
 
-    @property
-    def is_violation(self) -> bool:
-        return self.declared not in ("any", self.observed)
+    def violations(self) -> NDArray[np.intp]:
+        """Return the places in `rows` of those where the declared policy is not what was done."""
+        allowed = [i for i, name in enumerate(OBSERVED) if self.declared in ("any", name)]
+        return np.flatnonzero(~np.isin(self.observed, allowed))
 
 
-def observed_policy(x: Floats, y: Floats) -> str:
-    """Name what a candidate did on one policy row: nan, zero, limit, nan_at_inf, uniform or other."""
+def observed_policy(x: Floats, y: Floats) -> NDArray[np.intp]:
+    """Return the place in `OBSERVED` of what was done on each policy row, shape (rows,).
+
+    A limit is a share of 1/k, within a quarter, for each of k entries +inf, and 0 elsewhere.
+    """
     infinite = x == np.inf
-    if np.isnan(y).all():
-        return "nan"
-    if (y == 0).all():
-        return "zero"
-    if infinite.any() and (y[~infinite] == 0).all():
-        if np.isnan(y[infinite]).all():
-            return "nan_at_inf"
-        if np.allclose(y[infinite], 1 / infinite.sum(), rtol=2**-2):
-            return "limit"
-    return "uniform" if np.isfinite(y).all() and (y == y[0]).all() else "other"
+    ends_only = infinite.any(axis=1) & ((y == 0) | infinite).all(axis=1)
+    share = 1 / np.maximum(infinite.sum(axis=1, keepdims=True), 1)
+    near = np.abs(y - share) <= share / 4
+    tests = {
+        "nan": np.isnan(y).all(axis=1),
+        "zero": (y == 0).all(axis=1),
+        "nan_at_inf": ends_only & (np.isnan(y) | ~infinite).all(axis=1),
+        "limit": ends_only & (near | ~infinite).all(axis=1),
+        "uniform": np.isfinite(y).all(axis=1) & (y == y[:, :1]).all(axis=1),
+    }
+    places = [OBSERVED.index(name) for name in tests]
+    return np.asarray(np.select(list(tests.values()), places, default=OBSERVED.index("other")))
 
 
-def _policy_rows(rows: Rows, y: NDArray[Any], policy: Policy) -> tuple[_PolicyRow, ...]:
+def _policy_rows(rows: Rows, y: NDArray[Any], policy: Policy) -> tuple[_Behaviour, ...]:
     found = []
-    for row in np.flatnonzero(rows.truth.kinds >= RowKind.NAN):
-        key = _POLICY_OF[RowKind(rows.truth.kinds[row])]
-        observed = observed_policy(rows.values[row], rows.truth.format.to_float64(y[row]))
-        found.append(_PolicyRow(int(row), key, observed, getattr(policy, key)))
+    for kind, key in _POLICY_OF.items():
+        chosen = np.flatnonzero(rows.truth.kinds == kind)
+        if chosen.size:
+            values = rows.truth.format.to_float64(y[chosen])
+            observed = observed_policy(rows.values[chosen], values)
+            found.append(_Behaviour(key, getattr(policy, key), chosen, observed))
     return tuple(found)
 
 
-def _policy_counts(behaviour: tuple[_PolicyRow, ...]) -> dict[str, Any]:
-    counts: dict[str, int] = {}
-    for found in behaviour:
-        name = f"{found.key}:{found.observed}"
-        counts[name] = counts.get(name, 0) + 1
+def _policy_counts(behaviour: tuple[_Behaviour, ...]) -> dict[str, Any]:
+    counts = {
+        f"{done.key}:{name}": int((done.observed == i).sum())
+        for done in behaviour
+        for i, name in enumerate(OBSERVED)
+    }
     return {
-        "policies": dict(sorted(counts.items())),
-        "policy_violations": sum(found.is_violation for found in behaviour),
+        "policies": {name: count for name, count in sorted(counts.items()) if count},
+        "policy_violations": sum(done.violations().size for done in behaviour),
     }
 
 
@@ -301,7 +316,7 @@ def _witnesses(
     judgement: Judgement,
     outcomes: NDArray[np.uint8],
     ratios: Mapping[str, Floats | None],
-    behaviour: tuple[_PolicyRow, ...],
+    behaviour: tuple[_Behaviour, ...],
 ) -> Iterator[Witness]:
     out = rows.truth.format
 
@@ -321,9 +336,10 @@ def _witnesses(
     for kind, figure in figures.items():
         yield from _worst(figure, lambda s, r, e, kind=kind: witness(kind, s, r, e))
     yield from _worst(judgement.row_sum_error[:, None], lambda s, r, _: witness("row_sum", s, r, None))
-    for found in [f for f in behaviour if f.is_violation][:1]:
-        message = f"{found.key}={found.observed}, declared {found.declared}"
-        yield witness("policy", 0.0, found.row, None, message)
+    for done in behaviour:
+        for place in done.violations()[:1]:
+            message = f"{done.key}={OBSERVED[done.observed[place]]}, declared {done.declared}"
+            yield witness("policy", 0.0, int(done.rows[place]), None, message)
 
 
 def _worst(figure: Floats | None, make: Callable[[float, int, int], Witness]) -> Iterator[Witness]:

@@ -207,7 +207,7 @@ class Tally:
         """Return this tally as one line of JSON, without loss."""
         document = {name: getattr(self, name) for name in self.__dataclass_fields__}
         document["ulp_sum"] = str(self.ulp_sum)
-        document["witnesses"] = [w.document() for w in self.witnesses]
+        document["witnesses"], document["bits"] = _with_bits_apart(self.witnesses)
         for name in _MAXIMA:
             document[name] = json_float(document[name])
         return json.dumps(document, sort_keys=True)
@@ -217,12 +217,25 @@ class Tally:
         """Read `to_json` back."""
         document = json.loads(text)
         document["ulp_sum"] = Fraction(document["ulp_sum"])
-        document["witnesses"] = tuple(Witness.from_document(w) for w in document["witnesses"])
+        bits = document.pop("bits")
+        document["witnesses"] = tuple(
+            Witness.from_document({**w, "x": bits[w["x"]], "y": bits[w["y"]]}) for w in document["witnesses"]
+        )
         for name in ("histogram", "digests"):
             document[name] = {int(key): value for key, value in document[name].items()}
         for name in _MAXIMA:
             document[name] = parse_float(document[name])
         return cls(**document)
+
+
+def _with_bits_apart(witnesses: Iterable[Witness]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the documents with x and y as indices into a list: one row is often several witnesses."""
+    places: dict[str, int] = {}
+    documents = [w.document() for w in witnesses]
+    for document in documents:
+        for name in ("x", "y"):
+            document[name] = places.setdefault(document[name], len(places))
+    return documents, list(places)
 
 
 _MAXIMA: Final = ("max_ulp", "max_bound_ratio", "max_algorithm_ratio", "worst_row_sum_error")
