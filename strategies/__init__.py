@@ -16,7 +16,7 @@ __all__ = ["REGIMES", "Regime", "logits", "regime_named"]
 __room_of__ = "softmax-harness"
 
 
-def logits(format: FloatFormat | str, length: int, regime: Regime | str) -> SearchStrategy[NDArray[Any]]:  # noqa: A002 - the format is called format
+def logits(format: FloatFormat | str, length: int, regime: Regime | str) -> SearchStrategy[NDArray[Any]]:
     """Return the Hypothesis strategy for one row of a regime: an array (length,) of the format's dtype.
 
     Args:

@@ -1,10 +1,9 @@
 """Choices drawn through Hypothesis, so that rows of a regime shrink.
 
-A smaller choice is a simpler row: zeros, equal entries, short significands. An array is
-first tried as one value throughout, then entry by entry while it is short. Entry by entry
-a long array would exhaust Hypothesis's buffer, and the fill of `extra.numpy.arrays` leaves
-it about a dozen distinct values; so a long one is a few drawn values laid out by a seed,
-or bulk choices from a seed.
+A smaller choice is a simpler row: zeros, equal entries, short significands. An array is one
+value throughout, or drawn entry by entry while it is short. That would exhaust Hypothesis's
+buffer for a long one, and the fill of `extra.numpy.arrays` leaves it about a dozen distinct
+values; so a long one is a few drawn values laid out by a seed, or drawn in bulk from a seed.
 """
 
 from __future__ import annotations
@@ -24,7 +23,8 @@ from strategies.words import Words
 __all__ = ["Examples", "example_rows"]
 
 Array = NDArray[Any]
-DrawFn = Callable[[st.SearchStrategy[Any]], Any]
+Strategy = st.SearchStrategy[Any]
+DrawFn = Callable[[Strategy], Any]
 
 _ENTRY_BY_ENTRY: Final = 32
 """The longest array that is drawn entry by entry."""
@@ -33,6 +33,10 @@ _FEW: Final = 6
 """How many distinct values a laid-out array has at most."""
 
 _NORMAL_REACH: Final = 6.0
+
+_CONSTANT, _FEW_VALUES, _BULK = range(3)
+_KINDS: Final = st.sampled_from((_CONSTANT, *[_FEW_VALUES] * 3, _BULK))
+"""Mostly few values: what goes wrong with them shrinks to them, while bulk cannot shrink."""
 
 
 def example_rows(
@@ -74,23 +78,16 @@ class Examples(Source):
         each = [self._draw(st.integers(0, int(limit) - 1)) for limit in limits.ravel()]
         return np.array(each, dtype=np.int64).reshape(shape)
 
-    def _array(
-        self, one: st.SearchStrategy[Any], shape: Shape, bulk: Callable[[Words, Shape], Array]
-    ) -> Array:
-        count = prod(shape)
-        if count == 1:
+    def _array(self, one: Strategy, shape: Shape, bulk: Callable[[Words, Shape], Array]) -> Array:
+        kind = self._draw(_KINDS) if prod(shape) > 1 else _CONSTANT
+        if kind == _CONSTANT:
             return np.full(shape, self._draw(one))
-        if not self._draw(st.booleans()):
-            return np.full(shape, self._draw(one))
-        if count <= _ENTRY_BY_ENTRY:
-            return np.array([self._draw(one) for _ in range(count)]).reshape(shape)
-        return self._long(one, shape, bulk)
+        if prod(shape) <= _ENTRY_BY_ENTRY:
+            return np.array([self._draw(one) for _ in range(prod(shape))]).reshape(shape)
+        if kind == _BULK:
+            return bulk(self._words("bulk"), shape)
+        few = np.array(self._draw(st.lists(one, min_size=2, max_size=_FEW)))
+        return few[self._words("layout").below(few.size, shape)]
 
-    def _long(
-        self, one: st.SearchStrategy[Any], shape: Shape, bulk: Callable[[Words, Shape], Array]
-    ) -> Array:
-        words = Words(("examples", self._draw(st.integers(0, 2**32 - 1))))
-        few = self._draw(st.lists(one, max_size=_FEW))
-        if not few:
-            return bulk(words, shape)
-        return np.array(few)[words.below(len(few), shape)]
+    def _words(self, purpose: str) -> Words:
+        return Words((purpose, self._draw(st.integers(0, 2**32 - 1))))

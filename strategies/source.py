@@ -62,7 +62,7 @@ class Source(ABC):
         return (1 - 2 * self.below(2, shape)).astype(np.float64)
 
     def turns(self, *sizes: int, rows: int) -> tuple[I64, ...]:
-        """Return one index array of shape (rows,) for each size, all of them changing from row to row.
+        """Return one index array of shape (rows,) for each size, nearly all of them changing at every row.
 
         They go through all combinations in turn, starting anywhere, so that few rows still
         meet every kind of a regime, and many rows every kind at every place.

@@ -23,11 +23,12 @@ def _standard(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array
 
 def _wide(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
     (octave,) = source.turns(6, rows=rows)
-    scale = np.ldexp(log_largest(fmt), octave - 4)
+    _, reach = np.frexp(log_largest(fmt))
+    scale = np.ldexp(1.0, reach - 5 + octave)
     return finite(fmt, source.normal((rows, length)) * scale[:, None])
 
 
 REGIMES = (
     Regime("standard-normal", "independent standard normal logits", _standard),
-    Regime("wide-normal", "normal logits of standard deviation from log(Omega)/16 to 2 log(Omega)", _wide),
+    Regime("wide-normal", "normal logits of standard deviation about log(Omega)/16 to 2 log(Omega)", _wide),
 )

@@ -36,11 +36,12 @@ def _close_together(source: Source, fmt: FloatFormat, rows: int, length: int) ->
     """A large number and its neighbours, whose distance is between 2^-4 and 2^4, or anything."""
     whole, negative = source.turns(4, 2, rows=rows)
     telling = fmt.precision - 1
-    lowest = np.where(whole == 0, telling, telling - _OCTAVES)
+    lowest = np.where(whole == 0, telling, max(telling - _OCTAVES, 0))
     highest = np.where(whole == 3, fmt.emax, np.where(whole == 0, telling, telling + _OCTAVES))
     level = source.magnitude(np.minimum(lowest, fmt.emax), np.minimum(highest, fmt.emax), (rows,))
-    values = np.broadcast_to((level * (1 - 2 * negative))[:, None], (rows, length))
-    return finite(fmt, moved(fmt, values, source.below(_STEPS, (rows, length))))
+    sign = (1 - 2 * negative)[:, None]
+    values = np.broadcast_to(level[:, None], (rows, length))
+    return finite(fmt, sign * moved(fmt, values, source.below(_STEPS, (rows, length))))
 
 
 REGIMES = (

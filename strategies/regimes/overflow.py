@@ -23,8 +23,8 @@ __all__ = ["REGIMES"]
 
 Array = NDArray[Any]
 
-_STEPS: Final = 3
-"""How many numbers of the format the largest entry stands from the threshold at most."""
+_STEPS: Final = np.array([1, 0, -1, 2, -2, 3, -3])
+"""How many numbers of the format the largest entry stands above the threshold."""
 
 _MARGIN: Final = 2.0**-30
 """Keeps a sum beyond Omega by more than the rounding errors of the thresholds."""
@@ -37,7 +37,7 @@ def _exp_overflow(source: Source, fmt: FloatFormat, rows: int, length: int) -> A
     beyond = source.between(threshold, 4 * threshold, (rows,))
     centre = np.choose(kind, [np.zeros(rows), np.full(rows, threshold), beyond])
     values = source.normal((rows, length)) + centre[:, None]
-    steps = source.below(2 * _STEPS + 1, (rows,)) - _STEPS
+    steps = _STEPS[source.below(len(_STEPS), (rows,))]
     at = place(source, where, length)
     put(values, at, moved(fmt, np.maximum(centre, threshold), steps))
     return finite(fmt, values)

@@ -19,21 +19,27 @@ Array = NDArray[Any]
 
 def _signed_zeros(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
     """Zeros of either sign; in every other row some entries are not zero."""
-    (mixed,) = source.turns(2, rows=rows)
     shape = (rows, length)
-    other = source.chance(0.25, shape) & (mixed[:, None] == 1)
+    other = _ordinary(source, rows, length)
     zeros = np.copysign(0.0, source.sign(shape))
     return finite(fmt, np.where(other, source.normal(shape), zeros))
 
 
 def _subnormal(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
     """Subnormal numbers of either sign; in every other row some entries are ordinary."""
-    (mixed,) = source.turns(2, rows=rows)
     shape = (rows, length)
     quanta = 1 + source.below(2 ** (fmt.precision - 1) - 1, shape)
     tiny = source.sign(shape) * np.ldexp(quanta.astype(np.float64), fmt.quantum_exponent)
-    other = source.chance(0.25, shape) & (mixed[:, None] == 1)
+    other = _ordinary(source, rows, length)
     return finite(fmt, np.where(other, source.normal(shape), tiny))
+
+
+def _ordinary(source: Source, rows: int, length: int) -> NDArray[np.bool_]:
+    """Mark a quarter of the entries of every other row, but never all."""
+    (mixed,) = source.turns(2, rows=rows)
+    marked: NDArray[np.bool_] = source.chance(0.25, (rows, length)) & (mixed[:, None] == 1)
+    marked[np.arange(rows), source.below(length, (rows,))] = False
+    return marked
 
 
 REGIMES = (
