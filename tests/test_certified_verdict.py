@@ -1,0 +1,127 @@
+"""The compiled verdict is that of `reference.errors.judge`: every figure, class and flag, bit for bit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reference.certified import judge_certified, truth_certified
+from reference.certified.exact_sums import LIMBS, accumulate, rounded
+from reference.errors import Judgement, judge
+from reference.formats import FORMATS, FloatFormat
+from strategies import REGIMES, Regime
+
+F32, F64 = FORMATS["float32"], FORMATS["float64"]
+each_format = pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)
+each_regime = pytest.mark.parametrize("regime", REGIMES.values(), ids=REGIMES)
+
+
+def differences(a: Judgement, b: Judgement) -> list[str]:
+    """Fields that differ, with the first values that do."""
+    lines = []
+    for name in (field.name for field in fields(Judgement)):
+        u, v = np.asarray(getattr(a, name)), np.asarray(getattr(b, name))
+        unlike = (u != v) & ~((u != u) & (v != v))
+        if u.dtype != v.dtype or u.shape != v.shape:
+            lines.append(f"{name}: {u.dtype} {u.shape} and {v.dtype} {v.shape}")
+        elif unlike.any():
+            lines.append(f"{name} at {np.argwhere(unlike)[0]}: {u[unlike][0]!r} and {v[unlike][0]!r}")
+    return lines
+
+
+def wrong_outputs(nearest: np.ndarray, fmt: FloatFormat, rng: np.random.Generator) -> list[np.ndarray]:
+    """Outputs wrong in every way: by ulps, by a bit, by anything, halved, doubled, lost, -0, infinite."""
+    right = fmt.from_float64(nearest)
+    bits, ordinals = fmt.to_bits(right), fmt.ordinals(fmt.to_bits(right))
+    most = np.ldexp(1.0, rng.integers(0, fmt.precision + 1, right.shape)).astype(np.int64)
+    moved = np.clip(ordinals + rng.integers(-most, most + 1), -fmt.largest_ordinal, fmt.largest_ordinal)
+    flipped = bits ^ (np.uint64(1) << rng.integers(0, fmt.storage_bits, bits.shape, dtype=np.uint64))
+    anything = rng.integers(0, 1 << fmt.storage_bits, bits.shape, dtype=np.uint64)
+    some = rng.random(right.shape) < 0.3
+    return [
+        right,
+        fmt.from_bits(fmt.from_ordinals(moved)),
+        fmt.from_bits(flipped.astype(fmt.bits_dtype)),
+        fmt.from_bits(anything.astype(fmt.bits_dtype)),
+        fmt.from_float64(nearest / 2),
+        fmt.from_float64(nearest * 2),
+        fmt.from_float64(np.where(some, 0.0, nearest)),
+        fmt.from_float64(np.where(some, -0.0, nearest)),
+        fmt.from_float64(np.where(some, np.inf, nearest)),
+    ]
+
+
+@each_regime
+@each_format
+def test_the_verdict_is_the_specification_s(fmt: FloatFormat, regime: Regime) -> None:
+    rng = np.random.default_rng(3)
+    for length in (1, 2, 8, 65):
+        if regime.supports(fmt, length):
+            x = fmt.to_float64(regime.rows(fmt, 1 + 30 // length, length, seed=5, batch=0))
+            truth = truth_certified(x, fmt)
+            for y in wrong_outputs(truth.nearest, fmt, rng):
+                assert differences(judge(y, truth), judge_certified(y, truth)) == []
+
+
+@pytest.mark.parametrize("length", [1024, 2049, 5000])
+@each_format
+def test_long_rows_too(fmt: FloatFormat, length: int) -> None:
+    rng = np.random.default_rng(length)
+    x = fmt.to_float64(fmt.from_float64(rng.standard_normal((2, length)) * [[3.0], [30.0]]))
+    truth = truth_certified(x, fmt)
+    for y in wrong_outputs(truth.nearest, fmt, rng):
+        assert differences(judge(y, truth), judge_certified(y, truth)) == []
+
+
+def test_the_number_of_threads_changes_nothing() -> None:
+    x = np.random.default_rng(6).standard_normal((4000, 40))
+    truth = truth_certified(x, F32)
+    y = F32.from_float64(truth.nearest * (1 + 1e-6))
+    assert differences(judge_certified(y, truth), judge_certified(y, truth, jobs=3)) == []
+
+
+def test_a_sum_of_half_or_twice_is_no_failure() -> None:
+    """2 * sum(y) = sum(RN(r)) is not collapsed; a quantum less is, though rounded sums may hide it."""
+    x = np.zeros((2, 4))
+    truth = truth_certified(x, F64)
+    quarter, less = 0.125, math.nextafter(0.125, 0)
+    y = np.array([[quarter] * 4, [less, quarter, quarter, quarter]])
+    assert judge_certified(y, truth).failure.tolist() == judge(y, truth).failure.tolist() == [0, 2]
+    tiny = np.array([[0.5] * 4, [0.5, 0.5, 0.5, math.nextafter(0.5, 1)]])
+    assert judge_certified(tiny, truth).failure.tolist() == judge(tiny, truth).failure.tolist() == [0, 3]
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.lists(finite, min_size=1, max_size=40))
+def test_sums_are_exact_and_rounded_once(values: list[float]) -> None:
+    limbs = np.zeros(LIMBS, dtype=np.int64)
+    accumulate(limbs, np.array(values), 1)
+    total = sum(map(Fraction, values), Fraction(0))
+    try:
+        expected = total.numerator / total.denominator
+    except OverflowError:
+        expected = math.copysign(math.inf, total)
+    assert rounded(limbs) == expected, [v.hex() for v in values]
+
+
+def test_thousands_of_large_significands_need_carries() -> None:
+    values = np.full(5000, 1.7976931348623157e308)
+    limbs = np.zeros(LIMBS, dtype=np.int64)
+    accumulate(limbs, values, 1)
+    accumulate(limbs, values[1:], -1)
+    assert rounded(limbs) == values[0]
+
+
+def test_shapes_must_match() -> None:
+    truth = truth_certified(np.zeros((2, 3)), F32)
+    with pytest.raises(ValueError, match=r"\(2, 2\).*\(2, 3\)"):
+        judge_certified(np.zeros((2, 2)), truth)
