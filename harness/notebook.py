@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from reports.ledger import Ledger
+
 __all__ = ["Run", "measure"]
 
 
@@ -75,8 +77,9 @@ def measure(
 def _as_run(ledger: Ledger) -> Run:
     from reports.cells import table
     from reports.rundata import build
+    from reports.sections.overview import SECTION
 
     run = build(ledger, "in-process")
     cells = table(list(run.cells))
     worst = cells[cells["max_ulp"] > 0].sort_values("max_ulp", ascending=False, kind="stable")
-    return Run(cells, worst.reset_index(drop=True), first_screen(run))
+    return Run(cells, worst.reset_index(drop=True), str(SECTION.render(run)))

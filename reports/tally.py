@@ -264,11 +264,11 @@ def merge(tallies: Iterable[Tally]) -> Tally:
 
 
 def _gravest(witnesses: Iterable[Witness]) -> tuple[Witness, ...]:
-    """Keep one witness of each kind: the greatest score, ties broken by its bits."""
+    """Keep one witness of each kind: the greatest score, of equals the first batch and row."""
     best: dict[str, Witness] = {}
     for w in witnesses:
         held = best.get(w.kind)
-        if held is None or (w.score, held.origin, held.x) > (held.score, w.origin, w.x):
+        if held is None or (-w.score, *_place(w)) < (-held.score, *_place(held)):
             best[w.kind] = w
     return tuple(sorted(best.values(), key=lambda w: WITNESS_ORDER.index(w.kind)))
 
@@ -280,6 +280,11 @@ def _packed(encodings: str) -> str:
 
 def _unpacked(text: str) -> str:
     return zlib.decompress(base64.b64decode(text, validate=True)).hex()
+
+
+def _place(witness: Witness) -> tuple[int, str, str]:
+    """Order origins as people count: of two that differ in a number, the shorter has the smaller."""
+    return len(witness.origin), witness.origin, witness.x
 
 
 def json_float(value: float | None) -> float | str | None:

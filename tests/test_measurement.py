@@ -1,0 +1,140 @@
+"""What is counted of a batch, against definitions in fractions, element by element."""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.measurement import OBSERVED, Rows, exact_sum, measure, observed_policy
+from reference.declaration import Declaration, Policy
+from reference.formats import FORMATS, FloatFormat
+from reference.oracle import softmax
+from reference.truth import Method, truth
+from reports.tally import HISTOGRAM_SHIFT, CellKey, Tally, merge
+from strategies.regimes import REGIMES
+
+CELL = CellKey("f", "softmax", "float16", "float16", "r", 5)
+
+
+def rows_of(fmt: FloatFormat, x: np.ndarray, method: Method = "certified", number: int = 0) -> Rows:
+    values = fmt.to_float64(x)
+    return Rows(fmt, x, values, truth(values, fmt, method), number, (), method)
+
+
+def max_shifted(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True, dtype=x.dtype)
+
+
+@given(st.lists(st.floats(0, allow_nan=False, allow_infinity=False), max_size=60))
+def test_exact_sum_is_the_sum_of_the_fractions(values: list[float]) -> None:
+    assert exact_sum(np.array(values)) == sum(map(Fraction, values), Fraction(0))
+
+
+def exact_errors(fmt: FloatFormat, x: np.ndarray, y: np.ndarray) -> list[Fraction]:
+    """|y - r| / ulp(r) of every element with RN(r) not 0, from 400-bit results."""
+    errors = []
+    for row, outputs in zip(x, y, strict=True):
+        for r, output in zip(softmax(fmt.to_float64(row), 400), outputs, strict=True):
+            exact = Fraction(int(r.man)) * Fraction(2) ** int(r.exp)
+            if fmt.round(exact) != 0:
+                errors.append(abs(Fraction(float(output)) - exact) / fmt.ulp(exact))
+    return errors
+
+
+@pytest.mark.parametrize("method", ["certified", "mpmath"])
+@pytest.mark.parametrize("regime", ["wide-normal", "result-underflow", "partly-tied"])
+@pytest.mark.parametrize("name", ["float16", "float32"])
+def test_figures_are_those_of_the_exact_errors(name: str, regime: str, method: Method) -> None:
+    fmt = FORMATS[name]
+    x = REGIMES[regime].rows(fmt, 12, 5, 3, 0)
+    y = max_shifted(x)
+    tally = measure(CELL, rows_of(fmt, x, method), y, Declaration(argument="shifted"))
+    errors = exact_errors(fmt, x, y)
+    assert tally.ulp_count == tally.representable == len(errors)
+    worst = float(max(errors))
+    assert tally.max_ulp is not None
+    assert abs(tally.max_ulp - worst) <= max(1e-6, worst * 2**-52), (tally.max_ulp.hex(), worst.hex())
+    mean = sum(errors) / len(errors)
+    assert abs(tally.ulp_sum / tally.ulp_count - mean) <= Fraction(1, 10**6)
+    assert sum(tally.histogram.values()) == len(errors)
+    assert tally.correct <= tally.faithful <= tally.elements == x.size
+
+
+def test_histogram_bins_hold_the_figures_they_stand_for() -> None:
+    fmt = FORMATS["float32"]
+    x = REGIMES["standard-normal"].rows(fmt, 50, 8, 0, 0)
+    rows = rows_of(fmt, x)
+    ulp = rows.judge(max_shifted(x)).ulp
+    tally = measure(CELL, rows, max_shifted(x), Declaration())
+    bins = Counter(int(np.float64(u).view(np.int64)) >> HISTOGRAM_SHIFT for u in ulp.ravel())
+    assert dict(bins) == tally.histogram
+
+
+@settings(max_examples=20, deadline=None)
+@given(cut=st.integers(1, 39), seed=st.integers(0, 5))
+def test_parts_add_up_to_the_whole(cut: int, seed: int) -> None:
+    fmt = FORMATS["float16"]
+    x = REGIMES["exp-overflow"].rows(fmt, 40, 4, seed, 0)
+    with np.errstate(all="ignore"):
+        y = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    whole, declared = rows_of(fmt, x), Declaration(argument="plain")
+    chosen = np.arange(40) < cut
+    parts = [measure(CELL, whole.take(part), y[part], declared) for part in (chosen, ~chosen)]
+    assert merge(parts) == merge([measure(CELL, whole, y, declared)])
+
+
+def test_rows_kept_in_the_ledger_come_back_as_they_were() -> None:
+    fmt = FORMATS["float16"]
+    x = REGIMES["exp-overflow"].rows(fmt, 40, 4, 1, 0)
+    with np.errstate(all="ignore"):
+        y = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    tally = measure(CELL, rows_of(fmt, x), y, Declaration(argument="plain"))
+    assert Tally.from_json(tally.to_json()) == tally
+    assert {"overflow", "max_ulp"} <= {w.kind for w in tally.witnesses}
+
+
+def test_witness_of_the_greatest_error_replays_to_it() -> None:
+    fmt = FORMATS["float32"]
+    x = REGIMES["wide-normal"].rows(fmt, 64, 8, 0, 0)
+    tally = measure(CELL, rows_of(fmt, x), max_shifted(x), Declaration())
+    [worst] = [w for w in tally.witnesses if w.kind == "max_ulp"]
+    bits = np.frombuffer(bytes.fromhex(worst.x), ">u4").astype(np.uint32)
+    row = fmt.from_bits(bits)[None, :]
+    again = rows_of(fmt, row).judge(max_shifted(row)).ulp
+    assert again.max() == again[0, worst.element] == worst.score == tally.max_ulp
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "name"),
+    [
+        ([np.inf, 0, 1], [np.nan, np.nan, np.nan], "nan"),
+        ([np.inf, 0, 1], [np.nan, 0, 0], "nan_at_inf"),
+        ([np.inf, 0, np.inf], [0.5, 0, 0.5], "limit"),
+        ([np.inf, 0, np.inf], [1.0, 0, 1.0], "other"),
+        ([-np.inf, -np.inf, -np.inf], [0, 0, 0], "zero"),
+        ([-np.inf, -np.inf, -np.inf], [1 / 3, 1 / 3, 1 / 3], "uniform"),
+        ([np.nan, 0, 1], [0.2, 0.3, 0.5], "other"),
+    ],
+)
+def test_behaviour_on_policy_rows_has_a_name(x: list[float], y: list[float], name: str) -> None:
+    [observed] = observed_policy(np.array([x]), np.array([y]))
+    assert OBSERVED[observed] == name
+
+
+def test_policy_row_against_the_declared_policy_is_a_violation() -> None:
+    fmt = FORMATS["float32"]
+    x = np.array([[np.inf, 0, 1], [-np.inf, -np.inf, -np.inf], [0, 0, 0]], dtype=np.float32)
+    y = np.array([[np.nan] * 3, [0] * 3, [1 / 3] * 3], dtype=np.float32)
+    rows = rows_of(fmt, x)
+    strict = measure(CELL, rows, y, Declaration())
+    assert (strict.policy_violations, strict.policies) == (1, {"masked_row:zero": 1, "pos_inf:nan": 1})
+    lenient = measure(CELL, rows, y, Declaration(policy=Policy(masked_row="zero")))
+    assert lenient.policy_violations == 0
+    assert strict.rows == 3
+    assert strict.elements == 3
