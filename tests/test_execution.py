@@ -247,6 +247,11 @@ def test_a_candidate_without_an_axis_says_so(executor, spec):
     assert fault == ("unsupported", None, "it takes no axis")
 
 
+def test_the_users_own_interrupt_is_no_finding(spec):
+    with InProcess() as executor, pytest.raises(KeyboardInterrupt):
+        executor.run(spec("raise KeyboardInterrupt"), logits(FLOAT32), FLOAT32)
+
+
 def test_in_process_calls_whatever_its_loader_gives():
     square = SimpleNamespace(call=np.square, axis_parameter=None)
     with InProcess(load={"square": square}.__getitem__) as executor:

@@ -29,6 +29,7 @@ __all__ = [
     "changed_rows",
     "describe",
     "dtype_named",
+    "keep_freed_memory",
     "page_aligned_copy",
     "undisturbed",
 ]
@@ -45,6 +46,7 @@ FaultKind = Literal[
 ]
 
 FENV_BYTES = 256  # fenv_t is 8 to 32 bytes on the platforms that NumPy supports
+LARGEST_KEPT = (32 << 20) - (1 << 16)
 OTHER_FORMATS = ("float32", "float64", "float16")
 
 
@@ -60,7 +62,7 @@ class Loaded(Protocol):
         """Its keyword for the axis, None where it works on the last axis only."""
 
 
-class CallFailed(Exception):  # noqa: N818 - it names an outcome
+class CallFailed(Exception):
     """A call gave no usable output.
 
     Attributes:
@@ -85,13 +87,24 @@ def dtype_named(name: str) -> np.dtype[Any]:
         return found
 
 
+def keep_freed_memory() -> None:
+    """Teach glibc not to hand temporaries of megabytes back to the system after every call.
+
+    Freeing a block raises its thresholds to the block's size, 32 MiB at most (mallopt(3),
+    M_MMAP_THRESHOLD). Otherwise page faults take longer than a fast candidate, or not, depending on what
+    the process happens to have freed before.
+    """
+    np.empty(LARGEST_KEPT, dtype=np.uint8)
+
+
 def page_aligned_copy(x: Array) -> Array:
     """Return a copy that starts on a page, as rows in shared memory do.
 
     Where a library's result depends on alignment, it is the same in both executors.
     """
-    memory = mmap.mmap(-1, x.nbytes)
-    copy: Array = np.frombuffer(memory, x.dtype).reshape(x.shape)
+    memory = np.empty(x.nbytes + mmap.PAGESIZE, dtype=np.uint8)
+    first = -memory.ctypes.data % mmap.PAGESIZE
+    copy: Array = memory[first : first + x.nbytes].view(x.dtype).reshape(x.shape)
     copy[...] = x
     return copy
 
@@ -115,10 +128,11 @@ def call(
 
     Raises:
         CallFailed: it raised, or returned something else than was asked.
+        KeyboardInterrupt: the user's own, in process.
     """
     try:
         y = _present(candidate, x, presentation)
-    except CallFailed:
+    except (CallFailed, KeyboardInterrupt):
         raise
     except MemoryError as error:
         raise CallFailed("out_of_memory", describe(error)) from error
@@ -177,6 +191,8 @@ def _refuses_format(candidate: Loaded, x: Array) -> bool:
 def _takes_zeros(candidate: Loaded, length: int, dtype: np.dtype[Any]) -> bool:
     try:
         _invoke(candidate, np.zeros((1, length), dtype=dtype), -1)
+    except KeyboardInterrupt:
+        raise
     except BaseException:  # noqa: BLE001 - any refusal is an answer
         return False
     return True

@@ -41,6 +41,7 @@ class InProcess(Closing):
     """
 
     def __init__(self, load: Callable[[str], Loaded] = _load_candidate) -> None:
+        calling.keep_freed_memory()
         self._load = load
         self._loaded: dict[str, Loaded] = {}
         self._lock = threading.Lock()

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.execution.calling import Presentation
+from harness.execution.calling import Presentation, keep_freed_memory
 from harness.execution.narrowing import Attempt, Failure, Part, complete
 from harness.execution.outcome import Closing, Fault, Outcome, check_rows
 from harness.execution.process import Worker, WorkerLost
@@ -28,11 +28,11 @@ MOST_IDLE_PER_JOB: Final = 8
 MOST_LOST_BATCHES: Final = 3
 
 
-class ExecutorClosed(RuntimeError):  # noqa: N818 - it names a state
+class ExecutorClosed(RuntimeError):
     """The executor was closed, maybe while it ran a batch."""
 
 
-class _NotLoaded(Exception):  # noqa: N818 - it names an outcome
+class _NotLoaded(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
@@ -51,7 +51,7 @@ class Isolated(Closing):
         timeout: the most seconds that one call may take, however many rows it is given;
             None for no limit.
         max_memory: the most bytes of address space that a candidate may take, its library
-            included; None for no limit.
+            included; None for no limit, as libraries need that reserve far more than they use (CUDA).
         load_timeout: the most seconds that importing a candidate may take.
 
     Raises:
@@ -71,6 +71,7 @@ class Isolated(Closing):
             raise ValueError(f"jobs {jobs}: at least 1")
         if max_memory is not None:
             _require_memory_limit(max_memory)
+        keep_freed_memory()
         self._timeout = timeout
         self._max_memory = max_memory or 0
         self._load_timeout = load_timeout

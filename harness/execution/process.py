@@ -42,7 +42,7 @@ GRACE_SECONDS: Final = 0.5  # for the keeper to tell how a worker that fell sile
 KILL_SECONDS: Final = 1.8
 
 
-class WorkerLost(Exception):  # noqa: N818 - it names an outcome
+class WorkerLost(Exception):
     """The worker died, was killed for time, or fell silent.
 
     Attributes:

@@ -31,6 +31,7 @@ def serve(control: int, memory: int, max_memory: int, load: Callable[[str], call
         max_memory: bytes of address space that the candidate may take; 0 for no limit.
         load: from a specification to what is called.
     """
+    calling.keep_freed_memory()
     if max_memory:
         _limit_memory(max_memory)
     connection = socket.socket(fileno=control)

@@ -29,6 +29,7 @@ HIGH_DESCRIPTOR: Final = 200  # out of the way of candidates that close the low 
 def main() -> None:
     """Fork into keeper and worker; each leaves by `os._exit`."""
     control, lifeline, memory, max_memory = (int(argument) for argument in sys.argv[1:5])
+    del sys.argv[1:]  # a module may read them when it is imported
     _add_private_package()
     keeper = importlib.import_module(f"{PRIVATE_NAME}.keeper")
     parent = os.getpid()
