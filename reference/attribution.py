@@ -160,5 +160,10 @@ def _limits(x: Floats, argument: Argument, case: _Case) -> list[Fraction]:
     """Return Omega / G for each row; 0 where G is infinite."""
     algorithm = replace(case.algorithm, argument=argument)
     links = rescalings(x)[:, 0] + 1 if argument == "running" else np.zeros(len(x), dtype=np.int64)
-    growths = [growth(algorithm, x.shape[1], case.arithmetic, link) for link in links.tolist()]
-    return [case.arithmetic.largest / Fraction(g) if g < float("inf") else Fraction(0) for g in growths]
+    by_link = {link: _limit(algorithm, x.shape[1], case.arithmetic, link) for link in set(links.tolist())}
+    return [by_link[link] for link in links.tolist()]
+
+
+def _limit(algorithm: Algorithm, n: int, arithmetic: FloatFormat, links: int) -> Fraction:
+    g = growth(algorithm, n, arithmetic, links)
+    return arithmetic.largest / Fraction(g) if g < float("inf") else Fraction(0)

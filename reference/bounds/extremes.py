@@ -48,11 +48,9 @@ def sums_exceed(x: Floats, argument: Argument, c: float, limits: Limits) -> Flag
     if argument == "running":
         return _prefixes_exceed(x, limits)
     shift = -x.max(axis=1, keepdims=True) if argument == "shifted" else c
-    fraction, exponent = _sums(x + shift)
-    found = np.zeros(len(x), dtype=np.bool_)
-    for row, limit in enumerate(limits):
-        answer = _compare(float(fraction[row]), int(exponent[row]), limit)
-        found[row] = _sum_exceeds(x[row], argument, c, limit) if answer is None else answer
+    found, doubtful = _compare(*_sums(x + shift), limits)
+    for row in np.flatnonzero(doubtful).tolist():
+        found[row] = _sum_exceeds(x[row], argument, c, limits[row])
     return found
 
 
@@ -76,12 +74,25 @@ def _sums(t: Floats) -> tuple[Floats, NDArray[np.int32]]:
     return terms.sum(axis=1), highest
 
 
-def _compare(fraction: float, exponent: int, limit: Fraction) -> bool | None:
-    """Tell whether f 2^k exceeds the limit, None where that is in doubt."""
+def _compare(fraction: Floats, exponent: NDArray[Any], limits: Limits) -> tuple[Flags, Flags]:
+    """Tell where f 2^k exceeds its limit, and where that is in doubt."""
+    distinct = {id(limit): limit for limit in limits}  # hashing a fraction costs more than the rest
+    parts = {key: _scaled(limit) for key, limit in distinct.items()}
+    significand, power = np.array([parts[id(limit)] for limit in limits]).T
+    # The quotient of two numbers in [1/2, 2^31) is off by 2^-52; 1000 binades are far from any doubt.
+    distance = np.clip(exponent - power, -1000, 1000).astype(np.int64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        quotient = np.ldexp(fraction / significand, distance)
+    doubtful: Flags = np.abs(quotient - 1) < DOUBT
+    return (quotient > 1) & (fraction > 0), doubtful & (significand > 0)
+
+
+def _scaled(limit: Fraction) -> tuple[float, int]:
+    """Return (f, k) with limit = f 2^k, f in [1/4, 2) or 0, rounded once."""
     if limit <= 0:
-        return fraction > 0
-    quotient = Fraction(fraction) * Fraction(2) ** exponent / limit
-    return None if abs(quotient - 1) < DOUBT else quotient > 1
+        return 0.0, 0
+    power = limit.numerator.bit_length() - limit.denominator.bit_length()
+    return float(limit / Fraction(2) ** power), power
 
 
 def _sum_exceeds(row: Floats, argument: Argument, c: float, limit: Fraction) -> bool:
@@ -118,9 +129,9 @@ def _exp(t: Floats) -> Floats:
 
 
 def _some_prefix_exceeds(row: Floats, sums: Floats, limit: Fraction) -> bool:
-    answer = _compare(float(sums.max()), 0, limit)
-    if answer is not None:
-        return answer
+    [exceeds], [in_doubt] = _compare(sums.max(keepdims=True), np.zeros(1, dtype=np.int64), [limit])
+    if not in_doubt:
+        return bool(exceeds)
     doubtful = np.flatnonzero(sums > float(limit) * (1 - 2 * DOUBT))
     return any(_sum_exceeds(row[: end + 1], "shifted", 0.0, limit) for end in doubtful.tolist())
 
