@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reports.intervals import clopper_pearson
 from reports.ledger import CellInfo, Ledger, Status
-from reports.tally import HISTOGRAM_SHIFT, WITNESS_ORDER, Tally, Witness
+from reports.tally import DEFECTS, HISTOGRAM_SHIFT, Tally, gravity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,9 +27,6 @@ Row = dict[str, Any]
 
 FAILURES: Final = ("total_underflow", "overflow", "inaccurate", "unexplained")
 """The outcomes of rows that failed."""
-
-DEFECTS: Final = frozenset(WITNESS_ORDER[: WITNESS_ORDER.index("policy") + 1])
-"""The kinds of witness that show more than a greatest figure."""
 
 _TEXT, _COUNT, _FIGURE, _FLAG = "str", "int64", "float64", "bool"
 
@@ -240,7 +237,7 @@ def _through_rows(name: str, rate: float | None, rows: Row) -> Row:
 
 def _identity(info: CellInfo, tally: Tally) -> Row:
     greatest = next((w for w in tally.witnesses if w.kind == "max_ulp"), None)
-    worst = _worst(tally)
+    worst = min(tally.witnesses, key=gravity, default=None)
     return {
         "status": _status(info, tally),
         "sampled": info.sampled,
@@ -249,12 +246,6 @@ def _identity(info: CellInfo, tally: Tally) -> Row:
         "witness": worst.id if worst else None,
         "max_ulp_witness": greatest.id if greatest else None,
     }
-
-
-def _worst(tally: Tally) -> Witness | None:
-    """Return the witness of the gravest defect, else of the greatest ULP error, else any."""
-    ranked = sorted(tally.witnesses, key=_rank)
-    return ranked[0] if ranked else None
 
 
 def _status(info: CellInfo, tally: Tally) -> Status:
@@ -271,7 +262,3 @@ def _judged(tally: Tally) -> int:
 
 def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def _rank(w: Witness) -> tuple[bool, bool, int]:
-    return w.kind not in DEFECTS, w.kind != "max_ulp", WITNESS_ORDER.index(w.kind)

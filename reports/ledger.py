@@ -1,9 +1,10 @@
 """The ledger of a run: one SQLite file, the single source of all else in the run folder.
 
 Shards are recorded one transaction each, so that a run killed at any moment keeps every shard
-recorded before. The journal is a write-ahead log with `synchronous=NORMAL`: that outlives the
-death of a process at any instruction; after a power cut the last shards may be missing, never
-torn (https://www.sqlite.org/pragma.html#pragma_synchronous), and a resumed run measures them again.
+recorded before. While it is written there is a write-ahead log, with `synchronous=NORMAL`: that
+outlives the death of a process at any instruction; after a power cut the last shards may be missing,
+never torn (https://www.sqlite.org/pragma.html#pragma_synchronous), and a resumed run measures them
+again.
 
 One writer at a time: it holds an exclusive SQLite transaction on the empty file `run.lock`
 beside the ledger. SQLite's locks belong to the process, are not inherited by workers that it
@@ -16,7 +17,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -117,9 +118,11 @@ class Ledger:
             lock = None if settings is None else held.enter_context(closing(writer_lock(path)))
             connection = connect_for_reading(path) if settings is None else connect(path, "mode=rw")
             held.callback(connection.close)
-            connection.execute("PRAGMA synchronous = NORMAL")
             ledger = cls(path, connection, lock)
             ledger._check(settings)
+            if lock is not None:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
             held.pop_all()
             return ledger
 
@@ -132,11 +135,13 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Close the file and let another run write it."""
-        with reporting(self.path):
+        """Close the file, without a log beside it if nobody reads it, and let another run write it."""
+        with reporting(self.path), ExitStack() as closing_all:
+            if self._lock is not None:
+                closing_all.callback(self._lock.close)
+                with suppress(sqlite3.Error):  # a reader is at it, or the disk is full: the log is as good
+                    self._connection.execute("PRAGMA journal_mode = DELETE")
             self._connection.close()
-        if self._lock is not None:
-            self._lock.close()
 
     # Reading -------------------------------------------------------------------------------
 
@@ -279,7 +284,6 @@ def _write_new(path: Path, settings: Mapping[str, Any], cells: Sequence[CellInfo
     try:
         with transaction(connection):
             _fill(connection, settings, cells)
-        connection.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
     aside.replace(path)

@@ -19,12 +19,15 @@ from fractions import Fraction
 from typing import Any, Final
 
 __all__ = [
+    "DEFECTS",
     "HISTOGRAM_SHIFT",
+    "LONG_BEYOND",
     "PACKED_BEYOND",
     "WITNESS_ORDER",
     "CellKey",
     "Tally",
     "Witness",
+    "gravity",
     "json_float",
     "merge",
     "parse_float",
@@ -61,8 +64,17 @@ WITNESS_ORDER: Final = (
 """The kinds of witness, the gravest first."""
 
 
-PACKED_BEYOND: Final = 4096
+PACKED_BEYOND: Final = 256
 """Rows of more entries than this are packed in a line of witnesses.jsonl."""
+
+LONG_BEYOND: Final = 1000
+"""Of cells with rows of more entries than this, the gravest witness is kept, not one of each kind.
+
+A row of 70 001 float64 entries is a megabyte of witness; ten a cell would be most of what a run leaves.
+"""
+
+DEFECTS: Final = frozenset(WITNESS_ORDER[: WITNESS_ORDER.index("policy") + 1])
+"""The kinds of witness that show more than a greatest figure."""
 
 
 @dataclass(frozen=True, order=True)
@@ -264,13 +276,21 @@ def merge(tallies: Iterable[Tally]) -> Tally:
 
 
 def _gravest(witnesses: Iterable[Witness]) -> tuple[Witness, ...]:
-    """Keep one witness of each kind: the greatest score, of equals the first batch and row."""
+    """Keep one witness of each kind, the greatest score, ties broken by its bits; one in all of long rows."""
     best: dict[str, Witness] = {}
     for w in witnesses:
         held = best.get(w.kind)
-        if held is None or (-w.score, *_place(w)) < (-held.score, *_place(held)):
+        if held is None or (w.score, held.origin, held.x) > (held.score, w.origin, w.x):
             best[w.kind] = w
-    return tuple(sorted(best.values(), key=lambda w: WITNESS_ORDER.index(w.kind)))
+    kept = sorted(best.values(), key=gravity)
+    if kept and kept[0].cell.length > LONG_BEYOND:
+        return (kept[0],)
+    return tuple(sorted(kept, key=lambda w: WITNESS_ORDER.index(w.kind)))
+
+
+def gravity(w: Witness) -> tuple[bool, bool, int]:
+    """Rank witnesses of a cell, the most telling first: a defect, else the greatest ULP error, else any."""
+    return w.kind not in DEFECTS, w.kind != "max_ulp", WITNESS_ORDER.index(w.kind)
 
 
 def _packed(encodings: str) -> str:

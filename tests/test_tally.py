@@ -10,7 +10,7 @@ from fractions import Fraction
 import pytest
 from synthetic_run import key, overflowing, tally_of, witness
 
-from reports.tally import PACKED_BEYOND, Tally, Witness, json_float, merge, parse_float, plain
+from reports.tally import LONG_BEYOND, PACKED_BEYOND, Tally, Witness, json_float, merge, parse_float, plain
 
 CELL = key()
 
@@ -94,3 +94,11 @@ def test_figures_become_json_without_nan() -> None:
     }
     for value in (0.0, 1e-320, math.inf, None):
         assert parse_float(json_float(value)) == value
+
+
+def test_of_long_rows_only_the_gravest_witness_is_kept() -> None:
+    cell = key(length=LONG_BEYOND + 1)
+    ratio, error, overflow = (witness(cell, kind) for kind in ("bound_ratio", "max_ulp", "overflow"))
+    healthy = merge([tally_of(cell, [1.0], witnesses=(ratio,)), tally_of(cell, [1.0], witnesses=(error,))])
+    assert healthy.witnesses == (error,)
+    assert merge([healthy, tally_of(cell, [1.0], witnesses=(overflow, ratio))]).witnesses == (overflow,)

@@ -1,0 +1,102 @@
+"""Figures as people read them, the same in the terminal, in HTML and in Markdown.
+
+A display never lies: a rate is 0 % or 100 %, and an error 0, 1/2 or 1 ULP, only where it is
+exactly that; otherwise as many digits are shown as set it apart. Intervals are rounded
+outwards. All text is ASCII.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
+from typing import Final
+
+__all__ = ["NOTHING", "count", "interval", "percent", "plural", "sample", "seconds", "ulps"]
+
+NOTHING: Final = "-"
+"""What stands where a figure is null."""
+
+_WALLS: Final = (Decimal(0), Decimal("0.5"), Decimal(1))
+_PLAIN_BELOW: Final = Decimal(100_000)
+_PLAIN_FROM: Final = Decimal("0.001")
+
+
+def count(value: int) -> str:
+    """Return a count with its thousands apart: 1,234,567."""
+    return f"{value:,}"
+
+
+def plural(value: int, noun: str) -> str:
+    """Return a count with its noun: 1 row, 2,000 rows."""
+    return f"{count(value)} {noun}{'' if value == 1 else 's'}"
+
+
+def ulps(value: float | None, digits: int = 3) -> str:
+    """Return an error in ULP, or a ratio, to `digits` significant digits or as many as it takes.
+
+    0.4996 stays below 0.5, as 1.0004 stays above 1: the sides of both have a meaning.
+    """
+    if value is None or math.isnan(value):
+        return NOTHING
+    if math.isinf(value):
+        return "inf"
+    return _plain(next(_apart(Decimal(value), digits)))
+
+
+def percent(rate: float | None, digits: int = 3) -> str:
+    """Return a rate in percent: 0 % and 100 % only where it is exactly that."""
+    if rate is None or math.isnan(rate):
+        return NOTHING
+    exact = Decimal(rate) * 100
+    if exact in (0, 100):
+        return f"{exact:.0f} %"
+    if exact > 50:  # what is missing from 100 decides how many digits it takes
+        return f"{_plain(100 - _rounded(100 - exact, digits - 1))} %"
+    return f"{_plain(_rounded(exact, digits))} %"
+
+
+def interval(low: float | None, high: float | None, digits: int = 3) -> str:
+    """Return an interval of rates in percent, rounded outwards; nothing where there is none."""
+    if low is None or high is None or math.isnan(low):
+        return ""
+    below = _rounded(Decimal(low) * 100, digits, ROUND_FLOOR)
+    above = _rounded(Decimal(high) * 100, digits, ROUND_CEILING)
+    return f"{_plain(below)} to {_plain(above)} %"
+
+
+def sample(rows: int, seed: object) -> str:
+    """Say what a greatest figure is the greatest of."""
+    return f"worst found in {plural(rows, 'row')}, seed {seed}"
+
+
+def seconds(value: float) -> str:
+    """Return a time as a person says it."""
+    if value < 60:
+        return f"{value:.3g} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s"
+
+
+def _apart(exact: Decimal, digits: int) -> Iterator[Decimal]:
+    """Yield the roundings that stand on the same side of every wall, the shortest first."""
+    for more in range(digits, 800):
+        rounded = _rounded(exact, more)
+        if all((rounded > wall) - (rounded < wall) == (exact > wall) - (exact < wall) for wall in _WALLS):
+            yield rounded
+
+
+def _rounded(exact: Decimal, digits: int, rounding: str = ROUND_HALF_EVEN) -> Decimal:
+    return Context(prec=digits, rounding=rounding).plus(exact)
+
+
+def _plain(value: Decimal) -> str:
+    """Return a decimal without trailing zeros, in scientific form where it is very large or small."""
+    if value == 0:
+        return "0"
+    if _PLAIN_FROM <= abs(value) < _PLAIN_BELOW:
+        text = f"{value:f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    significand, _, exponent = f"{value:e}".partition("e")
+    significand = significand.rstrip("0").rstrip(".") if "." in significand else significand
+    return f"{significand}e{int(exponent)}"

@@ -1,0 +1,116 @@
+"""What a run found wrong with a candidate, apart from how inaccurate it is.
+
+Faults (it crashed, hung, raised, or returned the wrong thing) and defects of its contract or of
+its claim: failed rows that nothing it declares explains, masked entries that are not 0, outputs
+outside [0, 1], -0, policy rows that are not as declared, a greater error than the declared
+algorithm can make. One finding gathers all cells of a candidate, a format and a kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+from reports.cells import Row
+from reports.tally import WITNESS_ORDER, Tally, Witness
+
+__all__ = ["Finding", "findings_of", "gathered"]
+
+_FAULTS: Final = {
+    "crashed": "the process of the candidate died",
+    "timed_out": "the candidate did not return within the time limit",
+    "raised": "the candidate raised an error",
+    "wrong_shape": "the candidate returned another shape",
+    "wrong_dtype": "the candidate returned another dtype",
+}
+_DEFECTS: Final = {
+    "unexplained_rows": ("unexplained", "rows", "failed for no reason that the candidate declares"),
+    "mask_leaks": ("mask_leak", "elements", "not 0 where the logit is -inf"),
+    "out_of_range": ("out_of_range", "elements", "outside [0, 1]"),
+    "negative_zeros": ("negative_zero", "elements", "returned -0"),
+    "policy_violations": ("policy", "rows", "not what the candidate declares for such rows"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of thing found wrong with a candidate in a format.
+
+    Attributes:
+        kind: a kind of witness.
+        candidate, op, format, out_format: with whom.
+        regime, length: the first cell where it was found.
+        count: how often, in `unit`; in `cells` cells.
+        message: what it is, in a few words.
+        witness: the id of a witness of it, None where there is none.
+    """
+
+    kind: str
+    candidate: str
+    op: str
+    format: str
+    out_format: str
+    regime: str
+    length: int
+    count: int
+    unit: str
+    cells: int
+    message: str
+    witness: str | None
+
+    def document(self) -> dict[str, Any]:
+        """Return this finding as JSON carries it."""
+        return asdict(self)
+
+
+def findings_of(row: Row, tally: Tally) -> list[Finding]:
+    """Return what was found wrong in one cell."""
+    witnesses = {w.kind: w for w in tally.witnesses}
+    found = [
+        _finding(row, kind, count, "calls", _said(_FAULTS.get(kind, kind), witnesses.get(kind)), witnesses)
+        for kind, count in tally.faults.items()
+    ]
+    for column, (kind, unit, message) in _DEFECTS.items():
+        if row[column]:
+            found.append(_finding(row, kind, row[column], unit, message, witnesses))
+    ratio = row["algorithm_ratio"]
+    if ratio is not None and ratio > 1:
+        message = "a greater error than the algorithm it declares can make"
+        found.append(_finding(row, "algorithm_ratio", 1, "cells", message, witnesses))
+    return found
+
+
+def gathered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return one finding for each candidate, format and kind; the gravest kinds first."""
+    by_kind: dict[tuple[str, ...], Finding] = {}
+    for f in findings:
+        key = (f.candidate, f.op, f.format, f.out_format, f.kind)
+        held = by_kind.get(key)
+        by_kind[key] = replace(held, count=held.count + f.count, cells=held.cells + 1) if held else f
+    return tuple(sorted(by_kind.values(), key=_gravity))
+
+
+def _gravity(finding: Finding) -> int:
+    """Rank the kinds; one that leaves no witness comes first."""
+    return WITNESS_ORDER.index(finding.kind) if finding.kind in WITNESS_ORDER else -1
+
+
+def _finding(
+    row: Row, kind: str, count: int, unit: str, message: str, witnesses: dict[str, Witness]
+) -> Finding:
+    where = {name: row[name] for name in ("candidate", "op", "format", "out_format", "regime", "length")}
+    witness = witnesses.get(kind)
+    return Finding(
+        kind=kind,
+        **where,
+        count=count,
+        unit=unit,
+        cells=1,
+        message=message,
+        witness=witness.id if witness else None,
+    )
+
+
+def _said(message: str, witness: Witness | None) -> str:
+    return f"{message}: {witness.message}" if witness and witness.message else message

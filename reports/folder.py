@@ -1,0 +1,96 @@
+"""Everything in a run folder but the ledger, drawn from the ledger alone.
+
+The same ledger gives the same bytes, whenever and wherever it is drawn; of summary.json that
+holds across runs too, but for the blocks `environment` and `timing`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reports.cells import Row, table
+from reports.ledger import Ledger
+from reports.page import draw
+from reports.rundata import SCHEMA_VERSION, RunData, build
+from reports.runs import LEDGER, reference_of, write_atomically, writing_atomically
+from reports.summary_md import markdown
+from reports.tally import plain
+
+__all__ = ["Finished", "summary", "write"]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run folder that is drawn.
+
+    Attributes:
+        folder: where.
+        run: what was drawn.
+        failed_sections: the names of sections that could not be drawn; the page says so, too.
+    """
+
+    folder: Path
+    run: RunData
+    failed_sections: tuple[str, ...]
+
+
+def write(folder: Path) -> Finished:
+    """Draw a run folder from its ledger; each file is replaced whole, or left as it was.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+        RunFolderError: a file cannot be written.
+    """
+    with Ledger.open(folder / LEDGER) as ledger, writing_atomically(folder / "witnesses.jsonl") as lines:
+        run = build(
+            ledger,
+            reference_of(folder),
+            each=lambda tally: lines.writelines(f"{w.line()}\n".encode() for w in tally.witnesses),
+        )
+    write_atomically(folder / "summary.json", summary(run).encode())
+    for name, content in _tables(run.cells):
+        write_atomically(folder / name, content)
+    page = draw(run)
+    write_atomically(folder / "report.html", page.html.encode())
+    write_atomically(folder / "summary.md", markdown(run).encode())
+    return Finished(folder, run, page.failed_sections)
+
+
+def summary(run: RunData) -> str:
+    """Return summary.json: one line for each entry of its lists, so that runs can be compared by eye."""
+    blocks: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "seed": run.seed,
+        "settings": run.settings,
+        "claims": run.claims,
+        "findings": [*(f.document() for f in run.findings), *run.reported],
+        "cells": run.cells,
+        "environment": {"command": run.command, **run.environment},
+        "timing": run.timing,
+    }
+    parts = (f"  {json.dumps(name)}: {_block(plain(value))}" for name, value in blocks.items())
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _block(value: Any) -> str:
+    if not isinstance(value, list) or not value:
+        return _json(value)
+    return "[\n" + ",\n".join(f"    {_json(entry)}" for entry in value) + "\n  ]"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _tables(cells: Iterable[Row]) -> Iterator[tuple[str, bytes]]:
+    """Yield cells.csv and cells.parquet: the same rows, null where summary.json has null."""
+    frame = table(list(cells))
+    yield "cells.csv", frame.to_csv(index=False, lineterminator="\n").encode()
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    yield "cells.parquet", buffer.getvalue()

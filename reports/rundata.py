@@ -1,0 +1,210 @@
+"""All that is drawn of a run, built once from its ledger; drawing comes after and apart.
+
+`RunData` holds figures and witnesses, never rows of a batch: its size grows with the number
+of cells, candidates and formats, not with the rows that were measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
+
+from reports.cells import Row, cell_row
+from reports.findings import Finding, findings_of, gathered
+from reports.ledger import CellInfo, Ledger
+from reports.tally import DEFECTS, WITNESS_ORDER, Tally, Witness, merge
+
+__all__ = ["SCHEMA_VERSION", "RunData", "Standing", "StandingKey", "build", "worst_of"]
+
+SCHEMA_VERSION: Final = 1
+"""Of summary.json: raised whenever a key changes its meaning or goes."""
+
+
+class StandingKey(NamedTuple):
+    """What one standing is about."""
+
+    candidate: str
+    op: str
+    format: str
+    out_format: str
+
+    @property
+    def formats(self) -> str:
+        """The format, and the output's where it is another."""
+        return self.format if self.format == self.out_format else f"{self.format} > {self.out_format}"
+
+
+def worst_of(cells: Iterable[Row], column: str) -> Row | None:
+    """Return the cell with the greatest figure, of equals that with most rows; None where all are null."""
+    measured = [cell for cell in cells if cell[column] is not None]
+    return max(measured, key=lambda cell: (cell[column], cell["judged_rows"]), default=None)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one candidate stands in one format, over all its cells.
+
+    Attributes:
+        key: which candidate, and in which format.
+        cells: the rows of the table of cells, in the plan's order.
+        errors: the errors of all cells together: a mixture of regimes in the proportions of
+            this run, fit for a picture of where errors lie, never for a rate.
+    """
+
+    key: StandingKey
+    cells: tuple[Row, ...]
+    errors: Tally
+
+    def worst(self, column: str) -> Row | None:
+        """Return the cell with the greatest figure, None where all are null."""
+        return worst_of(self.cells, column)
+
+    def greatest(self, column: str) -> float | None:
+        """Return the greatest figure of a column, None where all are null."""
+        worst = self.worst(column)
+        return None if worst is None else worst[column]
+
+    def total(self, column: str) -> int:
+        """Return the sum of a count."""
+        return sum(cell[column] for cell in self.cells)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether any of its rows came back."""
+        return any(cell["completed_rows"] for cell in self.cells)
+
+    @property
+    def is_unsupported(self) -> bool:
+        """Whether the candidate does not take the format."""
+        return all(cell["status"] == "unsupported" for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A run as it is drawn.
+
+    Attributes:
+        name: what RUN in RUN#ID names it by.
+        settings, environment, timing, command, claims: documents of the ledger, as they are.
+        cells: one row a cell, in the plan's order.
+        standings: one a candidate, op and pair of formats, in the plan's order.
+        findings: what was found wrong, by the cells.
+        reported: findings that the program put into the ledger itself.
+        witnesses: the worst of each candidate, format and kind, the gravest kind first.
+        witness_count: witnesses in all.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    timing: Mapping[str, Any]
+    command: Any
+    claims: tuple[Mapping[str, Any], ...]
+    cells: tuple[Row, ...]
+    standings: tuple[Standing, ...]
+    findings: tuple[Finding, ...]
+    reported: tuple[Mapping[str, Any], ...]
+    witnesses: tuple[Witness, ...]
+    witness_count: int
+
+    @property
+    def seed(self) -> Any:
+        """The seed, None where the settings name none."""
+        return self.settings.get("seed")
+
+    @property
+    def rows(self) -> int:
+        """Rows given to candidates, in all."""
+        return sum(cell["rows"] for cell in self.cells)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The candidates, in the plan's order."""
+        return tuple(dict.fromkeys(cell["candidate"] for cell in self.cells))
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The pairs of formats, in the plan's order."""
+        return tuple(dict.fromkeys(standing.key.formats for standing in self.standings))
+
+    def replay_command(self, identity: str) -> str:
+        """Return the command that runs a witness again."""
+        return f"python -m harness replay {self.name}#{identity}"
+
+
+def build(ledger: Ledger, name: str, each: Callable[[Tally], None] | None = None) -> RunData:
+    """Build what is drawn of a run, in one pass over its ledger.
+
+    Args:
+        ledger: open.
+        name: what RUN in RUN#ID names the run by.
+        each: called with the merged tally of every cell, in the plan's order.
+    """
+    gathering = _Gathering()
+    for info, tally in ledger.tallies():
+        if each is not None:
+            each(tally)
+        gathering.add(info, tally)
+    return RunData(
+        name=name,
+        settings=ledger.settings(),
+        environment=ledger.get("environment") or {},
+        timing={"shard_seconds": ledger.seconds(), **(ledger.get("timing") or {})},
+        command=ledger.get("command"),
+        claims=tuple(ledger.get("claims") or ()),
+        cells=tuple(gathering.cells),
+        standings=tuple(gathering.standings()),
+        findings=gathered(gathering.findings),
+        reported=tuple(ledger.get("findings") or ()),
+        witnesses=tuple(sorted(gathering.worst.values(), key=_gravity)),
+        witness_count=gathering.witness_count,
+    )
+
+
+@dataclass
+class _Gathering:
+    """What is kept of the cells while they pass by, one at a time."""
+
+    cells: list[Row] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    errors: dict[StandingKey, Tally] = field(default_factory=dict)
+    worst: dict[tuple[StandingKey, str], Witness] = field(default_factory=dict)
+    witness_count: int = 0
+
+    def add(self, info: CellInfo, tally: Tally) -> None:
+        row = cell_row(info, tally)
+        key = _standing(row)
+        self.cells.append(row)
+        self.findings += findings_of(row, tally)
+        bare = replace(tally, witnesses=(), digests={})
+        self.errors[key] = merge([self.errors[key], bare]) if key in self.errors else bare
+        self._keep(key, tally.witnesses)
+
+    def _keep(self, key: StandingKey, witnesses: Iterable[Witness]) -> None:
+        for witness in witnesses:
+            self.witness_count += 1
+            held = self.worst.get((key, witness.kind))
+            if held is None or _telling(witness) < _telling(held):
+                self.worst[key, witness.kind] = witness
+
+    def standings(self) -> Iterator[Standing]:
+        cells: dict[StandingKey, list[Row]] = {key: [] for key in self.errors}
+        for row in self.cells:
+            cells[_standing(row)].append(row)
+        for key, errors in self.errors.items():
+            yield Standing(key, tuple(cells[key]), errors)
+
+
+def _standing(row: Row) -> StandingKey:
+    return StandingKey(*(row[name] for name in StandingKey._fields))
+
+
+def _telling(witness: Witness) -> tuple[float, int, str]:
+    """Rank witnesses of one kind: the worst, then the shortest, which is the easiest to read."""
+    return -witness.score, witness.cell.length, witness.id
+
+
+def _gravity(witness: Witness) -> tuple[bool, int, float]:
+    rank = WITNESS_ORDER.index(witness.kind)
+    return witness.kind not in DEFECTS, rank, -witness.score

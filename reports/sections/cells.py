@@ -1,0 +1,40 @@
+"""The cells: every figure of the worst ones, and where all of them are."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from markupsafe import Markup
+
+from reports.cells import Row
+from reports.rundata import RunData
+from reports.section import Section, fill
+
+MOST: Final = 200
+
+
+def _badness(cell: Row) -> tuple[bool, float, float]:
+    """Rank cells: those that did not finish, then by failed share, then by error."""
+    failed, worst = cell["failed_rate"], cell["max_ulp"]
+    return cell["status"] in ("crashed", "timed_out"), failed or 0.0, -math.inf if worst is None else worst
+
+
+def render(run: RunData) -> Markup:
+    """Draw the table of the worst cells."""
+    cells = [cell for cell in run.cells if cell["status"] != "unsupported"]
+    worst = sorted(cells, key=_badness, reverse=True)[:MOST]
+    return fill("cells.html", run=run, cells=worst, count_of_all=len(cells))
+
+
+SECTION = Section(
+    title="Cells",
+    order=70,
+    guide=(
+        "A cell is a candidate, a format, a regime and a length: the unit in which everything is counted."
+        " The worst come first. Headings sort; the field above the table filters. The bound is the greatest"
+        " error over what an implementation of the standard tier may err on that very row: above 1, it is"
+        " worse than it needs to be. All columns are in cells.csv and cells.parquet."
+    ),
+    render=render,
+)

@@ -1,0 +1,25 @@
+"""What people assert about softmax, and what this run says to it."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from reports.rundata import RunData
+from reports.section import Section, fill
+
+
+def render(run: RunData) -> Markup:
+    """Draw the claims; nothing where the run evaluated none."""
+    return fill("claims.html", run=run) if run.claims else Markup()
+
+
+SECTION = Section(
+    title="Claims",
+    order=40,
+    guide=(
+        "Each claim is put as a predicate and evaluated by this run. Refuted: a witness contradicts it. Not"
+        " refuted: no row did, which is no proof. Proved: every case was tried, or the reason holds for"
+        " all. Depends: it holds here and fails there, with a witness of both."
+    ),
+    render=render,
+)

@@ -1,0 +1,58 @@
+"""The first screen: the verdict, and where each candidate stands in each format."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from typing import Final
+
+from markupsafe import Markup
+
+from reports.rundata import RunData, Standing
+from reports.section import Section, fill
+from reports.verdict import sentences
+
+STEPS: Final = (0.5, 1.0, 4.0, 16.0, 64.0, 1024.0, 2.0**20)
+"""Worst errors up to these share a colour; 1/2 and 1 are the ends of correct and faithful rounding."""
+
+MOST_LOOKS: Final = 5
+
+
+def level(standing: Standing) -> int:
+    """Return the colour of a standing: how many of STEPS its worst error exceeds."""
+    worst = standing.greatest("max_ulp")
+    return len(STEPS) if worst is None or math.isinf(worst) else bisect_left(STEPS, worst)
+
+
+def render(run: RunData) -> Markup:
+    """Draw the verdict, the matrix, and what to look at first."""
+    standings = {(s.key.candidate, s.key.op, s.key.formats): s for s in run.standings}
+    subjects = dict.fromkeys((s.key.candidate, s.key.op) for s in run.standings)
+    verdict, *more = sentences(run)
+    return fill(
+        "overview.html",
+        run=run,
+        verdict=verdict,
+        more=more,
+        standings=standings,
+        subjects=list(subjects),
+        ops=dict.fromkeys(op for _, op in subjects),
+        level=level,
+        steps=STEPS,
+        looks=run.witnesses[:MOST_LOOKS],
+    )
+
+
+SECTION = Section(
+    title="Summary",
+    order=10,
+    guide=(
+        "Each cell of the table is one candidate in one format, at its worst: the failed share of rows"
+        " first, since an error in ULP says nothing about outputs that are NaN or all zero; then the"
+        " greatest error of a finite output. 0.5 ULP or less is correctly rounded, less than 1 is about"
+        " as good as a faithful result, and each further ULP is one more spacing of the output format. Every"
+        " rate is that of one cell of the run, named beside it; rates of different regimes are never"
+        " averaged, since no input mixes them in the proportions of this run."
+    ),
+    render=render,
+)

@@ -1,0 +1,66 @@
+"""Failures, rates and errors by regime, candidates side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from reports.cells import Row
+from reports.rundata import RunData, Standing, worst_of
+from reports.section import Section, fill
+
+
+@dataclass(frozen=True)
+class Share:
+    """One candidate in one regime and format: the worst of its lengths, column by column."""
+
+    cells: tuple[Row, ...]
+
+    def worst(self, column: str) -> Row | None:
+        """Return the cell with the greatest figure, None where all are null."""
+        return worst_of(self.cells, column)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether any row had an exact result and came back."""
+        return any(cell["judged_rows"] for cell in self.cells)
+
+
+def by_regime(standing: Standing) -> dict[str, Share]:
+    """Return the cells of a standing by regime, in the plan's order."""
+    cells: dict[str, list[Row]] = {}
+    for cell in standing.cells:
+        cells.setdefault(cell["regime"], []).append(cell)
+    return {regime: Share(tuple(group)) for regime, group in cells.items()}
+
+
+def render(run: RunData) -> Markup:
+    """Draw one table a format."""
+    groups = []
+    for formats in run.formats:
+        standings = [s for s in run.standings if s.key.formats == formats and not s.is_unsupported]
+        shares = {s.key: by_regime(s) for s in standings}
+        regimes = _in_order(regime for share in shares.values() for regime in share)
+        groups.append((formats, standings, shares, regimes))
+    return fill("regimes.html", groups=[group for group in groups if group[1]])
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+SECTION = Section(
+    title="Regimes",
+    order=30,
+    guide=(
+        "A regime is a named family of rows. For each, the length at which the figure is worst, which is"
+        " named. The interval behind a rate is the 95 % Clopper-Pearson interval: the rates of this"
+        " generator that the count is compatible with; corpora, and other rows not drawn independently, have"
+        " none. Underflow is the share of zeros among elements whose nearest number is not zero; its"
+        " interval comes through rows, since zeros of one row are not independent. Overflow, total underflow"
+        " and inaccurate rows are the kinds of failed rows."
+    ),
+    render=render,
+)

@@ -1,0 +1,126 @@
+"""The worst rows, as exact bits, each with the command that runs it again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from markupsafe import Markup
+
+from reference import softmax
+from reference.formats import FloatFormat, format_named
+from reference.rows import RowKind, row_kinds
+from reports.figures import NOTHING, ulps
+from reports.rundata import RunData
+from reports.section import Section, fill
+from reports.tally import Witness
+
+MOST: Final = 24
+"""Witnesses drawn; the rest are in witnesses.jsonl."""
+
+ENTRIES: Final = 8
+"""Entries drawn of a row."""
+
+EXACT_UP_TO: Final = 256
+"""The longest row of which the exact result is computed for the page."""
+
+DIGITS: Final = 17
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a row: values in decimal, and the encodings of input and output."""
+
+    index: int
+    x: str
+    x_bits: str
+    y: str
+    y_bits: str
+    exact: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """A witness as it is drawn."""
+
+    witness: Witness
+    figure: str
+    entries: tuple[Entry, ...]
+    hidden: int
+    command: str
+
+
+def card(witness: Witness, command: str) -> Card:
+    """Lay out a witness: the entries around the one that matters, or the first ones."""
+    cell = witness.cell
+    x = _decoded(witness.x, format_named(cell.format))
+    y = _decoded(witness.y, format_named(cell.out_format))
+    exact = _exact([value for value, _ in x])
+    shown = _shown(witness.element or 0, len(x))
+    entries = tuple(
+        Entry(i, *_texts(x[i]), *(_texts(y[i]) if y else (NOTHING, "")), exact[i] if exact else NOTHING)
+        for i in shown
+    )
+    return Card(witness, _figure(witness), entries, len(x) - len(entries), command)
+
+
+def _decoded(text: str, fmt: FloatFormat) -> list[tuple[float, str]]:
+    """Return value and encoding of every entry."""
+    digits = fmt.storage_bits // 4
+    codes = [text[i : i + digits] for i in range(0, len(text), digits)]
+    values = fmt.to_float64(fmt.from_bits(np.array([int(c, 16) for c in codes], dtype=fmt.bits_dtype)))
+    return list(zip(values.tolist(), codes, strict=True))
+
+
+def _texts(entry: tuple[float, str]) -> tuple[str, str]:
+    value, code = entry
+    return repr(value), f"0x{code}"
+
+
+def _exact(values: list[float]) -> list[str]:
+    row = np.array([values])
+    if len(values) > EXACT_UP_TO or not values or RowKind(row_kinds(row)[0]).is_policy:
+        return []
+    return [_spelled(value) for value in softmax(row)[0]]
+
+
+def _spelled(value: Any) -> str:
+    import mpmath
+
+    return str(mpmath.nstr(value, DIGITS, strip_zeros=False)) if value else "0"
+
+
+def _shown(element: int, length: int) -> range:
+    first = max(0, min(element - ENTRIES // 2, length - ENTRIES))
+    return range(first, min(first + ENTRIES, length))
+
+
+def _figure(witness: Witness) -> str:
+    """Spell what the witness is the worst in."""
+    if witness.kind == "max_ulp":
+        return f"{ulps(witness.score)} ULP"
+    if witness.kind in ("bound_ratio", "algorithm_ratio"):
+        return f"{ulps(witness.score)} of the bound"
+    if witness.kind == "row_sum" and math.isfinite(witness.score):
+        return f"row sum off by {witness.score:.3g}"
+    return ""
+
+
+def render(run: RunData) -> Markup:
+    """Draw the gravest witnesses, and say where the rest are."""
+    cards = [card(w, run.replay_command(w.id)) for w in run.witnesses[:MOST]]
+    return fill("witnesses.html", run=run, cards=cards)
+
+
+SECTION = Section(
+    title="Worst witnesses",
+    order=60,
+    guide=(
+        "A witness is one row, bit for bit, that shows a defect or a greatest figure: the worst one of each"
+        " candidate, format and kind, the gravest kinds first. The exact column is the softmax of the row"
+        " over the reals, to 17 digits. The command runs the row again and prints all of it."
+    ),
+    render=render,
+)
