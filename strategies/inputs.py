@@ -12,6 +12,7 @@ ValueError of one line: the value, the rule, the next step.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = ["InputRows", "load"]
 Array = NDArray[Any]
 
 _LOST_DTYPES: Final = {1: "a float8", 2: "bfloat16"}
+_ARCHIVE: Final = b"PK"
 _UNREADABLE: Final = (OSError, ValueError, EOFError, BadZipFile, MemoryError)
 
 
@@ -160,10 +162,11 @@ def _read_npz(path: Path) -> Array:
 
 
 def _loaded(path: Path) -> Any:
-    loaded = _guarded(path, lambda: np.load(path, allow_pickle=False))
-    if isinstance(loaded, np.ndarray) != (path.suffix.lower() == ".npy"):
+    with path.open("rb") as file:
+        is_archive = file.read(len(_ARCHIVE)) == _ARCHIVE
+    if is_archive != (path.suffix.lower() == ".npz"):
         raise ValueError(f"{_name(path)}: the content is not {path.suffix}; give the file its own extension")
-    return loaded
+    return _guarded(path, lambda: np.load(path, allow_pickle=False))
 
 
 def _guarded(path: Path, read: Callable[[], Any]) -> Any:
@@ -182,7 +185,7 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
 
 def _read_csv(path: Path) -> Array:
     lines = list(_csv_lines(path))
-    if lines and not any(_is_number(field) for field in lines[0][1]):
+    if lines and not any(_number(field) is not None for field in lines[0][1]):
         lines = lines[1:]
     if not lines:
         raise ValueError(
@@ -213,21 +216,23 @@ def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _csv_values(path: Path, number: int, fields: list[str]) -> list[float]:
-    for place, field in enumerate(fields, start=1):
-        if not _is_number(field):
-            raise ValueError(
-                f"{_name(path)}: line {number}, value {place}: {field!r} is not a number; every value of"
-                " a row is one (-inf for a masked entry), without index or label columns"
-            )
-    return [float(field) for field in fields]
+    values = [_number(field) for field in fields]
+    if None in values:
+        place = values.index(None)
+        raise ValueError(
+            f"{_name(path)}: line {number}, value {place + 1}: {fields[place]!r} is not a float64 number; a"
+            " line is numbers parted by commas (-inf for a masked entry), without index or label columns"
+        )
+    return [value for value in values if value is not None]
 
 
-def _is_number(field: str) -> bool:
+def _number(field: str) -> float | None:
+    """Return the number nearest to a decimal; None for what is none, or is finite and too large."""
     try:
-        float(field)
+        value = float(field.replace("_", "?"))
     except ValueError:
-        return False
-    return "_" not in field
+        return None
+    return None if math.isinf(value) and "inf" not in field.lower() else value
 
 
 def _read_parquet(path: Path) -> Array:
