@@ -85,11 +85,6 @@ class Worker:
         for source in (self._control, self._lifeline, self._stderr):
             self._selector.register(source, selectors.EVENT_READ)
 
-    @property
-    def pid(self) -> int:
-        """The keeper's process id."""
-        return self._process.pid
-
     def load(self, spec: str, timeout: float | None) -> Failure | None:
         """Import the candidate; return why that failed, if so.
 

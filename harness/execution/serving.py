@@ -72,8 +72,9 @@ class _Server:
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked."""
-        failure = self._import(request["load"]) if "load" in request else None
-        return {"failure": failure} if "load" in request else self._call(request)
+        if "load" in request:
+            return {"failure": self._import(request["load"])}
+        return self._call(request)
 
     def _import(self, spec: str) -> tuple[str, str] | None:
         """Load the candidate; return kind and message if that fails."""
