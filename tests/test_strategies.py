@@ -125,7 +125,7 @@ GOLDEN = {
     "ladder": "a3d6aebbdf17809c",
     "landmarks": "b5886d177a5b9e2f",
     "log-uniform": "6765a6474bfdb440",
-    "masked": "914eca6b1f9d8e39",
+    "masked": "99ec6bc3c66cb9e6",
     "masked-low": "559ab05b82398ef6",
     "nan": "cce2a1fd73deac5b",
     "partly-tied": "158df71dd074af07",

@@ -31,21 +31,33 @@ def _with_mask(fmt: FloatFormat, values: F64, masked: Mask) -> Array:
     return fmt.from_float64(np.where(masked, -np.inf, np.clip(values, -omega, omega)))
 
 
-def _one_sided(at: I64, masked: Mask) -> Mask:
-    """Let one entry of each row be neither all masked nor all finite: unmask it, mask its neighbour."""
+def _one_sided(at: I64, masked: Mask) -> None:
+    """Let no row be all masked or all finite: unmask one entry, mask its neighbour."""
     rows, length = np.arange(len(at)), masked.shape[1]
     masked[rows, (at + 1) % length] = True
     masked[rows, at] = False
-    return masked
 
 
 def _masked(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
-    """Any share of the entries, anywhere, is masked; scales as in wide-normal."""
-    (share, where) = source.turns(4, PLACES, rows=rows)
-    probability = np.array([0.1, 0.5, 0.9, 1.0 / length])[share]
-    masked = _one_sided(place(source, where, length), source.chance(probability[:, None], (rows, length)))
+    """Any share of the entries is masked: singly, by blocks, by strides; scales as in wide-normal."""
+    pattern, share, where = source.turns(3, 4, PLACES, rows=rows)
+    probability = np.array([0.5, 0.1, 0.9, 1.0 / length])[share]
+    drawn = source.chance(probability[:, None], (rows, length))
+    masked = np.take_along_axis(drawn, _groups(source, pattern, length), axis=1)
+    _one_sided(place(source, where, length), masked)
     scale = np.ldexp(log_largest(fmt), -source.below(6, (rows,)))[:, None]
     return _with_mask(fmt, source.normal((rows, length)) * scale, masked)
+
+
+def _groups(source: Source, pattern: I64, length: int) -> I64:
+    """Number the entries of each row so that equal numbers are masked together.
+
+    Each by itself; blocks, as a blocked loop takes them; every s-th entry, as one of s threads does.
+    """
+    index = np.arange(length)
+    size = np.left_shift(1, source.below(length.bit_length(), pattern.shape))[:, None]
+    groups: I64 = np.choose(pattern[:, None], [index, index // size, index % size])
+    return groups
 
 
 def _all_but_one(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
@@ -84,7 +96,13 @@ def _masked_low(source: Source, fmt: FloatFormat, rows: int, length: int) -> Arr
 
 
 REGIMES = (
-    Regime("masked", "some entries -inf, anywhere", _masked, min_length=2, needs_infinity=True),
+    Regime(
+        "masked",
+        "some entries -inf: singly, by blocks, by strides",
+        _masked,
+        min_length=2,
+        needs_infinity=True,
+    ),
     Regime("causal", "the last or first entries -inf", _causal, min_length=2, needs_infinity=True),
     Regime("all-but-one-masked", "one entry finite, the others -inf", _all_but_one, 2, needs_infinity=True),
     Regime(
