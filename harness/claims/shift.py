@@ -1,0 +1,90 @@
+"""Claims 7 and 8: does the shift by the maximum improve stability, and is it needed?"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.claims.evidence import Batch, Evidence
+from harness.claims.result import DEPENDS, REFUTED, Finding, not_refuted
+
+__all__ = ["improves_stability", "is_not_necessary"]
+
+Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+PLAIN: Final = "naive"
+SHIFTED: Final = "max_shifted"
+
+NOTICED: Final = 2.0
+"""A row is the worse for the shift where its worst error is so many times that of the plain form."""
+
+
+def _plain_error(batch: Batch) -> Floats:
+    return batch.seen[PLAIN].error
+
+
+def _shifted_error(batch: Batch) -> Floats:
+    return batch.seen[SHIFTED].error
+
+
+def _in_range(batch: Batch) -> Flags:
+    return batch.in_range
+
+
+def _rescued(batch: Batch) -> Flags:
+    """The plain form fails and the shifted one does not."""
+    return batch.seen[PLAIN].failed & ~batch.seen[SHIFTED].failed
+
+
+def _harmed(batch: Batch) -> Flags:
+    """Neither fails, and the shifted form is off by more than an ULP and NOTICED times as much."""
+    neither = ~batch.seen[PLAIN].failed & ~batch.seen[SHIFTED].failed
+    worse = (_shifted_error(batch) > 1) & (_shifted_error(batch) >= NOTICED * _plain_error(batch))
+    return np.asarray(neither & worse)
+
+
+def improves_stability(evidence: Evidence) -> Finding:
+    """Claim 7: look for rows that the shift rescues, and for rows that it makes worse."""
+    figures = {
+        "rescued": (rescued := evidence.count(_rescued)),
+        "harmed": (harmed := evidence.count(_harmed)),
+        "in_range_worst_ulp_max_shifted": evidence.greatest(_shifted_error, _in_range),
+        "in_range_worst_ulp_naive": evidence.greatest(_plain_error, _in_range),
+    }
+    return Finding(
+        DEPENDS if rescued and harmed else not_refuted(rescued) if rescued else REFUTED,
+        "The shift rescues {rescued} rows in which the plain form fails, and at least doubles the error"
+        " of {harmed} others: within the range of exp that is {in_range_worst_ulp_max_shifted} ULP at"
+        " worst with it and {in_range_worst_ulp_naive} without.",
+        figures,
+        (
+            evidence.at_greatest(SHIFTED, "max_ulp", _shifted_error, lambda b: _harmed(b) & b.in_range),
+            evidence.first(PLAIN, "nonfinite", _rescued),
+            evidence.first(SHIFTED, "max_ulp", _rescued),
+        ),
+    )
+
+
+def is_not_necessary(evidence: Evidence) -> Finding:
+    """Claim 8: look for rows that need the shift, and for failures of the plain form in the range of exp."""
+    figures = {
+        "needed": (needed := evidence.count(_rescued)),
+        "in_range": (rows := evidence.count(_in_range)),
+        "in_range_failed": (failed := evidence.count(lambda b: b.in_range & b.seen[PLAIN].failed)),
+        "in_range_no_worse": evidence.count(lambda b: b.in_range & (_plain_error(b) <= _shifted_error(b))),
+        "in_range_worst_ulp": evidence.greatest(_plain_error, _in_range),
+    }
+    return Finding(
+        DEPENDS if needed and not failed else REFUTED if needed else not_refuted(rows),
+        "In {needed} rows the plain form fails and the shifted one does not. Where every exp(x) is normal"
+        " and their sum finite the plain form fails in {in_range_failed} of {in_range} rows, is no worse"
+        " than the shifted one in {in_range_no_worse}, and is off by {in_range_worst_ulp} ULP at most.",
+        figures,
+        (
+            evidence.first(PLAIN, "nonfinite", _rescued),
+            evidence.at_greatest(PLAIN, "max_ulp", _plain_error, _in_range),
+        ),
+    )
