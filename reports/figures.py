@@ -56,13 +56,15 @@ def percent(rate: float | None, digits: int = 3) -> str:
     return f"{_plain(_rounded(exact, digits))} %"
 
 
-def interval(low: float | None, high: float | None, digits: int = 3) -> str:
+def interval(low: float | None, high: float | None, digits: int = 2) -> str:
     """Return an interval of rates in percent, rounded outwards; nothing where there is none."""
     if low is None or high is None or math.isnan(low):
         return ""
-    below = _rounded(Decimal(low) * 100, digits, ROUND_FLOOR)
-    above = _rounded(Decimal(high) * 100, digits, ROUND_CEILING)
-    return f"{_plain(below)} to {_plain(above)} %"
+    below, above = Decimal(low) * 100, Decimal(high) * 100
+    if below > 90:
+        digits += 1
+    low_text = _plain(_rounded(below, digits, ROUND_FLOOR))
+    return f"{low_text} to {_plain(_rounded(above, digits, ROUND_CEILING))} %"
 
 
 def sample(rows: int, seed: object) -> str:

@@ -19,7 +19,7 @@ from reports.page import draw
 from reports.rundata import SCHEMA_VERSION, RunData, build
 from reports.runs import LEDGER, reference_of, write_atomically, writing_atomically
 from reports.summary_md import markdown
-from reports.tally import plain
+from reports.tally import Witness, plain
 
 __all__ = ["Finished", "summary", "write"]
 
@@ -46,12 +46,13 @@ def write(folder: Path) -> Finished:
         LedgerError: the ledger cannot be read.
         RunFolderError: a file cannot be written.
     """
-    with Ledger.open(folder / LEDGER) as ledger, writing_atomically(folder / "witnesses.jsonl") as lines:
-        run = build(
-            ledger,
-            reference_of(folder),
-            each=lambda tally: lines.writelines(f"{w.line()}\n".encode() for w in tally.witnesses),
-        )
+    with Ledger.open(folder / LEDGER) as ledger, writing_atomically(folder / "witnesses.jsonl") as file:
+
+        def keep(witnesses: Iterable[Witness]) -> None:
+            file.writelines(f"{w.line()}\n".encode() for w in witnesses)
+
+        keep(ledger.claim_witnesses())
+        run = build(ledger, reference_of(folder), each=lambda tally: keep(tally.witnesses))
     write_atomically(folder / "summary.json", summary(run).encode())
     for name, content in _tables(run.cells):
         write_atomically(folder / name, content)

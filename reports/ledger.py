@@ -32,7 +32,7 @@ from reports.sqlite import (
     transaction,
     writer_lock,
 )
-from reports.tally import CellKey, Tally, merge, plain
+from reports.tally import CellKey, Tally, Witness, merge, plain
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "CellInfo", "Ledger", "LedgerError", "Status"]
 
@@ -176,6 +176,13 @@ class Ledger:
         rows = self._select("SELECT value FROM document WHERE name = ?", name)
         return json.loads(rows[0][0]) if rows else None
 
+    def claim_witnesses(self) -> Iterator[Witness]:
+        """Yield the witnesses that the document `claims` lists, each once."""
+        found = [
+            Witness.from_document(w) for claim in self.get("claims") or () for w in claim.get("witnesses", ())
+        ]
+        yield from dict.fromkeys(found)
+
     # Writing -------------------------------------------------------------------------------
 
     def record(self, shard: str, tallies: Mapping[CellKey, Tally], seconds: float) -> None:
@@ -205,7 +212,12 @@ class Ledger:
             db.execute("UPDATE cell SET status = ?, message = ? WHERE id = ?", (status, message, number))
 
     def put(self, name: str, document: Any) -> None:
-        """Keep a JSON document under a name, in place of one kept before; NaN becomes null."""
+        """Keep a JSON document under a name, in place of one kept before; NaN becomes null.
+
+        Reports draw these: `claims`, a list with id, statement, source, verdict, explanation, figures and
+        witnesses (documents or lines of `Witness`) in each; `findings`, a list with kind, candidate and
+        message; `command`, a list of words; `environment` and `timing`, whatever they hold.
+        """
         text = _json(document)
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO document VALUES (?, ?)", (name, text))

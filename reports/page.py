@@ -20,7 +20,7 @@ from reports import sections
 from reports.rundata import RunData
 from reports.section import Section, fill
 
-__all__ = ["Drawn", "Page", "all_sections", "draw"]
+__all__ = ["Drawn", "Page", "all_sections", "draw", "first_screen"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,13 @@ def draw(run: RunData, chosen: Iterable[tuple[str, Section]] | None = None) -> P
         policy=_policy(style, script),
     )
     return Page(str(html), tuple(d.name for d in drawn if d.failed))
+
+
+def first_screen(run: RunData) -> str:
+    """Return the summary alone, framed so that it can stand in another page, such as a notebook's."""
+    page = draw(run, [("overview", all_sections()["overview"])]).html
+    frame = '<iframe sandbox srcdoc="{}" width="100%" height="560" title="Softmax accuracy"></iframe>'
+    return str(Markup(frame).format(page))  # noqa: S704  a constant; the page is escaped into it
 
 
 def _drawn(name: str, section: Section, run: RunData) -> Drawn:

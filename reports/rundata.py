@@ -6,6 +6,7 @@ of cells, candidates and formats, not with the rows that were measured.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
@@ -13,12 +14,15 @@ from typing import Any, Final, NamedTuple
 from reports.cells import Row, cell_row
 from reports.findings import Finding, findings_of, gathered
 from reports.ledger import CellInfo, Ledger
-from reports.tally import DEFECTS, WITNESS_ORDER, Tally, Witness, merge
+from reports.tally import Tally, Witness, gravity, merge
 
 __all__ = ["SCHEMA_VERSION", "RunData", "Standing", "StandingKey", "build", "worst_of"]
 
 SCHEMA_VERSION: Final = 1
 """Of summary.json: raised whenever a key changes its meaning or goes."""
+
+
+_MERGED_AT_ONCE: Final = 32  # merging one by one would sort the growing histogram once a cell
 
 
 class StandingKey(NamedTuple):
@@ -128,6 +132,23 @@ class RunData:
         """The pairs of formats, in the plan's order."""
         return tuple(dict.fromkeys(standing.key.formats for standing in self.standings))
 
+    def telling_witnesses(self, most: int) -> list[Witness]:
+        """Return up to `most` witnesses, candidates in turn, each kind once before any comes twice."""
+        turns: Counter[tuple[str, ...]] = Counter()
+        ranked = []
+        for witness in self.witnesses:
+            same = (witness.cell.candidate, witness.kind)
+            ranked.append((turns[same], witness))
+            turns[same] += 1
+        ranked.sort(key=lambda entry: entry[0])  # stable: within a round, the gravest first
+        places: Counter[str] = Counter()
+        spread = []
+        for _, witness in ranked:
+            spread.append((places[witness.cell.candidate], witness))
+            places[witness.cell.candidate] += 1
+        spread.sort(key=lambda entry: entry[0])
+        return [witness for _, witness in spread[:most]]
+
     def replay_command(self, identity: str) -> str:
         """Return the command that runs a witness again."""
         return f"python -m harness replay {self.name}#{identity}"
@@ -168,7 +189,7 @@ class _Gathering:
 
     cells: list[Row] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    errors: dict[StandingKey, Tally] = field(default_factory=dict)
+    errors: dict[StandingKey, list[Tally]] = field(default_factory=dict)
     worst: dict[tuple[StandingKey, str], Witness] = field(default_factory=dict)
     witness_count: int = 0
 
@@ -177,9 +198,14 @@ class _Gathering:
         key = _standing(row)
         self.cells.append(row)
         self.findings += findings_of(row, tally)
-        bare = replace(tally, witnesses=(), digests={})
-        self.errors[key] = merge([self.errors[key], bare]) if key in self.errors else bare
+        self._pool(key, replace(tally, witnesses=(), digests={}))
         self._keep(key, tally.witnesses)
+
+    def _pool(self, key: StandingKey, tally: Tally) -> None:
+        parts = self.errors.setdefault(key, [])
+        parts.append(tally)
+        if len(parts) == _MERGED_AT_ONCE:
+            self.errors[key] = [merge(parts)]
 
     def _keep(self, key: StandingKey, witnesses: Iterable[Witness]) -> None:
         for witness in witnesses:
@@ -192,19 +218,18 @@ class _Gathering:
         cells: dict[StandingKey, list[Row]] = {key: [] for key in self.errors}
         for row in self.cells:
             cells[_standing(row)].append(row)
-        for key, errors in self.errors.items():
-            yield Standing(key, tuple(cells[key]), errors)
+        for key, parts in self.errors.items():
+            yield Standing(key, tuple(cells[key]), merge(parts))
 
 
 def _standing(row: Row) -> StandingKey:
     return StandingKey(*(row[name] for name in StandingKey._fields))
 
 
-def _telling(witness: Witness) -> tuple[float, int, str]:
+def _telling(witness: Witness) -> tuple[float, int, str, str]:
     """Rank witnesses of one kind: the worst, then the shortest, which is the easiest to read."""
-    return -witness.score, witness.cell.length, witness.id
+    return -witness.score, witness.cell.length, witness.cell.regime, witness.origin
 
 
-def _gravity(witness: Witness) -> tuple[bool, int, float]:
-    rank = WITNESS_ORDER.index(witness.kind)
-    return witness.kind not in DEFECTS, rank, -witness.score
+def _gravity(witness: Witness) -> tuple[bool, bool, int, float]:
+    return *gravity(witness), -witness.score

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -125,9 +126,9 @@ def find_witness(run: str | Path, identity: str, parent: Path = OUT) -> Witness:
     """
     folder = find_run(run, parent)
     with Ledger.open(folder / LEDGER) as ledger:
-        found = {
-            w.id: w for _, tally in ledger.tallies() for w in tally.witnesses if w.id.startswith(identity)
-        }
+        of_cells = (w for _, tally in ledger.tallies() for w in tally.witnesses)
+        every = chain(ledger.claim_witnesses(), of_cells)
+        found = {w.id: w for w in every if w.id.startswith(identity)}
     if len(found) != 1 or not identity:
         count = "several witnesses begin" if found else "no witness begins"
         raise RunFolderError(

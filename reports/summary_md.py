@@ -29,10 +29,8 @@ def _opening(run: RunData) -> Iterator[str]:
         yield escaped(line)
     if run.witnesses:
         yield ""
-    for w in run.witnesses[:_WITNESSES]:
-        named = escaped(
-            f"{w.kind} {w.cell.candidate}, {w.cell.format}, {w.cell.regime}, length {w.cell.length}"
-        )
+    for w in run.telling_witnesses(_WITNESSES):
+        named = escaped(f"{w.kind} {w.cell.candidate}, {w.cell.format}, {w.cell.regime}, n={w.cell.length}")
         yield f"- {named}: `{run.replay_command(w.id).replace('`', '')}`"
 
 

@@ -14,7 +14,7 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final
 
@@ -121,8 +121,9 @@ class Witness:
 
     def document(self) -> dict[str, Any]:
         """Return the JSON document of this witness, without its id."""
-        document = asdict(self)
-        return {**document.pop("cell"), **document, "score": json_float(self.score)}
+        document = {**vars(self.cell), **vars(self), "score": json_float(self.score)}
+        del document["cell"]
+        return document
 
     def line(self) -> str:
         """Return the line of witnesses.jsonl: the id, and the document with long rows packed."""

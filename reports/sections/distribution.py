@@ -68,9 +68,16 @@ def _frame(plot: Axes) -> None:
     plot.set_xlabel("error in ULP, at most")
     plot.set_ylabel("share of elements")
     plot.grid(visible=True)
-    plot.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value < 2**14 else f"{value:.0e}")
+    plot.xaxis.set_major_formatter(lambda value, _: _power(value))
     for ulps in (0.5, 1.0):
         plot.axvline(ulps, linewidth=0.8, linestyle=(0, (2, 3)), gid="c-mark")
+
+
+def _power(value: float) -> str:
+    """Spell a power of two as short as it goes: 1/16, 512, 2^20."""
+    if value < 1:
+        return f"1/{1 / value:.0f}"
+    return f"{value:.0f}" if value < 2**12 else f"2^{math.log2(value):.0f}"
 
 
 def _steps(errors: Tally) -> Iterator[tuple[float, float]]:

@@ -12,7 +12,7 @@ from reports.rundata import RunData, Standing
 from reports.section import Section, fill
 from reports.verdict import sentences
 
-STEPS: Final = (0.5, 1.0, 4.0, 16.0, 64.0, 1024.0, 2.0**20)
+STEPS: Final = (0.5, 1.0, 4.0, 16.0, 64.0, 1e3, 1e6)
 """Worst errors up to these share a colour; 1/2 and 1 are the ends of correct and faithful rounding."""
 
 MOST_LOOKS: Final = 5
@@ -39,7 +39,7 @@ def render(run: RunData) -> Markup:
         ops=dict.fromkeys(op for _, op in subjects),
         level=level,
         steps=STEPS,
-        looks=run.witnesses[:MOST_LOOKS],
+        looks=run.telling_witnesses(MOST_LOOKS),
     )
 
 

@@ -23,7 +23,7 @@ MOST: Final = 24
 ENTRIES: Final = 8
 """Entries drawn of a row."""
 
-EXACT_UP_TO: Final = 256
+EXACT_UP_TO: Final = 512
 """The longest row of which the exact result is computed for the page."""
 
 DIGITS: Final = 17
@@ -110,7 +110,7 @@ def _figure(witness: Witness) -> str:
 
 def render(run: RunData) -> Markup:
     """Draw the gravest witnesses, and say where the rest are."""
-    cards = [card(w, run.replay_command(w.id)) for w in run.witnesses[:MOST]]
+    cards = [card(w, run.replay_command(w.id)) for w in run.telling_witnesses(MOST)]
     return fill("witnesses.html", run=run, cards=cards)
 
 
@@ -118,9 +118,10 @@ SECTION = Section(
     title="Worst witnesses",
     order=60,
     guide=(
-        "A witness is one row, bit for bit, that shows a defect or a greatest figure: the worst one of each"
-        " candidate, format and kind, the gravest kinds first. The exact column is the softmax of the row"
-        " over the reals, to 17 digits. The command runs the row again and prints all of it."
+        "A witness is one row, bit for bit, that shows a defect or a greatest figure: here the worst one of"
+        " each candidate, format and kind, candidates in turn, the gravest kinds first. The exact column is"
+        " the softmax of the row over the reals, to 17 digits. The command runs the row again and prints"
+        " all of it."
     ),
     render=render,
 )

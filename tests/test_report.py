@@ -1,0 +1,410 @@
+"""What is drawn of a run: the same bytes for the same ledger, whole, escaped, and honest about its gaps."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import html
+import io
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from markupsafe import Markup
+from rich.console import Console
+from synthetic_run import SETTINGS, histogram, key, overflowing, planned, tally_of, witness
+
+from reports.cells import COLUMNS, frame
+from reports.folder import write
+from reports.ledger import CellInfo, Ledger
+from reports.page import all_sections, draw, first_screen
+from reports.rundata import RunData, build
+from reports.runs import DRAWN, find_witness
+from reports.section import Section
+from reports.tally import CellKey, Tally, Witness
+from reports.terminal import summary
+
+NAIVE, SHIFTED, HALF = key(), key("max_shifted"), key("max_shifted", fmt="float16", length=3)
+EVIL = '<script>alert("x")</script>'
+CLAIM_WITNESS = witness(key("naive", "claims", 2), "overflow", 0.0, x="44480000" + "00000000")
+CLAIMS = [
+    {
+        "id": 1,
+        "statement": "exp(x)/sum(exp(x)) is well behaved",
+        "source": "an answer",
+        "verdict": "refuted",
+        "explanation": "a row overflows",
+        "figures": {"rows": 3, "worst_ulp": math.inf},
+        "witnesses": [json.loads(CLAIM_WITNESS.line())],
+    }
+]
+
+
+def with_documents(ledger: Ledger) -> None:
+    ledger.put("environment", {"python": "3.11", "libraries": {"numpy": "2.0"}})
+    ledger.put("timing", {"seconds": 3.5})
+    ledger.put("command", ["harness", "run"])
+    ledger.put("claims", CLAIMS)
+
+
+def make_run(folder: Path, tallies: dict[CellKey, Tally], **shard: Any) -> Path:
+    folder.mkdir(parents=True)
+    with Ledger.create(folder / "run.sqlite", SETTINGS, planned(*tallies)) as ledger:
+        ledger.record("s", tallies, shard.get("seconds", 0.5))
+        with_documents(ledger)
+    return folder
+
+
+def two_candidates() -> dict[CellKey, Tally]:
+    return {
+        NAIVE: overflowing(NAIVE, [0.25, 3.5, 2.0**40], rows=10, failed=3),
+        SHIFTED: tally_of(SHIFTED, [0.25, 0.499, 63.2], rows=10),
+        HALF: tally_of(HALF, [0.1, 0.2, 0.4996], rows=5),
+    }
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_run(tmp_path / "harness-out" / "20260801T120000Z-7", two_candidates())
+
+
+def data(folder: Path) -> RunData:
+    with Ledger.open(folder / "run.sqlite") as ledger:
+        return build(ledger, folder.name)
+
+
+def printed(folder: Path, encoding: str = "utf-8", width: int = 140) -> str:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="")
+    console = Console(
+        file=stream, width=width, markup=False, highlight=False, emoji=False, legacy_windows=False
+    )
+    console.print(summary(data(folder), encoding))
+    stream.flush()
+    buffer = stream.buffer
+    assert isinstance(buffer, io.BytesIO)
+    return buffer.getvalue().decode(encoding)
+
+
+# The folder ------------------------------------------------------------------------------------
+
+
+def test_every_file_is_drawn_and_nothing_else_is_left(run: Path) -> None:
+    assert write(run).failed_sections == ()
+    assert {entry.name for entry in run.iterdir()} == {*DRAWN, "run.sqlite", "run.lock"}
+
+
+def test_the_same_ledger_gives_the_same_bytes(run: Path) -> None:
+    write(run)
+    first = {name: (run / name).read_bytes() for name in DRAWN}
+    write(run)
+    for name in DRAWN:
+        assert (run / name).read_bytes() == first[name], name
+
+
+def test_runs_of_the_same_figures_differ_only_in_environment_and_timing(tmp_path: Path) -> None:
+    texts = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with Ledger.create(folder / "run.sqlite", SETTINGS, planned(NAIVE, SHIFTED)) as ledger:
+            shards = list({k: two_candidates()[k] for k in (NAIVE, SHIFTED)}.items())
+            for name, tally in shards if number else reversed(shards):
+                ledger.record(str(name), {name: tally}, 0.1 + number)
+            ledger.put("environment", {"python": number})
+        write(folder)
+        texts.append((folder / "summary.json").read_text())
+    one, other = (
+        "\n".join(line for line in text.splitlines() if not re.match(r'  "(environment|timing)"', line))
+        for text in texts
+    )
+    assert one == other
+    assert texts[0] != texts[1]
+
+
+def test_the_summary_is_strict_json_with_every_column(run: Path) -> None:
+    write(run)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    document = json.loads((run / "summary.json").read_text(), parse_constant=refuse)
+    assert list(document) == [
+        "schema_version", "seed", "settings", "claims", "findings", "cells", "environment", "timing",
+    ]  # fmt: skip
+    assert document["seed"] == 7
+    assert [list(cell) for cell in document["cells"]] == [list(COLUMNS)] * 3
+    assert document["cells"][0]["p99_ulp"] == 2.0**40
+    assert document["claims"][0]["figures"]["worst_ulp"] == "inf"
+    assert document["environment"]["command"] == ["harness", "run"]
+
+
+def test_the_tables_hold_the_figures_of_the_ledger(run: Path) -> None:
+    write(run)
+    with Ledger.open(run / "run.sqlite") as ledger:
+        expected = frame(ledger)
+    pd.testing.assert_frame_equal(pd.read_parquet(run / "cells.parquet"), expected)
+    with (run / "cells.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    for line, (_, row) in zip(lines, expected.iterrows(), strict=True):
+        for name, dtype in COLUMNS.items():
+            missing = pd.isna(row[name])
+            value = float(line[name]) if dtype == "float64" and not missing else line[name]
+            assert value == ("" if missing else row[name] if dtype == "float64" else str(row[name])), name
+
+
+def test_every_witness_is_a_line_and_is_found_by_its_id(run: Path) -> None:
+    write(run)
+    lines = [json.loads(line) for line in (run / "witnesses.jsonl").read_text().splitlines()]
+    expected = {w.id for t in two_candidates().values() for w in t.witnesses} | {CLAIM_WITNESS.id}
+    assert {line["id"] for line in lines} == expected
+    for line in lines:
+        assert find_witness(run, line["id"]) == Witness.from_document(line)
+
+
+def test_a_run_without_any_row_is_drawn_and_says_so(tmp_path: Path) -> None:
+    tmp_path.joinpath("r").mkdir()
+    with Ledger.create(tmp_path / "r" / "run.sqlite", SETTINGS, planned(NAIVE)):
+        pass
+    assert write(tmp_path / "r").failed_sections == ()
+    for name in ("report.html", "summary.md"):
+        assert "Nothing was measured" in (tmp_path / "r" / name).read_text()
+
+
+def test_a_plan_without_cells_is_drawn_too(tmp_path: Path) -> None:
+    tmp_path.joinpath("r").mkdir()
+    with Ledger.create(tmp_path / "r" / "run.sqlite", {}, []):
+        pass
+    assert write(tmp_path / "r").failed_sections == ()
+
+
+# The page --------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text of style and script."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.inline: dict[str, list[str]] = {"style": [], "script": []}
+        self._open = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._open = tag
+
+    def handle_endtag(self, _tag: str) -> None:
+        self._open = ""
+
+    def handle_data(self, text: str) -> None:
+        if self._open in self.inline:
+            self.inline[self._open].append(text)
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def page(run: Path) -> Page:
+    return Page(draw(data(run)).html)
+
+
+def test_the_policy_allows_the_pages_own_style_and_script_by_hash_and_nothing_else(page: Page) -> None:
+    [policy] = [m["content"] for m in page.named("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    assert policy is not None
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for tag in ("style", "script"):
+        [text] = page.inline[tag]
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+def test_nothing_leaves_the_page_and_nothing_is_inline_that_the_policy_forbids(page: Page) -> None:
+    for tag, attributes in page.tags:
+        assert "style" not in attributes, (tag, attributes)
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+        assert "src" not in attributes, (tag, attributes)
+        for name in ("href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith("#"), (tag, attributes)
+
+
+def test_links_within_the_page_lead_somewhere_and_ids_are_unique(page: Page) -> None:
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {attributes["href"] for _, attributes in page.tags if attributes.get("href")}
+    assert {f"#{identity}" for identity in ids} >= targets
+
+
+def test_pictures_have_a_text_alternative(page: Page) -> None:
+    pictures = page.named("svg")
+    assert len(pictures) == 2  # float32 and float16
+    for attributes in pictures:
+        assert attributes["role"] == "img"
+        assert "max_shifted" in (attributes["aria-label"] or "")
+
+
+def test_whatever_a_user_named_is_escaped(tmp_path: Path) -> None:
+    cell = CellKey(EVIL, "softmax", "float32", "float32", EVIL, 8)
+    crash = witness(cell, "crashed", 0.0, y="", message=EVIL)
+    tally = tally_of(cell, [3.0], rows=4, completed=3, faults={"crashed": 1}, witnesses=(crash,))
+    folder = tmp_path / "r"
+    folder.mkdir()
+    with Ledger.create(
+        folder / "run.sqlite", {"seed": EVIL}, [CellInfo(cell, True, "crashed", EVIL)]
+    ) as ledger:
+        ledger.record("s", {cell: tally}, 0.1)
+        ledger.put("claims", [{**CLAIMS[0], "statement": EVIL, "verdict": EVIL, "figures": {EVIL: EVIL}}])
+        ledger.put("findings", [{"kind": EVIL, "candidate": EVIL, "message": EVIL}])
+        ledger.put("environment", {EVIL: EVIL})
+        ledger.put("command", [EVIL])
+    write(folder)
+    text = (folder / "report.html").read_text()
+    assert EVIL not in text
+    assert html.escape(EVIL, quote=False)[:20] in text
+    assert len(Page(text).named("script")) == 1
+    assert EVIL not in (folder / "summary.md").read_text()
+
+
+def test_a_section_that_fails_says_so_and_is_named(run: Path) -> None:
+    def fail(_: RunData) -> Markup:
+        raise RuntimeError("<b>no such figure</b>")
+
+    broken = Section(title="Broken", order=1, guide="", render=fail)
+    page = draw(data(run), [("broken", broken), *all_sections().items()])
+    assert page.failed_sections == ("broken",)
+    assert "could not be drawn: RuntimeError: &lt;b&gt;no such figure&lt;/b&gt;" in page.html
+    assert "What to look at first" in page.html
+
+
+def test_every_section_has_a_title_and_stands_in_its_order() -> None:
+    sections = list(all_sections().values())
+    assert [s.order for s in sections] == sorted(s.order for s in sections)
+    assert next(iter(all_sections())) == "overview"
+    assert all(s.title for s in sections)
+
+
+def test_the_first_screen_names_the_worst_and_the_failed_share_before_the_error(run: Path) -> None:
+    text = draw(data(run), [("overview", all_sections()["overview"])]).html
+    assert "naive failed: at worst 30 % of the rows of normal, n=8" in text
+    cell = text[text.index('class="level-7 failing"') :]
+    assert cell.index("30 %") < cell.index("1.1e12")
+    assert "0.4996" in text, "an error below one half is not shown as one half"
+
+
+def test_a_witness_shows_bits_values_and_the_command(run: Path) -> None:
+    text = draw(data(run), [("witnesses", all_sections()["witnesses"])]).html
+    overflow = two_candidates()[NAIVE].witnesses[0]
+    assert f"python -m harness replay {run.name}#{overflow.id}" in text
+    assert "0x7fc00000" in text
+    assert "1.401298464324817e-45" in text  # what 0x00000001 stands for
+    assert "0.12500000000000000" in text  # the exact softmax of eight ties
+
+
+def test_the_page_of_sixty_candidates_stays_small(tmp_path: Path) -> None:
+    tallies = {}
+    for number in range(60):
+        cell = key(f"candidate_{number}")
+        tallies[cell] = overflowing(cell, [0.1 * number + 2.0**-i for i in range(50)], rows=100)
+    folder = make_run(tmp_path / "many", tallies)
+    write(folder)
+    assert (folder / "report.html").stat().st_size < 500_000
+    assert (folder / "summary.md").stat().st_size < 60_000
+
+
+def test_the_framed_first_screen_cannot_reach_out_of_its_frame(run: Path) -> None:
+    framed = Page(first_screen(data(run)))
+    assert [tag for tag, _ in framed.tags] == ["iframe"]
+    [frame_attributes] = framed.named("iframe")
+    assert "sandbox" in frame_attributes
+    assert "naive failed" in (frame_attributes["srcdoc"] or "")
+
+
+# Findings, Markdown and terminal -----------------------------------------------------------------
+
+
+def test_defects_become_findings_with_their_witness(tmp_path: Path) -> None:
+    leak = witness(NAIVE, "mask_leak", 0.0)
+    raised = witness(NAIVE, "raised", 0.0, y="", message="ValueError: no")
+    tally = tally_of(
+        NAIVE, [1.0], rows=9, completed=7, classes={"normal": 5, "mask_leak": 2}, negative_zeros=1,
+        policy_violations=3, faults={"raised": 2}, max_algorithm_ratio=1.5, witnesses=(raised, leak),
+    )  # fmt: skip
+    folder = make_run(tmp_path / "r", {NAIVE: tally})
+    found = {f.kind: f for f in data(folder).findings}
+    assert list(found) == ["raised", "mask_leak", "negative_zero", "policy", "algorithm_ratio"]
+    assert (found["mask_leak"].count, found["mask_leak"].witness) == (2, leak.id)
+    assert found["raised"].message.endswith("ValueError: no")
+
+
+def test_a_clean_run_has_no_finding(run: Path) -> None:
+    assert data(run).findings == ()
+
+
+def test_the_markdown_opens_with_verdict_and_three_witnesses_within_fifteen_lines(run: Path) -> None:
+    write(run)
+    opening = (run / "summary.md").read_text().split("<details>")[0].splitlines()
+    assert len(opening) <= 15
+    assert opening[0].startswith("**naive failed")
+    assert sum("python -m harness replay" in line for line in opening) == 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_the_terminal_table_is_printable_in_every_encoding(tmp_path: Path, encoding: str) -> None:
+    cell = key("naïve\x1b[31m[bold]☃")
+    text = printed(make_run(tmp_path / "r", {cell: overflowing(cell, [1.0])}), encoding)
+    assert "\x1b[31m" not in text
+    assert "[bold]" in text
+    assert ("☃" in text) == (encoding == "utf-8")
+    assert ("─" in text) == (encoding == "utf-8")
+
+
+def test_the_terminal_names_the_worst_place_of_each_figure(run: Path) -> None:
+    text = printed(run)
+    lines = [line for line in text.splitlines() if "naive" in line]
+    assert "30 %" in lines[0]
+    assert "1.1e12" in lines[0]
+    assert "worst found in 25 rows, seed 7" in " ".join(text.split())
+
+
+def test_no_line_of_the_terminal_is_wider_than_it(run: Path) -> None:
+    for width in (60, 80, 140):
+        assert all(len(line) <= width for line in printed(run, width=width).splitlines())
+
+
+def test_an_unsupported_format_is_said_not_shown_as_zero(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    folder.mkdir()
+    plan = [CellInfo(NAIVE, True), CellInfo(HALF, True, "unsupported", "does not take float16")]
+    with Ledger.create(folder / "run.sqlite", SETTINGS, plan) as ledger:
+        ledger.record("s", {NAIVE: tally_of(NAIVE, [1.0])}, 0.1)
+    write(folder)
+    for text in (printed(folder), *((folder / name).read_text() for name in ("report.html", "summary.md"))):
+        assert "unsupported" in text
+
+
+def test_rates_of_different_regimes_are_never_pooled(tmp_path: Path) -> None:
+    quiet, loud = key(regime="quiet"), key(regime="loud")
+    folder = make_run(
+        tmp_path / "r",
+        {quiet: tally_of(quiet, [1.0], rows=1000), loud: overflowing(loud, [1.0], 10, failed=5)},
+    )
+    [standing] = data(folder).standings
+    assert standing.greatest("failed_rate") == 0.5
+    worst = standing.worst("failed_rate")
+    assert worst is not None
+    assert worst["regime"] == "loud"
+
+
+def test_the_errors_of_a_standing_are_those_of_its_cells_together(tmp_path: Path) -> None:
+    cells = [key(length=n) for n in range(1, 70)]
+    folder = make_run(tmp_path / "r", {c: tally_of(c, [1.0 / c.length, 2.0]) for c in cells})
+    [standing] = data(folder).standings
+    assert standing.errors.histogram == histogram([e for c in cells for e in (1.0 / c.length, 2.0)])
