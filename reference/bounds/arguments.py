@@ -90,8 +90,9 @@ def arguments_of(x: Floats, setting: Setting) -> Arguments:
     if setting.scaling:
         k += (np.abs(t) + k) * setting.scaling + _product_quantum(t, setting.arithmetic)
     depth = (1 - setting.arithmetic.quantum_exponent) * _LN2_ABOVE
+    k[np.isinf(t)] = 0.0
     deep = (t + k <= -depth) & ~masked
-    k[deep | masked] = 0.0
+    k[deep] = 0.0
     return Arguments(t, k, deep, masked, t.max(axis=1, keepdims=True))
 
 

@@ -92,7 +92,8 @@ def _exponentials(ulps: Floats, unit: Floats, arguments: Arguments, setting: Set
     up = ulps * z + np.maximum(setting.exp_error * (ulps * (1 + z)), floor)
     low = ulps / (1 + z)
     down = np.minimum(ulps, low * z + np.maximum(setting.exp_error * low, floor))
-    up = np.where(arguments.deep, floor + 0.5 * unit, up)
+    rest = floor + 0.5 * unit - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0)
+    up = np.where(arguments.deep, np.maximum(rest, 0.0), up)
     return _Deviation(np.where(arguments.masked, 0.0, up), np.where(arguments.deep, ulps, down))
 
 
@@ -242,10 +243,11 @@ def _rounded(quotient: _Deviation, exact: Exact, setting: Setting) -> _Deviation
 
 
 def _rounded_once(value: _Deviation, exact: Exact, fmt: FloatFormat) -> tuple[Floats, Floats]:
-    above, below = exact.ulps + value.up, np.maximum(exact.ulps - value.down, 0.0)
+    """Round to a format; below, half an ulp of q- is at most that of r, which is 1/2 here."""
+    above, below = (exact.ulps + value.up) * (1 + 2.0**-51), np.maximum(exact.ulps - value.down, 0.0)
     return (
-        value.up + _half_ulp(above * OUTWARD, exact.exponents, fmt),
-        value.down + _half_ulp(below * OUTWARD, exact.exponents, fmt),
+        value.up + _half_ulp(above, exact.exponents, fmt),
+        value.down + np.minimum(_half_ulp(below * (1 + 2.0**-51), exact.exponents, fmt), 0.5),
     )
 
 

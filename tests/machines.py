@@ -1,0 +1,170 @@
+"""Softmax algorithms run step by step in any format, with an exp that is as wrong as it may be.
+
+Every step is taken in binary64 and rounded once to the format (for at most 25 bits that is innocuous:
+Figueroa, When is double rounding innocuous?, SIGNUM 1995; binary64 itself needs no second rounding). The
+exp is pushed: +1 takes the largest number of the format within c ULP of the exact value,
+-1 the smallest. Which way each one is pushed, a test chooses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.declaration import Algorithm
+from reference.formats import FORMATS, FloatFormat
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Arithmetic in a format, with an exp good to `exp_ulps`."""
+
+    fmt: FloatFormat
+    exp_ulps: float
+
+    def round(self, value: Floats) -> Floats:
+        return self.fmt.to_float64(self.fmt.from_float64(value))
+
+    def exp(self, t: Floats, push: Floats) -> Floats:
+        return np.where(t == -np.inf, 0.0, self._pushed(np.exp(t), push * self.exp_ulps))
+
+    def exp2(self, t: Floats, push: Floats) -> Floats:
+        return np.where(t == -np.inf, 0.0, self._pushed(np.exp2(t), push * self.exp_ulps))
+
+    def log(self, s: Floats, push: Floats) -> Floats:
+        return self._pushed(np.log(s), push * 1.5 * self.exp_ulps)
+
+    def _pushed(self, exact: Floats, ulps: Floats) -> Floats:
+        """The number next to exact + ulps, towards exact; one ULP is left to binary64's own exp."""
+        floor = np.where(exact == 0, self.fmt.emin, np.frexp(exact)[1] - 1)
+        exponents = np.maximum(floor, self.fmt.emin) - self.fmt.precision + 1
+        if self.fmt.precision == 53:
+            ulps = np.sign(ulps) * np.maximum(np.floor(np.abs(ulps) - 1), 0)
+        wanted = exact + ulps * np.ldexp(1.0, exponents)
+        return self._towards(np.where(exact < 0, wanted, np.maximum(wanted, 0.0)), ulps)
+
+    def _towards(self, wanted: Floats, ulps: Floats) -> Floats:
+        rounded = self.round(wanted)
+        beyond = ((rounded > wanted) & (ulps > 0)) | ((rounded < wanted) & (ulps < 0))
+        ordinals = self.fmt.ordinals(self.fmt.to_bits(self.fmt.from_float64(rounded)))
+        back = self.fmt.from_ordinals(ordinals - np.sign(ulps).astype(np.int64))
+        return np.where(beyond, self.fmt.to_float64(self.fmt.from_bits(back)), rounded)
+
+
+def machine_of(algorithm: Algorithm, fmt: FloatFormat) -> Machine:
+    """The machine that an algorithm runs on."""
+    inside = FORMATS[algorithm.arithmetic] if algorithm.arithmetic else fmt
+    return Machine(inside, algorithm.exp_ulps)
+
+
+def run(algorithm: Algorithm, fmt: FloatFormat, x: Floats, push: Floats) -> Floats:
+    """Outputs of an algorithm for (rows, n) logits; push has the shape of x."""
+    machine = machine_of(algorithm, fmt)
+    with np.errstate(all="ignore"):
+        y = (
+            _online(algorithm, machine, x, push)
+            if algorithm.argument == "running"
+            else _two_pass(algorithm, machine, x, push)
+        )
+        return fmt.to_float64(fmt.from_float64(y))
+
+
+def pushes(x: Floats, rng: np.random.Generator, extra: int) -> Iterator[Floats]:
+    """Every entry against all others, both ways, then some at random."""
+    for i in range(x.shape[1]):
+        for sign in (1.0, -1.0):
+            push = np.full(x.shape, -sign)
+            push[:, i] = sign
+            yield push
+    for _ in range(extra):
+        yield rng.choice([-1.0, 0.0, 1.0], size=x.shape)
+
+
+# Algorithms ------------------------------------------------------------------------------
+
+
+def _exponential(algorithm: Algorithm, machine: Machine, t: Floats, push: Floats) -> Floats:
+    if not algorithm.exp2:
+        return machine.exp(t, push)
+    factor = machine.round(np.array(1.4426950408889634))
+    return machine.exp2(machine.round(t * factor), push)
+
+
+def _two_pass(algorithm: Algorithm, machine: Machine, x: Floats, push: Floats) -> Floats:
+    top = x.max(axis=1, keepdims=True)
+    shift = {"plain": np.zeros(1), "constant": np.array([algorithm.constant]), "shifted": -top}
+    t = machine.round(x + shift[algorithm.argument])
+    e = _exponential(algorithm, machine, t, push)
+    s = _sum(algorithm, machine, e)[:, None]
+    if algorithm.division != "none":
+        return _divided(algorithm, machine, e, s)
+    log = machine.log(s, -push)
+    lse = log if algorithm.argument == "plain" else machine.round(top + log)
+    return machine.exp(machine.round(x - lse), push)
+
+
+def _divided(algorithm: Algorithm, machine: Machine, e: Floats, s: Floats) -> Floats:
+    if algorithm.division == "divide":
+        return machine.round(e / s)
+    return machine.round(e * machine.round(1 / s))
+
+
+def _online(algorithm: Algorithm, machine: Machine, x: Floats, push: Floats) -> Floats:
+    """Milakov and Gimelshein's one pass, rescaling where the maximum grows."""
+    top, s = x[:, 0], _exponential(algorithm, machine, np.zeros(len(x)), push[:, 0])
+    s = np.where(top == -np.inf, 0.0, s)
+    for column, pushed in zip(x.T[1:], push.T[1:], strict=True):
+        larger = np.maximum(top, column)
+        gap = np.where(top == -np.inf, -np.inf, machine.round(top - larger))
+        factor = np.where(gap == 0, 1.0, _exponential(algorithm, machine, gap, pushed))
+        entry = np.where(column == -np.inf, -np.inf, machine.round(column - larger))
+        e = _exponential(algorithm, machine, entry, pushed)
+        s = machine.round(machine.round(s * factor) + e)
+        top = larger
+    e = _exponential(algorithm, machine, machine.round(x - top[:, None]), push)
+    return _divided(algorithm, machine, e, s[:, None])
+
+
+Adder = Callable[[Machine, Floats], Floats]
+
+
+def _sum(algorithm: Algorithm, machine: Machine, e: Floats) -> Floats:
+    kept = algorithm.accumulator_precision
+    if kept is not None:
+        assert kept >= machine.fmt.precision
+        return machine.round(_one_by_one(Machine(_ACCUMULATORS[kept], 0.0), e))
+    adders: dict[str, Adder] = {"sequential": _one_by_one, "pairwise": _halving, "compensated": _kahan}
+    return adders[algorithm.summation](machine, e)
+
+
+_ACCUMULATORS: dict[int, Any] = {24: FORMATS["float32"], 53: FORMATS["float64"]}
+
+
+def _one_by_one(machine: Machine, e: Floats) -> Floats:
+    s = e[:, 0]
+    for column in e.T[1:]:
+        s = machine.round(s + column)
+    return s
+
+
+def _halving(machine: Machine, e: Floats) -> Floats:
+    n = e.shape[1]
+    if n == 1:
+        return e[:, 0]
+    return machine.round(_halving(machine, e[:, : n // 2]) + _halving(machine, e[:, n // 2 :]))
+
+
+def _kahan(machine: Machine, e: Floats) -> Floats:
+    s, c = np.zeros(len(e)), np.zeros(len(e))
+    for column in e.T:
+        y = machine.round(column - c)
+        larger = machine.round(s + y)
+        c = machine.round(machine.round(larger - s) - y)
+        s = larger
+    return s
