@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 
-__all__ = ["NOTHING", "count", "interval", "percent", "plural", "sample", "seconds", "ulps"]
+__all__ = ["NOTHING", "count", "figure", "interval", "percent", "plural", "sample", "seconds", "ulps"]
 
 NOTHING: Final = "-"
 """What stands where a figure is null."""
@@ -42,6 +42,15 @@ def ulps(value: float | None, digits: int = 3) -> str:
     if math.isinf(value):
         return "inf"
     return _plain(next(_apart(Decimal(value), digits)))
+
+
+def figure(value: object) -> str:
+    """Return a figure of any kind: counts with their thousands apart, numbers to four digits."""
+    if isinstance(value, float):
+        return ulps(value, digits=4) if value >= 0 else f"-{ulps(-value, digits=4)}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return count(value)
+    return NOTHING if value is None else str(value)
 
 
 def percent(rate: float | None, digits: int = 3) -> str:

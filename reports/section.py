@@ -52,7 +52,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    spelled = (figures.count, figures.interval, figures.percent, figures.plural, figures.ulps)
+    spelled = (figures.count, figures.figure, figures.interval, figures.percent, figures.plural, figures.ulps)
     environment.filters.update({f.__name__: f for f in spelled})
     environment.globals.update(place=verdict.place, where=verdict.where, NOTHING=figures.NOTHING)
     return environment

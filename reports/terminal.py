@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from reports.figures import NOTHING, count, percent, plural, sample, ulps
+from reports.figures import NOTHING, count, percent, plural, ulps
 from reports.rundata import RunData, Standing
 from reports.verdict import sentences, where
 
@@ -38,7 +38,7 @@ def summary(run: RunData, encoding: str | None = "utf-8") -> RenderableType:
 
     printable = _printable(encoding or "ascii")
     lines = [Text(printable(line)) for line in (*sentences(run), *_findings(run))]
-    note = Text(f"Rates are of the worst cell of each column, named beneath; {sample(run.rows, run.seed)}.")
+    note = Text(f"Each figure is the worst of its line, its cell named beneath it; seed {run.seed}.")
     return Group(_table(run, printable, encoding), *lines, note)
 
 

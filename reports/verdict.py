@@ -22,7 +22,7 @@ def sentences(run: RunData) -> Iterator[str]:
         yield f"Nothing was measured: no row of {plural(len(run.cells), 'cell')} came back."
         return
     yield _failures(measured)
-    yield from _worst_error(run, measured)
+    yield from _worst_error(measured, run.seed)
     if run.findings:
         yield (
             f"{plural(len(run.findings), 'defect')} of contract, claim or conduct:"
@@ -54,7 +54,7 @@ def _some(names: list[str]) -> str:
     return " and ".join(names) if len(names) < 3 else f"{names[0]}, {names[1]} and {names[2]}"
 
 
-def _worst_error(run: RunData, measured: list[Standing]) -> Iterator[str]:
+def _worst_error(measured: list[Standing], seed: object) -> Iterator[str]:
     with_errors = [s for s in measured if s.greatest("max_ulp") is not None]
     if not with_errors:
         return
@@ -63,7 +63,7 @@ def _worst_error(run: RunData, measured: list[Standing]) -> Iterator[str]:
     assert cell is not None
     yield (
         f"Worst error of a finite output: {ulps(cell['max_ulp'])} ULP ({cell['candidate']},"
-        f" {worst.key.formats}, {place(cell)}); {sample(run.rows, run.seed)}."
+        f" {worst.key.formats}, {place(cell)}); {sample(worst.total('completed_rows'), seed)}."
     )
 
 

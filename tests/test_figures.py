@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.figures import NOTHING, count, interval, percent, plural, sample, seconds, ulps
+from reports.figures import NOTHING, count, figure, interval, percent, plural, sample, seconds, ulps
 
 RATES = st.floats(0, 1)
 ERRORS = st.floats(0, allow_nan=False)
@@ -62,6 +62,9 @@ def test_rates_as_they_are_spelled(value: float | None, text: str) -> None:
 
 def test_other_words() -> None:
     assert (count(1234567), plural(1, "row"), plural(2000, "row")) == ("1,234,567", "1 row", "2,000 rows")
+    assert [figure(v) for v in (12345, 5.930734, -64.0, "x", None, True)] == [
+        "12,345", "5.931", "-64", "x", NOTHING, "True",
+    ]  # fmt: skip
     assert sample(12, 3) == "worst found in 12 rows, seed 3"
     assert (seconds(12.345), seconds(125)) == ("12.3 s", "2 min 5 s")
     assert (interval(None, None), interval(0.0, 0.00012345)) == ("", "0 to 0.013 %")

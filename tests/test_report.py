@@ -371,7 +371,7 @@ def test_the_terminal_names_the_worst_place_of_each_figure(run: Path) -> None:
     lines = [line for line in text.splitlines() if "naive" in line]
     assert "30 %" in lines[0]
     assert "1.1e12" in lines[0]
-    assert "worst found in 25 rows, seed 7" in " ".join(text.split())
+    assert "worst found in 10 rows, seed 7" in " ".join(text.split())
 
 
 def test_no_line_of_the_terminal_is_wider_than_it(run: Path) -> None:

@@ -28,6 +28,10 @@ SHARES: Final = {
 LEAST: Final = 2.0**-8
 """Errors below this are drawn at the left end: no one needs to tell them apart."""
 
+VISIBLE: Final = 0.002
+APART: Final = 1.02
+"""What the eye can tell apart in the picture: shares by their difference, errors by their ratio."""
+
 MOST_CURVES: Final = 6
 
 
@@ -68,6 +72,7 @@ def _frame(plot: Axes) -> None:
     plot.set_xlabel("error in ULP, at most")
     plot.set_ylabel("share of elements")
     plot.grid(visible=True)
+    plot.minorticks_off()
     plot.xaxis.set_major_formatter(lambda value, _: _power(value))
     for ulps in (0.5, 1.0):
         plot.axvline(ulps, linewidth=0.8, linestyle=(0, (2, 3)), gid="c-mark")
@@ -81,15 +86,23 @@ def _power(value: float) -> str:
 
 
 def _steps(errors: Tally) -> Iterator[tuple[float, float]]:
-    """Yield upper edges of the bins with the share of errors up to there, the picture's left end first."""
-    below = 0
+    """Yield upper edges of bins with the share of errors up to there, the picture's left end first.
+
+    Of bins that the picture cannot tell apart, the last stands for all; so does the very last.
+    """
+    below, last, drawn = 0, 0.0, 0.0
     yield LEAST, 0.0
     for number, amount in sorted(errors.histogram.items()):
         (edge,) = struct.unpack("<d", struct.pack("<Q", (number + 1) << HISTOGRAM_SHIFT))
         if not math.isfinite(edge):
-            return
+            break
         below += amount
-        yield max(edge, LEAST), below / errors.representable
+        share = below / errors.representable
+        if edge >= last * APART and share - drawn > VISIBLE:
+            last, drawn = max(edge, LEAST), share
+            yield last, drawn
+    if errors.max_ulp is not None and math.isfinite(errors.max_ulp):
+        yield max(errors.max_ulp, LEAST), below / errors.representable
 
 
 SECTION = Section(
