@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from reference.certified import judge_certified, truth_certified
 from reference.certified.exact_sums import LIMBS, accumulate, rounded
+from reference.certified.row_sums import sums_of_row
 from reference.errors import Judgement, judge
 from reference.formats import FORMATS, FloatFormat
 from strategies import REGIMES, Regime
@@ -109,8 +110,24 @@ def test_sums_are_exact_and_rounded_once(values: list[float]) -> None:
     try:
         expected = total.numerator / total.denominator
     except OverflowError:
-        expected = math.copysign(math.inf, total)
+        expected = math.inf if total > 0 else -math.inf
     assert rounded(limbs) == expected, [v.hex() for v in values]
+
+
+unit = st.floats(-1, 1)
+sparse = st.builds(math.ldexp, st.sampled_from([1.0, -1.0, 1 + 2.0**-52, 1.5]), st.integers(-170, -1))
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.lists(st.tuples(unit | sparse, unit | sparse), min_size=1, max_size=12), st.booleans())
+def test_row_sums_are_exact_and_rounded_once(pairs: list[tuple[float, float]], alike: bool) -> None:
+    """Of numbers that straddle all the units, that cancel, and that stop just beside a tie."""
+    y = np.array([a for a, _ in pairs])
+    nearest = y.copy() if alike else np.array([b for _, b in pairs])
+    sums = sums_of_row(y, nearest, False, np.zeros(LIMBS, dtype=np.int64))
+    assert sums.outputs == math.fsum(y)
+    assert sums.nearest == math.fsum(nearest)
+    assert sums.differences == math.fsum([*y, *-nearest])
 
 
 def test_thousands_of_large_significands_need_carries() -> None:

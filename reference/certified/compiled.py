@@ -10,7 +10,9 @@ Below, u = 2^-53 and fl(.) is a binary64 operation rounded to nearest.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any, Final, TypeVar, cast
 
 import numba
@@ -25,8 +27,27 @@ FRACTION_BITS: Final = 52
 """Where the exponent starts in a binary64 encoding."""
 
 
+def _fingerprint() -> str:
+    """Digest every source that compiled code may contain: this package, and the enumerations it uses."""
+    sources = [source for source in files("reference.certified").iterdir() if source.name.endswith(".py")]
+    sources += [files("reference") / name for name in ("errors.py", "rows.py")]
+    digest = hashlib.sha256()
+    for source in sorted(sources, key=lambda source: source.name):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+_FINGERPRINT: Final = _fingerprint()
+
+
 def compiled(function: Function) -> Function:
-    """Compile a kernel: cached on disk, free of the GIL, with IEEE division."""
+    """Compile a kernel: cached on disk, free of the GIL, with IEEE division.
+
+    numba notices only changes of the file that a kernel stands in, though code and
+    constants of others are compiled into it. So its name, by which numba finds it in the
+    cache, carries the fingerprint of them all.
+    """
+    function.__qualname__ += f"_{_FINGERPRINT}"
     kernel: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     return cast("Function", kernel)
 

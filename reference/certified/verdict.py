@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.certified.compiled import FRACTION_BITS, compiled, float_of, pattern, two_sum
-from reference.certified.exact_sums import LIMBS, accumulate, rounded, sign_of
+from reference.certified.exact_sums import LIMBS, accumulate, sign_of
 from reference.certified.parallel import deal_rows
+from reference.certified.row_sums import COARSE, RowSums, sums_of_row
 from reference.errors import ElementClass, Judgement, RowFailure
 from reference.rows import RowKind
 from reference.truth import Truth
@@ -107,6 +108,7 @@ def _part(fields: _Fields, rows: slice) -> _Fields:
 
 @compiled
 def _judge_rows(y: Any, truth: _Known, fields: _Fields, precision: int, emin: int) -> None:
+    coarse = emin - precision + 1 >= COARSE
     limbs = np.empty(LIMBS, dtype=np.int64)
     for row in range(y.shape[0]):
         policy = truth.kinds[row] >= _NAN_KIND
@@ -115,13 +117,10 @@ def _judge_rows(y: Any, truth: _Known, fields: _Fields, precision: int, emin: in
             y[row], nearest, residual, policy, precision, emin, fields.ulp[row], fields.classes[row],
             fields.correct[row], fields.faithful[row], fields.negative_zero[row],
         )  # fmt: skip
-        row_sum = _sum(limbs, y[row], y[row], 0)
-        nearest_sum = np.nan if policy else _sum(limbs, nearest, nearest, 0)
-        fields.row_sum[row], fields.nearest_sum[row] = row_sum, nearest_sum
-        fields.row_sum_error[row] = np.nan if policy else abs(_sum(limbs, y[row], nearest, -1))
-        fields.failure[row] = (
-            _FAILED_POLICY if policy else _failure(limbs, y[row], nearest, row_sum, nearest_sum)
-        )
+        sums = sums_of_row(y[row], nearest, coarse, limbs)
+        fields.row_sum[row], fields.nearest_sum[row] = sums.outputs, sums.nearest
+        fields.row_sum_error[row] = abs(sums.differences)
+        fields.failure[row] = _FAILED_POLICY if policy else _failure(limbs, y[row], nearest, sums)
 
 
 @compiled
@@ -158,29 +157,15 @@ def _judge_elements(
 
 
 @compiled
-def _sum(limbs: Any, a: Any, b: Any, sign_of_b: int) -> float:
-    """Return the exact sum of a, and of sign_of_b * b unless that is 0, rounded once; a may be nonfinite."""
-    special = 0.0
-    for value in a:
-        special += value - value if abs(value) < _INF else value
-    if special != 0.0:
-        return special
-    limbs[:] = 0
-    accumulate(limbs, a, 1)
-    if sign_of_b:
-        accumulate(limbs, b, sign_of_b)
-    return rounded(limbs)
-
-
-@compiled
-def _failure(limbs: Any, y: Any, nearest: Any, row_sum: float, nearest_sum: float) -> Any:
+def _failure(limbs: Any, y: Any, nearest: Any, sums: RowSums) -> Any:
     if not np.isfinite(y).all():
         return _FAILED_NONFINITE
-    if nearest_sum == 0.0:
+    if sums.nearest == 0.0:
         return _NONE
-    if 2.0 * row_sum < nearest_sum or (2.0 * row_sum == nearest_sum and _below(limbs, y, nearest)):
+    low, high = 2.0 * sums.outputs - sums.nearest, 2.0 * sums.nearest - sums.outputs
+    if low < 0.0 or (low == 0.0 and _below(limbs, y, nearest)):
         return _COLLAPSED
-    if 2.0 * nearest_sum < row_sum or (2.0 * nearest_sum == row_sum and _below(limbs, nearest, y)):
+    if high < 0.0 or (high == 0.0 and _below(limbs, nearest, y)):
         return _INFLATED
     return _NONE
 
