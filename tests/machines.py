@@ -138,15 +138,15 @@ def _sum(algorithm: Algorithm, machine: Machine, e: Floats) -> Floats:
     kept = algorithm.accumulator_precision
     if kept is not None:
         assert kept >= machine.fmt.precision
-        return machine.round(_one_by_one(Machine(_ACCUMULATORS[kept], 0.0), e))
-    adders: dict[str, Adder] = {"sequential": _one_by_one, "pairwise": _halving, "compensated": _kahan}
+        return machine.round(sum_one_by_one(Machine(_ACCUMULATORS[kept], 0.0), e))
+    adders: dict[str, Adder] = {"sequential": sum_one_by_one, "pairwise": _halving, "compensated": kahan_sum}
     return adders[algorithm.summation](machine, e)
 
 
 _ACCUMULATORS: dict[int, Any] = {24: FORMATS["float32"], 53: FORMATS["float64"]}
 
 
-def _one_by_one(machine: Machine, e: Floats) -> Floats:
+def sum_one_by_one(machine: Machine, e: Floats) -> Floats:
     s = e[:, 0]
     for column in e.T[1:]:
         s = machine.round(s + column)
@@ -160,7 +160,7 @@ def _halving(machine: Machine, e: Floats) -> Floats:
     return machine.round(_halving(machine, e[:, : n // 2]) + _halving(machine, e[:, n // 2 :]))
 
 
-def _kahan(machine: Machine, e: Floats) -> Floats:
+def kahan_sum(machine: Machine, e: Floats) -> Floats:
     s, c = np.zeros(len(e)), np.zeros(len(e))
     for column in e.T:
         y = machine.round(column - c)

@@ -1,0 +1,146 @@
+"""The tiers: what the libraries reach, what the tiers refuse, and what they excuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.special
+from numpy.typing import NDArray
+
+from reference.bounds import element_bounds
+from reference.bounds.summation import height, sum_growth
+from reference.errors import ulp_of
+from reference.formats import FORMATS, FloatFormat
+from reference.oracle import truth_mpmath
+from reference.rows import RowKind
+from reference.tiers import FAITHFUL, FAST, ROUNDED, STANDARD, TIERS
+from reference.truth import Truth
+from strategies.regimes import REGIMES
+from tests.machines import pushes, run
+
+Floats = NDArray[np.float64]
+IEEE = ("float16", "float32", "float64")
+
+
+def max_shifted(x: NDArray) -> NDArray:
+    with np.errstate(all="ignore"):
+        e = np.exp(x - x.max(axis=-1, keepdims=True))
+        return e / e.sum(axis=-1, keepdims=True)
+
+
+def scipy_softmax(x: NDArray) -> NDArray:
+    with np.errstate(all="ignore"):
+        return scipy.special.softmax(x, axis=-1)
+
+
+def ratios(y: Floats, truth: Truth, bounds: Floats) -> Floats:
+    """Errors over bounds; 0 where there is no bound, infinite where the output is not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        errors = np.abs((y - truth.nearest) / ulp_of(truth) - truth.residual)
+        return np.where(np.isnan(bounds), 0.0, np.where(np.isfinite(y), errors, np.inf) / bounds)
+
+
+def drawn(fmt: FloatFormat, n: int, rows: int = 6) -> NDArray:
+    """A few rows of every regime that has any of this length."""
+    found = [r.rows(fmt, rows, n, 5, 0) for r in REGIMES.values() if r.supports(fmt, n)]
+    return np.concatenate(found)
+
+
+@pytest.mark.parametrize("softmax", [max_shifted, scipy_softmax])
+@pytest.mark.parametrize("name", IEEE)
+def test_numpy_and_scipy_meet_standard_in_every_regime(name: str, softmax) -> None:
+    fmt, highest = FORMATS[name], 0.0
+    for n in (2, 5, 33, 260):
+        x = drawn(fmt, n)
+        values = fmt.to_float64(x)
+        truth = truth_mpmath(values, fmt)
+        found = ratios(fmt.to_float64(softmax(x)), truth, STANDARD.bounds(values, truth, fmt))
+        row, i = np.unravel_index(np.argmax(found), found.shape)
+        assert found[row, i] <= 1, (found[row, i], i, [v.hex() for v in values[row].tolist()])
+        highest = max(highest, found[row, i])
+    assert highest > 0.4, f"the bound is {1 / highest} times what {softmax.__name__} does at worst"
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_standard_and_fast_are_reached_by_what_they_allow(name: str) -> None:
+    fmt = FORMATS[name]
+    x = fmt.to_float64(drawn(fmt, 3, rows=12))
+    truth = truth_mpmath(x, fmt)
+    x, truth = x[truth.kinds < RowKind.NAN], truth_mpmath(x[truth.kinds < RowKind.NAN], fmt)
+    for tier in (STANDARD, FAST):
+        algorithm = replace(tier.algorithm_for(fmt, 3), summation="sequential", accumulator_precision=None)
+        bounds = tier.bounds(x, truth, fmt)
+        found = [
+            ratios(run(algorithm, fmt, x, p), truth, bounds).max()
+            for p in pushes(x, np.random.default_rng(0), 2)
+        ]
+        assert 0.7 < max(found) <= 1
+
+
+def test_fast_allows_whatever_standard_does() -> None:
+    for fmt in FORMATS.values():
+        for n in (2, 33, 260):
+            x = fmt.to_float64(drawn(fmt, n, rows=2))
+            truth = truth_mpmath(x, fmt)
+            standard, fast = (tier.bounds(x, truth, fmt) for tier in (STANDARD, FAST))
+            assert (np.isnan(fast) | (fast >= standard)).all(), fmt
+
+
+@pytest.mark.parametrize("n", [2, 30, 100, 257, 300, 5000, 10**6])
+def test_fast_takes_the_loosest_sum_that_it_allows(n: int) -> None:
+    for name, accumulator in (("float16", 24), ("bfloat16", 24), ("float32", 24), ("float64", 53)):
+        fmt = FORMATS[name]
+        chosen = FAST.algorithm_for(fmt, n)
+        growth = sum_growth(chosen, n, fmt.precision)
+        assert growth is not None
+        one_by_one = replace(chosen, summation="sequential", accumulator_precision=accumulator)
+        pairwise = replace(chosen, summation="pairwise", accumulator_precision=None)
+        own = replace(one_by_one, accumulator_precision=None)
+        allowed = [one_by_one, pairwise] + ([own] if (n - 1) * 2.0**-fmt.precision <= 1 / 8 else [])
+        assert growth[0] == max(sum_growth(a, n, fmt.precision)[0] for a in allowed)  # type: ignore[index]
+
+
+def test_eight_bits_op_by_op_are_not_certified() -> None:
+    """All pairs of a lattice: every step rounded to 8 bits leaves the tier, one final rounding keeps it."""
+    for name in ("float8_e4m3fn", "float8_e5m2"):
+        fmt = FORMATS[name]
+        x = fmt.to_float64(fmt.from_float64(np.array([(0.0, -d / 8) for d in range(40)])))
+        truth = truth_mpmath(x, fmt)
+        bounds = STANDARD.bounds(x, truth, fmt)
+        by_step = fmt.to_float64(max_shifted(fmt.from_float64(x)))
+        once = fmt.to_float64(fmt.from_float64(max_shifted(x.astype(np.float32))))
+        assert ratios(by_step, truth, bounds).max() > 1
+        assert ratios(once, truth, bounds).max() <= 1
+
+
+def test_overflow_of_a_long_float16_row_is_excused() -> None:
+    fmt = FORMATS["float16"]
+    for n, excused in ((60_000, False), (65_600, True)):
+        x = np.zeros((1, n))
+        bounds = STANDARD.bounds(x, truth_mpmath(x, fmt), fmt)
+        assert np.isnan(bounds).all() == excused, n
+
+
+def test_standard_is_the_algorithm_that_it_is_written_down_as() -> None:
+    algorithm = STANDARD.algorithm_for(FORMATS["float32"], 1000)
+    assert (algorithm.argument, algorithm.exp_ulps, algorithm.arithmetic) == ("shifted", 3.0, None)
+    assert height(algorithm, 1000) == 10 + 24
+    assert STANDARD.algorithm_for(FORMATS["float8_e5m2"]).arithmetic == "float32"
+
+
+def test_rounded_and_faithful_have_no_bound() -> None:
+    for tier in (ROUNDED, FAITHFUL):
+        assert tier.every is not None
+        with pytest.raises(ValueError, match=f"tier {tier.name}: .* has no bound"):
+            tier.algorithm_for(FORMATS["float32"])
+    assert list(TIERS) == ["rounded", "faithful", "standard", "fast"]
+
+
+def test_a_narrower_input_is_computed_in_the_output_format() -> None:
+    fmt, out = FORMATS["bfloat16"], FORMATS["float32"]
+    x = fmt.to_float64(drawn(fmt, 5, rows=2))
+    truth = truth_mpmath(x, out)
+    own = element_bounds(x, truth, replace(STANDARD.algorithm_for(out, 5), arithmetic="float32"), fmt)
+    np.testing.assert_array_equal(STANDARD.bounds(x, truth, fmt), own)
