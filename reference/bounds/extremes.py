@@ -48,7 +48,8 @@ def sums_exceed(x: Floats, argument: Argument, c: float, limits: Limits) -> Flag
     if argument == "running":
         return _prefixes_exceed(x, limits)
     shift = -x.max(axis=1, keepdims=True) if argument == "shifted" else c
-    found, doubtful = _compare(*_sums(x + shift), limits)
+    with np.errstate(over="ignore"):
+        found, doubtful = _compare(*_sums(x + shift), limits)
     for row in np.flatnonzero(doubtful).tolist():
         found[row] = _sum_exceeds(x[row], argument, c, limits[row])
     return found
@@ -57,9 +58,13 @@ def sums_exceed(x: Floats, argument: Argument, c: float, limits: Limits) -> Flag
 def steps_exceed(x: Floats, argument: Argument, c: float, limits: Limits) -> Flags:
     """Tell in which rows a difference or sum that forms t exceeds its limit."""
     found = np.zeros(len(x), dtype=np.bool_)
+    rough = np.array([float(limit) for limit in limits])[:, None]
     for a, b in _steps(x, argument, c):
-        for row, limit in enumerate(limits):
-            found[row] |= _some_step_exceeds(a[row], b[row], limit)
+        with np.errstate(invalid="ignore", over="ignore"):
+            size = np.where(np.isinf(a) | np.isinf(b), 0.0, np.abs(a + b))
+        found |= (size * (1 - DOUBT) > rough).any(axis=1)
+        for row in np.flatnonzero(((size >= rough * (1 - DOUBT)) & (size > 0)).any(axis=1) & ~found).tolist():
+            found[row] = _some_step_exceeds(a[row], b[row], limits[row])
     return found
 
 
@@ -118,8 +123,10 @@ def _running_sums(x: Floats) -> Floats:
     highest = np.maximum.accumulate(x, axis=1)
     sums = np.zeros_like(x)
     sums[:, 0] = x[:, 0] > -np.inf
+    with np.errstate(invalid="ignore", over="ignore"):  # masked entries: -inf - -inf
+        fall, t = highest[:, :-1] - highest[:, 1:], x - highest
     for i in range(1, x.shape[1]):
-        sums[:, i] = sums[:, i - 1] * _exp(highest[:, i - 1] - highest[:, i]) + _exp(x[:, i] - highest[:, i])
+        sums[:, i] = sums[:, i - 1] * _exp(fall[:, i - 1]) + _exp(t[:, i])
     return sums
 
 
@@ -152,12 +159,9 @@ def _steps(x: Floats, argument: Argument, c: float) -> Iterator[tuple[Floats, Fl
 
 
 def _some_step_exceeds(a: Floats, b: Floats, limit: Fraction) -> bool:
-    """Tell whether |a + b| exceeds the limit where both are finite."""
     finite = np.isfinite(a) & np.isfinite(b)
-    near = np.flatnonzero(finite & (np.abs(a + b) >= float(limit) * (1 - DOUBT)))
-    if near.size and float(limit) * (1 + DOUBT) < np.abs(a + b)[near].max():
-        return True
-    return any(abs(Fraction(float(a[i])) + Fraction(float(b[i]))) > limit for i in near.tolist())
+    pairs = zip(a[finite].tolist(), b[finite].tolist(), strict=True)
+    return any(abs(Fraction(first) + Fraction(second)) > limit for first, second in pairs)
 
 
 # Exact decisions ---------------------------------------------------------------------------

@@ -32,6 +32,7 @@ OUTWARD: Final = 1 + 2.0**-40
 """More than n + 60 roundings of 2^-53, NumPy's pairwise sums having height below 100."""
 
 _STEEP: Final = 32.0
+_LARGEST: Final = float(np.finfo(np.float64).max)
 
 _LOG_EXCESS: Final = 1.53
 """How much worse a log may be than the exp beside it: NumPy states 3.83 ULP and 2.52 in binary32."""
@@ -295,5 +296,6 @@ def _logarithm(x: Floats, arguments: Arguments, total: _Sum, setting: Setting) -
 
 def _half_ulp_of(value: Floats, fmt: FloatFormat) -> Floats:
     """Return half an ulp of numbers from 0 up to a value."""
-    exponents = np.maximum(np.frexp(value * OUTWARD)[1] - 1, fmt.emin)
+    finite = np.minimum(value * OUTWARD, _LARGEST)  # frexp gives infinity the exponent 0
+    exponents = np.maximum(np.frexp(finite)[1] - 1, fmt.emin)
     return np.asarray(np.ldexp(0.5, exponents - fmt.precision + 1))

@@ -1,0 +1,275 @@
+"""Why rows failed: every clause of the definition, in its order, and every threshold decided exactly.
+
+The thresholds are evaluated a second time, in mpmath with 300 bits, from the definition alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from reference.attribution import RowOutcome, attribute
+from reference.bounds import growth
+from reference.bounds.extremes import steps_exceed, sums_exceed, tops_below
+from reference.declaration import Algorithm, Argument, Declaration
+from reference.errors import judge
+from reference.formats import FORMATS, FloatFormat
+from reference.oracle import truth_mpmath
+
+Floats = NDArray[np.float64]
+
+MP = mpmath.MPContext()
+MP.prec = 300
+
+NAN, INF = float("nan"), float("inf")
+PLAIN = Algorithm("plain", "plain", 1.0, "sequential")
+
+
+def naive(x: NDArray[Any]) -> NDArray[Any]:
+    with np.errstate(all="ignore"):
+        e = np.exp(x)
+        return e / e.sum(axis=-1, keepdims=True)
+
+
+def outcome(
+    row: list[float], y: list[float] | None, declaration: Declaration, name: str, out: str | None = None
+) -> RowOutcome:
+    """The outcome of a row with the outputs y, or with those of the naive form where they are None."""
+    fmt, to = FORMATS[name], FORMATS[out or name]
+    x = fmt.from_float64(np.array([row]))
+    values = fmt.to_float64(x)
+    outputs = naive(x) if y is None else to.from_float64(np.array([y]))
+    truth = truth_mpmath(values, to)
+    return RowOutcome(attribute(values, outputs, truth, judge(outputs, truth), declaration, fmt)[0])
+
+
+def declared(argument: Argument, **others: Any) -> Declaration:
+    return Declaration(argument=argument, **others)
+
+
+# What the naive form does ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "expected"),
+    [
+        ("float64", [800.0, 0.0], RowOutcome.OVERFLOW),
+        ("float16", [11.0] * 8, RowOutcome.OVERFLOW),  # finite zeros: the sum is infinite
+        ("float32", [89.0, 0.0], RowOutcome.OVERFLOW),
+        ("float32", [-104.0, -104.0], RowOutcome.TOTAL_UNDERFLOW),
+        ("float64", [-746.0, -750.0], RowOutcome.TOTAL_UNDERFLOW),
+        ("float8_e4m3fn", [7.0, 0.0], RowOutcome.OVERFLOW),  # NaN: there is no infinity
+        ("float32", [1.0, 0.0], RowOutcome.OK),
+        ("float32", [NAN, 0.0], RowOutcome.POLICY),
+        ("float32", [INF, 0.0], RowOutcome.POLICY),
+        ("float32", [-INF, -INF], RowOutcome.POLICY),
+    ],
+)
+def test_the_naive_form(name: str, row: list[float], expected: RowOutcome) -> None:
+    assert outcome(row, None, declared("plain"), name) == expected
+    assert outcome(row, None, declared("unknown"), name) == expected
+
+
+@pytest.mark.parametrize(("name", "row"), [("float64", [800.0, 0.0]), ("float32", [-104.0, -104.0])])
+def test_a_shifted_form_has_no_such_excuse(name: str, row: list[float]) -> None:
+    for argument in ("shifted", "running"):
+        assert outcome(row, None, declared(argument), name) == RowOutcome.UNEXPLAINED  # type: ignore[arg-type]
+
+
+# Clause by clause --------------------------------------------------------------------------
+
+
+def test_total_underflow_comes_before_overflow_and_asks_for_nothing_but_zeros_or_nonfinite() -> None:
+    down = [-90.0, -90.0]  # exp is subnormal in binary32
+    assert outcome(down, [NAN, NAN], declared("plain"), "float32") == RowOutcome.TOTAL_UNDERFLOW
+    assert outcome(down, [0.0, 0.0], declared("plain"), "float32") == RowOutcome.TOTAL_UNDERFLOW
+    assert outcome(down, [0.25, NAN], declared("plain"), "float32") == RowOutcome.UNEXPLAINED
+    assert outcome(down, [0.125, 0.125], declared("plain"), "float32") == RowOutcome.INACCURATE
+
+
+def test_overflow_asks_for_nothing_but_zeros_or_nonfinite() -> None:
+    up = [90.0, 0.0]
+    assert outcome(up, [NAN, 0.0], declared("plain"), "float32") == RowOutcome.OVERFLOW
+    assert outcome(up, [NAN, 0.5], declared("plain"), "float32") == RowOutcome.UNEXPLAINED
+    assert outcome(up, [0.25, 0.0], declared("plain"), "float32") == RowOutcome.INACCURATE
+
+
+def test_collapsed_zeros_without_a_reason_are_unexplained() -> None:
+    assert outcome([1.0, 0.0], [0.0, 0.0], declared("unknown"), "float32") == RowOutcome.UNEXPLAINED
+
+
+def test_inflated_outputs_are_inaccurate() -> None:
+    assert outcome([1.0, 0.0], [1.0, 1.25], declared("shifted"), "float32") == RowOutcome.INACCURATE
+
+
+def test_saturation_is_an_overflow_only_where_declared_and_out_of_range() -> None:
+    saturated, row = [1.0] * 4, [89.0] * 4
+    for saturating, expected in ((True, RowOutcome.OVERFLOW), (False, RowOutcome.INACCURATE)):
+        assert outcome(row, saturated, declared("plain", saturating=saturating), "float32") == expected
+    low = [80.0] * 4
+    assert outcome(low, saturated, declared("plain", saturating=True), "float32") == RowOutcome.INACCURATE
+
+
+def test_a_constant_moves_both_ends() -> None:
+    dead = [NAN, NAN]
+    up, down = declared("constant", constant=60.0), declared("constant", constant=-60.0)
+    assert outcome([30.0, 30.0], dead, up, "float32") == RowOutcome.OVERFLOW
+    assert outcome([-30.0, -30.0], dead, down, "float32") == RowOutcome.TOTAL_UNDERFLOW
+    assert outcome([30.0, 30.0], dead, down, "float32") == RowOutcome.UNEXPLAINED
+
+
+@pytest.mark.parametrize(
+    ("argument", "row", "expected"),
+    [
+        ("shifted", [448.0, -448.0], RowOutcome.OVERFLOW),  # 896 is no number of e4m3fn
+        ("running", [-448.0, 448.0], RowOutcome.OVERFLOW),
+        ("constant", [448.0, 0.0], RowOutcome.OVERFLOW),
+        ("shifted", [100.0, -100.0], RowOutcome.UNEXPLAINED),
+    ],
+)
+def test_a_step_that_forms_the_argument_may_overflow(
+    argument: Argument, row: list[float], expected: RowOutcome
+) -> None:
+    declaration = declared(argument, constant=64.0)
+    assert outcome(row, [NAN, NAN], declaration, "float8_e4m3fn") == expected
+
+
+def test_a_running_sum_may_overflow_before_the_maximum_comes() -> None:
+    """600 ties in e4m3fn add up to 600 > 448, and a greater logit at the end rescales that to nothing."""
+    n = 600
+    row, dead = [0.0] * n + [20.0], [NAN] * (n + 1)
+    algorithm = Algorithm("online", "running", 0.5, "pairwise", accumulator_precision=24)
+    for argument, expected in (("running", RowOutcome.OVERFLOW), ("shifted", RowOutcome.UNEXPLAINED)):
+        chosen = replace(algorithm, argument=argument)  # type: ignore[arg-type]
+        assert outcome(row, dead, declared(argument, algorithm=chosen), "float8_e4m3fn") == expected  # type: ignore[arg-type]
+
+
+def test_the_declared_arithmetic_counts_else_that_of_the_input() -> None:
+    row, dead = [20.0, 0.0], [NAN, NAN]
+    wide = replace(PLAIN, arithmetic="float32")
+    assert outcome(row, dead, declared("plain", algorithm=wide), "float16") == RowOutcome.UNEXPLAINED
+    assert outcome(row, dead, declared("plain"), "float16", "float32") == RowOutcome.OVERFLOW
+    assert (
+        outcome(row, dead, declared("plain", algorithm=PLAIN), "float16", "float32") == RowOutcome.UNEXPLAINED
+    )
+
+
+def test_only_failed_rows_are_attributed() -> None:
+    fmt = FORMATS["float32"]
+    x = np.array([[90.0, 0.0], [1.0, 0.0], [NAN, 0.0], [90.0, 0.0]])
+    y = np.array([[NAN, 0.0], [0.731, 0.269], [NAN, NAN], [1.0, 0.0]], dtype=np.float32)
+    truth = truth_mpmath(x, fmt)
+    found = attribute(x, y, truth, judge(y, truth), declared("plain"), fmt)
+    assert found.dtype == np.uint8
+    assert found.tolist() == [RowOutcome.OVERFLOW, RowOutcome.OK, RowOutcome.POLICY, RowOutcome.OK]
+
+
+# Thresholds --------------------------------------------------------------------------------
+
+
+def neighbours(value: float, fmt: FloatFormat, reach: int = 3) -> Floats:
+    """The numbers of a format around a value."""
+    centre = fmt.ordinal(fmt.round(Fraction(value)))
+    codes = [fmt.from_ordinal(centre + k) for k in range(-reach, reach + 1)]
+    return fmt.to_float64(fmt.from_bits(codes))
+
+
+@pytest.mark.parametrize("name", ["float16", "float32", "float64", "bfloat16"])
+def test_total_underflow_begins_where_exp_leaves_the_normal_range(name: str) -> None:
+    fmt = FORMATS[name]
+    x = neighbours(fmt.emin * float(MP.ln(2)), fmt)[:, None]
+    exact = [MP.exp(MP.mpf(v)) < MP.ldexp(1, fmt.emin) for v in x[:, 0].tolist()]
+    assert tops_below(x, 0.0, fmt.emin).tolist() == exact
+    assert 0 < sum(exact) < len(exact)
+
+
+def test_underflow_of_a_constant_is_decided_beyond_binary64() -> None:
+    """x + c falls between two binary64 numbers, on either side of the threshold."""
+    emin, c = -126, 2.0**-60
+    top = float(MP.ln(2) * emin)
+    x = np.array([[np.nextafter(top, -INF)], [top], [np.nextafter(top, INF)]])
+    exact = [MP.exp(MP.mpf(v) + MP.mpf(c)) < MP.ldexp(1, emin) for v in x[:, 0].tolist()]
+    assert tops_below(x, c, emin).tolist() == exact
+
+
+def exact_sum(row: list[float], argument: Argument, c: float) -> Any:
+    shift = {"plain": 0, "constant": MP.mpf(c), "shifted": -MP.mpf(max(row))}[argument]
+    return MP.fsum(MP.exp(MP.mpf(v) + shift) for v in row if v != -INF)
+
+
+@pytest.mark.parametrize(("argument", "c"), [("plain", 0.0), ("constant", -3.5), ("shifted", 0.0)])
+def test_sums_are_decided_to_the_last_bit(argument: Argument, c: float) -> None:
+    """The limit is the sum itself, rounded up or down to 200 bits."""
+    rng = np.random.default_rng(7)
+    for n in (2, 5, 40):
+        row = [*(10 * rng.normal(size=n)).tolist(), -INF]
+        total = exact_sum(row, argument, c)
+        below = Fraction(int(MP.floor(MP.ldexp(total, 200)))) / 2**200
+        x = np.array([row, row])
+        assert sums_exceed(x, argument, c, [below, below + Fraction(1, 2**200)]).tolist() == [True, False]
+
+
+def test_equal_entries_sum_to_their_number() -> None:
+    x = np.full((3, 4), 7.0)
+    limits = [Fraction(4) - Fraction(1, 2**400), Fraction(4), Fraction(4) + Fraction(1, 2**400)]
+    assert sums_exceed(x, "shifted", 0.0, limits).tolist() == [True, False, False]
+    assert sums_exceed(x, "running", 0.0, limits).tolist() == [True, False, False]
+    assert sums_exceed(x, "constant", -7.0, limits).tolist() == [True, False, False]
+
+
+def test_prefixes_are_summed_against_their_own_maximum() -> None:
+    rng = np.random.default_rng(8)
+    x = np.sort(rng.normal(size=(20, 12)) * 2, axis=1)[:, rng.permutation(12)]
+    x[:, 0] = -INF
+    for row in x.tolist():
+        best = max(exact_sum(row[: k + 1], "shifted", 0.0) for k in range(1, len(row)))
+        below = Fraction(int(MP.floor(MP.ldexp(best, 200)))) / 2**200
+        limits = [below, below + Fraction(1, 2**200)]
+        assert sums_exceed(np.array([row, row]), "running", 0.0, limits).tolist() == [True, False], row
+
+
+def test_steps_are_exact_differences() -> None:
+    x = np.array([[2.0**60, -1.0, -INF]] * 3)
+    gap = Fraction(2**60 + 1)
+    limits = [gap - Fraction(1, 2**70), gap, gap + Fraction(1, 2**70)]
+    assert steps_exceed(x, "shifted", 0.0, limits).tolist() == [True, False, False]
+    assert steps_exceed(x[:, ::-1], "running", 0.0, limits).tolist() == [True, False, False]
+    assert steps_exceed(x[:, 1:], "constant", -(2.0**60), limits).tolist() == [True, False, False]
+    assert not steps_exceed(x, "plain", 0.0, [Fraction(0)] * 3).any()
+
+
+def test_a_difference_beyond_binary64_exceeds_its_largest_number() -> None:
+    largest = FORMATS["float64"].largest
+    assert steps_exceed(np.array([[float(largest), -float(largest)]]), "shifted", 0.0, [largest]).all()
+
+
+def test_overflow_is_granted_from_omega_over_growth_on() -> None:
+    """The rows next to ln(Omega / G), all outputs NaN: what is below has no excuse."""
+    fmt, n = FORMATS["float16"], 2
+    limit = fmt.largest / Fraction(growth(PLAIN, n, fmt))
+    threshold = float(MP.log(MP.mpf(limit.numerator) / limit.denominator / n))
+    for value in neighbours(threshold, fmt).tolist():
+        exceeds = n * MP.exp(MP.mpf(value)) > MP.mpf(limit.numerator) / limit.denominator
+        expected = RowOutcome.OVERFLOW if exceeds else RowOutcome.UNEXPLAINED
+        assert outcome([value] * n, [NAN] * n, declared("plain", algorithm=PLAIN), "float16") == expected
+
+
+def test_thousands_of_failed_rows_take_no_time() -> None:
+    fmt = FORMATS["float32"]
+    x = fmt.to_float64(fmt.from_float64(90 + np.random.default_rng(9).normal(size=(5000, 4))))
+    y = np.full(x.shape, NAN, dtype=np.float32)
+    truth = truth_mpmath(x[:1], fmt)
+    many = replace(
+        truth,
+        nearest=np.repeat(truth.nearest, len(x), axis=0),
+        residual=np.repeat(truth.residual, len(x), axis=0),
+        kinds=np.repeat(truth.kinds, len(x)),
+    )
+    found = attribute(x, y, many, judge(y, many), declared("unknown"), fmt)
+    assert (found == RowOutcome.OVERFLOW).mean() > 0.9
