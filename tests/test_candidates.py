@@ -22,7 +22,12 @@ from harness.candidates import BUILTINS, Candidate, CandidateError, load
 from harness.candidates.arithmetic import EXP_ULPS
 from harness.candidates.builtin.blocked import BLOCK
 from reference import ulp_errors
+from reference.attribution import RowOutcome, attribute
+from reference.bounds import element_bounds
+from reference.errors import judge
 from reference.formats import FORMATS, FloatFormat
+from reference.truth import truth
+from strategies.regimes import REGIMES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -407,3 +412,37 @@ def test_exp_in_float32_is_as_good_as_declared_on_a_sample() -> None:
     errors = exp_errors(fmt, x)
     worst = errors.argmax()
     assert errors[worst] <= EXP_ULPS["float32"], (hexed(fmt, x[worst : worst + 1]), errors[worst])
+
+
+def hard_rows(fmt: FloatFormat) -> Iterator[np.ndarray]:
+    """A few rows of every regime, of a pair, of a few entries, and of more than a block."""
+    for length in (2, 7, BLOCK + 2):
+        drawn = [r for r in REGIMES.values() if not r.policy and r.supports(fmt, length)]
+        yield np.concatenate([r.rows(fmt, 6, length, 7, 0) for r in drawn])
+
+
+@every_pair
+def test_errors_stay_within_the_declared_algorithms_bound(candidate: Candidate, fmt: FloatFormat) -> None:
+    declaration = candidate.declared(fmt)
+    assert declaration.algorithm is not None
+    for x in hard_rows(fmt):
+        values = fmt.to_float64(x)
+        exact = truth(values, fmt)
+        judgement = judge(candidate(x), exact)
+        beyond = judgement.ulp > element_bounds(values, exact, declaration.algorithm, fmt)
+        assert not beyond.any(), hexed(fmt, x[beyond.any(axis=1)][0])
+
+
+# float8_e4m3fn has no infinity: far below the maximum x - max is NaN, in that entry alone where
+# the sum was not formed from it.
+EXPLAINED = [(c, f) for c, f in PAIRS if f.has_infinity or c.declaration.argument != "running"]
+
+
+@pytest.mark.parametrize(("candidate", "fmt"), EXPLAINED, ids=pair_id)
+def test_failed_rows_are_explained_by_what_is_declared(candidate: Candidate, fmt: FloatFormat) -> None:
+    for x in hard_rows(fmt):
+        values = fmt.to_float64(x)
+        exact, y = truth(values, fmt), candidate(x)
+        outcomes = attribute(values, y, exact, judge(y, exact), candidate.declared(fmt), fmt)
+        unexplained = outcomes == RowOutcome.UNEXPLAINED
+        assert not unexplained.any(), hexed(fmt, x[unexplained][0])
