@@ -124,7 +124,7 @@ def test_row_sums_are_exact_and_rounded_once(pairs: list[tuple[float, float]], a
     """Of numbers that straddle all the units, that cancel, and that stop just beside a tie."""
     y = np.array([a for a, _ in pairs])
     nearest = y.copy() if alike else np.array([b for _, b in pairs])
-    sums = sums_of_row(y, nearest, False, np.zeros(LIMBS, dtype=np.int64))
+    sums, _ = sums_of_row(y[None], nearest[None], 0, False, np.zeros(LIMBS, dtype=np.int64))
     assert sums.outputs == math.fsum(y)
     assert sums.nearest == math.fsum(nearest)
     assert sums.differences == math.fsum([*y, *-nearest])

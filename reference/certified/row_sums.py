@@ -34,6 +34,7 @@ _MIDDLE_UNIT: Final = 2.0**-103
 _BOTTOM_UNIT: Final = 2.0**-155
 _MAGNITUDE: Final = (1 << 63) - 1
 _ONE: Final = 0x3FF << 52
+_INFINITY: Final = 0x7FF << 52
 
 
 class _Digits(NamedTuple):
@@ -53,35 +54,49 @@ class RowSums(NamedTuple):
     differences: float
 
 
-@compiled
-def sums_of_row(y: Any, nearest: Any, coarse: bool, limbs: Any) -> RowSums:
-    """Return the sums of a row, y nonfinite or not; RN(r) is finite, or NaN throughout.
+class _Partial(NamedTuple):
+    """Exact sums over part of a row, and what they leave out.
 
-    `coarse` says that all numbers are multiples of 2^`COARSE`; `limbs` is an accumulator.
+    `reach` is the encoding of the largest |y|, infinity's or more if one is nonfinite. The
+    `loose` fields are not 0 if y, RN(r), and their differences leave remainders.
     """
-    if np.isnan(nearest[0]):
-        sums = sums_of_finite_nearest(y, y, coarse, limbs)
-        return RowSums(sums.outputs, np.nan, np.nan)
-    return sums_of_finite_nearest(y, nearest, coarse, limbs)
+
+    outputs: _Digits
+    nearest: _Digits
+    reach: int
+    loose_outputs: int
+    loose_nearest: int
+    loose: int
 
 
 @compiled
-def sums_of_finite_nearest(y: Any, nearest: Any, coarse: bool, limbs: Any) -> RowSums:
-    """Return the sums of a row whose RN(r) are finite."""
-    sums = _quick_sums(y, nearest, coarse)
-    if not np.isnan(sums.outputs + sums.nearest + sums.differences):
-        return sums
-    nonfinite = _sum_of_nonfinite(y)
-    if nonfinite != 0.0:
-        return RowSums(nonfinite, _exact_sum(nearest, nearest, 0, limbs), nonfinite)
-    return RowSums(
-        _exact_sum(y, y, 0, limbs), _exact_sum(nearest, nearest, 0, limbs), _exact_sum(y, nearest, -1, limbs)
-    )
+def sums_of_row(y: Any, nearest: Any, row: int, coarse: bool, limbs: Any) -> tuple[RowSums, bool]:
+    """Return the sums of a row of (rows, n) outputs and RN(r), and whether all outputs are finite.
+
+    RN(r) is finite, or NaN throughout, as its sums then are; `coarse` says that all numbers are multiples
+    of 2^`COARSE`; `limbs` is an accumulator.
+    """
+    has_result = not np.isnan(nearest[row, 0])
+    partial = _partial_sums(y, nearest if has_result else y, row, coarse)
+    finite = partial.reach < _INFINITY
+    sums = _rounded_sums(partial, y.shape[1])
+    if partial.reach > _ONE or np.isnan(sums.outputs + sums.nearest + sums.differences):
+        sums = _slow_sums(y[row], nearest[row], has_result, finite, limbs)
+    return (sums if has_result else RowSums(sums.outputs, np.nan, np.nan)), finite
+
+
+@compiled
+def _slow_sums(y: Any, nearest: Any, has_result: bool, finite: bool, limbs: Any) -> RowSums:
+    of_y = _exact_sum(y, y, 0, limbs) if finite else _sum_of_nonfinite(y)
+    if not has_result:
+        return RowSums(of_y, np.nan, np.nan)
+    difference = _exact_sum(y, nearest, -1, limbs) if finite else of_y
+    return RowSums(of_y, _exact_sum(nearest, nearest, 0, limbs), difference)
 
 
 @compiled
 def _sum_of_nonfinite(values: Any) -> float:
-    """Return the sum of the infinities and NaNs among the values, 0 if there are none."""
+    """Return the sum of the infinities and NaNs among the values."""
     total = 0.0
     for value in values:
         total += 0.0 if abs(value) < math.inf else value
@@ -99,69 +114,75 @@ def _exact_sum(a: Any, b: Any, sign_of_b: int, limbs: Any) -> float:
     return total
 
 
-@compiled
-def _quick_sums(y: Any, nearest: Any, coarse: bool) -> RowSums:
-    """Return the sums, NaN where they are not decided here."""
-    of_y = of_nearest = _Digits(0, 0, 0, 0)
-    loose_y = loose_nearest = loose = largest = 0
-    for start in range(0, y.size, BLOCK):
-        values, targets = y[start : start + BLOCK], nearest[start : start + BLOCK]
-        if coarse:
-            more_y, more_nearest, reach = _coarse_digits(values, targets)
-        else:
-            more_y, more_nearest, reach, rest_y, rest_nearest, unlike = _digits(values, targets)
-            loose_y, loose_nearest, loose = loose_y | rest_y, loose_nearest | rest_nearest, loose | unlike
-        of_y, of_nearest = _plus(of_y, more_y, 1), _plus(of_nearest, more_nearest, 1)
-        largest = max(largest, reach)
-    if largest > _ONE:
-        return RowSums(np.nan, np.nan, np.nan)
-    slack_y = y.size if loose_y else 0
-    slack_nearest = y.size if loose_nearest else 0
-    slack = 2 * y.size if loose else 0
-    difference = _plus(of_y, of_nearest, -1)
+@inlined
+def _rounded_sums(partial: _Partial, n: int) -> RowSums:
+    """Return the sums, NaN where the remainders of n elements leave them undecided."""
+    difference = _plus(partial.outputs, partial.nearest, -1)
     return RowSums(
-        _round_within(of_y, slack_y),
-        _round_within(of_nearest, slack_nearest),
-        _round_within(difference, slack),
+        _round_within(partial.outputs, n if partial.loose_outputs else 0),
+        _round_within(partial.nearest, n if partial.loose_nearest else 0),
+        _round_within(difference, 2 * n if partial.loose else 0),
     )
 
 
 @compiled
-def _coarse_digits(y: Any, nearest: Any) -> tuple[_Digits, _Digits, int]:
-    """Return the sums of at most BLOCK numbers, and the encoding of the largest |y|."""
-    top_y = top_nearest = largest = 0
-    for i in range(y.size):
-        top_y += pattern(y[i] + _TOP)
-        top_nearest += pattern(nearest[i] + _TOP)
-        largest = max(largest, pattern(y[i]) & _MAGNITUDE)
-    start = y.size * pattern(_TOP)
-    return _Digits(0, top_y - start, 0, 0), _Digits(0, top_nearest - start, 0, 0), largest
-
-
-@compiled
-def _digits(y: Any, nearest: Any) -> tuple[_Digits, _Digits, int, int, int, int]:
-    """Return the sums of at most BLOCK numbers, and the encoding of the largest |y|.
-
-    The last three tell, by not being 0, whether y, RN(r), and their difference leave remainders.
-    """
-    top_y = middle_y = bottom_y = top_nearest = middle_nearest = bottom_nearest = 0
-    loose_y = loose_nearest = loose = largest = 0
-    for i in range(y.size):
-        top, middle, bottom, rest_y = _split(y[i])
-        top_y, middle_y, bottom_y = top_y + top, middle_y + middle, bottom_y + bottom
-        top, middle, bottom, rest_nearest = _split(nearest[i])
-        top_nearest, middle_nearest, bottom_nearest = (
-            top_nearest + top,
-            middle_nearest + middle,
-            bottom_nearest + bottom,
+def _partial_sums(y: Any, nearest: Any, row: int, coarse: bool) -> _Partial:
+    """Sum a row, block by block, so that no integer overflows."""
+    n = y.shape[1]
+    total = _Partial(_Digits(0, 0, 0, 0), _Digits(0, 0, 0, 0), 0, 0, 0, 0)
+    for start in range(0, n, BLOCK):
+        size = min(BLOCK, n - start)
+        part = _coarse_block(y, nearest, row, start, size) if coarse else _block(y, nearest, row, start, size)
+        total = _Partial(
+            _plus(total.outputs, part.outputs, 1),
+            _plus(total.nearest, part.nearest, 1),
+            max(total.reach, part.reach),
+            total.loose_outputs | part.loose_outputs,
+            total.loose_nearest | part.loose_nearest,
+            total.loose | part.loose,
         )
-        loose_y, loose_nearest = loose_y | rest_y, loose_nearest | rest_nearest
-        loose |= rest_y ^ rest_nearest
-        largest = max(largest, pattern(y[i]) & _MAGNITUDE)
-    top, middle, bottom = y.size * pattern(_TOP), y.size * pattern(_MIDDLE), y.size * pattern(_BOTTOM)
+    return total
+
+
+@inlined
+def _coarse_block(y: Any, nearest: Any, row: int, start: int, size: int) -> _Partial:
+    top_y = top_nearest = reach = 0
+    for i in range(size):
+        value, target = y[row, np.uint64(start) + np.uint64(i)], nearest[row, np.uint64(start) + np.uint64(i)]
+        top_y += pattern(value + _TOP)
+        top_nearest += pattern(target + _TOP)
+        reach = max(reach, pattern(value) & _MAGNITUDE)
+    zero = size * pattern(_TOP)
+    return _Partial(_Digits(0, top_y - zero, 0, 0), _Digits(0, top_nearest - zero, 0, 0), reach, 0, 0, 0)
+
+
+@inlined
+def _block(y: Any, nearest: Any, row: int, start: int, size: int) -> _Partial:
+    top_y = middle_y = bottom_y = loose_y = 0
+    top_n = middle_n = bottom_n = loose_n = 0
+    loose = reach = 0
+    for i in range(size):
+        value, target = y[row, np.uint64(start) + np.uint64(i)], nearest[row, np.uint64(start) + np.uint64(i)]
+        top, middle, bottom, rest_y = _split(value)
+        top_y, middle_y, bottom_y, loose_y = (
+            top_y + top,
+            middle_y + middle,
+            bottom_y + bottom,
+            loose_y | rest_y,
+        )
+        top, middle, bottom, rest_n = _split(target)
+        top_n, middle_n, bottom_n, loose_n = (
+            top_n + top,
+            middle_n + middle,
+            bottom_n + bottom,
+            loose_n | rest_n,
+        )
+        loose |= rest_y ^ rest_n
+        reach = max(reach, pattern(value) & _MAGNITUDE)
+    top, middle, bottom = size * pattern(_TOP), size * pattern(_MIDDLE), size * pattern(_BOTTOM)
     of_y = _Digits(0, top_y - top, middle_y - middle, bottom_y - bottom)
-    of_nearest = _Digits(0, top_nearest - top, middle_nearest - middle, bottom_nearest - bottom)
-    return of_y, of_nearest, largest, loose_y, loose_nearest, loose
+    of_nearest = _Digits(0, top_n - top, middle_n - middle, bottom_n - bottom)
+    return _Partial(of_y, of_nearest, reach, loose_y, loose_n, loose)
 
 
 @inlined

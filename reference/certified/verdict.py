@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from reference.certified.compiled import FRACTION_BITS, compiled, float_of, pattern, two_sum
 from reference.certified.exact_sums import LIMBS, accumulate, sign_of
+from reference.certified.layout import rows_per_span
 from reference.certified.parallel import deal_rows
 from reference.certified.row_sums import COARSE, RowSums, sums_of_row
 from reference.errors import ElementClass, Judgement, RowFailure
-from reference.rows import RowKind
 from reference.truth import Truth
 
 __all__ = ["judge_certified"]
@@ -25,7 +25,6 @@ __all__ = ["judge_certified"]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-_NAN_KIND: Final = int(RowKind.NAN)
 _EXPONENT_FIELD: Final = 0x7FF << FRACTION_BITS
 _NEGATIVE_ZERO: Final = -(1 << 63)
 _INF: Final = math.inf
@@ -110,25 +109,32 @@ def _part(fields: _Fields, rows: slice) -> _Fields:
 def _judge_rows(y: Any, truth: _Known, fields: _Fields, precision: int, emin: int) -> None:
     coarse = emin - precision + 1 >= COARSE
     limbs = np.empty(LIMBS, dtype=np.int64)
-    for row in range(y.shape[0]):
-        policy = truth.kinds[row] >= _NAN_KIND
-        nearest, residual = truth.nearest[row], truth.residual[row]
+    step = rows_per_span(y.shape[1])
+    for first in range(0, y.shape[0], step):
+        last = min(first + step, y.shape[0])
         _judge_elements(
-            y[row], nearest, residual, policy, precision, emin, fields.ulp[row], fields.classes[row],
-            fields.correct[row], fields.faithful[row], fields.negative_zero[row],
+            y[first:last].reshape(-1), truth.nearest[first:last].reshape(-1), truth.residual[first:last].reshape(-1),
+            precision, emin,
+            fields.ulp[first:last].reshape(-1), fields.classes[first:last].reshape(-1),
+            fields.correct[first:last].reshape(-1), fields.faithful[first:last].reshape(-1),
+            fields.negative_zero[first:last].reshape(-1),
         )  # fmt: skip
-        sums = sums_of_row(y[row], nearest, coarse, limbs)
-        fields.row_sum[row], fields.nearest_sum[row] = sums.outputs, sums.nearest
-        fields.row_sum_error[row] = abs(sums.differences)
-        fields.failure[row] = _FAILED_POLICY if policy else _failure(limbs, y[row], nearest, sums)
+        for row in range(first, last):
+            sums, finite = sums_of_row(y, truth.nearest, row, coarse, limbs)
+            fields.row_sum[row], fields.nearest_sum[row] = sums.outputs, sums.nearest
+            fields.row_sum_error[row] = abs(sums.differences)
+            fields.failure[row] = _failure(limbs, y, truth.nearest, row, sums, finite)
 
 
 @compiled
 def _judge_elements(
-    y: Any, nearest: Any, residual: Any, policy: bool, precision: int, emin: int,
+    y: Any, nearest: Any, residual: Any, precision: int, emin: int,
     ulp: Any, classes: Any, correct: Any, faithful: Any, negative_zero: Any,
 ) -> None:  # fmt: skip
-    """Judge one row. The binade of r is that of RN(r), or of RN(r)'s predecessor where r is below it."""
+    """Judge elements. The binade of r is that of RN(r), or of RN(r)'s predecessor where r is below it.
+
+    In policy rows RN(r) is NaN, and so is all that depends on it.
+    """
     smallest = np.int64(emin + 1023) << FRACTION_BITS
     inverse_of = np.int64(2046) << FRACTION_BITS
     last_place = 2.0 ** (1 - precision)
@@ -149,7 +155,7 @@ def _judge_elements(
         kind = _OUT_OF_RANGE if (value < 0.0) | (value > 1.0) else kind
         kind = (_MASKED_ZERO if is_zero else _MASK_LEAK) if at_zero & (rest == 0.0) else kind
         kind = kind if is_finite else _NONFINITE
-        classes[i] = _POLICY if policy else kind
+        classes[i] = _POLICY if np.isnan(target) else kind
         step = math.copysign(float_of(binade) * last_place, rest)
         correct[i] = value == target
         faithful[i] = (value == target) | ((value == target + step) & (rest != 0.0))
@@ -157,15 +163,17 @@ def _judge_elements(
 
 
 @compiled
-def _failure(limbs: Any, y: Any, nearest: Any, sums: RowSums) -> Any:
-    if not np.isfinite(y).all():
+def _failure(limbs: Any, y: Any, nearest: Any, row: int, sums: RowSums, finite: bool) -> Any:
+    if np.isnan(sums.nearest):
+        return _FAILED_POLICY
+    if not finite:
         return _FAILED_NONFINITE
     if sums.nearest == 0.0:
         return _NONE
     low, high = 2.0 * sums.outputs - sums.nearest, 2.0 * sums.nearest - sums.outputs
-    if low < 0.0 or (low == 0.0 and _below(limbs, y, nearest)):
+    if low < 0.0 or (low == 0.0 and _below(limbs, y[row], nearest[row])):
         return _COLLAPSED
-    if high < 0.0 or (high == 0.0 and _below(limbs, nearest, y)):
+    if high < 0.0 or (high == 0.0 and _below(limbs, nearest[row], y[row])):
         return _INFLATED
     return _NONE
 
