@@ -2,6 +2,9 @@
 
 Milakov and Gimelshein, *Online normalizer calculation for softmax* (arXiv:1805.02867),
 algorithm 3; a second pass gives exp(x - max) / sum. Rows side by side, entries one after the other.
+
+In float8_e4m3fn, which has no infinity, x - max below -Omega is NaN. In the second pass that may
+befall an entry whose differences to the maxima so far all stayed in range, and then it alone.
 """
 
 from __future__ import annotations
