@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +21,7 @@ from reports.tally import DEFECTS, HISTOGRAM_SHIFT, Tally, gravity
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "DEFECTS", "FAILURES", "Row", "cell_row", "frame", "quantile", "table"]
+__all__ = ["COLUMNS", "DEFECTS", "FAILURES", "Row", "cell_row", "frame", "quantiles", "table"]
 
 Row = dict[str, Any]
 
@@ -125,21 +125,26 @@ def frame(ledger: Ledger) -> pd.DataFrame:
     return table([cell_row(info, tally) for info, tally in ledger.tallies()])
 
 
-def quantile(tally: Tally, share: Fraction) -> float | None:
-    """Return the ULP error at the nearest rank over all elements with RN(r) not 0.
+def quantiles(tally: Tally, shares: Iterable[Fraction]) -> list[float | None]:
+    """Return the ULP errors at the nearest ranks of rising shares of all elements with RN(r) not 0.
 
     Errors are known by their histogram bin; the figure is the upper edge of that bin, so at
     most 2^-8 above the exact one, and never above the greatest error; bin 0 is an error of 0.
     Nonfinite outputs rank as +inf.
     """
-    rank = math.ceil(share * tally.representable)
     if tally.representable == 0:
-        return None
-    for number, count in sorted(tally.histogram.items()):
-        rank -= count
-        if rank <= 0:
-            return min(_upper_edge(number), math.inf if tally.max_ulp is None else tally.max_ulp)
-    return math.inf
+        return [None for _ in shares]
+    top = math.inf if tally.max_ulp is None else tally.max_ulp
+    bins, below = iter(sorted(tally.histogram.items())), 0
+    number: int | None = 0
+    found: list[float | None] = []
+    for share in shares:
+        rank = math.ceil(share * tally.representable)
+        while below < rank and number is not None:
+            number, amount = next(bins, (None, 0))
+            below += amount
+        found.append(math.inf if number is None else min(_upper_edge(number), top))
+    return found
 
 
 def _upper_edge(number: int) -> float:
@@ -175,11 +180,12 @@ def _counts(tally: Tally) -> Row:
 
 
 def _accuracy(tally: Tally) -> Row:
+    median, p99 = quantiles(tally, (Fraction(1, 2), Fraction(99, 100)))
     return {
         "max_ulp": tally.max_ulp,
         "mean_ulp": _mean(tally),
-        "p50_ulp": quantile(tally, Fraction(1, 2)),
-        "p99_ulp": quantile(tally, Fraction(99, 100)),
+        "p50_ulp": median,
+        "p99_ulp": p99,
         "correctly_rounded": _ratio(tally.correct, tally.elements),
         "faithful": _ratio(tally.faithful, tally.elements),
         "bound_ratio": tally.max_bound_ratio,
@@ -243,8 +249,8 @@ def _identity(info: CellInfo, tally: Tally) -> Row:
         "sampled": info.sampled,
         "message": info.message,
         "rows_digest": tally.rows_digest() if tally.digests else None,
-        "witness": worst.id if worst else None,
-        "max_ulp_witness": greatest.id if greatest else None,
+        "witness": (identity := worst.id if worst else None),
+        "max_ulp_witness": identity if greatest is worst else greatest.id if greatest else None,
     }
 
 

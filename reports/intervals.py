@@ -23,6 +23,7 @@ CONFIDENCE: Final = 0.95
 
 _PRECISION: Final = 160
 _CLOSE: Final = 2.0**-64  # relative; far below half an ulp of float64
+_Z: Final = 1.96  # half of the normal interval; only a start
 _STEPS: Final = 400  # more than bisection alone would need
 
 Real = Any  # gmpy2.mpfr
@@ -76,8 +77,13 @@ class _Tail:
         return following
 
     def _start(self) -> Real:
-        rate = gmpy2.mpfr(self.a) / (self.a + self.b)
-        return rate if self.rising else 1 - rate
+        """Return Wilson's approximation of the end (JASA 22, 1927), kept off 0 and 1."""
+        trials = self.a + self.b - 1
+        events, side = (self.a, -1) if self.rising else (self.b - 1, 1)
+        middle = events + _Z**2 / 2
+        spread = _Z * (events * (trials - events) / trials + _Z**2 / 4) ** 0.5
+        rate = (middle + side * spread) / (trials + _Z**2)
+        return gmpy2.mpfr(min(max(rate, 0.02 / trials), 1 - 0.02 / trials))
 
     def _evaluate(self, p: Real, log_beta: Real) -> tuple[Real, Real]:
         """Return the tail at p, and d log tail / d log p."""

@@ -166,7 +166,8 @@ class Ledger:
     def tallies(self) -> Iterator[tuple[CellInfo, Tally]]:
         """Yield each cell with the tally of all its shards, in the plan's order.
 
-        One cell is in memory at a time. A cell without shards yields an empty tally.
+        One cell is in memory at a time. A cell without shards yields an empty tally, one with
+        a single shard that shard's own.
         """
         for number, info in self._cells():
             yield info, self._tally(number)
@@ -258,12 +259,13 @@ class Ledger:
         ]
 
     def _tally(self, cell: int) -> Tally:
-        merged = Tally()
+        parts: list[Tally] = []
         with reporting(self.path):
-            cursor = self._connection.execute("SELECT value FROM tally WHERE cell = ?", (cell,))
-            while rows := cursor.fetchmany(_MERGED_AT_ONCE):
-                merged = merge([merged, *(_unpacked(value) for (value,) in rows)])
-        return merged
+            for (value,) in self._connection.execute("SELECT value FROM tally WHERE cell = ?", (cell,)):
+                parts.append(_unpacked(value))
+                if len(parts) == _MERGED_AT_ONCE:
+                    parts = [merge(parts)]
+        return parts[0] if len(parts) == 1 else merge(parts)
 
     def _number(self, key: CellKey) -> int:
         rows = self._select(f"SELECT id FROM cell WHERE {_IS_KEY}", *astuple(key))  # noqa: S608

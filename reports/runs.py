@@ -137,6 +137,14 @@ def find_witness(run: str | Path, identity: str, parent: Path = OUT) -> Witness:
     return next(iter(found.values()))
 
 
+def _witnesses(ledger: Ledger) -> Iterator[Witness]:
+    """Yield the witnesses of the claims, then those of the cells."""
+    for claim in ledger.get("claims") or ():
+        yield from map(Witness.from_document, claim["witnesses"])
+    for _, tally in ledger.tallies():
+        yield from tally.witnesses
+
+
 def reference_of(folder: Path) -> str:
     """Return what RUN in RUN#ID names this folder by: its name within an `harness-out`, else its path."""
     folder = folder.resolve()

@@ -14,7 +14,7 @@ import pytest
 from scipy import special
 from synthetic_run import key, ledger_at, overflowing, tally_of, witness
 
-from reports.cells import COLUMNS, Row, cell_row, frame, quantile
+from reports.cells import COLUMNS, Row, cell_row, frame, quantiles
 from reports.intervals import clopper_pearson
 from reports.ledger import CellInfo
 from reports.tally import Tally, merge
@@ -117,22 +117,21 @@ def test_a_mean_beyond_float64_is_infinite() -> None:
 def test_quantiles_are_nearest_ranks_within_one_bin(count: int) -> None:
     errors = np.sort(np.random.default_rng(count).lognormal(sigma=5, size=count))
     tally = tally_of(CELL, list(map(float, errors)))
-    for share in (Fraction(1, 2), Fraction(9, 10), Fraction(99, 100), Fraction(1)):
+    shares = (Fraction(1, 2), Fraction(9, 10), Fraction(99, 100), Fraction(1))
+    for share, figure in zip(shares, quantiles(tally, shares), strict=True):
         exact = errors[math.ceil(share * count) - 1]
-        figure = quantile(tally, share)
         assert figure is not None
         assert exact <= figure <= exact * (1 + 2.0**-8), (count, share, float(exact).hex(), figure.hex())
 
 
 def test_quantiles_never_exceed_the_maximum_and_an_exact_zero_stays_zero() -> None:
-    assert quantile(tally_of(CELL, [1.0, 1.0]), Fraction(1, 2)) == 1.0
-    assert quantile(tally_of(CELL, [0.0, 0.0, 3.0]), Fraction(1, 2)) == 0.0
+    assert quantiles(tally_of(CELL, [1.0, 1.0]), [Fraction(1, 2), Fraction(1)]) == [1.0, 1.0]
+    assert quantiles(tally_of(CELL, [0.0, 0.0, 3.0]), [Fraction(1, 2), Fraction(1)]) == [0.0, 3.0]
 
 
 def test_nonfinite_outputs_rank_as_infinite() -> None:
     tally = tally_of(CELL, [1.0, 2.0], representable=4, nonfinite_representable=2)
-    assert quantile(tally, Fraction(1, 2)) == 2.0
-    assert quantile(tally, Fraction(3, 4)) == math.inf
+    assert quantiles(tally, [Fraction(1, 2), Fraction(3, 4), Fraction(1)]) == [2.0, math.inf, math.inf]
 
 
 def test_rates_are_shares_of_finite_and_masked_rows_or_of_their_elements() -> None:

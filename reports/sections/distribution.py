@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from markupsafe import Markup
 
-from reports.cells import quantile
+from reports.cells import quantiles
 from reports.drawing import axes, svg
 from reports.rundata import RunData, Standing
 from reports.section import Section, fill
@@ -52,7 +52,7 @@ def _rank(standing: Standing) -> float:
 
 
 def _numbers(standings: list[Standing]) -> list[tuple[Standing, list[float | None]]]:
-    return [(s, [quantile(s.errors, share) for share in SHARES.values()]) for s in standings]
+    return [(s, quantiles(s.errors, SHARES.values())) for s in standings]
 
 
 def _picture(standings: list[Standing], formats: str, name: str) -> Markup:
