@@ -108,8 +108,7 @@ class Campaign:
     def _groups(self, fmt: FloatFormat, *, sampled: bool) -> Iterator[tuple[str, int, int]]:
         """Yield (regime, length, rows) of the fixed or of the drawn rows of a format."""
         if not sampled:
-            for regime, fixed in self._fixed(fmt):
-                yield regime, fixed.length, len(fixed.rows)
+            yield from ((name, fixed.length, len(fixed.rows)) for name, fixed in self._fixed(fmt))
             return
         for name, regime in REGIMES.items():
             if self._wanted(name):
@@ -251,10 +250,11 @@ def _faults(cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:
     """Return the tally of the rows that brought no outputs; a fault of no one row names the first."""
     lost = np.flatnonzero(~outcome.completed)
     first = int(lost[0]) if lost.size else 0
+    kinds = Counter[str](fault.kind for fault in outcome.faults)
+    gravest = {fault.kind: fault for fault in reversed(outcome.faults)}  # the first of each kind
     witnesses = []
-    for fault in outcome.faults:
+    for fault in gravest.values():
         row = first if fault.row is None else fault.row
         x, origin = rows.hexadecimal(row), rows.origin(row)
         witnesses.append(Witness(cell, fault.kind, 0.0, x, "", None, origin, fault.message))
-    kinds = Counter(fault.kind for fault in outcome.faults)
     return Tally(rows=lost.size, faults=dict(kinds), witnesses=tuple(witnesses))

@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from typing import Annotated
 
 import typer
@@ -73,9 +74,18 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last resort of the program
         # Typer's own usage errors share a base class that it does not export.
         if hasattr(error, "format_message"):
-            return _complain(f"{error.format_message()} (see --help)", UsageError.exit_code)
+            message = f"{error.format_message()}{_value_of(error, arguments)} (see --help)"
+            return _complain(message, UsageError.exit_code)
         traceback.print_exc()
         return _complain("this is a fault of the harness, not of a candidate; please report it", CRASHED)
+
+
+def _value_of(error: Exception, arguments: Sequence[str]) -> str:
+    """Name the value that an option was given, which Typer's message leaves out."""
+    options = getattr(getattr(error, "param", None), "opts", ())
+    given = [b for a, b in pairwise(arguments) if a in options]
+    given += [b for a in arguments for o, _, b in [a.partition("=")] if o in options and b]
+    return f", not {given[-1]!r}" if given else ""
 
 
 def _complain(message: str, code: int) -> int:

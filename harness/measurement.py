@@ -8,7 +8,7 @@ witness of each kind.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fractions import Fraction
@@ -27,7 +27,7 @@ from reference.tiers import STANDARD
 from reference.truth import Method, Truth
 from reports.tally import HISTOGRAM_SHIFT, CellKey, Tally, Witness
 
-__all__ = ["OBSERVED", "Rows", "exact_sum", "measure", "observed_policy"]
+__all__ = ["OBSERVED", "Rows", "exact_sum", "measure", "policy_fits", "scores_by_row"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -230,27 +230,40 @@ _POLICY_OF: Mapping[RowKind, str] = {
 }
 
 
-OBSERVED: Final = ("other", "uniform", "limit", "nan_at_inf", "zero", "nan")
-"""What a candidate may do on a policy row."""
+OBSERVED: Final = ("nan", "zero", "nan_at_inf", "limit", "uniform")
+"""What a candidate may do on a policy row, beside anything else."""
 
 
 @dataclass(frozen=True)
 class _Behaviour:
-    """What was done on rows of one kind: the rows, and for each its place in `OBSERVED`."""
+    """What was done on policy rows of one kind.
+
+    Attributes:
+        key: the policy that speaks of them.
+        declared: what it says.
+        rows: where they are in the batch.
+        fits: for each name of `OBSERVED`, which of them fit it; a row of nothing but +inf that
+            gives nothing but NaN fits two.
+    """
 
     key: str
     declared: str
     rows: NDArray[np.intp]
-    observed: NDArray[np.intp]
+    fits: Mapping[str, Flags]
+
+    def observed(self) -> NDArray[np.str_]:
+        """Return the first name that fits, for each row."""
+        return np.select(list(self.fits.values()), list(self.fits), default="other")
 
     def violations(self) -> NDArray[np.intp]:
         """Return the places in `rows` of those where the declared policy is not what was done."""
-        allowed = [i for i, name in enumerate(OBSERVED) if self.declared in ("any", name)]
-        return np.flatnonzero(~np.isin(self.observed, allowed))
+        if self.declared == "any":
+            return np.zeros(0, dtype=np.intp)
+        return np.flatnonzero(~self.fits[self.declared])
 
 
-def observed_policy(x: Floats, y: Floats) -> NDArray[np.intp]:
-    """Return the place in `OBSERVED` of what was done on each policy row, shape (rows,).
+def policy_fits(x: Floats, y: Floats) -> dict[str, Flags]:
+    """Tell which policy rows of shape (rows, n) behave as each name of `OBSERVED` says.
 
     A limit is a share of 1/k, within a quarter, for each of k entries +inf, and 0 elsewhere.
     """
@@ -265,8 +278,7 @@ def observed_policy(x: Floats, y: Floats) -> NDArray[np.intp]:
         "limit": ends_only & (near | ~infinite).all(axis=1),
         "uniform": np.isfinite(y).all(axis=1) & (y == y[:, :1]).all(axis=1),
     }
-    places = [OBSERVED.index(name) for name in tests]
-    return np.asarray(np.select(list(tests.values()), places, default=OBSERVED.index("other")))
+    return {name: tests[name] for name in OBSERVED}
 
 
 def _policy_rows(rows: Rows, y: NDArray[Any], policy: Policy) -> tuple[_Behaviour, ...]:
@@ -275,16 +287,15 @@ def _policy_rows(rows: Rows, y: NDArray[Any], policy: Policy) -> tuple[_Behaviou
         chosen = np.flatnonzero(rows.truth.kinds == kind)
         if chosen.size:
             values = rows.truth.format.to_float64(y[chosen])
-            observed = observed_policy(rows.values[chosen], values)
-            found.append(_Behaviour(key, getattr(policy, key), chosen, observed))
+            fits = policy_fits(rows.values[chosen], values)
+            found.append(_Behaviour(key, getattr(policy, key), chosen, fits))
     return tuple(found)
 
 
 def _policy_counts(behaviour: tuple[_Behaviour, ...]) -> dict[str, Any]:
+    names = (*OBSERVED, "other")
     counts = {
-        f"{done.key}:{name}": int((done.observed == i).sum())
-        for done in behaviour
-        for i, name in enumerate(OBSERVED)
+        f"{done.key}:{name}": int((done.observed() == name).sum()) for done in behaviour for name in names
     }
     return {
         "policies": {name: count for name, count in sorted(counts.items()) if count},
@@ -332,22 +343,65 @@ def _witnesses(
     for kind, where in {**flags, "negative_zero": judgement.negative_zero & judged}.items():
         for row in np.flatnonzero(where.any(axis=1))[:1]:
             yield witness(kind, 0.0, int(row), int(np.argmax(where[row])))
-    figures = {"max_ulp": judgement.ulp, **ratios}
-    for kind, figure in figures.items():
-        yield from _worst(figure, lambda s, r, e, kind=kind: witness(kind, s, r, e))
-    yield from _worst(judgement.row_sum_error[:, None], lambda s, r, _: witness("row_sum", s, r, None))
+    for kind, figure in {"max_ulp": judgement.ulp, **ratios}.items():
+        for score, row, element in _worst(figure):
+            yield witness(kind, score, row, element)
+    for score, row, _ in _worst(judgement.row_sum_error[:, None]):
+        yield witness("row_sum", score, row, None)
     for done in behaviour:
         for place in done.violations()[:1]:
-            message = f"{done.key}={OBSERVED[done.observed[place]]}, declared {done.declared}"
+            message = f"{done.key}={done.observed()[place]}, declared {done.declared}"
             yield witness("policy", 0.0, int(done.rows[place]), None, message)
 
 
-def _worst(figure: Floats | None, make: Callable[[float, int, int], Witness]) -> Iterator[Witness]:
-    """Yield a witness of the greatest figure of (rows, n), the first of equals, if above zero."""
+def scores_by_row(kind: str, rows: Rows, y: NDArray[Any], declaration: Declaration) -> Floats:
+    """Return how much each row shows of a kind of witness, shape (rows,); 0 where it shows nothing of it.
+
+    Where the kind is a figure it is the greatest of the row; else 1 where the row shows it. The row of the
+    greatest score is one that `measure` would keep as the witness of that kind.
+
+    Raises:
+        ValueError: outputs do not show that kind: it is a fault.
+    """
+    judgement = rows.judge(y)
+    figure: Floats | Flags | None
+    if kind == "max_ulp":
+        figure = judgement.ulp
+    elif kind == "row_sum":
+        figure = judgement.row_sum_error[:, None]
+    elif kind in ("bound_ratio", "algorithm_ratio"):
+        figure = _ratios(rows, judgement, declaration.algorithm)[kind]
+    else:
+        figure = _defective(kind, rows, y, judgement, declaration)
+    if figure is None:
+        return np.zeros(len(y))
+    return np.asarray(np.fmax(figure, 0.0).max(axis=1), dtype=np.float64)
+
+
+def _defective(
+    kind: str, rows: Rows, y: NDArray[Any], judgement: Judgement, declaration: Declaration
+) -> Flags:
+    if kind in _CLASS_WITNESSES:
+        return np.asarray(judgement.classes == _CLASS_WITNESSES[kind])
+    if kind == "negative_zero":
+        return np.asarray(judgement.negative_zero & (judgement.classes != ElementClass.POLICY))
+    if kind in _OUTCOME_WITNESSES:
+        outcomes = attribute(rows.values, y, rows.truth, judgement, declaration, rows.format)
+        return np.asarray(outcomes == _OUTCOME_WITNESSES[kind])[:, None]
+    if kind == "policy":
+        flags = np.zeros((len(y), 1), dtype=np.bool_)
+        for done in _policy_rows(rows, y, declaration.policy):
+            flags[done.rows[done.violations()]] = True
+        return flags
+    raise ValueError(f"witness of kind {kind!r}: no output shows it; it is a fault of the call")
+
+
+def _worst(figure: Floats | None) -> Iterator[tuple[float, int, int]]:
+    """Yield the greatest figure of (rows, n) with its row and element, the first of equals, if above zero."""
     if figure is None or (worst := _greatest(figure)) is None or worst == 0:
         return
     row, element = divmod(int(np.argmax(figure == worst)), figure.shape[1])
-    yield make(worst, row, element)
+    yield worst, row, element
 
 
 def _hexadecimal(fmt: FloatFormat, row: NDArray[Any]) -> str:

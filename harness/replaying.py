@@ -21,7 +21,7 @@ from reference.truth import truth
 from reports.cells import DEFECTS
 from reports.tally import Tally, Witness, json_float
 
-__all__ = ["ElementReplay", "Replay", "replay_witness"]
+__all__ = ["ElementReplay", "Replay", "entries_of_hex", "replay_witness"]
 
 EXACT_DIGITS = 20
 
@@ -103,20 +103,25 @@ def replay_witness(
         return Replay(witness, message, (), Tally(), same_bits=False)
     y = outcome.outputs
     tally = measure(witness.cell, rows, y, candidate.declared(rows.format))
-    same = out.to_bits(y)[0].tobytes() == _from_hex(witness.y, out).tobytes()
+    same = out.to_bits(y)[0].tobytes() == entries_of_hex(witness.y, out).tobytes()
     return Replay(witness, "", tuple(_elements(rows, y, rows.judge(y))), tally, same_bits=same)
 
 
 def _rows(witness: Witness) -> Rows:
     fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
-    x = fmt.from_bits(_from_hex(witness.x, fmt))[None, :]
+    x = fmt.from_bits(entries_of_hex(witness.x, fmt))[None, :]
     if x.size == 0:
         raise UsageError(f"witness {witness.id}: its x holds no entry; give a line of witnesses.jsonl whole")
     values = fmt.to_float64(x)
     return Rows(fmt, x, values, truth(values, out, "mpmath"), 0, (witness.origin,), "mpmath")
 
 
-def _from_hex(text: str, fmt: FloatFormat) -> NDArray[Any]:
+def entries_of_hex(text: str, fmt: FloatFormat) -> NDArray[Any]:
+    """Return the encodings that a witness holds as hexadecimal digits, unsigned integers of shape (n,).
+
+    Raises:
+        UsageError: the text is not hexadecimal of whole entries.
+    """
     try:
         raw = bytes.fromhex(text)
         bits = np.frombuffer(raw, dtype=fmt.bits_dtype.newbyteorder(">"))

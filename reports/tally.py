@@ -277,11 +277,11 @@ def merge(tallies: Iterable[Tally]) -> Tally:
 
 
 def _gravest(witnesses: Iterable[Witness]) -> tuple[Witness, ...]:
-    """Keep one witness of each kind, the greatest score, ties broken by its bits; one in all of long rows."""
+    """Keep one witness of each kind, the greatest score, of equals the first row; one in all of long rows."""
     best: dict[str, Witness] = {}
     for w in witnesses:
         held = best.get(w.kind)
-        if held is None or (w.score, held.origin, held.x) > (held.score, w.origin, w.x):
+        if held is None or (-w.score, *_place(w)) < (-held.score, *_place(held)):
             best[w.kind] = w
     kept = sorted(best.values(), key=gravity)
     if kept and kept[0].cell.length > LONG_BEYOND:
@@ -296,7 +296,7 @@ def gravity(w: Witness) -> tuple[bool, bool, int]:
 
 def _packed(encodings: str) -> str:
     """Return hexadecimal digits as base64 of their deflated bytes."""
-    return base64.b64encode(zlib.compress(bytes.fromhex(encodings), level=9)).decode()
+    return base64.b64encode(zlib.compress(bytes.fromhex(encodings))).decode()
 
 
 def _unpacked(text: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.measurement import OBSERVED, Rows, exact_sum, measure, observed_policy
+from harness.measurement import OBSERVED, Rows, exact_sum, measure, policy_fits
 from reference.declaration import Declaration, Policy
 from reference.formats import FORMATS, FloatFormat
 from reference.oracle import softmax
@@ -123,8 +123,14 @@ def test_witness_of_the_greatest_error_replays_to_it() -> None:
     ],
 )
 def test_behaviour_on_policy_rows_has_a_name(x: list[float], y: list[float], name: str) -> None:
-    [observed] = observed_policy(np.array([x]), np.array([y]))
-    assert OBSERVED[observed] == name
+    fits = policy_fits(np.array([x]), np.array([y]))
+    assert list(fits) == list(OBSERVED)
+    assert next((n for n, [fit] in fits.items() if fit), "other") == name
+
+
+def test_rows_of_nothing_but_infinities_fit_either_policy_of_nans() -> None:
+    fits = policy_fits(np.full((1, 3), np.inf), np.full((1, 3), np.nan))
+    assert {n for n, [fit] in fits.items() if fit} == {"nan", "nan_at_inf"}
 
 
 def test_policy_row_against_the_declared_policy_is_a_violation() -> None:

@@ -36,7 +36,8 @@ def replay(
 ) -> int:
     """Run one witness again and print exact and computed values, hex and decimal."""
     found = _read(witness)
-    chosen = load(candidate or found.cell.candidate)
+    with user_mistakes():
+        chosen = load(candidate or found.cell.candidate)
     with InProcess() if in_process else Isolated(jobs=1) as executor:
         result = replay_witness(found, chosen, executor, timeout)
     if as_json:

@@ -81,8 +81,12 @@ def _settings(given: Mapping[str, Any]) -> Settings:
     values, file = configured(Path.cwd())
     if file is not None:
         notes().print(f"configuration: {file}", soft_wrap=True)
-    values.update({key: value for key, value in given.items() if value not in (None, [], False)})
+    values.update({key: value for key, value in given.items() if not _is_missing(value)})
     return resolve(values)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value is False or value == []
 
 
 def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: bool) -> Path:

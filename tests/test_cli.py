@@ -1,0 +1,344 @@
+"""The command line as people use it: results on stdout, one line for a mistake, honest exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from harness import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = (
+    "--format",
+    "float16",
+    "--regime",
+    "known-bugs",
+    "--regime",
+    "exp-overflow",
+    "--length",
+    "3",
+    "--rows",
+    "20",
+)
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    assert cli.run(["run", *SMALL, "--out", str(folder)]) == 0
+    return folder
+
+
+def summary(folder: Path) -> dict[str, object]:
+    document: dict[str, object] = json.loads((folder / "summary.json").read_text())
+    return document
+
+
+def program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+# A run and what it leaves ----------------------------------------------------------------
+
+
+def test_run_leaves_every_file_of_the_contract(small_run: Path) -> None:
+    names = {
+        "summary.json",
+        "cells.parquet",
+        "cells.csv",
+        "witnesses.jsonl",
+        "report.html",
+        "summary.md",
+        "run.sqlite",
+    }
+    assert names <= {p.name for p in small_run.iterdir()}
+
+
+def test_tables_hold_the_same_cells(small_run: Path) -> None:
+    parquet = pd.read_parquet(small_run / "cells.parquet")
+    csv = pd.read_csv(small_run / "cells.csv")
+    cells = summary(small_run)["cells"]
+    assert isinstance(cells, list)
+    assert list(parquet.columns) == list(csv.columns) == list(cells[0])
+    assert len(parquet) == len(csv) == len(cells)
+
+
+def test_naive_overflows_and_max_shifted_does_not(small_run: Path) -> None:
+    cells = pd.read_parquet(small_run / "cells.parquet")
+    overflow = cells[cells["regime"] == "exp-overflow"].set_index("candidate")["overflow_rate"]
+    assert overflow["naive"] > 0
+    assert overflow["max_shifted"] == 0
+
+
+def test_same_seed_gives_the_same_summary(small_run: Path, tmp_path: Path) -> None:
+    for index, jobs in enumerate(("1", "2")):
+        out = tmp_path / str(index)
+        assert cli.run(["run", *SMALL, "--jobs", jobs, "--out", str(out)]) == 0
+        again, first = summary(out), summary(small_run)
+        for block in ("environment", "timing"):
+            again.pop(block)
+            first.pop(block)
+        assert json.dumps(again) == json.dumps(first)
+
+
+def test_another_seed_gives_other_rows(small_run: Path, tmp_path: Path) -> None:
+    assert cli.run(["run", *SMALL, "--seed", "1", "--out", str(tmp_path / "other")]) == 0
+    digests = [
+        set(pd.read_parquet(f / "cells.parquet")["rows_digest"]) for f in (small_run, tmp_path / "other")
+    ]
+    assert digests[0] != digests[1]
+
+
+def test_json_is_one_document_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["run", *SMALL, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["seed"] == 0
+
+
+def test_runs_without_out_are_found_as_latest_and_previous(capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in ("0", "1"):
+        assert cli.run(["run", *SMALL, "--seed", seed]) == 0
+    for name, seed in (("latest", 1), ("previous", 0)):
+        capsys.readouterr()
+        assert cli.run(["report", name, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["seed"] == seed
+    assert Path("harness-out/.gitignore").read_text() == "*\n"
+
+
+def test_report_is_drawn_again_from_the_ledger_alone(small_run: Path) -> None:
+    before = {
+        p.name: p.read_bytes() for p in small_run.iterdir() if p.suffix in {".html", ".json", ".md", ".csv"}
+    }
+    for name in before:
+        (small_run / name).unlink()
+    assert cli.run(["report", str(small_run)]) == 0
+    assert {name: (small_run / name).read_bytes() for name in before} == before
+
+
+# Replaying -------------------------------------------------------------------------------
+
+
+def a_witness(folder: Path, kind: str) -> dict[str, object]:
+    for line in (folder / "witnesses.jsonl").read_text().splitlines():
+        document: dict[str, object] = json.loads(line)
+        if document["kind"] == kind:
+            return document
+    raise AssertionError(f"no witness of kind {kind}")
+
+
+def test_replay_by_id_and_by_line_give_the_recorded_bits(
+    small_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    witness = a_witness(small_run, "overflow")
+    for argument in (f"{small_run}#{witness['id']}", json.dumps(witness)):
+        capsys.readouterr()
+        assert cli.run(["replay", argument, "--json"]) == 0
+        replayed = json.loads(capsys.readouterr().out)
+        assert replayed["same_bits"]
+        assert replayed["outcomes"] == {"overflow": 1}
+
+
+def test_replay_prints_values_in_hex_and_decimal(small_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    witness = a_witness(small_run, "max_ulp")
+    assert cli.run(["replay", f"{small_run}#{witness['id']}"]) == 0
+    out = capsys.readouterr().out
+    assert f"0x{str(witness['x'])[:4]}" in out
+    assert "ULP error" in out
+
+
+def test_replay_expects_a_sound_row(small_run: Path) -> None:
+    witness = json.dumps(a_witness(small_run, "overflow"))
+    assert cli.run(["replay", witness, "--expect"]) == 1
+    assert cli.run(["replay", witness, "--expect", "--candidate", "max_shifted"]) == 0
+
+
+# Candidates that misbehave ---------------------------------------------------------------
+
+
+def test_candidate_that_raises_or_returns_something_else_is_a_finding(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n"
+        "def raises(x): raise RuntimeError('no luck')\n"
+        "def wide(x): return x.astype(np.float64)\n"
+        "def short(x): return x[:, 1:]\n"
+        "def right(x):\n"
+        "    e = np.exp(x - x.max(-1, keepdims=True)); return e / e.sum(-1, keepdims=True)\n"
+    )
+    names = [f"mine.py:{name}" for name in ("raises", "wide", "short", "right")]
+    assert cli.run(["run", *names, *SMALL, "--out", "out"]) == 0
+    cells = pd.read_parquet("out/cells.parquet").groupby("candidate")
+    assert (cells["completed_rows"].sum()[names[:3]] == 0).all()
+    assert cells["completed_rows"].sum()[names[3]] > 0
+    kinds = {json.loads(line)["kind"] for line in Path("out/witnesses.jsonl").read_text().splitlines()}
+    assert {"raised", "wrong_dtype", "wrong_shape"} <= kinds
+
+
+def test_a_strangers_modules_beside_the_candidate_are_the_candidates_own(tmp_path: Path) -> None:
+    (tmp_path / "reference.py").write_text("SCALE = 1\n")
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "__init__.py").write_text("NAME = 'theirs'\n")
+    (tmp_path / "kernel.py").write_text(
+        "import numpy as np, reference, reports\n"
+        "assert reports.NAME == 'theirs'\n"
+        "def softmax(x):\n"
+        "    e = np.exp((x - x.max(-1, keepdims=True)) * reference.SCALE)\n"
+        "    return e / e.sum(-1, keepdims=True)\n"
+    )
+    result = program("run", "kernel.py:softmax", *SMALL, "--out", "out")
+    assert result.returncode == 0, result.stderr
+    assert pd.read_parquet("out/cells.parquet")["completed_rows"].sum() > 0
+
+
+def test_unsupported_format_is_a_status_and_no_crash() -> None:
+    assert cli.run(["run", "upcast", "--format", "float64", *SMALL[2:], "--out", "out"]) == 0
+    assert set(pd.read_parquet("out/cells.parquet")["status"]) == {"unsupported"}
+
+
+# The user's own logits -------------------------------------------------------------------
+
+
+def test_input_is_a_regime_and_says_what_was_rounded(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.csv").write_text("0.1,0.2,0.3\n11,11,11\n")
+    assert (
+        cli.run(["run", "--format", "float16", "--regime", "input", "--input", "mine.csv", "--out", "out"])
+        == 0
+    )
+    assert "input: 3 values are not in float16" in capsys.readouterr().err
+    cells = pd.read_parquet("out/cells.parquet")
+    assert set(cells["regime"]) == {"input"}
+    assert set(cells["rows"]) == {2}
+
+
+# Mistakes --------------------------------------------------------------------------------
+
+MISTAKES = {
+    "candidate": (["run", "niave"], "did you mean 'naive'"),
+    "module": (["run", "no_such_module:f"], "no_such_module"),
+    "file": (["run", "no/such.py:f"], "no/such.py"),
+    "format": (["run", "--format", "float61"], "did you mean 'float64'"),
+    "regime": (["run", "--regime", "tide"], "did you mean 'tied'"),
+    "effort": (["run", "--effort", "quik"], "did you mean 'quick'"),
+    "rows": (["run", "--rows", "0"], "rows 0: give an integer from 1 on"),
+    "length": (["run", "--length", "0"], "length 0: give an integer from 1 on"),
+    "seed": (["run", "--seed", "-1"], "seed -1: give an integer from 0 on"),
+    "jobs": (["run", "--jobs", "0"], "jobs 0"),
+    "timeout": (["run", "--timeout", "0"], "timeout 0"),
+    "policy": (["run", "--policy", "batch=maybe"], "bitwise, accurate"),
+    "number": (["run", "--rows", "many"], "many"),
+    "option": (["run", "--row", "3"], "--row"),
+    "command": (["rum"], "rum"),
+    "input missing": (["run", "--input", "nowhere.npy"], "nowhere.npy"),
+    "input regime without input": (["run", "--regime", "input"], "--input FILE"),
+    "replay": (["replay", "nonsense"], "RUN#ID"),
+    "replay of no run": (["replay", "nowhere#1234"], "nowhere"),
+    "report of no run": (["report", "nowhere"], "nowhere"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistake_is_one_line_and_exit_2(mistake: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, said = MISTAKES[mistake]
+    assert cli.run(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert len(printed.err.splitlines()) == 1, printed.err
+    assert said in printed.err
+
+
+def test_folder_that_is_not_ours_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "thesis.txt").write_text("precious")
+    for option in ((), ("--overwrite",), ("--resume",)):
+        assert cli.run(["run", *SMALL, "--out", "theirs", *option]) == 2
+    assert "thesis.txt" in capsys.readouterr().err
+    assert [p.name for p in (tmp_path / "theirs").iterdir()] == ["thesis.txt"]
+
+
+def test_run_that_is_there_wants_resume_or_overwrite(
+    small_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["run", *SMALL, "--out", str(small_run)]) == 2
+    assert "--resume" in capsys.readouterr().err
+    before = (small_run / "summary.json").read_bytes()
+    assert cli.run(["run", *SMALL, "--out", str(small_run), "--resume"]) == 0
+    assert summary(small_run)["cells"] == json.loads(before)["cells"]
+    assert cli.run(["run", *SMALL, "--seed", "7", "--out", str(small_run), "--resume"]) == 2
+    assert "seed was 0, now 7" in capsys.readouterr().err
+
+
+# Configuration ---------------------------------------------------------------------------
+
+
+def test_flags_go_over_the_file_which_goes_over_defaults(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.harness]\ncandidates = ["max_shifted"]\nformats = ["float32"]\n'
+        'regimes = ["tied"]\nlengths = [3]\nrows = 5\n'
+    )
+    assert cli.run(["run", "--format", "float16", "--out", "out"]) == 0
+    assert f"configuration: {tmp_path / 'pyproject.toml'}" in capsys.readouterr().err
+    cells = pd.read_parquet("out/cells.parquet")
+    assert cells[["candidate", "format", "rows"]].drop_duplicates().to_numpy().tolist() == [
+        ["max_shifted", "float16", 5]
+    ]
+
+
+def test_every_mistake_in_the_file_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.harness]\nformat = ["float32"]\nrows = "many"\n')
+    assert cli.run(["run"]) == 2
+    said = capsys.readouterr().err
+    assert "tool.harness.format: unknown key; did you mean 'formats'?" in said
+    assert "tool.harness.rows" in said
+    assert len(said.splitlines()) == 1
+
+
+# The process -----------------------------------------------------------------------------
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program_text = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from harness import cli; cli.run(['--help']);"
+        "sys.exit(str(sorted({'numba', 'pandas', 'matplotlib', 'pyarrow', 'scipy'} & set(sys.modules))))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program_text, str(ROOT)], capture_output=True, text=True, check=False
+    )
+    assert result.stderr.strip() == "[]"
+
+
+def test_output_falls_back_to_ascii(small_run: Path) -> None:
+    result = program("report", str(small_run), PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.isascii()
+    assert "max_shifted" in result.stdout
+
+
+def test_a_closed_pipe_is_no_traceback() -> None:
+    command = f"{sys.executable} -m harness list | head -n 1"
+    result = subprocess.run(
+        ["sh", "-c", command],  # noqa: S607
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stdout == "candidates\n"
+    assert result.stderr == ""
