@@ -343,11 +343,10 @@ def _witnesses(
     for kind, where in {**flags, "negative_zero": judgement.negative_zero & judged}.items():
         for row in np.flatnonzero(where.any(axis=1))[:1]:
             yield witness(kind, 0.0, int(row), int(np.argmax(where[row])))
-    for kind, figure in {"max_ulp": judgement.ulp, **ratios}.items():
+    figures = {"max_ulp": judgement.ulp, **ratios, "row_sum": judgement.row_sum_error[:, None]}
+    for kind, figure in figures.items():
         for score, row, element in _worst(figure):
-            yield witness(kind, score, row, element)
-    for score, row, _ in _worst(judgement.row_sum_error[:, None]):
-        yield witness("row_sum", score, row, None)
+            yield witness(kind, score, row, None if kind == "row_sum" else element)
     for done in behaviour:
         for place in done.violations()[:1]:
             message = f"{done.key}={done.observed()[place]}, declared {done.declared}"
