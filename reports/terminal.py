@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from reports.figures import NOTHING, count, percent, plural, ulps
+from reports.figures import NOTHING, percent, plural, ulps
 from reports.rundata import RunData, Standing
 from reports.verdict import sentences, where
 
@@ -15,12 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["summary"]
 
-_RATES: Final = {
-    "failed": "failed_rate",
-    "overflow": "overflow_rate",
-    "total underflow": "total_underflow_rate",
-    "underflow": "underflow_rate",
-}
+_RATES: Final = ("failed_rate", "overflow_rate", "total_underflow_rate", "underflow_rate")
 _FINDINGS_SHOWN: Final = 8
 
 Printable = Callable[[str], str]
@@ -38,7 +33,7 @@ def summary(run: RunData, encoding: str | None = "utf-8") -> RenderableType:
 
     printable = _printable(encoding or "ascii")
     lines = [Text(printable(line)) for line in (*sentences(run), *_findings(run))]
-    note = Text(f"Each figure is the worst of its line, its cell named beneath it; seed {run.seed}.")
+    note = Text(printable(f"Each figure is the worst of its line, its cell named beneath; seed {run.seed}."))
     return Group(_table(run, printable, encoding), *lines, note)
 
 
@@ -47,10 +42,9 @@ def _table(run: RunData, printable: Printable, encoding: str | None) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD if _carries(encoding, "─") else ASCII2, pad_edge=False, show_lines=False)
+    table = Table(box=SIMPLE_HEAD if _carries(encoding, "─") else ASCII2, pad_edge=False, show_lines=True)
     table.add_column("candidate", overflow="fold")
-    table.add_column("format")
-    for title in ("rows", "failed", "worst ULP", "overflow", "total underflow", "underflow"):
+    for title in ("failed", "worst ULP", "overflow", "total underflow", "underflow"):
         table.add_column(title, justify="right", overflow="fold")
     for standing in run.standings:
         table.add_row(*(Text(printable(text)) for text in _line(standing)))
@@ -58,22 +52,19 @@ def _table(run: RunData, printable: Printable, encoding: str | None) -> Table:
 
 
 def _line(standing: Standing) -> Iterator[str]:
-    """Yield the texts of one row of the table: each figure with its place on a line below it."""
-    yield standing.key.candidate
-    yield standing.key.formats
+    """Yield the texts of one row of the table: each figure with its place on the lines below it."""
+    subject = f"{standing.key.candidate}\n{standing.key.formats}"
     if not standing.is_measured:
-        yield from (_why(standing), *[NOTHING] * (len(_RATES) + 1))
+        yield from (subject, _why(standing), *[NOTHING] * len(_RATES))
         return
-    yield count(standing.total("completed_rows"))
-    rates = {title: _below(standing, column, percent) for title, column in _RATES.items()}
-    yield rates.pop("failed")
-    yield _below(standing, "max_ulp", ulps)
-    yield from rates.values()
+    yield f"{subject}\n{plural(standing.total('completed_rows'), 'row')}"
+    failed, *rates = (_below(standing, column, percent) for column in _RATES)
+    yield from (failed, _below(standing, "max_ulp", ulps), *rates)
 
 
 def _below(standing: Standing, column: str, spelled: Callable[[float | None], str]) -> str:
-    figure, found_at = spelled(standing.greatest(column)), where(standing, column)
-    return f"{figure}\n{found_at}" if found_at else figure
+    lines = [spelled(standing.greatest(column)), *where(standing, column).split(", ")]
+    return "\n".join(lines).rstrip()
 
 
 def _why(standing: Standing) -> str:
@@ -83,8 +74,9 @@ def _why(standing: Standing) -> str:
 
 def _findings(run: RunData) -> Iterator[str]:
     for f in run.findings[:_FINDINGS_SHOWN]:
-        witness = f"; {run.replay_command(f.witness)}" if f.witness else ""
-        yield f"{f.candidate}, {f.format}: {f.kind}, {plural(f.count, f.unit[:-1])}: {f.message}{witness}"
+        yield f"{f.candidate}, {f.format}: {f.kind}, {plural(f.count, f.unit[:-1])}: {f.message}"
+        if f.witness:
+            yield f"    {run.replay_command(f.witness)}"
     if len(run.findings) > _FINDINGS_SHOWN:
         yield f"... and {plural(len(run.findings) - _FINDINGS_SHOWN, 'finding')} more in the report"
 

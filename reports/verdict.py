@@ -25,7 +25,7 @@ def sentences(run: RunData) -> Iterator[str]:
     yield from _worst_error(measured, run.seed)
     if run.findings:
         yield (
-            f"{plural(len(run.findings), 'defect')} of contract, claim or conduct:"
+            f"{plural(len(run.findings), 'finding')} apart from accuracy:"
             f" {', '.join(dict.fromkeys(f.kind for f in run.findings))}."
         )
 
