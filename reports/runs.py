@@ -126,10 +126,8 @@ def find_witness(run: str | Path, identity: str, parent: Path = OUT) -> Witness:
     """
     folder = find_run(run, parent)
     with Ledger.open(folder / LEDGER) as ledger:
-        of_cells = (w for _, tally in ledger.tallies() for w in tally.witnesses)
-        every = chain(ledger.claim_witnesses(), of_cells)
-        found = {w.id: w for w in every if w.id.startswith(identity)}
-    if len(found) != 1 or not identity:
+        found = _beginning(identity, ledger)
+    if len(found) != 1:
         count = "several witnesses begin" if found else "no witness begins"
         raise RunFolderError(
             f"{run}#{identity}: {count} with that id; see the ids in {folder}/witnesses.jsonl"
@@ -137,12 +135,16 @@ def find_witness(run: str | Path, identity: str, parent: Path = OUT) -> Witness:
     return next(iter(found.values()))
 
 
-def _witnesses(ledger: Ledger) -> Iterator[Witness]:
-    """Yield the witnesses of the claims, then those of the cells."""
-    for claim in ledger.get("claims") or ():
-        yield from map(Witness.from_document, claim["witnesses"])
-    for _, tally in ledger.tallies():
-        yield from tally.witnesses
+def _beginning(identity: str, ledger: Ledger) -> dict[str, Witness]:
+    """Return the witnesses whose id begins so; a whole id stops the search at its first."""
+    of_cells = (w for _, tally in ledger.tallies() for w in tally.witnesses)
+    found = {}
+    for witness in chain(ledger.claim_witnesses(), of_cells):
+        if identity and witness.id.startswith(identity):
+            found[witness.id] = witness
+            if witness.id == identity:
+                break
+    return found
 
 
 def reference_of(folder: Path) -> str:
