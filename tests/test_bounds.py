@@ -17,6 +17,9 @@ import pytest
 from numpy.typing import NDArray
 
 from reference.bounds import element_bounds, growth, working_format
+from reference.bounds.compiled import fill_bounds
+from reference.bounds.intervals import bounds_of_rows
+from reference.bounds.setting import Setting, setting_of
 from reference.declaration import Algorithm
 from reference.errors import ulp_of
 from reference.formats import FORMATS, FloatFormat
@@ -59,6 +62,14 @@ def algorithm_in(name: str, fmt: FloatFormat) -> Algorithm | None:
     if name == "upcast" and fmt.precision >= 24:
         return None if fmt.precision == 53 else replace(algorithm, arithmetic="float64")
     return None if name == "accumulated" and fmt.precision == 53 else algorithm
+
+
+TWO_PASS = [a.name for a in ALGORITHMS.values() if a.argument != "running" and a.division != "none"]
+
+
+def setting_in(name: str, fmt: FloatFormat) -> Setting | None:
+    algorithm = algorithm_in(name, fmt)
+    return None if algorithm is None else setting_of(algorithm, fmt, fmt)
 
 
 # Rows --------------------------------------------------------------------------------------
@@ -251,6 +262,30 @@ def assert_just_above(bound: Floats, exact: list[float], fmt: FloatFormat, row: 
     slack = 1e-3 if fmt.storage_bits == 8 else 1e-5
     for got, wanted in zip(bound.tolist(), exact, strict=True):
         assert wanted <= got <= wanted * (1 + slack) + 2.0**-19, (hexadecimal(row), got, wanted)
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_compiled_bounds_are_those_of_the_specification(format_name: str) -> None:
+    fmt = FORMATS[format_name]
+    for name, n in product(TWO_PASS, (1, 3, 9)):
+        setting = setting_in(name, fmt)
+        if setting is not None:
+            x, truth = hard_rows(format_name, n, 6 if n == 9 else 25)
+            compiled = np.empty_like(x)
+            fill_bounds(x, truth, setting, compiled)
+            np.testing.assert_allclose(compiled, bounds_of_rows(x, truth, setting), rtol=2.0**-36)
+
+
+def test_compiled_bounds_hold_for_long_rows() -> None:
+    fmt = FORMATS["float32"]
+    x = fmt.to_float64(fmt.from_float64(8 * np.random.default_rng(4).normal(size=(1, 20_001))))
+    truth = truth_mpmath(x, fmt)
+    for name in ("shifted", "plain"):
+        setting = setting_in(name, fmt)
+        assert setting is not None
+        compiled = np.empty_like(x)
+        fill_bounds(x, truth, setting, compiled)
+        np.testing.assert_allclose(compiled, bounds_of_rows(x, truth, setting), rtol=2.0**-30)
 
 
 # No bound ----------------------------------------------------------------------------------

@@ -20,11 +20,12 @@ difference is exact.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reference.bounds.elementary import LN2_ABOVE, LOG2E_ABOVE
 from reference.bounds.setting import Setting
 from reference.formats import FloatFormat
 
@@ -32,9 +33,6 @@ __all__ = ["Arguments", "Chain", "arguments_of", "chain_of", "rescalings", "two_
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-
-_LN2_ABOVE: Final = 0.6931471806
-_LOG2E_ABOVE: Final = 1.45
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def arguments_of(x: Floats, setting: Setting) -> Arguments:
     k = np.zeros_like(t) if setting.algorithm.argument == "plain" else _half_ulp(t, rest, setting.arithmetic)
     if setting.scaling:
         k += (np.abs(t) + k) * setting.scaling + _product_quantum(t, setting.arithmetic)
-    depth = (1 - setting.arithmetic.quantum_exponent) * _LN2_ABOVE
+    depth = (1 - setting.arithmetic.quantum_exponent) * LN2_ABOVE
     k[np.isinf(t)] = 0.0
     deep = (t + k <= -depth) & ~masked
     k[deep] = 0.0
@@ -112,7 +110,7 @@ def _half_ulp(t: Floats, rest: Floats, fmt: FloatFormat) -> Floats:
 def _product_quantum(t: Floats, fmt: FloatFormat) -> Floats:
     """Return eta / 2 in units of the argument where t log2 e may be subnormal."""
     small = (t != 0) & (np.abs(t) < 2 * float(fmt.smallest_normal))
-    return np.where(small, float(fmt.smallest_subnormal) * 0.5 * _LN2_ABOVE, 0.0)
+    return np.where(small, float(fmt.smallest_subnormal) * 0.5 * LN2_ABOVE, 0.0)
 
 
 def leaves_range(arguments: Arguments, setting: Setting) -> Flags:
@@ -125,7 +123,7 @@ def leaves_range(arguments: Arguments, setting: Setting) -> Flags:
     if setting.arithmetic.has_infinity:
         return np.zeros(arguments.top.shape, dtype=np.bool_)
     size = np.where(arguments.masked, 0.0, np.abs(arguments.t))
-    factor = _LOG2E_ABOVE * (1 + 2 * setting.v) if setting.scaling else 1.0
+    factor = LOG2E_ABOVE * (1 + 2 * setting.v) if setting.scaling else 1.0
     beyond: Flags = (size * factor).max(axis=1, keepdims=True) > float(setting.arithmetic.largest)
     return beyond
 
@@ -152,7 +150,7 @@ def chain_of(x: Floats, arguments: Arguments, setting: Setting) -> Chain:
     k = np.where(_on_a_grid(x, arguments, setting.arithmetic), 0.0, setting.v * np.abs(arguments.t))
     if setting.scaling:
         k = (np.abs(arguments.t) + k) * setting.scaling + k
-        k += links * (float(setting.arithmetic.smallest_subnormal) * _LN2_ABOVE)
+        k += links * (float(setting.arithmetic.smallest_subnormal) * LN2_ABOVE)
     k[arguments.deep | arguments.masked] = 0.0
     return Chain(links, k)
 

@@ -11,21 +11,38 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["exp_parts", "expm1_above", "log", "log1p_above"]
+__all__ = [
+    "EXP_DEGREE",
+    "LN2_ABOVE",
+    "LN2_HIGH",
+    "LN2_LOW",
+    "LOG2E_ABOVE",
+    "PER_LN2",
+    "REACH",
+    "STEEP",
+    "exp_parts",
+    "expm1_above",
+    "log",
+    "log1p_above",
+]
 
 Floats = NDArray[np.float64]
 
-_LN2_HIGH: Final = float.fromhex("0x1.62e42fee00000p-1")
-_LN2_LOW: Final = float.fromhex("0x1.a39ef35793c76p-33")
+LN2_HIGH: Final = float.fromhex("0x1.62e42fee00000p-1")
+LN2_LOW: Final = float.fromhex("0x1.a39ef35793c76p-33")
 """ln 2 = high + low within 2^-86; high has 32 significant bits, so k * high is exact for |k| < 2^20."""
 
-_PER_LN2: Final = 1.4426950408889634
-_REACH: Final = 5000.0
+PER_LN2: Final = 1.4426950408889634
+REACH: Final = 5000.0
 """exp of it is beyond every format, its reciprocal below: arguments are clipped there."""
 
-_EXP_DEGREE: Final = 14
+EXP_DEGREE: Final = 14
 _LOG_TERMS: Final = 11
-_STEEP: Final = 32.0
+STEEP: Final = 32.0
+"""Beyond it `expm1_above` bounds nothing that is of use."""
+
+LN2_ABOVE: Final = 0.6931471806
+LOG2E_ABOVE: Final = 1.45
 
 
 def exp_parts(t: Floats) -> tuple[Floats, NDArray[Any]]:
@@ -35,11 +52,11 @@ def exp_parts(t: Floats) -> tuple[Floats, NDArray[Any]]:
     2^-53 (one subtraction) + 2^13 2^-86 of t - k ln 2; Taylor's remainder after degree 14 is below
     0.3467^15 / 15! < 2^-63; Horner's last steps round 1 + r (..) with at most 3 units of 2^-53.
     """
-    t = np.clip(t, -_REACH, _REACH)
-    k = np.rint(t * _PER_LN2)
-    r = (t - k * _LN2_HIGH) - k * _LN2_LOW
+    t = np.clip(t, -REACH, REACH)
+    k = np.rint(t * PER_LN2)
+    r = (t - k * LN2_HIGH) - k * LN2_LOW
     value = np.ones_like(r)
-    for degree in range(_EXP_DEGREE, 0, -1):
+    for degree in range(EXP_DEGREE, 0, -1):
         value = 1.0 + value * r / degree
     return value, k.astype(np.int32)
 
@@ -53,12 +70,12 @@ def expm1_above(k: Floats) -> Floats:
     expm1(2 z) = e (2 + e), which cancels nothing. The excess is below 16 z^7 / 100800: 1e-12 for
     k < 1, 2 % at k = 32. The factor covers 40 roundings, each at most doubled by a squaring.
     """
-    z = np.minimum(k, _STEEP) * 0.0625
+    z = np.minimum(k, STEEP) * 0.0625
     zz = z * z
     e = z * (120.0 + 2.0 * zz) / ((120.0 + 12.0 * zz) - z * (60.0 + zz))
     for _ in range(4):
         e = e * (2.0 + e)
-    return np.where(k > _STEEP, 2.0**1000, e * (1.0 + 2.0**-40))
+    return np.where(k > STEEP, 2.0**1000, e * (1.0 + 2.0**-40))
 
 
 def log1p_above(x: Floats) -> Floats:
@@ -82,4 +99,4 @@ def log(x: Floats) -> Floats:
     series = np.zeros_like(s)
     for term in range(_LOG_TERMS - 1, -1, -1):
         series = series * (s * s) + 2.0 / (2 * term + 1)
-    return np.asarray(k * _LN2_HIGH + (k * _LN2_LOW + s * series))
+    return np.asarray(k * LN2_HIGH + (k * LN2_LOW + s * series))

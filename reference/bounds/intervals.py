@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.bounds.arguments import Arguments, Chain, arguments_of, chain_of, leaves_range, rescalings
-from reference.bounds.elementary import exp_parts, expm1_above, log, log1p_above
+from reference.bounds.elementary import LN2_ABOVE, STEEP, exp_parts, expm1_above, log, log1p_above
 from reference.bounds.exact import Exact, exact_of
 from reference.bounds.setting import Setting
 from reference.bounds.summation import sum_growth
@@ -31,7 +31,6 @@ Flags = NDArray[np.bool_]
 OUTWARD: Final = 1 + 2.0**-40
 """More than n + 60 roundings of 2^-53, NumPy's pairwise sums having height below 100."""
 
-_STEEP: Final = 32.0
 _LARGEST: Final = float(np.finfo(np.float64).max)
 
 _LOG_EXCESS: Final = 1.53
@@ -160,17 +159,10 @@ def _sum_deviation(exact: Exact, terms: _Deviation, setting: Setting) -> _Deviat
     )
     up = (up + growth[0] + up * growth[0]) * OUTWARD
     down = (down + growth[1] * (1 - np.minimum(down, 1.0))) * OUTWARD
-    if _monotone(setting):
+    if setting.is_monotone:
         at_top = np.ldexp(exact.at_top(terms.down), exact.at_top(exact.exponents))
         down = np.minimum(down, (exact.largest_rest + at_top) * OUTWARD)
     return _Deviation(up, down)
-
-
-def _monotone(setting: Setting) -> bool:
-    """Tell whether no addition makes the sum smaller than one of its terms."""
-    kept = setting.algorithm.accumulator_precision
-    wide_enough = kept is None or kept >= setting.arithmetic.precision
-    return wide_enough and setting.algorithm.summation != "compensated"
 
 
 def _may_overflow(x: Floats, total: _Sum, setting: Setting) -> Flags:
@@ -225,7 +217,7 @@ def _reciprocal_rounding(total: _Sum, setting: Setting) -> Floats:
 
 def _capped(total: _Sum, setting: Setting) -> Flags:
     """Tell in which rows no output exceeds 1: a sum is at least each of its terms, line (C)."""
-    capped = setting.algorithm.argument != "running" and _monotone(setting)
+    capped = setting.algorithm.argument != "running" and setting.is_monotone
     if setting.algorithm.division == "divide":
         return np.full(total.fraction.shape, capped)
     return np.asarray(capped & (_reciprocal_rounding(total, setting) <= setting.v))
@@ -266,10 +258,10 @@ def _by_logarithm(x: Floats, exact: Exact, arguments: Arguments, total: _Sum, se
     lse, wrong = _logarithm(x, arguments, total, setting)
     z = x - lse
     k = (wrong + _half_ulp_of(np.abs(z) + wrong, setting.arithmetic)) * OUTWARD
-    depth = (1 - setting.arithmetic.quantum_exponent) * 0.6931471806
+    depth = (1 - setting.arithmetic.quantum_exponent) * LN2_ABOVE
     masked = arguments.masked
     deep = (z + k <= -depth) & ~masked
-    steep = (k > _STEEP) & ~deep & ~masked
+    steep = (k > STEEP) & ~deep & ~masked
     k = np.where(deep | masked, 0.0, k)
     unit = np.ldexp(1.0, setting.arithmetic.quantum_exponent - exact.exponents)
     value = _exponentials(exact.ulps, unit, Arguments(z, k, deep, masked, arguments.top), setting)

@@ -89,6 +89,13 @@ class Setting:
         return float(up), float(down) if error < 1 else float("inf")
 
     @property
+    def is_monotone(self) -> bool:
+        """Whether no addition makes the sum smaller than one of its terms."""
+        kept = self.algorithm.accumulator_precision
+        wide_enough = kept is None or kept >= self.arithmetic.precision
+        return wide_enough and self.algorithm.summation != "compensated"
+
+    @property
     def rounds_result(self) -> bool:
         """Whether a number of the arithmetic is rounded to become one of the output."""
         return not holds(self.output, self.arithmetic)
