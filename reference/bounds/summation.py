@@ -15,20 +15,20 @@ them, 7 for the rest: 24. Halving, rounded to multiples of 8, reaches 128 after 
 <= ceil(log2 n) - 6 levels, and a reduction may add its first entry apart. So the
 height is at most min(n - 1, ceil(log2 n) + 24), with room for other blockings.
 
-Kahan's compensated sum, s + y, c = (s' - s) - y, y = x - c. Let D = s' - s and e = D - y be exact, so |e|
-<= u s'.
+Kahan's compensated sum takes y = x - c, s' = s + y, c' = (s' - s) - y. Let D = s' - s and e = D - y be
+exact, so |e| <= u s'.
 
-* |y| <= s: D is a number of the format (Sterbenz), and so is e (Dekker): c = e.
-* y > s: D = y + e may round, to D^, where |D^ - D| <= |e|, as y itself is a number, so
-  |c| = |D^ - y| <= 2 |e|, again a number (Sterbenz, as |e| <= 2 u y <= y / 4). And |e - c| = |D^ - D| <= v D.
+* |y| <= s: D is a number of the format (Sterbenz), and so is e (Dekker): c' = e.
+* y > s: D = y + e may round, to D^. As y itself is a number, |D^ - D| <= |e|, so |D^ - y| <= 2 |e|
+  <= y / 2, and c' = D^ - y is exact (Sterbenz). Also |e - c'| = |D^ - D| <= v D.
 
-So |c| <= 2 u s' always. T = s - c changes by x, by the rounding of y, at most v (x + |c|), and in
-the second case by at most v D <= v (1 + 2 v) y <= v (1 + 2 v)(1 + v)(x + |c|). With a = v (1 + (1 + v)(1 +
-2 v)), X the exact sum and Z the largest s, |T - X| <= a (X + 2 u (n - 2) Z): c is 0 for the first two
-terms. As Z <=
-(X + |T - X|) / (1 - 2 u), with b = 2 a u (n - 2) / (1 - 2 u) it follows that |T - X| <= X (a + b) / (1 - b)
-for b < 1, and there is no bound beyond. The last addition rounds once more: 3 u + O(n u^2) in all, where the
-literature's first-order 2 u (Higham, Accuracy and Stability, section 4.3) leaves second-order terms open.
+So |c| <= 2 u s always. T = s - c changes by x, by the rounding of y, at most v (x + |c|), and in
+the second case by at most v D <= v (1 + 2 v) y <= v (1 + 2 v)(1 + v)(x + |c|). Let
+a = v (1 + (1 + v)(1 + 2 v)), X the exact sum and Z the largest s. As c is 0 for the first two
+terms, |T - X| <= a (X + 2 u (n - 2) Z), and Z <= (X + |T - X|) / (1 - 2 u). With
+b = 2 a u (n - 2) / (1 - 2 u) it follows that |T - X| <= X (a + b) / (1 - b) if b < 1; beyond, there is no
+bound. The last addition rounds once more. That is 3 u + O(n u^2), where the literature's
+2 u (Higham, Accuracy and Stability, section 4.3) leaves its second-order terms open.
 """
 
 from __future__ import annotations
