@@ -1,0 +1,80 @@
+"""One batch of rows with its truth, and the encodings that witnesses carry."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.errors import Judgement, judge
+from reference.formats import FloatFormat
+from reference.truth import Method, Truth
+
+__all__ = ["Flags", "Floats", "Rows", "hexadecimal"]
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One batch of rows with its truth, shared by all candidates that see it.
+
+    Attributes:
+        format: the input format.
+        x: the rows in it, shape (rows, n).
+        values: the same as float64.
+        truth: their truth in the output format.
+        number: the batch's number within its cell.
+        labels: where each row comes from; drawn rows are named by batch and row.
+        method: how the truth was made, and outputs are to be judged.
+    """
+
+    format: FloatFormat
+    x: NDArray[Any]
+    values: Floats
+    truth: Truth
+    number: int
+    labels: tuple[str, ...] = ()
+    method: Method = "certified"
+
+    def origin(self, row: int) -> str:
+        """Say where a row comes from."""
+        return self.labels[row] if self.labels else f"batch {self.number}, row {row}"
+
+    def hexadecimal(self, row: int) -> str:
+        """Return a row's encodings, big-endian and fixed-width."""
+        return hexadecimal(self.format, self.x[row])
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the batch's input bits, little-endian, row after row."""
+        bits = self.format.to_bits(self.x)
+        return hashlib.sha256(bits.astype(bits.dtype.newbyteorder("<")).tobytes()).hexdigest()
+
+    def judge(self, y: NDArray[Any]) -> Judgement:
+        """Return the verdict on outputs of these rows."""
+        if self.method == "mpmath":
+            return judge(y, self.truth)
+        from reference.certified import judge_certified
+
+        return judge_certified(y, self.truth)
+
+    def take(self, chosen: Flags) -> Rows:
+        """Return the chosen rows alone, labelled as they were."""
+        labels = tuple(self.origin(int(row)) for row in np.flatnonzero(chosen))
+        truth = Truth(
+            self.truth.format,
+            self.truth.nearest[chosen],
+            self.truth.residual[chosen],
+            self.truth.kinds[chosen],
+        )
+        return replace(self, x=self.x[chosen], values=self.values[chosen], truth=truth, labels=labels)
+
+
+def hexadecimal(fmt: FloatFormat, row: NDArray[Any]) -> str:
+    """Return the encodings of a row, big-endian, fixed-width and concatenated."""
+    bits = fmt.to_bits(row)
+    return bits.astype(bits.dtype.newbyteorder(">")).tobytes().hex()
