@@ -203,11 +203,12 @@ class Campaign:
         candidates = [c for c in self.candidates if c.supports(shard.format, shard.out_format)]
         for rows in self._rows(shard) if candidates else ():
             digest = {rows.number: rows.digest()}
+            fallbacks = rows.truth.fallbacks
             for candidate in candidates:
                 cell = shard.cell(candidate.name)
                 outcome = executor.run(candidate.spec, rows.x, shard.out_format, self.settings.timeout)
                 tally = self._tally(candidate, cell, rows, outcome)
-                parts[cell].append(replace(tally, digests=digest))
+                parts[cell].append(replace(tally, digests=digest, fallbacks=fallbacks))
         return {cell: merge(tallies) for cell, tallies in parts.items()}
 
     def _rows(self, shard: Shard) -> Iterator[Rows]:
@@ -231,13 +232,12 @@ class Campaign:
     def _tally(self, candidate: Candidate, cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:
         declared = candidate.declared(rows.format)
         declaration = replace(declared, policy=self.settings.policy(declared.policy))
-        parts = [_faults(cell, rows, outcome)]
-        if outcome.outputs is not None and outcome.completed.all():
-            parts.append(measure(cell, rows, outcome.outputs, declaration))
-        elif outcome.outputs is not None and outcome.completed.any():
-            done = outcome.completed
-            parts.append(measure(cell, rows.take(done), outcome.outputs[done], declaration))
-        return merge(parts)
+        done, faults = outcome.completed, _faults(cell, rows, outcome)
+        if outcome.outputs is None or not done.any():
+            return faults
+        if done.all():
+            return merge([faults, measure(cell, rows, outcome.outputs, declaration)])
+        return merge([faults, measure(cell, rows.take(done), outcome.outputs[done], declaration)])
 
 
 @dataclass(frozen=True)

@@ -76,10 +76,10 @@ def measure(
 
 def _as_run(ledger: Ledger) -> Run:
     from reports.cells import table
+    from reports.page import first_screen
     from reports.rundata import build
-    from reports.sections.overview import SECTION
 
     run = build(ledger, "in-process")
     cells = table(list(run.cells))
     worst = cells[cells["max_ulp"] > 0].sort_values("max_ulp", ascending=False, kind="stable")
-    return Run(cells, worst.reset_index(drop=True), str(SECTION.render(run)))
+    return Run(cells, worst.reset_index(drop=True), str(first_screen(run)))

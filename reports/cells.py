@@ -86,6 +86,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "masked_zeros": _COUNT,
     "negative_zeros": _COUNT,
     "policy_violations": _COUNT,
+    "fallbacks": _COUNT,
     "faults": _COUNT,
     "worst_row_sum_error": _FIGURE,
     "sampled": _FLAG,
@@ -175,6 +176,7 @@ def _counts(tally: Tally) -> Row:
         "masked_zeros": classes.get("masked_zero", 0),
         "negative_zeros": tally.negative_zeros,
         "policy_violations": tally.policy_violations,
+        "fallbacks": tally.fallbacks,
         "faults": sum(tally.faults.values()),
     }
 

@@ -169,6 +169,7 @@ class Tally:
         ulp_infinite: those whose ULP error is 2^1024 or more.
         histogram: `HISTOGRAM_SHIFT` bins of the ULP error over RN(r) not 0; nonfinite outputs
             are counted in `nonfinite_representable`.
+        fallbacks: elements that the certified reference left to mpmath.
         faults: how often each kind of fault befell a row.
         policies: what was observed on policy rows, e.g. {"pos_inf:nan": 3}.
         policy_violations: policy rows where that is not what the candidate declares.
@@ -191,6 +192,7 @@ class Tally:
     ulp_count: int = 0
     ulp_infinite: int = 0
     nonfinite_representable: int = 0
+    fallbacks: int = 0
     ulp_sum: Fraction = Fraction(0)
     max_ulp: float | None = None
     max_bound_ratio: float | None = None
@@ -270,7 +272,7 @@ def merge(tallies: Iterable[Tally]) -> Tally:
         counts: Counter[Any] = Counter()
         for t in parts:
             counts.update(getattr(t, name))
-        values[name] = dict(sorted(counts.items()))
+        values[name] = dict(counts)
     values["digests"] = {k: v for t in parts for k, v in t.digests.items()}
     values["witnesses"] = _gravest(w for t in parts for w in t.witnesses)
     return Tally(**values)

@@ -347,7 +347,8 @@ def test_a_candidate_that_cannot_be_imported_is_a_finding_made_once(tmp_path, te
         assert [(f.kind, f.row) for f in outcome.faults] == [(kind, None)]
         assert said in outcome.faults[0].message
         assert not outcome.completed.any()
-    assert (tmp_path / "broken.py.count").read_text() == "."
+    imports = 2 if kind == "crashed" else 1  # a death may be another's doing, and gets a second chance
+    assert (tmp_path / "broken.py.count").read_text() == "." * imports
 
 
 def test_a_library_is_imported_once_for_many_batches(tmp_path):

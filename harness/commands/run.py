@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,9 @@ from harness.errors import HarnessError, NoVerdict, user_mistakes
 from harness.settings import Settings, configured, resolve
 
 if TYPE_CHECKING:
+    from harness.campaign import Campaign
     from harness.execution import Executor
+    from reports.ledger import Ledger
 
 __all__ = ["run"]
 
@@ -93,6 +96,7 @@ def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: b
     """Run the campaign into its folder, draw everything, and return the folder."""
     from harness.campaign import Campaign
     from harness.candidates import load
+    from reports.ledger import LedgerError
     from reports.runs import open_ledger, prepare
 
     with user_mistakes():
@@ -101,9 +105,12 @@ def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: b
         folder = prepare(out, seed=settings.seed, resume=resume, overwrite=overwrite)
         ledger = open_ledger(folder, settings.identity(), list(campaign.cells()))
     with ledger:
-        if not any(True for _ in campaign.shards()):
+        if not any(True for _ in campaign.cells()):
             raise NoVerdict("nothing to run: no regime has rows of these formats and lengths")
-        _fill(campaign, ledger, folder)
+        try:
+            _fill(campaign, ledger, folder)
+        except LedgerError as error:
+            raise NoVerdict(str(error)) from error
     return folder
 
 
@@ -117,34 +124,43 @@ def _report_changed_inputs(settings: Settings) -> None:
             notes().print(f"input: {changed} values are not in {fmt} and were rounded to the nearest")
 
 
-def _fill(campaign: Any, ledger: Any, folder: Path) -> None:
+def _fill(campaign: Campaign, ledger: Ledger, folder: Path) -> None:
     """Measure what the ledger lacks, and put the documents about the whole run into it."""
+    from harness.claims import evaluate
     from harness.environment import environment
-    from harness.progress import Progress
-    from reference.certified import prepare as compile_reference
 
+    start = time.perf_counter()
     settings = campaign.settings
-    console = notes()
-    if settings.reference == "certified":
-        compile_reference(lambda: console.print("compiling the certified reference, once ..."))
+    _compile(settings)
     ledger.put("command", ["harness", *sys.argv[1:]])
     ledger.put("environment", environment())
-    finished = ledger.finished()
-    left = [shard for shard in campaign.shards() if shard.id not in finished]
     try:
-        with _executor(settings) as executor, Progress(console, left) as progress:
-            campaign.run(ledger, executor, progress)
+        _run_shards(campaign, ledger)
     except KeyboardInterrupt:
-        kept = len(ledger.finished())
-        total = kept + len(left) - (kept - len(finished))
+        kept, total = len(ledger.finished()), sum(1 for _ in campaign.shards())
         raise Interrupted(
             f"interrupted: {kept} of {total} shards are kept in {folder}; "
             f"go on with the same command and --resume --out {folder}"
         ) from None
-    from harness.claims import evaluate
-
     if ledger.get("claims") is None:
         ledger.put("claims", [claim.document() for claim in evaluate(settings.seed, settings.reference)])
+    ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": settings.jobs})
+
+
+def _compile(settings: Settings) -> None:
+    if settings.reference == "certified":
+        from reference.certified import prepare
+
+        prepare(lambda: notes().print("compiling the certified reference, once ..."))
+
+
+def _run_shards(campaign: Campaign, ledger: Ledger) -> None:
+    from harness.progress import Progress
+
+    finished = ledger.finished()
+    left = [shard for shard in campaign.shards() if shard.id not in finished]
+    with _executor(campaign.settings) as executor, Progress(notes(), left) as progress:
+        campaign.run(ledger, executor, progress)
 
 
 def _executor(settings: Settings) -> Executor:
@@ -153,4 +169,5 @@ def _executor(settings: Settings) -> Executor:
     if settings.in_process:
         return InProcess()
     with user_mistakes():
-        return Isolated(jobs=settings.jobs, timeout=settings.timeout, max_memory=settings.max_memory)
+        memory = None if settings.max_memory is None else settings.max_memory << 20
+        return Isolated(jobs=settings.jobs, timeout=settings.timeout, max_memory=memory)

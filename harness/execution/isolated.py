@@ -23,6 +23,7 @@ __all__ = ["ExecutorClosed", "Isolated"]
 Array = NDArray[Any]
 
 LOAD_SECONDS: Final = 120.0
+LOAD_ATTEMPTS: Final = 2
 TIMEOUT_SECONDS: Final = 60.0
 MOST_IDLE_PER_JOB: Final = 8
 MOST_LOST_BATCHES: Final = 3
@@ -167,25 +168,35 @@ class Isolated(Closing):
         return None
 
     def _start(self, spec: str) -> Worker:
+        """Return a worker that has imported the candidate.
+
+        One that dies while importing is tried once more: it may have been killed from outside.
+        """
+        for attempt in range(LOAD_ATTEMPTS):
+            worker, failure = self._load(spec)
+            if failure is None:
+                self._once_loaded.add(spec)
+                return worker
+            self.discard(worker)
+            if failure.kind != "crashed" or attempt == LOAD_ATTEMPTS - 1:
+                raise self._unloaded(spec, failure)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _load(self, spec: str) -> tuple[Worker, Failure | None]:
         with self._lock:
             if self._closed:
                 raise ExecutorClosed("this executor is closed")
             worker = Worker(self._max_memory)
             self._busy.add(worker)
         try:
-            failure = worker.load(spec, self._load_timeout)
+            return worker, worker.load(spec, self._load_timeout)
         except WorkerLost as lost:
-            failure = lost.failure
+            return worker, lost.failure
         except BaseException:
             self.discard(worker)
             raise
-        if failure is not None:
-            self.discard(worker)
-            self._note_unloadable(spec, failure)
-        self._once_loaded.add(spec)
-        return worker
 
-    def _note_unloadable(self, spec: str, failure: Failure) -> None:
+    def _unloaded(self, spec: str, failure: Failure) -> _NotLoaded:
         with self._lock:
             if self._closed:
                 raise ExecutorClosed("this executor was closed meanwhile")
@@ -196,7 +207,7 @@ class Isolated(Closing):
             )
             if spec not in self._once_loaded:
                 self._unloadable[spec] = told
-        raise _NotLoaded(told)
+        return _NotLoaded(told)
 
     def give_back(self, spec: str, worker: Worker) -> None:
         """Keep a worker for the next call of its candidate."""
