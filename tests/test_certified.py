@@ -63,7 +63,7 @@ def test_arb_refutes_nothing_in_any_regime(regime: Regime) -> None:
             assert contradictions(x, truth_certified(x, out)) == []
 
 
-@pytest.mark.parametrize("length", [64, 1023, 2047, 2048, 2049, 4096, 70_001])
+@pytest.mark.parametrize("length", [31, 32, 33, 64, 1023, 2047, 2048, 2049, 4096, 70_001])
 def test_rows_are_cut_into_blocks_without_a_trace(length: int) -> None:
     rng = np.random.default_rng(length)
     x = rng.standard_normal((1, length)) * rng.choice([0.01, 3.0, 60.0])
@@ -75,7 +75,7 @@ def test_rows_are_cut_into_blocks_without_a_trace(length: int) -> None:
 
 def test_a_row_is_judged_alike_wherever_it_stands() -> None:
     rng = np.random.default_rng(5)
-    for length in (1, 3, 8, 100, 1500, 3000):
+    for length in (1, 3, 8, 31, 32, 100, 1500, 3000):
         x = rng.standard_normal((9, length)) * 20
         for out in (F32, F64):
             together = truth_certified(x, out)

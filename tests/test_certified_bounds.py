@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reference.certified import binary64, doubledouble
-from reference.certified.layout import BLOCK, Outputs, Rounding
+from reference.certified.layout import BLOCK, SHORT, Outputs, Rounding
 from reference.errors import ulp_of
 from reference.formats import FORMATS, FloatFormat
 from reference.oracle import truth_mpmath
@@ -24,7 +24,7 @@ def undoubted(x: np.ndarray, fmt: FloatFormat, tier: Any) -> Outputs:
         np.empty(x.shape), np.empty(x.shape), np.empty(len(x), np.uint8), np.zeros(len(x), np.int64)
     )
     rounding = Rounding(fmt.precision, fmt.emin, 0.0)
-    short = x.shape[1] <= BLOCK
+    short = x.shape[1] < SHORT
     arguments = (binary64.COEFFICIENTS,) if tier is binary64 else ()
     judge = tier.truth_of_short_rows if short else tier.truth_of_long_rows
     judge(x, outputs, rounding, *arguments)

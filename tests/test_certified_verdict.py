@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 from fractions import Fraction
+from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reference.certified import judge_certified, truth_certified
+from reference.certified import evaluate, judge_certified, truth_certified
 from reference.certified.exact_sums import LIMBS, accumulate, rounded
-from reference.certified.row_sums import sums_of_row
+from reference.certified.row_sums import sum_rows, tally_of_rows, tally_row, tally_short_rows
 from reference.errors import Judgement, judge
 from reference.formats import FORMATS, FloatFormat
 from strategies import REGIMES, Regime
@@ -80,11 +82,26 @@ def test_long_rows_too(fmt: FloatFormat, length: int) -> None:
         assert differences(judge(y, truth), judge_certified(y, truth)) == []
 
 
+@each_format
+def test_truth_and_verdict_in_one_pass_are_those_of_two(fmt: FloatFormat) -> None:
+    rng = np.random.default_rng(7)
+    for regime in REGIMES.values():
+        for length in (3, 70):
+            if regime.supports(fmt, length):
+                x = fmt.to_float64(regime.rows(fmt, 8, length, seed=6, batch=0))
+                truth = truth_certified(x, fmt)
+                for y in wrong_outputs(truth.nearest, fmt, rng)[:3]:
+                    judgement, fallbacks = evaluate(x, y, fmt)
+                    assert differences(judge_certified(y, truth), judgement) == []
+                    assert fallbacks == truth.fallbacks
+
+
 def test_the_number_of_threads_changes_nothing() -> None:
     x = np.random.default_rng(6).standard_normal((4000, 40))
     truth = truth_certified(x, F32)
     y = F32.from_float64(truth.nearest * (1 + 1e-6))
     assert differences(judge_certified(y, truth), judge_certified(y, truth, jobs=3)) == []
+    assert differences(evaluate(x, y, F32)[0], evaluate(x, y, F32, jobs=3)[0]) == []
 
 
 def test_a_sum_of_half_or_twice_is_no_failure() -> None:
@@ -114,6 +131,11 @@ def test_sums_are_exact_and_rounded_once(values: list[float]) -> None:
     assert rounded(limbs) == expected, [v.hex() for v in values]
 
 
+@numba.njit
+def tally_one_row(y: np.ndarray, nearest: np.ndarray, tally: Any) -> None:
+    tally_row(y, nearest, 0, False, tally, 0)
+
+
 unit = st.floats(-1, 1)
 sparse = st.builds(math.ldexp, st.sampled_from([1.0, -1.0, 1 + 2.0**-52, 1.5]), st.integers(-170, -1))
 
@@ -124,10 +146,14 @@ def test_row_sums_are_exact_and_rounded_once(pairs: list[tuple[float, float]], a
     """Of numbers that straddle all the units, that cancel, and that stop just beside a tie."""
     y = np.array([a for a, _ in pairs])
     nearest = y.copy() if alike else np.array([b for _, b in pairs])
-    sums, _ = sums_of_row(y[None], nearest[None], 0, False, np.zeros(LIMBS, dtype=np.int64))
-    assert sums.outputs == math.fsum(y)
-    assert sums.nearest == math.fsum(nearest)
-    assert sums.differences == math.fsum([*y, *-nearest])
+    by_row, by_column = tally_of_rows(1), tally_of_rows(1)
+    tally_one_row(y[None], nearest[None], by_row)
+    tally_short_rows(y[None], nearest[None], by_column)
+    expected = [math.fsum(y), math.fsum(nearest), abs(math.fsum([*y, *-nearest]))]
+    for tally in (by_row, by_column):
+        sums = np.empty((3, 1))
+        sum_rows(y[None], nearest[None], tally, *sums, np.zeros(LIMBS, dtype=np.int64))
+        assert sums[:, 0].tolist() == expected
 
 
 def test_thousands_of_large_significands_need_carries() -> None:

@@ -9,8 +9,9 @@ size to `RESIDUAL_TOLERANCE` are those of the exact r.
 
 from __future__ import annotations
 
+from reference.certified.evaluation import evaluate
 from reference.certified.tiers import truth_certified
 from reference.certified.verdict import judge_certified
 from reference.certified.warming import prepare
 
-__all__ = ["judge_certified", "prepare", "truth_certified"]
+__all__ = ["evaluate", "judge_certified", "prepare", "truth_certified"]

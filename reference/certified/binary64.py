@@ -17,13 +17,14 @@ reduction              1.1 (twice)   |t| <= 0.3466: fma rounds k ln2_high (exact
 polynomial, remainder  0.4 (twice)   `exp_coefficients`: degree 11, reach 0.3466: 2^-55.2 / exp(-0.3466)
 polynomial, rounding   2.5 (twice)   1 for the last addition, 0.6 the fma before it (0.42 / 0.7071),
                                      0.3 for t*t and its product, 0.4 Horner and coefficients
-tree sum               15            `sum_height` <= 15 for a block
-blocks                 2             sums of blocks are added with TwoSum; its rest is added at the end
+sum of a block         30            short rows: n - 1 <= 30 additions; blocks: 2 to fold, 20 in a lane, 5 to
+                                     join the lanes
+blocks                 2             their sums are added with TwoSum, its rests at the end
 reciprocal, product    2             one rounding each
 =====================  ============  ======================================================
 
 Twice: once for the element, once for the sum, whose relative error is at most the
-largest of its (positive) terms. The sum is H + 72; RELATIVE_SLACK covers products of terms,
+largest of its (positive) terms. The sum is H + 87; RELATIVE_SLACK covers products of terms,
 below 300^2 u^2 * 20.
 
 Where r < eta / 4, RN(r) = 0, and the residual r / eta < 1/4 is decided as it is positive. Below
@@ -37,25 +38,29 @@ from typing import Any, Final
 
 import numpy as np
 
-from reference.certified.compiled import FRACTION_BITS, compiled, float_of, fma, pattern, two_sum
+from reference.certified.compiled import FRACTION_BITS, compiled, float_of, fma, inlined, pattern, two_sum
 from reference.certified.constants import exp_coefficients, ln2_parts
 from reference.certified.layout import (
     BLOCK,
+    LANES,
+    Grid,
     Outputs,
     Rounding,
-    classify_rows,
+    add_lanes,
+    classify_row,
+    classify_short_rows,
     count_open,
+    grid_of,
     rows_per_span,
     spread,
-    tree_sum,
-    withhold_policy_rows,
+    sum_of_lanes,
 )
 from reference.formats import FloatFormat
+from reference.rows import RowKind
 
 __all__ = [
     "COEFFICIENTS",
     "MAX_PRECISION",
-    "exp_span",
     "relative_bound",
     "truth_of_long_rows",
     "truth_of_short_rows",
@@ -65,7 +70,7 @@ MAX_PRECISION: Final = 24
 """The highest precision whose residuals this tier knows to `RESIDUAL_TOLERANCE`."""
 
 RELATIVE_SLACK: Final = 1 + 2.0**-20
-COEFFICIENTS: Final = exp_coefficients(11, 0.3466)
+COEFFICIENTS: Final = tuple(exp_coefficients(11, 0.3466).tolist())
 
 _U: Final = 2.0**-53
 _LN2: Final = ln2_parts(1, 44)
@@ -76,102 +81,127 @@ _ROUNDER: Final = 1.5 * 2.0**52
 _FLOOR: Final = -300.0
 _NEG_INF: Final = -math.inf
 _EXPONENT_FIELD: Final = 0x7FF << 52
+_NAN_KIND: Final = int(RowKind.NAN)
 
 
 def relative_bound(fmt: FloatFormat) -> float:
     """Return the bound on the relative error of r derived above."""
     reach = (2 - fmt.quantum_exponent) * math.log(2)
-    return (reach + 72) * _U * RELATIVE_SLACK
+    return (reach + 87) * _U * RELATIVE_SLACK
 
 
-@compiled
-def exp_span(x: Any, shift: Any, c: Any, weights: Any) -> None:
-    """Store exp(x - shift); 0 for x = -inf, and at least exp(-300) for finite x."""
-    c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9]
-    for i in range(x.size):
-        h = x[i] - shift[i]
-        h = h if h > _FLOOR else _FLOOR  # noqa: FURB136  (max() keeps NaN's order and does not vectorise)
-        shifted = h * _PER_LN2 + _ROUNDER
-        k = shifted - _ROUNDER
-        t = fma(k, -_LN2_MIDDLE, fma(k, -_LN2_HIGH, h))
-        q = fma(t, fma(t, fma(t, fma(t, c9, c8), c7), c6), c5)
-        q = fma(t, fma(t, fma(t, fma(t, fma(t, q, c4), c3), c2), c1), c0)
-        w = fma(t * t, q, t) + 1.0
-        w = float_of(pattern(w) + (pattern(shifted) << FRACTION_BITS))
-        weights[i] = w if x[i] > _NEG_INF else 0.0
+@inlined
+def weight(value: float, top: float, c: Any) -> float:
+    """Return exp(value - top); 0 for value = -inf, and at least exp(-300) for a finite value."""
+    h = value - top
+    h = h if h > _FLOOR else _FLOOR  # noqa: FURB136  (max() keeps NaN's order and does not vectorise)
+    shifted = h * _PER_LN2 + _ROUNDER
+    k = shifted - _ROUNDER
+    t = fma(k, -_LN2_MIDDLE, fma(k, -_LN2_HIGH, h))
+    q = fma(t, fma(t, fma(t, fma(t, c[9], c[8]), c[7]), c[6]), c[5])
+    q = fma(t, fma(t, fma(t, fma(t, fma(t, q, c[4]), c[3]), c[2]), c[1]), c[0])
+    w = fma(t * t, q, t) + 1.0
+    w = float_of(pattern(w) + (pattern(shifted) << FRACTION_BITS))
+    return w if value > _NEG_INF else 0.0
 
 
-@compiled
-def _round_span(nearest: Any, residual: Any, scale: Any, rounding: Rounding) -> int:
-    """Turn the weights in `nearest` into RN(r), with residuals, NaN where undecided; count those.
+@inlined
+def _round(r: float, grid: Grid, bound: float) -> tuple[float, float]:
+    """Return RN(r) and the residual, NaN where undecided.
 
-    With e the exponent of r and q = 2^(max(e, emin) - p + 1), adding and subtracting 2^52 q
-    rounds to a multiple of q, ties to even. The powers of two are numbers of the format, so
-    wherever the binade is undecided, the residual's sign is.
+    Adding and subtracting 2^52 q rounds to a multiple of q, ties to even. The powers of two are numbers
+    of the format, so wherever the binade is undecided, the residual's sign is.
     """
-    precision, bound = np.int64(rounding.precision), rounding.bound
-    smallest = np.int64(rounding.emin + 1023) << FRACTION_BITS
-    to_adder = (53 - precision) << FRACTION_BITS
-    to_inverse = (2045 + precision) << FRACTION_BITS
-    undecided = 0
-    for i in range(nearest.size):
-        r = nearest[i] * scale[i]
-        binade = max(pattern(r) & _EXPONENT_FIELD, smallest)
-        adder = float_of(binade + to_adder)
-        inverse = float_of(to_inverse - binade)
-        rounded = (r + adder) - adder
-        rest = (r - rounded) * inverse
-        width = (r * inverse) * bound
-        is_open = (abs(rest) < width) | (abs(rest) > 0.5 - width)
-        undecided += int(is_open)
-        nearest[i] = rounded
-        residual[i] = np.nan if is_open else rest
-    return undecided
+    binade = max(pattern(r) & _EXPONENT_FIELD, grid.smallest)
+    adder = float_of(binade + grid.to_adder)
+    inverse = float_of(grid.to_inverse - binade)
+    rounded = (r + adder) - adder
+    rest = (r - rounded) * inverse
+    width = (r * inverse) * bound
+    is_open = (abs(rest) < width) | (abs(rest) > 0.5 - width)
+    return rounded, (np.nan if is_open else rest)
 
 
 @compiled
 def truth_of_short_rows(x: Any, truth: Outputs, rounding: Rounding, c: Any) -> None:
-    """Judge rows of at most BLOCK entries; `Outputs.undecided` counts each row's open elements."""
+    """Judge rows of fewer than SHORT entries; `Outputs.undecided` counts each row's open elements."""
     n, step = x.shape[1], rows_per_span(x.shape[1])
-    span, tree, top, scale = np.empty(step * n), np.empty(n), np.empty(step), np.empty(step)
+    largest, smallest = np.empty(step, np.int64), np.empty(step, np.int64)
+    top, span = np.empty(step), np.empty(step * n)
     for first in range(0, x.shape[0], step):
         last = min(first + step, x.shape[0])
-        values, nearest = x[first:last].reshape(-1), truth.nearest[first:last].reshape(-1)
-        residual = truth.residual[first:last].reshape(-1)
-        classify_rows(x[first:last], top, truth.kinds[first:last])
-        spread(top, n, span[: values.size])
-        exp_span(values, span, c, nearest)
-        for row in range(last - first):
-            scale[row] = 1.0 / tree_sum(nearest[row * n : row * n + n], tree)
-        withhold_policy_rows(truth.kinds[first:last], scale)
-        spread(scale, n, span[: values.size])
-        if _round_span(nearest, residual, span, rounding):
-            count_open(truth.residual[first:last], truth.kinds[first:last], truth.undecided[first:last])
+        values, nearest = x[first:last], truth.nearest[first:last]
+        kinds, residual = truth.kinds[first:last], truth.residual[first:last]
+        classify_short_rows(values, largest, smallest, top, kinds)
+        spread(top, last - first, n, span)
+        _weigh_span(values.reshape(-1), span, c, nearest.reshape(-1))
+        _scale_of_short_rows(nearest, kinds, top)
+        spread(top, last - first, n, span)
+        if _round_span(nearest.reshape(-1), residual.reshape(-1), span, rounding):
+            count_open(residual, kinds, truth.undecided[first:last])
+
+
+@compiled
+def _weigh_span(x: Any, top: Any, c: Any, weights: Any) -> None:
+    for i in range(x.size):
+        weights[i] = weight(x[i], top[i], c)
+
+
+@inlined
+def _scale_of_short_rows(weights: Any, kinds: Any, scale: Any) -> None:
+    """Store the reciprocal of each row's sum, NaN for policy rows."""
+    rows = weights.shape[0]
+    scale[:rows] = 0.0
+    for j in range(weights.shape[1]):
+        for row in range(rows):
+            scale[row] += weights[row, j]
+    for row in range(rows):
+        scale[row] = 1.0 / scale[row] if kinds[row] < _NAN_KIND else np.nan
+
+
+@compiled
+def _round_span(nearest: Any, residual: Any, scale: Any, rounding: Rounding) -> int:
+    """Turn the weights in `nearest` into RN(r), with residuals; return how many of them are NaN."""
+    grid, bound, open_ones = grid_of(rounding, 0), rounding.bound, 0
+    for i in range(nearest.size):
+        nearest[i], residual[i] = _round(nearest[i] * scale[i], grid, bound)
+        open_ones += int(np.isnan(residual[i]))
+    return open_ones
 
 
 @compiled
 def truth_of_long_rows(x: Any, truth: Outputs, rounding: Rounding, c: Any) -> None:
     """Judge rows of any length, block by block; `Outputs.undecided` counts each row's open elements."""
-    span, tree, top = np.empty(BLOCK), np.empty(BLOCK), np.empty(1)
+    lanes = np.empty(LANES)
     for row in range(x.shape[0]):
-        classify_rows(x[row : row + 1], top, truth.kinds[row : row + 1])
-        span[:] = top[0]
-        top[0] = 1.0 / _weigh_blocks(x[row], truth.nearest[row], span, c, tree)
-        withhold_policy_rows(truth.kinds[row : row + 1], top)
-        span[:] = top[0]
-        for start in range(0, x.shape[1], BLOCK):
-            stop = min(start + BLOCK, x.shape[1])
-            nearest, residual = truth.nearest[row, start:stop], truth.residual[row, start:stop]
-            truth.undecided[row] += _round_span(nearest, residual, span, rounding)
+        top, kind = classify_row(x, row)
+        truth.kinds[row] = kind
+        scale = 1.0 / _weigh_row(x, row, top, c, truth.nearest, lanes) if kind < _NAN_KIND else np.nan
+        open_ones = _round_row(truth.nearest, truth.residual, row, scale, rounding)
+        truth.undecided[row] = open_ones if kind < _NAN_KIND else 0
 
 
-@compiled
-def _weigh_blocks(x: Any, weights: Any, span: Any, c: Any, tree: Any) -> float:
-    """Store the weights of a row and return their sum."""
+@inlined
+def _weigh_row(x: Any, row: int, top: float, c: Any, weights: Any, lanes: Any) -> float:
+    """Store the weights of a row and return their sum; those of a block are added in cache."""
     high = low = 0.0
-    for start in range(0, x.size, BLOCK):
-        stop = min(start + BLOCK, x.size)
-        exp_span(x[start:stop], span, c, weights[start:stop])
-        high, rest = two_sum(high, tree_sum(weights[start:stop], tree))
+    for start in range(0, x.shape[1], BLOCK):
+        size = min(BLOCK, x.shape[1] - start)
+        for i in range(size):
+            j = np.uint64(start) + np.uint64(i)
+            weights[row, j] = weight(x[row, j], top, c)
+        lanes[:] = 0.0
+        add_lanes(weights, row, start, size, lanes)
+        high, rest = two_sum(high, sum_of_lanes(lanes))
         low += rest
     return high + low
+
+
+@inlined
+def _round_row(nearest: Any, residual: Any, row: int, scale: float, rounding: Rounding) -> int:
+    """Turn the weights in `nearest` into RN(r), with residuals; return how many of them are NaN."""
+    grid, bound, open_ones = grid_of(rounding, 0), rounding.bound, 0
+    for j in range(nearest.shape[1]):
+        nearest[row, j], residual[row, j] = _round(nearest[row, j] * scale, grid, bound)
+        open_ones += int(np.isnan(residual[row, j]))
+    return open_ones

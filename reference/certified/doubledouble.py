@@ -27,9 +27,10 @@ normalising           0         FastTwoSum
 ====================  ========  ==========================================================
 
 That is below 11 for a weight, and at most as much for their sum (all terms are positive). The
-compensated tree adds h^2 u^2 + h u^2 < 2^-97 (h <= 15: Ogita, Rump, Oishi, 2005, for the sum of the
-rests), every block 3 u^2 (Joldes, Muller, Popescu, 2017, AccurateDWPlusDW), the reciprocal and the product
-at most 16 u^2. In all, 22.1 units and 3 u^2 for each block.
+compensated sum of a block adds h^2 u^2 < 2^-92 (Ogita, Rump, Oishi, SIAM J. Sci. Comput. 26, 2005,
+Sum2; h <= 96 additions for any term), every block 3 u^2 (Joldes, Muller, Popescu, ACM TOMS 44,
+2017, AccurateDWPlusDW), the reciprocal and the product at most 16 u^2. In all, 22.1 units and
+3 u^2 for each block.
 """
 
 from __future__ import annotations
@@ -47,29 +48,34 @@ from reference.certified.compiled import (
     fast_two_sum,
     float_of,
     fma,
+    inlined,
     pattern,
     two_sum,
 )
 from reference.certified.constants import ln2_parts, powers_of_two
 from reference.certified.layout import (
     BLOCK,
+    LANES,
+    Grid,
     Outputs,
     Rounding,
-    classify_rows,
+    classify_row,
+    classify_short_rows,
     count_open,
+    grid_of,
     rows_per_span,
     spread,
-    withhold_policy_rows,
 )
+from reference.rows import RowKind
 
 __all__ = [
     "FLOOR",
     "SCALE",
-    "exp_span",
-    "exp_span_with",
     "relative_bound",
     "truth_of_long_rows",
     "truth_of_short_rows",
+    "weight",
+    "weight_with",
 ]
 
 _STEPS: Final = 512
@@ -92,6 +98,7 @@ _UP: Final = 2.0**SCALE
 _DOWN: Final = 2.0**-SCALE
 _ONE_SCALED: Final = (1023 + SCALE) << FRACTION_BITS
 _EXPONENT_FIELD: Final = 0x7FF << FRACTION_BITS
+_NAN_KIND: Final = int(RowKind.NAN)
 _JUST_BELOW_HALF: Final = 0.5 - 2.0**-53
 _C3: Final = 1 / 6
 _C4: Final = 1 / 24
@@ -105,70 +112,49 @@ def relative_bound(n: int) -> float:
     return 22.1 * 2.0**-86 + 3 * blocks * 2.0**-106
 
 
-def exp_span_with(high: NDArray[np.float64], low: NDArray[np.float64]) -> Callable[..., None]:
-    """Return the kernel of 2^600 exp(x - shift) for a table of 2^(j/512).
+def weight_with(high: NDArray[np.float64], low: NDArray[np.float64]) -> Callable[..., Any]:
+    """Return the kernel of 2^600 exp(value - top) as (head, tail), for a table of 2^(j/512).
 
-    The table is a constant of the compiled code: only then does LLVM know that the stores
-    leave it unchanged, and vectorises the loop.
+    The table is a constant of the compiled code: only then does LLVM know that stores
+    leave it unchanged, and vectorises the loops around it.
     """
 
-    def exp_span(x: Any, shift: Any, heads: Any, tails: Any) -> None:
-        for i in range(x.size):
-            h, low_shift = two_sum(x[i], -shift[i])
-            in_range = h > FLOOR
-            h = h if in_range else FLOOR
-            low_shift = low_shift if in_range else 0.0
-            shifted = h * _PER_STEP + _ROUNDER
-            k = shifted - _ROUNDER
-            product = k * _LN2_MIDDLE
-            s, rest = two_sum(fma(k, -_LN2_HIGH, h), -product)
-            rest = fma(k, -_LN2_LOW, (rest - fma(k, _LN2_MIDDLE, -product)) + low_shift)
-            s, rest = fast_two_sum(s, rest)
-            square = s * s
-            square_rest = fma(s, s, -square)
-            head, tail = fast_two_sum(s, 0.5 * square)
-            series = fma(s, fma(s, fma(s, _C6, _C5), _C4), _C3)
-            tail += fma(s * square, series, fma(head, rest, fma(0.5, square_rest, rest)))
-            steps = pattern(shifted)
-            j = np.uint64(steps) & _STEP_MASK
-            table_head = high[j]
-            table_tail = low[j]
-            product = table_head * head
-            product_rest = fma(table_head, head, -product)
-            tail = fma(table_tail, head, fma(table_head, tail, product_rest)) + table_tail
-            head, product_rest = fast_two_sum(table_head, product)
-            head, tail = fast_two_sum(head, tail + product_rest)
-            power = float_of(((steps - np.int64(j)) << (FRACTION_BITS - _STEP_BITS)) + _ONE_SCALED)
-            power = power if x[i] > _NEG_INF else 0.0
-            heads[i] = head * power
-            tails[i] = tail * power
+    def weight(value: float, top: float) -> tuple[float, float]:
+        h, low_shift = two_sum(value, -top)
+        in_range = h > FLOOR
+        h = h if in_range else FLOOR
+        low_shift = low_shift if in_range else 0.0
+        shifted = h * _PER_STEP + _ROUNDER
+        k = shifted - _ROUNDER
+        product = k * _LN2_MIDDLE
+        s, rest = two_sum(fma(k, -_LN2_HIGH, h), -product)
+        rest = fma(k, -_LN2_LOW, (rest - fma(k, _LN2_MIDDLE, -product)) + low_shift)
+        s, rest = fast_two_sum(s, rest)
+        square = s * s
+        square_rest = fma(s, s, -square)
+        head, tail = fast_two_sum(s, 0.5 * square)
+        series = fma(s, fma(s, fma(s, _C6, _C5), _C4), _C3)
+        tail += fma(s * square, series, fma(head, rest, fma(0.5, square_rest, rest)))
+        steps = pattern(shifted)
+        j = np.uint64(steps) & _STEP_MASK
+        table_head = high[j]
+        table_tail = low[j]
+        product = table_head * head
+        product_rest = fma(table_head, head, -product)
+        tail = fma(table_tail, head, fma(table_head, tail, product_rest)) + table_tail
+        head, product_rest = fast_two_sum(table_head, product)
+        head, tail = fast_two_sum(head, tail + product_rest)
+        power = float_of(((steps - np.int64(j)) << (FRACTION_BITS - _STEP_BITS)) + _ONE_SCALED)
+        power = power if value > _NEG_INF else 0.0
+        return head * power, tail * power
 
-    return compiled(exp_span)
+    return inlined(weight)
 
 
-exp_span: Final = exp_span_with(*powers_of_two(_STEPS))
+weight: Final = weight_with(*powers_of_two(_STEPS))
 
 
-@compiled
-def tree_sum(heads: Any, tails: Any, tree: Any, rests: Any) -> tuple[float, float]:
-    """Return the sum of at most BLOCK double-doubles, by halving with TwoSum at every node."""
-    size = heads.size
-    half = (size + 1) // 2
-    for j in range(size - half):
-        tree[j], rest = two_sum(heads[j], heads[half + j])
-        rests[j] = (tails[j] + tails[half + j]) + rest
-    for j in range(size - half, half):
-        tree[j], rests[j] = heads[j], tails[j]
-    while half > 1:
-        size = half
-        half = (size + 1) // 2
-        for j in range(size - half):
-            tree[j], rest = two_sum(tree[j], tree[half + j])
-            rests[j] = (rests[j] + rests[half + j]) + rest
-    return fast_two_sum(tree[0], rests[0])
-
-
-@compiled
+@inlined
 def _reciprocal(head: float, tail: float) -> tuple[float, float]:
     """Return 2^600 / (head + tail), by one Newton step: the error is below 4 u^2."""
     head, tail = head * _DOWN, tail * _DOWN
@@ -176,104 +162,153 @@ def _reciprocal(head: float, tail: float) -> tuple[float, float]:
     return inverse, fma(-inverse, tail, fma(-inverse, head, 1.0)) * inverse
 
 
-@compiled
-def _round_span(nearest: Any, residual: Any, scale: Any, scale_rest: Any, rounding: Rounding) -> int:
-    """Turn the weights in (nearest, residual) into RN(r) and residuals, NaN where undecided; count those.
+@inlined
+def _round(
+    head: float, tail: float, scale: float, scale_rest: float, grid: Grid, full: bool, bound: float
+) -> tuple[float, float]:
+    """Return RN(r) and the residual of r = 2^-600 (head + tail) (scale + scale_rest), NaN where undecided.
 
-    r = h + l is normalised, so its exponent is that of h, or of h's predecessor where l < 0.
-    h is a multiple of its own ulp already; of a coarser quantum q it becomes one by adding
-    and subtracting 2^52 q. What l then adds moves the result by one quantum at most.
+    The product h + l is normalised, so its binade is that of h, or of h's predecessor where
+    l < 0. h is a multiple of its own ulp already; of a coarser quantum q it becomes one by
+    adding and subtracting 2^52 q. What l then adds moves the result by one quantum at most.
+    Next to 1/2 the residual itself is rounded, by up to 2^-54, which the test allows for.
     """
-    precision, bound = np.int64(rounding.precision), rounding.bound
-    smallest = np.int64(rounding.emin + 1023 + SCALE) << FRACTION_BITS
-    to_adder = (53 - precision) << FRACTION_BITS
-    to_quantum = (precision - 1) << FRACTION_BITS
-    to_inverse = (2045 + precision) << FRACTION_BITS
-    full = precision == FRACTION_BITS + 1
-    undecided = 0
-    for i in range(nearest.size):
-        w, a = nearest[i], scale[i]
-        product = w * a
-        tail = fma(w, a, -product)
-        tail = fma(residual[i], a, fma(w, scale_rest[i], tail))
-        head, tail = fast_two_sum(product, tail)
-        binade = (pattern(head) + (pattern(tail) >> 63)) & _EXPONENT_FIELD
-        exact = full & (binade >= smallest)
-        binade = max(binade, smallest)
-        adder = float_of(binade + to_adder)
-        inverse = float_of(to_inverse - binade)
-        rounded = head if exact else (head + adder) - adder
-        rest = ((head - rounded) + tail) * inverse
-        step = (1.0 if rest > 0.5 else 0.0) - (1.0 if rest < -0.5 else 0.0)
-        rest -= step
-        rounded = fma(step, float_of(binade - to_quantum), rounded)
-        width = (head * inverse) * bound
-        is_open = (abs(rest) < width) | (abs(rest) > _JUST_BELOW_HALF - width)
-        undecided += int(is_open)
-        nearest[i] = rounded * _DOWN
-        residual[i] = np.nan if is_open else rest
-    return undecided
+    product = head * scale
+    rest = fma(head, scale, -product)
+    rest = fma(tail, scale, fma(head, scale_rest, rest))
+    head, tail = fast_two_sum(product, rest)
+    binade = (pattern(head) + (pattern(tail) >> 63)) & _EXPONENT_FIELD
+    exact = full & (binade >= grid.smallest)
+    binade = max(binade, grid.smallest)
+    adder = float_of(binade + grid.to_adder)
+    inverse = float_of(grid.to_inverse - binade)
+    rounded = head if exact else (head + adder) - adder
+    rest = ((head - rounded) + tail) * inverse
+    step = (1.0 if rest > 0.5 else 0.0) - (1.0 if rest < -0.5 else 0.0)
+    rest -= step
+    rounded = fma(step, float_of(binade - grid.to_quantum), rounded)
+    width = (head * inverse) * bound
+    is_open = (abs(rest) < width) | (abs(rest) > _JUST_BELOW_HALF - width)
+    return rounded * _DOWN, (np.nan if is_open else rest)
 
 
 @compiled
 def truth_of_short_rows(x: Any, truth: Outputs, rounding: Rounding) -> None:
-    """Judge rows of at most BLOCK entries; `Outputs.undecided` counts each row's open elements."""
+    """Judge rows of fewer than SHORT entries; `Outputs.undecided` counts each row's open elements."""
     n, step = x.shape[1], rows_per_span(x.shape[1])
-    span, span_rest = np.empty(step * n), np.empty(step * n)
-    tree, rests, top, scale, scale_rest = (
-        np.empty(n),
-        np.empty(n),
-        np.empty(step),
-        np.empty(step),
-        np.empty(step),
-    )
+    largest, smallest = np.empty(step, np.int64), np.empty(step, np.int64)
+    top, rest, span, span_rest = np.empty(step), np.empty(step), np.empty(step * n), np.empty(step * n)
     for first in range(0, x.shape[0], step):
         last = min(first + step, x.shape[0])
-        values, nearest = x[first:last].reshape(-1), truth.nearest[first:last].reshape(-1)
-        residual = truth.residual[first:last].reshape(-1)
-        classify_rows(x[first:last], top, truth.kinds[first:last])
-        spread(top, n, span[: values.size])
-        exp_span(values, span, nearest, residual)
-        for row in range(last - first):
-            entries = slice(row * n, row * n + n)
-            head, tail = tree_sum(nearest[entries], residual[entries], tree, rests)
-            scale[row], scale_rest[row] = _reciprocal(head, tail)
-        withhold_policy_rows(truth.kinds[first:last], scale)
-        spread(scale, n, span[: values.size])
-        spread(scale_rest, n, span_rest[: values.size])
-        if _round_span(nearest, residual, span, span_rest, rounding):
-            count_open(truth.residual[first:last], truth.kinds[first:last], truth.undecided[first:last])
+        values, nearest = x[first:last], truth.nearest[first:last]
+        kinds, residual = truth.kinds[first:last], truth.residual[first:last]
+        classify_short_rows(values, largest, smallest, top, kinds)
+        spread(top, last - first, n, span)
+        _weigh_span(values.reshape(-1), span, nearest.reshape(-1), residual.reshape(-1))
+        _scale_of_short_rows(nearest, residual, kinds, top, rest)
+        spread(top, last - first, n, span)
+        spread(rest, last - first, n, span_rest)
+        if _round_span(nearest.reshape(-1), residual.reshape(-1), span, span_rest, rounding):
+            count_open(residual, kinds, truth.undecided[first:last])
+
+
+@compiled
+def _weigh_span(x: Any, top: Any, heads: Any, tails: Any) -> None:
+    for i in range(x.size):
+        heads[i], tails[i] = weight(x[i], top[i])
+
+
+@inlined
+def _scale_of_short_rows(heads: Any, tails: Any, kinds: Any, scale: Any, scale_rest: Any) -> None:
+    """Store the reciprocal of each row's sum, NaN for policy rows."""
+    rows = heads.shape[0]
+    scale[:rows], scale_rest[:rows] = 0.0, 0.0
+    for j in range(heads.shape[1]):
+        for row in range(rows):
+            scale[row], rest = two_sum(scale[row], heads[row, j])
+            scale_rest[row] += rest + tails[row, j]
+    for row in range(rows):
+        head, tail = _reciprocal(*fast_two_sum(scale[row], scale_rest[row]))
+        scale[row], scale_rest[row] = (head if kinds[row] < _NAN_KIND else np.nan), tail
+
+
+@compiled
+def _round_span(nearest: Any, residual: Any, scale: Any, scale_rest: Any, rounding: Rounding) -> int:
+    """Turn the weights (nearest, residual) into RN(r) and residuals; return how many of those are NaN."""
+    grid, bound, open_ones = grid_of(rounding, SCALE), rounding.bound, 0
+    full = rounding.precision == FRACTION_BITS + 1
+    for i in range(nearest.size):
+        nearest[i], residual[i] = _round(nearest[i], residual[i], scale[i], scale_rest[i], grid, full, bound)
+        open_ones += int(np.isnan(residual[i]))
+    return open_ones
 
 
 @compiled
 def truth_of_long_rows(x: Any, truth: Outputs, rounding: Rounding) -> None:
     """Judge rows of any length, block by block; `Outputs.undecided` counts each row's open elements."""
-    span, span_rest, tree, rests = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    top = np.empty(1)
+    lanes, rests = np.empty(LANES), np.empty(LANES)
     for row in range(x.shape[0]):
-        classify_rows(x[row : row + 1], top, truth.kinds[row : row + 1])
-        span[:] = top[0]
-        head, tail = _weigh_blocks(x[row], truth.nearest[row], truth.residual[row], span, tree, rests)
-        top[0], rest = _reciprocal(head, tail)
-        withhold_policy_rows(truth.kinds[row : row + 1], top)
-        span[:] = top[0]
-        span_rest[:] = rest
-        for start in range(0, x.shape[1], BLOCK):
-            stop = min(start + BLOCK, x.shape[1])
-            nearest, residual = truth.nearest[row, start:stop], truth.residual[row, start:stop]
-            truth.undecided[row] += _round_span(nearest, residual, span, span_rest, rounding)
+        top, kind = classify_row(x, row)
+        truth.kinds[row] = kind
+        head, tail = _weigh_row(x, row, top, truth.nearest, truth.residual, lanes, rests)
+        scale, scale_rest = _reciprocal(head, tail)
+        scale = scale if kind < _NAN_KIND else np.nan
+        open_ones = _round_row(truth.nearest, truth.residual, row, scale, scale_rest, rounding)
+        truth.undecided[row] = open_ones if kind < _NAN_KIND else 0
 
 
-@compiled
-def _weigh_blocks(x: Any, heads: Any, tails: Any, span: Any, tree: Any, rests: Any) -> tuple[float, float]:
-    """Store the weights of a row and return their sum."""
+@inlined
+def _weigh_row(
+    x: Any, row: int, top: float, heads: Any, tails: Any, lanes: Any, rests: Any
+) -> tuple[float, float]:
+    """Store the weights of a row and return their sum; those of a block are added in cache."""
     head = tail = 0.0
-    for start in range(0, x.size, BLOCK):
-        stop = min(start + BLOCK, x.size)
-        exp_span(x[start:stop], span, heads[start:stop], tails[start:stop])
-        block_head, block_tail = tree_sum(heads[start:stop], tails[start:stop], tree, rests)
+    for start in range(0, x.shape[1], BLOCK):
+        size = min(BLOCK, x.shape[1] - start)
+        for i in range(size):
+            j = np.uint64(start) + np.uint64(i)
+            heads[row, j], tails[row, j] = weight(x[row, j], top)
+        block_head, block_tail = _sum_block(heads, tails, row, start, size, lanes, rests)
         head, rest = two_sum(head, block_head)
         tail, rest_tail = two_sum(tail, block_tail)
         head, rest = fast_two_sum(head, rest + tail)
         head, tail = fast_two_sum(head, rest + rest_tail)
     return head, tail
+
+
+@inlined
+def _sum_block(
+    heads: Any, tails: Any, row: int, start: int, size: int, lanes: Any, rests: Any
+) -> tuple[float, float]:
+    """Return the sum of a block, added with TwoSum in LANES partial sums."""
+    lanes[:], rests[:] = 0.0, 0.0
+    whole = size - size % LANES
+    for first in range(start, start + whole, LANES):
+        for lane in range(LANES):
+            i = np.uint64(first) + np.uint64(lane)
+            lanes[lane], rest = two_sum(lanes[lane], heads[row, i])
+            rests[lane] += rest + tails[row, i]
+    for j in range(whole, size):
+        last, i = np.uint64(j - whole), np.uint64(start) + np.uint64(j)
+        lanes[last], rest = two_sum(lanes[last], heads[row, i])
+        rests[last] += rest + tails[row, i]
+    head = tail = 0.0
+    for lane in range(LANES):
+        head, rest = two_sum(head, lanes[lane])
+        tail += rest + rests[lane]
+    return fast_two_sum(head, tail)
+
+
+@inlined
+def _round_row(
+    nearest: Any, residual: Any, row: int, scale: float, scale_rest: float, rounding: Rounding
+) -> int:
+    """Turn the weights (nearest, residual) into RN(r) and residuals; return how many of those are NaN."""
+    grid, bound, open_ones = grid_of(rounding, SCALE), rounding.bound, 0
+    full = rounding.precision == FRACTION_BITS + 1
+    for j in range(nearest.shape[1]):
+        nearest[row, j], residual[row, j] = _round(
+            nearest[row, j], residual[row, j], scale, scale_rest, grid, full, bound
+        )
+        open_ones += int(np.isnan(residual[row, j]))
+    return open_ones

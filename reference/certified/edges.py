@@ -24,7 +24,7 @@ from typing import Any, Final
 import numpy as np
 
 from reference.certified.compiled import compiled, inlined, two_sum
-from reference.certified.doubledouble import SCALE, exp_span
+from reference.certified.doubledouble import SCALE, weight
 from reference.certified.layout import BLOCK, Outputs, Rounding
 
 __all__ = ["settle_near_ties", "settle_ties"]
@@ -131,13 +131,11 @@ def _cluster(x: Any, top: float) -> tuple[int, float, float, float]:
 @compiled
 def _sum_of_weights(x: Any, top: float, beyond: float) -> float:
     """Return the sum of 2^600 exp(x - top) where top - x > beyond, x counting as top - 800 at least."""
-    span, weights, rests = np.full(BLOCK, top), np.empty(BLOCK), np.empty(BLOCK)
     total = 0.0
     for start in range(0, x.size, BLOCK):
-        stop = min(start + BLOCK, x.size)
-        exp_span(x[start:stop], span, weights, rests)
         part = 0.0
-        for j in range(start, stop):
-            part += weights[j - start] if top - x[j] > beyond else 0.0
+        for value in x[start : start + BLOCK]:
+            head, _ = weight(value, top)
+            part += head if top - value > beyond else 0.0
         total += part
     return total

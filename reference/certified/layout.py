@@ -1,40 +1,48 @@
-"""How rows are laid out for vector units: blocks that stay in cache, short rows together.
+"""How rows are laid out for vector units: long rows in blocks, short rows together.
 
-A kernel works on *spans*: runs of elements of one or several rows. Rows of up to BLOCK
-entries share a span, as many as fit; longer rows are cut into blocks. What belongs to a
-row (its maximum, the reciprocal of its sum) is spread over the span, so that the
-element-wise loops are the same for every length. What comes out for a row depends on that
-row alone, never on its neighbours.
+A row of SHORT entries or more is worked on by itself, in blocks that stay in cache. Shorter rows
+share a span: what belongs to a row (its maximum, the reciprocal of its sum) is spread over the
+span, so that the element-wise loops run through it as one, and maxima and sums are taken column by
+column. What comes out for a row depends on that row alone, never on its neighbours.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.certified.compiled import compiled, float_of, inlined, pattern
+from reference.certified.compiled import FRACTION_BITS, compiled, float_of, inlined, pattern
 from reference.rows import RowKind
 
 __all__ = [
     "BLOCK",
+    "LANES",
+    "SHORT",
+    "Grid",
     "Outputs",
     "Rounding",
-    "classify_rows",
+    "add_lanes",
+    "classify_row",
+    "classify_short_rows",
     "count_open",
+    "grid_of",
     "rows_per_span",
     "spread",
-    "sum_height",
-    "tree_sum",
-    "withhold_policy_rows",
+    "sum_of_lanes",
 ]
 
 BLOCK: Final = 2048
-"""The most elements in a span: 16 KiB of float64, so that a handful of arrays stays in L2."""
+"""The most elements of a block or span: 16 KiB of float64, so that a handful of arrays stays in L2."""
 
-_LEAVES: Final = 8
+SHORT: Final = 32
+"""Rows with fewer entries share a span."""
+
+LANES: Final = 32
+"""Independent partial sums of a row: four AVX-512 registers, eight of AVX2."""
+
+_FOLD: Final = 4
 _MAGNITUDE: Final = (1 << 63) - 1
 _KEY_INF: Final = 0x7FF << 52
 _KEY_NEG_INF: Final = -(0x7FF << 52) - 1
@@ -65,22 +73,21 @@ class Outputs(NamedTuple):
     undecided: NDArray[np.int64]
 
 
-def sum_height(n: int) -> int:
-    """Return the most additions that a term of `tree_sum` over n <= BLOCK entries takes part in."""
-    return math.ceil(math.log2(max(n, _LEAVES) / _LEAVES)) + _LEAVES - 1
-
-
-@inlined
-def rows_per_span(n: int) -> int:
-    """Return how many rows of length n share a span; 1 for rows that are cut."""
-    return max(1, BLOCK // n)
+# Kinds and maxima ------------------------------------------------------------------------
 
 
 @inlined
 def _key(value: float) -> int:
-    """Map binary64 to integers in the order of IEEE 754's totalOrder."""
+    """Map binary64 to integers in the order of IEEE 754's totalOrder: integer maxima vectorise."""
     bits: int = pattern(value)
     return bits ^ ((bits >> 63) & _MAGNITUDE)
+
+
+@inlined
+def _value(key: int) -> float:
+    """Invert `_key`."""
+    value: float = float_of(key ^ ((key >> 63) & _MAGNITUDE))
+    return value
 
 
 @inlined
@@ -94,35 +101,103 @@ def _kind(largest: int, smallest: int) -> int:
     return _MASKED if smallest == _KEY_NEG_INF else _FINITE
 
 
-@compiled
-def classify_rows(x: Any, top: Any, kinds: Any) -> None:
-    """Store the maximum and the `RowKind` of rows; integer maxima vectorise."""
-    for row in range(x.shape[0]):
-        largest = -_MAGNITUDE - 1
-        smallest = _MAGNITUDE
-        for j in range(x.shape[1]):
+@inlined
+def classify_row(x: Any, row: int) -> tuple[float, int]:
+    """Return the maximum and the `RowKind` of a row."""
+    largest, smallest = -_MAGNITUDE - 1, _MAGNITUDE
+    for j in range(x.shape[1]):
+        key = _key(x[row, j])
+        largest, smallest = max(largest, key), min(smallest, key)
+    return _value(largest), _kind(largest, smallest)
+
+
+@inlined
+def classify_short_rows(x: Any, largest: Any, smallest: Any, top: Any, kinds: Any) -> None:
+    """Store the maximum and the `RowKind` of all rows; the integer arrays are scratch."""
+    rows = x.shape[0]
+    largest[:rows], smallest[:rows] = -_MAGNITUDE - 1, _MAGNITUDE
+    for j in range(x.shape[1]):
+        for row in range(rows):
             key = _key(x[row, j])
-            largest = max(largest, key)
-            smallest = min(smallest, key)
-        kinds[row] = _kind(largest, smallest)
-        top[row] = float_of(largest ^ ((largest >> 63) & _MAGNITUDE))
+            largest[row], smallest[row] = max(largest[row], key), min(smallest[row], key)
+    for row in range(rows):
+        top[row], kinds[row] = _value(largest[row]), _kind(largest[row], smallest[row])
+
+
+# Spans of short rows --------------------------------------------------------------------------
 
 
 @inlined
-def withhold_policy_rows(kinds: Any, scale: Any) -> None:
-    """Let policy rows come out as NaN by scaling them with it."""
-    for row in range(kinds.size):
-        if kinds[row] >= _NAN:
-            scale[row] = np.nan
+def rows_per_span(n: int) -> int:
+    """Return how many rows of length n a span of at most BLOCK elements holds, at least 1."""
+    return max(1, BLOCK // n)
 
 
 @inlined
-def spread(values: Any, n: int, span: Any) -> None:
-    """Repeat each row's value n times until the span is full."""
-    for row in range(span.size // n):
-        value = values[row]
-        for j in range(row * n, row * n + n):
-            span[j] = value
+def spread(values: Any, rows: int, n: int, span: Any) -> None:
+    """Repeat each row's value n times."""
+    i = 0
+    for row in range(rows):
+        for _ in range(n):
+            span[np.uint64(i)] = values[row]
+            i += 1
+
+
+# Sums of long rows ------------------------------------------------------------------------------
+
+
+@inlined
+def add_lanes(values: Any, row: int, start: int, size: int, lanes: Any) -> None:
+    """Add a block of a row to its LANES partial sums, four elements at a time as (a + b) + (c + d)."""
+    folded = size - size % (_FOLD * LANES)
+    for first in range(start, start + folded, _FOLD * LANES):
+        for lane in range(LANES):
+            i = np.uint64(first) + np.uint64(lane)
+            left = values[row, i] + values[row, i + np.uint64(LANES)]
+            right = values[row, i + np.uint64(2 * LANES)] + values[row, i + np.uint64(3 * LANES)]
+            lanes[lane] += left + right
+    for j in range(folded, size):
+        lanes[np.uint64(j % LANES)] += values[row, np.uint64(start) + np.uint64(j)]
+
+
+@inlined
+def sum_of_lanes(lanes: Any) -> float:
+    """Return the sum of the partial sums, by halving."""
+    half = LANES // 2
+    while half:
+        for lane in range(half):
+            lanes[lane] += lanes[lane + half]
+        half //= 2
+    total: float = lanes[0]
+    return total
+
+
+# Rounding --------------------------------------------------------------------------------------
+
+
+class Grid(NamedTuple):
+    """What rounding a number on the format's grid needs, as binary64 exponent fields."""
+
+    smallest: Any
+    to_adder: Any
+    to_inverse: Any
+    to_quantum: Any
+
+
+@inlined
+def grid_of(rounding: Rounding, scale: int) -> Grid:
+    """Return the grid of a format for numbers scaled by 2^scale.
+
+    With e the binade of r and q = 2^(max(e, emin) - p + 1), from the exponent field of
+    2^max(e, emin): `to_adder` leads to 2^52 q, `to_inverse` to 1 / q, `to_quantum` to q.
+    """
+    precision = np.int64(rounding.precision)
+    return Grid(
+        np.int64(rounding.emin + 1023 + scale) << FRACTION_BITS,
+        (53 - precision) << FRACTION_BITS,
+        (2045 + precision) << FRACTION_BITS,
+        (precision - 1) << FRACTION_BITS,
+    )
 
 
 @compiled
@@ -134,23 +209,3 @@ def count_open(residual: Any, kinds: Any, undecided: Any) -> None:
             for j in range(residual.shape[1]):
                 count += int(np.isnan(residual[row, j]))
         undecided[row] = count
-
-
-@compiled
-def tree_sum(values: Any, tree: Any) -> float:
-    """Return the sum of at most BLOCK values by halving; `sum_height` bounds its roundings."""
-    size = values.size
-    half = (size + 1) // 2
-    for j in range(size - half):
-        tree[j] = values[j] + values[half + j]
-    for j in range(size - half, half):
-        tree[j] = values[j]
-    while half > _LEAVES:
-        size = half
-        half = (size + 1) // 2
-        for j in range(size - half):
-            tree[j] = tree[j] + tree[half + j]
-    total: float = tree[0]
-    for j in range(1, half):
-        total += tree[j]
-    return total

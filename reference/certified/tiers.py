@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reference import oracle
-from reference.certified import binary64, doubledouble, edges
-from reference.certified.layout import BLOCK, Outputs, Rounding
+from reference.certified import binary64, doubledouble
+from reference.certified.compiled import compiled
+from reference.certified.edges import settle_near_ties, settle_ties
+from reference.certified.layout import SHORT, Outputs, Rounding
 from reference.certified.parallel import deal_rows
 from reference.formats import FloatFormat
 from reference.truth import Truth
 
-__all__ = ["truth_certified"]
+__all__ = ["Plan", "decide_rows", "last_resort", "outputs_of_shape", "plan_for", "truth_certified"]
 
 Floats = NDArray[np.float64]
+
+_quick_short: Any = binary64.truth_of_short_rows
+_quick_long: Any = binary64.truth_of_long_rows
+_fine_short: Any = doubledouble.truth_of_short_rows
+_fine_long: Any = doubledouble.truth_of_long_rows
+
+
+class Plan(NamedTuple):
+    """How rows of some length are to be decided for some format."""
+
+    starts_quick: bool
+    quick: Rounding
+    fine: Rounding
+    coefficients: tuple[float, ...]
 
 
 def truth_certified(x: Floats, fmt: FloatFormat, jobs: int = 1) -> Truth:
@@ -31,9 +47,18 @@ def truth_certified(x: Floats, fmt: FloatFormat, jobs: int = 1) -> Truth:
         ValueError: the rows have no entries, x is not two-dimensional, or jobs < 1.
     """
     _validate(x)
-    outputs = _outputs(x.shape)
     rows, n = x.shape
-    fallbacks = deal_rows(lambda part: _judge_rows(x[part], _part(outputs, part), fmt), rows, n, jobs)
+    outputs, plan = outputs_of_shape(x.shape), plan_for(fmt, n)
+
+    def work(part: slice) -> int:
+        mine = Outputs(
+            outputs.nearest[part], outputs.residual[part], outputs.kinds[part], outputs.undecided[part]
+        )
+        values = np.require(x[part], requirements=["C", "W"])  # one signature for the kernels
+        decide_rows(values, mine, plan)
+        return last_resort(values, mine, fmt)
+
+    fallbacks = deal_rows(work, rows, n, jobs)
     return Truth(fmt, outputs.nearest, outputs.residual, outputs.kinds, sum(fallbacks))
 
 
@@ -44,68 +69,70 @@ def _validate(x: Floats) -> None:
         raise ValueError("rows of length 0: softmax needs at least one logit in a row")
 
 
-def _outputs(shape: tuple[int, ...]) -> Outputs:
+def outputs_of_shape(shape: tuple[int, ...]) -> Outputs:
+    """Return arrays for the kernels to fill."""
     rows = shape[0]
     return Outputs(
         np.empty(shape), np.empty(shape), np.empty(rows, dtype=np.uint8), np.zeros(rows, dtype=np.int64)
     )
 
 
-def _part(outputs: Outputs, rows: slice) -> Outputs:
-    return Outputs(
-        outputs.nearest[rows], outputs.residual[rows], outputs.kinds[rows], outputs.undecided[rows]
-    )
+def plan_for(fmt: FloatFormat, n: int) -> Plan:
+    """Return where rows of length n start for a format, and the bounds that decide."""
+    quick = Rounding(fmt.precision, fmt.emin, binary64.relative_bound(fmt))
+    fine = Rounding(fmt.precision, fmt.emin, doubledouble.relative_bound(n))
+    return Plan(fmt.precision <= binary64.MAX_PRECISION, quick, fine, binary64.COEFFICIENTS)
 
 
-def _judge_rows(x: Floats, outputs: Outputs, fmt: FloatFormat) -> int:
-    """Fill the outputs and return how many elements went to mpmath."""
-    x = np.require(x, requirements=["C", "W"])  # one signature for the kernels
-    if fmt.precision <= binary64.MAX_PRECISION:
-        _quick_tier(x, outputs, fmt)
-        _for_open_rows(x, outputs, fmt, _fine_tier)
-    else:
-        _fine_tier(x, outputs, fmt)
-    fallbacks = int(outputs.undecided.sum())
-    _for_open_rows(x, outputs, fmt, _last_resort)
-    return fallbacks
-
-
-def _quick_tier(x: Floats, outputs: Outputs, fmt: FloatFormat) -> None:
-    rounding = Rounding(fmt.precision, fmt.emin, binary64.relative_bound(fmt))
-    judge = binary64.truth_of_short_rows if x.shape[1] <= BLOCK else binary64.truth_of_long_rows
-    judge(x, outputs, rounding, binary64.COEFFICIENTS)
-    _settle(x, outputs, rounding)
-
-
-def _fine_tier(x: Floats, outputs: Outputs, fmt: FloatFormat) -> None:
-    rounding = Rounding(fmt.precision, fmt.emin, doubledouble.relative_bound(x.shape[1]))
-    judge = doubledouble.truth_of_short_rows if x.shape[1] <= BLOCK else doubledouble.truth_of_long_rows
-    judge(x, outputs, rounding)
-    _settle(x, outputs, rounding)
-
-
-def _last_resort(x: Floats, outputs: Outputs, fmt: FloatFormat) -> None:
-    truth = oracle.truth_mpmath(x, fmt)
-    outputs.nearest[...] = truth.nearest
-    outputs.residual[...] = truth.residual
-
-
-def _settle(x: Floats, outputs: Outputs, rounding: Rounding) -> None:
-    if outputs.undecided.any():
-        edges.settle_ties(x, outputs, rounding)
-    if outputs.undecided.any():
-        edges.settle_near_ties(x, outputs, rounding)
-
-
-def _for_open_rows(
-    x: Floats, outputs: Outputs, fmt: FloatFormat, tier: Callable[[Floats, Outputs, FloatFormat], None]
-) -> None:
-    """Hand the rows with open elements to a tier, and take those elements from it."""
+def last_resort(x: Floats, outputs: Outputs, fmt: FloatFormat) -> int:
+    """Let mpmath decide what is still open, and return how many elements that was."""
     rows = np.flatnonzero(outputs.undecided)
     if rows.size:
-        again = _outputs((rows.size, x.shape[1]))
-        tier(x[rows], again, fmt)
+        truth = oracle.truth_mpmath(x[rows], fmt)
         is_open = np.isnan(outputs.residual[rows])
-        outputs.nearest[rows] = np.where(is_open, again.nearest, outputs.nearest[rows])
-        outputs.residual[rows] = np.where(is_open, again.residual, outputs.residual[rows])
-        outputs.undecided[rows] = (np.isnan(again.residual) & is_open).sum(axis=1)
+        outputs.nearest[rows] = np.where(is_open, truth.nearest, outputs.nearest[rows])
+        outputs.residual[rows] = np.where(is_open, truth.residual, outputs.residual[rows])
+    return int(outputs.undecided.sum())
+
+
+@compiled
+def decide_rows(x: Any, outputs: Outputs, plan: Plan) -> None:
+    """Decide (rows, n) logits as far as the compiled tiers can; open elements have a NaN residual."""
+    outputs.undecided[:] = 0
+    if not plan.starts_quick:
+        _fine(x, outputs, plan.fine)
+        return
+    if x.shape[1] < SHORT:
+        _quick_short(x, outputs, plan.quick, plan.coefficients)
+    else:
+        _quick_long(x, outputs, plan.quick, plan.coefficients)
+    if outputs.undecided.any():
+        settle_ties(x, outputs, plan.quick)
+        settle_near_ties(x, outputs, plan.quick)
+        _refine(x, outputs, plan.fine)
+
+
+@compiled
+def _fine(x: Any, outputs: Outputs, rounding: Rounding) -> None:
+    if x.shape[1] < SHORT:
+        _fine_short(x, outputs, rounding)
+    else:
+        _fine_long(x, outputs, rounding)
+    if outputs.undecided.any():
+        settle_ties(x, outputs, rounding)
+        settle_near_ties(x, outputs, rounding)
+
+
+@compiled
+def _refine(x: Any, outputs: Outputs, rounding: Rounding) -> None:
+    """Take the open elements of the quick tier from the fine tier."""
+    n = x.shape[1]
+    again = Outputs(np.empty((1, n)), np.empty((1, n)), np.empty(1, np.uint8), np.empty(1, np.int64))
+    for row in np.flatnonzero(outputs.undecided):
+        again.undecided[0] = 0
+        _fine(x[row : row + 1], again, rounding)
+        outputs.undecided[row] = 0
+        for j in range(n):
+            if np.isnan(outputs.residual[row, j]):
+                outputs.nearest[row, j], outputs.residual[row, j] = again.nearest[0, j], again.residual[0, j]
+                outputs.undecided[row] += int(np.isnan(again.residual[0, j]))

@@ -12,7 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from reference.certified.layout import BLOCK
+from reference.certified.evaluation import evaluate
+from reference.certified.layout import SHORT
 from reference.certified.tiers import truth_certified
 from reference.certified.verdict import judge_certified
 from reference.formats import FORMATS
@@ -30,11 +31,13 @@ def prepare(announce: Callable[[], None] = lambda: None) -> None:
     try:
         for fmt in (FORMATS["float32"], FORMATS["float64"]):
             for x in _rows_for_every_kernel():
-                judge_certified(fmt.from_float64(np.zeros(x.shape)), truth_certified(x, fmt))
+                y = np.zeros(x.shape)
+                judge_certified(y, truth_certified(x, fmt))
+                evaluate(x, y, fmt)
     finally:
         timer.cancel()
 
 
 def _rows_for_every_kernel() -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float64]], ...]:
     """A short row, a long one, a tie and a near tie."""
-    return np.zeros((1, 2)), np.zeros((1, BLOCK + 1)), np.array([[0.0, -1e-30]])
+    return np.zeros((1, 2)), np.zeros((1, SHORT)), np.array([[0.0, -1e-30]])
