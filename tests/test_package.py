@@ -1,4 +1,4 @@
-"""The distribution holds the four rooms and nothing else; imports run one way; the program finds its own rooms."""
+"""The wheel holds the four rooms; imports run one way; the program finds its own rooms."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from harness.console import print_json, results
 from harness.errors import UsageError, user_mistakes
 from harness.execution import InProcess, Isolated
 from harness.replaying import ElementReplay, Replay, replay_witness
+from reports.figures import ulps
 from reports.runs import find_witness
 from reports.tally import Witness
 
@@ -62,27 +64,36 @@ def _read(text: str) -> Witness:
 
 
 def _print(result: Replay, most: int) -> None:
-    from rich.table import Table
-
     console = results()
     cell = result.witness.cell
     console.print(
-        f"{cell.candidate}  {cell.format} -> {cell.out_format}  {cell.regime}, length {cell.length}, "
-        f"{result.witness.origin}: {result.witness.kind}"
+        f"{cell.candidate}, {cell.format} to {cell.out_format}, {cell.regime}, length {cell.length}, "
+        f"{result.witness.origin}: {result.witness.kind}",
+        soft_wrap=True,
     )
     if result.message:
-        console.print(result.message)
+        console.print(result.message, soft_wrap=True)
         return
-    table = Table(box=None, pad_edge=False)
-    for title in ("i", "x", "x bits", "computed", "bits", "nearest", "bits", "exact", "ULP error", "class"):
-        table.add_column(title, no_wrap=True)
     for e in _worst(result.elements, most):
-        figures = (e.x, e.x_bits, e.y, e.y_bits, e.nearest, e.nearest_bits, e.exact)
-        table.add_row(str(e.index), *figures, f"{e.ulp:.6g}", e.element_class)
-    console.print(table)
+        console.print("\n".join(_lines(e)), soft_wrap=True)
     if len(result.elements) > most:
         console.print(f"... the worst {most} of {len(result.elements)} elements; --all prints every one")
     _print_row(result)
+
+
+def _lines(e: ElementReplay) -> Iterator[str]:
+    """Yield an element as lines of name, decimal and hexadecimal; nothing is cut."""
+    yield f"[{e.index}] {e.element_class}, {ulps(e.ulp, 6)} ULP"
+    width = max(len(text) for text in (e.x, e.y, e.nearest))
+    for name, decimal, bits in (
+        ("x", e.x, e.x_bits),
+        ("computed", e.y, e.y_bits),
+        ("nearest", e.nearest, e.nearest_bits),
+    ):
+        if decimal:
+            yield f"    {name:9}{decimal:{width}}  {bits}"
+    if e.exact:
+        yield f"    exact    {e.exact}"
 
 
 def _worst(elements: tuple[ElementReplay, ...], most: int) -> list[ElementReplay]:
@@ -95,8 +106,9 @@ def _worst(elements: tuple[ElementReplay, ...], most: int) -> list[ElementReplay
 
 def _print_row(result: Replay) -> None:
     t = result.tally
-    outcome = ", ".join(t.outcomes)
-    ratio = "none" if t.max_bound_ratio is None else f"{t.max_bound_ratio:.6g}"
-    error = "none" if t.worst_row_sum_error is None else f"{t.worst_row_sum_error:.6g}"
     bits = "the recorded bits" if result.same_bits else "other bits than recorded"
-    results().print(f"row: {outcome}; row sum error {error}; bound ratio {ratio}; {bits}")
+    results().print(
+        f"row: {', '.join(t.outcomes)}; row sum error {ulps(t.worst_row_sum_error, 6)}; "
+        f"bound ratio {ulps(t.max_bound_ratio, 6)}; {bits}",
+        soft_wrap=True,
+    )
