@@ -1,0 +1,176 @@
+"""Whether a row still shows what a witness shows, told by calling its candidate again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.candidates import Candidate
+from harness.execution import Executor, Outcome
+from harness.measurement import Rows, measure, scores_by_row
+from harness.replaying import entries_of_hex
+from harness.shrinking.reduction import BATCH_ELEMENTS
+from reference.errors import RowFailure, judge
+from reference.formats import FloatFormat, format_named
+from reference.truth import truth
+from reports.tally import CellKey, Witness
+
+__all__ = ["FAULTS", "KEPT", "Evidence", "evidence_of"]
+
+Array = NDArray[Any]
+Flags = NDArray[np.bool_]
+
+FAULTS: Final = frozenset({"crashed", "timed_out", "out_of_memory", "raised", "wrong_shape", "wrong_dtype"})
+"""Kinds that a call shows and no output does."""
+
+FATAL: Final = frozenset({"crashed", "timed_out", "out_of_memory"})
+"""Those that cost a worker each time."""
+
+KEPT: Final = 0.9
+"""The share of a score that a shrunk row keeps, at least."""
+
+PATIENCE_SECONDS: Final = 0.5
+"""A row that hangs is given up after this long, where the executor would wait longer."""
+
+MOST_HANGS: Final = 6
+MOST_DEATHS: Final = 16
+
+
+class Evidence(Protocol):
+    """Tells which rows show what a witness shows."""
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many it is asked about at a time, at most."""
+
+    def shows(self, x: Array) -> Flags:
+        """Tell which rows of (k, n) show it."""
+
+    def witness(self, row: Array) -> Witness | None:
+        """Return the witness of a row called alone, None where it does not show it."""
+
+
+def evidence_of(
+    witness: Witness, candidate: Candidate, executor: Executor, timeout: float | None
+) -> Evidence | None:
+    """Return the evidence of a witness's kind; None where no single row shows it."""
+    calls = _Calls(candidate, witness.cell, executor, timeout)
+    if witness.kind == "unsupported":
+        return None
+    if witness.kind in FAULTS:
+        return _Fault(calls, witness.kind)
+    return _Score(calls, witness.kind, KEPT * witness.score if witness.score else 1.0, _failed(witness))
+
+
+def _failed(witness: Witness) -> bool:
+    """Tell whether the witness's row failed as a whole, by what was recorded of it."""
+    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
+    values = fmt.to_float64(fmt.from_bits(entries_of_hex(witness.x, fmt)))[None]
+    y = out.from_bits(entries_of_hex(witness.y, out))[None]
+    return bool(judge(y, truth(values, out)).failure[0] != RowFailure.NONE)
+
+
+@dataclass(frozen=True)
+class _Calls:
+    candidate: Candidate
+    cell: CellKey
+    executor: Executor
+    timeout: float | None
+
+    @property
+    def format(self) -> FloatFormat:
+        return format_named(self.cell.format)
+
+    @property
+    def out(self) -> FloatFormat:
+        return format_named(self.cell.out_format)
+
+    def run(self, x: Array) -> Outcome:
+        return self.executor.run(self.candidate.spec, x, self.out, self.timeout)
+
+    def rows(self, x: Array) -> Rows:
+        values = self.format.to_float64(x)
+        return Rows(self.format, x, values, truth(values, self.out), 0)
+
+
+@dataclass(frozen=True)
+class _Score:
+    """A kind that outputs show: a defect, or at least so much of a figure.
+
+    Attributes:
+        least: the least score.
+        may_fail: whether the row may fail as a whole; one that does not is no witness of the same
+            thing where it does.
+    """
+
+    calls: _Calls
+    kind: str
+    least: float
+    may_fail: bool
+    rows_at_once: int = BATCH_ELEMENTS
+
+    def shows(self, x: Array) -> Flags:
+        outcome = self.calls.run(x)
+        done = outcome.completed
+        shown = np.zeros(len(x), dtype=np.bool_)
+        if outcome.outputs is not None:
+            declaration = self.calls.candidate.declared(self.calls.format)
+            rows, y = self.calls.rows(x[done]), outcome.outputs[done]
+            sound = self.may_fail or rows.judge(y).failure == RowFailure.NONE
+            shown[done] = sound & (scores_by_row(self.kind, rows, y, declaration) >= self.least)
+        return shown
+
+    def witness(self, row: Array) -> Witness | None:
+        outcome = self.calls.run(row[None])
+        if outcome.outputs is None or not outcome.completed.all():
+            return None
+        rows, declaration = self.calls.rows(row[None]), self.calls.candidate.declared(self.calls.format)
+        tally = measure(self.calls.cell, rows, outcome.outputs, declaration)
+        found = [w for w in tally.witnesses if w.kind == self.kind]
+        return found[0] if found and (found[0].score or 1.0) >= self.least else None
+
+
+class _Fault:
+    """A kind that calls show; one row at a time, as each that shows it may cost a worker."""
+
+    rows_at_once: int = 1
+
+    def __init__(self, calls: _Calls, kind: str) -> None:
+        if kind == "timed_out":
+            limit = PATIENCE_SECONDS if calls.timeout is None else min(calls.timeout, PATIENCE_SECONDS)
+            calls = replace(calls, timeout=limit)
+        self._calls = calls
+        self._kind = kind
+        self._left = MOST_HANGS if kind == "timed_out" else MOST_DEATHS
+        self._harmless: Array | None = None
+
+    def shows(self, x: Array) -> Flags:
+        return np.array([self._message(row) is not None for row in x])
+
+    def witness(self, row: Array) -> Witness | None:
+        message = self._message(row)
+        if message is None:
+            return None
+        rows = self._calls.rows(row[None])
+        return Witness(self._calls.cell, self._kind, 0.0, rows.hexadecimal(0), "", None, "", message)
+
+    def _message(self, row: Array) -> str | None:
+        """Return what the candidate does on a row called alone, if it is this kind of fault."""
+        if self._left <= 0:
+            return None
+        outcome = self._calls.run(row[None])
+        if not outcome.faults:
+            self._harmless = row
+        messages = [fault.message for fault in outcome.faults if fault.kind == self._kind and fault.row == 0]
+        if messages and self._kind in FATAL:
+            self._recover()
+        return messages[0] if messages else None
+
+    def _recover(self) -> None:
+        """Count a lost worker, and call a harmless row: an executor gives up on who only loses workers."""
+        self._left -= 1
+        if self._harmless is not None:
+            self._calls.run(self._harmless[None])

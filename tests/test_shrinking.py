@@ -1,0 +1,364 @@
+"""Shrinking: what is kept, how small it gets, at what price; and the pytest files written of it.
+
+Every shrunk witness is measured anew, by the slow truth, before anything is believed of it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.candidates import Candidate, from_function, load
+from harness.execution import Executor, InProcess, Isolated
+from harness.measurement import Rows, measure
+from harness.replaying import entries_of_hex, replay_witness
+from harness.shrinking import Budget, emit_test, reduced, shrink, shrink_all
+from harness.shrinking.simplicity import keys, significand_bits
+from reference.formats import FORMATS, FloatFormat, format_named
+from reference.truth import truth
+from reports.ledger import CellInfo, Ledger
+from reports.tally import CellKey, Tally, Witness
+from strategies.regimes import REGIMES
+
+F16, F32 = FORMATS["float16"], FORMATS["float32"]
+
+USERS = """
+import os, time
+from decimal import Decimal, localcontext
+import numpy as np
+
+def correct(x, axis=-1):
+    with localcontext(prec=60):
+        rows = [exact(row) for row in np.moveaxis(x, axis, -1).astype(np.float64).tolist()]
+    return np.array(rows).astype(x.dtype)
+
+def exact(row):
+    if max(row) == -np.inf:
+        return [np.nan] * len(row)
+    weights = [(Decimal(v) - Decimal(max(row))).exp() for v in row]
+    return [float(w / sum(weights)) for w in weights]
+
+def plain(x, axis=-1):
+    e = np.exp(x)
+    return e / e.sum(axis=axis, keepdims=True)
+
+def crashing(x):
+    if (x > 5).any():
+        os.abort()
+    return correct(x)
+
+def hanging(x):
+    if (x > 5).any():
+        time.sleep(3600)
+    return correct(x)
+
+def raising(x):
+    if (x > 5).any():
+        raise ValueError("large")
+    return correct(x)
+
+def negative(x):
+    y = correct(x)
+    y[y < 1e-3] = -0.0
+    return y
+
+def leaking(x):
+    y = correct(x)
+    y[np.isneginf(x)] = 1e-30
+    return y
+
+def masked_uniform(x):
+    with np.errstate(all="ignore"):
+        y = correct(x)
+    return np.where(np.isneginf(x).all(axis=-1, keepdims=True), 0, y).astype(x.dtype)
+"""
+
+
+@pytest.fixture(scope="module")
+def users(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("users") / "users.py"
+    path.write_text(USERS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def isolated():
+    with Isolated(timeout=5.0) as executor:
+        yield executor
+
+
+def measured(candidate: Candidate, executor: Executor, fmt: FloatFormat, regime: str, n: int) -> Tally:
+    """The tally of 64 rows of a regime."""
+    x = REGIMES[regime].rows(fmt, 64, n, 0, 0)
+    values = fmt.to_float64(x)
+    rows = Rows(fmt, x, values, truth(values, fmt), 0)
+    outcome = executor.run(candidate.spec, x, fmt)
+    assert outcome.outputs is not None
+    cell = CellKey(candidate.name, "softmax", fmt.name, fmt.name, regime, n)
+    return measure(cell, rows, outcome.outputs, candidate.declared(fmt))
+
+
+def witness_of(tally: Tally, kind: str) -> Witness:
+    [found] = [w for w in tally.witnesses if w.kind == kind]
+    return found
+
+
+def entries(witness: Witness) -> np.ndarray:
+    fmt = format_named(witness.cell.format)
+    return fmt.to_float64(fmt.from_bits(entries_of_hex(witness.x, fmt)))
+
+
+# How small, how fast -----------------------------------------------------------------------
+
+
+def test_float16_overflow_among_1024_comes_down_to_one_power_of_two(isolated):
+    naive = load("naive")
+    witness = witness_of(measured(naive, isolated, F16, "exp-overflow", 1024), "overflow")
+    start = time.perf_counter()
+    small = shrink(witness, naive, isolated)
+    assert time.perf_counter() - start < 0.5
+    assert entries(small).tolist() == [16.0], small.x
+    assert small.origin == f"{witness.origin}, shrunk from 1024 entries"
+    assert small.cell == witness.cell
+
+
+def test_crowd_that_overflows_comes_down_to_the_fewest_that_do(isolated):
+    """65 520 ones are the fewest whose sum rounds beyond float16's largest number."""
+    shifted = load("max_shifted")
+    x = np.full((1, 66_000), 3.25, dtype=np.float16)
+    cell = CellKey("max_shifted", "softmax", "float16", "float16", "tied", x.shape[1])
+    bits = F16.to_bits(x).astype(">u2").tobytes().hex()
+    zeros = "0000" * x.shape[1]
+    small = shrink(Witness(cell, "overflow", 0.0, bits, zeros, None, "here"), shifted, isolated)
+    assert entries(small).tolist() == [0.0] * 65_520
+
+
+@pytest.mark.parametrize(("candidate", "name"), [("naive", "float16"), ("online", "bfloat16")])
+@pytest.mark.parametrize("regime", ["wide-normal", "exp-overflow", "result-underflow", "masked"])
+def test_what_is_shrunk_shows_the_same_and_is_simpler(isolated, candidate, name, regime):
+    found, fmt = load(candidate), FORMATS[name]
+    for witness in measured(found, isolated, fmt, regime, 33).witnesses:
+        small = shrink(witness, found, isolated)
+        if small is witness:
+            continue
+        replay = replay_witness(small, found, isolated)
+        again = witness_of(replay.tally, witness.kind)
+        assert again.score >= 0.9 * witness.score, (witness.x, small.x)
+        assert replay.same_bits, (small.x, small.y)
+        rows = [fmt.from_bits(entries_of_hex(w.x, fmt))[None] for w in (small, witness)]
+        simple, whole = (keys(fmt, row)[0] for row in rows)
+        assert simple < whole, (small.x, witness.x)
+        assert shrink(witness, found, isolated) == small
+
+
+def test_row_that_did_not_fail_is_not_shrunk_to_one_that_does(isolated):
+    naive = load("naive")
+    witness = witness_of(measured(naive, isolated, F32, "standard-normal", 257), "max_ulp")
+    small = shrink(witness, naive, isolated)
+    assert len(entries(small)) < 257
+    assert "ok" in replay_witness(small, naive, isolated).tally.outcomes
+
+
+def test_tests_of_every_kind_stay_within_a_budget(isolated):
+    naive = load("naive")
+    witness = witness_of(measured(naive, isolated, F16, "standard-normal", 1024), "max_ulp")
+    budget = Budget(elements=5000, batches=100)
+    shrink(witness, naive, isolated, budget)
+    assert budget.elements > -(1 << 15) - 1024  # one batch more than there was
+    budget = Budget(batches=3)
+    shrink(witness, naive, isolated, budget)
+    assert budget.batches == 0
+
+
+# Reduction, with a predicate in place of a candidate --------------------------------------------
+
+
+@pytest.mark.parametrize("places", [(0,), (511,), (3, 700), (0, 1, 1023), (100, 101, 102, 900)])
+def test_only_the_culprits_are_left(places):
+    """Rows show it while they hold one entry of each culprit's value."""
+    wanted = [1000.0 + i for i in range(len(places))]
+    row = np.arange(1024, dtype=np.float32) / 8
+    row[list(places)] = wanted
+    budget = Budget()
+
+    def shows(x):
+        return np.all([(x == w).any(axis=1) for w in wanted], axis=0)
+
+    steps = reduced(row, None, F32, shows, budget)
+    assert sorted(steps[-1].tolist()) == wanted
+    ranks = [keys(F32, step[None])[0] for step in steps]
+    assert ranks == sorted(ranks, reverse=True)
+    assert len(set(ranks)) == len(ranks)
+    assert all(shows(step[None])[0] for step in steps)
+
+
+def test_length_at_fault_is_found_exactly():
+    steps = reduced(
+        np.ones(1000, np.float32), None, F32, lambda x: np.full(len(x), x.shape[1] >= 37), Budget()
+    )
+    assert steps[-1].tolist() == [0.0] * 37
+
+
+@pytest.mark.parametrize(
+    ("holds", "row", "simplest"),
+    [
+        (lambda x: (x > 88.72).any(axis=1), [88.7228546, -3.14159, 17.5], [128.0]),
+        (lambda x: (x[:, 0] > 88.72) & (x[:, 0] < 100), [88.7228546], [96.0]),
+        (lambda x: ((x < 0) & (x > -0.3)).any(axis=1), [-0.123456], [-0.25]),
+        (lambda x: np.isneginf(x).any(axis=1) & (x.max(axis=1) > 0), [-np.inf, 7.3, 2], [-np.inf, 1.0]),
+    ],
+)
+def test_entries_become_as_simple_as_they_can_be(holds, row, simplest):
+    steps = reduced(np.array(row, dtype=np.float32), None, F32, holds, Budget())
+    assert steps[-1].tolist() == simplest
+
+
+def test_significands_are_counted_without_trailing_zeros():
+    values = np.array([0.0, 1.0, 2.0**-1074, 1.5, 255.0, 1 + 2.0**-52])
+    assert significand_bits(values).tolist() == [0, 1, 1, 2, 8, 53]
+
+
+# Faults ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "seconds"),
+    [("raising", "raised", 1), ("crashing", "crashed", 5), ("hanging", "timed_out", 10)],
+)
+def test_rows_that_crash_hang_or_raise_shrink_at_the_price_of_some_workers(
+    users, isolated, function, kind, seconds
+):
+    candidate = load(f"{users}:{function}")
+    row = np.linspace(-4, 4, 256, dtype=np.float32)
+    row[77] = 6.5
+    cell = CellKey(candidate.name, "softmax", "float32", "float32", "r", 256)
+    bits = F32.to_bits(row).astype(">u4").tobytes().hex()
+    start = time.perf_counter()
+    small = shrink(Witness(cell, kind, 0.0, bits, "", None, "batch 0, row 3"), candidate, isolated)
+    assert time.perf_counter() - start < seconds
+    assert entries(small).tolist() == [8.0], small.x
+    assert small.kind == kind
+    assert small.message
+    after = isolated.run(candidate.spec, np.zeros((1, 3), np.float32), F32)
+    assert after.completed.all(), "shrinking must not use up the executor's patience with a candidate"
+
+
+def test_witness_that_its_row_alone_does_not_show_stays_as_it_is():
+    correct = load("upcast")
+    cell = CellKey("upcast", "softmax", "float32", "float32", "r", 2)
+    witness = Witness(cell, "max_ulp", 50.0, "3f80000000000000", "3f3b26a83e89654f", 0, "here")
+    with InProcess() as executor:
+        assert shrink(witness, correct, executor) is witness
+
+
+# A run's -----------------------------------------------------------------------------------
+
+
+def test_a_run_has_its_worst_witnesses_shrunk_the_same_every_time(tmp_path, isolated):
+    candidates = {name: load(name) for name in ("naive", "max_shifted")}
+    tallies = {}
+    for candidate in candidates.values():
+        for regime in ("wide-normal", "exp-overflow"):
+            tally = measured(candidate, isolated, F16, regime, 65)
+            tallies[tally.witnesses[0].cell] = tally
+    with Ledger.create(
+        tmp_path / "run.sqlite", {}, [CellInfo(key, sampled=True) for key in tallies]
+    ) as ledger:
+        ledger.record("one", tallies, 0.0)
+        first = shrink_all(ledger, candidates, isolated)
+        second = shrink_all(ledger, candidates, isolated)
+        few = shrink_all(ledger, candidates, isolated, elements=1)
+    assert first == second
+    assert len(few) <= 1
+    kinds = {(w.cell.candidate, w.kind) for w in first.values()}
+    assert {("naive", "overflow"), ("naive", "max_ulp"), ("max_shifted", "max_ulp")} <= kinds
+    originals = {w.id for tally in tallies.values() for w in tally.witnesses}
+    assert set(first) <= originals
+    assert all(len(w.x) < 65 * 4 for w in first.values())
+
+
+# Emitted tests -----------------------------------------------------------------------------
+
+EMITTED = [
+    ("plain", "float32", "exp-overflow", "overflow"),
+    ("plain", "float16", "wide-normal", "max_ulp"),
+    ("plain", "float64", "standard-normal", "max_ulp"),
+    ("plain", "bfloat16", "exp-overflow", "nonfinite"),
+    ("plain", "float8_e4m3fn", "exp-overflow", "bound_ratio"),
+    ("negative", "float32", "wide-normal", "negative_zero"),
+    ("leaking", "float32", "masked", "mask_leak"),
+    ("masked_uniform", "float32", "all-masked", "policy"),
+    ("raising", "float32", "wide-normal", "raised"),
+    ("crashing", "float32", "wide-normal", "crashed"),
+]
+
+
+def emitted(users: Path, executor: Executor, function: str, name: str, regime: str, kind: str) -> str:
+    candidate, fmt = load(f"{users}:{function}"), FORMATS[name]
+    if kind in ("raised", "crashed"):
+        x = np.array([1.0, 6.5], dtype=np.float32)
+        bits = F32.to_bits(x).astype(">u4").tobytes().hex()
+        cell = CellKey(candidate.name, "softmax", name, name, regime, 2)
+        witness = Witness(cell, kind, 0.0, bits, "", None, "here", "said")
+    else:
+        witness = witness_of(measured(candidate, executor, fmt, regime, 17), kind)
+    return emit_test(shrink(witness, candidate, executor), candidate)
+
+
+@pytest.fixture(scope="module")
+def emitted_tests(users, isolated, tmp_path_factory):
+    """Every case as a file for the defective function, and as one for the correct one."""
+    folder = tmp_path_factory.mktemp("emitted")
+    for case in EMITTED:
+        text = emitted(users, isolated, *case)
+        name = "_".join(case)
+        (folder / f"test_defective_{name}.py").write_text(text)
+        swapped = text.replace(f"MODULE.{case[0]}\n", "MODULE.correct\n")
+        assert swapped != text
+        (folder / f"test_correct_{name}.py").write_text(swapped)
+    return folder
+
+
+def run_pytest(folder: Path, pattern: str) -> str:
+    files = sorted(map(str, folder.glob(pattern)))
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *files]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False).stdout
+
+
+def test_emitted_tests_fail_for_the_function_they_were_made_of(emitted_tests):
+    told = run_pytest(emitted_tests, "test_defective_*.py")
+    assert f"{len(EMITTED)} failed" in told.splitlines()[-1], told
+
+
+def test_emitted_tests_pass_for_a_correct_function(emitted_tests):
+    told = run_pytest(emitted_tests, "test_correct_*.py")
+    assert f"{len(EMITTED)} passed" in told.splitlines()[-1], told
+
+
+def test_emitted_tests_need_nothing_of_this_program(emitted_tests):
+    for file in emitted_tests.iterdir():
+        if file.suffix == ".py":
+            text = file.read_text()
+            assert not any(
+                f"import {room}" in text for room in ("harness", "reference", "reports", "strategies")
+            )
+            assert "from harness" not in text
+
+
+def test_built_in_is_loaded_by_its_name_and_a_bare_function_is_refused():
+    cell = CellKey("naive", "softmax", "float32", "float32", "r", 1)
+    witness = Witness(cell, "overflow", 0.0, "43000000", "7fc00000", None, "here")
+    text = emit_test(witness, load("naive"))
+    assert 'softmax = load("naive")' in text
+    names = {"__name__": "emitted"}
+    exec(compile(text, "emitted", "exec"), names)  # noqa: S102 - what a user would run
+    with pytest.raises(AssertionError, match=r"y\[0\] = nan, exactly 1.0"):
+        names["check"]()
+    with pytest.raises(ValueError, match="no spec"):
+        emit_test(witness, replace(from_function(np.exp), spec=""))
