@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import ctypes
+import math
 import mmap
 import os
 from collections.abc import Callable, Iterator
@@ -36,10 +37,26 @@ __all__ = [
 
 Array = NDArray[Any]
 
-Presentation = Literal["plain", "watched", "read_only", "strided", "first_axis"]
-"""How rows are handed over: as a C-contiguous array of their own that may be written to; the
-same, and looked at afterwards; not writable; every second column of a wider array; transposed,
-with the axis keyword 0."""
+Presentation = Literal[
+    "plain",
+    "watched",
+    "read_only",
+    "strided",
+    "reversed",
+    "fortran",
+    "vectors",
+    "cube",
+    "transposed",
+    "first_axis",
+    "first_of_cube",
+    "middle_of_cube",
+    "last_of_cube",
+]
+"""How rows (k, n) are handed over: as a C-contiguous array of their own that may be written to; the
+same, and looked at afterwards; not writable; every second column of a wider array; with negative
+strides; in Fortran order; one by one as vectors (n,); as (a, b, n) with a b = k; the same, transposed in
+memory. The others are C-contiguous and give the axis by keyword: (n, k), 0; (n, a, b), 0; (a, n, b), 1;
+(a, b, n), 2."""
 
 FaultKind = Literal[
     "crashed", "timed_out", "raised", "wrong_shape", "wrong_dtype", "unsupported", "out_of_memory"
@@ -153,19 +170,67 @@ def describe(error: BaseException) -> str:
 
 
 def _present(candidate: Loaded, x: Array, presentation: Presentation) -> Any:
-    if presentation == "first_axis":
-        if candidate.axis_parameter is None:
-            raise CallFailed("unsupported", "it takes no axis")
-        y = _invoke(candidate, np.ascontiguousarray(x.T), 0)
-        return np.transpose(y) if np.ndim(y) == x.ndim else y
-    if presentation == "read_only":
-        x = x.view()
-        x.flags.writeable = False
-    elif presentation == "strided":
-        wide = np.zeros((x.shape[0], 2 * x.shape[1]), dtype=x.dtype)
-        wide[:, ::2] = x
-        x = wide[:, ::2]
-    return _invoke(candidate, x, -1)
+    if presentation == "vectors":
+        return np.stack([_arranged(candidate, row, row, -1) for row in x])
+    arrange, axis = _ARRANGEMENTS[presentation]
+    if axis != -1 and candidate.axis_parameter is None:
+        raise CallFailed("unsupported", "it takes no axis")
+    return _arranged(candidate, x, arrange(x), axis)
+
+
+def _arranged(candidate: Loaded, x: Array, arranged: Array, axis: int) -> Any:
+    """Call with rows x in another arrangement, and bring the outputs into that of x."""
+    y = _invoke(candidate, arranged, axis)
+    if y.shape != arranged.shape:
+        where = "" if axis == -1 else f", axis {axis}"
+        raise CallFailed(
+            "wrong_shape", f"returned shape {y.shape} for an input of shape {arranged.shape}{where}"
+        )
+    return np.moveaxis(y, axis, -1).reshape(x.shape)
+
+
+def _read_only(x: Array) -> Array:
+    view = x.view()
+    view.flags.writeable = False
+    return view
+
+
+def _strided(x: Array) -> Array:
+    wide = np.zeros((x.shape[0], 2 * x.shape[1]), dtype=x.dtype)
+    wide[:, ::2] = x
+    return wide[:, ::2]
+
+
+def _reversed(x: Array) -> Array:
+    return np.ascontiguousarray(x[::-1, ::-1])[::-1, ::-1]
+
+
+def _cube(x: Array) -> Array:
+    """Return rows (k, n) as (a, b, n), a the greatest divisor of k up to its root."""
+    rows, length = x.shape
+    a = next(d for d in range(math.isqrt(rows), 0, -1) if rows % d == 0)
+    return x.reshape(a, rows // a, length)
+
+
+def _moved(x: Array, axis: int) -> Array:
+    return np.ascontiguousarray(np.moveaxis(x, -1, axis))
+
+
+_ARRANGEMENTS: dict[str, tuple[Callable[[Array], Array], int]] = {
+    "plain": (lambda x: x, -1),
+    "watched": (lambda x: x, -1),
+    "read_only": (_read_only, -1),
+    "strided": (_strided, -1),
+    "reversed": (_reversed, -1),
+    "fortran": (np.asfortranarray, -1),
+    "cube": (_cube, -1),
+    "transposed": (lambda x: np.ascontiguousarray(_cube(x).T).T, -1),
+    "first_axis": (lambda x: _moved(x, 0), 0),
+    "first_of_cube": (lambda x: _moved(_cube(x), 0), 0),
+    "middle_of_cube": (lambda x: _moved(_cube(x), 1), 1),
+    "last_of_cube": (_cube, 2),
+}
+"""The array for rows (k, n), and the axis, by presentation."""
 
 
 def _invoke(candidate: Loaded, x: Array, axis: int) -> Any:
