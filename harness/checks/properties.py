@@ -1,0 +1,253 @@
+"""Properties of the exact softmax that an implementation may keep; floating-point order alone breaks some."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.checks.check import Check, Examined, Subject, hexadecimal, hexadecimal_of, same_bits
+from reference.formats import FloatFormat
+from strategies.words import Words
+
+__all__ = ["PROPERTIES", "exact_shifts"]
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+def _outputs(subject: Subject, x: Array) -> tuple[Array, Floats, Flags]:
+    """Return outputs, their values, and the rows with an exact result and finite outputs."""
+    y, done = subject.judged(x)
+    values = subject.out.to_float64(y)
+    return y, values, done & np.isfinite(values).all(axis=1)
+
+
+def _in_range(subject: Subject, x: Array) -> Examined:
+    y, values, tried = _outputs(subject, x)
+    broken = tried & ((values < 0) | (values > 1)).any(axis=1)
+    return Examined(broken, tried, lambda row: hexadecimal(subject.out, y[row]))
+
+
+# Row sum ---------------------------------------------------------------------------------
+
+
+def _sums_to_one(subject: Subject, x: Array) -> Examined:
+    y, values, tried = _outputs(subject, x)
+    most = _most_off_one(subject.out, x.shape[1])
+    if not math.isfinite(most):
+        return Examined.nothing(len(x))
+    off = np.array(
+        [abs(math.fsum([-1.0, *row])) if ok else 0.0 for row, ok in zip(values.tolist(), tried, strict=True)]
+    )
+
+    def note(row: int) -> str:
+        return f"{hexadecimal(subject.out, y[row])}, whose sum is {off[row]:.6g} off 1, at most {most:.6g}"
+
+    return Examined(tried & (off > most), tried, note)
+
+
+def _most_off_one(fmt: FloatFormat, n: int) -> float:
+    """Return n u / (1 - n u) + n eta / 2, infinite where n u is 1 or more.
+
+    n - 1 additions of nonnegative numbers in any order and one division are n roundings, gamma_n in all
+    (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), whatever the exp;
+    each quotient may underflow by eta / 2.
+    """
+    u = float(fmt.unit_roundoff)
+    if n * u >= 1:
+        return math.inf
+    return n * u / (1 - n * u) + n * float(fmt.smallest_subnormal) / 2
+
+
+# Shift -----------------------------------------------------------------------------------
+
+
+def _shifts(subject: Subject, x: Array) -> Examined:
+    y, done = subject.judged(x)
+    moved, constants = exact_shifts(subject.format, x)
+    there, completed = (
+        part.reshape(len(constants), len(x), *part.shape[1:]) for part in _called(subject, moved)
+    )
+    shifted = done & (constants != 0)
+    differs = (
+        shifted & completed & ~same_bits(subject.out, there, np.broadcast_to(y, there.shape)).all(axis=2)
+    )
+
+    def note(row: int) -> str:
+        which = int(np.argmax(differs[:, row]))
+        return (
+            f"{hexadecimal(subject.out, y[row])}; of x + {hexadecimal_of(float(constants[which, row]))}:"
+            f" {hexadecimal(subject.out, there[which, row])}"
+        )
+
+    return Examined(differs.any(axis=0), shifted.any(axis=0), note)
+
+
+def _called(subject: Subject, x: Array) -> tuple[Array, Flags]:
+    """Return outputs of rows and which completed."""
+    outcome = subject.call(x)
+    y = np.zeros(x.shape, dtype=subject.out.dtype) if outcome.outputs is None else outcome.outputs
+    return y, outcome.completed
+
+
+def exact_shifts(fmt: FloatFormat, x: Array) -> tuple[Array, Floats]:
+    """Return rows moved by constants so that every x + c is exact.
+
+    Args:
+        fmt: the format.
+        x: rows (k, n).
+
+    Returns:
+        The moved rows, (m k, n), and the constants, (m, k); c is 0, and the row as it is, where
+        no such c was found.
+    """
+    values = fmt.to_float64(x)
+    constants = np.stack([*_constants(fmt, values)])
+    with np.errstate(invalid="ignore", over="ignore"):
+        exact = (_is_exact(fmt, values, constants[..., None])).all(axis=2)
+        constants = np.where(
+            exact & (fmt.to_float64(fmt.from_float64(constants)) == constants), constants, 0.0
+        )
+        moved = fmt.from_float64(values + constants[..., None])
+    moved = np.where((constants == 0)[..., None], x, moved)
+    return moved.reshape(-1, x.shape[1]), constants
+
+
+def _constants(fmt: FloatFormat, values: Floats) -> Iterator[Floats]:
+    """Yield multiples of what divides all entries of a row, small and large; and what makes an end 0."""
+    finite = np.where(np.isfinite(values), values, 0.0)
+    quantum = np.ldexp(1.0, _quantum(finite).min(axis=1, initial=2000).clip(-1074, 1000))
+    largest = np.abs(finite).max(axis=1)
+    top = np.ldexp(1.0, np.frexp(largest)[1].clip(-1074, 1000))
+    with np.errstate(over="ignore"):
+        room = quantum * 2.0 ** (fmt.precision - 1)
+    for c in (quantum, -quantum, top, -top, room, -room, -finite.max(axis=1), -finite.min(axis=1)):
+        yield np.where(np.isfinite(c), c, 0.0)
+
+
+def _quantum(values: Floats) -> NDArray[np.int64]:
+    """Return the exponent of the lowest bit of each value; 2000 for zero."""
+    fraction, exponent = np.frexp(values)
+    significand = np.ldexp(fraction, 53).astype(np.int64)
+    lowest = np.frexp((significand & -significand).astype(np.float64))[1] - 1
+    return np.where(significand == 0, 2000, exponent - 53 + lowest)
+
+
+def _is_exact(fmt: FloatFormat, a: Floats, b: Floats) -> Flags:
+    """Tell where a + b is a number of the format (Knuth's TwoSum); a masked entry stays one."""
+    s = a + b
+    virtual = s - a
+    error = (a - (s - virtual)) + (b - virtual)
+    kept = (error == 0) & (fmt.to_float64(fmt.from_float64(s)) == s) & np.isfinite(s)
+    return np.asarray(kept | np.isneginf(a))
+
+
+# Order -----------------------------------------------------------------------------------
+
+
+def _permutes(subject: Subject, x: Array) -> Examined:
+    if x.shape[1] < 2:
+        return Examined.nothing(len(x))
+    y, done = subject.judged(x)
+    orders = np.stack([*_orders(subject.format.to_float64(x))])
+    moved = np.take_along_axis(np.broadcast_to(x, orders.shape), orders, axis=2)
+    there, completed = _called(subject, np.ascontiguousarray(moved.reshape(-1, x.shape[1])))
+    there, completed = there.reshape(orders.shape), completed.reshape(orders.shape[:2])
+    wanted = np.take_along_axis(np.broadcast_to(y, orders.shape), orders, axis=2)
+    differs = done & completed & ~same_bits(subject.out, there, wanted).all(axis=2)
+
+    def note(row: int) -> str:
+        which = int(np.argmax(differs[:, row]))
+        return (
+            f"in the order {orders[which, row][:8].tolist()}: {hexadecimal(subject.out, there[which, row])},"
+            f" in the given order {hexadecimal(subject.out, wanted[which, row])}"
+        )
+
+    return Examined(np.asarray(differs.any(axis=0)), done, note)
+
+
+def _orders(values: Floats) -> Iterator[NDArray[np.int64]]:
+    """Yield other orders of each row: reversed, rotated, sorted both ways, shuffled."""
+    length = values.shape[1]
+    index = np.arange(length)
+    yield np.broadcast_to(index[::-1], values.shape)
+    yield np.broadcast_to(np.roll(index, 1), values.shape)
+    ascending = np.argsort(values, axis=1, kind="stable")
+    yield ascending
+    yield ascending[:, ::-1]
+    yield np.broadcast_to(np.argsort(Words(("order", length)).uniform((length,))), values.shape)
+
+
+def _is_monotone(subject: Subject, x: Array) -> Examined:
+    if x.shape[1] < 2:
+        return Examined.nothing(len(x))
+    _, values, tried = _outputs(subject, x)
+    logits = subject.format.to_float64(x)
+    order = np.lexsort((values, logits), axis=1)  # of ties, the smaller output first
+    sorted_x, sorted_y = (np.take_along_axis(a, order, axis=1) for a in (logits, values))
+    tie = sorted_x[:, 1:] == sorted_x[:, :-1]
+    wrong = (sorted_y[:, 1:] < sorted_y[:, :-1]) | (tie & (sorted_y[:, 1:] != sorted_y[:, :-1]))
+
+    def note(row: int) -> str:
+        i = int(np.argmax(wrong[row]))
+        a, b = (int(order[row, j]) for j in (i, i + 1))
+        return (
+            f"x[{a}] = {hexadecimal_of(logits[row, a])} gives {hexadecimal_of(values[row, a])},"
+            f" x[{b}] = {hexadecimal_of(logits[row, b])} gives {hexadecimal_of(values[row, b])}"
+        )
+
+    return Examined(np.asarray(tried & wrong.any(axis=1)), tried, note)
+
+
+def _check(name: str, title: str, rule: str, examine: Callable[..., Examined], consequence: str) -> Check:
+    return Check(name, "property", title, rule, examine, consequence)
+
+
+PROPERTIES: Final = (
+    _check(
+        "range",
+        "outputs in [0, 1]",
+        "Every finite output lies in [0, 1].",
+        _in_range,
+        "e / sum stays at or below 1 where the computed sum is no less than each of its terms; exp(x - lse),"
+        " a rounded reciprocal or a rescaled sum may give the numbers next to 1.",
+    ),
+    _check(
+        "row_sum",
+        "exact sum of the outputs near 1",
+        "The exact sum of finite outputs lies within n u / (1 - n u) + n eta / 2 of 1, for n u < 1.",
+        _sums_to_one,
+        "Dividing all by one sum of n terms keeps it, and hides exp's errors, which cancel. In exp(x - lse)"
+        " the rounding of lse does not cancel; rescaled sums round more than n times. A sum that overflows to"
+        " infinity makes every output 0.",
+    ),
+    _check(
+        "shift",
+        "invariant under an exact shift",
+        "x + c has the bits of x, where every x + c is exact.",
+        _shifts,
+        "Forms that subtract the maximum see the same differences. The plain form, and one shifted by a"
+        " constant, exponentiate other numbers; exp(x - lse) rounds lse elsewhere.",
+    ),
+    _check(
+        "permutation",
+        "entries in another order, outputs in that order",
+        "Reversed, rotated, sorted and shuffled rows have the same bits in that order.",
+        _permutes,
+        "Addition is not associative in floating point: another order of three or more terms gives another"
+        " sum. Only a correctly rounded softmax, or a sum that no order changes, keeps the bits.",
+    ),
+    _check(
+        "monotone",
+        "a larger logit has no smaller output, equal ones have equal outputs",
+        "In a row with finite outputs they are in the order of the logits, and equal for equal ones.",
+        _is_monotone,
+        "It needs a monotone exp: one whose error bound is above 1/2 ULP need not be one, and a vector loop"
+        " and its scalar tail may round an equal entry differently.",
+    ),
+)

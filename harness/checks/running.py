@@ -1,0 +1,225 @@
+"""Run the checks over rows of every regime, and shrink what breaks a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.candidates import Candidate
+from harness.checks.accuracy import floor_of
+from harness.checks.check import Check, CheckResult, Examined, Floor, Subject, hexadecimal
+from harness.checks.contract import CONTRACT
+from harness.checks.properties import PROPERTIES
+from harness.checks.rows import EXTENTS, RowsOfLength, rows_of
+from harness.execution import Executor, Outcome
+from harness.shrinking import Budget, reduced
+from harness.shrinking.simplicity import keys
+from reference.formats import FloatFormat
+from reports.tally import CellKey, Witness
+
+__all__ = ["CHECKS", "check_named", "run_check", "run_checks"]
+
+Array = NDArray[Any]
+
+CHECKS: Final = (*CONTRACT, *PROPERTIES)
+"""Every check, those of the contract first."""
+
+SHRINKING_ELEMENTS: Final = 1 << 18
+SHRINKING_BATCHES: Final = 120
+
+
+def run_checks(
+    candidate: Candidate,
+    formats: Iterable[FloatFormat],
+    executor: Executor,
+    seed: int = 0,
+    effort: str = "quick",
+    out_format: FloatFormat | None = None,
+    timeout: float | None = None,
+    checks: Sequence[Check] = CHECKS,
+) -> tuple[CheckResult, ...]:
+    """Return the result of every check of a candidate in every format, by format.
+
+    Args:
+        candidate: whom to check; its policy may excuse it.
+        formats: input formats.
+        executor: calls it.
+        seed: decides the rows.
+        effort: quick, standard or deep.
+        out_format: the output format; None for the input's own.
+        timeout: the most seconds of a call; None for the executor's own.
+        checks: what to ask.
+    """
+    results: list[CheckResult] = []
+    for fmt in formats:
+        subject = Subject(candidate, fmt, out_format or fmt, executor, timeout)
+        results += _Examination(subject, seed, effort).results(checks)
+    return tuple(results)
+
+
+def run_check(
+    check: Check,
+    candidate: Candidate,
+    fmt: FloatFormat,
+    executor: Executor,
+    seed: int = 0,
+    effort: str = "quick",
+) -> CheckResult:
+    """Return the result of one check in one format."""
+    return run_checks(candidate, [fmt], executor, seed, effort, checks=[check])[0]
+
+
+def check_named(name: str) -> Check:
+    """Return the check of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for check in CHECKS:
+        if check.name == name:
+            return check
+    raise ValueError(f"check {name!r}: it is one of {', '.join(check.name for check in CHECKS)}")
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What an examination of rows of one length found."""
+
+    rows: RowsOfLength
+    examined: Examined
+
+    def simplest(self, fmt: FloatFormat) -> int:
+        """Return the place of the simplest row that breaks the rule."""
+        broken = np.flatnonzero(self.examined.broken)
+        ranks = keys(fmt, self.rows.x[broken])
+        return int(broken[min(range(len(broken)), key=ranks.__getitem__)])
+
+
+class _Examination:
+    """All checks of one subject, over the same rows."""
+
+    def __init__(self, subject: Subject, seed: int, effort: str) -> None:
+        self._subject = subject
+        self._rows: list[RowsOfLength] = []
+        self._tried: list[RowsOfLength] = []
+        self._reason = ""
+        if subject.candidate.supports(subject.format, subject.out):
+            self._call_plainly(rows_of(subject.format, EXTENTS[effort], seed))
+            subject.floor = self._floor()
+
+    def results(self, checks: Iterable[Check]) -> Iterator[CheckResult]:
+        """Yield the result of each check."""
+        for check in checks:
+            yield self._result(check)
+
+    # Plain calls ---------------------------------------------------------------------------
+
+    def _call_plainly(self, lengths: Iterable[RowsOfLength]) -> None:
+        """Keep the rows that the candidate completes when they are called plainly."""
+        for rows in lengths:
+            self._tried.append(rows)
+            outcome = self._subject.remember(rows.x)
+            if any(fault.kind == "unsupported" for fault in outcome.faults):
+                self._reason = outcome.faults[0].message
+                return
+            self._keep(rows, outcome)
+
+    def _keep(self, rows: RowsOfLength, outcome: Outcome) -> None:
+        if outcome.completed.all():
+            self._rows.append(rows)
+            return
+        self._reason = self._reason or next((fault.message for fault in outcome.faults), "")
+        if outcome.completed.any():
+            kept = rows.of(np.flatnonzero(outcome.completed).tolist())
+            self._subject.remember(kept.x)
+            self._rows.append(kept)
+
+    def _floor(self) -> Floor | None:
+        """Return the tightest tier of elements that every plain output meets."""
+        subject = self._subject
+        found = [
+            floor_of(subject.format, subject.out, rows.x, y)
+            for rows in self._rows
+            if (y := subject.outcome(rows.x).outputs) is not None
+        ]
+        if not found:
+            return None
+        rounded, faithful = (all(flags) for flags in zip(*found, strict=True))
+        return "rounded" if rounded else "faithful" if faithful else None
+
+    # One check -----------------------------------------------------------------------------
+
+    def _result(self, check: Check) -> CheckResult:
+        subject = self._subject
+        blank = CheckResult(
+            check, subject.candidate.name, subject.format.name, subject.out.name, "not_applicable"
+        )
+        if not subject.candidate.supports(subject.format, subject.out):
+            return replace(blank, message=f"it does not take {subject.format}")
+        if check.needs_axis and subject.candidate.axis_parameter is None:
+            return replace(blank, message="it has no axis parameter")
+        rows = self._tried if check.unpruned else self._rows
+        seen = [self._examine(check, part) for part in rows if part.x.shape[1] <= check.longest]
+        return self._judged(blank, seen)
+
+    def _examine(self, check: Check, rows: RowsOfLength) -> _Seen:
+        chosen = rows.take(check.most_rows)
+        return _Seen(chosen, check.examine(self._subject, chosen.x))
+
+    def _judged(self, blank: CheckResult, seen: list[_Seen]) -> CheckResult:
+        tried = sum(int(s.examined.tried.sum()) for s in seen)
+        broken = sum(int(s.examined.broken.sum()) for s in seen)
+        if not tried:
+            return replace(blank, status="not_run", message=self._reason or "no row of this format tries it")
+        if not broken:
+            return replace(blank, status="ok", rows=tried)
+        first = next(s for s in seen if s.examined.broken.any())
+        witness = self._counterexample(blank.check, first)
+        return replace(
+            blank, status="violated", rows=tried, broken=broken, message=witness.message, witness=witness
+        )
+
+    # Counterexamples -----------------------------------------------------------------------
+
+    def _counterexample(self, check: Check, seen: _Seen) -> Witness:
+        """Return the simplest row of those seen, shrunk as far as it still breaks the rule alone."""
+        place = seen.simplest(self._subject.format)
+        row, origin = seen.rows.x[place], f"row {seen.rows.numbers[place]}"
+        cell = self._cell(seen.rows.regimes[place], len(row))
+
+        def shows(x: Array) -> NDArray[np.bool_]:
+            return check.examine(self._subject, np.ascontiguousarray(x)).broken
+
+        if not shows(row[None])[0]:
+            note = f"{seen.examined.note(place)} (not when called alone)"
+            return self._witness(check, cell, row, origin, note)
+        budget = Budget(SHRINKING_ELEMENTS, SHRINKING_BATCHES)
+        steps = reduced(row, None, self._subject.format, shows, budget, check.rows_at_once)
+        for smaller in reversed(steps):
+            alone = check.examine(self._subject, smaller[None])
+            if alone.broken[0]:
+                told = origin if len(steps) == 1 else f"{origin}, shrunk from {len(row)} entries"
+                return self._witness(check, cell, smaller, told, alone.note(0))
+        return self._witness(check, cell, row, origin, seen.examined.note(place))
+
+    def _cell(self, regime: str, length: int) -> CellKey:
+        subject = self._subject
+        return CellKey(
+            subject.candidate.name, "softmax", subject.format.name, subject.out.name, regime, length
+        )
+
+    def _witness(self, check: Check, cell: CellKey, row: Array, origin: str, note: str) -> Witness:
+        subject = self._subject
+        outcome = subject.call(row[None])
+        y = "" if outcome.outputs is None else _digits(subject.out, outcome.outputs[0])
+        message = f"x = {hexadecimal(subject.format, row)}: {note}"
+        return Witness(cell, check.name, 0.0, _digits(subject.format, row), y, None, origin, message)
+
+
+def _digits(fmt: FloatFormat, row: Array) -> str:
+    bits = fmt.to_bits(row)
+    return bits.astype(bits.dtype.newbyteorder(">")).tobytes().hex()
