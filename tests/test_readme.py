@@ -1,0 +1,94 @@
+"""What the README states, a command or a test gives."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import reference
+from harness import cli
+from harness.claims import evaluate
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line[2:] for block in BLOCKS for line in block.splitlines() if line.startswith("$ ")]
+SMALL = ["--regime", "sum-overflow", "--regime", "tied", "--length", "2", "--rows", "6"]
+
+SOFTMAX = """
+import numpy as np
+def softmax(x, axis=-1):
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+"""
+
+
+def claims_table() -> str:
+    rows = "".join(f"| {c.id} | {c.statement} | {c.verdict} |\n" for c in evaluate(0))
+    return f"| # | claim | verdict |\n|--:|---|---|\n{rows}"
+
+
+def test_claims_are_those_of_a_run() -> None:
+    written = re.search(r"<!-- claims -->\n(.*?)<!-- /claims -->", README, re.DOTALL)
+    assert written is not None
+    assert written[1] == claims_table()
+
+
+def test_both_first_commands_are_those_of_continuous_integration() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    assert all(command in script.splitlines() for command in COMMANDS[:2])
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m harness run")])
+def test_run_commands_work(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is run as it stands, with few rows where it draws any."""
+    monkeypatch.chdir(tmp_path)
+    Path("path").mkdir()
+    for folder in (tmp_path, tmp_path / "path"):
+        (folder / "my.py").write_text(SOFTMAX)
+    np.save("logits.npy", np.array([[1.0, 2.0], [3.0, 700.0]]))
+    arguments = shlex.split(command)[3:]
+    assert cli.run([*arguments, *([] if "--input" in arguments else SMALL)]) == 0
+
+
+def test_replayed_witness_is_that_of_the_quick_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = ["--format", "float16", "--regime", "sum-overflow", "--length", "2"]
+    assert cli.run(["run", "--effort", "quick", *few]) == 0
+    capsys.readouterr()
+    [(command, printed)] = re.findall(r"\$ (python -m harness replay.*?)\n(.*?)```", README, re.DOTALL)
+    assert cli.run(shlex.split(command)[3:]) == 0
+    assert capsys.readouterr().out == printed
+
+
+def test_list_works(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "python -m harness list" in COMMANDS
+    assert cli.run(["list"]) == 0
+    assert "sum-overflow" in capsys.readouterr().out
+
+
+def test_python_examples_work() -> None:
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        program = f"{SOFTMAX}\nmy_softmax = softmax\n{block}"
+        if "harness.measure" in program:
+            quick = 'format="float16", regimes=["tied"], lengths=[2]'
+            program = program.replace('format="float16"', quick)
+        result = subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr
+
+
+def test_sum_of_the_exponentials_of_the_example_overflows() -> None:
+    x = np.array([10.40625, 10.6015625])
+    shares = reference.softmax([*x.tolist(), 0.0])
+    assert round(float(1 / shares[2]) - 1) == 73263
+    assert reference.FORMATS["float16"].largest < 73263
