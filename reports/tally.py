@@ -171,6 +171,10 @@ class Tally:
             are counted in `nonfinite_representable`.
         fallbacks: elements that the certified reference left to mpmath.
         faults: how often each kind of fault befell a row.
+        gap_errors, gap_bounds: `HISTOGRAM_SHIFT` bins of the greatest ULP error, and of the greatest bound
+            of the standard tier, by bins of `reports.profiles.GAPS`.
+        places: counts of rows by `reports.profiles.place_key`.
+        place_errors: `HISTOGRAM_SHIFT` bins of the greatest ULP error, by `reports.profiles.place_numbers`.
         policies: what was observed on policy rows, e.g. {"pos_inf:nan": 3}.
         policy_violations: policy rows where that is not what the candidate declares.
         digests: SHA-256 of the input bits, by batch number.
@@ -204,6 +208,10 @@ class Tally:
     histogram: Mapping[int, int] = field(default_factory=dict)
     faults: Mapping[str, int] = field(default_factory=dict)
     policies: Mapping[str, int] = field(default_factory=dict)
+    places: Mapping[int, int] = field(default_factory=dict)
+    place_errors: Mapping[int, int] = field(default_factory=dict)
+    gap_errors: Mapping[int, int] = field(default_factory=dict)
+    gap_bounds: Mapping[int, int] = field(default_factory=dict)
     digests: Mapping[int, str] = field(default_factory=dict)
     witnesses: tuple[Witness, ...] = ()
 
@@ -236,8 +244,8 @@ class Tally:
         document["witnesses"] = tuple(
             Witness.from_document({**w, "x": bits[w["x"]], "y": bits[w["y"]]}) for w in document["witnesses"]
         )
-        for name in ("histogram", "digests"):
-            document[name] = {int(key): value for key, value in document[name].items()}
+        for name in _BY_NUMBER:
+            document[name] = {int(key): value for key, value in document.get(name, {}).items()}
         for name in _MAXIMA:
             document[name] = parse_float(document[name])
         return cls(**document)
@@ -254,9 +262,13 @@ def _with_bits_apart(witnesses: Iterable[Witness]) -> tuple[list[dict[str, Any]]
 
 
 _MAXIMA: Final = ("max_ulp", "max_bound_ratio", "max_algorithm_ratio", "worst_row_sum_error")
-_MAPPINGS: Final = ("row_kinds", "outcomes", "classes", "histogram", "faults", "policies")
+_MAPPINGS: Final = ("row_kinds", "outcomes", "classes", "histogram", "faults", "policies", "places")
+_PEAKS: Final = ("place_errors", "gap_errors", "gap_bounds")
+_BY_NUMBER: Final = ("histogram", "digests", "places", *_PEAKS)
 _SUMS: Final = tuple(
-    name for name in Tally.__dataclass_fields__ if name not in (*_MAXIMA, *_MAPPINGS, "digests", "witnesses")
+    name
+    for name in Tally.__dataclass_fields__
+    if name not in (*_MAXIMA, *_MAPPINGS, *_PEAKS, "digests", "witnesses")
 )
 
 
@@ -273,9 +285,20 @@ def merge(tallies: Iterable[Tally]) -> Tally:
         for t in parts:
             counts.update(getattr(t, name))
         values[name] = dict(counts)
+    for name in _PEAKS:
+        values[name] = _greatest(getattr(t, name) for t in parts)
     values["digests"] = {k: v for t in parts for k, v in t.digests.items()}
     values["witnesses"] = _gravest(w for t in parts for w in t.witnesses)
     return Tally(**values)
+
+
+def _greatest(peaks: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    """Return the greatest number under each key."""
+    greatest: dict[int, int] = {}
+    for numbers in peaks:
+        for key, number in numbers.items():
+            greatest[key] = max(number, greatest.get(key, number))
+    return greatest
 
 
 def _gravest(witnesses: Iterable[Witness]) -> tuple[Witness, ...]:

@@ -15,6 +15,7 @@ from reference.declaration import Declaration, Policy
 from reference.formats import FORMATS, FloatFormat
 from reference.oracle import softmax
 from reference.truth import Method, truth
+from reports.profiles import GAPS, LOGITS, PLACE_COUNTS, SPREADS, Scale, place_of
 from reports.tally import HISTOGRAM_SHIFT, CellKey, Tally, merge
 from strategies.regimes import REGIMES
 
@@ -144,3 +145,42 @@ def test_policy_row_against_the_declared_policy_is_a_violation() -> None:
     assert lenient.policy_violations == 0
     assert strict.rows == 3
     assert strict.elements == 3
+
+
+@pytest.mark.parametrize("regime", ["exp-overflow", "masked", "result-underflow", "uniform-bits"])
+def test_rows_are_counted_in_their_place_and_errors_under_their_gap(regime: str) -> None:
+    fmt = FORMATS["float16"]
+    x = REGIMES[regime].rows(fmt, 60, 6, 2, 0)
+    with np.errstate(all="ignore"):
+        y = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    rows = rows_of(fmt, x)
+    tally = measure(CELL, rows, y, Declaration(argument="plain"))
+    counted: Counter[str] = Counter()
+    for key, count in tally.places.items():
+        counted[place_of(key)[2]] += count
+    assert counted["rows"] == sum(count for name, count in tally.outcomes.items() if name != "policy")
+    assert counted["underflow"] == tally.spurious_rows
+    for name in PLACE_COUNTS[1:-1]:
+        assert counted[name] == tally.outcomes.get(name, 0)
+    ulp, bounds = rows.judge(y).ulp, rows.standard_bounds
+    for peaks, figure in ((tally.gap_errors, ulp), (tally.gap_bounds, bounds)):
+        expected: dict[int, int] = {}
+        for row, values in enumerate(rows.values):
+            for element, value in enumerate(values):
+                if np.isfinite(value) and not np.isnan(figure[row, element]):
+                    gap = float(values.max() - value)
+                    number = next(k for k in range(GAPS.count) if GAPS.lower(k) <= gap < GAPS.lower(k + 1))
+                    code = int(np.float64(figure[row, element]).view(np.int64)) >> HISTOGRAM_SHIFT
+                    expected[number] = max(code, expected.get(number, 0))
+        assert peaks == expected
+    assert max(tally.place_errors.values()) == max(tally.gap_errors.values())
+
+
+@pytest.mark.parametrize("scale", [GAPS, LOGITS, SPREADS])
+def test_a_bin_holds_the_values_between_its_ends(scale: Scale) -> None:
+    ends = np.array([scale.lower(number) for number in range(scale.count)])
+    assert list(ends) == sorted(set(ends))
+    assert list(scale.bins(ends)) == list(range(scale.count))
+    assert list(scale.bins(np.nextafter(ends[1:], 0))) == list(range(scale.count - 1))
+    assert scale.bins(np.array([np.inf])) == scale.count - 1
+    assert (ends[1], ends[-1]) == (2.0**scale.least, 2.0**scale.most)

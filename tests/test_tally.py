@@ -102,3 +102,13 @@ def test_of_long_rows_only_the_gravest_witness_is_kept() -> None:
     healthy = merge([tally_of(cell, [1.0], witnesses=(ratio,)), tally_of(cell, [1.0], witnesses=(error,))])
     assert healthy.witnesses == (error,)
     assert merge([healthy, tally_of(cell, [1.0], witnesses=(overflow, ratio))]).witnesses == (overflow,)
+
+
+def test_of_profiles_counts_add_up_and_the_greatest_stay() -> None:
+    one = tally_of(CELL, [1.0], places={8: 2, 9: 1}, gap_errors={3: 7, 4: 1}, gap_bounds={3: 9})
+    other = tally_of(CELL, [1.0], places={8: 3}, gap_errors={3: 5, 6: 2}, place_errors={1: 4})
+    merged = merge([one, other])
+    assert merged == merge([other, one])
+    assert (merged.places, merged.gap_errors) == ({8: 5, 9: 1}, {3: 7, 4: 1, 6: 2})
+    assert (merged.gap_bounds, merged.place_errors) == ({3: 9}, {1: 4})
+    assert Tally.from_json(merged.to_json()) == merged

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from harness.measurement.counts import element_counts, exact_sum, greatest, ratios, row_counts, ulp_figures
 from harness.measurement.policy import OBSERVED, policy_counts, policy_fits, policy_rows
+from harness.measurement.profiles import profiles
 from harness.measurement.rows import Rows
 from harness.measurement.witnesses import scores_by_row, witnesses
 from reference.attribution import attribute
@@ -40,6 +41,7 @@ def measure(cell: CellKey, rows: Rows, y: NDArray[Any], declaration: Declaration
         **element_counts(rows.truth, judgement),
         **ulp_figures(rows.truth, judgement),
         **policy_counts(behaviour),
+        **profiles(rows, judgement, outcomes),
         max_bound_ratio=greatest(over_bounds["bound_ratio"]),
         max_algorithm_ratio=greatest(over_bounds["algorithm_ratio"]),
         worst_row_sum_error=greatest(judgement.row_sum_error),

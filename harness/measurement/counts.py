@@ -15,7 +15,6 @@ from reference.bounds import element_bounds
 from reference.declaration import Algorithm
 from reference.errors import ElementClass, Judgement, RowFailure
 from reference.rows import RowKind
-from reference.tiers import STANDARD
 from reference.truth import Truth
 from reports.tally import HISTOGRAM_SHIFT
 
@@ -121,7 +120,7 @@ def ratios(rows: Rows, judgement: Judgement, algorithm: Algorithm | None) -> dic
             return np.asarray(judgement.ulp / bounds)
 
     found: dict[str, Floats | None] = {
-        "bound_ratio": ratio(STANDARD.bounds(rows.values, rows.truth, rows.format)),
+        "bound_ratio": ratio(rows.standard_bounds),
         "algorithm_ratio": None,
     }
     if algorithm is not None:

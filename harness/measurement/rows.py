@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from reference.errors import Judgement, judge
 from reference.formats import FloatFormat
+from reference.tiers import STANDARD
 from reference.truth import Method, Truth
+from reports.profiles import GAPS, place_numbers
 
 __all__ = ["Flags", "Floats", "Rows", "hexadecimal"]
 
@@ -53,6 +56,30 @@ class Rows:
         """Return the SHA-256 of the batch's input bits, little-endian, row after row."""
         bits = self.format.to_bits(self.x)
         return hashlib.sha256(bits.astype(bits.dtype.newbyteorder("<")).tobytes()).hexdigest()
+
+    @cached_property
+    def standard_bounds(self) -> Floats:
+        """The bounds of the standard tier in ULP, shape (rows, n)."""
+        return STANDARD.bounds(self.values, self.truth, self.format)
+
+    @cached_property
+    def unmasked(self) -> Flags:
+        """Which entries are not -inf, shape (rows, n)."""
+        return np.asarray(self.values != -np.inf)
+
+    @cached_property
+    def gap_bins(self) -> NDArray[np.int64]:
+        """The bin of each entry's gap below the largest of its row, shape (rows, n)."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            return GAPS.bins(self.values.max(axis=1, keepdims=True) - self.values)
+
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """The number of each row's place, by its largest logit and its spread, shape (rows,)."""
+        largest = self.values.max(axis=1)
+        smallest = np.where(self.unmasked, self.values, np.inf).min(axis=1)
+        with np.errstate(invalid="ignore", over="ignore"):
+            return place_numbers(largest, largest - smallest)
 
     def judge(self, y: NDArray[Any]) -> Judgement:
         """Return the verdict on outputs of these rows."""

@@ -1,0 +1,88 @@
+"""Where in the input errors and failures lie: bins that pictures are drawn over.
+
+Bins come from the exponent and the first bits of a float64 encoding, so that they are the same on every
+machine. Elements are binned by their gap x_max - x_i; rows by their place: the largest logit, with its
+sign, and the spread between the largest and the smallest entry that is not -inf.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["GAPS", "LOGITS", "PLACE_COUNTS", "SPREADS", "Scale", "place_key", "place_numbers", "place_of"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Bins of nonnegative numbers: one below 2^least, 2^finer a binade, and one from 2^most on."""
+
+    least: int
+    most: int
+    finer: int
+
+    @property
+    def count(self) -> int:
+        """How many bins there are."""
+        return ((self.most - self.least) << self.finer) + 2
+
+    @property
+    def _shift(self) -> int:
+        return 52 - self.finer
+
+    @property
+    def _offset(self) -> int:
+        return ((1023 + self.least) << self.finer) - 1
+
+    def bins(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the bin of each value, which is nonnegative or +inf."""
+        codes = np.ascontiguousarray(values).view(np.int64) >> self._shift
+        return np.asarray(np.clip(codes - self._offset, 0, self.count - 1))
+
+    def lower(self, number: int) -> float:
+        """Return the least value of a bin, 0 for the first; of one past the last, +inf."""
+        if number <= 0:
+            return 0.0
+        if number >= self.count:
+            return float("inf")
+        (value,) = struct.unpack("<d", struct.pack("<q", (number + self._offset) << self._shift))
+        return float(value)
+
+
+GAPS: Final = Scale(least=-6, most=11, finer=2)
+"""Of the gap x_max - x_i, four bins a binade; e^-2048 is 0 in every format."""
+
+LOGITS: Final = Scale(least=-2, most=12, finer=1)
+"""Of the size of the largest logit of a row, two bins a binade."""
+
+SPREADS: Final = Scale(least=-2, most=12, finer=1)
+"""Of the spread of a row, two bins a binade."""
+
+PLACE_COUNTS: Final = ("rows", "overflow", "total_underflow", "inaccurate", "unexplained", "underflow")
+"""What is counted of the rows of a place; `underflow`: rows with at least one spurious zero."""
+
+_SIDE: Final = 64
+_KINDS: Final = 8
+
+
+def place_numbers(largest: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the number of each row's place, from its largest logit and its spread."""
+    size = LOGITS.bins(np.abs(largest))
+    column = np.where(largest < 0, -size, size)
+    return (column + _SIDE // 2) * _SIDE + SPREADS.bins(spread)
+
+
+def place_key(place: Any, kind: str) -> Any:
+    """Return the key of a count: that of `PLACE_COUNTS` of that name, in a place or an array of places."""
+    return place * _KINDS + PLACE_COUNTS.index(kind)
+
+
+def place_of(key: int) -> tuple[int, int, str]:
+    """Return the column (the bin of `LOGITS`, negative for negative logits), the spread's bin, the kind."""
+    place, kind = divmod(key, _KINDS)
+    column, row = divmod(place, _SIDE)
+    return column - _SIDE // 2, row, PLACE_COUNTS[kind]
