@@ -20,7 +20,16 @@ from reference.certified.compiled import compiled, float_of, inlined, pattern, t
 from reference.certified.exact_sums import accumulate, rounded
 from reference.certified.layout import BLOCK
 
-__all__ = ["COARSE", "ONE", "Tally", "sum_rows", "tally_of_rows", "tally_row", "tally_short_rows"]
+__all__ = [
+    "COARSE",
+    "LOWEST_NEAREST",
+    "LOWEST_OUTPUT",
+    "ONE",
+    "REACH",
+    "sum_rows",
+    "tally_of_rows",
+    "tally_rows",
+]
 
 COARSE: Final = -51
 """The quantum exponent from which on the first integer holds a number of [-1, 1] whole."""
@@ -40,98 +49,69 @@ _MIDDLE_UNIT: Final = 2.0**-103
 _BOTTOM_UNIT: Final = 2.0**-155
 
 
+# A tally is an int64 array with a column for each row and these lines. (One array, for numba
+# counts references whenever an array is taken out of a tuple.)
+_OUTPUTS: Final = 0
+"""Four lines, the digits of the sum of y."""
+_NEAREST: Final = 4
+"""Four lines, the digits of the sum of RN(r)."""
+_LOOSE_OUTPUTS: Final = 8
+"""Not 0 if y leaves remainders."""
+_LOOSE_NEAREST: Final = 9
+_LOOSE: Final = 10
+"""Not 0 if the differences y - RN(r) leave remainders."""
+REACH: Final = 11
+"""The encoding of the largest |y|."""
+LOWEST_OUTPUT: Final = 12
+"""The least encoding of y, as a signed integer."""
+LOWEST_NEAREST: Final = 13
+_LINES: Final = 14
+
+
 class Digits(NamedTuple):
-    """The number whole + top 2^-51 + middle 2^-103 + bottom 2^-155; or such numbers, as arrays."""
+    """The number whole + top 2^-51 + middle 2^-103 + bottom 2^-155."""
 
-    whole: Any
-    top: Any
-    middle: Any
-    bottom: Any
-
-
-class Tally(NamedTuple):
-    """What one pass over rows of outputs and RN(r) finds: int64 arrays, an entry for each row.
-
-    Attributes:
-        outputs: the sum of y.
-        nearest: the sum of RN(r).
-        loose_outputs: not 0 if y leaves remainders.
-        loose_nearest: not 0 if RN(r) does.
-        loose: not 0 if their differences do.
-        reach: the encoding of the largest |y|.
-        lowest_output: the least encoding of y, as a signed integer.
-        lowest_nearest: the least encoding of RN(r).
-    """
-
-    outputs: Digits
-    nearest: Digits
-    loose_outputs: Any
-    loose_nearest: Any
-    loose: Any
-    reach: Any
-    lowest_output: Any
-    lowest_nearest: Any
+    whole: int
+    top: int
+    middle: int
+    bottom: int
 
 
 @compiled
-def tally_of_rows(rows: int) -> Tally:
+def tally_of_rows(rows: int) -> Any:
     """Return a tally for that many rows."""
-    a = np.empty((14, rows), dtype=np.int64)
-    outputs, nearest = Digits(a[0], a[1], a[2], a[3]), Digits(a[4], a[5], a[6], a[7])
-    return Tally(outputs, nearest, a[8], a[9], a[10], a[11], a[12], a[13])
+    return np.empty((_LINES, rows), dtype=np.int64)
 
 
 # Counting --------------------------------------------------------------------------------------
 
 
-class _Block(NamedTuple):
-    """A tally of one row or of part of one."""
-
-    outputs: Digits
-    nearest: Digits
-    loose_outputs: int
-    loose_nearest: int
-    loose: int
-    reach: int
-    lowest_output: int
-    lowest_nearest: int
-
-
-@inlined
-def tally_row(y: Any, nearest: Any, row: int, coarse: bool, tally: Tally, place: int) -> None:
-    """Tally a row into an entry of the tally, block by block, so that no integer overflows.
-
-    `coarse` says that all numbers are multiples of 2^`COARSE`.
-    """
-    of_y, of_nearest = Digits(0, 0, 0, 0), Digits(0, 0, 0, 0)
-    loose_y = loose_n = loose = reach = 0
-    lowest_y = lowest_n = _MAGNITUDE
-    for start in range(0, y.shape[1], BLOCK):
-        block = _tally_block(y, nearest, row, start, min(BLOCK, y.shape[1] - start), coarse)
-        of_y, of_nearest = _plus(of_y, block.outputs, 1), _plus(of_nearest, block.nearest, 1)
-        loose_y, loose_n = loose_y | block.loose_outputs, loose_n | block.loose_nearest
-        loose, reach = loose | block.loose, max(reach, block.reach)
-        lowest_y, lowest_n = min(lowest_y, block.lowest_output), min(lowest_n, block.lowest_nearest)
-    _store(tally.outputs, place, of_y)
-    _store(tally.nearest, place, of_nearest)
-    tally.loose_outputs[place], tally.loose_nearest[place], tally.loose[place] = loose_y, loose_n, loose
-    tally.reach[place] = reach
-    tally.lowest_output[place], tally.lowest_nearest[place] = lowest_y, lowest_n
-
-
 @compiled
-def _tally_block(y: Any, nearest: Any, row: int, start: int, size: int, coarse: bool) -> _Block:
-    """Tally part of a row, with as few digits as it takes to leave no remainder, three at most."""
-    if coarse:
-        return _tally_coarse(y, nearest, row, start, size)
-    block = _tally_two(y, nearest, row, start, size)
-    if block.loose_outputs | block.loose_nearest:
-        return _tally_three(y, nearest, row, start, size)
-    return block
+def tally_rows(y: Any, nearest: Any, coarse: bool, tally: Any) -> None:
+    """Tally (rows, n) outputs and RN(r); `coarse` says that all are multiples of 2^`COARSE`.
+
+    A row is tallied block by block, so that no integer overflows.
+    """
+    n = y.shape[1]
+    for row in range(y.shape[0]):
+        _open(tally, row)
+        for start in range(0, n, BLOCK):
+            size = min(BLOCK, n - start)
+            if coarse:
+                _add_coarse(y, nearest, row, start, size, tally)
+            elif not _add_in_two(y, nearest, row, start, size, tally):
+                _add_in_three(y, nearest, row, start, size, tally)
 
 
 @inlined
-def _tally_coarse(y: Any, nearest: Any, row: int, start: int, size: int) -> _Block:
+def _open(tally: Any, row: int) -> None:
+    for line in range(LOWEST_OUTPUT):
+        tally[line, row] = 0
+    tally[LOWEST_OUTPUT, row] = tally[LOWEST_NEAREST, row] = _MAGNITUDE
+
+
+@inlined
+def _add_coarse(y: Any, nearest: Any, row: int, start: int, size: int, tally: Any) -> None:
     top_y = top_n = reach = 0
     lowest_y = lowest_n = _MAGNITUDE
     for i in range(size):
@@ -140,36 +120,38 @@ def _tally_coarse(y: Any, nearest: Any, row: int, start: int, size: int) -> _Blo
         top_y, top_n = top_y + pattern(value + _TOP), top_n + pattern(target + _TOP)
         reach = max(reach, pattern(value) & _MAGNITUDE)
         lowest_y, lowest_n = min(lowest_y, pattern(value)), min(lowest_n, pattern(target))
-    of_y, of_nearest = (
-        Digits(0, top_y - size * pattern(_TOP), 0, 0),
-        Digits(0, top_n - size * pattern(_TOP), 0, 0),
-    )
-    return _Block(of_y, of_nearest, 0, 0, 0, reach, lowest_y, lowest_n)
+    zero = size * pattern(_TOP)
+    _add(tally, row, Digits(0, top_y - zero, 0, 0), Digits(0, top_n - zero, 0, 0))
+    _extend(tally, row, reach, lowest_y, lowest_n)
 
 
 @inlined
-def _tally_two(y: Any, nearest: Any, row: int, start: int, size: int) -> _Block:
-    top_y = middle_y = loose_y = top_n = middle_n = loose_n = reach = 0
+def _add_in_two(y: Any, nearest: Any, row: int, start: int, size: int, tally: Any) -> bool:
+    """Add a block in two digits and return True, or, if they leave a remainder, return False."""
+    top_y = middle_y = top_n = middle_n = loose = reach = 0
     lowest_y = lowest_n = _MAGNITUDE
     for i in range(size):
         j = np.uint64(start) + np.uint64(i)
         value, target = y[row, j], nearest[row, j]
         top, middle, rest_y = _split_in_two(value)
-        top_y, middle_y, loose_y = top_y + top, middle_y + middle, loose_y | pattern(rest_y)
+        top_y, middle_y = top_y + top, middle_y + middle
         top, middle, rest_n = _split_in_two(target)
-        top_n, middle_n, loose_n = top_n + top, middle_n + middle, loose_n | pattern(rest_n)
+        top_n, middle_n = top_n + top, middle_n + middle
+        loose |= pattern(rest_y) | pattern(rest_n)
         reach = max(reach, pattern(value) & _MAGNITUDE)
         lowest_y, lowest_n = min(lowest_y, pattern(value)), min(lowest_n, pattern(target))
+    if loose:
+        return False
     top, middle = size * pattern(_TOP), size * pattern(_MIDDLE)
-    of_y, of_nearest = (
-        Digits(0, top_y - top, middle_y - middle, 0),
-        Digits(0, top_n - top, middle_n - middle, 0),
+    _add(
+        tally, row, Digits(0, top_y - top, middle_y - middle, 0), Digits(0, top_n - top, middle_n - middle, 0)
     )
-    return _Block(of_y, of_nearest, loose_y, loose_n, 0, reach, lowest_y, lowest_n)
+    _extend(tally, row, reach, lowest_y, lowest_n)
+    return True
 
 
 @inlined
-def _tally_three(y: Any, nearest: Any, row: int, start: int, size: int) -> _Block:
+def _add_in_three(y: Any, nearest: Any, row: int, start: int, size: int, tally: Any) -> None:
     top_y = middle_y = bottom_y = loose_y = top_n = middle_n = bottom_n = loose_n = 0
     loose = reach = 0
     lowest_y = lowest_n = _MAGNITUDE
@@ -196,51 +178,24 @@ def _tally_three(y: Any, nearest: Any, row: int, start: int, size: int) -> _Bloc
     zero = Digits(0, size * pattern(_TOP), size * pattern(_MIDDLE), size * pattern(_BOTTOM))
     of_y = Digits(0, top_y - zero.top, middle_y - zero.middle, bottom_y - zero.bottom)
     of_nearest = Digits(0, top_n - zero.top, middle_n - zero.middle, bottom_n - zero.bottom)
-    return _Block(of_y, of_nearest, loose_y, loose_n, loose, reach, lowest_y, lowest_n)
-
-
-@compiled
-def tally_short_rows(y: Any, nearest: Any, tally: Tally) -> None:
-    """Tally rows of at most BLOCK entries column by column, so that rows share the vector units."""
-    rows, n = y.shape
-    for digits in (tally.outputs, tally.nearest):
-        digits.top[:rows], digits.middle[:rows], digits.bottom[:rows] = 0, 0, 0
-    tally.loose_outputs[:rows], tally.loose_nearest[:rows], tally.loose[:rows] = 0, 0, 0
-    tally.reach[:rows], tally.lowest_output[:rows], tally.lowest_nearest[:rows] = 0, _MAGNITUDE, _MAGNITUDE
-    for j in range(n):
-        _tally_column(y, nearest, j, tally)
-    _normalise(tally.outputs, rows, n)
-    _normalise(tally.nearest, rows, n)
+    _add(tally, row, of_y, of_nearest)
+    _extend(tally, row, reach, lowest_y, lowest_n)
+    tally[_LOOSE_OUTPUTS, row] |= loose_y
+    tally[_LOOSE_NEAREST, row] |= loose_n
+    tally[_LOOSE, row] |= loose
 
 
 @inlined
-def _tally_column(y: Any, nearest: Any, j: int, tally: Tally) -> None:
-    of_y, of_n = tally.outputs, tally.nearest
-    loose_y, loose_n, loose = tally.loose_outputs, tally.loose_nearest, tally.loose
-    for row in range(y.shape[0]):
-        value, target = y[row, j], nearest[row, j]
-        top, middle, bottom, rest_y = _split_in_three(value)
-        of_y.top[row] += top
-        of_y.middle[row] += middle
-        of_y.bottom[row] += bottom
-        top, middle, bottom, rest_n = _split_in_three(target)
-        of_n.top[row] += top
-        of_n.middle[row] += middle
-        of_n.bottom[row] += bottom
-        loose_y[row] |= rest_y
-        loose_n[row] |= rest_n
-        loose[row] |= rest_y ^ rest_n
-        tally.reach[row] = max(tally.reach[row], pattern(value) & _MAGNITUDE)
-        tally.lowest_output[row] = min(tally.lowest_output[row], pattern(value))
-        tally.lowest_nearest[row] = min(tally.lowest_nearest[row], pattern(target))
+def _add(tally: Any, row: int, of_y: Digits, of_nearest: Digits) -> None:
+    _store(tally, _OUTPUTS, row, _plus(_load(tally, _OUTPUTS, row), of_y, 1))
+    _store(tally, _NEAREST, row, _plus(_load(tally, _NEAREST, row), of_nearest, 1))
 
 
 @inlined
-def _normalise(digits: Digits, rows: int, n: int) -> None:
-    top, middle, bottom = n * pattern(_TOP), n * pattern(_MIDDLE), n * pattern(_BOTTOM)
-    for row in range(rows):
-        found = Digits(0, digits.top[row] - top, digits.middle[row] - middle, digits.bottom[row] - bottom)
-        _store(digits, row, _plus(Digits(0, 0, 0, 0), found, 1))
+def _extend(tally: Any, row: int, reach: int, lowest_y: int, lowest_n: int) -> None:
+    tally[REACH, row] = max(tally[REACH, row], reach)
+    tally[LOWEST_OUTPUT, row] = min(tally[LOWEST_OUTPUT, row], lowest_y)
+    tally[LOWEST_NEAREST, row] = min(tally[LOWEST_NEAREST, row], lowest_n)
 
 
 @inlined
@@ -261,14 +216,14 @@ def _split_in_three(value: float) -> tuple[int, int, int, int]:
 
 
 @inlined
-def _store(digits: Digits, place: int, value: Digits) -> None:
-    digits.whole[place], digits.top[place] = value.whole, value.top
-    digits.middle[place], digits.bottom[place] = value.middle, value.bottom
+def _store(tally: Any, line: int, row: int, digits: Digits) -> None:
+    tally[line, row], tally[line + 1, row] = digits.whole, digits.top
+    tally[line + 2, row], tally[line + 3, row] = digits.middle, digits.bottom
 
 
 @inlined
-def _load(digits: Digits, place: int) -> Digits:
-    return Digits(digits.whole[place], digits.top[place], digits.middle[place], digits.bottom[place])
+def _load(tally: Any, line: int, row: int) -> Digits:
+    return Digits(tally[line, row], tally[line + 1, row], tally[line + 2, row], tally[line + 3, row])
 
 
 @inlined
@@ -287,35 +242,43 @@ def _plus(a: Digits, b: Digits, sign: int) -> Digits:
 
 @compiled
 def sum_rows(
-    y: Any, nearest: Any, tally: Tally, row_sum: Any, nearest_sum: Any, row_sum_error: Any, limbs: Any
+    y: Any, nearest: Any, tally: Any, row_sum: Any, nearest_sum: Any, row_sum_error: Any, limbs: Any
 ) -> None:
     """Store the sums of rows, from their tally where it decides; NaN where RN(r) is NaN."""
-    for row in range(y.shape[0]):
-        of_y, of_nearest = _load(tally.outputs, row), _load(tally.nearest, row)
-        row_sum[row], nearest_sum[row] = _rounded(of_y), _rounded(of_nearest)
-        row_sum_error[row] = abs(_rounded(_plus(of_y, of_nearest, -1)))
+    _round_all(tally, row_sum, nearest_sum, row_sum_error)
     for row in range(y.shape[0]):
         if np.isnan(nearest[row, 0]):
-            row_sum[row] = _exact_output_sum(y[row], tally.reach[row], limbs)
+            row_sum[row] = _exact_output_sum(y[row], tally[REACH, row], limbs)
             nearest_sum[row] = row_sum_error[row] = np.nan
-        elif tally.reach[row] > ONE or not _sums_are_certain(tally, row, y.shape[1]):
-            row_sum[row] = _exact_output_sum(y[row], tally.reach[row], limbs)
+        elif tally[REACH, row] > ONE or not _sums_are_certain(tally, row, y.shape[1]):
+            row_sum[row] = _exact_output_sum(y[row], tally[REACH, row], limbs)
             nearest_sum[row] = _exact_sum(nearest[row], nearest[row], 0, limbs)
-            finite = tally.reach[row] < _INFINITY
-            difference = _exact_sum(y[row], nearest[row], -1, limbs) if finite else row_sum[row]
-            row_sum_error[row] = abs(difference)
+            finite = tally[REACH, row] < _INFINITY
+            row_sum_error[row] = _exact_sum(y[row], nearest[row], -1, limbs) if finite else row_sum[row]
+        row_sum_error[row] = abs(row_sum_error[row])
+
+
+@compiled
+def _round_all(tally: Any, row_sum: Any, nearest_sum: Any, differences: Any) -> None:
+    """Store the sums, each rounded once, of as many rows as they hold."""
+    for row in range(row_sum.size):
+        row_sum[row] = _rounded(_load(tally, _OUTPUTS, row))
+    for row in range(row_sum.size):
+        nearest_sum[row] = _rounded(_load(tally, _NEAREST, row))
+    for row in range(row_sum.size):
+        differences[row] = _rounded(_plus(_load(tally, _OUTPUTS, row), _load(tally, _NEAREST, row), -1))
 
 
 @inlined
-def _sums_are_certain(tally: Tally, row: int, n: int) -> bool:
+def _sums_are_certain(tally: Any, row: int, n: int) -> bool:
     """Tell whether the sums round alike with all remainders added and subtracted."""
-    if not tally.loose_outputs[row] | tally.loose_nearest[row]:
+    if not tally[_LOOSE_OUTPUTS, row] | tally[_LOOSE_NEAREST, row]:
         return True
-    of_y, of_nearest = _load(tally.outputs, row), _load(tally.nearest, row)
+    of_y, of_nearest = _load(tally, _OUTPUTS, row), _load(tally, _NEAREST, row)
     return (
-        _is_certain(of_y, n if tally.loose_outputs[row] else 0)
-        and _is_certain(of_nearest, n if tally.loose_nearest[row] else 0)
-        and _is_certain(_plus(of_y, of_nearest, -1), 2 * n if tally.loose[row] else 0)
+        _is_certain(of_y, n if tally[_LOOSE_OUTPUTS, row] else 0)
+        and _is_certain(of_nearest, n if tally[_LOOSE_NEAREST, row] else 0)
+        and _is_certain(_plus(of_y, of_nearest, -1), 2 * n if tally[_LOOSE, row] else 0)
     )
 
 

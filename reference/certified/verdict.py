@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 from reference.certified.compiled import FRACTION_BITS, compiled, float_of, inlined, pattern, two_sum
 from reference.certified.exact_sums import LIMBS, accumulate, sign_of
-from reference.certified.layout import SHORT, rows_per_span
 from reference.certified.parallel import deal_rows
 from reference.certified.row_sums import (
     COARSE,
+    LOWEST_NEAREST,
+    LOWEST_OUTPUT,
     ONE,
-    Tally,
+    REACH,
     sum_rows,
     tally_of_rows,
-    tally_row,
-    tally_short_rows,
+    tally_rows,
 )
 from reference.errors import ElementClass, Judgement, RowFailure
 from reference.truth import Truth
@@ -37,8 +37,9 @@ _EXPONENT_FIELD: Final = 0x7FF << FRACTION_BITS
 _NEGATIVE_ZERO: Final = -(1 << 63)
 _INF: Final = math.inf
 _INFINITY: Final = 0x7FF << FRACTION_BITS
-_MOST_ROWS: Final = 256
-"""Rows of a span at most, so that their tally stays in L1 as well."""
+_SPAN: Final = 1 << 12
+_MOST_ROWS: Final = 1 << 9
+"""Elements and rows of a span at most, so that they and their tally stay in L2."""
 
 _NONFINITE: Final = np.uint8(ElementClass.NONFINITE)
 _MASK_LEAK: Final = np.uint8(ElementClass.MASK_LEAK)
@@ -110,117 +111,78 @@ def part_of(fields: Fields, rows: slice) -> Fields:
     return Fields._make(field[rows] for field in fields)
 
 
-class _Elements(NamedTuple):
-    """What is read and filled element by element: arrays of one shape, (rows, n)."""
-
-    y: Any
-    nearest: Any
-    residual: Any
-    ulp: Any
-    classes: Any
-    correct: Any
-    faithful: Any
-    negative_zero: Any
-
-
 @compiled
 def judge_rows(y: Any, nearest: Any, residual: Any, fields: Fields, precision: int, emin: int) -> None:
     """Fill the fields of rows (rows, n), span by span: what a span needs stays in cache."""
     limbs = np.empty(LIMBS, dtype=np.int64)
-    step = min(rows_per_span(y.shape[1]), _MOST_ROWS)
+    step = max(1, min(_SPAN // y.shape[1], _MOST_ROWS))
     tally = tally_of_rows(step)
     for first in range(0, y.shape[0], step):
         last = min(first + step, y.shape[0])
-        _judge_span(
-            _Elements(
-                y[first:last], nearest[first:last], residual[first:last],
-                fields.ulp[first:last], fields.classes[first:last], fields.correct[first:last],
-                fields.faithful[first:last], fields.negative_zero[first:last],
-            ), tally, precision, emin,
+        values, targets, rests = y[first:last], nearest[first:last], residual[first:last]
+        tally_rows(values, targets, emin - precision + 1 >= COARSE, tally)
+        _measure(
+            values.reshape(-1), targets.reshape(-1), rests.reshape(-1), precision, emin,
+            fields.ulp[first:last].reshape(-1), fields.correct[first:last].reshape(-1),
+            fields.faithful[first:last].reshape(-1),
+        )  # fmt: skip
+        _classify(
+            values.reshape(-1), targets.reshape(-1), rests.reshape(-1), 2.0**emin,
+            _are_plain(targets, tally, emin),
+            fields.classes[first:last].reshape(-1), fields.negative_zero[first:last].reshape(-1),
         )  # fmt: skip
         row_sum, nearest_sum = fields.row_sum[first:last], fields.nearest_sum[first:last]
-        sum_rows(
-            y[first:last],
-            nearest[first:last],
-            tally,
-            row_sum,
-            nearest_sum,
-            fields.row_sum_error[first:last],
-            limbs,
-        )
-        for row in range(first, last):
-            finite = tally.reach[row - first] < _INFINITY
-            fields.failure[row] = _failure(
-                y, nearest, row, fields.row_sum[row], fields.nearest_sum[row], finite, limbs
-            )
+        sum_rows(values, targets, tally, row_sum, nearest_sum, fields.row_sum_error[first:last], limbs)
+        _store_failures(values, targets, tally, row_sum, nearest_sum, limbs, fields.failure[first:last])
 
 
 @compiled
-def _judge_span(elements: _Elements, tally: Tally, precision: int, emin: int) -> None:
-    """Tally and judge the rows of a span; short ones as one long row."""
-    y, nearest, residual, ulp, classes, correct, faithful, negative_zero = elements
-    rows, n = y.shape
-    if n < SHORT:
-        tally_short_rows(y, nearest, tally)
-        flat = _Elements(
-            y.reshape(1, -1), nearest.reshape(1, -1), residual.reshape(1, -1), ulp.reshape(1, -1),
-            classes.reshape(1, -1), correct.reshape(1, -1), faithful.reshape(1, -1),
-            negative_zero.reshape(1, -1),
-        )  # fmt: skip
-        _judge_row(flat, 0, _are_plain(tally, 0, rows, emin), precision, emin)
-    else:
-        for row in range(rows):
-            tally_row(y, nearest, row, emin - precision + 1 >= COARSE, tally, row)
-            _judge_row(elements, row, _are_plain(tally, row, row + 1, emin), precision, emin)
-
-
-@inlined
-def _are_plain(tally: Tally, first: int, last: int, emin: int) -> bool:
-    """Tell whether all y of the rows lie in (0, 1], and all RN(r) are normal, or NaN."""
-    smallest_normal = np.int64(emin + 1023) << FRACTION_BITS
-    plain = True
-    for row in range(first, last):
-        plain &= (tally.lowest_output[row] > 0) & (tally.reach[row] <= ONE)
-        plain &= tally.lowest_nearest[row] >= smallest_normal
-    return plain
-
-
-@compiled
-def _judge_row(elements: _Elements, row: int, plain: bool, precision: int, emin: int) -> None:
-    """Judge the elements of a row: figure, flags and class.
+def _measure(
+    y: Any, nearest: Any, residual: Any, precision: int, emin: int, ulp: Any, correct: Any, faithful: Any
+) -> None:
+    """Store the ULP errors and whether y is RN(r), or RD(r) or RU(r).
 
     The binade of r is that of RN(r), or of RN(r)'s predecessor where r is below it. In
     policy rows RN(r) is NaN, and so is all that depends on it.
     """
-    y, nearest, residual, ulp, classes, correct, faithful, negative_zero = elements
     smallest = np.int64(emin + 1023) << FRACTION_BITS
     inverse_of = np.int64(2046) << FRACTION_BITS
     last_place = 2.0 ** (1 - precision)
     first_place = 2.0 ** (precision - 1)
-    for j in range(y.shape[1]):
-        value, target, rest = y[row, j], nearest[row, j], residual[row, j]
+    for i in range(y.size):
+        value, target, rest = y[i], nearest[i], residual[i]
         binade = max((pattern(target) - int(rest < 0.0)) & _EXPONENT_FIELD, smallest)
         scale = float_of(inverse_of - binade)
         high, low = two_sum(value, -target)
         figure = abs((high * scale) * first_place + ((low * scale) * first_place - rest))
         step = math.copysign(float_of(binade) * last_place, rest)
-        ulp[row, j] = figure if abs(value) < _INF else np.nan
-        correct[row, j] = value == target
-        faithful[row, j] = (value == target) | ((value == target + step) & (rest != 0.0))
-    if plain:
-        for j in range(y.shape[1]):
-            classes[row, j] = _POLICY if np.isnan(nearest[row, j]) else _NORMAL
-            negative_zero[row, j] = False
-    else:
-        _classify(elements, row, 2.0**emin)
+        ulp[i] = figure if abs(value) < _INF else np.nan
+        correct[i] = value == target
+        faithful[i] = (value == target) | ((value == target + step) & (rest != 0.0))
+
+
+@inlined
+def _are_plain(nearest: Any, tally: Any, emin: int) -> bool:
+    """Tell whether all y lie in (0, 1] and all RN(r) are normal: then so are the classes."""
+    smallest_normal = np.int64(emin + 1023) << FRACTION_BITS
+    plain = True
+    for row in range(nearest.shape[0]):
+        plain &= (tally[LOWEST_OUTPUT, row] > 0) & (tally[REACH, row] <= ONE)
+        plain &= (tally[LOWEST_NEAREST, row] >= smallest_normal) & (not np.isnan(nearest[row, 0]))
+    return plain
 
 
 @compiled
-def _classify(elements: _Elements, row: int, smallest_normal: float) -> None:
-    """Store the class of each element of a row, and whether it is -0."""
-    y, nearest, residual = elements.y, elements.nearest, elements.residual
-    for j in range(y.shape[1]):
-        value, target, rest = y[row, j], nearest[row, j], residual[row, j]
+def _classify(
+    y: Any, nearest: Any, residual: Any, smallest_normal: float, plain: bool, classes: Any, negative_zero: Any
+) -> None:
+    """Store the class of each element, and whether it is -0."""
+    if plain:
+        classes[:] = _NORMAL
+        negative_zero[:] = False
+        return
+    for i in range(y.size):
+        value, target, rest = y[i], nearest[i], residual[i]
         is_zero, at_zero, is_subnormal = value == 0.0, target == 0.0, target < smallest_normal
         kind = _GRADUAL if is_subnormal else _NORMAL
         kind = _SPURIOUS_NONZERO if at_zero else kind
@@ -228,24 +190,37 @@ def _classify(elements: _Elements, row: int, smallest_normal: float) -> None:
         kind = _OUT_OF_RANGE if (value < 0.0) | (value > 1.0) else kind
         kind = (_MASKED_ZERO if is_zero else _MASK_LEAK) if at_zero & (rest == 0.0) else kind
         kind = kind if abs(value) < _INF else _NONFINITE
-        elements.classes[row, j] = _POLICY if np.isnan(target) else kind
-        elements.negative_zero[row, j] = pattern(value) == _NEGATIVE_ZERO
+        classes[i] = _POLICY if np.isnan(target) else kind
+        negative_zero[i] = pattern(value) == _NEGATIVE_ZERO
+
+
+@compiled
+def _store_failures(
+    y: Any, nearest: Any, tally: Any, row_sum: Any, nearest_sum: Any, limbs: Any, failure: Any
+) -> None:
+    for row in range(y.shape[0]):
+        low, high = 2.0 * row_sum[row] - nearest_sum[row], 2.0 * nearest_sum[row] - row_sum[row]
+        sound = (low > 0.0) & (high > 0.0) & (tally[REACH, row] < _INFINITY)
+        finite = tally[REACH, row] < _INFINITY
+        failure[row] = (
+            _NONE if sound else _failure(y[row], nearest[row], low, high, nearest_sum[row], finite, limbs)
+        )
 
 
 @compiled
 def _failure(
-    y: Any, nearest: Any, row: int, row_sum: float, nearest_sum: float, finite: bool, limbs: Any
+    y: Any, nearest: Any, low: float, high: float, nearest_sum: float, finite: bool, limbs: Any
 ) -> Any:
+    """Return the failure of a row; `low` and `high` are 2 sum(y) - sum(RN(r)) and the reverse, rounded."""
     if np.isnan(nearest_sum):
         return _FAILED_POLICY
     if not finite:
         return _FAILED_NONFINITE
     if nearest_sum == 0.0:
         return _NONE
-    low, high = 2.0 * row_sum - nearest_sum, 2.0 * nearest_sum - row_sum
-    if low < 0.0 or (low == 0.0 and _below(limbs, y[row], nearest[row])):
+    if low < 0.0 or (low == 0.0 and _below(limbs, y, nearest)):
         return _COLLAPSED
-    if high < 0.0 or (high == 0.0 and _below(limbs, nearest[row], y[row])):
+    if high < 0.0 or (high == 0.0 and _below(limbs, nearest, y)):
         return _INFLATED
     return _NONE
 
