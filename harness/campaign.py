@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from harness.candidates import Candidate
 from harness.execution import Executor, Outcome
 from harness.measurement import Rows, measure
+from harness.measurement.tiers import judge_by_tiers
 from harness.settings import Settings
 from reference.formats import FloatFormat
 from reference.truth import truth
@@ -235,9 +236,13 @@ class Campaign:
         done, faults = outcome.completed, _faults(cell, rows, outcome)
         if outcome.outputs is None or not done.any():
             return faults
-        if done.all():
-            return merge([faults, measure(cell, rows, outcome.outputs, declaration)])
-        return merge([faults, measure(cell, rows.take(done), outcome.outputs[done], declaration)])
+        if not done.all():
+            rows = rows.take(done)
+        y = outcome.outputs[done]
+        parts = [faults, measure(cell, rows, y, declaration)]
+        if self.settings.tiers:
+            parts.append(judge_by_tiers(cell, rows, y, declaration, self.settings.tiers))
+        return merge(parts)
 
 
 @dataclass(frozen=True)

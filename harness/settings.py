@@ -21,6 +21,7 @@ from reference.truth import Method
 from strategies.lengths import DEEP, QUICK, STANDARD
 
 if TYPE_CHECKING:
+    from reference.tiers import Tier
     from strategies.inputs import InputRows
 
 __all__ = ["EFFORTS", "Effort", "Settings", "available_jobs", "configured", "resolve"]
@@ -66,6 +67,7 @@ class Settings:
         rows: rows of each drawn cell; None for the effort's.
         inputs: the user's own rows, None where none were given.
         policies: KEY=VALUE settings over every candidate's declared policy.
+        tiers: those whose clauses are counted, beside the figures.
     """
 
     candidates: tuple[str, ...] = DEFAULT_CANDIDATES
@@ -78,6 +80,7 @@ class Settings:
     seed: int = 0
     inputs: InputRows | None = None
     policies: tuple[str, ...] = ()
+    tiers: tuple[Tier, ...] = ()
     reference: Method = "certified"
     timeout: float = 60.0
     max_memory: int | None = None
@@ -107,6 +110,7 @@ class Settings:
             "seed": self.seed,
             "input": self.inputs.digest if self.inputs else None,
             "policies": list(self.policies),
+            "tiers": [tier.name for tier in self.tiers],
             "reference": self.reference,
             "timeout": self.timeout,
             "max_memory": self.max_memory,

@@ -17,7 +17,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.bounds import element_bounds
+from reference.bounds import bounds_without_overflow, element_bounds
 from reference.bounds.setting import holds
 from reference.bounds.summation import sum_growth
 from reference.declaration import Algorithm
@@ -60,13 +60,25 @@ class Tier:
             raise ValueError(f"tier {self.name}: it asks for {self.every} elements and has no bound")
         return max(self.allowed(fmt, n), key=lambda algorithm: _growth(algorithm, fmt, n))
 
-    def bounds(self, x: NDArray[np.float64], truth: Truth, fmt_in: FloatFormat) -> NDArray[np.float64]:
+    def bounds(
+        self, x: NDArray[np.float64], truth: Truth, fmt_in: FloatFormat, *, overflowing: bool = True
+    ) -> NDArray[np.float64]:
         """Return the tier's bound of each element in ULP, as `reference.bounds.element_bounds` does.
+
+        Args:
+            x: logits of shape (rows, n), numbers of `fmt_in`.
+            truth: the truth about them.
+            fmt_in: the input format.
+            overflowing: whether a row that may overflow has no bound. Where it is known that it did not, no
+                computed value lies beyond Omega, and the bound of an arithmetic without an Omega holds.
 
         Raises:
             ValueError: the tier allows no error that a bound would judge.
         """
-        return element_bounds(x, truth, self.algorithm_for(truth.format, x.shape[1]), fmt_in)
+        algorithm = self.algorithm_for(truth.format, x.shape[1])
+        if overflowing:
+            return element_bounds(x, truth, algorithm, fmt_in)
+        return bounds_without_overflow(x, truth, algorithm, fmt_in)
 
 
 def _growth(algorithm: Algorithm, fmt: FloatFormat, n: int) -> float:

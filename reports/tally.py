@@ -55,6 +55,10 @@ WITNESS_ORDER: Final = (
     "out_of_range",
     "negative_zero",
     "policy",
+    "over_rounded",
+    "over_faithful",
+    "over_fast",
+    "over_standard",
     "bound_ratio",
     "algorithm_ratio",
     "flushed",
@@ -73,7 +77,7 @@ LONG_BEYOND: Final = 1000
 A row of 70 001 float64 entries is a megabyte of witness; ten a cell would be most of what a run leaves.
 """
 
-DEFECTS: Final = frozenset(WITNESS_ORDER[: WITNESS_ORDER.index("policy") + 1])
+DEFECTS: Final = frozenset(WITNESS_ORDER[: WITNESS_ORDER.index("bound_ratio")])
 """The kinds of witness that show more than a greatest figure."""
 
 
@@ -175,6 +179,8 @@ class Tally:
             of the standard tier, by bins of `reports.profiles.GAPS`.
         places: counts of rows by `reports.profiles.place_key`.
         place_errors: `HISTOGRAM_SHIFT` bins of the greatest ULP error, by `reports.profiles.place_numbers`.
+        violations, excused: how often each clause of a tier that the campaign judges by is broken, and what
+            was excused, by `over_TIER:CLAUSE`; `tier_ratios`: the greatest error over its bound, by `over_TIER`.
         policies: what was observed on policy rows, e.g. {"pos_inf:nan": 3}.
         policy_violations: policy rows where that is not what the candidate declares.
         digests: SHA-256 of the input bits, by batch number.
@@ -208,6 +214,9 @@ class Tally:
     histogram: Mapping[int, int] = field(default_factory=dict)
     faults: Mapping[str, int] = field(default_factory=dict)
     policies: Mapping[str, int] = field(default_factory=dict)
+    violations: Mapping[str, int] = field(default_factory=dict)
+    excused: Mapping[str, int] = field(default_factory=dict)
+    tier_ratios: Mapping[str, float] = field(default_factory=dict)
     places: Mapping[int, int] = field(default_factory=dict)
     place_errors: Mapping[int, int] = field(default_factory=dict)
     gap_errors: Mapping[int, int] = field(default_factory=dict)
@@ -233,6 +242,7 @@ class Tally:
         document["witnesses"], document["bits"] = _with_bits_apart(self.witnesses)
         for name in _MAXIMA:
             document[name] = json_float(document[name])
+        document["tier_ratios"] = plain(self.tier_ratios)
         return json.dumps(document, sort_keys=True)
 
     @classmethod
@@ -248,6 +258,7 @@ class Tally:
             document[name] = {int(key): value for key, value in document.get(name, {}).items()}
         for name in _MAXIMA:
             document[name] = parse_float(document[name])
+        document["tier_ratios"] = {k: parse_float(v) for k, v in document.get("tier_ratios", {}).items()}
         return cls(**document)
 
 
@@ -262,9 +273,20 @@ def _with_bits_apart(witnesses: Iterable[Witness]) -> tuple[list[dict[str, Any]]
 
 
 _MAXIMA: Final = ("max_ulp", "max_bound_ratio", "max_algorithm_ratio", "worst_row_sum_error")
-_MAPPINGS: Final = ("row_kinds", "outcomes", "classes", "histogram", "faults", "policies", "places")
-_PEAKS: Final = ("place_errors", "gap_errors", "gap_bounds")
-_BY_NUMBER: Final = ("histogram", "digests", "places", *_PEAKS)
+_MAPPINGS: Final = (
+    "row_kinds",
+    "outcomes",
+    "classes",
+    "histogram",
+    "faults",
+    "policies",
+    "places",
+    "violations",
+    "excused",
+)
+_PEAKS_BY_NUMBER: Final = ("place_errors", "gap_errors", "gap_bounds")
+_PEAKS: Final = (*_PEAKS_BY_NUMBER, "tier_ratios")
+_BY_NUMBER: Final = ("histogram", "digests", "places", *_PEAKS_BY_NUMBER)
 _SUMS: Final = tuple(
     name
     for name in Tally.__dataclass_fields__
@@ -292,9 +314,9 @@ def merge(tallies: Iterable[Tally]) -> Tally:
     return Tally(**values)
 
 
-def _greatest(peaks: Iterable[Mapping[int, int]]) -> dict[int, int]:
+def _greatest(peaks: Iterable[Mapping[Any, Any]]) -> dict[Any, Any]:
     """Return the greatest number under each key."""
-    greatest: dict[int, int] = {}
+    greatest: dict[Any, Any] = {}
     for numbers in peaks:
         for key, number in numbers.items():
             greatest[key] = max(number, greatest.get(key, number))

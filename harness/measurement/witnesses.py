@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from harness.measurement.counts import greatest, ratios
 from harness.measurement.policy import Behaviour, policy_rows
 from harness.measurement.rows import Flags, Floats, Rows, hexadecimal
+from harness.measurement.tiers import TIER_KINDS, tier_judgement
 from reference.attribution import RowOutcome, attribute
 from reference.declaration import Declaration
 from reference.errors import ElementClass, Judgement
@@ -76,6 +77,8 @@ def scores_by_row(kind: str, rows: Rows, y: NDArray[Any], declaration: Declarati
     Raises:
         ValueError: outputs do not show that kind: it is a fault.
     """
+    if kind in TIER_KINDS:
+        return tier_judgement(TIER_KINDS[kind], rows, y, declaration).scores.max(axis=1)
     judgement = rows.judge(y)
     figure: Floats | Flags | None
     if kind == "max_ulp":

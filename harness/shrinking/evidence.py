@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from harness.candidates import Candidate
 from harness.execution import Executor, Outcome
 from harness.measurement import Rows, measure, scores_by_row
+from harness.measurement.tiers import TIER_KINDS, judge_by_tiers
 from harness.replaying import entries_of_hex
 from harness.shrinking.reduction import BATCH_ELEMENTS
 from reference.errors import RowFailure, judge
@@ -128,7 +129,11 @@ class _Score:
         if outcome.outputs is None or not outcome.completed.all():
             return None
         rows, declaration = self.calls.rows(row[None]), self.calls.candidate.declared(self.calls.format)
-        tally = measure(self.calls.cell, rows, outcome.outputs, declaration)
+        if self.kind in TIER_KINDS:
+            tiers = [TIER_KINDS[self.kind]]
+            tally = judge_by_tiers(self.calls.cell, rows, outcome.outputs, declaration, tiers)
+        else:
+            tally = measure(self.calls.cell, rows, outcome.outputs, declaration)
         found = [w for w in tally.witnesses if w.kind == self.kind]
         return found[0] if found and (found[0].score or 1.0) >= self.least else None
 

@@ -62,12 +62,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.bounds.intervals import bounds_of_rows
-from reference.bounds.setting import growth, setting_of, working_format
+from reference.bounds.setting import Setting, further_up, growth, setting_of, working_format
 from reference.declaration import Algorithm
 from reference.formats import FloatFormat
 from reference.truth import Truth
 
-__all__ = ["element_bounds", "growth", "working_format"]
+__all__ = ["bounds_without_overflow", "element_bounds", "growth", "working_format"]
 
 _BLOCK: Final = 1 << 14
 """Entries that are bounded at once: some thirty arrays of them stay in a cache."""
@@ -95,18 +95,39 @@ def element_bounds(
         raise ValueError(f"x of shape {x.shape}: the truth has shape {truth.nearest.shape}; they must match")
     bounds = np.full(x.shape, np.nan)
     setting = setting_of(algorithm, fmt_in, truth.format)
-    if setting is None:
-        return bounds
+    if setting is not None:
+        _fill(x, truth, setting, bounds)
+    return bounds
+
+
+def bounds_without_overflow(
+    x: NDArray[np.float64], truth: Truth, algorithm: Algorithm, fmt_in: FloatFormat
+) -> NDArray[np.float64]:
+    """Return what `element_bounds` does, for rows of which it is known that no step overflowed.
+
+    Every computed value then is what an arithmetic of the same precision and emin gives that goes further
+    up, by one more bit of exponent, and its bounds hold.
+    """
+    bounds = np.full(x.shape, np.nan)
+    setting = setting_of(algorithm, fmt_in, truth.format)
+    if setting is not None:
+        beyond = further_up(setting.arithmetic)
+        output = beyond if setting.output == setting.arithmetic else setting.output
+        _fill(x, truth, replace(setting, arithmetic=beyond, output=output), bounds)
+    return bounds
+
+
+def _fill(x: NDArray[np.float64], truth: Truth, setting: Setting, bounds: NDArray[np.float64]) -> None:
+    algorithm = setting.algorithm
     if algorithm.division != "none" and algorithm.argument != "running":
         from reference.bounds.compiled import fill_bounds
 
         fill_bounds(x, truth, setting, bounds)
-        return bounds
+        return
     step = max(1, _BLOCK // x.shape[1])
     for first in range(0, x.shape[0], step):
         rows = slice(first, first + step)
         bounds[rows] = bounds_of_rows(x[rows], _part(truth, rows), setting)
-    return bounds
 
 
 def _part(truth: Truth, rows: slice) -> Truth:

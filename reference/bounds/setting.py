@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Final
 
@@ -13,7 +13,7 @@ from reference.bounds.summation import sum_growth
 from reference.declaration import Algorithm
 from reference.formats import FORMATS, FloatFormat
 
-__all__ = ["Setting", "growth", "holds", "setting_of", "working_format"]
+__all__ = ["Setting", "further_up", "growth", "holds", "setting_of", "working_format"]
 
 
 _SLACK: Final = 2.0**-30
@@ -27,6 +27,13 @@ def holds(wide: FloatFormat, narrow: FloatFormat) -> bool:
         and wide.quantum_exponent <= narrow.quantum_exponent
         and wide.largest >= narrow.largest
     )
+
+
+def further_up(fmt: FloatFormat) -> FloatFormat:
+    """Return the format with one more bit of exponent, all of its new range above Omega."""
+    code_bits = fmt.storage_bits + 1
+    emax = 2 ** (code_bits - fmt.precision) - 3 + fmt.emin
+    return replace(fmt, name=f"{fmt.name} further up", emax=emax, storage_bits=code_bits)
 
 
 def working_format(algorithm: Algorithm, fmt_in: FloatFormat, fmt_out: FloatFormat) -> FloatFormat:

@@ -1,0 +1,163 @@
+"""Whether outputs meet a tier, element by element and row by row, and what is excused.
+
+What a tier forbids is a clause. Of every judged element: `not_rounded` or `not_faithful`, or, where
+the bound ratio judges, `over_bound`, `no_bound` and `lost`. Of every judged row, likewise there: that it
+failed, by its outcome (an inaccurate row is finite, and its elements are judged).
+
+Excused, and counted: elements flushed to zero where the policy says so; and, where the bound ratio judges, rows
+that overflowed and for which the tier has no bound, as the loosest algorithm that it allows may overflow
+there, or, in an 8-bit format, where x - max is itself out of range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.measurement.rows import Flags, Floats, Rows, hexadecimal
+from reference.attribution import RowOutcome, attribute
+from reference.bounds.extremes import steps_exceed
+from reference.declaration import Declaration
+from reference.errors import ElementClass, Judgement
+from reference.rows import RowKind
+from reference.tiers import TIERS, Tier
+from reports.tally import CellKey, Tally, Witness
+
+__all__ = ["TIER_KINDS", "TierJudgement", "judge_by_tiers", "tier_judgement"]
+
+TIER_KINDS: Final[Mapping[str, Tier]] = {f"over_{name}": tier for name, tier in TIERS.items()}
+"""The kinds of witness that show that a tier is not met."""
+
+_FORBIDDEN_OUTCOMES: Final = (RowOutcome.TOTAL_UNDERFLOW, RowOutcome.OVERFLOW, RowOutcome.UNEXPLAINED)
+
+
+@dataclass(frozen=True)
+class TierJudgement:
+    """A batch held against a tier.
+
+    Attributes:
+        kind: of witness.
+        ratio: error over bound, of shape (rows, n), NaN where excused; None where no bound judges.
+        violations: by clause, of shape (rows, n) for elements and (rows, 1) for rows.
+        excused: likewise, by what is excused.
+        scores: how much each element shows of a violation, shape (rows, n); 0 where none.
+    """
+
+    kind: str
+    ratio: Floats | None
+    violations: Mapping[str, Flags]
+    excused: Mapping[str, Flags]
+    scores: Floats
+
+    def worst_ratio(self) -> dict[str, float]:
+        """Return the greatest ratio by the kind; empty where there is none."""
+        if self.ratio is None or np.isnan(self.ratio).all():
+            return {}
+        return {self.kind: float(np.fmax.reduce(self.ratio, axis=None))}
+
+
+def judge_by_tiers(
+    cell: CellKey, rows: Rows, y: NDArray[Any], declaration: Declaration, tiers: Iterable[Tier]
+) -> Tally:
+    """Return a tally of nothing but how outputs stand against tiers, with a witness against each.
+
+    Args:
+        cell: the cell that the witnesses will name.
+        rows: the batch, of shape (rows, n).
+        y: the outputs in the truth's format, of the same shape.
+        declaration: what the candidate says of itself; its policy excuses.
+        tiers: whose clauses are counted.
+    """
+    ratios: dict[str, float] = {}
+    violations: dict[str, int] = {}
+    excused: dict[str, int] = {}
+    witnesses = []
+    for judged in (tier_judgement(tier, rows, y, declaration) for tier in tiers):
+        ratios |= judged.worst_ratio()
+        violations |= _counts(judged.kind, judged.violations)
+        excused |= _counts(judged.kind, judged.excused)
+        witnesses += _witness(cell, rows, y, judged)
+    return Tally(tier_ratios=ratios, violations=violations, excused=excused, witnesses=tuple(witnesses))
+
+
+def tier_judgement(tier: Tier, rows: Rows, y: NDArray[Any], declaration: Declaration) -> TierJudgement:
+    """Return how a batch stands against one tier."""
+    judgement = rows.judge(y)
+    judged = judgement.classes != ElementClass.POLICY
+    flushed = (judgement.classes == ElementClass.FLUSHED) & (declaration.policy.subnormals == "flush")
+    if tier.every is not None:
+        kept = judgement.correct if tier.every == "correctly_rounded" else judgement.faithful
+        clause = "not_rounded" if tier.every == "correctly_rounded" else "not_faithful"
+        broken = judged & ~kept & ~flushed
+        scores = np.where(broken, np.nan_to_num(judgement.ulp, nan=np.inf, posinf=np.inf), 0.0)
+        return TierJudgement(f"over_{tier.name}", None, {clause: broken}, {"flushed": flushed}, scores)
+    return _by_bound(tier, rows, y, judgement, declaration, flushed)
+
+
+def _by_bound(
+    tier: Tier, rows: Rows, y: NDArray[Any], judgement: Judgement, declaration: Declaration, flushed: Flags
+) -> TierJudgement:
+    outcomes = attribute(rows.values, y, rows.truth, judgement, declaration, rows.format)
+    bounds = tier.bounds(rows.values, rows.truth, rows.format)
+    overflowed = _excused_rows(rows, outcomes, bounds)
+    _bound_the_rest(tier, rows, bounds, ~overflowed)
+    judged = (judgement.classes != ElementClass.POLICY) & ~overflowed & ~flushed
+    with np.errstate(invalid="ignore"):
+        ratio = np.where(judged, judgement.ulp / bounds, np.nan)
+    violations: dict[str, Flags] = {
+        "over_bound": ratio > 1,
+        "no_bound": judged & np.isnan(bounds),
+        "lost": judged & (judgement.classes == ElementClass.LOST),
+    }
+    for outcome in _FORBIDDEN_OUTCOMES:
+        violations[outcome.name.lower()] = (outcomes[:, None] == outcome) & ~overflowed
+    grave = np.logical_or.reduce(
+        [np.broadcast_to(flags, y.shape) for name, flags in violations.items() if name != "over_bound"]
+    )
+    scores = np.where(grave, np.inf, np.where(violations["over_bound"], ratio, 0.0))
+    excused = {"overflow": overflowed, "flushed": flushed}
+    return TierJudgement(f"over_{tier.name}", ratio, violations, excused, scores)
+
+
+def _excused_rows(rows: Rows, outcomes: NDArray[np.uint8], bounds: Floats) -> Flags:
+    """Tell which rows overflowed where that is excused, shape (rows, 1)."""
+    overflowed = np.flatnonzero(outcomes == RowOutcome.OVERFLOW)
+    excused = np.zeros((len(outcomes), 1), dtype=np.bool_)
+    if overflowed.size:
+        excused[overflowed, 0] = np.isnan(bounds[overflowed]).all(axis=1)
+        if rows.format.storage_bits == 8:
+            limits = [rows.format.largest] * overflowed.size
+            excused[overflowed, 0] |= steps_exceed(rows.values[overflowed], "shifted", 0.0, limits)
+    return excused
+
+
+def _bound_the_rest(tier: Tier, rows: Rows, bounds: Floats, wanted: Flags) -> None:
+    """Fill in the bounds of rows that might have overflowed and did not."""
+    lacking = np.flatnonzero(wanted[:, 0] & (rows.truth.kinds < RowKind.NAN) & np.isnan(bounds).any(axis=1))
+    if lacking.size:
+        chosen = np.zeros(len(bounds), dtype=np.bool_)
+        chosen[lacking] = True
+        part = rows.take(chosen)
+        bounds[lacking] = tier.bounds(part.values, part.truth, part.format, overflowing=False)
+
+
+def _counts(kind: str, flags: Mapping[str, Flags]) -> dict[str, int]:
+    """Return how often each clause applies, by `kind:clause`."""
+    counts = {f"{kind}:{name}": int(where.sum()) for name, where in flags.items()}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _witness(cell: CellKey, rows: Rows, y: NDArray[Any], judged: TierJudgement) -> list[Witness]:
+    """Return the worst row that violates the tier, if any does."""
+    if not judged.scores.any():
+        return []
+    row, element = divmod(int(np.argmax(judged.scores)), y.shape[1])
+    clauses = [name for name, where in judged.violations.items() if where[row].any()]
+    bits = hexadecimal(rows.truth.format, y[row])
+    score = float(judged.scores[row, element])
+    x, origin = rows.hexadecimal(row), rows.origin(row)
+    return [Witness(cell, judged.kind, score, x, bits, element, origin, ", ".join(clauses))]
