@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,39 +15,58 @@ from reference.formats import FloatFormat
 from reference.tiers import FAST, STANDARD
 from reference.truth import truth
 
-__all__ = ["as_accurate", "floor_of", "less_accurate"]
+__all__ = ["as_accurate", "company", "floor_of", "less_accurate"]
 
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
 
 
-def as_accurate(*presentations: Presentation) -> Any:
+def as_accurate(*presentations: Presentation) -> Callable[[Subject, Array], Examined]:
     """Return the examination that asks calls so presented to be completed and to meet the same tier."""
 
     def examine(subject: Subject, x: Array) -> Examined:
-        y, _ = subject.judged(x)
-        done = subject.outcome(x).completed
+        crowd = np.concatenate([x, company(subject.format, x.shape[1])])
+        plain = subject.call(crowd)
+        done = plain.completed[: len(x)]
         broken, notes = np.zeros(len(x), dtype=np.bool_), {}
-        for presentation in presentations:
-            other = subject.call(x, presentation)
-            worse = done & (~other.completed | less_accurate(subject, x, y, done, other))
+        for presentation in presentations if plain.outputs is not None and done.any() else ():
+            other = subject.call(crowd, presentation)
+            worse = _worse(subject, x, plain, other)
             for row in np.flatnonzero(worse & ~broken):
                 notes[int(row)] = (presentation, other)
             broken |= worse
-        return Examined(broken, done, lambda row: _note(subject, x, y, row, *notes[row]))
+        return Examined(broken, done, lambda row: _note(subject, x, plain, row, *notes[row]))
 
     return examine
 
 
-def less_accurate(subject: Subject, x: Array, y: Array, done: Flags, other: Outcome) -> Flags:
-    """Tell which rows of other outputs miss a tier that outputs y meet on the same row."""
+def company(fmt: FloatFormat, length: int) -> Array:
+    """Return five rows to stand beside others, lest an arrangement of one row be no arrangement.
+
+    Zeros, ramps up and down, the largest number and its negative: what a row must not be mixed up with.
+    """
+    largest = float(fmt.largest)
+    ramp = np.minimum(np.arange(length), largest)
+    flat = [np.full(length, value) for value in (0.0, largest, -largest)]
+    return fmt.from_float64(np.stack([ramp, -ramp, *flat]))
+
+
+def _worse(subject: Subject, x: Array, plain: Outcome, other: Outcome) -> Flags:
+    """Tell which rows are not completed, or miss a tier, where the plain call did better."""
+    rows = len(x)
+    done, completed = plain.completed[:rows], other.completed[:rows]
+    if plain.outputs is None or other.outputs is None:
+        return done & ~completed
+    worse = less_accurate(subject, x, plain.outputs[:rows], other.outputs[:rows], done & completed)
+    return worse | (done & ~completed)
+
+
+def less_accurate(subject: Subject, x: Array, y: Array, other: Array, compared: Flags) -> Flags:
+    """Tell which of the rows to be compared miss, in other outputs, a tier that outputs y meet."""
     worse = np.zeros(len(x), dtype=np.bool_)
-    if other.outputs is None:
-        return worse
-    both = done & other.completed
-    rows = np.flatnonzero(both & ~same_bits(subject.out, y, other.outputs).all(axis=1))
+    rows = np.flatnonzero(compared & ~same_bits(subject.out, y, other).all(axis=1))
     if rows.size:
-        worse[rows] = _misses(subject, x[rows], y[rows], other.outputs[rows])
+        worse[rows] = _misses(subject, x[rows], y[rows], other[rows])
     return worse
 
 
@@ -77,17 +97,23 @@ def _meets(judgement: Judgement, bounds: NDArray[np.float64]) -> Flags:
     return np.asarray((judgement.ulp <= bounds).all(axis=1))
 
 
-def _note(subject: Subject, x: Array, y: Array, row: int, presentation: Presentation, other: Outcome) -> str:
+def _note(
+    subject: Subject, x: Array, plain: Outcome, row: int, presentation: Presentation, other: Outcome
+) -> str:
     if not other.completed[row]:
         told = [f.message for f in other.faults if f.row in (row, None)] or ["not completed"]
         return f"{presentation}: {told[0]}"
+    assert plain.outputs is not None
     assert other.outputs is not None
-    exact = truth(subject.format.to_float64(x[row : row + 1]), subject.out)
-    worst = [
-        float(np.fmax.reduce(judge(rows, exact).ulp[0]))
-        for rows in (other.outputs[row : row + 1], y[row : row + 1])
-    ]
+    y, there = plain.outputs[row], other.outputs[row]
     return (
-        f"{presentation}: {hexadecimal(subject.out, other.outputs[row])}, {worst[0]:.6g} ULP,"
-        f" where the plain call is good to {worst[1]:.6g}"
+        f"{presentation}: {hexadecimal(subject.out, there)}, {_error(subject, x[row], there)},"
+        f" where the plain call gives {hexadecimal(subject.out, y)}, {_error(subject, x[row], y)}"
     )
+
+
+def _error(subject: Subject, row: Array, y: Array) -> str:
+    """Say how wrong the outputs of a row are."""
+    exact = truth(subject.format.to_float64(row)[None], subject.out)
+    ulp = judge(y[None], exact).ulp[0]
+    return "not finite" if np.isnan(ulp).any() else f"{float(ulp.max()):.6g} ULP"

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.checks.accuracy import as_accurate, less_accurate
+from harness.checks.accuracy import as_accurate, company, less_accurate
 from harness.checks.check import Check, Examined, Subject, hexadecimal, same_bits
 from harness.execution import Outcome, Presentation
 
@@ -75,7 +75,8 @@ def _differing(subject: Subject, y: Array, other: Array, tried: Flags, what: str
 
 def _alone_as_in_a_batch(subject: Subject, x: Array) -> Examined:
     """A row alone has the bits that it has among thousands; the same accuracy, where the policy is that."""
-    batch = subject.call(np.ascontiguousarray(x[np.arange(max(BATCH_ROWS, len(x))) % len(x)]))
+    crowd = np.concatenate([x, company(subject.format, x.shape[1])])
+    batch = subject.call(np.ascontiguousarray(crowd[np.arange(max(BATCH_ROWS, len(x))) % len(crowd)]))
     alone = [subject.call(row[None]) for row in x]
     if batch.outputs is None or all(outcome.outputs is None for outcome in alone):
         return Examined.nothing(len(x))
@@ -86,8 +87,10 @@ def _alone_as_in_a_batch(subject: Subject, x: Array) -> Examined:
     examined = _differing(subject, together, single, tried, "alone")
     if subject.candidate.declaration.policy.batch == "bitwise":
         return examined
-    worse = less_accurate(subject, x, together, tried, Outcome(single, completed))
-    return Examined(worse & examined.broken, tried, examined.note)
+    worse = less_accurate(subject, x, together, single, tried) | less_accurate(
+        subject, x, single, together, tried
+    )
+    return Examined(worse, tried, examined.note)
 
 
 def _no_negative_zero(subject: Subject, x: Array) -> Examined:

@@ -1,0 +1,191 @@
+"""Checks for a user's own tests: over rows of every regime, and of one row, for Hypothesis to draw.
+
+    from hypothesis import given
+    from harness import testing
+
+    def test_axis():
+        testing.check_axis(softmax, format="float32")
+
+    @given(testing.rows("float32", 8))
+    def test_order(x):
+        testing.assert_keeps("monotone", softmax, x)
+
+A function is called in this process, with arrays of the format. A broken rule raises AssertionError with
+the smallest row found, in hexadecimal; so does a rule that could not be tried. What the function declares,
+such as its batch policy, holds here too. The rules are those of `harness.checks.CHECKS`; a sound softmax may
+break some of the properties (range, row_sum, shift, permutation, monotone), as the message then says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+    from numpy.typing import NDArray
+
+    from harness.candidates import Candidate
+    from harness.checks import CheckResult
+
+__all__ = [
+    "assert_keeps",
+    "check_axis",
+    "check_batch",
+    "check_monotone",
+    "check_negative_zero",
+    "check_permutation",
+    "check_range",
+    "check_read_only",
+    "check_repeat",
+    "check_row_sum",
+    "check_shape",
+    "check_shift",
+    "check_strides",
+    "check_unchanged",
+    "rows",
+]
+
+Softmax = Callable[..., Any]
+
+
+def check_shape(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that rows, single vectors and stacks come back in their shape and format."""
+    _check("shape", f, format, seed, effort)
+
+
+def check_axis(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that the first, middle and last axis of two and three give what rows give."""
+    _check("axis", f, format, seed, effort)
+
+
+def check_strides(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that strided, reversed, Fortran-ordered and transposed input is taken as well as rows are."""
+    _check("strides", f, format, seed, effort)
+
+
+def check_read_only(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that an array that may not be written to is taken as well as others are."""
+    _check("read_only", f, format, seed, effort)
+
+
+def check_unchanged(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that no bit of the input is another after a call."""
+    _check("unchanged", f, format, seed, effort)
+
+
+def check_repeat(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that a second and a third call give the bits of the first."""
+    _check("repeat", f, format, seed, effort)
+
+
+def check_batch(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that a row alone has the bits that it has among thousands."""
+    _check("batch", f, format, seed, effort)
+
+
+def check_negative_zero(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that no output is -0."""
+    _check("negative_zero", f, format, seed, effort)
+
+
+def check_range(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that every finite output lies in [0, 1]."""
+    _check("range", f, format, seed, effort)
+
+
+def check_row_sum(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that the exact sum of the outputs is 1 within the roundings of n terms."""
+    _check("row_sum", f, format, seed, effort)
+
+
+def check_shift(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that a shift that rounds nothing changes no bit."""
+    _check("shift", f, format, seed, effort)
+
+
+def check_permutation(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that another order of the entries gives the same bits in that order."""
+    _check("permutation", f, format, seed, effort)
+
+
+def check_monotone(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that a larger logit has no smaller output, and that ties have equal ones."""
+    _check("monotone", f, format, seed, effort)
+
+
+def assert_keeps(check: str, f: Softmax, x: NDArray[Any]) -> None:
+    """Assert that a function keeps a rule on one row.
+
+    Args:
+        check: the check's name, e.g. "monotone".
+        f: `f(x)`, `f(x, axis=)` or `f(x, dim=)`.
+        x: the row, shape (n,), an array of a format.
+
+    Raises:
+        AssertionError: it does not, or its call fails; the row is in the message.
+        ValueError: there is no such check, or x is no row of a format.
+    """
+    from harness.checks import Subject, check_named
+    from harness.checks.check import hexadecimal
+    from harness.execution import InProcess
+    from reference.formats import format_of
+
+    asked, fmt = check_named(check), format_of(x.dtype)
+    if x.ndim != 1 or not x.size:
+        raise ValueError(f"x of shape {x.shape}: one row is wanted, of shape (n,)")
+    candidate = _candidate(f)
+    with InProcess(load=lambda _: candidate) as executor:
+        subject = Subject(candidate, fmt, fmt, executor)
+        for fault in subject.call(x[None]).faults:
+            raise AssertionError(f"x = {hexadecimal(fmt, x)}: {fault.kind}: {fault.message}")
+        examined = asked.examine(subject, x[None])
+        if examined.broken[0]:
+            raise AssertionError(f"{asked.title}: x = {hexadecimal(fmt, x)}: {examined.note(0)}")
+
+
+def rows(format: str, length: int, regimes: Sequence[str] = ()) -> SearchStrategy[NDArray[Any]]:
+    """Return the Hypothesis strategy of a row (length,) of any of the regimes.
+
+    Args:
+        format: a format's name.
+        length: how many entries.
+        regimes: names of regimes; where left out, all whose rows of that length have an exact result.
+
+    Raises:
+        ValueError: there is no such format or regime, or one of those named has no such rows.
+    """
+    from hypothesis import strategies as st
+
+    from reference.formats import format_named
+    from strategies import REGIMES, logits
+
+    fmt = format_named(format)
+    names = regimes or [n for n, r in REGIMES.items() if r.supports(fmt, length) and not r.policy]
+    return st.one_of([logits(fmt, length, name) for name in names])
+
+
+def _check(name: str, f: Softmax, format: str, seed: int, effort: str) -> None:
+    from harness.checks import check_named, run_check
+    from harness.execution import InProcess
+    from reference.formats import format_named
+
+    candidate = _candidate(f)
+    with InProcess(load=lambda _: candidate) as executor:
+        result = run_check(check_named(name), candidate, format_named(format), executor, seed, effort)
+    if result.status != "ok":
+        raise AssertionError(_told(result))
+
+
+def _candidate(f: Softmax) -> Candidate:
+    from harness.candidates import from_function
+
+    return from_function(f)
+
+
+def _told(result: CheckResult) -> str:
+    where = f"{result.candidate} in {result.format}: {result.check.title}"
+    if result.status != "violated":
+        return f"{where}: {result.status.replace('_', ' ')}: {result.message}"
+    consequence = f" [{result.check.consequence}]" if result.check.consequence else ""
+    return f"{where}: {result.broken} of {result.rows} rows break it; {result.message}{consequence}"

@@ -1,0 +1,469 @@
+"""The checks: each catches what it is there for, with a small row, and lets a correct softmax pass.
+
+A correctly rounded softmax keeps every rule, properties included; the built-ins keep the contract in
+every format, and break just those properties that floating-point order explains.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import reference
+from harness import testing
+from harness.candidates import BUILTINS, Candidate, from_function, load
+from harness.checks import CHECKS, CheckResult, check_named, run_check, run_checks
+from harness.checks.check import hexadecimal
+from harness.checks.properties import exact_shifts
+from harness.execution import InProcess, Isolated
+from harness.execution.calling import CallFailed, call
+from harness.replaying import entries_of_hex
+from reference.declaration import Declaration, Policy
+from reference.formats import FORMATS, FloatFormat
+from strategies.regimes import REGIMES
+
+F32 = FORMATS["float32"]
+
+
+def max_shifted(x, axis=-1):
+    """Rows are copied first, lest numpy add up in another order along a strided axis."""
+    return np.moveaxis(along(np.ascontiguousarray(np.moveaxis(x, axis, -1)), -1), -1, axis)
+
+
+def along(x, axis=-1):
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def correctly_rounded(x, axis=-1):
+    return np.moveaxis(reference.correctly_rounded(np.moveaxis(x, axis, -1)), -1, axis)
+
+
+def results_of(function, fmt: FloatFormat = F32, checks=CHECKS, **options) -> dict[str, CheckResult]:
+    candidate = function if isinstance(function, Candidate) else from_function(function)
+    with InProcess(load=lambda _: candidate) as executor:
+        results = run_checks(candidate, [fmt], executor, checks=checks, **options)
+    return {r.check.name: r for r in results}
+
+
+def result_of(name: str, function, fmt: FloatFormat = F32) -> CheckResult:
+    return results_of(function, fmt, [check_named(name)])[name]
+
+
+def row_of(result: CheckResult) -> np.ndarray:
+    assert result.witness is not None
+    fmt = FORMATS[result.format]
+    return fmt.to_float64(fmt.from_bits(entries_of_hex(result.witness.x, fmt)))
+
+
+# The list ----------------------------------------------------------------------------------
+
+
+def test_every_check_says_what_it_asks_and_every_property_what_may_break_it():
+    names = [check.name for check in CHECKS]
+    assert len(set(names)) == len(names)
+    for check in CHECKS:
+        assert check.title
+        assert check.rule.endswith(".")
+        assert bool(check.consequence) == (check.kind == "property"), check.name
+    with pytest.raises(ValueError, match=r"check 'axes': it is one of shape, axis,"):
+        check_named("axes")
+
+
+# Who keeps what ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_correctly_rounded_softmax_keeps_every_rule(name):
+    for result in results_of(correctly_rounded, FORMATS[name]).values():
+        assert result.status == "ok", (result.check.name, result.message)
+        assert result.rows > 0
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("candidate", BUILTINS)
+def test_built_ins_keep_the_contract_in_every_format(candidate, name):
+    found = load(candidate)
+    contract = [check for check in CHECKS if check.kind == "contract"]
+    results = results_of(found, FORMATS[name], contract)
+    wanted = "ok" if found.supports(FORMATS[name]) else "not_applicable"
+    for result in results.values():
+        assert result.status == wanted, (result.check.name, result.message)
+
+
+KNOWN = {
+    # broken by floating-point order alone, in float32
+    "naive": {"row_sum", "shift", "permutation"},
+    "max_shifted": {"permutation"},
+    "online": {"permutation"},
+    "exp_minus_lse": {"row_sum", "shift", "permutation"},
+    "shifted_by_constant": {"row_sum", "shift", "permutation"},
+}
+
+
+@pytest.mark.parametrize("candidate", KNOWN)
+def test_properties_that_built_ins_break_are_the_known_ones(candidate):
+    results = results_of(load(candidate)).values()
+    broken = {r.check.name for r in results if r.status == "violated"}
+    assert broken == KNOWN[candidate]
+    for result in results:
+        told = result.document()["consequence"]
+        assert bool(told) == (result.status == "violated"), result.check.name
+
+
+def test_max_shifted_pairs_are_the_same_in_either_order():
+    """n = 2 is the one length at which addition has no order."""
+    result = result_of("permutation", load("max_shifted"))
+    assert len(row_of(result)) == 3
+
+
+# What is caught ----------------------------------------------------------------------------
+
+
+def squeezing(x, axis=-1):
+    return np.squeeze(max_shifted(x, axis))
+
+
+def widening(x, axis=-1):
+    return max_shifted(x.astype(np.float64), axis)
+
+
+def two_dimensional(x):
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def last_axis_only(x, axis=-1):
+    return max_shifted(x, -1)
+
+
+def wrong_in_the_middle(x, axis=-1):
+    return max_shifted(x, axis if axis != 1 else 0)
+
+
+def contiguous_only(x):
+    assert x.flags.c_contiguous, "not contiguous"
+    return max_shifted(x)
+
+
+def memory_order(x):
+    flat = np.frombuffer(x.tobytes("A"), x.dtype).reshape(x.shape)
+    return max_shifted(flat)
+
+
+def in_place(x, axis=-1):
+    x -= x.max(axis=axis, keepdims=True)
+    return max_shifted(x, axis)
+
+
+class Counting:
+    """Another result from the second call on."""
+
+    calls = 0
+
+    def __call__(self, x):
+        self.calls += 1
+        return max_shifted(x) * x.dtype.type(1 - 2**-20 * (self.calls > 1))
+
+
+def maximum_of_the_batch(x):
+    with np.errstate(invalid="ignore"):
+        e = np.exp(x - x[np.isfinite(x)].max(initial=-1e30))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def negative_zero(x, axis=-1):
+    y = max_shifted(x, axis)
+    return np.where(y < 1e-30, -np.zeros_like(y), y)
+
+
+def above_one(x, axis=-1):
+    return np.nextafter(max_shifted(x, axis), np.float32(2))
+
+
+def too_much(x, axis=-1):
+    return max_shifted(x, axis) * x.dtype.type(1.001)
+
+
+def plain(x, axis=-1):
+    e = np.exp(x)
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def first_entry_favoured(x):
+    y = max_shifted(x)
+    y[..., 0] = np.nextafter(y[..., 0], np.float32(0))
+    return y
+
+
+def tail_path(x):
+    """Another exp for the entries that a vector of four leaves over."""
+    y, n = max_shifted(x), x.shape[-1]
+    tail = slice(n - n % 4, n)
+    y[..., tail] = np.nextafter(y[..., tail], np.float32(0))
+    return y
+
+
+CAUGHT = [
+    ("shape", squeezing, 1),
+    ("shape", widening, 1),
+    ("shape", two_dimensional, 1),
+    ("axis", last_axis_only, 1),
+    ("axis", wrong_in_the_middle, 1),
+    ("strides", contiguous_only, 2),
+    ("strides", memory_order, 2),
+    ("read_only", in_place, 1),
+    ("unchanged", in_place, 1),
+    ("repeat", Counting(), 1),
+    ("batch", maximum_of_the_batch, 1),
+    ("negative_zero", negative_zero, 2),
+    ("range", above_one, 1),
+    ("row_sum", too_much, 1),
+    ("shift", plain, 1),
+    ("permutation", first_entry_favoured, 2),
+    ("monotone", tail_path, 5),
+]
+
+
+def name_of(value) -> str:
+    return str(getattr(value, "__name__", value))
+
+
+@pytest.mark.parametrize(("name", "function", "entries"), CAUGHT, ids=name_of)
+def test_check_catches_what_it_is_there_for_with_a_small_row(name, function, entries):
+    result = result_of(name, function)
+    assert result.status == "violated"
+    assert 0 < result.broken <= result.rows
+    assert len(row_of(result)) <= entries, result.message
+    assert hexadecimal(F32, row_of(result).astype(np.float32)) in result.message
+
+
+def test_one_defect_is_told_by_the_checks_that_it_concerns_and_by_no_other():
+    for function, concerned in [
+        (in_place, {"read_only", "unchanged", "permutation", "repeat"}),
+        (last_axis_only, {"axis", "permutation"}),
+        (negative_zero, {"negative_zero", "permutation"}),
+        (maximum_of_the_batch, {"batch", "permutation", "row_sum", "shift"}),
+    ]:
+        broken = {name for name, result in results_of(function).items() if result.status == "violated"}
+        assert broken <= concerned, (name_of(function), broken - concerned)
+
+
+@pytest.mark.parametrize("name", ["float16", "float32"])
+def test_numpy_sum_along_a_strided_axis_misses_the_tier_of_contiguous_rows(name):
+    """Along a contiguous axis numpy adds in pairs, float16 in binary32; else one by one, in the format."""
+    result = result_of("axis", along, FORMATS[name])
+    assert result.status == "violated"
+    assert len(row_of(result)) > 65
+    assert result_of("axis", max_shifted, FORMATS[name]).status == "ok"
+
+
+def test_counterexample_of_a_shift_is_an_exact_shift_that_changes_bits():
+    result = result_of("shift", plain)
+    row = row_of(result)
+    moved, constants = exact_shifts(F32, row.astype(np.float32)[None])
+    with np.errstate(all="ignore"):
+        assert any((plain(m[None]) != plain(row.astype(np.float32)[None])).any() for m in moved)
+    assert (constants != 0).any()
+
+
+# Excuses and what does not apply --------------------------------------------------------------
+
+
+def slightly_batch_dependent(x):
+    y = max_shifted(x)
+    return np.where(y > 0.01, np.nextafter(y, np.float32(0)), y) if len(x) > 1000 else y
+
+
+def test_policy_excuses_a_batch_that_is_as_accurate():
+    strict = from_function(slightly_batch_dependent)
+    relaxed = replace(strict, declaration=Declaration(policy=Policy(batch="accurate")))
+    assert result_of("batch", strict).status == "violated"
+    assert result_of("batch", relaxed).status == "ok"
+    careless = replace(from_function(maximum_of_the_batch), declaration=relaxed.declaration)
+    assert result_of("batch", careless).status == "violated"
+
+
+def test_axis_does_not_apply_without_an_axis_and_no_check_to_a_format_not_taken():
+    assert result_of("axis", two_dimensional).status == "not_applicable"
+    results = results_of(load("upcast"), FORMATS["float64"])
+    assert {r.status for r in results.values()} == {"not_applicable"}
+    assert all(r.message == "it does not take float64" for r in results.values())
+
+
+def test_who_always_raises_is_not_judged():
+    def broken(x, axis=-1):
+        raise RuntimeError("always")
+
+    results = results_of(broken)
+    assert {r.status for r in results.values()} == {"not_run"}
+    assert results["repeat"].message == "RuntimeError: always"
+
+
+def test_rows_that_crash_cost_those_rows_and_not_the_checks(tmp_path):
+    (tmp_path / "dying.py").write_text(
+        "import os, numpy as np\n"
+        "def softmax(x, axis=-1):\n"
+        "    if np.isnan(x).any() and 65 in x.shape: os.abort()\n"
+        "    x = np.ascontiguousarray(np.moveaxis(x, axis, -1))\n"
+        "    e = np.exp(x - x.max(axis=-1, keepdims=True))\n"
+        "    return np.moveaxis(e / e.sum(axis=-1, keepdims=True), -1, axis)\n"
+    )
+    candidate = load(f"{tmp_path}/dying.py:softmax")
+    checks = [check_named(name) for name in ("axis", "shift", "batch")]
+    with Isolated() as executor:
+        statuses = [r.status for r in run_checks(candidate, [F32], executor, checks=checks)]
+    assert statuses == ["ok", "ok", "ok"]
+
+
+# Results -----------------------------------------------------------------------------------
+
+
+def test_results_are_the_same_every_time_and_plain_json():
+    documents = [[r.document() for r in results_of(plain, seed=3).values()] for _ in range(2)]
+    assert documents[0] == documents[1]
+    assert json.loads(json.dumps(documents[0])) == documents[0]
+    assert {"check", "kind", "status", "rows", "message", "consequence", "witness"} <= set(documents[0][0])
+
+
+def test_a_candidate_and_format_take_about_a_second_at_most():
+    candidate = load("max_shifted")
+    with Isolated() as executor:
+        run_check(check_named("repeat"), candidate, F32, executor)
+        start = time.perf_counter()
+        run_checks(candidate, [F32], executor)
+        assert time.perf_counter() - start < 2
+
+
+# Exact shifts --------------------------------------------------------------------------------
+
+
+SHIFTED = [
+    (name, regime)
+    for name, fmt in FORMATS.items()
+    for regime in ("quantised", "ladder", "standard-normal", "masked", "uniform-bits")
+    if REGIMES[regime].supports(fmt, 4)
+]
+
+
+@pytest.mark.parametrize(("name", "regime"), SHIFTED)
+def test_exact_shifts_are_exact(name, regime):
+    fmt = FORMATS[name]
+    x = REGIMES[regime].rows(fmt, 40, 4, 0, 0)
+    moved, constants = exact_shifts(fmt, x)
+    moved = fmt.to_float64(moved).reshape(len(constants), *x.shape)
+    for shifts, rows in zip(constants, moved, strict=True):
+        for c, before, after in zip(shifts, fmt.to_float64(x), rows, strict=True):
+            assert fmt.to_float64(fmt.from_float64(c)) == c
+            for a, b in zip(before, after, strict=True):
+                exact = a == b if np.isinf(a) else Fraction(a) + Fraction(c) == Fraction(b)
+                assert exact, (a.hex(), float(c).hex(), b.hex())
+    if regime == "quantised":
+        assert (constants != 0).any(axis=0).mean() > 0.5
+
+
+# Arrangements ------------------------------------------------------------------------------
+
+
+class Recording:
+    """Sums to zero along the axis, and remembers what it was given."""
+
+    axis_parameter = "axis"
+
+    def __init__(self):
+        self.seen = []
+
+    def call(self, x, axis):
+        self.seen.append((x.shape, x.strides, x.flags.writeable, axis))
+        return x - x[tuple(slice(0, 1) if i == axis % x.ndim else slice(None) for i in range(x.ndim))]
+
+
+ARRANGED = {
+    "plain": ((6, 5), (20, 4), True, -1),
+    "read_only": ((6, 5), (20, 4), False, -1),
+    "strided": ((6, 5), (40, 8), True, -1),
+    "reversed": ((6, 5), (-20, -4), True, -1),
+    "fortran": ((6, 5), (4, 24), True, -1),
+    "vectors": ((5,), (4,), True, -1),
+    "cube": ((2, 3, 5), (60, 20, 4), True, -1),
+    "transposed": ((2, 3, 5), (4, 8, 24), True, -1),
+    "first_axis": ((5, 6), (24, 4), True, 0),
+    "first_of_cube": ((5, 2, 3), (24, 12, 4), True, 0),
+    "middle_of_cube": ((2, 5, 3), (60, 12, 4), True, 1),
+    "last_of_cube": ((2, 3, 5), (60, 20, 4), True, 2),
+}
+
+
+@pytest.mark.parametrize("presentation", ARRANGED)
+def test_rows_arrive_as_arranged_and_outputs_come_back_as_rows(presentation):
+    x = np.arange(30, dtype=np.float32).reshape(6, 5) ** 2
+    recording = Recording()
+    y = call(recording, x.copy(), np.dtype(np.float32), presentation)
+    assert recording.seen[0] == ARRANGED[presentation]
+    assert (y == x - x[:, :1]).all()
+
+
+def test_outputs_of_another_shape_than_arranged_are_refused():
+    class Flat(Recording):
+        def call(self, x, axis):  # noqa: ARG002 - that is its mistake
+            return x.reshape(-1, 5)
+
+    x = np.zeros((6, 5), np.float32)
+    with pytest.raises(
+        CallFailed, match=r"returned shape \(6, 5\) for an input of shape \(2, 3, 5\), axis 2"
+    ):
+        call(Flat(), x, np.dtype(np.float32), "last_of_cube")
+
+
+# For a user's own tests ------------------------------------------------------------------------
+
+
+def test_functions_for_users_pass_and_fail_as_the_checks_do():
+    for check in CHECKS:
+        function = getattr(testing, f"check_{check.name}")
+        function(correctly_rounded, format="float16")
+    with pytest.raises(
+        AssertionError, match=r"last_axis_only in float32: axis obeyed: .* x = \(0x0p\+0\): first_axis: "
+    ):
+        testing.check_axis(last_axis_only)
+    with pytest.raises(AssertionError, match="not applicable: it has no axis parameter"):
+        testing.check_axis(two_dimensional)
+    with pytest.raises(AssertionError, match="Addition is not associative"):
+        testing.check_permutation(max_shifted)
+
+
+@settings(max_examples=30, deadline=None)
+@given(testing.rows("float32", 5))
+def test_rules_are_properties_for_hypothesis(x):
+    for name in ("range", "monotone", "shift", "negative_zero", "axis", "row_sum"):
+        testing.assert_keeps(name, max_shifted, x)
+
+
+def test_hypothesis_finds_and_shrinks_what_breaks_a_rule():
+    @settings(max_examples=200, deadline=None, database=None, derandomize=True)
+    @given(testing.rows("float32", 3, ["quantised", "ladder"]))
+    def shifted(x):
+        testing.assert_keeps("shift", plain, x)
+
+    with pytest.raises(
+        AssertionError, match=r"invariant under an exact shift: x = \(0x0p\+0, 0x0p\+0, 0x0p\+0\)"
+    ):
+        shifted()
+
+
+def test_a_row_that_raises_fails_the_rule_and_what_is_no_row_is_refused():
+    def picky(x):
+        raise ValueError("no")
+
+    with pytest.raises(AssertionError, match="raised: ValueError: no"):
+        testing.assert_keeps("range", picky, np.zeros(2, np.float32))
+    with pytest.raises(ValueError, match="one row is wanted"):
+        testing.assert_keeps("range", max_shifted, np.zeros((2, 2), np.float32))
+    with pytest.raises(ValueError, match="regime"):
+        testing.rows("float32", 3, ["no-such"])
