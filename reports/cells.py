@@ -21,7 +21,7 @@ from reports.tally import DEFECTS, HISTOGRAM_SHIFT, Tally, gravity
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "DEFECTS", "FAILURES", "Row", "cell_row", "frame", "quantiles", "table"]
+__all__ = ["COLUMNS", "DEFECTS", "FAILURES", "Row", "cell_row", "frame", "quantiles", "table", "upper_edge"]
 
 Row = dict[str, Any]
 
@@ -144,11 +144,12 @@ def quantiles(tally: Tally, shares: Iterable[Fraction]) -> list[float | None]:
         while below < rank and number is not None:
             number, amount = next(bins, (None, 0))
             below += amount
-        found.append(math.inf if number is None else min(_upper_edge(number), top))
+        found.append(math.inf if number is None else min(upper_edge(number), top))
     return found
 
 
-def _upper_edge(number: int) -> float:
+def upper_edge(number: int) -> float:
+    """Return the least error above those of a histogram bin; of bin 0 it is 0, which all in it stand for."""
     if number == 0:
         return 0.0
     (edge,) = struct.unpack("<d", struct.pack("<Q", (number + 1) << HISTOGRAM_SHIFT))

@@ -52,6 +52,11 @@ class Scale:
         (value,) = struct.unpack("<d", struct.pack("<q", (number + self._offset) << self._shift))
         return float(value)
 
+    def position(self, value: float) -> float:
+        """Return where a nonnegative value lies, one unit a bin."""
+        (code,) = struct.unpack("<q", struct.pack("<d", value))
+        return float(min(max(code / 2.0**self._shift - self._offset, 0.0), self.count))
+
 
 GAPS: Final = Scale(least=-6, most=11, finer=2)
 """Of the gap x_max - x_i, four bins a binade; e^-2048 is 0 in every format."""

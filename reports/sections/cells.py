@@ -11,7 +11,7 @@ from reports.cells import Row
 from reports.rundata import RunData
 from reports.section import Section, fill
 
-MOST: Final = 200
+MOST: Final = 100
 
 
 def _badness(cell: Row) -> tuple[bool, float, float]:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from markupsafe import Markup
 
-from reports.cells import quantiles
-from reports.drawing import axes, svg
+from reports.cells import quantiles, upper_edge
+from reports.drawing import Plot, linear, log2
+from reports.figures import count, ulps
+from reports.picture import Picture, Table, by_formats, csv_text, drawn, left_out, worst_curves
 from reports.rundata import RunData, Standing
-from reports.section import Section, fill
-from reports.tally import HISTOGRAM_SHIFT, Tally
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from reports.section import Section
+from reports.tally import Tally
 
 SHARES: Final = {
     "median": Fraction(1, 2),
@@ -28,61 +26,43 @@ SHARES: Final = {
 LEAST: Final = 2.0**-8
 """Errors below this are drawn at the left end: no one needs to tell them apart."""
 
-VISIBLE: Final = 0.002
+VISIBLE: Final = 0.005
 APART: Final = 1.02
 """What the eye can tell apart in the picture: shares by their difference, errors by their ratio."""
 
-MOST_CURVES: Final = 6
+QUARTERS: Final = [(k / 4, f"{25 * k} %") for k in range(5)]
 
 
 def render(run: RunData) -> Markup:
     """Draw one picture and one table a format."""
-    groups = []
-    for number, formats in enumerate(run.formats):
-        standings = [s for s in run.standings if s.key.formats == formats and s.errors.representable]
-        if standings:
-            drawn = sorted(standings, key=_rank, reverse=True)[:MOST_CURVES]
-            curves = [s for s in standings if s in drawn]
-            groups.append((formats, _picture(curves, formats, f"ecdf{number}"), _numbers(standings), curves))
-    return fill("distribution.html", groups=groups, shares=SHARES)
+    return drawn([_picture(formats, standings) for formats, standings in by_formats(run)])
 
 
-def _rank(standing: Standing) -> float:
-    return standing.errors.max_ulp or 0.0
+def _picture(formats: str, standings: Sequence[Standing]) -> Picture:
+    curves = worst_curves(standings)
+    image = _image(formats, curves)
+    return Picture(formats, image, _table(standings), _csv(standings), left_out(standings, curves))
 
 
-def _numbers(standings: list[Standing]) -> list[tuple[Standing, list[float | None]]]:
-    return [(s, quantiles(s.errors, SHARES.values())) for s in standings]
+def _image(formats: str, curves: Sequence[Standing]) -> Markup:
+    greatest = max(_finite(s.errors.max_ulp) for s in curves)
+    plot = Plot(
+        log2("error in ULP, at most", LEAST, max(2.0, greatest)), linear("share of elements", 0, 1, QUARTERS)
+    )
+    for ulp, name in ((0.5, "1/2"), (1.0, "1 ULP")):
+        plot.mark(ulp, "" if ulp < 1 else name)
+    for number, standing in enumerate(curves):
+        points = list(_steps(standing.errors))
+        plot.steps(points, f"line s{number}")
+        plot.label(points[-1][1], standing.key.candidate, f"s{number}")
+    names = ", ".join(s.key.candidate for s in curves)
+    return plot.svg(
+        f"Share of elements with at most a given error in ULP, {formats}: {names}. Numbers below."
+    )
 
 
-def _picture(standings: list[Standing], formats: str, name: str) -> Markup:
-    with axes() as (figure, plot):
-        _frame(plot)
-        for number, standing in enumerate(standings):
-            errors, shares = zip(*_steps(standing.errors), strict=True)
-            plot.step(errors, shares, where="post", gid=f"c-series series-{number}", linewidth=1.6)
-        names = ", ".join(s.key.candidate for s in standings)
-        description = f"Share of elements with at most a given error in ULP, {formats}: {names}."
-        return svg(figure, name, f"{description} The table beside it has the numbers.")
-
-
-def _frame(plot: Axes) -> None:
-    plot.set_xscale("log", base=2)
-    plot.set_ylim(0, 1.02)
-    plot.set_xlabel("error in ULP, at most")
-    plot.set_ylabel("share of elements")
-    plot.grid(visible=True)
-    plot.minorticks_off()
-    plot.xaxis.set_major_formatter(lambda value, _: _power(value))
-    for ulps in (0.5, 1.0):
-        plot.axvline(ulps, linewidth=0.8, linestyle=(0, (2, 3)), gid="c-mark")
-
-
-def _power(value: float) -> str:
-    """Spell a power of two as short as it goes: 1/16, 512, 2^20."""
-    if value < 1:
-        return f"1/{1 / value:.0f}"
-    return f"{value:.0f}" if value < 2**12 else f"2^{math.log2(value):.0f}"
+def _finite(error: float | None) -> float:
+    return 0.0 if error is None or math.isinf(error) else error
 
 
 def _steps(errors: Tally) -> Iterator[tuple[float, float]]:
@@ -90,19 +70,41 @@ def _steps(errors: Tally) -> Iterator[tuple[float, float]]:
 
     Of bins that the picture cannot tell apart, the last stands for all; so does the very last.
     """
-    below, last, drawn = 0, 0.0, 0.0
+    below, last, shown = 0, 0.0, 0.0
     yield LEAST, 0.0
     for number, amount in sorted(errors.histogram.items()):
-        (edge,) = struct.unpack("<d", struct.pack("<Q", (number + 1) << HISTOGRAM_SHIFT))
+        edge = upper_edge(number)
         if not math.isfinite(edge):
             break
         below += amount
         share = below / errors.representable
-        if edge >= last * APART and share - drawn > VISIBLE:
-            last, drawn = max(edge, LEAST), share
-            yield last, drawn
+        if edge >= last * APART and share - shown > VISIBLE:
+            last, shown = max(edge, LEAST), share
+            yield last, shown
     if errors.max_ulp is not None and math.isfinite(errors.max_ulp):
         yield max(errors.max_ulp, LEAST), below / errors.representable
+
+
+def _table(standings: Sequence[Standing]) -> Table:
+    rows = [
+        (
+            s.key.candidate,
+            *map(ulps, quantiles(s.errors, SHARES.values())),
+            ulps(s.errors.max_ulp),
+            count(s.errors.representable),
+            count(s.errors.nonfinite_representable),
+        )
+        for s in standings
+    ]
+    caption = "Error in ULP that this share of elements does not exceed"
+    return Table(caption, ("candidate", *SHARES, "worst", "elements", "nonfinite"), rows)
+
+
+def _csv(standings: Sequence[Standing]) -> str:
+    rows = (
+        (s.key.candidate, error, share) for s in worst_curves(standings) for error, share in _steps(s.errors)
+    )
+    return csv_text(("candidate", "ulp_at_most", "share_of_elements"), rows)
 
 
 SECTION = Section(
@@ -110,9 +112,9 @@ SECTION = Section(
     order=50,
     guide=(
         "The curve at x is the share of elements with an error of at most x ULP; further left is better. The"
-        " dotted lines are 1/2 and 1 ULP. A curve that ends below 1 leaves the nonfinite outputs out, which"
-        " the table counts as infinite errors. All regimes of the run are in it, in the proportions of this"
-        " run: it tells where errors lie, and is no rate of anything else."
+        " dotted lines are 1/2 and 1 ULP. A curve that ends below 100 % leaves the nonfinite outputs out,"
+        " which the table counts as infinite errors. All regimes of the run are in it, in the proportions of"
+        " this run: it tells where errors lie, and is no rate of anything else."
     ),
     render=render,
 )

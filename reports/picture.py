@@ -1,0 +1,81 @@
+"""A picture with the numbers behind it: how every section that draws shows what it drew."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from reports.drawing import MOST_CURVES
+from reports.rundata import RunData, Standing
+from reports.section import fill
+
+__all__ = ["Picture", "Table", "by_formats", "csv_text", "drawn", "worst_curves"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A small table; columns after the first `words` hold numbers, spelled as `reports.figures` does."""
+
+    caption: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    words: int = 1
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture.
+
+    Attributes:
+        title: its heading, within the section.
+        image: the SVG.
+        table: the numbers that answer what the picture is asked.
+        csv: all that is drawn.
+        note: what else there is to say, such as what was left out.
+    """
+
+    title: str
+    image: Markup
+    table: Table
+    csv: str
+    note: str = ""
+
+
+def drawn(pictures: Sequence[Picture], css: str = "") -> Markup:
+    """Return pictures with their numbers, folded but for the first; nothing where there is none."""
+    return fill("pictures.html", pictures=pictures, css=css) if pictures else Markup()
+
+
+def csv_text(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as CSV, figures to six digits."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(headings)
+    for row in rows:
+        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])
+    return buffer.getvalue()
+
+
+def by_formats(run: RunData) -> Iterator[tuple[str, list[Standing]]]:
+    """Yield each pair of formats with the standings that have an error to show."""
+    for formats in run.formats:
+        standings = [s for s in run.standings if s.key.formats == formats and s.errors.representable]
+        if standings:
+            yield formats, standings
+
+
+def worst_curves(standings: Sequence[Standing]) -> list[Standing]:
+    """Return those that a picture has room for, the worst of them, in the plan's order."""
+    ranked = sorted(standings, key=lambda s: s.errors.max_ulp or 0.0, reverse=True)[:MOST_CURVES]
+    return [s for s in standings if s in ranked]
+
+
+def left_out(standings: Sequence[Standing], curves: Sequence[Standing]) -> str:
+    """Say which standings a picture shows, where it does not show all."""
+    if len(standings) == len(curves):
+        return ""
+    return f"Drawn: the {len(curves)} with the greatest errors of {len(standings)}; the CSV has all."
