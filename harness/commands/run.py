@@ -135,7 +135,9 @@ def _fill(campaign: Campaign, ledger: Ledger, folder: Path) -> None:
     ledger.put("command", ["harness", *sys.argv[1:]])
     ledger.put("environment", environment())
     try:
-        _run_shards(campaign, ledger)
+        with _executor(settings) as executor:
+            _run_shards(campaign, ledger, executor)
+            _examine(campaign, ledger, executor)
     except KeyboardInterrupt:
         kept, total = len(ledger.finished()), sum(1 for _ in campaign.shards())
         raise Interrupted(
@@ -154,13 +156,34 @@ def _compile(settings: Settings) -> None:
         prepare(lambda: notes().print("compiling the certified reference, once ..."))
 
 
-def _run_shards(campaign: Campaign, ledger: Ledger) -> None:
+def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
     from harness.progress import Progress
 
     finished = ledger.finished()
     left = [shard for shard in campaign.shards() if shard.id not in finished]
-    with _executor(campaign.settings) as executor, Progress(notes(), left) as progress:
+    with Progress(notes(), left) as progress:
         campaign.run(ledger, executor, progress)
+
+
+def _examine(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
+    """Check every candidate's contract and properties, and make the gravest witnesses small."""
+    from harness.checks import run_checks
+    from harness.shrinking import shrink_all
+
+    settings = campaign.settings
+    if ledger.get("checks") is None:
+        results = [
+            result.document()
+            for candidate in campaign.candidates
+            for result in run_checks(
+                candidate, settings.formats, executor, settings.seed, out_format=settings.out_format
+            )
+        ]
+        ledger.put("checks", results)
+    if ledger.get("shrunk") is None:
+        named = {candidate.name: candidate for candidate in campaign.candidates}
+        shrunk = shrink_all(ledger, named, executor)
+        ledger.put("shrunk", {identity: witness.document() for identity, witness in shrunk.items()})
 
 
 def _executor(settings: Settings) -> Executor:
