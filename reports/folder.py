@@ -69,7 +69,7 @@ def _read(folder: Path) -> RunData:
         def keep_short(tally: Tally) -> None:
             keep(w for w in tally.witnesses if w.cell.length <= LISTED_UP_TO)
 
-        keep(ledger.claim_witnesses())
+        keep(ledger.document_witnesses())
         run = build(ledger, reference_of(folder), each=keep_short)
         keep(w for w in run.witnesses if w.cell.length > LISTED_UP_TO)
     return run
@@ -82,6 +82,7 @@ def summary(run: RunData) -> str:
         "seed": run.seed,
         "settings": run.settings,
         "claims": run.claims,
+        "checks": run.checks,
         "findings": [*(f.document() for f in run.findings), *run.reported],
         "cells": run.cells,
         "environment": {"command": run.command, **run.environment},

@@ -177,12 +177,16 @@ class Ledger:
         rows = self._select("SELECT value FROM document WHERE name = ?", name)
         return json.loads(rows[0][0]) if rows else None
 
-    def claim_witnesses(self) -> Iterator[Witness]:
-        """Yield the witnesses that the document `claims` lists, each once."""
-        found = [
-            Witness.from_document(w) for claim in self.get("claims") or () for w in claim.get("witnesses", ())
-        ]
-        yield from dict.fromkeys(found)
+    def document_witnesses(self) -> Iterator[Witness]:
+        """Yield the witnesses of the documents `claims`, `checks` and `shrunk`, each once."""
+        listed = [w for claim in self.get("claims") or () for w in claim.get("witnesses", ())]
+        listed += [check["witness"] for check in self.get("checks") or () if check.get("witness")]
+        listed += (self.get("shrunk") or {}).values()
+        yield from dict.fromkeys(Witness.from_document(w) for w in listed)
+
+    def shrunk(self) -> dict[str, Witness]:
+        """Return the witnesses that were made small, by the id of the one that each was."""
+        return {identity: Witness.from_document(w) for identity, w in (self.get("shrunk") or {}).items()}
 
     # Writing -------------------------------------------------------------------------------
 

@@ -90,12 +90,13 @@ class RunData:
 
     Attributes:
         name: what RUN in RUN#ID names it by.
-        settings, environment, timing, command, claims: documents of the ledger, as they are.
+        settings, environment, timing, command, claims, checks: documents of the ledger, as they are.
         cells: one row a cell, in the plan's order.
         standings: one a candidate, op and pair of formats, in the plan's order.
         findings: what was found wrong, by the cells.
         reported: findings that the program put into the ledger itself.
-        witnesses: the worst of each candidate, format and kind, the gravest kind first.
+        witnesses: the worst of each candidate, format and kind, made small where that was tried,
+            the gravest kind first.
         witness_count: witnesses in all.
     """
 
@@ -105,6 +106,7 @@ class RunData:
     timing: Mapping[str, Any]
     command: Any
     claims: tuple[Mapping[str, Any], ...]
+    checks: tuple[Mapping[str, Any], ...]
     cells: tuple[Row, ...]
     standings: tuple[Standing, ...]
     findings: tuple[Finding, ...]
@@ -167,6 +169,8 @@ def build(ledger: Ledger, name: str, each: Callable[[Tally], None] | None = None
         if each is not None:
             each(tally)
         gathering.add(info, tally)
+    shrunk = {_group(witness): witness for witness in ledger.shrunk().values()}
+    witnesses = [shrunk.get(_group(witness), witness) for witness in gathering.worst.values()]
     return RunData(
         name=name,
         settings=ledger.settings(),
@@ -174,11 +178,12 @@ def build(ledger: Ledger, name: str, each: Callable[[Tally], None] | None = None
         timing={"shard_seconds": ledger.seconds(), **(ledger.get("timing") or {})},
         command=ledger.get("command"),
         claims=tuple(ledger.get("claims") or ()),
+        checks=tuple(ledger.get("checks") or ()),
         cells=tuple(gathering.cells),
         standings=tuple(gathering.standings()),
-        findings=gathered(gathering.findings),
+        findings=tuple(_with_small_witness(f, shrunk) for f in gathered(gathering.findings)),
         reported=tuple(ledger.get("findings") or ()),
-        witnesses=tuple(sorted(gathering.worst.values(), key=_gravity)),
+        witnesses=tuple(sorted(witnesses, key=_gravity)),
         witness_count=gathering.witness_count,
     )
 
@@ -220,6 +225,16 @@ class _Gathering:
             cells[_standing(row)].append(row)
         for key, parts in self.errors.items():
             yield Standing(key, tuple(cells[key]), merge(parts))
+
+
+def _group(of: Witness) -> tuple[str, ...]:
+    cell = of.cell
+    return cell.candidate, cell.op, cell.format, cell.out_format, of.kind
+
+
+def _with_small_witness(finding: Finding, shrunk: Mapping[tuple[str, ...], Witness]) -> Finding:
+    small = shrunk.get((finding.candidate, finding.op, finding.format, finding.out_format, finding.kind))
+    return finding if small is None else replace(finding, witness=small.id)
 
 
 def _standing(row: Row) -> StandingKey:

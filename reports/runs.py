@@ -21,6 +21,7 @@ from reports.tally import Witness
 
 __all__ = [
     "DRAWN",
+    "GATED",
     "LEDGER",
     "OUT",
     "RunFolderError",
@@ -49,12 +50,17 @@ DRAWN: Final = (
 )
 """The files that are drawn from the ledger."""
 
+GATED: Final = ("junit.xml", "gate.md")
+"""The files that a gate leaves beside them."""
+
 _LOCK: Final = "run.lock"
 _LEDGER_PARTS: Final = tuple(
     f"{LEDGER}{suffix}" for suffix in ("", "-wal", "-shm", "-journal", ".new", ".new-journal")
 )
 _PART: Final = ".part"
-_OURS: Final = frozenset((*DRAWN, *(f"{name}{_PART}" for name in DRAWN), *_LEDGER_PARTS, _LOCK))
+_OURS: Final = frozenset(
+    (*(f"{name}{part}" for name in (*DRAWN, *GATED) for part in ("", _PART)), *_LEDGER_PARTS, _LOCK)
+)
 _HEADER: Final = b"SQLite format 3\0"
 _APPLICATION_ID_AT: Final = slice(68, 72)  # https://www.sqlite.org/fileformat.html, section 1.3
 
@@ -139,7 +145,7 @@ def _beginning(identity: str, ledger: Ledger) -> dict[str, Witness]:
     """Return the witnesses whose id begins so; a whole id stops the search at its first."""
     of_cells = (w for _, tally in ledger.tallies() for w in tally.witnesses)
     found = {}
-    for witness in chain(ledger.claim_witnesses(), of_cells):
+    for witness in chain(ledger.document_witnesses(), of_cells):
         if identity and witness.id.startswith(identity):
             found[witness.id] = witness
             if witness.id == identity:
