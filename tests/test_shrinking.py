@@ -165,7 +165,7 @@ def test_row_that_did_not_fail_is_not_shrunk_to_one_that_does(isolated):
     assert "ok" in replay_witness(small, naive, isolated).tally.outcomes
 
 
-def test_tests_of_every_kind_stay_within_a_budget(isolated):
+def test_shrinking_stays_within_its_budget(isolated):
     naive = load("naive")
     witness = witness_of(measured(naive, isolated, F16, "standard-normal", 1024), "max_ulp")
     budget = Budget(elements=5000, batches=100)

@@ -40,7 +40,8 @@ def changes(fmt: FloatFormat, row: Array) -> Array:
     unchanged = np.broadcast_to(row, rounded.shape)
     lost = np.isfinite(values) & ~np.isfinite(fmt.to_float64(rounded))  # beyond Omega
     kept = fmt.to_bits(np.where(lost, unchanged, rounded))
-    return fmt.from_bits(np.unique(kept, axis=0))
+    first = {bits.tobytes(): place for place, bits in reversed([*enumerate(kept)])}
+    return fmt.from_bits(kept[sorted(first.values())])
 
 
 def _changed(fmt: FloatFormat, values: Floats) -> Iterator[Floats]:
