@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands import listing, replay, report
+from harness.commands import gate, listing, replay, report
 from harness.commands import run as run_command
 from harness.errors import HarnessError, UsageError
 
@@ -33,6 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run")(run_command.run)
+app.command("gate")(gate.gate)
 app.command("replay")(replay.replay)
 app.command("report")(report.report)
 app.command("list")(listing.list_everything)

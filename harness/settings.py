@@ -6,7 +6,6 @@ campaign runs on, with every name resolved. Only `Settings.identity` decides the
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from harness.errors import UsageError, choose, user_mistakes
+from harness.mistakes import mistake
 from reference.declaration import Policy
 from reference.formats import FORMATS, FloatFormat
 from reference.truth import Method
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reference.tiers import Tier
     from strategies.inputs import InputRows
 
-__all__ = ["EFFORTS", "Effort", "Settings", "available_jobs", "configured", "resolve"]
+__all__ = ["EFFORTS", "Effort", "Settings", "available_jobs", "configured", "configured_gate", "resolve"]
 
 DEFAULT_CANDIDATES: Final = ("naive", "max_shifted")
 DEFAULT_FORMATS: Final = ("float16", "float32", "float64")
@@ -210,6 +210,27 @@ def configured(start: Path) -> tuple[dict[str, Any], Path | None]:
     Raises:
         UsageError: the file is not TOML, or the table holds a mistake; all are listed.
     """
+    values, file = _found(start)
+    for key in _OF_THE_GATE:
+        values.pop(key, None)
+    return values, file
+
+
+def configured_gate(start: Path) -> tuple[dict[str, Any], Path | None]:
+    """Return the values of `[tool.harness]` with those of `[tool.harness.gate]` over them, and the file.
+
+    Raises:
+        UsageError: the file is not TOML, or a table holds a mistake; all are listed.
+    """
+    values, file = _found(start)
+    gate = values.pop("gate", {})
+    return {**values, **gate}, file
+
+
+_OF_THE_GATE: Final = ("gate", "budgets", "tier")
+
+
+def _found(start: Path) -> tuple[dict[str, Any], Path | None]:
     for folder in (start, *start.parents):
         file = folder / "pyproject.toml"
         if file.is_file():
@@ -231,39 +252,44 @@ def _table(file: Path) -> dict[str, Any] | None:
 def _validated(table: dict[str, Any], file: Path) -> dict[str, Any]:
     from pydantic import BaseModel, ConfigDict, ValidationError
 
-    class Configuration(BaseModel):
+    class Gate(BaseModel):
         model_config = ConfigDict(extra="forbid", strict=True)
 
         candidates: list[str] | None = None
         formats: list[str] | None = None
         out_format: str | None = None
+        policies: list[str] | None = None
+        timeout: float | None = None
+        jobs: int | None = None
+        budgets: str | None = None
+        tier: str | None = None
+
+    class Configuration(Gate):
         regimes: list[str] | None = None
         lengths: list[int] | None = None
         rows: int | None = None
         effort: str | None = None
         seed: int | None = None
         input: str | None = None
-        policies: list[str] | None = None
         reference: Literal["certified", "mpmath"] | None = None
-        timeout: float | None = None
-        jobs: int | None = None
+        gate: Gate | None = None
 
     try:
         values = Configuration.model_validate(table).model_dump(exclude_none=True)
     except ValidationError as error:
+        tables = {False: Configuration.model_fields, True: Gate.model_fields}
         mistakes = [
-            _mistake(e["loc"], e["msg"], e["type"], Configuration.model_fields) for e in error.errors()
+            mistake(
+                ("tool.harness", *loc[:-1]),
+                loc[-1],
+                e["msg"],
+                e["type"],
+                tables[loc[0] == "gate" and len(loc) > 1],
+            )
+            for e in error.errors()
+            for loc in [e["loc"]]
         ]
         raise UsageError(f"{file}: {'; '.join(mistakes)}") from error
-    if "input" in values:
-        values["input"] = str(file.parent / values["input"])
+    for part in (values, values.get("gate", {})):
+        part.update({key: str(file.parent / part[key]) for key in ("input", "budgets") if key in part})
     return values
-
-
-def _mistake(where: tuple[int | str, ...], message: str, kind: str, known: Mapping[str, Any]) -> str:
-    path = ".".join(str(part) for part in ("tool.harness", *where))
-    if kind != "extra_forbidden":
-        return f"{path}: {message[0].lower()}{message[1:]}"
-    near = difflib.get_close_matches(str(where[-1]), known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
-    return f"{path}: unknown key; {hint}"

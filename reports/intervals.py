@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import gmpy2
 
-__all__ = ["CONFIDENCE", "Interval", "clopper_pearson"]
+__all__ = ["CONFIDENCE", "Interval", "clopper_pearson", "exceeds"]
 
 CONFIDENCE: Final = 0.95
 
@@ -53,6 +53,22 @@ def clopper_pearson(events: int, trials: int) -> Interval:
     return Interval(low, high)
 
 
+def exceeds(events: int, trials: int, rate: float, alpha: float) -> bool:
+    """Tell whether the one-sided lower bound of the rate lies above `rate`, at level alpha.
+
+    That is so if and only if that many events or more are rarer than alpha where the rate is `rate`.
+
+    Raises:
+        ValueError: not 0 <= events <= trials with trials >= 1, or not 0 < rate < 1.
+    """
+    if not (0 <= events <= trials and trials >= 1 and 0 < rate < 1):
+        raise ValueError(f"{events} events in {trials} trials against a rate of {rate}: nothing to compare")
+    if events == 0:
+        return False
+    with gmpy2.context(precision=_PRECISION):
+        return bool(_Tail(events, trials - events + 1, rising=True).value(gmpy2.mpfr(rate)) < alpha)
+
+
 @dataclass(frozen=True)
 class _Tail:
     """I_p(a, b) where `rising`, else I_{1-p}(a, b), as a function of p."""
@@ -61,9 +77,16 @@ class _Tail:
     b: int
     rising: bool
 
+    def value(self, p: Real) -> Real:
+        """Return the tail at p."""
+        return self._evaluate(p, self._log_beta())[0]
+
+    def _log_beta(self) -> Real:
+        return gmpy2.lngamma(self.a) + gmpy2.lngamma(self.b) - gmpy2.lngamma(self.a + self.b)
+
     def root(self, value: Real) -> Real:
         """Return the p at which the tail has the value."""
-        log_beta = gmpy2.lngamma(self.a) + gmpy2.lngamma(self.b) - gmpy2.lngamma(self.a + self.b)
+        log_beta = self._log_beta()
         bottom, top, p = gmpy2.mpfr(0), gmpy2.mpfr(1), self._start()
         for _ in range(_STEPS):
             tail, elasticity = self._evaluate(p, log_beta)

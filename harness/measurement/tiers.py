@@ -4,9 +4,9 @@ What a tier forbids is a clause. Of every judged element: `not_rounded` or `not_
 the bound ratio judges, `over_bound`, `no_bound` and `lost`. Of every judged row, likewise there: that it
 failed, by its outcome (an inaccurate row is finite, and its elements are judged).
 
-Excused, and counted: elements flushed to zero where the policy says so; and, where the bound ratio judges, rows
-that overflowed and for which the tier has no bound, as the loosest algorithm that it allows may overflow
-there, or, in an 8-bit format, where x - max is itself out of range.
+Excused, and counted: elements flushed to zero where the policy says so; and, where the bound ratio judges,
+rows that overflowed and for which the tier has no bound, as the loosest algorithm that it allows may
+overflow there, or, in an 8-bit format, where x - max is itself out of range.
 """
 
 from __future__ import annotations

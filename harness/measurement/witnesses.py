@@ -78,7 +78,8 @@ def scores_by_row(kind: str, rows: Rows, y: NDArray[Any], declaration: Declarati
         ValueError: outputs do not show that kind: it is a fault.
     """
     if kind in TIER_KINDS:
-        return tier_judgement(TIER_KINDS[kind], rows, y, declaration).scores.max(axis=1)
+        scores = tier_judgement(TIER_KINDS[kind], rows, y, declaration).scores
+        return np.asarray(scores.max(axis=1))
     judgement = rows.judge(y)
     figure: Floats | Flags | None
     if kind == "max_ulp":

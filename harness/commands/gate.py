@@ -1,0 +1,189 @@
+"""`harness gate`: judge implementations against budgets or a tier; the CI command."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.console import notes, print_json, results
+from harness.errors import NoVerdict, UsageError, user_mistakes
+from harness.settings import Settings, configured_gate, resolve
+
+if TYPE_CHECKING:
+    from harness.gate import Budget, Decision
+
+__all__ = ["gate"]
+
+Many = list[str] | None
+
+_OF_RUNS = ("regimes", "lengths", "rows", "effort", "input")
+
+
+def gate(
+    candidates: Annotated[
+        Many, typer.Argument(help="Built-in names, module:function or file.py:function.")
+    ] = None,
+    *,
+    formats: Annotated[Many, typer.Option("--format", help="Input format; repeat for several.")] = None,
+    out_format: Annotated[str | None, typer.Option(help="Output format, where not the input's.")] = None,
+    tier: Annotated[str | None, typer.Option(help="rounded, faithful, standard or fast.")] = None,
+    budgets: Annotated[Path | None, typer.Option(help="A TOML file of budgets.")] = None,
+    policies: Annotated[Many, typer.Option("--policy", help="KEY=VALUE; repeat for several.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Other rows than the default's, which are seed 0.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="A new seed, printed; for a nightly job.")] = False,
+    rows: Annotated[int | None, typer.Option(help="At least so many rows of each drawn cell.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail where a limit has 25 % of slack.")] = False,
+    tighten: Annotated[
+        bool, typer.Option("--tighten", help="Lower limits in the file to what was seen.")
+    ] = False,
+    margin: Annotated[float, typer.Option(help="What --tighten leaves above what was seen.")] = 0.1,
+    loosen: Annotated[str | None, typer.Option(help="METRIC=LIMIT: raise that limit in the file.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why a limit is raised.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; harness-out/... where not given.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    jobs: Annotated[int | None, typer.Option(help="Shards measured at once; all processors.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds that one call of a candidate may take.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as one JSON document.")] = False,
+) -> int:
+    """Judge implementations against budgets or a tier; exit 1 where one is worse than allowed.
+
+    Exit codes: 0 all pass, 1 over a budget or a defect, 2 wrong usage, 3 no verdict.
+    """
+    given = {
+        "candidates": candidates, "formats": formats, "out_format": out_format, "tier": tier,
+        "budgets": None if budgets is None else str(budgets), "policies": policies, "seed": seed,
+        "jobs": jobs, "timeout": timeout,
+    }  # fmt: skip
+    values, file = _values(given, tier_alone=tier is not None and budgets is None)
+    path = Path(values["budgets"]) if "budgets" in values else None
+    if (tighten or strict or loosen or reason) and path is None:
+        raise UsageError("--tighten, --loosen, --reason and --strict are about a file; give --budgets FILE")
+    if tighten and fresh:
+        raise UsageError(
+            "--tighten with --fresh: limits follow the rows that every gate sees; leave out --fresh"
+        )
+    if path is not None and (loosen or reason):
+        return _loosen(path, values, loosen, reason)
+    from harness.gate import decide
+
+    allowed, settings = _allowed(values, file)
+    if fresh:
+        settings = replace(settings, seed=secrets.randbits(32) if seed is None else seed)
+        notes().print(f"fresh rows: --seed {settings.seed}")
+    decision = decide(settings, allowed, out, fresh=fresh, rows=rows, overwrite=overwrite, strict=strict)
+    code = _tell(decision, as_json=as_json)
+    if path is not None:
+        _tell_slack(decision, allowed, path, margin if tighten else None)
+    return code
+
+
+def _loosen(path: Path, values: dict[str, Any], setting: str | None, reason: str | None) -> int:
+    from harness.gate.ratchet import loosen
+
+    if setting is None:
+        raise UsageError("--reason: it goes with --loosen METRIC=LIMIT")
+    chosen = values["chosen"]
+    candidates, formats = (values[key] if key in chosen else () for key in ("candidates", "formats"))
+    results().print(loosen(path, setting, reason, candidates, formats), soft_wrap=True)
+    return 0
+
+
+def _tell_slack(decision: Decision, allowed: Sequence[Budget], path: Path, margin: float | None) -> None:
+    """Mention limits with room, or lower them and show what changed."""
+    from harness.gate.ratchet import slack_verdicts, tighten
+
+    if margin is not None:
+        difference = tighten(path, decision.gated, allowed, margin)
+        notes().print(
+            difference or f"{path}: no limit can be lowered with a margin of {margin:g}", soft_wrap=True
+        )
+        return
+    for verdict in slack_verdicts(decision.gated, allowed):
+        notes().print(f"slack: {verdict.name}: {verdict.message}", soft_wrap=True)
+
+
+# What is asked -----------------------------------------------------------------------------
+
+
+def _values(given: dict[str, Any], *, tier_alone: bool) -> tuple[dict[str, Any], Path | None]:
+    """Return flags over the configuration, whose paths are taken from its own folder, and its file."""
+    from harness.gate.budgets import spec_from
+
+    here = Path.cwd()
+    values, file = configured_gate(here)
+    if file is not None:
+        notes().print(f"configuration: {file}", soft_wrap=True)
+        values["candidates"] = [spec_from(spec, file.parent) for spec in values.get("candidates", ())]
+    if tier_alone:
+        values.pop("budgets", None)
+    given = {key: value for key, value in given.items() if value not in (None, [])}
+    if "candidates" in given:
+        given["candidates"] = [spec_from(spec, here) for spec in given["candidates"]]
+    values["chosen"] = given.keys() & {"candidates", "formats"}
+    return {key: value for key, value in {**values, **given}.items() if key not in _OF_RUNS}, file
+
+
+def _allowed(values: dict[str, Any], file: Path | None) -> tuple[list[Budget], Settings]:
+    """Return the budgets to judge by, and whom to measure in which formats."""
+    from harness.gate import of_tier, read_budgets
+
+    chosen, tier, path = values.pop("chosen"), values.pop("tier", None), values.pop("budgets", None)
+    budgets = read_budgets(Path(path)) if path is not None else []
+    _check_candidates(budgets)
+    for key, name in (("candidates", "candidate"), ("formats", "format")):
+        if key in chosen:
+            budgets = [b for b in budgets if getattr(b, name) in values[key]]
+        else:
+            values[key] = [*values.get(key, ()), *(getattr(b, name) for b in budgets)]
+    if not values["candidates"]:
+        raise UsageError("gate: no candidate; name one, or list candidates or budgets in [tool.harness]")
+    settings = resolve(values)
+    if tier is not None:
+        names = [f.name for f in settings.formats]
+        out = settings.out_format.name if settings.out_format else None
+        budgets = [*of_tier(tier, settings.candidates, names, out), *budgets]
+    if not budgets:
+        hint = f"; {file} names no budgets" if file and path is None else ""
+        raise NoVerdict(f"no budget to judge by{hint}; give --tier standard, or --budgets FILE")
+    return budgets, settings
+
+
+def _check_candidates(budgets: Sequence[Budget]) -> None:
+    """Refuse budgets of candidates that do not exist."""
+    from harness.candidates import load
+
+    with user_mistakes():
+        for spec in dict.fromkeys(budget.candidate for budget in budgets):
+            load(spec)
+
+
+# What comes of it --------------------------------------------------------------------------
+
+
+def _tell(decision: Decision, *, as_json: bool) -> int:
+    from reports.gate_text import markdown, terminal
+    from reports.github import workflow_commands
+
+    verdicts, relaxations = decision.verdicts, decision.gated.relaxations()
+    if as_json:
+        print_json(decision.document())
+    else:
+        results().print(terminal(verdicts, relaxations), soft_wrap=True)
+        results().print(f"report: {decision.folder / 'report.html'}", soft_wrap=True)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        stream = sys.stderr if as_json else sys.stdout
+        stream.writelines(f"{line}\n" for line in workflow_commands(verdicts))
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with user_mistakes(), Path(summary).open("a", encoding="utf-8") as file:
+            file.write(markdown(verdicts, relaxations))
+    return decision.exit_code

@@ -1,0 +1,253 @@
+"""Budgets: the most that a metric may be, each with its reason, read strictly from TOML.
+
+    [[budget]]
+    candidate = "my.py:softmax"     # a path is taken from the file's own folder
+    format = "float32"
+    metric = "bound_ratio"          # a numeric column of the table of cells, or "tier"
+    limit = 1.0                     # for "tier" its name
+    reason = "what the standard tier allows"
+    # and, optionally:
+    out_format = "float32"
+    regime = "masked"
+    length = 4096
+    date = 2026-01-31
+    loosened = ["..."]              # written by `gate --loosen`, one line each time
+
+A file with a mistake is refused whole, with every mistake and where it is.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import os
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from harness.errors import UsageError, choose
+from harness.mistakes import mistake
+from reference.formats import FORMATS
+from reference.tiers import TIERS
+from reports.cells import COLUMNS
+
+__all__ = ["AT_LEAST", "METRICS", "RATES", "TIER", "Budget", "of_tier", "read_budgets", "spec_from"]
+
+TIER: Final = "tier"
+
+METRICS: Final = tuple(
+    name for name, dtype in COLUMNS.items() if dtype in ("int64", "float64") and name != "length"
+)
+"""The columns that a budget may limit."""
+
+AT_LEAST: Final = frozenset({"correctly_rounded", "faithful"})
+"""Those of which more is better: their limit is the least that they may be."""
+
+RATES: Final = frozenset(name for name in METRICS if "_rate" in name)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that a metric may be, wherever the budget applies.
+
+    Attributes:
+        candidate: its spec, as `load` takes it from the current folder.
+        format, out_format: their names; the output's is the input's where it is None.
+        regime, length: of which cells; of all where None.
+        metric: one of METRICS, or TIER.
+        limit: a number, or the name of a tier.
+        reason: why it is that.
+        number: its place in the file, None where it comes from the command line.
+    """
+
+    candidate: str
+    format: str
+    metric: str
+    limit: float | str
+    reason: str
+    out_format: str | None = None
+    regime: str | None = None
+    length: int | None = None
+    number: int | None = None
+
+    @property
+    def operator(self) -> str:
+        """How the limit is meant."""
+        if self.metric == TIER:
+            return "meets"
+        return ">=" if self.metric in AT_LEAST else "<="
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What no two budgets share."""
+        return (
+            self.candidate,
+            self.format,
+            self.out_format or self.format,
+            self.regime,
+            self.length,
+            self.metric,
+        )
+
+    def applies_to(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether it is about a row of the table of cells."""
+        return (
+            (row["candidate"], row["format"]) == (self.candidate, self.format)
+            and row["out_format"] == (self.out_format or self.format)
+            and self.regime in (None, row["regime"])
+            and self.length in (None, row["length"])
+        )
+
+
+def of_tier(
+    tier: str, candidates: Iterable[str], formats: Iterable[str], out_format: str | None
+) -> list[Budget]:
+    """Return the budgets of a built-in tier: every candidate meets it in every format.
+
+    Raises:
+        UsageError: there is no such tier.
+    """
+    choose("tier", tier, TIERS)
+    names = list(formats)
+    return [
+        Budget(candidate, name, TIER, tier, "asked for", out_format)
+        for candidate in candidates
+        for name in names
+    ]
+
+
+def read_budgets(path: Path) -> list[Budget]:
+    """Return the budgets of a file.
+
+    Raises:
+        UsageError: it cannot be read, or holds a mistake; all are listed with their paths.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{path}: not readable as a file of budgets ({error})") from error
+    entries, mistakes = _validated(document)
+    budgets = [_budget(entry, number, path.parent) for number, entry in entries]
+    mistakes += [text for budget in budgets for text in _meaningless(budget)]
+    mistakes += _duplicates(budgets)
+    if not budgets and not mistakes:
+        mistakes = ["it holds no [[budget]]"]
+    if mistakes:
+        raise UsageError(f"{path}: {'; '.join(mistakes)}")
+    return budgets
+
+
+def spec_from(spec: str, folder: Path) -> str:
+    """Return a candidate's spec with the path of its file taken from a folder, told from the current one."""
+    where, separator, function = spec.rpartition(":")
+    if not separator or not where.endswith(".py"):
+        return spec
+    file = Path(os.path.relpath(folder.resolve() / Path(where).expanduser()))
+    return f"{file.as_posix()}:{function}"
+
+
+def _validated(document: Mapping[str, Any]) -> tuple[list[tuple[int, Any]], list[str]]:
+    """Return the well-formed entries with their numbers, and what is wrong with the others."""
+    from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+    class Entry(BaseModel):
+        model_config = ConfigDict(extra="forbid", strict=True)
+
+        candidate: str = Field(min_length=1)
+        format: str
+        metric: str
+        limit: float | str
+        reason: str = Field(min_length=1)
+        out_format: str | None = None
+        regime: str | None = None
+        length: int | None = Field(default=None, ge=1)
+        date: dt.date | None = None
+        loosened: list[str] = []
+
+    known = {"budget": None}
+    mistakes = [mistake((), key, "", "extra_forbidden", known) for key in document if key not in known]
+    listed = document.get("budget", [])
+    if not isinstance(listed, list):
+        return [], [*mistakes, "budget: write [[budget]], once for each"]
+    entries: list[tuple[int, Any]] = []
+    for number, values in enumerate(listed):
+        try:
+            entries.append((number, Entry.model_validate(values)))
+        except ValidationError as error:
+            mistakes += _told(number, error.errors(), Entry.model_fields)
+    return entries, mistakes
+
+
+def _told(number: int, errors: Sequence[Any], known: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each mistake once: a value that is none of two types is reported for both."""
+    seen = set()
+    for error in errors:
+        key = error["loc"][0] if error["loc"] else "entry"
+        if key not in seen:
+            seen.add(key)
+            several = "input should be a number or the name of a tier"
+            message = several if key == "limit" and error["type"] != "missing" else error["msg"]
+            yield mistake((f"budget[{number}]",), key, message, error["type"], known)
+
+
+def _budget(entry: Any, number: int, folder: Path) -> Budget:
+    values = entry.model_dump(exclude={"date", "loosened"})
+    return Budget(**{**values, "candidate": spec_from(values["candidate"], folder)}, number=number)
+
+
+# What is well formed and means nothing -----------------------------------------------------
+
+
+def _meaningless(budget: Budget) -> Iterator[str]:
+    from strategies.corpora import CORPORA
+    from strategies.regimes import REGIMES
+
+    at = f"budget[{budget.number}]"
+    named = (
+        ("metric", budget.metric, (*METRICS, TIER)),
+        ("format", budget.format, FORMATS),
+        ("out_format", budget.out_format, FORMATS),
+        ("regime", budget.regime, (*CORPORA, *REGIMES)),
+    )
+    for key, value, known in named:
+        if value is not None:
+            yield from _unknown(f"{at}.{key}", value, known)
+    if not budget.reason.strip():
+        yield f"{at}.reason: say why the limit is what it is"
+    if budget.metric == TIER:
+        yield from _unknown(f"{at}.limit", budget.limit, TIERS)
+    elif budget.metric in METRICS:
+        yield from _unlimited(f"{at}.limit", budget)
+
+
+def _unknown(where: str, value: Any, known: Iterable[str]) -> Iterator[str]:
+    try:
+        choose(where, str(value), known)
+    except UsageError as error:
+        yield str(error)
+
+
+def _unlimited(where: str, budget: Budget) -> Iterator[str]:
+    limit = budget.limit
+    if isinstance(limit, str):
+        yield f"{where} {limit!r}: {budget.metric} is limited by a number"
+    elif math.isnan(limit) or math.isinf(limit) or limit < 0:
+        yield f"{where} {limit}: give a finite number from 0 on"
+    elif budget.metric in RATES and limit >= 1:
+        yield f"{where} {limit}: a rate of {limit} cannot be exceeded; give less than 1"
+    elif budget.metric in AT_LEAST and not 0 < limit <= 1:
+        yield f"{where} {limit}: {budget.metric} is a share, and at least this; give more than 0, at most 1"
+
+
+def _duplicates(budgets: Iterable[Budget]) -> list[str]:
+    first: dict[tuple[Any, ...], Budget] = {}
+    found = []
+    for budget in budgets:
+        earlier = first.setdefault(budget.key, budget)
+        if earlier is not budget:
+            found.append(
+                f"budget[{budget.number}]: the same cells and metric as budget[{earlier.number}]; keep one"
+            )
+    return found

@@ -1,0 +1,241 @@
+"""A gate from settings and budgets to verdicts in a run folder, with shrunk witnesses and their commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.console import notes
+from harness.errors import NoVerdict, user_mistakes
+from harness.gate.budgets import RATES, TIER, Budget
+from harness.gate.judging import judge
+from harness.gate.measuring import GATE, Gated, gate_settings, measure_gated
+from harness.gate.ratchet import slack_verdicts
+from harness.gate.statistics import Exactly, Fresh, Rule
+from harness.settings import Settings
+from reports.tally import Witness
+from reports.verdicts import Verdict, exit_code, headline_name, worst_first
+
+if TYPE_CHECKING:
+    from harness.campaign import Campaign
+    from harness.candidates import Candidate
+    from harness.execution import Executor
+    from reports.ledger import Ledger
+
+__all__ = ["SCHEMA_VERSION", "Decision", "decide", "with_witnesses"]
+
+SCHEMA_VERSION: Final = 1
+
+SHRUNK: Final = 6
+"""Witnesses that are shrunk: those that a terminal shows first."""
+
+SHRINKING_ELEMENTS: Final = 1 << 20
+"""What shrinking one of them may spend: a second or two."""
+
+SHOWN_DIGITS: Final = 96
+"""Hexadecimal digits of a row that are shown beside its replay command."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a gate decided.
+
+    Attributes:
+        folder: the run folder.
+        gated: what was measured.
+        verdicts: all of them, in the plan's order.
+    """
+
+    folder: Path
+    gated: Gated
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0, 1 or 3."""
+        return exit_code(self.verdicts)
+
+    def document(self) -> dict[str, Any]:
+        """Return the decision as JSON carries it."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "outcome": headline_name(self.verdicts),
+            "exit_code": self.exit_code,
+            "seed": self.gated.settings.seed,
+            "run": str(self.folder),
+            "policies": {name: list(p) for name, p in self.gated.relaxations().items()},
+            "verdicts": [verdict.document() for verdict in self.verdicts],
+        }
+
+
+def decide(
+    settings: Settings,
+    budgets: Sequence[Budget],
+    out: Path | None,
+    *,
+    fresh: bool = False,
+    rows: int | None = None,
+    overwrite: bool = False,
+    strict: bool = False,
+) -> Decision:
+    """Measure, judge, and write the run folder.
+
+    Args:
+        settings: whom, in which formats, from which seed, by which policies.
+        budgets: what is allowed.
+        out: the run folder; a new one where None.
+        fresh: whether rates are compared as those of independent rows.
+        rows: at least so many of each drawn cell.
+        overwrite: whether a run in `out` is replaced.
+        strict: whether a limit with much room fails.
+
+    Raises:
+        UsageError: a candidate or the folder is not usable as asked.
+        NoVerdict: the ledger cannot be written.
+    """
+    from harness.campaign import Campaign
+    from harness.candidates import load
+    from reports.ledger import LedgerError
+    from reports.runs import open_ledger, prepare
+
+    settings = gate_settings(_with_rows(settings, rows), _tiers(budgets), _lengths(budgets))
+    with user_mistakes():
+        campaign = Campaign(settings, tuple(load(spec) for spec in settings.candidates))
+        folder = prepare(out, seed=settings.seed, overwrite=overwrite)
+        ledger = open_ledger(folder, settings.identity(), list(campaign.cells()))
+    with ledger:
+        try:
+            decision = _decide(campaign, ledger, folder, budgets, fresh=fresh, strict=strict)
+        except LedgerError as error:
+            raise NoVerdict(str(error)) from error
+    _write(decision)
+    return decision
+
+
+def _decide(
+    campaign: Campaign, ledger: Ledger, folder: Path, budgets: Sequence[Budget], *, fresh: bool, strict: bool
+) -> Decision:
+    from harness.execution import Isolated
+    from harness.progress import Progress
+    from reference.certified import prepare
+    from reports.runs import reference_of
+
+    settings = campaign.settings
+    prepare(lambda: notes().print("compiling the certified reference, once ..."))
+    with user_mistakes():
+        executor = Isolated(jobs=settings.jobs, timeout=settings.timeout)
+    with executor, Progress(notes(), list(campaign.shards())) as progress:
+        gated = measure_gated(campaign, ledger, executor, progress)
+        verdicts = judge(gated, budgets, _rule(gated, budgets, fresh=fresh))
+        verdicts += slack_verdicts(gated, budgets) if strict else ()
+        verdicts, shrunk = with_witnesses(gated, verdicts, executor, reference_of(folder))
+    ledger.put("checks", [check.document() for check in gated.checks])
+    ledger.put("shrunk", {identity: w.document() for identity, w in shrunk.items()})
+    ledger.put("verdicts", [verdict.document() for verdict in verdicts])
+    return Decision(folder, gated, tuple(verdicts))
+
+
+def _write(decision: Decision) -> None:
+    from reports.folder import write
+    from reports.gate_text import markdown
+    from reports.junit import junit
+    from reports.runs import write_atomically
+
+    with user_mistakes():
+        write(decision.folder)
+        write_atomically(decision.folder / "junit.xml", junit(decision.verdicts))
+        text = markdown(decision.verdicts, decision.gated.relaxations())
+        write_atomically(decision.folder / "gate.md", text.encode())
+
+
+def _with_rows(settings: Settings, rows: int | None) -> Settings:
+    if rows is None:
+        return settings
+    most = max(rows, GATE.most_rows)
+    least = max(rows, GATE.least_rows)
+    return replace(
+        settings, effort=replace(GATE, name=f"gate, {rows} rows", least_rows=least, most_rows=most)
+    )
+
+
+def _tiers(budgets: Sequence[Budget]) -> tuple[str, ...]:
+    return tuple(str(b.limit) for b in budgets if b.metric == TIER)
+
+
+def _lengths(budgets: Sequence[Budget]) -> tuple[int, ...]:
+    return tuple(b.length for b in budgets if b.length is not None)
+
+
+def _rule(gated: Gated, budgets: Sequence[Budget], *, fresh: bool) -> Rule:
+    if not fresh:
+        return Exactly()
+    rates = [b for b in budgets if b.metric in RATES]
+    return Fresh(sum(b.applies_to(cell.row) for cell in gated.cells for b in rates))
+
+
+# Witnesses ---------------------------------------------------------------------------------
+
+
+def with_witnesses(
+    gated: Gated, verdicts: Sequence[Verdict], executor: Executor, run: str
+) -> tuple[list[Verdict], dict[str, Witness]]:
+    """Return the verdicts with replay commands, and shrunk witnesses by the id of what each was.
+
+    Args:
+        gated: what was judged.
+        verdicts: in any order, which is kept.
+        executor: calls the candidates, to shrink the first witnesses.
+        run: what RUN in RUN#ID is.
+    """
+    of_checks = {w.id: w for check in gated.checks if (w := check.witness) is not None}
+    of_cells = {w.id: w for cell in gated.cells for w in cell.tally.witnesses}
+    shrunk = dict(_shrunk(gated, verdicts, of_cells, executor))
+    told = [_with_replay(v, {**of_checks, **of_cells}, shrunk, run) for v in verdicts]
+    return told, shrunk
+
+
+def _shrunk(
+    gated: Gated, verdicts: Sequence[Verdict], witnesses: Mapping[str, Witness], executor: Executor
+) -> Iterator[tuple[str, Witness]]:
+    """Yield the id and the shrunk form of the witnesses that show most, one of each kind and candidate."""
+    from harness.shrinking import Budget as Spending
+    from harness.shrinking import shrink
+
+    candidates = {candidate.name: _relaxed(candidate, gated.settings) for candidate in gated.candidates}
+    seen: set[tuple[str, ...]] = set()
+    for verdict in worst_first(verdicts):
+        witness = witnesses.get(verdict.witness or "")
+        if witness is None or len(seen) >= SHRUNK:
+            continue
+        group = (witness.cell.candidate, witness.cell.format, witness.kind)
+        if group not in seen:
+            seen.add(group)
+            spending = Spending(elements=SHRINKING_ELEMENTS)
+            candidate = candidates[witness.cell.candidate]
+            yield witness.id, shrink(witness, candidate, executor, spending, gated.settings.timeout)
+
+
+def _relaxed(candidate: Candidate, settings: Settings) -> Candidate:
+    declaration = candidate.declaration
+    return replace(candidate, declaration=replace(declaration, policy=settings.policy(declaration.policy)))
+
+
+def _with_replay(
+    verdict: Verdict, witnesses: Mapping[str, Witness], shrunk: Mapping[str, Witness], run: str
+) -> Verdict:
+    if verdict.witness is None:
+        return verdict
+    witness = shrunk.get(verdict.witness) or witnesses[verdict.witness]
+    bits = _grouped(witness) if len(witness.x) <= SHOWN_DIGITS else ""
+    replay = f"python -m harness replay '{run}#{witness.id}'"
+    return replace(verdict, witness=witness.id, replay=replay, bits=bits)
+
+
+def _grouped(witness: Witness) -> str:
+    """Return the encodings of a row, apart."""
+    from reference.formats import format_named
+
+    width = format_named(witness.cell.format).storage_bits // 4
+    return " ".join(witness.x[i : i + width] for i in range(0, len(witness.x), width))

@@ -1,0 +1,243 @@
+"""Verdicts: every cell held against every budget that applies to it, and every defect.
+
+A cell passes only where something was measured and something judges it. Defects and faults fail
+whatever the budgets say, but for those whose own column a budget limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from harness.checks import CheckResult
+from harness.gate.budgets import TIER, Budget
+from harness.gate.measuring import Cell, Gated
+from harness.gate.statistics import Exactly, Rule
+from reports.cells import Row
+from reports.findings import Finding, findings_of
+from reports.tally import Witness, gravity
+from reports.verdicts import Verdict, VerdictStatus
+
+__all__ = ["judge"]
+
+_FAULT_STATUS: Final[dict[str, VerdictStatus]] = {
+    "crashed": "crashed",
+    "out_of_memory": "crashed",
+    "timed_out": "timed_out",
+    "unsupported": "not_run",
+}
+
+_COLUMN_OF: Final = {
+    "unexplained": "unexplained_rows",
+    "mask_leak": "mask_leaks",
+    "out_of_range": "out_of_range",
+    "negative_zero": "negative_zeros",
+    "policy": "policy_violations",
+    "algorithm_ratio": "algorithm_ratio",
+}
+"""The column that a kind of finding counts in; a budget on it takes the finding's place."""
+
+_OF_POLICY_ROWS: Final = frozenset({"policy_violations", "policy_rows", "rows", "completed_rows", "faults"})
+"""Metrics that mean something where no row has an exact result."""
+
+_WITHOUT_NONFINITE: Final = frozenset(
+    {"max_ulp", "mean_ulp", "bound_ratio", "algorithm_ratio", "worst_row_sum_error"}
+)
+"""Figures of finite outputs: they say nothing of the others, which another budget must limit."""
+
+_OF_NONFINITE: Final = frozenset(
+    {"nonfinite", "nonfinite_rows", "failed_rows", "failed_rate", "p50_ulp", "p99_ulp"}
+)
+_OF_FAILURES: Final = frozenset({"overflow_rows", "overflow_rate"})
+
+
+def judge(gated: Gated, budgets: Sequence[Budget], rule: Rule | None = None) -> list[Verdict]:
+    """Return a verdict for every budget in every cell, every defect, every check and what none judges.
+
+    Args:
+        gated: what was measured.
+        budgets: what is allowed.
+        rule: how a figure is compared with its limit; exactly, where left out.
+    """
+    rule = rule or Exactly()
+    verdicts: list[Verdict] = []
+    for cell in gated.cells:
+        verdicts += _of_cell(cell, budgets, rule)
+    verdicts += [_unmatched(b) for b in budgets if not any(b.applies_to(c.row) for c in gated.cells)]
+    for check in gated.checks:
+        verdicts += _of_check(check)
+    return verdicts
+
+
+# One cell ----------------------------------------------------------------------------------
+
+
+def _of_cell(cell: Cell, budgets: Sequence[Budget], rule: Rule) -> Iterator[Verdict]:
+    applying = [b for b in budgets if b.applies_to(cell.row)]
+    lacking = _not_measured(cell)
+    if lacking is not None:
+        yield lacking
+        return
+    judged = [verdict for budget in applying for verdict in _of_budget(cell, budget, applying, rule)]
+    yield from judged
+    yield from _defects(cell, {b.metric for b in applying})
+    if not applying:
+        message = "no budget covers this cell; add one, or judge by a --tier"
+        yield _verdict(cell, "none", "<=", None, None, "no_budget", message)
+    elif not judged:
+        kept = cell.row["policy_violations"] == 0
+        count = float(cell.row["policy_violations"])
+        yield _verdict(cell, "policy_violations", "<=", 0.0, count, "pass" if kept else "defect")
+
+
+def _not_measured(cell: Cell) -> Verdict | None:
+    """Return the verdict on a cell of which not all rows came back; None where all did."""
+    row = cell.row
+    if row["rows"] and row["completed_rows"] == row["rows"] and row["status"] == "ok":
+        return None
+    kind = next(iter(cell.tally.faults), "")
+    for grave in ("crashed", "out_of_memory", "timed_out"):
+        kind = grave if grave in cell.tally.faults else kind
+    status = _FAULT_STATUS.get(kind, "defect") if kind else "not_run"
+    said = next((w.message for w in cell.tally.witnesses if w.kind == kind), "") or row["message"]
+    lost = row["rows"] - row["completed_rows"]
+    message = f"{lost} of {row['rows']} rows did not come back" if row["rows"] else "nothing was measured"
+    return _verdict(
+        cell, kind or "rows", "<=", 0.0, float(lost) if row["rows"] else None, status,
+        f"{message}: {said}" if said else message, kind,
+    )  # fmt: skip
+
+
+def _of_budget(cell: Cell, budget: Budget, applying: Sequence[Budget], rule: Rule) -> Iterator[Verdict]:
+    if budget.metric == TIER:
+        yield _of_tier(cell, budget)
+        return
+    if not cell.row["judged_rows"] and budget.metric not in _OF_POLICY_ROWS and budget.regime is None:
+        return  # no row has an exact result: the policy is judged
+    observed = cell.row[budget.metric]
+    status, message = rule.compare(cell.row, budget)
+    hidden = _hidden(cell.row, budget.metric, {b.metric for b in applying})
+    if status == "pass" and hidden:
+        status, message = "uncertified", hidden
+    yield _verdict(
+        cell, budget.metric, budget.operator, budget.limit, _float(observed), status, message, budget.metric
+    )
+
+
+def _hidden(row: Row, metric: str, limited: set[str]) -> str:
+    """Say what a figure leaves out that no other budget of the cell limits; empty where nothing."""
+    if metric not in _WITHOUT_NONFINITE or not row["nonfinite"] or limited & {*_OF_NONFINITE, TIER}:
+        return ""
+    if row["nonfinite_rows"] <= row["overflow_rows"] and limited & _OF_FAILURES:
+        return ""
+    return (
+        f"{row['nonfinite']} outputs are NaN or infinite, which {metric} leaves out; "
+        "limit nonfinite_rows or failed_rate too"
+    )
+
+
+def _of_tier(cell: Cell, budget: Budget) -> Verdict:
+    tally, kind = cell.tally, f"over_{budget.limit}"
+    broken, excused = _clauses(tally.violations, kind), _clauses(tally.excused, kind)
+    observed = tally.tier_ratios.get(kind)
+    if observed is None and budget.limit in ("rounded", "faithful"):
+        observed = cell.row["correctly_rounded" if budget.limit == "rounded" else "faithful"]
+    said = [f"{count} {name}" for name, count in broken.items()]
+    said += [f"excused: {count} {name}" for name, count in excused.items()]
+    status: VerdictStatus = (
+        "over_budget" if set(broken) - {"no_bound"} else "uncertified" if broken else "pass"
+    )
+    if status == "pass" and observed is None and tally.elements and not excused:
+        status, said = "uncertified", ["nothing to hold against the tier"]
+    return _verdict(cell, TIER, "meets", budget.limit, observed, status, ", ".join(said), kind)
+
+
+def _clauses(counts: Any, kind: str) -> dict[str, int]:
+    return {
+        name.removeprefix(f"{kind}:"): count for name, count in counts.items() if name.startswith(f"{kind}:")
+    }
+
+
+def _defects(cell: Cell, limited: set[str]) -> Iterator[Verdict]:
+    for finding in findings_of(cell.row, cell.tally):
+        column = _COLUMN_OF.get(finding.kind)
+        if column not in limited:
+            yield _of_finding(cell, finding)
+
+
+def _of_finding(cell: Cell, finding: Finding) -> Verdict:
+    is_ratio = finding.kind == "algorithm_ratio"
+    observed = cell.row["algorithm_ratio"] if is_ratio else float(finding.count)
+    status = _FAULT_STATUS.get(finding.kind, "defect")
+    limit = 1.0 if is_ratio else 0.0
+    return _verdict(cell, finding.kind, "<=", limit, observed, status, finding.message, finding.kind)
+
+
+# Verdicts ----------------------------------------------------------------------------------
+
+
+def _verdict(
+    cell: Cell,
+    metric: str,
+    operator: str,
+    limit: float | str | None,
+    observed: float | None,
+    status: VerdictStatus,
+    message: str = "",
+    kind: str = "",
+) -> Verdict:
+    row = cell.row
+    where = {key: row[key] for key in ("candidate", "format", "out_format", "regime", "length")}
+    witness = _witness(cell.tally.witnesses, kind) if status != "pass" else None
+    return Verdict(
+        **where, metric=metric, operator=operator, limit=limit, observed=observed, status=status,
+        message=message, witness=witness.id if witness else None,
+    )  # fmt: skip
+
+
+_SHOWN_BY: Final = {
+    "overflow_rows": "overflow",
+    "overflow_rate": "overflow",
+    "total_underflow_rows": "total_underflow",
+    "total_underflow_rate": "total_underflow",
+    "inaccurate_rows": "inaccurate",
+    "unexplained_rows": "unexplained",
+    "nonfinite_rows": "nonfinite",
+    "worst_row_sum_error": "row_sum",
+    "mask_leaks": "mask_leak",
+    "negative_zeros": "negative_zero",
+    "policy_violations": "policy",
+    "underflow_rate": "flushed",
+}
+"""The kind of witness that shows a column, where it is another word."""
+
+
+def _witness(witnesses: Iterable[Witness], kind: str) -> Witness | None:
+    """Return the witness of a kind, or else the gravest."""
+    wanted = (kind, _SHOWN_BY.get(kind))
+    return min(witnesses, key=lambda w: (w.kind not in wanted, gravity(w)), default=None)
+
+
+def _unmatched(budget: Budget) -> Verdict:
+    return Verdict(
+        budget.candidate, budget.format, budget.out_format or budget.format, budget.regime, budget.length,
+        budget.metric, budget.operator, budget.limit, None, "not_run",
+        "no cell of the campaign is what this budget is about",
+    )  # fmt: skip
+
+
+def _of_check(result: CheckResult) -> Iterator[Verdict]:
+    if result.status == "not_applicable":
+        return
+    statuses: dict[str, VerdictStatus] = {"ok": "pass", "violated": "defect", "not_run": "not_run"}
+    witness = result.witness
+    yield Verdict(
+        result.candidate, result.format, result.out_format, None, None, f"contract {result.check.name}",
+        "<=", 0.0, float(result.broken) if result.rows else None, statuses[result.status],
+        f"{result.check.title}: {result.message}" if result.message else result.check.title,
+        witness.id if witness else None,
+    )  # fmt: skip
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,151 @@
+"""What the gate measures: one deterministic campaign, and the contract of every candidate.
+
+The campaign holds every regime, the corpora and the known bugs at lengths that leave tails at every
+vector width, and one beyond which float16 cannot count. Its rows depend on the seed alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from harness.settings import EFFORTS, Effort, Settings
+
+if TYPE_CHECKING:
+    from harness.campaign import Campaign
+    from harness.candidates import Candidate
+    from harness.checks import CheckResult
+    from harness.execution import Executor
+    from reports.cells import Row
+    from reports.ledger import Ledger
+    from reports.tally import Tally
+
+__all__ = ["BRIEF", "GATE", "Cell", "Gated", "gate_settings", "measure_gated", "temporary_ledger"]
+
+GATE: Final = Effort(
+    "gate",
+    (1, 2, 3, 4, 7, 9, 17, 33, 65, 127, 257, 1023, 4096, 8193, 70_001),
+    elements=1 << 14,
+    least_rows=2,
+    most_rows=1 << 11,
+)
+"""One candidate in one format within a minute on two processors, start to exit."""
+
+BRIEF: Final = Effort(
+    "brief", (1, 2, 3, 7, 17, 33, 127, 257, 4096), elements=1 << 12, least_rows=2, most_rows=1 << 8
+)
+"""What a unit test has time for."""
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the campaign: its row of the table of cells, and what was counted."""
+
+    row: Row
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class Gated:
+    """What is judged.
+
+    Attributes:
+        cells: in the plan's order.
+        checks: of the contract.
+        candidates: in order.
+        settings: what was measured; its policies relax those that the candidates declare.
+    """
+
+    cells: tuple[Cell, ...]
+    checks: tuple[CheckResult, ...]
+    candidates: tuple[Candidate, ...]
+    settings: Settings
+
+    def relaxations(self) -> dict[str, tuple[str, ...]]:
+        """Return the policy settings that differ from the default, by candidate."""
+        return {c.name: self.settings.policy(c.declaration.policy).relaxations() for c in self.candidates}
+
+
+def gate_settings(settings: Settings, tiers: tuple[str, ...], lengths: tuple[int, ...] = ()) -> Settings:
+    """Return the settings of the gate's own campaign.
+
+    Args:
+        settings: whom, in which formats, from which seed, by which policies.
+        tiers: the names of those that budgets speak of.
+        lengths: further ones that budgets speak of.
+    """
+    from reference.tiers import TIERS
+
+    effort = settings.effort if settings.effort.name not in EFFORTS else GATE
+    return replace(
+        settings,
+        effort=effort,
+        regimes=(),
+        lengths=tuple(sorted({*effort.lengths, *lengths})),
+        rows=None,
+        tiers=tuple(TIERS[name] for name in TIERS if name in tiers),
+    )
+
+
+def measure_gated(
+    campaign: Campaign, ledger: Ledger, executor: Executor, notify: Callable[..., None]
+) -> Gated:
+    """Measure what the gate judges: all cells into the ledger, and the contract.
+
+    Args:
+        campaign: of `gate_settings`.
+        ledger: where the cells go.
+        executor: calls the candidates.
+        notify: told of each shard, as by `Campaign.run`.
+    """
+    from harness.environment import environment
+    from reports.cells import cell_row
+
+    start = time.perf_counter()
+    ledger.put("command", ["harness", *sys.argv[1:]])
+    ledger.put("environment", environment())
+    campaign.run(ledger, executor, notify)
+    checks = tuple(_checked(campaign, executor))
+    ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": campaign.settings.jobs})
+    cells = tuple(Cell(cell_row(info, tally), tally) for info, tally in ledger.tallies())
+    return Gated(cells, checks, campaign.candidates, campaign.settings)
+
+
+def _checked(campaign: Campaign, executor: Executor) -> Iterator[CheckResult]:
+    from harness.checks import run_checks
+    from harness.checks.contract import CONTRACT
+
+    settings = campaign.settings
+    for candidate in campaign.candidates:
+        policy = settings.policy(candidate.declaration.policy)
+        declared = replace(candidate, declaration=replace(candidate.declaration, policy=policy))
+        yield from run_checks(
+            declared,
+            settings.formats,
+            executor,
+            settings.seed,
+            out_format=settings.out_format,
+            timeout=settings.timeout,
+            checks=CONTRACT,
+        )
+
+
+@contextmanager
+def temporary_ledger(campaign: Campaign) -> Iterator[Ledger]:
+    """Open a ledger that is gone afterwards."""
+    import tempfile
+
+    from reports.runs import open_ledger
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_ledger(Path(folder), campaign.settings.identity(), list(campaign.cells())) as ledger,
+    ):
+        yield ledger

@@ -1,0 +1,97 @@
+"""How a figure is compared with its limit: exactly, or, for rates of fresh rows, as far as chance allows.
+
+The default gate sees the same rows each time, so that a rate is a count and compared as it is. With fresh
+rows a rate fails only if its one-sided lower Clopper-Pearson bound lies above the limit, at alpha 0.001
+shared among the gated rates (Bonferroni), and passes only if so many rows were seen that a true rate above
+the limit would have shown itself: none in N rows has probability (1 - limit)^N, at most alpha from
+N = ln(alpha) / ln(1 - limit). A limit of 0 asks for no event at all.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from harness.gate.budgets import AT_LEAST, RATES, Budget
+from reports.cells import Row
+from reports.intervals import exceeds
+from reports.verdicts import VerdictStatus
+
+__all__ = ["ALPHA", "Exactly", "Fresh", "Rule", "rows_needed"]
+
+ALPHA: Final = 0.001
+
+_EVENTS: Final = {
+    "failed_rate": "failed_rows",
+    "overflow_rate": "overflow_rows",
+    "total_underflow_rate": "total_underflow_rows",
+    "underflow_row_rate": "underflow_rows",
+}
+"""The rates of rows, and the columns that count their events."""
+
+Compared = tuple[VerdictStatus, str]
+
+
+class Rule(Protocol):
+    """Compares a figure with a limit."""
+
+    def compare(self, row: Row, budget: Budget) -> Compared:
+        """Return the status, and a message where it does not pass."""
+
+
+@dataclass(frozen=True)
+class Exactly:
+    """Before rounding, as it stands."""
+
+    def compare(self, row: Row, budget: Budget) -> Compared:
+        """Return whether the figure is within its limit; a null figure never passes."""
+        observed, limit = row[budget.metric], budget.limit
+        if observed is None:
+            return "uncertified", f"{budget.metric} is null: nothing was measured that it is a figure of"
+        within = observed >= limit if budget.metric in AT_LEAST else observed <= limit
+        if within:
+            return "pass", ""
+        return "over_budget", f"{float(observed)!r} is not {budget.operator} {limit!r}"
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """Rates of drawn rows by their lower bound; anything else exactly.
+
+    Attributes:
+        gated: how many rates are compared in all.
+    """
+
+    gated: int
+
+    @property
+    def alpha(self) -> float:
+        """The chance that one rate that keeps its limit is called over it, at most."""
+        return ALPHA / max(self.gated, 1)
+
+    def compare(self, row: Row, budget: Budget) -> Compared:
+        """Return the status of a figure of fresh rows."""
+        limit = budget.limit
+        if budget.metric not in RATES or not row["sampled"] or row[budget.metric] is None or limit == 0:
+            return Exactly().compare(row, budget)
+        assert isinstance(limit, (int, float))
+        if budget.metric not in _EVENTS:
+            return "uncertified", f"{budget.metric} has no test of its own; limit {', '.join(_EVENTS)}"
+        return self._rate(row[_EVENTS[budget.metric]], row["judged_rows"], limit)
+
+    def _rate(self, events: int, rows: int, limit: float) -> Compared:
+        if exceeds(events, rows, limit, self.alpha):
+            return (
+                "over_budget",
+                f"{events} of {rows} rows: a rate of {limit!r} makes that rarer than {self.alpha:.3g}",
+            )
+        needed = rows_needed(limit, self.alpha)
+        if rows < needed:
+            return "uncertified", f"{rows} rows are too few: a limit of {limit!r} needs {needed}"
+        return "pass", ""
+
+
+def rows_needed(limit: float, alpha: float) -> int:
+    """Return how many rows without an event show that a rate is at most the limit, 0 < limit < 1."""
+    return math.ceil(math.log(alpha) / math.log1p(-limit))

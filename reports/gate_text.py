@@ -1,0 +1,152 @@
+"""A gate's verdicts for a terminal and for Markdown: the verdict first, then what did not pass.
+
+Figures are written with as many digits as it takes to tell them from their limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from reports.figures import plural
+from reports.summary_md import escaped
+from reports.verdicts import Verdict, counted, headline_name, worst_first
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["MARKDOWN_BYTES", "headline", "markdown", "spelled", "terminal"]
+
+MARKDOWN_BYTES: Final = 1 << 20
+"""GitHub refuses a step's summary of more than 1 MiB."""
+
+SHOWN: Final = 12
+_LISTED: Final = 400
+
+
+def headline(verdicts: Sequence[Verdict]) -> str:
+    """Return the outcome in one sentence."""
+    counts = ", ".join(f"{count} {status}" for status, count in counted(verdicts).items())
+    return f"gate: {headline_name(verdicts)} ({counts or 'nothing was judged'})"
+
+
+def spelled(verdict: Verdict) -> tuple[str, str]:
+    """Return limit and figure, with enough digits to show which is greater."""
+    limit, observed = verdict.limit, verdict.observed
+    if not isinstance(limit, (int, float)):
+        text = "none" if limit is None else limit
+        return text, "null" if observed is None else f"{observed:.6g}"
+    if observed is None:
+        return f"{limit:.6g}", "null"
+    for digits in (4, 6, 9, 12, 17):
+        texts = f"{limit:.{digits}g}", f"{observed:.{digits}g}"
+        if texts[0] != texts[1] or limit == observed:
+            return texts
+    return repr(limit), repr(observed)
+
+
+def terminal(
+    verdicts: Sequence[Verdict], relaxations: Mapping[str, Sequence[str]], most: int = SHOWN
+) -> RenderableType:
+    """Return what a terminal shows: what passes, by candidate, format and metric; the rest one by one."""
+    from rich.console import Group
+    from rich.text import Text
+
+    failing = [v for v in worst_first(verdicts) if v.status != "pass"]
+    lines = [*_passed(verdicts), *(line for v in _spread(failing)[:most] for line in _told(v))]
+    if len(failing) > most:
+        lines.append(f"... and {len(failing) - most} more in junit.xml and with --json")
+    lines += [f"policy of {name}: {', '.join(p)}" for name, p in relaxations.items() if p]
+    return Group(*(Text(_printable(line)) for line in [*lines, headline(verdicts)]))
+
+
+def _printable(text: str) -> str:
+    """Return the text with what a terminal would obey written out."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _spread(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return the worst of every candidate, format, status and metric before any comes twice."""
+    seen: dict[tuple[str, ...], int] = {}
+    turns = []
+    for verdict in verdicts:
+        group = (verdict.candidate, verdict.formats, verdict.status, verdict.metric)
+        seen[group] = seen.get(group, -1) + 1
+        turns.append((seen[group], verdict))
+    return [verdict for _, verdict in sorted(turns, key=lambda turn: turn[0])]
+
+
+def _passed(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    groups: dict[tuple[str, str, str, str], list[Verdict]] = {}
+    for v in verdicts:
+        metric = "contract" if v.metric.startswith("contract ") else v.metric
+        groups.setdefault((v.candidate, v.formats, metric, f"{v.operator} {v.limit}"), []).append(v)
+    for (candidate, formats, metric, limit), members in groups.items():
+        if all(v.status == "pass" for v in members):
+            yield f"pass  {candidate}  {formats}  {metric} {limit}: {_worst(metric, members)}"
+
+
+def _worst(metric: str, members: Sequence[Verdict]) -> str:
+    if metric == "contract":
+        return plural(len(members), "check")
+    figures = [v for v in members if v.observed is not None]
+    excused = sum("excused" in v.message for v in members)
+    notes = f", {plural(excused, 'cell')} with rows excused" if excused else ""
+    if not figures:
+        return f"{plural(len(members), 'cell')}, no figure{notes}"
+    least = members[0].operator == ">=" or members[0].limit in ("rounded", "faithful")
+    worst = (min if least else max)(figures, key=lambda v: v.observed or 0.0)
+    return f"{plural(len(members), 'cell')}, worst {spelled(worst)[1]} ({worst.place}){notes}"
+
+
+def _told(v: Verdict) -> Iterator[str]:
+    limit, observed = spelled(v)
+    message = f"; {v.message}" if v.message else ""
+    yield f"{v.status}  {v.name}: {observed}, limit {v.operator} {limit}{message}"
+    if v.bits:
+        yield f"      x = {v.bits}"
+    if v.replay:
+        yield f"      {v.replay}"
+
+
+# Markdown ----------------------------------------------------------------------------------
+
+
+def markdown(verdicts: Sequence[Verdict], relaxations: Mapping[str, Sequence[str]]) -> str:
+    """Return a job summary of less than MARKDOWN_BYTES: the verdict, then all that does not pass."""
+    failing = [v for v in worst_first(verdicts) if v.status != "pass"]
+    head = [f"**{escaped(headline(verdicts))}**", ""]
+    head += [f"policy of {escaped(name)}: {escaped(', '.join(p))}\n" for name, p in relaxations.items() if p]
+    lines = [*head, *_table(failing[:_LISTED]), *_beyond(len(failing) - _LISTED), *_passes(verdicts)]
+    text = "\n".join(lines) + "\n"
+    while len(text.encode()) >= MARKDOWN_BYTES:
+        lines = lines[: len(lines) // 2]
+        text = "\n".join([*lines, "", "... cut short; junit.xml holds all"]) + "\n"
+    return text
+
+
+def _table(failing: Sequence[Verdict]) -> Iterator[str]:
+    if not failing:
+        return
+    yield "| status | what | observed | limit | why | replay |"
+    yield "|---|---|--:|--:|---|---|"
+    for v in failing:
+        limit, observed = spelled(v)
+        replay = f"`{v.replay.replace('`', '')}`" if v.replay else ""
+        cells = (v.status, v.name, observed, f"{v.operator} {limit}", v.message)
+        yield f"| {' | '.join(escaped(cell) for cell in cells)} | {replay} |"
+    yield ""
+
+
+def _beyond(count: int) -> list[str]:
+    return [f"... and {count} more in junit.xml", ""] if count > 0 else []
+
+
+def _passes(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    lines = list(_passed(verdicts))
+    if lines:
+        yield "<details><summary>What passes</summary>"
+        yield ""
+        yield from (f"- {escaped(line)}" for line in lines)
+        yield ""
+        yield "</details>"

@@ -1,0 +1,31 @@
+"""GitHub annotations: workflow commands on standard output, at most ten, as GitHub shows no more a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from reports.verdicts import FAILED, Verdict, worst_first
+
+__all__ = ["MOST", "workflow_commands"]
+
+MOST: Final = 10
+
+
+def workflow_commands(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Yield a workflow command for each verdict that does not pass, the gravest first."""
+    failing = [v for v in worst_first(verdicts) if v.status != "pass"]
+    for verdict in failing[:MOST]:
+        level = "error" if verdict.status in FAILED else "warning"
+        title = f"{verdict.status}: {verdict.candidate} {verdict.formats}"
+        told = f"{verdict.name}: observed {verdict.observed!r}, limit {verdict.operator} {verdict.limit!r}"
+        lines = [told, verdict.message, verdict.replay]
+        yield f"::{level} title={_property(title)}::{_data(chr(10).join(line for line in lines if line))}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

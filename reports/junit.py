@@ -1,0 +1,58 @@
+"""junit.xml, as CI servers read it: a test suite a candidate and format, a test case a verdict.
+
+Failures are budgets exceeded and defects; errors are crashes, and verdicts that could not be had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from xml.etree import ElementTree as ET
+
+from reports.verdicts import Verdict
+
+__all__ = ["junit"]
+
+_FAILURES: Final = frozenset({"over_budget", "defect"})
+
+
+def junit(verdicts: Sequence[Verdict]) -> bytes:
+    """Return the document, UTF-8, with what XML 1.0 cannot hold written out."""
+    suites: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        suites.setdefault(f"{verdict.candidate} {verdict.formats}", []).append(verdict)
+    root = ET.Element("testsuites", {"name": "softmax-harness gate", **_counts(verdicts)})
+    for name, members in suites.items():
+        suite = ET.SubElement(root, "testsuite", {"name": _legal(name), **_counts(members)})
+        for verdict in members:
+            _case(suite, verdict)
+    ET.indent(root)
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root) + b"\n"
+
+
+def _counts(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    failures = sum(v.status in _FAILURES for v in verdicts)
+    errors = sum(v.status not in {*_FAILURES, "pass"} for v in verdicts)
+    return {"tests": str(len(verdicts)), "failures": str(failures), "errors": str(errors)}
+
+
+def _case(suite: ET.Element, verdict: Verdict) -> None:
+    place = verdict.place or "all"
+    name = f"{place} {verdict.metric} {verdict.operator} {verdict.limit}"
+    classname = f"{verdict.candidate}.{verdict.formats}".replace("/", ".")
+    case = ET.SubElement(suite, "testcase", classname=_legal(classname), name=_legal(name))
+    if verdict.status == "pass":
+        return
+    kind = "failure" if verdict.status in _FAILURES else "error"
+    told = f"observed {verdict.observed!r}, limit {verdict.operator} {verdict.limit!r}: {verdict.message}"
+    found = ET.SubElement(case, kind, type=verdict.status, message=_legal(told))
+    found.text = _legal("\n".join(line for line in (told, verdict.bits, verdict.replay) if line))
+
+
+def _legal(text: str) -> str:
+    """Return text whose every character XML 1.0 allows (section 2.2)."""
+    return "".join(c if c in "\t\n\r" or _is_character(ord(c)) else ascii(c)[1:-1] for c in text)
+
+
+def _is_character(code: int) -> bool:
+    return 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or 0x10000 <= code <= 0x10FFFF

@@ -1,0 +1,145 @@
+"""What a gate decides: rows of a limit, what was observed, and whether that passes.
+
+Only `pass` passes. A gate as a whole fails (1) where anything is over its budget, a defect, crashed or
+timed out, gives no verdict (3) where anything was not measured, not certified or has no budget, or where
+there is nothing at all, and passes (0) otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, get_args
+
+from reports.tally import json_float
+
+__all__ = [
+    "FAILED",
+    "PASSED",
+    "STATUSES",
+    "UNDECIDED",
+    "Verdict",
+    "VerdictStatus",
+    "counted",
+    "exit_code",
+    "worst_first",
+]
+
+VerdictStatus = Literal[
+    "pass", "over_budget", "no_budget", "defect", "crashed", "timed_out", "uncertified", "not_run"
+]
+
+STATUSES: Final[tuple[VerdictStatus, ...]] = get_args(VerdictStatus)
+
+FAILED: Final = frozenset({"over_budget", "defect", "crashed", "timed_out"})
+UNDECIDED: Final = frozenset({"no_budget", "uncertified", "not_run"})
+
+PASSED, FAILING, NO_VERDICT = 0, 1, 3
+
+_ORDER: Final = (
+    "crashed",
+    "timed_out",
+    "defect",
+    "over_budget",
+    "uncertified",
+    "not_run",
+    "no_budget",
+    "pass",
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One limit, held against what was observed.
+
+    Attributes:
+        candidate, format, out_format: of whom.
+        regime, length: of which cell; None where it is about more than one.
+        metric: a column of the table of cells, `tier`, the kind of a defect, or `contract` and a check.
+        operator: `<=`, `>=`, or `meets` for a tier.
+        limit: a number, or a tier's name; None where there is no budget.
+        observed: unrounded; None where there is nothing to observe.
+        status: only `pass` passes.
+        message: why, in one line; what was excused, where it passes.
+        witness: the id of a witness, and `replay` the command that runs it again.
+        bits: the witness's input in hexadecimal where it is short.
+    """
+
+    candidate: str
+    format: str
+    out_format: str
+    regime: str | None
+    length: int | None
+    metric: str
+    operator: str
+    limit: float | str | None
+    observed: float | None
+    status: VerdictStatus
+    message: str = ""
+    witness: str | None = None
+    replay: str = ""
+    bits: str = ""
+
+    @property
+    def formats(self) -> str:
+        """The format, and the output's where it is another."""
+        return self.format if self.format == self.out_format else f"{self.format} > {self.out_format}"
+
+    @property
+    def place(self) -> str:
+        """The cell within candidate and format."""
+        parts = [self.regime or "", "" if self.length is None else f"n={self.length}"]
+        return ", ".join(part for part in parts if part)
+
+    @property
+    def name(self) -> str:
+        """Everything that identifies it."""
+        return " / ".join(part for part in (self.candidate, self.formats, self.place, self.metric) if part)
+
+    def document(self) -> dict[str, Any]:
+        """Return this verdict as JSON carries it, with its name."""
+        limit = json_float(self.limit) if isinstance(self.limit, float) else self.limit
+        return {"name": self.name, **asdict(self), "limit": limit, "observed": json_float(self.observed)}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Verdict:
+        """Read `document` back."""
+        values = {key: document[key] for key in cls.__dataclass_fields__ if key in document}
+        if values.get("observed") == "inf":
+            values["observed"] = math.inf
+        return cls(**values)
+
+
+def exit_code(verdicts: Iterable[Verdict]) -> int:
+    """Return 0, 1 or 3 for all verdicts together."""
+    statuses = {verdict.status for verdict in verdicts}
+    if statuses & FAILED:
+        return FAILING
+    return PASSED if statuses == {"pass"} else NO_VERDICT
+
+
+def headline_name(verdicts: Iterable[Verdict]) -> str:
+    """Return the outcome in a word or two."""
+    return {PASSED: "pass", FAILING: "fail", NO_VERDICT: "no verdict"}[exit_code(verdicts)]
+
+
+def counted(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """Return how many verdicts there are of each status that occurs, the gravest first."""
+    counts = Counter(verdict.status for verdict in verdicts)
+    return {status: counts[status] for status in _ORDER if counts[status]}
+
+
+def worst_first(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return verdicts by the gravity of their status, then by how far they are over, in the given order."""
+    return sorted(verdicts, key=lambda v: (_ORDER.index(v.status), -_excess(v)))
+
+
+def _excess(verdict: Verdict) -> float:
+    observed = verdict.observed
+    if observed is None:
+        return math.inf
+    if not isinstance(verdict.limit, (int, float)) or not verdict.limit:
+        return observed
+    return observed / verdict.limit if verdict.operator == "<=" else verdict.limit - observed
