@@ -221,7 +221,12 @@ class Ledger:
 
         Reports draw these: `claims`, a list with id, statement, source, verdict, explanation, figures and
         witnesses (documents or lines of `Witness`) in each; `findings`, a list with kind, candidate and
-        message; `command`, a list of words; `environment` and `timing`, whatever they hold.
+        message; `checks`, a list with check, kind, candidate, format, status, rows, broken, message and
+        witness; `verdicts`, a list of documents of `reports.verdicts.Verdict`; `comparison`, with base, the
+        counts better, worse, equal and incomparable, and a list of changes with change (better or worse),
+        metric, candidate, format, regime, length, before and after; `search`, a list with candidate, format,
+        length, objective, evaluations and curve (pairs of evaluations and best so far); `command`, a list
+        of words; `environment` and `timing`, whatever they hold.
         """
         text = _json(document)
         with self._transaction() as db:

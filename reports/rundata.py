@@ -21,6 +21,8 @@ __all__ = ["SCHEMA_VERSION", "RunData", "Standing", "StandingKey", "build", "wor
 SCHEMA_VERSION: Final = 1
 """Of summary.json: raised whenever a key changes its meaning or goes."""
 
+DOCUMENTS: Final = ("verdicts", "comparison", "search")
+"""Documents that sections draw where the ledger has them."""
 
 _MERGED_AT_ONCE: Final = 32  # merging one by one would sort the growing histogram once a cell
 
@@ -98,6 +100,7 @@ class RunData:
         witnesses: the worst of each candidate, format and kind, made small where that was tried,
             the gravest kind first.
         witness_count: witnesses in all.
+        documents: those of `DOCUMENTS` that the ledger holds, as they are.
     """
 
     name: str
@@ -113,6 +116,7 @@ class RunData:
     reported: tuple[Mapping[str, Any], ...]
     witnesses: tuple[Witness, ...]
     witness_count: int
+    documents: Mapping[str, Any]
 
     @property
     def seed(self) -> Any:
@@ -185,6 +189,7 @@ def build(ledger: Ledger, name: str, each: Callable[[Tally], None] | None = None
         reported=tuple(ledger.get("findings") or ()),
         witnesses=tuple(sorted(witnesses, key=_gravity)),
         witness_count=gathering.witness_count,
+        documents={name: found for name in DOCUMENTS if (found := ledger.get(name)) is not None},
     )
 
 

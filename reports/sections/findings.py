@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from markupsafe import Markup
 
 from reports.rundata import RunData
 from reports.section import Section, fill
+
+MOST: Final = 100
+"""Findings drawn, the gravest kinds first."""
 
 
 def render(run: RunData) -> Markup:
@@ -17,7 +22,7 @@ def render(run: RunData) -> Markup:
         for cell in cells
         if cell["status"] == "unsupported"
     )
-    return fill("findings.html", run=run, cells=supported, unsupported=list(unsupported))
+    return fill("findings.html", run=run, cells=supported, unsupported=list(unsupported), most=MOST)
 
 
 SECTION = Section(

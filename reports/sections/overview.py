@@ -17,6 +17,9 @@ STEPS: Final = (0.5, 1.0, 4.0, 16.0, 64.0, 1e3, 1e6)
 
 MOST_LOOKS: Final = 5
 
+MOST_ROOMY: Final = 8
+"""Candidates up to which the cells of the matrix have room for the place of each figure."""
+
 
 def level(standing: Standing) -> int:
     """Return the colour of a standing: how many of STEPS its worst error exceeds."""
@@ -38,6 +41,7 @@ def render(run: RunData) -> Markup:
         subjects=list(subjects),
         ops=dict.fromkeys(op for _, op in subjects),
         level=level,
+        dense=len(subjects) > MOST_ROOMY,
         steps=STEPS,
         looks=run.telling_witnesses(MOST_LOOKS),
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
 from dataclasses import dataclass
+from typing import Final
 
 from markupsafe import Markup
 
 from reports.cells import Row
 from reports.rundata import RunData, Standing, worst_of
 from reports.section import Section, fill
+
+MOST: Final = 120
+"""Lines drawn of one format."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,30 @@ def render(run: RunData) -> Markup:
     for formats in run.formats:
         standings = [s for s in run.standings if s.key.formats == formats and not s.is_unsupported]
         shares = {s.key: by_regime(s) for s in standings}
-        regimes = _in_order(regime for share in shares.values() for regime in share)
-        groups.append((formats, standings, shares, regimes))
+        regimes = dict.fromkeys(regime for share in shares.values() for regime in share)
+        lines = [
+            (regime, s, share)
+            for regime in regimes
+            for s in standings
+            if (share := shares[s.key].get(regime)) and share.is_judged
+        ]
+        groups.append((formats, _gravest(lines), len(lines)))
     return fill("regimes.html", groups=[group for group in groups if group[1]])
 
 
-def _in_order(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(names))
+Line = tuple[str, Standing, Share]
+
+
+def _gravest(lines: list[Line]) -> list[Line]:
+    """Return the lines as they are, or of more than `MOST` those that failed most, then erred most."""
+    ranked = sorted(lines, key=lambda line: _badness(line[2]), reverse=True)[:MOST]
+    kept = {id(line) for line in ranked}
+    return [line for line in lines if id(line) in kept]
+
+
+def _badness(share: Share) -> tuple[float, float]:
+    failed, erred = share.worst("failed_rate"), share.worst("max_ulp")
+    return failed["failed_rate"] if failed else 0.0, erred["max_ulp"] if erred else -math.inf
 
 
 SECTION = Section(

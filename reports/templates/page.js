@@ -1,15 +1,14 @@
 "use strict";
 // Sorting, filtering and copying; the page says everything without them.
 
-function valueOf(row, column) {
-  const cell = row.cells[column];
-  const text = cell.dataset.value ?? cell.textContent.trim().replaceAll(",", "");
-  const number = text === "inf" ? Infinity : text === "None" ? -Infinity : Number(text);
-  return text === "" || Number.isNaN(number) ? text.toLowerCase() : number;
+function valueOf(row, column, numeric) {
+  const text = row.cells[column].textContent.trim();
+  if (!numeric) return text.toLowerCase();
+  const number = text.startsWith("inf") ? Infinity : parseFloat(text.replaceAll(",", ""));
+  return Number.isNaN(number) ? -Infinity : number;
 }
 
 function compare(a, b) {
-  if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
@@ -19,7 +18,8 @@ function sort(table, column, button) {
   for (const other of heading.parentElement.children) other.removeAttribute("aria-sort");
   heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
   const body = table.tBodies[0];
-  const rows = [...body.rows].map((row) => [valueOf(row, column), row]);
+  const numeric = heading.classList.contains("number");
+  const rows = [...body.rows].map((row) => [valueOf(row, column, numeric), row]);
   rows.sort((a, b) => (descending ? compare(b[0], a[0]) : compare(a[0], b[0])));
   body.append(...rows.map(([, row]) => row));
 }
@@ -37,13 +37,29 @@ for (const table of document.querySelectorAll("table.sortable")) {
 for (const field of document.querySelectorAll("input[data-filter]")) {
   field.closest("[hidden]").hidden = false;
   const rows = document.getElementById(field.dataset.filter).tBodies[0].rows;
+  const shown = field.parentElement.parentElement.querySelector("output");
   field.addEventListener("input", () => {
     const words = field.value.toLowerCase().split(/\s+/);
     for (const row of rows) {
       const text = row.textContent.toLowerCase();
       row.hidden = !words.every((word) => text.includes(word));
     }
+    const left = [...rows].filter((row) => !row.hidden).length;
+    shown.textContent = `${left} of ${rows.length} lines`;
   });
+}
+
+// Witnesses in tables are named by their id alone; their command is the same but for it.
+for (const table of document.querySelectorAll("table[data-replay]")) {
+  for (const code of table.querySelectorAll("code")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "copy";
+    button.dataset.copy = table.dataset.replay + code.textContent;
+    button.setAttribute("aria-label", `copy the command that replays ${code.textContent}`);
+    button.textContent = "copy";
+    code.after(" ", button);
+  }
 }
 
 for (const button of document.querySelectorAll("button.copy")) {
@@ -51,7 +67,7 @@ for (const button of document.querySelectorAll("button.copy")) {
   button.addEventListener("click", async () => {
     const code = button.parentElement.querySelector("code");
     try {
-      await navigator.clipboard.writeText(code.textContent);
+      await navigator.clipboard.writeText(button.dataset.copy ?? code.textContent);
       button.textContent = "copied";
     } catch {
       getSelection().selectAllChildren(code);

@@ -1,0 +1,52 @@
+"""Tables of records: one line each, with a state, and the command that shows it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from markupsafe import Markup
+
+from reports.section import fill
+
+__all__ = ["MOST_RECORDS", "Record", "State", "records"]
+
+MOST_RECORDS: Final = 100
+"""Records drawn of one table."""
+
+State = Literal["good", "bad", "open", "plain"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line: its texts, how it went, what is said beneath it, and the command that shows it again."""
+
+    texts: Sequence[str]
+    state: State = "plain"
+    said: str = ""
+    command: str = ""
+
+
+def records(
+    name: str, headings: Sequence[str], lines: Iterable[Record], *, more: str, intro: str = ""
+) -> Markup:
+    """Return a table of records that sorts and filters.
+
+    Args:
+        name: keeps the table apart from others of the page; shown to who cannot see it.
+        headings: of the columns; the first record's state is the colour of its first text.
+        lines: the worst first, since only so many are drawn.
+        more: where all of them are.
+        intro: a sentence before the table.
+    """
+    everything = list(lines)
+    return fill(
+        "records.html",
+        name=name,
+        headings=headings,
+        records=everything[:MOST_RECORDS],
+        count_of_all=len(everything),
+        more=more,
+        intro=intro,
+    )

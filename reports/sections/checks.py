@@ -1,0 +1,87 @@
+"""Contract and properties: what every candidate is asked, and where it does otherwise."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from reports.figures import NOTHING, count, plural
+from reports.records import Record, State, records
+from reports.rundata import RunData
+from reports.section import Section
+
+_STATUSES: Final = ("violated", "not_run", "ok", "not_applicable")
+
+Check = Mapping[str, Any]
+
+
+def render(run: RunData) -> Markup:
+    """Draw the checks, the broken ones first; nothing where the run made none."""
+    checks = run.checks
+    if not checks:
+        return Markup()
+    headings = ("status", "check", "kind", "candidate", "format", "broken", "what")
+    lines = [_record(run, check) for check in sorted(checks, key=_rank)]
+    return records("checks", headings, lines, more="summary.json", intro=_intro(checks))
+
+
+def _rank(check: Check) -> tuple[int, bool]:
+    status = str(check.get("status", ""))
+    return (_STATUSES.index(status) if status in _STATUSES else -1), check.get("kind") != "contract"
+
+
+def _intro(checks: Sequence[Check]) -> str:
+    counts = Counter((c.get("status"), c.get("kind")) for c in checks)
+    kept = sum(n for (status, _), n in counts.items() if status == "ok")
+    broken = [
+        f"{plural(n, kind)} broken" for kind in ("contract", "property") if (n := counts["violated", kind])
+    ]
+    return f"{count(kept)} of {count(len(checks))} kept; {', '.join(broken) or 'none broken'}."
+
+
+def _record(run: RunData, check: Check) -> Record:
+    witness = check.get("witness") or {}
+    texts = (
+        str(check.get("status", "")).replace("_", " "),
+        str(check.get("check", "")),
+        str(check.get("kind", "")),
+        str(check.get("candidate", "")),
+        _formats(check),
+        _broken(check),
+        str(check.get("message") or check.get("title") or NOTHING),
+    )
+    command = run.replay_command(witness["id"]) if witness.get("id") else ""
+    return Record(texts, _state(check), str(check.get("consequence") or ""), command)
+
+
+def _formats(check: Check) -> str:
+    fmt, out = str(check.get("format", "")), str(check.get("out_format", ""))
+    return fmt if out in ("", fmt) else f"{fmt} > {out}"
+
+
+def _broken(check: Check) -> str:
+    if check.get("status") in ("not_applicable", "not_run"):
+        return NOTHING
+    return f"{count(int(check.get('broken') or 0))} of {count(int(check.get('rows') or 0))}"
+
+
+def _state(check: Check) -> State:
+    if check.get("status") == "violated":
+        return "bad" if check.get("kind") == "contract" else "open"
+    return "good" if check.get("status") == "ok" else "plain"
+
+
+SECTION = Section(
+    title="Contract and properties",
+    order=26,
+    guide=(
+        "A contract holds of any sound softmax: shape and format kept, the axis obeyed, input left as it was,"
+        " the same bits again; breaking one is a defect. A property holds of the exact function; the order of"
+        " floating-point operations alone may break it, and where it may, the line says how. Each line counts"
+        " the rows that broke it among those that could, and has the command for the smallest row that does."
+    ),
+    render=render,
+)

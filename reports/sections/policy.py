@@ -1,0 +1,63 @@
+"""What candidates do on rows that have no exact result, and other habits of their outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from markupsafe import Markup
+
+from reports.figures import NOTHING, count
+from reports.records import Record, records
+from reports.rundata import RunData, Standing
+from reports.section import Section
+
+_ROWS: Final = {"nan_row": "a NaN", "pos_inf": "+inf, no NaN", "masked_row": "all -inf"}
+_HABITS: Final = {
+    "policy_violations": "not as declared",
+    "mask_leaks": "mask leaks",
+    "out_of_range": "outside [0, 1]",
+    "negative_zeros": "-0",
+}
+
+
+def render(run: RunData) -> Markup:
+    """Draw one line a candidate and format."""
+    lines = sorted((_record(s) for s in run.standings if s.is_measured), key=lambda r: r.state != "bad")
+    headings = ("candidate", "format", *_ROWS.values(), *_HABITS.values())
+    return records("policy", headings, lines, more="cells.csv") if lines else Markup()
+
+
+def _record(standing: Standing) -> Record:
+    totals = [standing.total(column) for column in _HABITS]
+    observed = (_observed(standing, key) for key in _ROWS)
+    texts = (standing.key.candidate, standing.key.formats, *observed, *map(count, totals))
+    return Record(texts, "bad" if any(totals) else "good")
+
+
+def _observed(standing: Standing, key: str) -> str:
+    """Spell what was seen on policy rows of a kind, the most frequent first."""
+    found = [
+        (number, name.partition(":")[2])
+        for name, number in standing.errors.policies.items()
+        if name.startswith(f"{key}:")
+    ]
+    return ", ".join(_behaviours(sorted(found, key=lambda entry: (-entry[0], entry[1])))) or NOTHING
+
+
+def _behaviours(found: list[tuple[int, str]]) -> Iterator[str]:
+    for number, name in found:
+        yield f"{name.replace('_', ' ')} ({count(number)})"
+
+
+SECTION = Section(
+    title="Policy",
+    order=28,
+    guide=(
+        "Rows with a NaN, with +inf, or with nothing but -inf have no exact result. What a candidate returns"
+        " there is its policy, counted in rows: all NaN; all zero; NaN where the +inf is and 0 elsewhere; the"
+        " limit, a share for each +inf; uniform. It is held against what the candidate declares. Mask leaks,"
+        " values outside [0, 1] and -0 are counted in elements of all other rows."
+    ),
+    render=render,
+)

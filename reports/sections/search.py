@@ -1,0 +1,94 @@
+"""How far the search for the worst row came, evaluation by evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from reports.drawing import MOST_CURVES, Plot, log2
+from reports.figures import count, ulps
+from reports.picture import Picture, Table, csv_text, drawn
+from reports.rundata import RunData
+from reports.section import Section
+from reports.tally import parse_float
+
+LEAST: Final = 2.0**-4
+
+Search = Mapping[str, Any]
+
+
+def render(run: RunData) -> Markup:
+    """Draw one picture an objective; nothing where the run did not search."""
+    searches: Sequence[Search] = [s for s in run.documents.get("search") or () if s.get("curve")]
+    objectives = dict.fromkeys(str(s.get("objective", "max_ulp")) for s in searches)
+    return drawn([_picture(name, [s for s in searches if _objective(s) == name]) for name in objectives])
+
+
+def _objective(search: Search) -> str:
+    return str(search.get("objective", "max_ulp"))
+
+
+def _name(search: Search) -> str:
+    return f"{search.get('candidate')} {search.get('format')} n={search.get('length')}"
+
+
+def _points(search: Search) -> Iterator[tuple[float, float]]:
+    for evaluations, best in search["curve"]:
+        value = parse_float(best)
+        if value is not None and math.isfinite(value):
+            yield float(evaluations), value
+
+
+def _picture(objective: str, searches: Sequence[Search]) -> Picture:
+    shown = sorted(searches, key=lambda s: -max((best for _, best in _points(s)), default=0.0))[:MOST_CURVES]
+    note = f"Drawn: {len(shown)} of {len(searches)}; the CSV has all." if len(shown) < len(searches) else ""
+    title = objective.replace("_", " ")
+    return Picture(title, _image(title, shown), _table(searches), _csv(searches), note)
+
+
+def _image(title: str, searches: Sequence[Search]) -> Markup:
+    ends = [_evaluations(s) for s in searches]
+    bests = [best for s in searches for _, best in _points(s)]
+    plot = Plot(
+        log2("evaluations", 1.0, max([*ends, 2.0])),
+        log2(f"best so far, {title}", LEAST, 2 * max([*bests, 1.0])),
+        right=190,
+    )
+    for number, search in enumerate(searches):
+        points = list(_points(search))
+        if points:
+            plot.steps([*points, (_evaluations(search), points[-1][1])], f"line s{number}")
+            plot.label(points[-1][1], _name(search), f"s{number}")
+    names = ", ".join(_name(s) for s in searches)
+    return plot.svg(f"Best found so far against evaluations, {title}: {names}. Numbers below.")
+
+
+def _evaluations(search: Search) -> float:
+    return float(search.get("evaluations") or search["curve"][-1][0])
+
+
+def _table(searches: Sequence[Search]) -> Table:
+    rows = [
+        (_name(s), count(int(_evaluations(s))), ulps(max((best for _, best in _points(s)), default=None)))
+        for s in searches
+    ]
+    return Table("Worst found", ("search", "evaluations", "worst found"), rows)
+
+
+def _csv(searches: Sequence[Search]) -> str:
+    rows = ((_name(s), int(n), best) for s in searches for n, best in _points(s))
+    return csv_text(("search", "evaluations", "best_so_far"), rows)
+
+
+SECTION = Section(
+    title="Search",
+    order=56,
+    guide=(
+        "The worst figure found so far, by how many rows had been tried. A curve still rising at its end says"
+        " that more would be found. It is what this search found with its seed, and no maximum."
+    ),
+    render=render,
+)
