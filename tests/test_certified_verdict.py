@@ -140,7 +140,7 @@ def test_row_sums_are_exact_and_rounded_once(pairs: list[tuple[float, float]], a
     y = np.array([a for a, _ in pairs])
     nearest = y.copy() if alike else np.array([b for _, b in pairs])
     tally, sums = tally_of_rows(1), np.empty((3, 1))
-    tally_rows(y[None], nearest[None], False, tally)
+    tally_rows(y[None], nearest[None], 53, -1022, tally)
     sum_rows(y[None], nearest[None], tally, *sums, np.zeros(LIMBS, dtype=np.int64))
     assert sums[:, 0].tolist() == [math.fsum(y), math.fsum(nearest), abs(math.fsum([*y, *-nearest]))]
 

@@ -6,7 +6,7 @@ travels through memory.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,21 @@ from numpy.typing import NDArray
 from reference.certified.compiled import compiled
 from reference.certified.layout import Outputs
 from reference.certified.parallel import deal_rows
-from reference.certified.tiers import Plan, decide_rows, last_resort, outputs_of_shape, plan_for
-from reference.certified.verdict import Fields, fields_of_shape, judge_rows, part_of
+from reference.certified.tiers import Plan, decide_rows, plan_for, truth_certified, validate
+from reference.certified.verdict import (
+    GROUP,
+    Fields,
+    fields_of_shape,
+    judge_certified,
+    judge_rows,
+    part_of,
+    slice_of,
+)
+from reference.certified.widening import Encoded, encoded, rows_of, widened
 from reference.errors import Judgement
 from reference.formats import FloatFormat
 
 __all__ = ["evaluate"]
-
-_GROUP: Final = 1 << 13
-"""Elements of a group: logits, outputs, truth and verdict of 2^13 elements fill half a MiB."""
 
 
 def evaluate(
@@ -41,53 +47,46 @@ def evaluate(
     Raises:
         ValueError: the shapes differ, the rows have no entries, or jobs < 1.
     """
-    fields, plan = fields_of_shape(y.shape), plan_for(fmt, x.shape[1])
+    if x.shape != y.shape:
+        raise ValueError(f"y of shape {y.shape}: x has shape {x.shape}; they must match")
+    validate(x)
+    fields, plan, outputs = fields_of_shape(y.shape), plan_for(fmt, x.shape[1]), encoded(y, fmt)
 
     def work(rows: slice) -> int:
-        logits = np.require(x[rows], requirements=["C", "W"])
-        outputs = np.require(fmt.to_float64(y[rows]), requirements=["C", "W"])
-        mine = part_of(fields, rows)
-        still_open = _evaluate_rows(logits, outputs, mine, plan)
-        return _finish(logits, outputs, mine, np.flatnonzero(still_open), fmt) if still_open.any() else 0
+        logits, mine = np.require(x[rows], requirements=["C", "W"]), part_of(fields, rows)
+        still_open = _evaluate_rows(logits, rows_of(outputs, rows), mine, plan)
+        return _finish(logits, y[rows], mine, np.flatnonzero(still_open), fmt) if still_open.any() else 0
 
     fallbacks = sum(deal_rows(work, x.shape[0], x.shape[1], jobs))
     return Judgement(**fields._asdict()), fallbacks
 
 
 @compiled
-def _evaluate_rows(x: Any, y: Any, fields: Fields, plan: Plan) -> Any:
+def _evaluate_rows(x: Any, y: Encoded, fields: Fields, plan: Plan) -> Any:
     """Fill the fields of all rows, and tell in which the truth is still open."""
     rows, n = x.shape
-    step = max(1, _GROUP // n)
-    outputs = Outputs(
-        np.empty((step, n)), np.empty((step, n)), np.empty(step, np.uint8), np.empty(step, np.int64)
-    )
-    still_open = np.zeros(rows, dtype=np.bool_)
+    step = max(1, GROUP // n)
+    room, nearest, residual = np.empty((step, n)), np.empty((step, n)), np.empty((step, n))
+    kinds, undecided = np.empty(step, np.uint8), np.empty(rows, np.int64)
     for first in range(0, rows, step):
         last = min(first + step, rows)
-        group = Outputs(
-            outputs.nearest[: last - first], outputs.residual[: last - first],
-            outputs.kinds[: last - first], outputs.undecided[: last - first],
+        some = last - first
+        truth = Outputs(nearest[:some], residual[:some], kinds[:some], undecided[first:last])
+        decide_rows(x[first:last], truth, plan)
+        values = widened(y, first, last, room)
+        judge_rows(
+            values, nearest[:some], residual[:some], slice_of(fields, first, last),
+            plan.quick.precision, plan.quick.emin,
         )  # fmt: skip
-        decide_rows(x[first:last], group, plan)
-        some = Fields(
-            fields.ulp[first:last], fields.classes[first:last], fields.correct[first:last],
-            fields.faithful[first:last], fields.negative_zero[first:last], fields.row_sum[first:last],
-            fields.nearest_sum[first:last], fields.row_sum_error[first:last], fields.failure[first:last],
-        )  # fmt: skip
-        judge_rows(y[first:last], group.nearest, group.residual, some, plan.quick.precision, plan.quick.emin)
-        still_open[first:last] = group.undecided > 0
-    return still_open
+    return undecided > 0
 
 
 def _finish(
-    x: NDArray[np.float64], y: NDArray[np.float64], fields: Fields, rows: NDArray[np.intp], fmt: FloatFormat
+    x: NDArray[np.float64], y: NDArray[Any], fields: Fields, rows: NDArray[np.intp], fmt: FloatFormat
 ) -> int:
     """Evaluate the rows that mpmath has to decide."""
-    outputs, some = outputs_of_shape((rows.size, x.shape[1])), fields_of_shape((rows.size, x.shape[1]))
-    decide_rows(x[rows], outputs, plan_for(fmt, x.shape[1]))
-    fallbacks = last_resort(x[rows], outputs, fmt)
-    judge_rows(y[rows], outputs.nearest, outputs.residual, some, fmt.precision, fmt.emin)
-    for name, values in some._asdict().items():
-        getattr(fields, name)[rows] = values
-    return fallbacks
+    truth = truth_certified(x[rows], fmt)
+    judgement = judge_certified(y[rows], truth)
+    for name, values in fields._asdict().items():
+        values[rows] = getattr(judgement, name)
+    return truth.fallbacks

@@ -69,7 +69,8 @@ def rounded(limbs: Any) -> float:
     """Return the sum rounded once to nearest, ties to even; a negative sum is negated in place."""
     sign = sign_of(limbs)
     if sign < 0:
-        limbs[:] = -limbs
+        for i in range(LIMBS):
+            limbs[i] = -limbs[i]
         _pass_carries(limbs)
     return sign * _round_magnitude(limbs)
 

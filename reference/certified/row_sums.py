@@ -21,7 +21,6 @@ from reference.certified.exact_sums import accumulate, rounded
 from reference.certified.layout import BLOCK
 
 __all__ = [
-    "COARSE",
     "LOWEST_NEAREST",
     "LOWEST_OUTPUT",
     "ONE",
@@ -31,7 +30,7 @@ __all__ = [
     "tally_rows",
 ]
 
-COARSE: Final = -51
+_COARSE: Final = -51
 """The quantum exponent from which on the first integer holds a number of [-1, 1] whole."""
 
 ONE: Final = 0x3FF << 52
@@ -44,6 +43,7 @@ _MIDDLE: Final = math.ldexp(_TOP, -52)
 _BOTTOM: Final = math.ldexp(_TOP, -104)
 _TOP_BITS: Final = 51
 _BITS: Final = 52
+_MIDDLE_EXPONENT: Final = -103
 _TOP_UNIT: Final = 2.0**-51
 _MIDDLE_UNIT: Final = 2.0**-103
 _BOTTOM_UNIT: Final = 2.0**-155
@@ -87,19 +87,18 @@ def tally_of_rows(rows: int) -> Any:
 
 
 @compiled
-def tally_rows(y: Any, nearest: Any, coarse: bool, tally: Any) -> None:
-    """Tally (rows, n) outputs and RN(r); `coarse` says that all are multiples of 2^`COARSE`.
-
-    A row is tallied block by block, so that no integer overflows.
-    """
+def tally_rows(y: Any, nearest: Any, precision: int, emin: int, tally: Any) -> None:
+    """Tally (rows, n) outputs and RN(r), block by block, so that no integer overflows."""
     n = y.shape[1]
+    coarse = emin - precision + 1 >= _COARSE
+    enough = np.int64(_MIDDLE_EXPONENT + precision - 1 + 1023) << _BITS
     for row in range(y.shape[0]):
         _open(tally, row)
         for start in range(0, n, BLOCK):
             size = min(BLOCK, n - start)
             if coarse:
                 _add_coarse(y, nearest, row, start, size, tally)
-            elif not _add_in_two(y, nearest, row, start, size, tally):
+            elif not _add_in_two(y, nearest, row, start, size, enough, tally):
                 _add_in_three(y, nearest, row, start, size, tally)
 
 
@@ -126,26 +125,31 @@ def _add_coarse(y: Any, nearest: Any, row: int, start: int, size: int, tally: An
 
 
 @inlined
-def _add_in_two(y: Any, nearest: Any, row: int, start: int, size: int, tally: Any) -> bool:
-    """Add a block in two digits and return True, or, if they leave a remainder, return False."""
-    top_y = middle_y = top_n = middle_n = loose = reach = 0
+def _add_in_two(y: Any, nearest: Any, row: int, start: int, size: int, enough: Any, tally: Any) -> bool:
+    """Add a block in two digits, or return False where they might leave a remainder.
+
+    They leave none if no encoding is below `enough`, that of the least number whose last
+    place is a middle unit.
+    """
+    top_y = middle_y = top_n = middle_n = reach = 0
     lowest_y = lowest_n = _MAGNITUDE
     for i in range(size):
         j = np.uint64(start) + np.uint64(i)
         value, target = y[row, j], nearest[row, j]
-        top, middle, rest_y = _split_in_two(value)
-        top_y, middle_y = top_y + top, middle_y + middle
-        top, middle, rest_n = _split_in_two(target)
-        top_n, middle_n = top_n + top, middle_n + middle
-        loose |= pattern(rest_y) | pattern(rest_n)
+        top, middle = _split_in_two(value)
+        top_y, middle_y = top_y + pattern(top), middle_y + pattern(middle)
+        top, middle = _split_in_two(target)
+        top_n, middle_n = top_n + pattern(top), middle_n + pattern(middle)
         reach = max(reach, pattern(value) & _MAGNITUDE)
         lowest_y, lowest_n = min(lowest_y, pattern(value)), min(lowest_n, pattern(target))
-    if loose:
+    if min(lowest_y, lowest_n) < enough:
         return False
     top, middle = size * pattern(_TOP), size * pattern(_MIDDLE)
-    _add(
-        tally, row, Digits(0, top_y - top, middle_y - middle, 0), Digits(0, top_n - top, middle_n - middle, 0)
+    of_y, of_nearest = (
+        Digits(0, top_y - top, middle_y - middle, 0),
+        Digits(0, top_n - top, middle_n - middle, 0),
     )
+    _add(tally, row, of_y, of_nearest)
     _extend(tally, row, reach, lowest_y, lowest_n)
     return True
 
@@ -199,20 +203,19 @@ def _extend(tally: Any, row: int, reach: int, lowest_y: int, lowest_n: int) -> N
 
 
 @inlined
-def _split_in_two(value: float) -> tuple[int, int, float]:
-    """Return the encodings of two constants moved by the value, and the remainder."""
+def _split_in_two(value: float) -> tuple[float, float]:
+    """Return two constants moved by the value."""
     top = value + _TOP
-    rest = value - (top - _TOP)
-    middle = rest + _MIDDLE
-    return pattern(top), pattern(middle), rest - (middle - _MIDDLE)
+    return top, (value - (top - _TOP)) + _MIDDLE
 
 
 @inlined
 def _split_in_three(value: float) -> tuple[int, int, int, int]:
     """Return the encodings of three constants moved by the value, and that of the remainder."""
-    top, middle, rest = _split_in_two(value)
+    top, middle = _split_in_two(value)
+    rest = (value - (top - _TOP)) - (middle - _MIDDLE)
     bottom = rest + _BOTTOM
-    return top, middle, pattern(bottom), pattern(rest - (bottom - _BOTTOM))
+    return pattern(top), pattern(middle), pattern(bottom), pattern(rest - (bottom - _BOTTOM))
 
 
 @inlined

@@ -16,7 +16,15 @@ from reference.certified.parallel import deal_rows
 from reference.formats import FloatFormat
 from reference.truth import Truth
 
-__all__ = ["Plan", "decide_rows", "last_resort", "outputs_of_shape", "plan_for", "truth_certified"]
+__all__ = [
+    "Plan",
+    "decide_rows",
+    "last_resort",
+    "outputs_of_shape",
+    "plan_for",
+    "truth_certified",
+    "validate",
+]
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +54,7 @@ def truth_certified(x: Floats, fmt: FloatFormat, jobs: int = 1) -> Truth:
     Raises:
         ValueError: the rows have no entries, x is not two-dimensional, or jobs < 1.
     """
-    _validate(x)
+    validate(x)
     rows, n = x.shape
     outputs, plan = outputs_of_shape(x.shape), plan_for(fmt, n)
 
@@ -62,7 +70,8 @@ def truth_certified(x: Floats, fmt: FloatFormat, jobs: int = 1) -> Truth:
     return Truth(fmt, outputs.nearest, outputs.residual, outputs.kinds, sum(fallbacks))
 
 
-def _validate(x: Floats) -> None:
+def validate(x: Floats) -> None:
+    """Refuse logits that are not (rows, n) float64 with n >= 1, by a ValueError that says so."""
     if x.ndim != 2 or x.dtype != np.float64:
         raise ValueError(f"x of shape {x.shape} and dtype {x.dtype}: give (rows, n) float64 logits")
     if x.shape[1] == 0:

@@ -16,7 +16,6 @@ from reference.certified.compiled import FRACTION_BITS, compiled, float_of, inli
 from reference.certified.exact_sums import LIMBS, accumulate, sign_of
 from reference.certified.parallel import deal_rows
 from reference.certified.row_sums import (
-    COARSE,
     LOWEST_NEAREST,
     LOWEST_OUTPUT,
     ONE,
@@ -25,10 +24,20 @@ from reference.certified.row_sums import (
     tally_of_rows,
     tally_rows,
 )
+from reference.certified.widening import Encoded, encoded, rows_of, widened
 from reference.errors import ElementClass, Judgement, RowFailure
 from reference.truth import Truth
 
-__all__ = ["Fields", "fields_of_shape", "judge_certified", "judge_rows", "part_of"]
+__all__ = [
+    "GROUP",
+    "Fields",
+    "fields_of_shape",
+    "judge_certified",
+    "judge_encoded",
+    "judge_rows",
+    "part_of",
+    "slice_of",
+]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -37,6 +46,9 @@ _EXPONENT_FIELD: Final = 0x7FF << FRACTION_BITS
 _NEGATIVE_ZERO: Final = -(1 << 63)
 _INF: Final = math.inf
 _INFINITY: Final = 0x7FF << FRACTION_BITS
+GROUP: Final = 1 << 13
+"""Elements of a group: logits, outputs, truth and verdict of 2^13 elements fill half a MiB."""
+
 _SPAN: Final = 1 << 12
 _MOST_ROWS: Final = 1 << 9
 """Elements and rows of a span at most, so that they and their tally stay in L2."""
@@ -69,17 +81,17 @@ def judge_certified(y: NDArray[Any], truth: Truth, jobs: int = 1) -> Judgement:
         jobs: how many threads share the rows; the result is the same for any number.
 
     Raises:
-        ValueError: y has another shape than the truth, or jobs < 1.
+        ValueError: y has another shape than the truth, another dtype than its format, or jobs < 1.
     """
     if y.shape != truth.nearest.shape:
         raise ValueError(f"y of shape {y.shape}: the truth has shape {truth.nearest.shape}; they must match")
     fields, fmt = fields_of_shape(y.shape), truth.format
 
+    outputs = encoded(y, fmt)
+
     def judge(rows: slice) -> None:
-        values = np.require(fmt.to_float64(y[rows]), requirements=["C", "W"])
-        judge_rows(
-            values, truth.nearest[rows], truth.residual[rows], part_of(fields, rows), fmt.precision, fmt.emin
-        )
+        mine = rows_of(outputs, rows), truth.nearest[rows], truth.residual[rows], part_of(fields, rows)
+        judge_encoded(*mine, fmt.precision, fmt.emin)
 
     deal_rows(judge, y.shape[0], y.shape[1], jobs)
     return Judgement(**fields._asdict())
@@ -112,6 +124,28 @@ def part_of(fields: Fields, rows: slice) -> Fields:
 
 
 @compiled
+def judge_encoded(y: Encoded, nearest: Any, residual: Any, fields: Fields, precision: int, emin: int) -> None:
+    """Fill the fields of rows (rows, n), widening them group by group."""
+    rows, n = nearest.shape
+    step = max(1, GROUP // n)
+    room = np.empty((step, n))
+    for first in range(0, rows, step):
+        last = min(first + step, rows)
+        values, some = widened(y, first, last, room), slice_of(fields, first, last)
+        judge_rows(values, nearest[first:last], residual[first:last], some, precision, emin)
+
+
+@inlined
+def slice_of(fields: Fields, first: int, last: int) -> Fields:
+    """Return the fields of some rows, in a kernel."""
+    return Fields(
+        fields.ulp[first:last], fields.classes[first:last], fields.correct[first:last],
+        fields.faithful[first:last], fields.negative_zero[first:last], fields.row_sum[first:last],
+        fields.nearest_sum[first:last], fields.row_sum_error[first:last], fields.failure[first:last],
+    )  # fmt: skip
+
+
+@compiled
 def judge_rows(y: Any, nearest: Any, residual: Any, fields: Fields, precision: int, emin: int) -> None:
     """Fill the fields of rows (rows, n), span by span: what a span needs stays in cache."""
     limbs = np.empty(LIMBS, dtype=np.int64)
@@ -120,7 +154,7 @@ def judge_rows(y: Any, nearest: Any, residual: Any, fields: Fields, precision: i
     for first in range(0, y.shape[0], step):
         last = min(first + step, y.shape[0])
         values, targets, rests = y[first:last], nearest[first:last], residual[first:last]
-        tally_rows(values, targets, emin - precision + 1 >= COARSE, tally)
+        tally_rows(values, targets, precision, emin, tally)
         _measure(
             values.reshape(-1), targets.reshape(-1), rests.reshape(-1), precision, emin,
             fields.ulp[first:last].reshape(-1), fields.correct[first:last].reshape(-1),
