@@ -232,7 +232,9 @@ CAUGHT = [
 
 
 def name_of(value) -> str:
-    return str(getattr(value, "__name__", value))
+    if callable(value):
+        return str(getattr(value, "__name__", type(value).__name__))
+    return str(value)
 
 
 @pytest.mark.parametrize(("name", "function", "entries"), CAUGHT, ids=name_of)

@@ -12,7 +12,7 @@ from harness.checks.check import Examined, Subject, hexadecimal, same_bits
 from harness.execution import Outcome, Presentation
 from reference.errors import Judgement, judge
 from reference.formats import FloatFormat
-from reference.tiers import FAST, STANDARD
+from reference.tiers import FAST, STANDARD, Tier
 from reference.truth import truth
 
 __all__ = ["as_accurate", "company", "floor_of", "less_accurate"]
@@ -21,8 +21,10 @@ Array = NDArray[Any]
 Flags = NDArray[np.bool_]
 
 
-def as_accurate(*presentations: Presentation) -> Callable[[Subject, Array], Examined]:
-    """Return the examination that asks calls so presented to be completed and to meet the same tier."""
+def as_accurate(
+    *presentations: Presentation, tiers: tuple[Tier, ...] = (STANDARD, FAST)
+) -> Callable[[Subject, Array], Examined]:
+    """Return the examination that asks calls so presented to be completed and to meet the tiers as well."""
 
     def examine(subject: Subject, x: Array) -> Examined:
         crowd = np.concatenate([x, company(subject.format, x.shape[1])])
@@ -31,7 +33,7 @@ def as_accurate(*presentations: Presentation) -> Callable[[Subject, Array], Exam
         broken, notes = np.zeros(len(x), dtype=np.bool_), {}
         for presentation in presentations if plain.outputs is not None and done.any() else ():
             other = subject.call(crowd, presentation)
-            worse = _worse(subject, x, plain, other)
+            worse = _worse(subject, x, plain, other, tiers)
             for row in np.flatnonzero(worse & ~broken):
                 notes[int(row)] = (presentation, other)
             broken |= worse
@@ -51,22 +53,29 @@ def company(fmt: FloatFormat, length: int) -> Array:
     return fmt.from_float64(np.stack([ramp, -ramp, *flat]))
 
 
-def _worse(subject: Subject, x: Array, plain: Outcome, other: Outcome) -> Flags:
+def _worse(subject: Subject, x: Array, plain: Outcome, other: Outcome, tiers: tuple[Tier, ...]) -> Flags:
     """Tell which rows are not completed, or miss a tier, where the plain call did better."""
     rows = len(x)
     done, completed = plain.completed[:rows], other.completed[:rows]
     if plain.outputs is None or other.outputs is None:
         return done & ~completed
-    worse = less_accurate(subject, x, plain.outputs[:rows], other.outputs[:rows], done & completed)
+    worse = less_accurate(subject, x, plain.outputs[:rows], other.outputs[:rows], done & completed, tiers)
     return worse | (done & ~completed)
 
 
-def less_accurate(subject: Subject, x: Array, y: Array, other: Array, compared: Flags) -> Flags:
+def less_accurate(
+    subject: Subject,
+    x: Array,
+    y: Array,
+    other: Array,
+    compared: Flags,
+    tiers: tuple[Tier, ...] = (STANDARD, FAST),
+) -> Flags:
     """Tell which of the rows to be compared miss, in other outputs, a tier that outputs y meet."""
     worse = np.zeros(len(x), dtype=np.bool_)
     rows = np.flatnonzero(compared & ~same_bits(subject.out, y, other).all(axis=1))
     if rows.size:
-        worse[rows] = _misses(subject, x[rows], y[rows], other[rows])
+        worse[rows] = _misses(subject, x[rows], y[rows], other[rows], tiers)
     return worse
 
 
@@ -78,12 +87,12 @@ def floor_of(fmt: FloatFormat, out: FloatFormat, x: Array, y: Array) -> tuple[bo
     return bool((judgement.correct | policy).all()), bool((judgement.faithful | policy).all())
 
 
-def _misses(subject: Subject, x: Array, y: Array, other: Array) -> Flags:
+def _misses(subject: Subject, x: Array, y: Array, other: Array, tiers: tuple[Tier, ...]) -> Flags:
     values = subject.format.to_float64(x)
     exact = truth(values, subject.out)
     before, after = judge(y, exact), judge(other, exact)
     misses = np.zeros(len(x), dtype=np.bool_)
-    for tier in (STANDARD, FAST):
+    for tier in tiers:
         bounds = tier.bounds(values, exact, subject.format)
         misses |= _meets(before, bounds) & ~_meets(after, bounds)
     if subject.floor is not None:
