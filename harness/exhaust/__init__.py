@@ -1,0 +1,19 @@
+"""Every row of a small format and length: a proof, not a sample."""
+
+from __future__ import annotations
+
+from harness.exhaust.enumeration import Enumeration
+from harness.exhaust.exhaustion import MOST_ROWS, REGIME, THOROUGH, Exhaustion, Range
+from harness.exhaust.symmetry import NONE, Symmetries, check_symmetries
+
+__all__ = [
+    "MOST_ROWS",
+    "NONE",
+    "REGIME",
+    "THOROUGH",
+    "Enumeration",
+    "Exhaustion",
+    "Range",
+    "Symmetries",
+    "check_symmetries",
+]

@@ -1,0 +1,132 @@
+"""Every row of a format and length: the plan, and how a part of it is counted.
+
+A shard is a range of row numbers (`enumeration`), so what it counts depends on nothing else, and a ledger
+of shards can be taken up again after a kill. Up to `THOROUGH` rows everything is counted that a
+campaign counts; beyond, what `counting` says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from harness.candidates import Candidate
+from harness.execution import Executor
+from harness.exhaust.counting import count_rows, without_profiles
+from harness.exhaust.enumeration import Enumeration
+from harness.exhaust.symmetry import Symmetries
+from harness.measurement import Rows
+from harness.tallying import tally_outcome
+from reference.formats import FloatFormat
+from reference.truth import truth
+from reports.ledger import CellInfo
+from reports.tally import CellKey, Tally, merge
+
+__all__ = ["MOST_ROWS", "REGIME", "THOROUGH", "Exhaustion", "Range"]
+
+REGIME: Final = "exhaustive"
+"""What the regime of all rows is called in cells."""
+
+MOST_ROWS: Final = 1 << 33
+"""Rows that are tried without being asked twice: all pairs of a 16-bit format in all orders."""
+
+THOROUGH: Final = 1 << 24
+"""Rows of which everything is counted."""
+
+BATCH_ELEMENTS: Final = 1 << 19
+"""Elements of a call: enough to make light of what a call costs, a few megabytes in all."""
+
+_SHARD_BATCHES: Final = 16
+
+
+@dataclass(frozen=True)
+class Range:
+    """The rows first..last-1 of an enumeration, the shard of that number."""
+
+    number: int
+    first: int
+    last: int
+
+    @property
+    def id(self) -> str:
+        """A name for the ledger."""
+        return f"rows {self.first}-{self.last}"
+
+
+@dataclass(frozen=True)
+class Exhaustion:
+    """Every row of a format and length, through one candidate."""
+
+    candidate: Candidate
+    fmt: FloatFormat
+    out_format: FloatFormat
+    length: int
+    symmetries: Symmetries
+    timeout: float | None = None
+
+    @property
+    def enumeration(self) -> Enumeration:
+        """The rows."""
+        return Enumeration(self.fmt, self.length, self.symmetries.permutation, self.symmetries.one_zero)
+
+    @property
+    def cell(self) -> CellKey:
+        """The cell that all rows are of."""
+        return CellKey(
+            self.candidate.name, "softmax", self.fmt.name, self.out_format.name, REGIME, self.length
+        )
+
+    @property
+    def cells(self) -> list[CellInfo]:
+        """The plan of the ledger; its rows are no sample."""
+        return [CellInfo(self.cell, sampled=False)]
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the figures, as JSON carries it."""
+        return {
+            "candidates": [self.candidate.name],
+            "formats": [self.fmt.name],
+            "out_format": self.out_format.name,
+            "regimes": [REGIME],
+            "lengths": [self.length],
+            "rows": self.enumeration.rows,
+            "permutation": self.symmetries.permutation,
+            "one_zero": self.symmetries.one_zero,
+            "timeout": self.timeout,
+        }
+
+    @property
+    def batch(self) -> int:
+        """Rows of a call."""
+        return max(1, BATCH_ELEMENTS // self.length)
+
+    def shards(self) -> Iterator[Range]:
+        """Yield the shards in order."""
+        rows, size = self.enumeration.rows, self.batch * _SHARD_BATCHES
+        for number, first in enumerate(range(0, rows, size)):
+            yield Range(number, first, min(first + size, rows))
+
+    def measure(self, shard: Range, executor: Executor) -> dict[CellKey, Tally]:
+        """Return the tally of a shard."""
+        digest, tallies = hashlib.sha256(), []
+        for first in range(shard.first, shard.last, self.batch):
+            bits = self.enumeration.encodings(first, min(self.batch, shard.last - first))
+            digest.update(bits.astype(bits.dtype.newbyteorder("<"), copy=False).data)
+            tallies.append(self._tally(self.fmt.from_bits(bits), first, executor))
+        return {self.cell: replace(merge(tallies), digests={shard.number: digest.hexdigest()})}
+
+    def _tally(self, x: Any, first: int, executor: Executor) -> Tally:
+        outcome = executor.run(self.candidate.spec, x, self.out_format, self.timeout)
+        declaration = self.candidate.declared(self.fmt)
+        thorough = self.enumeration.rows <= THOROUGH
+        if outcome.outputs is not None and outcome.completed.all() and not thorough:
+            return count_rows(self.cell, self.fmt, x, outcome.outputs, declaration, self.out_format, first)
+        tally = tally_outcome(self.cell, self._rows(x, first), outcome, declaration)
+        return tally if thorough else without_profiles(tally)
+
+    def _rows(self, x: Any, first: int) -> Rows:
+        values = self.fmt.to_float64(x)
+        labels = tuple(f"row {first + row}" for row in range(len(x)))
+        return Rows(self.fmt, x, values, truth(values, self.out_format), 0, labels)

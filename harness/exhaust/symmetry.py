@@ -1,0 +1,133 @@
+"""Which symmetries a candidate shows on a sample of rows, so that a proof may lean on them openly.
+
+What holds on the sample is assumed of every row: that outputs permute with the entries, bit for bit,
+and that -0 is treated as +0. A single row against a symmetry is enough to drop it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.candidates import Candidate
+from harness.execution import Executor, Outcome
+from reference.formats import FloatFormat
+from strategies.regimes import REGIMES
+from strategies.words import Words
+
+__all__ = ["NONE", "Symmetries", "check_symmetries"]
+
+Array = NDArray[Any]
+
+_REGIMES: Final = (
+    "uniform-bits",
+    "log-uniform",
+    "landmarks",
+    "standard-normal",
+    "wide-normal",
+    "tied",
+    "close-together",
+)
+_ROWS: Final = 4096
+_ALL_ORDERS_UP_TO: Final = 3
+
+
+@dataclass(frozen=True)
+class Symmetries:
+    """What is assumed.
+
+    Attributes:
+        permutation: that outputs permute with the entries of a row.
+        one_zero: that -0 gives the same bits as +0.
+        sample: rows on which that was checked; 0 where nothing is assumed.
+    """
+
+    permutation: bool
+    one_zero: bool
+    sample: int = 0
+
+    def __str__(self) -> str:
+        """Say what is assumed, and on what grounds."""
+        held = ["outputs permute with entries"] * self.permutation + [
+            "-0 gives the bits of +0"
+        ] * self.one_zero
+        if not held:
+            return "nothing is assumed of the candidate"
+        return f"assumed: {' and '.join(held)}; checked bitwise on {self.sample} rows (--all-orders: nothing)"
+
+
+NONE: Final = Symmetries(permutation=False, one_zero=False)
+"""No symmetry is assumed."""
+
+
+def check_symmetries(
+    candidate: Candidate,
+    fmt: FloatFormat,
+    out_format: FloatFormat,
+    length: int,
+    executor: Executor,
+    timeout: float | None = None,
+) -> Symmetries:
+    """Return the symmetries that hold on a sample of rows of several regimes, the same in every run."""
+    check = _Check(candidate, out_format, executor, timeout)
+    rows = np.concatenate(list(_sample(fmt, length)))
+    outputs = check.called(rows)
+    permutes = length > 1 and all(
+        check.same(outputs, rows, rows[:, order], order) for order in _orders(length)
+    )
+    return Symmetries(permutes, _zeros_agree(check, fmt, rows), len(rows))
+
+
+def _sample(fmt: FloatFormat, length: int) -> Iterator[Array]:
+    for name in _REGIMES:
+        if REGIMES[name].supports(fmt, length):
+            yield REGIMES[name].rows(fmt, _ROWS, length, 0, 0)
+
+
+def _orders(length: int) -> Iterator[list[int]]:
+    """Yield orders that generate all: every one of short rows, swaps of neighbours of longer ones."""
+    if length <= _ALL_ORDERS_UP_TO:
+        yield from (list(order) for order in permutations(range(length)))
+        return
+    for j in range(length - 1):
+        order = list(range(length))
+        order[j], order[j + 1] = order[j + 1], order[j]
+        yield order
+
+
+def _zeros_agree(check: _Check, fmt: FloatFormat, rows: Array) -> bool:
+    """Put zeros into the rows, and tell whether their sign matters."""
+    which = Words(("zeros", fmt.name, rows.shape[1])).below(2, rows.shape) == 1
+    bits = np.where(which, 0, fmt.to_bits(rows)).astype(fmt.bits_dtype)
+    positive = fmt.from_bits(bits)
+    negative = fmt.from_bits(np.where(bits == 0, fmt.sign_bit, bits))
+    return check.same(check.called(positive), positive, negative, list(range(rows.shape[1])))
+
+
+@dataclass(frozen=True)
+class _Check:
+    candidate: Candidate
+    out_format: FloatFormat
+    executor: Executor
+    timeout: float | None
+
+    def called(self, rows: Array) -> Outcome:
+        return self.executor.run(self.candidate.spec, rows, self.out_format, self.timeout)
+
+    def same(self, outputs: Outcome, rows: Array, changed: Array, order: list[int]) -> bool:
+        """Tell whether changed rows give the same bits, in another order, and fail where those fail."""
+        if changed is rows:
+            return True
+        again = self.called(np.ascontiguousarray(changed))
+        if outputs.outputs is None or again.outputs is None:
+            return outputs.outputs is again.outputs
+        done = outputs.completed
+        if not np.array_equal(done, again.completed):
+            return False
+        before, after = (self.out_format.to_bits(o) for o in (outputs.outputs[:, order], again.outputs))
+        return bool(np.array_equal(before[done], after[done]))

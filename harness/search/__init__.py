@@ -1,0 +1,16 @@
+"""Searching for the worst row: what random sampling misses.
+
+    with Isolated() as executor:
+        result = search(load("max_shifted"), FORMATS["float32"], 8, 200_000, 0, "ulp", executor)
+
+`Engine` is the search, `Trials` how rows are scored, `OBJECTIVES` by what; `search_tally` counts all
+rows that a search tried, as a cell of a campaign.
+"""
+
+from __future__ import annotations
+
+from harness.search.objectives import OBJECTIVES, Objective
+from harness.search.result import REGIME, Recorder, SearchResult, search, search_tally
+from harness.search.trials import Trial
+
+__all__ = ["OBJECTIVES", "REGIME", "Objective", "Recorder", "SearchResult", "Trial", "search", "search_tally"]

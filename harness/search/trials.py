@@ -1,0 +1,67 @@
+"""Trying rows: the candidate is called on a batch, and each row gets a score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.candidates import Candidate
+from harness.execution import Executor, Outcome
+from harness.measurement import Rows
+from harness.search.mutations import Ordinals
+from harness.search.objectives import Objective
+from reference.formats import FloatFormat
+from reference.truth import truth
+
+__all__ = ["Trial", "Trials"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A batch that was tried.
+
+    Attributes:
+        rows: with their truth.
+        outcome: what the candidate made of them.
+        scores: the greatest figure of each row; -inf where it has none, or brought no outputs.
+        elements: where that is.
+    """
+
+    rows: Rows
+    outcome: Outcome
+    scores: Floats
+    elements: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What is tried, and what for."""
+
+    candidate: Candidate
+    fmt: FloatFormat
+    out_format: FloatFormat
+    objective: Objective
+    executor: Executor
+    timeout: float | None
+
+    def of(self, ordinals: Ordinals, number: int) -> Trial:
+        """Try rows of shape (k, n), the batch of that number."""
+        x = self.fmt.from_bits(self.fmt.from_ordinals(ordinals))
+        values = self.fmt.to_float64(x)
+        rows = Rows(self.fmt, x, values, truth(values, self.out_format), number)
+        outcome = self.executor.run(self.candidate.spec, x, self.out_format, self.timeout)
+        figure = self._figure(rows, outcome)
+        elements = np.argmax(figure, axis=1)
+        return Trial(rows, outcome, figure[np.arange(len(figure)), elements], elements)
+
+    def _figure(self, rows: Rows, outcome: Outcome) -> Floats:
+        """Return the objective's figure of each element, -inf where there is none."""
+        if outcome.outputs is None:
+            return np.full(rows.x.shape, -np.inf)
+        y = self.out_format.to_float64(outcome.outputs)
+        figure = self.objective.figure(rows, y, rows.judge(y))
+        return np.where(np.isnan(figure) | ~outcome.completed[:, None], -np.inf, figure)

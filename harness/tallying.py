@@ -1,0 +1,36 @@
+"""From what came of calling a candidate on a batch to its `Tally`: outputs measured, faults counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from harness.execution import Outcome
+from harness.measurement import Rows, measure
+from reference.declaration import Declaration
+from reports.tally import CellKey, Tally, Witness, merge
+
+__all__ = ["fault_tally", "tally_outcome"]
+
+
+def tally_outcome(cell: CellKey, rows: Rows, outcome: Outcome, declaration: Declaration) -> Tally:
+    """Return the tally of a batch, whether all, some or none of its rows came back."""
+    done, faults = outcome.completed, fault_tally(cell, rows, outcome)
+    if outcome.outputs is None or not done.any():
+        return faults
+    returned = rows if done.all() else rows.take(done)
+    return merge([faults, measure(cell, returned, outcome.outputs[done], declaration)])
+
+
+def fault_tally(cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:
+    """Return the tally of the rows that brought no outputs; a fault of no one row names the first."""
+    lost = np.flatnonzero(~outcome.completed)
+    first = int(lost[0]) if lost.size else 0
+    kinds = Counter[str](fault.kind for fault in outcome.faults)
+    witnesses = []
+    for fault in {fault.kind: fault for fault in reversed(outcome.faults)}.values():
+        row = first if fault.row is None else fault.row
+        x, origin = rows.hexadecimal(row), rows.origin(row)
+        witnesses.append(Witness(cell, fault.kind, 0.0, x, "", None, origin, fault.message))
+    return Tally(rows=lost.size, faults=dict(kinds), witnesses=tuple(witnesses))
