@@ -160,13 +160,32 @@ def test_replay_prints_values_in_hex_and_decimal(small_run: Path, capsys: pytest
     assert cli.run(["replay", f"{small_run}#{witness['id']}"]) == 0
     out = capsys.readouterr().out
     assert f"0x{str(witness['x'])[:4]}" in out
-    assert f"{float(str(witness["score"])):.6g} ULP" in out
+    assert f"{float(str(witness['score'])):.6g} ULP" in out
 
 
 def test_replay_expects_a_sound_row(small_run: Path) -> None:
     witness = json.dumps(a_witness(small_run, "overflow"))
     assert cli.run(["replay", witness, "--expect"]) == 1
     assert cli.run(["replay", witness, "--expect", "--candidate", "max_shifted"]) == 0
+
+
+def test_emitted_test_fails_on_the_defect_and_is_not_written_over_a_file(
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    witness = json.dumps(a_witness(small_run, "overflow"))
+    assert cli.run(["replay", witness, "--emit-test", "test_row.py"]) == 0
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "test_row.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1, result.stdout
+    assert "1 failed" in result.stdout
+    assert cli.run(["replay", witness, "--emit-test", "test_row.py"]) == 2
+    assert "test_row.py" in capsys.readouterr().err
 
 
 # Candidates that misbehave ---------------------------------------------------------------

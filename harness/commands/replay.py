@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.candidates import load
-from harness.console import print_json, results
+from harness.candidates import Candidate, load
+from harness.console import notes, print_json, results
 from harness.errors import UsageError, user_mistakes
 from harness.execution import InProcess, Isolated
 from harness.replaying import ElementReplay, Replay, replay_witness
@@ -42,11 +43,23 @@ def replay(
         chosen = load(candidate or found.cell.candidate)
     with InProcess() if in_process else Isolated(jobs=1) as executor:
         result = replay_witness(found, chosen, executor, timeout)
+    if emit_test is not None:
+        _emit(found, chosen, emit_test)
     if as_json:
         print_json(result.document())
     else:
         _print(result, sys.maxsize if show_all else SHOWN)
     return int(expect and not result.is_sound)
+
+
+def _emit(witness: Witness, candidate: Candidate, path: Path) -> None:
+    from harness.shrinking import emit_test
+
+    if path.exists():
+        raise UsageError(f"{path}: there is a file already; give --emit-test a new name")
+    with user_mistakes():
+        path.write_text(emit_test(witness, candidate), encoding="utf-8")
+    notes().print(f"test: {path}", soft_wrap=True)
 
 
 def _read(text: str) -> Witness:
