@@ -31,6 +31,9 @@ def replay(
     candidate: Annotated[str | None, typer.Option(help="Replay through this candidate instead.")] = None,
     expect: Annotated[bool, typer.Option("--expect", help="Exit 1 unless the row is sound now.")] = False,
     show_all: Annotated[bool, typer.Option("--all", help="Print every element of a long row.")] = False,
+    emit_test: Annotated[
+        Path | None, typer.Option(help="Write a pytest file that holds the candidate to this row.")
+    ] = None,
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Call the candidate in this process.")
     ] = False,
