@@ -10,6 +10,11 @@
     def test_order(x):
         testing.assert_keeps("monotone", softmax, x)
 
+or, with `pytest_plugins = ["harness.testing"]` in conftest.py, by a fixture:
+
+    def test_tier(assert_accurate):
+        assert_accurate(softmax, format="float16", tier="standard")
+
 A function is called in this process, with arrays of the format. A broken rule raises AssertionError with
 the smallest row found, in hexadecimal; so does a rule that could not be tried. What the function declares,
 such as its batch policy, holds here too. The rules are those of `harness.checks.CHECKS`; a sound softmax may
@@ -18,6 +23,7 @@ break some of the properties (range, row_sum, shift, permutation, monotone), as 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from harness.checks import CheckResult
 
 __all__ = [
+    "assert_accurate",
     "assert_keeps",
     "check_axis",
     "check_batch",
@@ -47,6 +54,33 @@ __all__ = [
 ]
 
 Softmax = Callable[..., Any]
+
+
+def assert_accurate(
+    f: Softmax,
+    format: str = "float32",
+    tier: str = "standard",
+    seed: int = 0,
+    policies: Sequence[str] = (),
+) -> None:
+    """Assert that a function meets a tier and keeps its contract, over rows of every regime.
+
+    Args:
+        f: `f(x)`, `f(x, axis=)` or `f(x, dim=)`.
+        format: a format's name.
+        tier: rounded, faithful, standard or fast.
+        seed: decides the rows.
+        policies: KEY=VALUE settings that relax what is asked, as `--policy` takes them.
+
+    Raises:
+        AssertionError: it does not; the verdicts and shrunk rows are in the message.
+        harness.errors.UsageError: an argument is unknown.
+    """
+    from harness.gate.in_process import failure
+
+    said = failure(f, format, tier, seed, policies)
+    if said:
+        raise AssertionError(said)
 
 
 def check_shape(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
@@ -189,3 +223,12 @@ def _told(result: CheckResult) -> str:
         return f"{where}: {result.status.replace('_', ' ')}: {result.message}"
     consequence = f" [{result.check.consequence}]" if result.check.consequence else ""
     return f"{where}: {result.broken} of {result.rows} rows break it; {result.message}{consequence}"
+
+
+if "pytest" in sys.modules:  # loaded as a plugin; who only calls the functions need not have it
+    import pytest
+
+    @pytest.fixture(scope="session", name="assert_accurate")
+    def assert_accurate_fixture() -> Callable[..., None]:
+        """Return `assert_accurate`, for tests that would rather not import it."""
+        return assert_accurate

@@ -15,7 +15,7 @@ from reports.verdicts import Verdict, counted, headline_name, worst_first
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["MARKDOWN_BYTES", "headline", "markdown", "spelled", "terminal"]
+__all__ = ["MARKDOWN_BYTES", "headline", "markdown", "spelled", "spread", "terminal", "told"]
 
 MARKDOWN_BYTES: Final = 1 << 20
 """GitHub refuses a step's summary of more than 1 MiB."""
@@ -53,7 +53,7 @@ def terminal(
     from rich.text import Text
 
     failing = [v for v in worst_first(verdicts) if v.status != "pass"]
-    lines = [*_passed(verdicts), *(line for v in _spread(failing)[:most] for line in _told(v))]
+    lines = [*_passed(verdicts), *(line for v in spread(failing)[:most] for line in told(v))]
     if len(failing) > most:
         lines.append(f"... and {len(failing) - most} more in junit.xml and with --json")
     lines += [f"policy of {name}: {', '.join(p)}" for name, p in relaxations.items() if p]
@@ -65,7 +65,7 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def _spread(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def spread(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Return the worst of every candidate, format, status and metric before any comes twice."""
     seen: dict[tuple[str, ...], int] = {}
     turns = []
@@ -83,7 +83,8 @@ def _passed(verdicts: Sequence[Verdict]) -> Iterator[str]:
         groups.setdefault((v.candidate, v.formats, metric, f"{v.operator} {v.limit}"), []).append(v)
     for (candidate, formats, metric, limit), members in groups.items():
         if all(v.status == "pass" for v in members):
-            yield f"pass  {candidate}  {formats}  {metric} {limit}: {_worst(metric, members)}"
+            held = metric if metric == "contract" else f"{metric} {limit}"
+            yield f"pass  {candidate}  {formats}  {held}: {_worst(metric, members)}"
 
 
 def _worst(metric: str, members: Sequence[Verdict]) -> str:
@@ -99,7 +100,8 @@ def _worst(metric: str, members: Sequence[Verdict]) -> str:
     return f"{plural(len(members), 'cell')}, worst {spelled(worst)[1]} ({worst.place}){notes}"
 
 
-def _told(v: Verdict) -> Iterator[str]:
+def told(v: Verdict) -> Iterator[str]:
+    """Yield the lines about one verdict: what it is, its row where that is short, and how to replay it."""
     limit, observed = spelled(v)
     message = f"; {v.message}" if v.message else ""
     yield f"{v.status}  {v.name}: {observed}, limit {v.operator} {limit}{message}"

@@ -1,0 +1,61 @@
+"""The gate for a function at hand, in this process: what `harness.testing` asserts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from harness.errors import choose, user_mistakes
+from harness.gate.budgets import of_tier
+from harness.gate.deciding import with_witnesses
+from harness.gate.judging import judge
+from harness.gate.measuring import BRIEF, Gated, gate_settings, measure_gated, temporary_ledger
+from harness.settings import Settings
+from reference.formats import FORMATS
+from reference.tiers import TIERS
+from reports.gate_text import headline, spread, told
+from reports.verdicts import Verdict, exit_code, worst_first
+
+__all__ = ["failure"]
+
+TOLD: Final = 6
+"""Verdicts that a failing test prints."""
+
+
+def failure(f: Callable[..., Any], format: str, tier: str, seed: int, policies: Sequence[str]) -> str:
+    """Return why a function does not meet a tier, with shrunk witnesses; empty where it does.
+
+    Raises:
+        UsageError: the format, the tier or a policy is unknown, or the function declares what it may not.
+    """
+    from harness.campaign import Campaign
+    from harness.candidates import from_function
+    from harness.execution import InProcess
+
+    with user_mistakes():
+        candidate = from_function(f)
+    chosen = (FORMATS[choose("format", format, FORMATS)],)
+    choose("tier", tier, TIERS)
+    asked = Settings((candidate.name,), chosen, seed=seed, policies=tuple(policies), effort=BRIEF)
+    settings = gate_settings(asked, (tier,))
+    with user_mistakes():
+        settings.policy(candidate.declaration.policy)
+    campaign = Campaign(settings, (candidate,))
+    with temporary_ledger(campaign) as ledger, InProcess(load=lambda _: candidate) as executor:
+        gated = measure_gated(campaign, ledger, executor, lambda _shard, _tallies: None)
+        verdicts = judge(gated, of_tier(tier, [candidate.name], [format], None))
+        if exit_code(verdicts) == 0:
+            return ""
+        verdicts, _ = with_witnesses(gated, verdicts, executor, "in-process")
+    return _told(gated, verdicts)
+
+
+def _told(gated: Gated, verdicts: Sequence[Verdict]) -> str:
+    failing = [v for v in worst_first(verdicts) if v.status != "pass"]
+    lines = [headline(verdicts)]
+    lines += [f"policy of {name}: {', '.join(p)}" for name, p in gated.relaxations().items() if p]
+    for verdict in spread(failing)[:TOLD]:
+        lines += [line for line in told(verdict) if "replay" not in line]
+    if len(failing) > TOLD:
+        lines.append(f"... and {len(failing) - TOLD} more")
+    return "\n".join(lines)
