@@ -15,13 +15,14 @@ from reports.cells import Row, cell_row
 from reports.findings import Finding, findings_of, gathered
 from reports.ledger import CellInfo, Ledger
 from reports.tally import Tally, Witness, gravity, merge
+from reports.verdicts import Verdict
 
 __all__ = ["SCHEMA_VERSION", "RunData", "Standing", "StandingKey", "build", "worst_of"]
 
 SCHEMA_VERSION: Final = 1
 """Of summary.json: raised whenever a key changes its meaning or goes."""
 
-DOCUMENTS: Final = ("verdicts", "comparison", "search")
+DOCUMENTS: Final = ("comparison", "search")
 """Documents that sections draw where the ledger has them."""
 
 _MERGED_AT_ONCE: Final = 32  # merging one by one would sort the growing histogram once a cell
@@ -100,6 +101,7 @@ class RunData:
         witnesses: the worst of each candidate, format and kind, made small where that was tried,
             the gravest kind first.
         witness_count: witnesses in all.
+        verdicts: what a gate decided, where one did.
         documents: those of `DOCUMENTS` that the ledger holds, as they are.
     """
 
@@ -116,6 +118,7 @@ class RunData:
     reported: tuple[Mapping[str, Any], ...]
     witnesses: tuple[Witness, ...]
     witness_count: int
+    verdicts: tuple[Verdict, ...]
     documents: Mapping[str, Any]
 
     @property
@@ -189,6 +192,7 @@ def build(ledger: Ledger, name: str, each: Callable[[Tally], None] | None = None
         reported=tuple(ledger.get("findings") or ()),
         witnesses=tuple(sorted(witnesses, key=_gravity)),
         witness_count=gathering.witness_count,
+        verdicts=tuple(Verdict.from_document(document) for document in ledger.get("verdicts") or ()),
         documents={name: found for name in DOCUMENTS if (found := ledger.get(name)) is not None},
     )
 

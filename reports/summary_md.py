@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
 from reports.figures import NOTHING, count, percent, ulps
 from reports.rundata import RunData, Standing
+from reports.sections.comparison import sentence as comparison_sentence
 from reports.verdict import sentences, where, with_place
+from reports.verdicts import counted, headline_name, worst_first
 
 __all__ = ["markdown"]
 
 _WITNESSES: Final = 3
-_FINDINGS: Final = 50
+_STANDINGS: Final = 100
+_LISTED: Final = 40
+_WIDEST: Final = 240
 _MARKS: Final = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~"})
 
 
 def markdown(run: RunData) -> str:
     """Return the summary of a run: verdict and worst witnesses, then tables within <details>."""
-    return "\n".join((*_opening(run), "", *_table(run), *_findings(run), *_claims(run), ""))
+    folded = (*_table(run), *_verdicts(run), *_changes(run), *_findings(run), *_checks(run), *_claims(run))
+    return "\n".join((*_opening(run), "", *folded, ""))
 
 
 def _opening(run: RunData) -> Iterator[str]:
     verdict, *more = sentences(run)
     yield f"**{escaped(verdict)}**"
-    for line in more:
+    for line in (*more, *_judged(run)):
         yield ""
         yield escaped(line)
     if run.witnesses:
@@ -34,13 +39,25 @@ def _opening(run: RunData) -> Iterator[str]:
         yield f"- {named}: `{run.replay_command(w.id).replace('`', '')}`"
 
 
+def _judged(run: RunData) -> Iterator[str]:
+    """Say what a gate and a comparison with an earlier run found, where there was either."""
+    if run.verdicts:
+        counts = ", ".join(f"{n} {status}" for status, n in counted(run.verdicts).items())
+        yield f"Gate: {headline_name(run.verdicts)} ({counts})."
+    if comparison := run.documents.get("comparison"):
+        yield comparison_sentence(comparison)
+
+
 def _table(run: RunData) -> Iterator[str]:
     yield f"<details><summary>Candidates by format; the worst found, seed {escaped(run.seed)}</summary>"
     yield ""
     yield "| candidate | format | rows | failed | worst ULP | overflow | total underflow | underflow |"
     yield "|---|---|--:|--:|--:|--:|--:|--:|"
-    for standing in run.standings:
+    for standing in run.standings[:_STANDINGS]:
         yield f"| {' | '.join(escaped(text) for text in _line(standing))} |"
+    if len(run.standings) > _STANDINGS:
+        yield ""
+        yield f"{_STANDINGS} of {len(run.standings)} lines; the report has all."
     yield ""
     yield "</details>"
 
@@ -63,15 +80,45 @@ def _rate(standing: Standing, column: str) -> str:
     return with_place(percent(standing.greatest(column)), where(standing, column))
 
 
+def _verdicts(run: RunData) -> Iterator[str]:
+    failing = [v for v in worst_first(run.verdicts) if v.status != "pass"]
+    yield from _listed("Gate: what did not pass", (f"{v.status}: {v.name}: {v.message}" for v in failing))
+
+
+def _changes(run: RunData) -> Iterator[str]:
+    changes = (run.documents.get("comparison") or {}).get("changes") or ()
+    yield from _listed(
+        "Better and worse", (_named(c, "change", "metric", "before", "after") for c in changes)
+    )
+
+
+def _checks(run: RunData) -> Iterator[str]:
+    broken = [check for check in run.checks if check.get("status") == "violated"]
+    yield from _listed("Checks broken", (_named(c, "kind", "check", "message") for c in broken))
+
+
 def _findings(run: RunData) -> Iterator[str]:
-    if not run.findings:
+    lines = (f"{f.kind}: {f.candidate}, {f.format}, {f.count} {f.unit}: {f.message}" for f in run.findings)
+    yield from _listed("Findings", lines)
+
+
+def _named(entry: Mapping[str, Any], *said: str) -> str:
+    """Spell an entry of a document: where, then what it says."""
+    where = [str(entry[name]) for name in ("candidate", "format", "regime") if entry.get(name)]
+    return ": ".join((", ".join(where), ", ".join(str(entry.get(name, "")) for name in said)))
+
+
+def _listed(title: str, lines: Iterable[str]) -> Iterator[str]:
+    """Yield a folded list, so many of its lines, and how many there are; nothing where there is none."""
+    listed = list(lines)
+    if not listed:
         return
-    yield f"<details><summary>Findings: {len(run.findings)}</summary>"
+    yield f"<details><summary>{title}: {len(listed)}</summary>"
     yield ""
-    for f in run.findings[:_FINDINGS]:
-        yield escaped(f"- {f.kind}: {f.candidate}, {f.format}, {f.count} {f.unit}: {f.message}").replace(
-            "\\-", "-"
-        )
+    for line in listed[:_LISTED]:
+        yield f"- {escaped(line)[:_WIDEST]}"
+    if len(listed) > _LISTED:
+        yield f"- and {len(listed) - _LISTED} more in the report"
     yield ""
     yield "</details>"
 

@@ -2,73 +2,46 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from reports.figures import count, figure
+from reports.gate_text import headline, spelled
 from reports.records import Record, State, records
 from reports.rundata import RunData
 from reports.section import Section
-
-_STATES: Final[Mapping[str, State]] = {
-    "uncertified": "open",
-    "not_run": "open",
-    "no_budget": "open",
-    "pass": "good",
-}
-_ORDER: Final = (
-    "crashed",
-    "timed_out",
-    "defect",
-    "over_budget",
-    "uncertified",
-    "not_run",
-    "no_budget",
-    "pass",
-)
-
-Verdict = Mapping[str, Any]
+from reports.verdicts import FAILED, Verdict, worst_first
 
 
 def render(run: RunData) -> Markup:
     """Draw the verdicts, those that do not pass first; nothing where no gate was run."""
-    verdicts: Sequence[Verdict] = run.documents.get("verdicts") or ()
+    verdicts: Sequence[Verdict] = run.verdicts
     if not verdicts:
         return Markup()
     headings = ("status", "metric", "candidate", "format", "cell", "observed", "limit", "why")
-    lines = [_record(verdict) for verdict in sorted(verdicts, key=_rank)]
-    return records("verdicts", headings, lines, more="junit.xml", intro=_intro(verdicts))
-
-
-def _rank(verdict: Verdict) -> int:
-    status = verdict.get("status")
-    return _ORDER.index(status) if status in _ORDER else -1
-
-
-def _intro(verdicts: Sequence[Verdict]) -> str:
-    counts = Counter(str(v.get("status")) for v in sorted(verdicts, key=_rank))
-    return f"{', '.join(f'{count(n)} {status}' for status, n in counts.items())}.".replace("_", " ")
+    lines = map(_record, worst_first(verdicts))
+    return records("verdicts", headings, lines, more="junit.xml", intro=f"{headline(verdicts)}.")
 
 
 def _record(verdict: Verdict) -> Record:
-    fmt, out = verdict.get("format"), verdict.get("out_format")
-    length = verdict.get("length")
-    place = [str(verdict.get("regime") or ""), "" if length is None else f"n={length}"]
+    limit, observed = spelled(verdict)
     texts = (
-        str(verdict.get("status", "")).replace("_", " "),
-        str(verdict.get("metric", "")),
-        str(verdict.get("candidate", "")),
-        str(fmt) if fmt == out or not out else f"{fmt} > {out}",
-        ", ".join(part for part in place if part) or "all",
-        figure(verdict.get("observed")),
-        f"{verdict.get('operator', '')} {figure(verdict.get('limit'))}",
-        str(verdict.get("message") or ""),
+        verdict.status.replace("_", " "),
+        verdict.metric,
+        verdict.candidate,
+        verdict.formats,
+        verdict.place or "all",
+        observed,
+        f"{verdict.operator} {limit}",
+        verdict.message,
     )
-    state = _STATES.get(str(verdict.get("status")), "bad")
-    return Record(texts, state, command=str(verdict.get("replay") or ""))
+    return Record(texts, _state(verdict), command=verdict.replay)
+
+
+def _state(verdict: Verdict) -> State:
+    if verdict.status in FAILED:
+        return "bad"
+    return "good" if verdict.status == "pass" else "open"
 
 
 SECTION = Section(
