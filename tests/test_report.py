@@ -135,7 +135,8 @@ def test_the_summary_is_strict_json_with_every_column(run: Path) -> None:
 
     document = json.loads((run / "summary.json").read_text(), parse_constant=refuse)
     assert list(document) == [
-        "schema_version", "seed", "settings", "claims", "checks", "findings", "cells", "environment", "timing",
+        "schema_version", "seed", "settings", "claims", "checks", "findings", "cells",
+        "environment", "timing",
     ]  # fmt: skip
     assert document["seed"] == 7
     assert [list(cell) for cell in document["cells"]] == [list(COLUMNS)] * 3
