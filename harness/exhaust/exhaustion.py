@@ -8,10 +8,12 @@ campaign counts; beyond, what `counting` says.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from harness.campaign import OP
 from harness.candidates import Candidate
 from harness.execution import Executor
 from harness.exhaust.counting import count_rows, without_profiles
@@ -39,6 +41,7 @@ BATCH_ELEMENTS: Final = 1 << 19
 """Elements of a call: enough to make light of what a call costs, a few megabytes in all."""
 
 _SHARD_BATCHES: Final = 16
+_PROBES: Final = 4
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,7 @@ class Exhaustion:
     @property
     def cell(self) -> CellKey:
         """The cell that all rows are of."""
-        return CellKey(
-            self.candidate.name, "softmax", self.fmt.name, self.out_format.name, REGIME, self.length
-        )
+        return CellKey(self.candidate.name, OP, self.fmt.name, self.out_format.name, REGIME, self.length)
 
     @property
     def cells(self) -> list[CellInfo]:
@@ -116,6 +117,19 @@ class Exhaustion:
             digest.update(bits.astype(bits.dtype.newbyteorder("<"), copy=False).data)
             tallies.append(self._tally(self.fmt.from_bits(bits), first, executor))
         return {self.cell: replace(merge(tallies), digests={shard.number: digest.hexdigest()})}
+
+    def seconds_a_row(self, executor: Executor) -> float:
+        """Return how long one row takes, by a few batches from all over, the first of them not timed."""
+        rows = self.enumeration.rows
+        count = min(self.batch, rows)
+        starts = [0, *((rows - count) * k // _PROBES for k in range(_PROBES + 1))]
+        seconds = [self._probe(first, count, executor) for first in starts]
+        return sum(seconds[1:]) / (len(seconds) - 1) / count
+
+    def _probe(self, first: int, count: int, executor: Executor) -> float:
+        start = time.perf_counter()
+        self._tally(self.fmt.from_bits(self.enumeration.encodings(first, count)), first, executor)
+        return time.perf_counter() - start
 
     def _tally(self, x: Any, first: int, executor: Executor) -> Tally:
         outcome = executor.run(self.candidate.spec, x, self.out_format, self.timeout)

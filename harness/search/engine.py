@@ -37,6 +37,7 @@ _ELITES: Final = 256
 _START_SHARE: Final = 16
 _POLISHING_SHARE: Final = 8
 _PATIENCE_SHARE: Final = 16
+_CLOSING_SHARE: Final = 8
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,9 @@ class Engine:
     def _is_time_to_polish(self, best: Best) -> bool:
         if self.polished or not self.neighbourhood.entries:
             return False
+        left = self._evaluations - self.spent
         is_stalled = self.spent - best.evaluation >= self._evaluations // _PATIENCE_SHARE
-        return is_stalled or self._evaluations - self.spent <= 2 * self.neighbourhood.size
+        return is_stalled or left <= max(2 * self.neighbourhood.size, self._evaluations // _CLOSING_SHARE)
 
     def _neighbours(self) -> Iterator[Ordinals]:
         """Yield the neighbours of the best row, and of what turns out better, until none does."""

@@ -113,7 +113,7 @@ class Breeder:
         word = self.words.words((count,))
         power = np.left_shift(np.int64(1), exponent)
         stride = power | ((word >> np.uint64(2)).astype(np.int64) & (power - 1))
-        return np.where(word & np.uint64(1), stride, -stride)
+        return np.asarray(np.where(word & np.uint64(1), stride, -stride), dtype=np.int64)
 
     def few_ulps(self, count: int) -> Ordinals:
         """Choose small steps."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from harness.campaign import OP
 from harness.candidates import Candidate
 from harness.execution import Executor
 from harness.measurement import Rows
@@ -17,16 +18,18 @@ from harness.search.objectives import OBJECTIVES, Objective
 from harness.search.trials import Trial, Trials
 from harness.tallying import tally_outcome
 from reference.bounds import element_bounds
-from reference.declaration import Declaration, Policy
+from reference.declaration import Policy
 from reference.errors import ElementClass
 from reference.formats import FloatFormat
 from reference.tiers import STANDARD
 from reports.tally import CellKey, Tally, Witness, json_float, merge
 
-__all__ = ["REGIME", "Recorder", "SearchResult", "search", "search_tally"]
+__all__ = ["REGIME", "SearchResult", "search", "search_tally"]
 
 REGIME = "search"
 """What the regime of searched rows is called in cells; they are no sample of anything."""
+
+_MERGED_AT_ONCE: Final = 64
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def search(
     start = time.perf_counter()
     engine.run()
     seconds = time.perf_counter() - start
-    cell = CellKey(candidate.name, "softmax", fmt.name, out.name, REGIME, length)
+    cell = CellKey(candidate.name, OP, fmt.name, out.name, REGIME, length)
     return SearchResult(
         cell=cell,
         objective=objective,
@@ -153,21 +156,33 @@ def search_tally(
     length: int,
     evaluations: int,
     seed: int,
+    objective: str,
     executor: Executor,
     *,
-    objective: str = "ulp",
     out_format: FloatFormat | None = None,
     timeout: float | None = None,
     policy: Policy | None = None,
-) -> tuple[CellKey, Tally]:
-    """Return the cell of a search and the tally of all rows that it tried.
+) -> tuple[SearchResult, Tally]:
+    """Search as `search` does, and count all rows that were tried, as those of the result's cell.
 
-    The cell's regime is `REGIME`; it is not sampled, so that its counts carry no intervals.
+    The cell is not sampled: rows that were searched for tell no rate of anything. Its witness of the
+    objective is that of the result. `policy` stands in place of the declared one; the other arguments are
+    those of `search`.
 
     Raises:
         ValueError: as `search` does.
     """
-    recorder = Recorder(candidate, fmt, policy)
+    declared = candidate.declared(fmt)
+    declaration = declared if policy is None else replace(declared, policy=policy)
+    cell = CellKey(candidate.name, OP, fmt.name, (out_format or fmt).name, REGIME, length)
+    parts: list[Tally] = []
+
+    def count(trial: Trial) -> None:
+        tally = tally_outcome(cell, trial.rows, trial.outcome, declaration)
+        parts.append(replace(tally, digests={trial.rows.number: trial.rows.digest()}))
+        if len(parts) == _MERGED_AT_ONCE:
+            parts[:] = [merge(parts)]
+
     result = search(
         candidate,
         fmt,
@@ -178,31 +193,16 @@ def search_tally(
         executor,
         out_format=out_format,
         timeout=timeout,
-        observe=recorder,
+        observe=count,
     )
-    return result.cell, recorder.tally(result.cell)
+    return result, _with_witness(merge(parts), result.witness)
 
 
-class Recorder:
-    """Keeps the batches of a search, and counts them when it is over."""
-
-    def __init__(self, candidate: Candidate, fmt: FloatFormat, policy: Policy | None = None) -> None:
-        declared = candidate.declared(fmt)
-        self._declaration = declared if policy is None else replace(declared, policy=policy)
-        self._trials: list[Trial] = []
-
-    def __call__(self, trial: Trial) -> None:
-        """Keep a batch."""
-        self._trials.append(trial)
-
-    def tally(self, cell: CellKey) -> Tally:
-        """Return the tally of all batches."""
-        return merge([_tally(cell, trial, self._declaration) for trial in self._trials])
-
-
-def _tally(cell: CellKey, trial: Trial, declaration: Declaration) -> Tally:
-    tally = tally_outcome(cell, trial.rows, trial.outcome, declaration)
-    return replace(tally, digests={trial.rows.number: trial.rows.digest()})
+def _with_witness(tally: Tally, winner: Witness | None) -> Tally:
+    if winner is None:
+        return tally
+    others = tuple(w for w in tally.witnesses if w.kind != winner.kind)
+    return merge([replace(tally, witnesses=others), Tally(witnesses=(winner,))])
 
 
 def _check(

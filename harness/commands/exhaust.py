@@ -1,0 +1,233 @@
+"""`harness exhaust`: every row of a small format and length; a proof, not a sample."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.commands.single import (
+    Interrupted,
+    Single,
+    begin,
+    executor_for,
+    finish,
+    prepare_reference,
+    replay_command,
+    single,
+)
+from harness.console import notes, print_json, results
+from harness.errors import NoVerdict, UsageError, user_mistakes
+
+if TYPE_CHECKING:
+    from harness.execution import Executor
+    from harness.exhaust import Exhaustion, Range
+    from reports.ledger import Ledger
+    from reports.tally import CellKey, Tally, Witness
+
+__all__ = ["exhaust"]
+
+LARGEST = 1 << 62
+"""Rows that can be numbered."""
+
+
+def exhaust(
+    candidate: Annotated[str, typer.Argument(help="A built-in name, module:function or file.py:function.")],
+    *,
+    format: Annotated[str | None, typer.Option("--format", help="Input format.")] = None,
+    out_format: Annotated[str | None, typer.Option(help="Output format, where not the input's.")] = None,
+    length: Annotated[int, typer.Option(help="Entries of a row.")] = 2,
+    all_orders: Annotated[
+        bool, typer.Option("--all-orders", help="Assume no symmetry: every order, -0 and +0 apart.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Begin, however long it takes.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The run folder; harness-out/... where not given.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    jobs: Annotated[int | None, typer.Option(help="Parts counted at once; all processors.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds that one call may take.")] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Call the candidate here, to debug it.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Call a candidate on every row of a small format and length, and prove its exact maxima."""
+    given = {"out_format": out_format, "jobs": jobs, "timeout": timeout, "in_process": in_process}
+    asked = single(candidate, format, length, given)
+    _refuse_what_cannot_be_numbered(asked)
+    prepare_reference()
+    with executor_for(asked.settings) as executor:
+        plan = _plan(asked, executor, all_orders=all_orders)
+        _estimate(plan, executor, asked.settings.jobs, yes=yes)
+        folder = _folder(out, resume=resume, overwrite=overwrite)
+        with begin(folder, plan.identity(), plan.cells) as ledger:
+            _fill(plan, ledger, executor, asked.settings.jobs, folder)
+            shrunk = finish(ledger, asked.candidate, executor)
+            tally, seconds = next(ledger.tallies())[1], ledger.seconds()
+    _tell(plan, tally, shrunk, folder, seconds, as_json=as_json)
+
+
+def _refuse_what_cannot_be_numbered(asked: Single) -> None:
+    from harness.exhaust import Enumeration
+
+    rows = Enumeration(asked.fmt, asked.length, unordered=True, one_zero=True).rows
+    if rows > LARGEST:
+        raise UsageError(
+            f"{asked.fmt}, length {asked.length}: more than 2^{rows.bit_length() - 1} rows, beyond any"
+            " machine; use search, or a smaller format or length"
+        )
+
+
+def _plan(asked: Single, executor: Executor, *, all_orders: bool) -> Exhaustion:
+    """Find out which symmetries the candidate has, and plan the rows that this leaves."""
+    from harness.exhaust import NONE, Exhaustion, check_symmetries
+
+    candidate, fmt, out, timeout = asked.candidate, asked.fmt, asked.out_format, asked.settings.timeout
+    symmetries = NONE
+    if not all_orders:
+        symmetries = check_symmetries(candidate, fmt, out, asked.length, executor, timeout)
+    return Exhaustion(candidate, fmt, out, asked.length, symmetries, timeout)
+
+
+def _estimate(plan: Exhaustion, executor: Executor, jobs: int, *, yes: bool) -> None:
+    """Say how much there is to do, and refuse what is too much unless told otherwise."""
+    from harness.exhaust import MOST_ROWS
+
+    rows = plan.enumeration.rows
+    told = f"{rows} rows, {plan.enumeration}; about {_duration(plan.seconds_a_row(executor) * rows / jobs)}"
+    if rows > MOST_ROWS and not yes:
+        raise UsageError(f"{told}: too many; give --yes to begin all the same, or use search")
+    notes().print(told, soft_wrap=True)
+    notes().print(str(plan.symmetries), soft_wrap=True)
+
+
+def _folder(out: Path | None, *, resume: bool, overwrite: bool) -> Path:
+    from reports.runs import prepare
+
+    with user_mistakes():
+        return prepare(out, seed=0, resume=resume, overwrite=overwrite)
+
+
+def _fill(plan: Exhaustion, ledger: Ledger, executor: Executor, jobs: int, folder: Path) -> None:
+    """Count every shard that the ledger lacks."""
+    from harness.dealing import deal
+    from reports.ledger import LedgerError
+
+    finished = ledger.finished()
+    total = sum(1 for _ in plan.shards())
+    start = time.perf_counter()
+    try:
+        with _bar(total, len(finished)) as advance:
+            deal(plan.shards(), plan.measure, ledger, executor, jobs, advance)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted: {len(ledger.finished())} of {total} parts are kept in {folder}; "
+            f"go on with the same command and --resume --out {folder}"
+        ) from None
+    except LedgerError as error:
+        raise NoVerdict(str(error)) from error
+    if not finished:
+        ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": jobs})
+
+
+@contextmanager
+def _bar(total: int, done: int) -> Iterator[Any]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = notes()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("every row", total=total, completed=done)
+
+        def advance(_shard: Range, _tallies: Mapping[CellKey, Tally]) -> None:
+            bar.update(task, advance=1)
+
+        yield advance
+
+
+# Printing ----------------------------------------------------------------------------------
+
+
+def _tell(
+    plan: Exhaustion,
+    tally: Tally,
+    shrunk: Mapping[str, Witness],
+    folder: Path,
+    seconds: float,
+    *,
+    as_json: bool,
+) -> None:
+    from reports.cells import cell_row
+    from reports.folder import write
+    from reports.tally import plain
+
+    with user_mistakes():
+        write(folder)
+    if as_json:
+        print_json(
+            {
+                "proved": tally.completed == tally.rows,
+                "statement": _statement(plan, tally),
+                "assumed": str(plan.symmetries),
+                "figures": plain(cell_row(plan.cells[0], tally)),
+                "witnesses": [{"id": w.id, **w.document()} for w in tally.witnesses],
+                "shrunk": {identity: w.document() for identity, w in shrunk.items()},
+                "run": str(folder),
+                "shard_seconds": seconds,
+            }
+        )
+        return
+    for line in _lines(plan, tally, folder):
+        results().print(line, soft_wrap=True)
+
+
+def _statement(plan: Exhaustion, tally: Tally) -> str:
+    if tally.completed == tally.rows:
+        return f"proved over {tally.rows} rows: {plan.enumeration}"
+    lost = tally.rows - tally.completed
+    return f"not proved: {lost} of {tally.rows} rows brought no outputs; {plan.enumeration}"
+
+
+def _lines(plan: Exhaustion, tally: Tally, folder: Path) -> Iterator[str]:
+    cell = plan.cell
+    yield f"{cell.candidate}  {cell.format} -> {cell.out_format}, length {cell.length}"
+    yield _statement(plan, tally)
+    yield str(plan.symmetries)
+    yield from _figures(tally)
+    for witness in tally.witnesses:
+        where = "" if witness.element is None else f", element {witness.element}"
+        yield f"{witness.kind}: {witness.score:.9g}, x = {witness.x}, y = {witness.y}{where}"
+        yield f"    {replay_command(folder, witness)}"
+
+
+def _figures(tally: Tally) -> Iterator[str]:
+    classes, outcomes = tally.classes, tally.outcomes
+    yield f"greatest ULP error: {_figure(tally.max_ulp)}"
+    yield f"greatest error of a row's sum: {_figure(tally.worst_row_sum_error)}"
+    if tally.max_bound_ratio is not None:
+        own = (
+            "" if tally.max_algorithm_ratio is None else f", of its own {_figure(tally.max_algorithm_ratio)}"
+        )
+        yield f"greatest share of the standard tier's bound: {_figure(tally.max_bound_ratio)}{own}"
+    yield f"correctly rounded: {tally.correct} of {tally.elements} elements; faithful: {tally.faithful}"
+    failed = ("overflow", "total_underflow", "inaccurate", "unexplained")
+    yield "rows failed: " + ", ".join(f"{name} {outcomes.get(name, 0)}" for name in failed)
+    yield (
+        f"underflow: {tally.spurious_rows} rows; elements flushed {classes.get('flushed', 0)},"
+        f" lost {classes.get('lost', 0)}; harmless zeros {classes.get('unavoidable_zero', 0)}"
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "none" if value is None else f"{value:.9g}"
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("years", 31_557_600.0), ("days", 86_400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"

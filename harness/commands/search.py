@@ -1,0 +1,168 @@
+"""`harness search`: look for the worst row within a number of evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.commands.single import (
+    Single,
+    begin,
+    executor_for,
+    finish,
+    prepare_reference,
+    replay_command,
+    single,
+)
+from harness.console import print_json, results
+from harness.errors import NoVerdict, choose, user_mistakes
+
+if TYPE_CHECKING:
+    from harness.search import SearchResult
+    from reports.tally import Tally, Witness
+
+__all__ = ["search"]
+
+TIMEOUT = 10.0
+"""Seconds: a search calls the candidate on small batches, thousands of times."""
+
+STEPS_SHOWN = 12
+
+
+def search(
+    candidate: Annotated[str, typer.Argument(help="A built-in name, module:function or file.py:function.")],
+    *,
+    format: Annotated[str | None, typer.Option("--format", help="Input format; float32.")] = None,
+    out_format: Annotated[str | None, typer.Option(help="Output format, where not the input's.")] = None,
+    length: Annotated[int, typer.Option(help="Entries of a row.")] = 8,
+    evaluations: Annotated[int, typer.Option("--evals", help="Rows that may be tried.")] = 200_000,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same search.")] = None,
+    objective: Annotated[str, typer.Option(help="ulp, bound_ratio, row_sum or underflow.")] = "ulp",
+    policies: Annotated[
+        list[str] | None, typer.Option("--policy", help="KEY=VALUE; repeat for several.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; harness-out/... where not given.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds that one call may take.")] = TIMEOUT,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Call the candidate here, to debug it.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Look for the worst row of a format and length, over its whole finite range."""
+    from harness.search import OBJECTIVES
+
+    choose("objective", objective, OBJECTIVES)
+    given = {
+        "out_format": out_format, "seed": seed, "policies": policies, "timeout": timeout,
+        "in_process": in_process, "jobs": 1,
+    }  # fmt: skip
+    asked = single(candidate, format, length, given)
+    folder, result, shrunk = _search(asked, evaluations, objective, out, overwrite=overwrite)
+    replay = replay_command(folder, result.witness) if result.witness else None
+    if as_json:
+        print_json({**result.document(), "shrunk": _document(shrunk), "run": str(folder), "replay": replay})
+    else:
+        for line in _lines(result, shrunk, replay):
+            results().print(line, soft_wrap=True)
+    if result.score is None:
+        raise NoVerdict(f"nothing was found: {result.stopped}; {_faults(result) or 'no faults'}")
+
+
+def _search(
+    asked: Single, evaluations: int, objective: str, out: Path | None, *, overwrite: bool
+) -> tuple[Path, SearchResult, Witness | None]:
+    """Search, keep what was found in a run folder, and make the winner small."""
+    from harness.search import search_tally
+    from reports.runs import prepare
+
+    settings = asked.settings
+    prepare_reference()
+    with executor_for(settings) as executor, user_mistakes():
+        result, tally = search_tally(
+            asked.candidate,
+            asked.fmt,
+            asked.length,
+            evaluations,
+            settings.seed,
+            objective,
+            executor,
+            out_format=asked.out_format,
+            timeout=settings.timeout,
+            policy=settings.policy(asked.candidate.declared(asked.fmt).policy),
+        )
+        folder = prepare(out, seed=settings.seed, overwrite=overwrite)
+        shrunk = _keep(folder, asked, result, tally, executor)
+    return folder, result, shrunk
+
+
+def _keep(folder: Path, asked: Single, result: SearchResult, tally: Tally, executor: Any) -> Witness | None:
+    """Write the run folder, and return the winner made small, None where it cannot be made smaller."""
+    from reports.folder import write
+    from reports.ledger import CellInfo
+
+    identity = {**asked.settings.identity(), "objective": result.objective, "evaluations": result.asked}
+    with begin(folder, identity, [CellInfo(result.cell, sampled=False)]) as ledger:
+        ledger.record("search", {result.cell: tally}, result.seconds)
+        ledger.put("search", [result.document()])
+        shrunk = finish(ledger, asked.candidate, executor)
+    write(folder)
+    return shrunk.get(result.witness.id) if result.witness else None
+
+
+# Printing ----------------------------------------------------------------------------------
+
+
+def _lines(result: SearchResult, shrunk: Witness | None, replay: str | None) -> Iterator[str]:
+    from harness.search import OBJECTIVES
+
+    cell, goal = result.cell, OBJECTIVES[result.objective]
+    yield f"{cell.candidate}  {cell.format} -> {cell.out_format}, length {cell.length}: {goal.title}"
+    yield f"{_figure(result.score)} {goal.unit}; {result.sample}"
+    yield from _bounds(result)
+    yield f"{result.rate:.3g} evaluations a second, {result.seconds:.3g} s in all"
+    yield from (f"stopped early: {text}" for text in [result.stopped] if text)
+    yield from (f"faults met: {text}" for text in [_faults(result)] if text)
+    yield f"best so far, by evaluations: {'  '.join(_curve(result.curve))}"
+    yield f"polished: {result.neighbourhood}{_polishing(result)}"
+    if result.witness is None:
+        yield "no row shows any of it"
+        return
+    yield f"witness: {result.witness.line()}"
+    if shrunk is not None:
+        yield f"made small: {shrunk.line()}"
+    yield f"replay: {replay}"
+
+
+def _polishing(result: SearchResult) -> str:
+    return "; none is worse" if result.polished else "; not finished, as the evaluations ran out"
+
+
+def _bounds(result: SearchResult) -> Iterator[str]:
+    bounds = {"standard tier": result.standard_bound, "declared algorithm": result.algorithm_bound}
+    known = [f"{_figure(bound)} ULP ({name})" for name, bound in bounds.items() if bound is not None]
+    if result.ulp is not None:
+        bound = ", ".join(known) or "none"
+        yield f"a-priori bound of that element: {bound}; its error: {_figure(result.ulp)} ULP"
+
+
+def _figure(value: float | None) -> str:
+    return "nothing" if value is None else f"{value:.9g}"
+
+
+def _faults(result: SearchResult) -> str:
+    return ", ".join(f"{kind} {count} times" for kind, count in result.faults.items())
+
+
+def _curve(curve: Sequence[tuple[int, float]]) -> Iterator[str]:
+    """Yield some of the steps, the last ones of each doubling of the evaluations."""
+    last = {evaluations.bit_length(): (evaluations, score) for evaluations, score in curve}
+    for evaluations, score in list(last.values())[-STEPS_SHOWN:]:
+        yield f"{evaluations}: {score:.6g}"
+
+
+def _document(witness: Witness | None) -> dict[str, Any] | None:
+    return None if witness is None else {"id": witness.id, **witness.document()}

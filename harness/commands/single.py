@@ -1,0 +1,130 @@
+"""What the commands about one candidate, one format and one length have in common."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.candidates import Candidate, load
+from harness.console import notes
+from harness.errors import HarnessError, UsageError, user_mistakes
+from harness.settings import Settings, configured, resolve
+from reference.formats import FloatFormat
+
+if TYPE_CHECKING:
+    from harness.execution import Executor
+    from reports.ledger import CellInfo, Ledger
+    from reports.tally import Witness
+
+__all__ = [
+    "Interrupted",
+    "Single",
+    "begin",
+    "executor_for",
+    "finish",
+    "prepare_reference",
+    "replay_command",
+    "single",
+]
+
+_CAMPAIGN_ONLY = ("candidates", "formats", "lengths", "regimes", "rows", "effort", "input", "reference")
+
+
+class Interrupted(HarnessError):
+    """The user stopped the work; what was measured is kept."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Single:
+    """One candidate, its formats and the length of rows, and the settings they came from."""
+
+    settings: Settings
+    candidate: Candidate
+    fmt: FloatFormat
+    out_format: FloatFormat
+    length: int
+
+
+def single(candidate: str, format: str | None, length: int, given: Mapping[str, Any]) -> Single:
+    """Return what the user asked for: flags over `[tool.harness]` over defaults.
+
+    Args:
+        candidate: its spec.
+        format: the flag; else the first of the file's formats, else float32.
+        length: entries of a row.
+        given: further flags by the names of `harness.settings`; None and False mean not given.
+
+    Raises:
+        UsageError: anything given is unknown, out of its range, or not taken by the candidate.
+    """
+    values, file = configured(Path.cwd())
+    if file is not None:
+        notes().print(f"configuration: {file}", soft_wrap=True)
+    chosen = format or next(iter(values.get("formats") or ()), "float32")
+    kept = {key: value for key, value in values.items() if key not in _CAMPAIGN_ONLY}
+    kept.update({key: value for key, value in given.items() if value is not None and value is not False})
+    settings = resolve({**kept, "candidates": [candidate], "formats": [chosen], "lengths": [length]})
+    with user_mistakes():
+        loaded = load(candidate)
+    fmt = settings.formats[0]
+    out = settings.out_format or fmt
+    if not loaded.supports(fmt, out):
+        raise UsageError(f"candidate {candidate!r}: does not take {fmt} to {out}; give another --format")
+    return Single(settings, loaded, fmt, out, length)
+
+
+def prepare_reference() -> None:
+    """Load or compile the certified reference, and say so where that takes long."""
+    from reference.certified import prepare
+
+    prepare(lambda: notes().print("compiling the certified reference, once ..."))
+
+
+def executor_for(settings: Settings) -> Executor:
+    """Return the executor that the settings ask for."""
+    from harness.execution import InProcess, Isolated
+
+    if settings.in_process:
+        return InProcess()
+    with user_mistakes():
+        return Isolated(jobs=settings.jobs, timeout=settings.timeout)
+
+
+# The run folder --------------------------------------------------------------------------
+
+
+def begin(folder: Path, identity: Mapping[str, Any], cells: list[CellInfo]) -> Ledger:
+    """Open the ledger of a prepared folder, with the documents that every run has.
+
+    Raises:
+        UsageError: it is of other settings, damaged, or being written by another run.
+    """
+    from harness.environment import environment
+    from reports.runs import open_ledger
+
+    with user_mistakes():
+        ledger = open_ledger(folder, identity, cells)
+    ledger.put("command", ["harness", *sys.argv[1:]])
+    ledger.put("environment", environment())
+    return ledger
+
+
+def finish(ledger: Ledger, candidate: Candidate, executor: Executor) -> dict[str, Witness]:
+    """Make the worst witnesses small, keep those, and return them by the id of what they were."""
+    from harness.shrinking import shrink_all
+
+    shrunk = shrink_all(ledger, {candidate.name: candidate}, executor)
+    ledger.put("shrunk", {identity: witness.document() for identity, witness in shrunk.items()})
+    return shrunk
+
+
+def replay_command(folder: Path, witness: Witness) -> str:
+    """Return the command that runs a witness again."""
+    from reports.runs import reference_of
+
+    return f"python -m harness replay {reference_of(folder)}#{witness.id}"
