@@ -9,24 +9,23 @@ on the seed and on row counts only, so a shard gives the same tallies wherever i
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from harness.candidates import Candidate
 from harness.execution import Executor, Outcome
-from harness.measurement import Rows, measure
-from harness.measurement.tiers import judge_by_tiers
+from harness.measurement import Rows
 from harness.settings import Settings
+from harness.tallying import tally_outcome
 from reference.formats import FloatFormat
 from reference.truth import truth
 from reports.ledger import CellInfo, Ledger
-from reports.tally import CellKey, Tally, Witness, merge
+from reports.tally import CellKey, Tally, merge
 from strategies.corpora import CORPORA, FixedRows
 from strategies.regimes import REGIMES
 
@@ -233,33 +232,10 @@ class Campaign:
     def _tally(self, candidate: Candidate, cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:
         declared = candidate.declared(rows.format)
         declaration = replace(declared, policy=self.settings.policy(declared.policy))
-        done, faults = outcome.completed, _faults(cell, rows, outcome)
-        if outcome.outputs is None or not done.any():
-            return faults
-        if not done.all():
-            rows = rows.take(done)
-        y = outcome.outputs[done]
-        parts = [faults, measure(cell, rows, y, declaration)]
-        if self.settings.tiers:
-            parts.append(judge_by_tiers(cell, rows, y, declaration, self.settings.tiers))
-        return merge(parts)
+        return tally_outcome(cell, rows, outcome, declaration, self.settings.tiers)
 
 
 @dataclass(frozen=True)
 class _Measured:
     tallies: dict[CellKey, Tally]
     seconds: float
-
-
-def _faults(cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:
-    """Return the tally of the rows that brought no outputs; a fault of no one row names the first."""
-    lost = np.flatnonzero(~outcome.completed)
-    first = int(lost[0]) if lost.size else 0
-    kinds = Counter[str](fault.kind for fault in outcome.faults)
-    gravest = {fault.kind: fault for fault in reversed(outcome.faults)}  # the first of each kind
-    witnesses = []
-    for fault in gravest.values():
-        row = first if fault.row is None else fault.row
-        x, origin = rows.hexadecimal(row), rows.origin(row)
-        witnesses.append(Witness(cell, fault.kind, 0.0, x, "", None, origin, fault.message))
-    return Tally(rows=lost.size, faults=dict(kinds), witnesses=tuple(witnesses))

@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from harness.execution import Outcome
 from harness.measurement import Rows, measure
+from harness.measurement.tiers import judge_by_tiers
 from reference.declaration import Declaration
+from reference.tiers import Tier
 from reports.tally import CellKey, Tally, Witness, merge
 
 __all__ = ["fault_tally", "tally_outcome"]
 
 
-def tally_outcome(cell: CellKey, rows: Rows, outcome: Outcome, declaration: Declaration) -> Tally:
-    """Return the tally of a batch, whether all, some or none of its rows came back."""
+def tally_outcome(
+    cell: CellKey,
+    rows: Rows,
+    outcome: Outcome,
+    declaration: Declaration,
+    tiers: Sequence[Tier] = (),
+) -> Tally:
+    """Return the tally of a batch, whether all, some or none of its rows came back.
+
+    Args:
+        cell: the cell that the witnesses will name.
+        rows: the batch.
+        outcome: what came of calling the candidate.
+        declaration: what the candidate says of itself.
+        tiers: those to judge by as well.
+    """
     done, faults = outcome.completed, fault_tally(cell, rows, outcome)
     if outcome.outputs is None or not done.any():
         return faults
-    returned = rows if done.all() else rows.take(done)
-    return merge([faults, measure(cell, returned, outcome.outputs[done], declaration)])
+    y = outcome.outputs
+    if not done.all():
+        rows, y = rows.take(done), y[done]
+    parts = [faults, measure(cell, rows, y, declaration)]
+    if tiers:
+        parts.append(judge_by_tiers(cell, rows, y, declaration, tiers))
+    return merge(parts)
 
 
 def fault_tally(cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:
