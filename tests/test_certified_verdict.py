@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from reference.certified import evaluate, judge_certified, truth_certified
 from reference.certified.exact_sums import LIMBS, accumulate, rounded
-from reference.certified.row_sums import sum_rows, tally_of_rows, tally_rows
+from reference.certified.row_sums import new_tally, sum_rows, tally_rows
 from reference.errors import Judgement, judge
 from reference.formats import FORMATS, FloatFormat
 from strategies import REGIMES, Regime
@@ -139,10 +139,12 @@ def test_row_sums_are_exact_and_rounded_once(pairs: list[tuple[float, float]], a
     """Of numbers that straddle all the units, that cancel, and that stop just beside a tie."""
     y = np.array([a for a, _ in pairs])
     nearest = y.copy() if alike else np.array([b for _, b in pairs])
-    tally, sums = tally_of_rows(1), np.empty((3, 1))
-    tally_rows(y[None], nearest[None], 53, -1022, tally)
-    sum_rows(y[None], nearest[None], tally, *sums, np.zeros(LIMBS, dtype=np.int64))
-    assert sums[:, 0].tolist() == [math.fsum(y), math.fsum(nearest), abs(math.fsum([*y, *-nearest]))]
+    zeros = np.zeros(40)  # make a long row of a short one
+    for a, b in ((y, nearest), (np.append(y, zeros), np.append(nearest, zeros))):
+        tally, sums = new_tally(), np.empty((3, 1))
+        tally_rows(a[None], b[None], 53, -1022, tally)
+        sum_rows(a[None], b[None], tally, *sums, np.zeros(LIMBS, dtype=np.int64))
+        assert sums[:, 0].tolist() == [math.fsum(y), math.fsum(nearest), abs(math.fsum([*y, *-nearest]))]
 
 
 def test_thousands_of_large_significands_need_carries() -> None:

@@ -53,7 +53,7 @@ def settle_ties(x: Any, truth: Outputs, rounding: Rounding) -> None:
     for row in np.flatnonzero(truth.undecided):
         top = x[row].max()
         tied = (x[row] == top).sum()
-        if tied & (tied - 1) == 0:
+        if tied & (tied - 1) == 0 and _has_open(x[row], truth.residual[row], top, 0.0):
             rest = _sum_of_weights(x[row], top, 0.0)
             deviation = -rest * (tied / (tied + math.ldexp(rest, -SCALE)))
             nearest, residual = _beside_power(tied, deviation, rounding)
@@ -67,6 +67,8 @@ def settle_near_ties(x: Any, truth: Outputs, rounding: Rounding) -> None:
     """Settle the open elements among 2^k that nearly tie at the maximum of their row."""
     for row in np.flatnonzero(truth.undecided):
         top = x[row].max()
+        if not _has_open(x[row], truth.residual[row], top, _NEAR):
+            continue
         near, furthest, total, total_rest = _cluster(x[row], top)
         rest = _sum_of_weights(x[row], top, _NEAR)
         if near & (near - 1) or near > _LONGEST or rest > math.ldexp(_RESOLUTION * near, SCALE):
@@ -81,6 +83,15 @@ def settle_near_ties(x: Any, truth: Outputs, rounding: Rounding) -> None:
                 if abs(deviation) * _RESOLUTION > unknown + _DISTANCE_ERROR * (total + distance):
                     nearest, residual = _beside_power(near, deviation, rounding)
                     _settle(truth, row, j, nearest, residual)
+
+
+@compiled
+def _has_open(x: Any, residual: Any, top: float, reach: float) -> bool:
+    """Tell whether an element within reach of the maximum is open: all others are another tier's."""
+    found = False
+    for j in range(x.size):
+        found |= np.isnan(residual[j]) & (top - x[j] <= reach)
+    return found
 
 
 @inlined

@@ -6,8 +6,10 @@ are the same bits for any number of threads.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Final, TypeVar
 
 __all__ = ["deal_rows"]
@@ -30,8 +32,13 @@ def deal_rows(work: Callable[[slice], Result], rows: int, n: int, jobs: int) -> 
     pieces = _pieces(rows, n, jobs)
     if len(pieces) == 1:
         return [work(pieces[0])]
-    with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(work, pieces))
+    return list(_pool(jobs, os.getpid()).map(work, pieces))
+
+
+@lru_cache(maxsize=8)
+def _pool(jobs: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001  (threads do not survive a fork)
+    """Return the threads of this process: starting them anew would cost more than a small call."""
+    return ThreadPoolExecutor(jobs, thread_name_prefix="certified")
 
 
 def _pieces(rows: int, n: int, jobs: int) -> list[slice]:

@@ -18,15 +18,17 @@ import numpy as np
 
 from reference.certified.compiled import compiled, float_of, inlined, pattern, two_sum
 from reference.certified.exact_sums import accumulate, rounded
-from reference.certified.layout import BLOCK
+from reference.certified.layout import BLOCK, SHORT
 
 __all__ = [
     "LOWEST_NEAREST",
     "LOWEST_OUTPUT",
     "ONE",
     "REACH",
+    "ROWS",
+    "at",
+    "new_tally",
     "sum_rows",
-    "tally_of_rows",
     "tally_rows",
 ]
 
@@ -49,8 +51,12 @@ _MIDDLE_UNIT: Final = 2.0**-103
 _BOTTOM_UNIT: Final = 2.0**-155
 
 
-# A tally is an int64 array with a column for each row and these lines. (One array, for numba
-# counts references whenever an array is taken out of a tuple.)
+ROWS: Final = 1 << 9
+"""The most rows of a tally."""
+
+# A tally is one int64 array of lines of ROWS entries each, one for each row. One array, since numba
+# counts references whenever an array is taken out of a tuple; lines a constant apart, so that LLVM
+# knows that they do not overlap, and vectorises.
 _OUTPUTS: Final = 0
 """Four lines, the digits of the sum of y."""
 _NEAREST: Final = 4
@@ -78,9 +84,15 @@ class Digits(NamedTuple):
 
 
 @compiled
-def tally_of_rows(rows: int) -> Any:
-    """Return a tally for that many rows."""
-    return np.empty((_LINES, rows), dtype=np.int64)
+def new_tally() -> Any:
+    """Return room for a tally."""
+    return np.empty(_LINES * ROWS, dtype=np.int64)
+
+
+@inlined
+def at(line: int, row: int) -> Any:
+    """Return where a row's entry of a line is."""
+    return np.uint64(line * ROWS) + np.uint64(row)
 
 
 # Counting --------------------------------------------------------------------------------------
@@ -90,6 +102,12 @@ def tally_of_rows(rows: int) -> Any:
 def tally_rows(y: Any, nearest: Any, precision: int, emin: int, tally: Any) -> None:
     """Tally (rows, n) outputs and RN(r), block by block, so that no integer overflows."""
     n = y.shape[1]
+    if n < SHORT:
+        _tally_columns(y, tally, _OUTPUTS, _LOOSE_OUTPUTS, REACH, LOWEST_OUTPUT)
+        _tally_columns(nearest, tally, _NEAREST, _LOOSE_NEAREST, _LOOSE, LOWEST_NEAREST)
+        for row in range(y.shape[0]):
+            tally[at(_LOOSE, row)] = tally[at(_LOOSE_OUTPUTS, row)] | tally[at(_LOOSE_NEAREST, row)]
+        return
     coarse = emin - precision + 1 >= _COARSE
     enough = np.int64(_MIDDLE_EXPONENT + precision - 1 + 1023) << _BITS
     for row in range(y.shape[0]):
@@ -103,10 +121,33 @@ def tally_rows(y: Any, nearest: Any, precision: int, emin: int, tally: Any) -> N
 
 
 @inlined
+def _tally_columns(values: Any, tally: Any, digits: int, loose: int, reach: int, lowest: int) -> None:
+    """Tally short rows column by column, so that rows share the vector units.
+
+    Digits are not carried; their sums start at what the encodings of the constants add.
+    """
+    rows, n = values.shape
+    for row in range(rows):
+        tally[at(digits, row)], tally[at(digits + 1, row)] = 0, -n * pattern(_TOP)
+        tally[at(digits + 2, row)], tally[at(digits + 3, row)] = -n * pattern(_MIDDLE), -n * pattern(_BOTTOM)
+        tally[at(loose, row)], tally[at(reach, row)], tally[at(lowest, row)] = 0, 0, _MAGNITUDE
+    for j in range(n):
+        for row in range(rows):
+            value = values[row, j]
+            top, middle, bottom, rest = _split_in_three(value)
+            tally[at(digits + 1, row)] += top
+            tally[at(digits + 2, row)] += middle
+            tally[at(digits + 3, row)] += bottom
+            tally[at(loose, row)] |= rest
+            tally[at(reach, row)] = max(tally[at(reach, row)], pattern(value) & _MAGNITUDE)
+            tally[at(lowest, row)] = min(tally[at(lowest, row)], pattern(value))
+
+
+@inlined
 def _open(tally: Any, row: int) -> None:
     for line in range(LOWEST_OUTPUT):
-        tally[line, row] = 0
-    tally[LOWEST_OUTPUT, row] = tally[LOWEST_NEAREST, row] = _MAGNITUDE
+        tally[at(line, row)] = 0
+    tally[at(LOWEST_OUTPUT, row)] = tally[at(LOWEST_NEAREST, row)] = _MAGNITUDE
 
 
 @inlined
@@ -184,9 +225,9 @@ def _add_in_three(y: Any, nearest: Any, row: int, start: int, size: int, tally: 
     of_nearest = Digits(0, top_n - zero.top, middle_n - zero.middle, bottom_n - zero.bottom)
     _add(tally, row, of_y, of_nearest)
     _extend(tally, row, reach, lowest_y, lowest_n)
-    tally[_LOOSE_OUTPUTS, row] |= loose_y
-    tally[_LOOSE_NEAREST, row] |= loose_n
-    tally[_LOOSE, row] |= loose
+    tally[at(_LOOSE_OUTPUTS, row)] |= loose_y
+    tally[at(_LOOSE_NEAREST, row)] |= loose_n
+    tally[at(_LOOSE, row)] |= loose
 
 
 @inlined
@@ -197,9 +238,9 @@ def _add(tally: Any, row: int, of_y: Digits, of_nearest: Digits) -> None:
 
 @inlined
 def _extend(tally: Any, row: int, reach: int, lowest_y: int, lowest_n: int) -> None:
-    tally[REACH, row] = max(tally[REACH, row], reach)
-    tally[LOWEST_OUTPUT, row] = min(tally[LOWEST_OUTPUT, row], lowest_y)
-    tally[LOWEST_NEAREST, row] = min(tally[LOWEST_NEAREST, row], lowest_n)
+    tally[at(REACH, row)] = max(tally[at(REACH, row)], reach)
+    tally[at(LOWEST_OUTPUT, row)] = min(tally[at(LOWEST_OUTPUT, row)], lowest_y)
+    tally[at(LOWEST_NEAREST, row)] = min(tally[at(LOWEST_NEAREST, row)], lowest_n)
 
 
 @inlined
@@ -220,18 +261,20 @@ def _split_in_three(value: float) -> tuple[int, int, int, int]:
 
 @inlined
 def _store(tally: Any, line: int, row: int, digits: Digits) -> None:
-    tally[line, row], tally[line + 1, row] = digits.whole, digits.top
-    tally[line + 2, row], tally[line + 3, row] = digits.middle, digits.bottom
+    tally[at(line, row)], tally[at(line + 1, row)] = digits.whole, digits.top
+    tally[at(line + 2, row)], tally[at(line + 3, row)] = digits.middle, digits.bottom
 
 
 @inlined
 def _load(tally: Any, line: int, row: int) -> Digits:
-    return Digits(tally[line, row], tally[line + 1, row], tally[line + 2, row], tally[line + 3, row])
+    return Digits(
+        tally[at(line, row)], tally[at(line + 1, row)], tally[at(line + 2, row)], tally[at(line + 3, row)]
+    )
 
 
 @inlined
 def _plus(a: Digits, b: Digits, sign: int) -> Digits:
-    """Return a + sign * b, all digits but the whole in [0, 2^51) and [0, 2^52)."""
+    """Return a + sign * b, carried: all digits but the whole in [0, 2^51) and [0, 2^52)."""
     bottom = a.bottom + sign * b.bottom
     middle = a.middle + sign * b.middle + (bottom >> _BITS)
     top = a.top + sign * b.top + (middle >> _BITS)
@@ -251,12 +294,12 @@ def sum_rows(
     _round_all(tally, row_sum, nearest_sum, row_sum_error)
     for row in range(y.shape[0]):
         if np.isnan(nearest[row, 0]):
-            row_sum[row] = _exact_output_sum(y[row], tally[REACH, row], limbs)
+            row_sum[row] = _exact_output_sum(y[row], tally[at(REACH, row)], limbs)
             nearest_sum[row] = row_sum_error[row] = np.nan
-        elif tally[REACH, row] > ONE or not _sums_are_certain(tally, row, y.shape[1]):
-            row_sum[row] = _exact_output_sum(y[row], tally[REACH, row], limbs)
+        elif tally[at(REACH, row)] > ONE or not _sums_are_certain(tally, row, y.shape[1]):
+            row_sum[row] = _exact_output_sum(y[row], tally[at(REACH, row)], limbs)
             nearest_sum[row] = _exact_sum(nearest[row], nearest[row], 0, limbs)
-            finite = tally[REACH, row] < _INFINITY
+            finite = tally[at(REACH, row)] < _INFINITY
             row_sum_error[row] = _exact_sum(y[row], nearest[row], -1, limbs) if finite else row_sum[row]
         row_sum_error[row] = abs(row_sum_error[row])
 
@@ -275,13 +318,13 @@ def _round_all(tally: Any, row_sum: Any, nearest_sum: Any, differences: Any) -> 
 @inlined
 def _sums_are_certain(tally: Any, row: int, n: int) -> bool:
     """Tell whether the sums round alike with all remainders added and subtracted."""
-    if not tally[_LOOSE_OUTPUTS, row] | tally[_LOOSE_NEAREST, row]:
+    if not tally[at(_LOOSE_OUTPUTS, row)] | tally[at(_LOOSE_NEAREST, row)]:
         return True
     of_y, of_nearest = _load(tally, _OUTPUTS, row), _load(tally, _NEAREST, row)
     return (
-        _is_certain(of_y, n if tally[_LOOSE_OUTPUTS, row] else 0)
-        and _is_certain(of_nearest, n if tally[_LOOSE_NEAREST, row] else 0)
-        and _is_certain(_plus(of_y, of_nearest, -1), 2 * n if tally[_LOOSE, row] else 0)
+        _is_certain(of_y, n if tally[at(_LOOSE_OUTPUTS, row)] else 0)
+        and _is_certain(of_nearest, n if tally[at(_LOOSE_NEAREST, row)] else 0)
+        and _is_certain(_plus(of_y, of_nearest, -1), 2 * n if tally[at(_LOOSE, row)] else 0)
     )
 
 
@@ -298,14 +341,16 @@ def _rounded(digits: Digits) -> float:
     The digits of its magnitude are exact floats; TwoSum makes them a leading one a and two that decide
     its rounding, b and c, where b is rounded to odd by c (Boldo, Melquiond, IEEE Trans. Computers 57, 2008).
     """
-    sign = -1 if digits.whole < 0 else 1
-    magnitude = _plus(Digits(0, 0, 0, 0), digits, sign)
+    zero = Digits(0, 0, 0, 0)
+    number = _plus(zero, digits, 1)
+    magnitude = _plus(zero, number, -1 if number.whole < 0 else 1)
     a, b = two_sum(float(magnitude.whole), magnitude.top * _TOP_UNIT)
     c, d = two_sum(magnitude.middle * _MIDDLE_UNIT, magnitude.bottom * _BOTTOM_UNIT)
     b, c = two_sum(b, c)
     a, b = two_sum(a, b)
     b, c = two_sum(b, c)
-    return sign * (a + _to_odd(b, c + d))
+    total = a + _to_odd(b, c + d)
+    return -total if number.whole < 0 else total
 
 
 @inlined

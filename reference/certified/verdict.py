@@ -20,8 +20,10 @@ from reference.certified.row_sums import (
     LOWEST_OUTPUT,
     ONE,
     REACH,
+    ROWS,
+    at,
+    new_tally,
     sum_rows,
-    tally_of_rows,
     tally_rows,
 )
 from reference.certified.widening import Encoded, encoded, rows_of, widened
@@ -50,8 +52,7 @@ GROUP: Final = 1 << 13
 """Elements of a group: logits, outputs, truth and verdict of 2^13 elements fill half a MiB."""
 
 _SPAN: Final = 1 << 12
-_MOST_ROWS: Final = 1 << 9
-"""Elements and rows of a span at most, so that they and their tally stay in L2."""
+"""Elements of a span at most, so that they stay in L2."""
 
 _NONFINITE: Final = np.uint8(ElementClass.NONFINITE)
 _MASK_LEAK: Final = np.uint8(ElementClass.MASK_LEAK)
@@ -149,8 +150,8 @@ def slice_of(fields: Fields, first: int, last: int) -> Fields:
 def judge_rows(y: Any, nearest: Any, residual: Any, fields: Fields, precision: int, emin: int) -> None:
     """Fill the fields of rows (rows, n), span by span: what a span needs stays in cache."""
     limbs = np.empty(LIMBS, dtype=np.int64)
-    step = max(1, min(_SPAN // y.shape[1], _MOST_ROWS))
-    tally = tally_of_rows(step)
+    step = max(1, min(_SPAN // y.shape[1], ROWS))
+    tally = new_tally()
     for first in range(0, y.shape[0], step):
         last = min(first + step, y.shape[0])
         values, targets, rests = y[first:last], nearest[first:last], residual[first:last]
@@ -201,8 +202,8 @@ def _are_plain(nearest: Any, tally: Any, emin: int) -> bool:
     smallest_normal = np.int64(emin + 1023) << FRACTION_BITS
     plain = True
     for row in range(nearest.shape[0]):
-        plain &= (tally[LOWEST_OUTPUT, row] > 0) & (tally[REACH, row] <= ONE)
-        plain &= (tally[LOWEST_NEAREST, row] >= smallest_normal) & (not np.isnan(nearest[row, 0]))
+        plain &= (tally[at(LOWEST_OUTPUT, row)] > 0) & (tally[at(REACH, row)] <= ONE)
+        plain &= (tally[at(LOWEST_NEAREST, row)] >= smallest_normal) & (not np.isnan(nearest[row, 0]))
     return plain
 
 
@@ -234,8 +235,8 @@ def _store_failures(
 ) -> None:
     for row in range(y.shape[0]):
         low, high = 2.0 * row_sum[row] - nearest_sum[row], 2.0 * nearest_sum[row] - row_sum[row]
-        sound = (low > 0.0) & (high > 0.0) & (tally[REACH, row] < _INFINITY)
-        finite = tally[REACH, row] < _INFINITY
+        sound = (low > 0.0) & (high > 0.0) & (tally[at(REACH, row)] < _INFINITY)
+        finite = tally[at(REACH, row)] < _INFINITY
         failure[row] = (
             _NONE if sound else _failure(y[row], nearest[row], low, high, nearest_sum[row], finite, limbs)
         )

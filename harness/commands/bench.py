@@ -1,0 +1,199 @@
+"""`harness bench`: what the truth costs, beside NumPy's softmax and beside mpmath.
+
+For each format and length, on the same logits, interleaved in one run:
+
+* NumPy's float64 max-shifted softmax, the yardstick of what touching every element costs;
+* the certified path complete: truth, ULP errors, classes, flags and row sums of given outputs;
+* the certified path on two threads;
+* the mpmath path, on fewer rows: its cost an element does not depend on them.
+
+Each figure is the median of the repeats. The process keeps freed memory, as campaigns do: else
+page faults of fresh arrays, on either side, would be most of what is timed.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Final
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from harness.console import notes, print_json, results
+from harness.environment import environment
+from harness.errors import UsageError, choose
+from reference.errors import judge
+from reference.formats import FORMATS, FloatFormat
+
+__all__ = ["Cost", "bench", "run_bench"]
+
+Floats = NDArray[np.float64]
+
+LENGTHS: Final = (8, 64, 1024, 65_536)
+REPEATS: Final = 7
+ELEMENTS: Final = 1 << 18
+MPMATH_ELEMENTS: Final = 1 << 11
+SCALE: Final = 5.0
+"""Logits are normal with this standard deviation: nothing underflows, no two are close."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Nanoseconds an element, for a format and a length.
+
+    Attributes:
+        format: the format of logits and outputs.
+        length: entries of a row.
+        rows: rows of the timed array.
+        numpy_ns: NumPy's float64 max-shifted softmax.
+        certified_ns: the certified path complete, on one thread.
+        two_threads_ns: the same on two threads.
+        mpmath_ns: the mpmath path complete.
+    """
+
+    format: str
+    length: int
+    rows: int
+    numpy_ns: float
+    certified_ns: float
+    two_threads_ns: float
+    mpmath_ns: float
+
+    @property
+    def over_numpy(self) -> float:
+        """Certified over NumPy."""
+        return self.certified_ns / self.numpy_ns
+
+    @property
+    def under_mpmath(self) -> float:
+        """Mpmath over certified."""
+        return self.mpmath_ns / self.certified_ns
+
+    @property
+    def speedup(self) -> float:
+        """One thread over two."""
+        return self.certified_ns / self.two_threads_ns
+
+    def document(self) -> dict[str, Any]:
+        """Return the figures and ratios, as JSON carries them."""
+        ratios = {"certified_over_numpy": self.over_numpy, "mpmath_over_certified": self.under_mpmath}
+        return {**asdict(self), **ratios, "speedup_of_two_threads": self.speedup}
+
+
+def bench(
+    *,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="A format; repeat for several; all.")
+    ] = None,
+    lengths: Annotated[
+        list[int] | None, typer.Option("--length", help="Entries of a row; repeat for several.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Timings, of which the median counts.")] = REPEATS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Time the reference beside NumPy's softmax and beside mpmath."""
+    if repeats < 1 or min(lengths or LENGTHS) < 1:
+        raise UsageError(f"--repeats {repeats}, --length {lengths}: both must be at least 1")
+    chosen = [FORMATS[choose("format", name, FORMATS)] for name in formats or FORMATS]
+    costs = run_bench(chosen, tuple(lengths or LENGTHS), repeats)
+    if as_json:
+        print_json({"environment": environment(), "costs": [cost.document() for cost in costs]})
+        return
+    for line in _table(list(costs)):
+        results().print(line, soft_wrap=True)
+
+
+def run_bench(
+    formats: list[FloatFormat], lengths: tuple[int, ...] = LENGTHS, repeats: int = REPEATS
+) -> Iterator[Cost]:
+    """Yield the costs of each format and length, as they are measured."""
+    from harness.execution.calling import keep_freed_memory
+    from reference.certified import prepare
+
+    keep_freed_memory()
+    prepare(lambda: notes().print("compiling the certified reference, once ..."))
+    for fmt in formats:
+        for length in lengths:
+            yield _measure(fmt, length, repeats)
+
+
+def _measure(fmt: FloatFormat, length: int, repeats: int) -> Cost:
+    from reference.certified import evaluate
+    from reference.oracle import truth_mpmath
+
+    x = _logits(fmt, max(1, ELEMENTS // length), length)
+    y = fmt.from_float64(_softmax(x))
+    few = max(1, MPMATH_ELEMENTS // length)
+    tasks: list[tuple[int, Callable[[], Any]]] = [
+        (x.size, lambda: _softmax(x)),
+        (x.size, lambda: evaluate(x, y, fmt)),
+        (x.size, lambda: evaluate(x, y, fmt, jobs=2)),
+        (x[:few].size, lambda: judge(y[:few], truth_mpmath(x[:few], fmt))),
+    ]
+    timings = [[_seconds(task) / elements for elements, task in tasks] for _ in range(repeats + 1)]
+    medians = [statistics.median(column) * 1e9 for column in zip(*timings[1:], strict=True)]
+    return Cost(fmt.name, length, len(x), *medians)
+
+
+def _logits(fmt: FloatFormat, rows: int, length: int) -> Floats:
+    """Return the same logits in every format, but for rounding, as float64."""
+    drawn = np.random.default_rng(0).standard_normal((rows, length)) * SCALE
+    return fmt.to_float64(fmt.from_float64(drawn))
+
+
+def _softmax(x: Floats) -> Floats:
+    """NumPy's max-shifted softmax in float64, as anyone would write it."""
+    weights = np.exp(x - x.max(axis=-1, keepdims=True))
+    quotients: Floats = weights / weights.sum(axis=-1, keepdims=True)
+    return quotients
+
+
+def _seconds(task: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    task()
+    return time.perf_counter() - start
+
+
+def _table(costs: list[Cost]) -> list[str]:
+    titles = (
+        "format",
+        "length",
+        "NumPy",
+        "certified",
+        "2 threads",
+        "mpmath",
+        "/ NumPy",
+        "mpmath /",
+        "1 / 2 threads",
+    )
+    lines = [titles, *(_cells(cost) for cost in costs)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(titles))]
+    aligned = [
+        "  ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+    return [
+        "ns an element; certified against NumPy, mpmath against certified, one thread against two",
+        *aligned,
+    ]
+
+
+def _cells(cost: Cost) -> tuple[str, ...]:
+    return (
+        cost.format,
+        str(cost.length),
+        f"{cost.numpy_ns:.2f}",
+        f"{cost.certified_ns:.2f}",
+        f"{cost.two_threads_ns:.2f}",
+        f"{cost.mpmath_ns:.0f}",
+        f"{cost.over_numpy:.2f}",
+        f"{cost.under_mpmath:.0f}",
+        f"{cost.speedup:.2f}",
+    )
