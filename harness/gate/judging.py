@@ -114,9 +114,11 @@ def _of_budget(cell: Cell, budget: Budget, applying: Sequence[Budget], rule: Rul
         return
     if not cell.row["judged_rows"] and budget.metric not in _OF_POLICY_ROWS and budget.regime is None:
         return  # no row has an exact result: the policy is judged
-    observed = cell.row[budget.metric]
+    observed, limited = cell.row[budget.metric], {b.metric for b in applying}
+    if observed is None and budget.metric == "bound_ratio" and budget.regime is None and TIER in limited:
+        return  # no row has a bound, and the tier says what then is excused
     status, message = rule.compare(cell.row, budget)
-    hidden = _hidden(cell.row, budget.metric, {b.metric for b in applying})
+    hidden = _hidden(cell.row, budget.metric, limited)
     if status == "pass" and hidden:
         status, message = "uncertified", hidden
     yield _verdict(

@@ -27,8 +27,9 @@ _EVENTS: Final = {
     "overflow_rate": "overflow_rows",
     "total_underflow_rate": "total_underflow_rows",
     "underflow_row_rate": "underflow_rows",
+    "underflow_rate": "underflow_rows",
 }
-"""The rates of rows, and the columns that count their events."""
+"""The rates that can be tested, and the columns that count their rows."""
 
 Compared = tuple[VerdictStatus, str]
 
@@ -78,10 +79,14 @@ class Fresh:
         assert isinstance(limit, (int, float))
         if budget.metric not in _EVENTS:
             return "uncertified", f"{budget.metric} has no test of its own; limit {', '.join(_EVENTS)}"
-        return self._rate(row[_EVENTS[budget.metric]], row["judged_rows"], limit)
+        rows_of, share = _EVENTS[budget.metric], 1.0
+        if budget.metric == "underflow_rate" and row["underflow_row_rate"]:
+            share = row["underflow_rate"] / row["underflow_row_rate"]
+        return self._rate(row[rows_of], row["judged_rows"], limit, share)
 
-    def _rate(self, events: int, rows: int, limit: float) -> Compared:
-        if exceeds(events, rows, limit, self.alpha):
+    def _rate(self, events: int, rows: int, limit: float, share: float) -> Compared:
+        """Compare a rate of elements, `share` of them in each row with an event, through its rows."""
+        if limit < share and exceeds(events, rows, limit / share, self.alpha):
             return (
                 "over_budget",
                 f"{events} of {rows} rows: a rate of {limit!r} makes that rarer than {self.alpha:.3g}",

@@ -1,0 +1,91 @@
+"""`harness compare`: what got better or worse between two runs, cell by cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.console import print_json, results
+from harness.errors import NoVerdict, user_mistakes
+
+if TYPE_CHECKING:
+    from harness.comparison import Change, Comparison
+    from reports.cells import Row
+
+__all__ = ["compare"]
+
+SHOWN = 20
+"""Cells printed of each kind of change."""
+
+
+def compare(
+    base: Annotated[str, typer.Argument(help="The earlier run: a run folder, latest or previous.")],
+    run: Annotated[str, typer.Argument(help="The later run.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Say what got better or worse between two runs, cell by cell.
+
+    The later run's report.html gets a section about it. Exit 3 where no cell can be compared.
+    """
+    from harness.comparison import compare as compared
+    from reports.runs import find_run
+
+    with user_mistakes():
+        folders = find_run(base), find_run(run)
+    comparison = compared(base, _cells(folders[0]), run, _cells(folders[1]))
+    _draw(folders[1], comparison)
+    if as_json:
+        print_json(comparison.document())
+    else:
+        _print(comparison, folders[1])
+    if not any(comparison.count(change) for change in ("better", "worse", "same")):
+        raise NoVerdict(
+            f"no cell of {base} and {run} was given the same rows; compare runs of one seed and effort"
+        )
+
+
+def _cells(folder: Path) -> list[Row]:
+    from reports.cells import cell_row
+    from reports.ledger import Ledger
+    from reports.runs import LEDGER
+
+    with user_mistakes(), Ledger.open(folder / LEDGER) as ledger:
+        return [cell_row(info, tally) for info, tally in ledger.tallies()]
+
+
+def _draw(folder: Path, comparison: Comparison) -> None:
+    """Put the comparison into the later run, and draw it again."""
+    from reports.folder import write
+    from reports.ledger import Ledger
+    from reports.runs import LEDGER
+
+    with user_mistakes():
+        with Ledger.open(folder / LEDGER) as reading:
+            settings = reading.settings()
+        with Ledger.open(folder / LEDGER, settings) as ledger:
+            ledger.put("comparison", comparison.document())
+        write(folder)
+
+
+def _print(comparison: Comparison, folder: Path) -> None:
+    console = results()
+    for change in ("worse", "not comparable", "gone", "new", "better"):
+        cells = [c for c in comparison.changes if c.change == change]
+        for cell in cells[:SHOWN]:
+            console.print(_line(cell), soft_wrap=True)
+        if len(cells) > SHOWN:
+            console.print(f"... and {len(cells) - SHOWN} more {change}; --json lists all")
+    names = ("better", "worse", "same", "new", "gone", "not comparable")
+    counts = ", ".join(f"{comparison.count(name)} {name}" for name in names)  # type: ignore[arg-type]
+    console.print(f"{comparison.run} against {comparison.base}: {counts}", soft_wrap=True)
+    console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+
+
+def _line(cell: Change) -> str:
+    key = cell.cell
+    formats = key.format if key.format == key.out_format else f"{key.format} > {key.out_format}"
+    place = f"{key.candidate}  {formats}  {key.regime}, n={key.length}"
+    return f"{cell.change}  {place}{f': {cell.message}' if cell.message else ''}"

@@ -1,0 +1,93 @@
+"""`harness init`: a starter configuration, budgets and a CI workflow."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.console import results
+from harness.errors import UsageError, user_mistakes
+
+__all__ = ["init"]
+
+CONFIGURATION = "pyproject.toml"
+BUDGETS = "softmax-budgets.toml"
+WORKFLOW = ".github/workflows/softmax.yml"
+
+
+def init(
+    candidate: Annotated[
+        str, typer.Argument(help="Whom to gate: module:function, file.py:function or a built-in.")
+    ] = "max_shifted",
+    *,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="Input format; repeat for several.")
+    ] = None,
+    tier: Annotated[str, typer.Option(help="What it shall meet.")] = "standard",
+) -> None:
+    """Write a starter configuration, a file of budgets and a CI workflow into this folder.
+
+    Nothing that is there is overwritten: pyproject.toml gets a table added if it has none.
+    """
+    from harness.candidates import load
+    from harness.errors import choose
+    from reference.formats import FORMATS
+    from reference.tiers import TIERS
+
+    chosen = [choose("format", name, FORMATS) for name in formats or ["float32"]]
+    choose("tier", tier, TIERS)
+    with user_mistakes():
+        load(candidate)
+        _check_free()
+        for name, text in _texts(candidate, chosen, tier).items():
+            _write(Path(name), text)
+    results().print(f"next: fill in the reasons in {BUDGETS}, then python -m harness gate", soft_wrap=True)
+
+
+def _check_free() -> None:
+    import tomllib
+
+    for name in (BUDGETS, WORKFLOW):
+        if Path(name).exists():
+            raise UsageError(f"{name}: is there already; move it away to start anew")
+    file = Path(CONFIGURATION)
+    if file.exists() and "harness" in tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}):
+        raise UsageError(f"{CONFIGURATION}: has a [tool.harness] already; take it out to start anew")
+
+
+def _texts(candidate: str, formats: list[str], tier: str) -> dict[str, str]:
+    templates = files("harness").joinpath("starter")
+    quoted = _quoted(candidate)
+    budgets = [
+        templates.joinpath("budget.toml")
+        .read_text("utf-8")
+        .format(candidate=quoted, format=_quoted(name), tier=_quoted(tier))
+        for name in formats
+    ]
+    head = templates.joinpath("budgets.toml").read_text("utf-8")
+    table = templates.joinpath("table.toml").read_text("utf-8")
+    return {
+        CONFIGURATION: table.format(
+            candidate=quoted, formats=", ".join(map(_quoted, formats)), budgets=_quoted(BUDGETS)
+        ),
+        BUDGETS: "\n".join([head, *budgets]),
+        WORKFLOW: templates.joinpath("workflow.yml").read_text("utf-8"),
+    }
+
+
+def _quoted(text: str) -> str:
+    """Return a TOML basic string."""
+    import json
+
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    held = file.read_text(encoding="utf-8") if file.exists() else ""
+    gap = "" if not held else "\n" if held.endswith("\n") else "\n\n"
+    file.write_text(f"{held}{gap}{text}", encoding="utf-8")
+    results().print(f"{'added to' if held else 'wrote'} {file.as_posix()}", soft_wrap=True)
