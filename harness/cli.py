@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands import compare, gate, init, listing, replay, report
+from harness.commands import bench, compare, exhaust, gate, init, listing, replay, report, search
 from harness.commands import run as run_command
 from harness.errors import HarnessError, UsageError
 
@@ -34,10 +34,13 @@ app = typer.Typer(
 )
 app.command("run")(run_command.run)
 app.command("gate")(gate.gate)
+app.command("search")(search.search)
+app.command("exhaust")(exhaust.exhaust)
 app.command("compare")(compare.compare)
 app.command("init")(init.init)
 app.command("replay")(replay.replay)
 app.command("report")(report.report)
+app.command("bench")(bench.bench)
 app.command("list")(listing.list_everything)
 
 
