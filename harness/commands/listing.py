@@ -6,13 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.candidates import BUILTINS
 from harness.console import print_json, results
-from harness.settings import EFFORTS
-from reference.formats import FORMATS
-from reference.tiers import TIERS
-from strategies.corpora import CORPORA
-from strategies.regimes import REGIMES
 
 __all__ = ["list_everything"]
 
@@ -35,6 +29,13 @@ def list_everything(
 
 
 def _catalogue() -> dict[str, dict[str, dict[str, Any]]]:
+    from harness.candidates import BUILTINS
+    from harness.settings import EFFORTS
+    from reference.formats import FORMATS
+    from reference.tiers import TIERS
+    from strategies.corpora import CORPORA
+    from strategies.regimes import REGIMES
+
     return {
         "candidates": {c.name: {"title": c.description} for c in BUILTINS.values()},
         "formats": {

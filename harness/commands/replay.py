@@ -6,18 +6,18 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.candidates import Candidate, load
 from harness.console import notes, print_json, results
 from harness.errors import UsageError, user_mistakes
-from harness.execution import InProcess, Isolated
-from harness.replaying import ElementReplay, Replay, replay_witness
 from reports.figures import ulps
-from reports.runs import find_witness
 from reports.tally import Witness
+
+if TYPE_CHECKING:
+    from harness.candidates import Candidate
+    from harness.replaying import ElementReplay, Replay
 
 __all__ = ["replay"]
 
@@ -41,6 +41,10 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
     """Run one witness again and print exact and computed values, hex and decimal."""
+    from harness.candidates import load
+    from harness.execution import InProcess, Isolated
+    from harness.replaying import replay_witness
+
     found = _read(witness)
     with user_mistakes():
         chosen = load(candidate or found.cell.candidate)
@@ -66,6 +70,8 @@ def _emit(witness: Witness, candidate: Candidate, path: Path) -> None:
 
 
 def _read(text: str) -> Witness:
+    from reports.runs import find_witness
+
     text = sys.stdin.read() if text == "-" else text
     if text.lstrip().startswith("{"):
         try:
