@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from reports.ledger import CellInfo, Ledger
+from reports.profiles import place_key, place_numbers
 from reports.tally import HISTOGRAM_SHIFT, CellKey, Tally, Witness
 
 SETTINGS = {"seed": 7, "effort": "quick", "formats": ["float32"], "lengths": [1, 8]}
@@ -86,3 +88,22 @@ def planned(*cells: CellKey, sampled: bool = True) -> list[CellInfo]:
 def ledger_at(folder: Path, *cells: CellKey) -> Ledger:
     folder.mkdir(parents=True, exist_ok=True)
     return Ledger.create(folder / "run.sqlite", SETTINGS, planned(*cells))
+
+
+def profiled(tally: Tally, failing: int = 0) -> Tally:
+    """The tally with profiles of its own: `failing` of its places overflow, errors rise with the gap."""
+    logits = np.array([-700.0, -80.0, -3.0, 0.0, 0.5, 9.0, 90.0, 800.0])
+    numbers = place_numbers(logits, np.array([0.0, 100.0, 4.0, 0.0, 1.0, 2.0, 40.0, 3.0]))
+    places = {int(place_key(number, "rows")): 3 for number in numbers}
+    places |= {int(place_key(number, "overflow")): 2 for number in numbers[::-1][:failing]}
+    places |= {int(place_key(number, "underflow")): 1 for number in numbers[:2]}
+    errors = histogram([0.25 * (k + 1) for k in range(40)])
+    codes = sorted(errors)
+    return replace(
+        tally,
+        places=places,
+        place_errors={int(number): code for number, code in zip(numbers, codes, strict=False)},
+        gap_errors={k: codes[k] for k in range(30) if k != 12},
+        gap_bounds=dict(enumerate(histogram([20.0 + k for k in range(40)]))),
+        policies={"nan_row:nan": 3, "pos_inf:nan_at_inf": 2},
+    )
