@@ -37,7 +37,9 @@ def _intro(checks: Sequence[Check]) -> str:
     counts = Counter((c.get("status"), c.get("kind")) for c in checks)
     kept = sum(n for (status, _), n in counts.items() if status == "ok")
     broken = [
-        f"{plural(n, kind)} broken" for kind in ("contract", "property") if (n := counts["violated", kind])
+        f"{plural(n, f'{kind} check')} broken"
+        for kind in ("contract", "property")
+        if (n := counts["violated", kind])
     ]
     return f"{count(kept)} of {count(len(checks))} kept; {', '.join(broken) or 'none broken'}."
 
