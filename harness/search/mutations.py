@@ -35,11 +35,10 @@ def values_of(fmt: FloatFormat, ordinals: Ordinals) -> Floats:
 
 
 def moved(fmt: FloatFormat, ordinals: Ordinals, steps: Ordinals) -> Ordinals:
-    """Return the ordinals some steps away, at most 2^62 of them, stopped at the largest finite numbers."""
-    largest = fmt.largest_ordinal
-    upward = np.minimum(steps, largest - np.maximum(ordinals, 0))
-    downward = np.maximum(steps, -largest - np.minimum(ordinals, 0))
-    return np.asarray(ordinals + np.where(steps > 0, upward, downward))
+    """Return the ordinals some steps away, stopped at the largest finite numbers."""
+    highest = np.iinfo(np.int64).max
+    safe = np.clip(steps, -highest - np.minimum(ordinals, 0), highest - np.maximum(ordinals, 0))
+    return np.asarray(np.clip(ordinals + safe, -fmt.largest_ordinal, fmt.largest_ordinal))
 
 
 def _nearest_ordinals(fmt: FloatFormat, values: Floats) -> Ordinals:

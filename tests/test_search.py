@@ -1,0 +1,390 @@
+"""The search finds what sampling misses, says what it did, and survives what a candidate does.
+
+Evidence that does not come from the search: exhaustive maxima of small formats, brute force over
+neighbourhoods and niches, Python integers, and the judge in mpmath.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Iterator
+from itertools import combinations, product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness import cli
+from harness.candidates import Candidate, load
+from harness.errors import UsageError
+from harness.execution import InProcess, Isolated
+from harness.exhaust import NONE, Exhaustion
+from harness.replaying import replay_witness
+from harness.search import OBJECTIVES, SearchResult, search, search_tally
+from harness.search.archive import Archive
+from harness.search.mutations import Breeder, Parents, moved
+from harness.search.novelty import Memory
+from harness.search.polishing import Neighbourhood
+from reference.formats import FORMATS, FloatFormat
+from reports.tally import Tally, merge
+from strategies.words import Words
+from tests.benchmarks.search_comparison import Task, of_regime, of_search, of_target
+
+MAX_SHIFTED = load("max_shifted")
+FLOAT32 = FORMATS["float32"]
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[InProcess]:
+    with InProcess() as executor:
+        yield executor
+
+
+def candidate_of(function: Callable[[np.ndarray], np.ndarray]) -> tuple[Candidate, InProcess]:
+    """Return a function as a candidate, and an executor that calls it."""
+    named = Candidate(name=function.__name__, spec=function.__name__, call=function)
+    return named, InProcess(load=lambda _: named)
+
+
+def plain(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+def timeless(result: SearchResult) -> dict[str, object]:
+    document = result.document()
+    del document["seconds"], document["evaluations_per_second"]
+    return document
+
+
+# What it finds ---------------------------------------------------------------------------
+
+
+def exhaustive(fmt: FloatFormat, executor: InProcess) -> Tally:
+    plan = Exhaustion(MAX_SHIFTED, fmt, fmt, 2, NONE)
+    return merge(tally for shard in plan.shards() for tally in plan.measure(shard, executor).values())
+
+
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
+def test_the_exhaustive_maximum_of_pairs_is_found_in_nine_of_ten_seeds(name: str, here: InProcess) -> None:
+    fmt = FORMATS[name]
+    every = exhaustive(fmt, here)
+    for objective, greatest in (("ulp", every.max_ulp), ("row_sum", every.worst_row_sum_error)):
+        found = [search(MAX_SHIFTED, fmt, 2, 6000, seed, objective, here).score for seed in range(10)]
+        assert found.count(greatest) >= 9, f"{objective}: {found} beside {greatest}"
+
+
+def test_search_finds_more_than_sampling_and_targeting_at_equal_evaluations(here: InProcess) -> None:
+    task = Task(MAX_SHIFTED, FLOAT32, 8, here)
+    found = [of_search(task, 20_000, seed) for seed in range(10)]
+    assert statistics.median(found) > 65
+    for regime in ("standard-normal", "uniform-bits"):
+        sampled = [of_regime(regime, task, 20_000, seed) for seed in range(10)]
+        assert statistics.median(sampled) < statistics.median(found), regime
+    few = [of_search(task, 200, seed) for seed in range(3)]
+    targeted = [of_target(task, 200, seed) for seed in range(3)]
+    assert statistics.median(targeted) < statistics.median(few)
+
+
+def test_the_worst_float32_rows_of_eight_are_found(here: InProcess) -> None:
+    found = [search(MAX_SHIFTED, FLOAT32, 8, 200_000, seed, "ulp", here).score or 0.0 for seed in range(10)]
+    assert statistics.median(found) >= 69, found
+
+
+def test_the_worst_float64_row_of_eight_is_found(here: InProcess) -> None:
+    result = search(MAX_SHIFTED, FORMATS["float64"], 8, 200_000, 0, "ulp", here)
+    assert result.score is not None
+    assert result.score > 515
+    assert result.algorithm_bound is not None
+    assert result.score <= result.algorithm_bound
+
+
+@pytest.mark.slow
+def test_the_worst_float16_pair_of_all_is_found_in_nine_of_ten_seeds(here: InProcess) -> None:
+    fmt = FORMATS["float16"]
+    found = [search(MAX_SHIFTED, fmt, 2, 200_000, seed, "ulp", here).score or 0.0 for seed in range(10)]
+    assert found.count(max(found)) >= 9
+    plan = Exhaustion(MAX_SHIFTED, fmt, fmt, 2, NONE.__class__(permutation=True, one_zero=True))
+    every = merge(tally for shard in plan.shards() for tally in plan.measure(shard, here).values())
+    assert every.max_ulp == max(found)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_score_is_the_greatest_figure_of_all_rows_tried(objective: str, here: InProcess) -> None:
+    fmt = FORMATS["float8_e4m3fn"]
+    result, tally = search_tally(MAX_SHIFTED, fmt, 3, 4000, 1, objective, here)
+    figures = {
+        "ulp": tally.max_ulp,
+        "bound_ratio": tally.max_bound_ratio,
+        "row_sum": tally.worst_row_sum_error,
+    }
+    assert tally.rows == result.evaluations == 4000
+    assert result.score == figures.get(objective, result.score)
+    assert result.witness in tally.witnesses
+    assert OBJECTIVES[objective].witness in (result.witness.kind, "lost")
+
+
+def test_underflow_searches_for_the_greatest_result_returned_as_zero() -> None:
+    def flushing(x: np.ndarray) -> np.ndarray:
+        y = plain(x)
+        return np.where(y < np.float32(1e-3), np.float32(0), y)
+
+    candidate, executor = candidate_of(flushing)
+    result = search(candidate, FLOAT32, 3, 20_000, 0, "underflow", executor)
+    assert result.score is not None
+    assert result.score == pytest.approx(1e-3, rel=1e-4)
+    assert result.witness is not None
+    assert result.witness.kind == "lost"
+
+
+def test_nothing_is_claimed_where_nothing_is_shown(here: InProcess) -> None:
+    result = search(MAX_SHIFTED, FLOAT32, 1, 500, 0, "underflow", here)
+    assert result.witness is None
+    assert result.ulp is None
+
+
+# What it says ----------------------------------------------------------------------------
+
+
+def test_the_witness_has_that_error_by_the_judge_in_mpmath(here: InProcess) -> None:
+    result = search(MAX_SHIFTED, FLOAT32, 5, 5000, 3, "ulp", here)
+    witness = result.witness
+    assert witness is not None
+    again = replay_witness(witness, MAX_SHIFTED, here)
+    assert again.same_bits
+    assert again.elements[witness.element or 0].ulp == pytest.approx(result.score, abs=1e-6)
+    assert result.score == result.ulp
+
+
+def test_the_same_seed_gives_the_same_search_isolated_or_not(here: InProcess) -> None:
+    first = search(MAX_SHIFTED, FLOAT32, 4, 6000, 7, "ulp", here)
+    with Isolated() as executor:
+        second = search(MAX_SHIFTED, FLOAT32, 4, 6000, 7, "ulp", executor)
+    other = search(MAX_SHIFTED, FLOAT32, 4, 6000, 8, "ulp", here)
+    assert timeless(first) == timeless(second)
+    assert timeless(first) != timeless(other)
+
+
+@pytest.mark.parametrize("evaluations", [1, 2, 37, 3000])
+def test_every_evaluation_is_spent_and_the_curve_rises_to_the_score(
+    evaluations: int, here: InProcess
+) -> None:
+    calls = []
+    result = search(
+        MAX_SHIFTED, FLOAT32, 3, evaluations, 0, "ulp", here, observe=lambda t: calls.append(len(t.scores))
+    )
+    assert sum(calls) == result.evaluations == evaluations
+    steps, scores = zip(*result.curve, strict=True)
+    assert list(steps) == sorted(set(steps))
+    assert list(scores) == sorted(set(scores))
+    assert (scores[-1], steps[-1] <= evaluations) == (result.score, True)
+
+
+def test_a_polished_row_is_the_worst_of_its_neighbourhood(here: InProcess) -> None:
+    fmt = FORMATS["float16"]
+    result = search(MAX_SHIFTED, fmt, 2, 20_000, 0, "ulp", here)
+    assert result.polished
+    assert result.neighbourhood == "all changes of one and two entries by up to 4 ulps"
+    assert result.witness is not None
+    row = fmt.ordinals(np.frombuffer(bytes.fromhex(result.witness.x), ">u2").astype(np.uint16))
+    steps = np.array(list(product(range(-4, 5), repeat=2)))
+    x = fmt.from_bits(fmt.from_ordinals(row + steps))
+    assert Task(MAX_SHIFTED, fmt, 2, here).worst(x) == result.score
+
+
+# Its parts -------------------------------------------------------------------------------
+
+
+@given(st.data())
+@settings(max_examples=200)
+def test_steps_stop_at_the_largest_numbers(data: st.DataObject) -> None:
+    fmt = FORMATS[data.draw(st.sampled_from(sorted(FORMATS)))]
+    largest = fmt.largest_ordinal
+    ordinal = data.draw(st.integers(-largest, largest))
+    step = data.draw(st.integers(-(2**63) + 1, 2**63 - 1))
+    expected = max(-largest, min(largest, ordinal + step))
+    assert moved(fmt, np.array([ordinal]), np.array([step])).tolist() == [expected]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("length", [1, 2, 9])
+def test_children_are_finite_rows_and_most_of_them_new(name: str, length: int) -> None:
+    fmt, words = FORMATS[name], Words(("children", name, length))
+    largest = fmt.largest_ordinal
+    rows = words.below(2 * largest + 1, (2, 450, length)) - largest
+    worst = words.below(length, (450,))
+    children = Breeder(fmt, words).children(Parents(rows[0], worst, rows[1]))
+    assert children.shape == (450, length)
+    assert np.abs(children).max() <= largest
+    assert (children != rows[0]).any(axis=1).mean() > 0.5
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.floats(-9, 9)), min_size=1, max_size=40), st.integers(1, 8))
+def test_the_archive_keeps_the_best_of_each_niche(entries: list[tuple[int, float]], most: int) -> None:
+    archive, best = Archive.empty(1, most), dict[int, float]()
+    for start in range(0, len(entries), 7):
+        places, scores = (np.array(column) for column in zip(*entries[start : start + 7], strict=True))
+        archive = archive.joined(places[:, None], scores.astype(float), places, np.zeros_like(places))
+    for place, score in entries:
+        best[place] = max(score, best.get(place, score))
+    if len(best) <= most:
+        kept = dict(zip(archive.niches.tolist(), archive.scores.tolist(), strict=True))
+        assert kept == best
+    assert archive.scores.tolist() == sorted(archive.scores.tolist(), reverse=True)
+    assert archive.scores[0] == max(best.values())
+    assert (archive.rows[:, 0] == archive.niches).all()
+
+
+def test_rows_without_a_score_are_never_parents() -> None:
+    rows = np.arange(3)[:, None]
+    archive = Archive.empty(1, 8).joined(rows, np.array([-np.inf, 1.0, -np.inf]), rows[:, 0], rows[:, 0])
+    assert archive.rows.tolist() == [[1]]
+
+
+@given(st.integers(1, 4), st.integers(1, 3))
+def test_a_neighbourhood_holds_all_changes_of_one_and_two_entries(length: int, ulps: int) -> None:
+    fmt = FORMATS["float16"]
+    row = np.arange(length) * 1000
+    hood = Neighbourhood(length, ulps, min(2, length))
+    rows = np.concatenate(list(hood.rows(fmt, row, 50)))
+    steps = [step for step in range(-ulps, ulps + 1) if step]
+    changes = {
+        tuple(row + sum(np.eye(length, dtype=int)[i] * step for i, step in zip(where, chosen, strict=True)))
+        for count in (1, 2)
+        for where in combinations(range(length), count)
+        for chosen in product(steps, repeat=count)
+    }
+    assert len(rows) == hood.size == len(changes)
+    assert set(map(tuple, rows.tolist())) == {tuple(map(int, change)) for change in changes}
+
+
+def test_a_neighbourhood_shrinks_to_what_may_be_spent() -> None:
+    assert (Neighbourhood.within(8, 25_000).ulps, Neighbourhood.within(8, 25_000).entries) == (4, 2)
+    assert (Neighbourhood.within(1024, 25_000).ulps, Neighbourhood.within(1024, 25_000).entries) == (4, 1)
+    assert Neighbourhood.within(1024, 5).entries == 0
+    assert all(
+        Neighbourhood.within(n, most).size <= most for n in (1, 2, 8, 100) for most in (0, 3, 99, 9999)
+    )
+
+
+def test_memory_knows_rows_tried_and_repeated() -> None:
+    memory = Memory(2)
+    rows = np.array([[1, 2], [3, 4], [1, 2], [-(2**62), 5]])
+    assert memory.stale(rows).tolist() == [2]
+    memory.keep(rows[:2])
+    assert memory.stale(rows).tolist() == [0, 1, 2]
+    assert memory.stale(rows[:, ::-1].copy()).tolist() == [2]
+
+
+# Candidates that misbehave ---------------------------------------------------------------
+
+
+def test_a_row_that_raises_costs_that_row() -> None:
+    def raising(x: np.ndarray) -> np.ndarray:
+        if (x[:, 0] > 1e30).any():
+            raise ValueError("too large")
+        return plain(x)
+
+    candidate, executor = candidate_of(raising)
+    result, tally = search_tally(candidate, FLOAT32, 3, 4000, 0, "ulp", executor)
+    assert result.evaluations == tally.rows == 4000
+    assert result.faults["raised"] == tally.faults["raised"] > 0
+    assert 3000 < tally.completed < 4000
+    assert result.score is not None
+    assert result.score > 50
+
+
+HANGING = """
+import time
+import numpy as np
+
+def hangs(x):
+    if ((x[:, 0] > 1.0) & (x[:, 0] < 1.001)).any():
+        time.sleep(60)
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+"""
+
+
+def test_a_row_that_hangs_costs_that_row(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(HANGING)
+    candidate = load(f"{tmp_path}/mine.py:hangs")
+    with Isolated() as executor:
+        result = search(candidate, FLOAT32, 2, 600, 1, "ulp", executor, timeout=0.3)
+    assert result.faults["timed_out"] > 0
+    assert result.evaluations == 600
+    assert result.score is not None
+
+
+def test_a_candidate_that_always_raises_ends_the_search() -> None:
+    def broken(x: np.ndarray) -> np.ndarray:
+        raise RuntimeError("no luck")
+
+    candidate, executor = candidate_of(broken)
+    result = search(candidate, FLOAT32, 3, 4000, 0, "ulp", executor)
+    assert (result.score, result.witness) == (None, None)
+    assert result.stopped
+    assert result.evaluations < 4000
+
+
+# The command -----------------------------------------------------------------------------
+
+FAST = ("--format", "float16", "--length", "2", "--evals", "3000")
+
+
+def test_the_command_keeps_a_witness_that_replays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["search", "max_shifted", *FAST, "--seed", "5", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["sample"] == "worst found in 3000 evaluations, seed 5"
+    assert document["curve"][-1][1] == document["score"] == document["witness"]["score"]
+    for witness in (f"latest#{document['witness']['id']}", json.dumps(document["witness"])):
+        assert cli.run(["replay", witness, "--json"]) == 0
+        replayed = json.loads(capsys.readouterr().out)
+        assert replayed["same_bits"]
+        assert replayed["max_ulp"] == pytest.approx(document["score"], abs=1e-6)
+    cells = json.loads((tmp_path / document["run"] / "summary.json").read_text())["cells"]
+    assert [(c["regime"], c["sampled"], c["rows"]) for c in cells] == [("search", False, 3000)]
+
+
+def test_the_command_says_what_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["search", "max_shifted", *FAST]) == 0
+    out = capsys.readouterr().out
+    for words in ("worst found in 3000 evaluations, seed 0", "a-priori bound", "evaluations a second"):
+        assert words in out
+    line = next(text for text in out.splitlines() if text.startswith("witness: "))
+    assert cli.run(["replay", line.removeprefix("witness: ")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("no_such",), "no_such"),
+        (("max_shifted", "--format", "float12"), "float12"),
+        (("max_shifted", "--objective", "ulps"), "ulps"),
+        (("max_shifted", "--evals", "0"), "evaluations 0"),
+        (("max_shifted", "--length", "0"), "length 0"),
+        (("max_shifted", "--timeout", "-1"), "timeout -1"),
+        (("max_shifted", "--format", "float32", "--out-format", "float16"), "float16"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: tuple[str, ...],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["search", *arguments]) == UsageError.exit_code
+    err = capsys.readouterr().err.strip()
+    assert named in err.splitlines()[-1]
+    assert err.splitlines()[-1].startswith("error: ")
