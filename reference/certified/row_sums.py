@@ -103,10 +103,7 @@ def tally_rows(y: Any, nearest: Any, precision: int, emin: int, tally: Any) -> N
     """Tally (rows, n) outputs and RN(r), block by block, so that no integer overflows."""
     n = y.shape[1]
     if n < SHORT:
-        _tally_columns(y, tally, _OUTPUTS, _LOOSE_OUTPUTS, REACH, LOWEST_OUTPUT)
-        _tally_columns(nearest, tally, _NEAREST, _LOOSE_NEAREST, _LOOSE, LOWEST_NEAREST)
-        for row in range(y.shape[0]):
-            tally[at(_LOOSE, row)] = tally[at(_LOOSE_OUTPUTS, row)] | tally[at(_LOOSE_NEAREST, row)]
+        _tally_short_rows(y, nearest, tally)
         return
     coarse = emin - precision + 1 >= _COARSE
     enough = np.int64(_MIDDLE_EXPONENT + precision - 1 + 1023) << _BITS
@@ -121,19 +118,42 @@ def tally_rows(y: Any, nearest: Any, precision: int, emin: int, tally: Any) -> N
 
 
 @inlined
-def _tally_columns(values: Any, tally: Any, digits: int, loose: int, reach: int, lowest: int) -> None:
-    """Tally short rows column by column, so that rows share the vector units.
+def _tally_short_rows(y: Any, nearest: Any, tally: Any) -> None:
+    """Tally short rows column by column, so that rows share the vector units."""
+    rows, n = y.shape
+    columns = np.empty(rows * n)
+    _transpose(y, columns)
+    _tally_columns(columns, rows, n, tally, _OUTPUTS, _LOOSE_OUTPUTS, REACH, LOWEST_OUTPUT)
+    _transpose(nearest, columns)
+    _tally_columns(columns, rows, n, tally, _NEAREST, _LOOSE_NEAREST, _LOOSE, LOWEST_NEAREST)
+    for row in range(rows):
+        tally[at(_LOOSE, row)] = tally[at(_LOOSE_OUTPUTS, row)] | tally[at(_LOOSE_NEAREST, row)]
+
+
+@inlined
+def _transpose(values: Any, columns: Any) -> None:
+    """Copy (rows, n) values column after column: LLVM does not vectorise over strides."""
+    rows, n = values.shape
+    for row in range(rows):
+        for j in range(n):
+            columns[np.uint64(j * rows) + np.uint64(row)] = values[row, j]
+
+
+@inlined
+def _tally_columns(
+    columns: Any, rows: int, n: int, tally: Any, digits: int, loose: int, reach: int, lowest: int
+) -> None:
+    """Tally rows given column after column.
 
     Digits are not carried; their sums start at what the encodings of the constants add.
     """
-    rows, n = values.shape
     for row in range(rows):
         tally[at(digits, row)], tally[at(digits + 1, row)] = 0, -n * pattern(_TOP)
         tally[at(digits + 2, row)], tally[at(digits + 3, row)] = -n * pattern(_MIDDLE), -n * pattern(_BOTTOM)
         tally[at(loose, row)], tally[at(reach, row)], tally[at(lowest, row)] = 0, 0, _MAGNITUDE
     for j in range(n):
         for row in range(rows):
-            value = values[row, j]
+            value = columns[np.uint64(j * rows) + np.uint64(row)]
             top, middle, bottom, rest = _split_in_three(value)
             tally[at(digits + 1, row)] += top
             tally[at(digits + 2, row)] += middle
@@ -292,6 +312,8 @@ def sum_rows(
 ) -> None:
     """Store the sums of rows, from their tally where it decides; NaN where RN(r) is NaN."""
     _round_all(tally, row_sum, nearest_sum, row_sum_error)
+    if _all_are_certain(nearest, tally):
+        return
     for row in range(y.shape[0]):
         if np.isnan(nearest[row, 0]):
             row_sum[row] = _exact_output_sum(y[row], tally[at(REACH, row)], limbs)
@@ -300,8 +322,18 @@ def sum_rows(
             row_sum[row] = _exact_output_sum(y[row], tally[at(REACH, row)], limbs)
             nearest_sum[row] = _exact_sum(nearest[row], nearest[row], 0, limbs)
             finite = tally[at(REACH, row)] < _INFINITY
-            row_sum_error[row] = _exact_sum(y[row], nearest[row], -1, limbs) if finite else row_sum[row]
-        row_sum_error[row] = abs(row_sum_error[row])
+            difference = _exact_sum(y[row], nearest[row], -1, limbs) if finite else row_sum[row]
+            row_sum_error[row] = abs(difference)
+
+
+@inlined
+def _all_are_certain(nearest: Any, tally: Any) -> bool:
+    """Tell whether all rows have a result, and outputs in [-1, 1] without remainders."""
+    certain = True
+    for row in range(nearest.shape[0]):
+        certain &= (tally[at(REACH, row)] <= ONE) & (not np.isnan(nearest[row, 0]))
+        certain &= (tally[at(_LOOSE_OUTPUTS, row)] | tally[at(_LOOSE_NEAREST, row)]) == 0
+    return certain
 
 
 @compiled
@@ -312,7 +344,8 @@ def _round_all(tally: Any, row_sum: Any, nearest_sum: Any, differences: Any) -> 
     for row in range(row_sum.size):
         nearest_sum[row] = _rounded(_load(tally, _NEAREST, row))
     for row in range(row_sum.size):
-        differences[row] = _rounded(_plus(_load(tally, _OUTPUTS, row), _load(tally, _NEAREST, row), -1))
+        difference = _plus(_load(tally, _OUTPUTS, row), _load(tally, _NEAREST, row), -1)
+        differences[row] = abs(_rounded(difference))
 
 
 @inlined
