@@ -167,6 +167,7 @@ class Tally:
         rows: rows given to the candidate, and `completed`: those it returned.
         elements: judged elements.
         positive: judged elements with r > 0, and `representable`: with RN(r) not 0.
+        correct: those with r > 0 that are RN(r), and `faithful`: RD(r) or RU(r).
         spurious_rows: rows with at least one spurious zero.
         collapsed_rows, inflated_rows: rows whose sum leaves [1/2, 2] times the exact one.
         ulp_count, ulp_sum: finite outputs with RN(r) not 0 and finite ULP error, and their exact sum.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -33,6 +33,8 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 LENGTH: Final = 8
+LONG: Final = 600
+LONG_ROWS: Final = 2
 """Entries of a drawn row."""
 
 _FORMATS: Final = ("float64", "float32", "float16", "bfloat16")
@@ -194,6 +196,11 @@ class Evidence:
         worst = self.greatest(figure, test)
         return self.first(candidate, kind, lambda b: test(b) & (figure(b) == worst))
 
+    def with_long_rows(self) -> Evidence:
+        """Return this evidence and a few long rows of every regime, whose sums narrow formats get wrong."""
+        long = (_drawn(FORMATS[name], self.seed, self.method, LONG_ROWS, LONG) for name in _FORMATS)
+        return replace(self, batches=(*self.batches, *long))
+
 
 # Gathering -------------------------------------------------------------------------------
 
@@ -212,9 +219,9 @@ def _named(fmt: FloatFormat, method: Method) -> Iterator[Batch]:
         yield batch_of(fmt, x, ["named"] * len(rows), ["a row that people name"] * len(rows), method)
 
 
-def _drawn(fmt: FloatFormat, seed: int, method: Method, rows: int) -> Batch:
-    drawn = [r for r in REGIMES.values() if not r.policy and r.supports(fmt, LENGTH)]
-    x = np.concatenate([r.rows(fmt, rows, LENGTH, seed, 0) for r in drawn])
+def _drawn(fmt: FloatFormat, seed: int, method: Method, rows: int, length: int = LENGTH) -> Batch:
+    drawn = [r for r in REGIMES.values() if not r.policy and r.supports(fmt, length)]
+    x = np.concatenate([r.rows(fmt, rows, length, seed, 0) for r in drawn])
     regimes = [r.name for r in drawn for _ in range(rows)]
     origins = [f"batch 0, row {row}" for _ in drawn for row in range(rows)]
     return batch_of(fmt, x, regimes, origins, method)

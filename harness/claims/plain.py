@@ -63,6 +63,7 @@ def well_behaved(evidence: Evidence) -> Finding:
     def outside(batch: Batch) -> Flags:
         return batch.seen[PLAIN].has(ElementClass.OUT_OF_RANGE, ElementClass.NONFINITE)
 
+    evidence = evidence.with_long_rows()
     figures = {
         "in_range": (within := evidence.count(_in_range)),
         "in_range_outside": (stray := evidence.count(lambda b: b.in_range & outside(b))),
@@ -74,7 +75,7 @@ def well_behaved(evidence: Evidence) -> Finding:
     return Finding(
         REFUTED if misbehaves else DEPENDS if strays else not_refuted(within),
         "Where every exp(x) is normal and their sum finite, {in_range_outside} of {in_range} rows leave"
-        " [0, 1] and the worst error is {in_range_worst_ulp} ULP. Beyond that range {outside} rows do,"
+        " [0, 1] and the worst error found is {in_range_worst_ulp} ULP. Beyond that range {outside} rows do,"
         " {outside_nonfinite} of them as NaN.",
         figures,
         (

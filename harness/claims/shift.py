@@ -69,19 +69,22 @@ def improves_stability(evidence: Evidence) -> Finding:
 
 
 def is_not_necessary(evidence: Evidence) -> Finding:
-    """Claim 8: look for rows that need the shift, and for failures of the plain form in the range of exp."""
+    """Claim 8: look for rows that need the shift, and whether any of them is in the range of exp."""
+    evidence = evidence.with_long_rows()
     figures = {
         "needed": (needed := evidence.count(_rescued)),
         "in_range": (rows := evidence.count(_in_range)),
-        "in_range_failed": (failed := evidence.count(lambda b: b.in_range & b.seen[PLAIN].failed)),
+        "in_range_failed": evidence.count(lambda b: b.in_range & b.seen[PLAIN].failed),
+        "in_range_needed": (failed := evidence.count(lambda b: b.in_range & _rescued(b))),
         "in_range_no_worse": evidence.count(lambda b: b.in_range & (_plain_error(b) <= _shifted_error(b))),
         "in_range_worst_ulp": evidence.greatest(_plain_error, _in_range),
     }
     return Finding(
         DEPENDS if needed and not failed else REFUTED if needed else not_refuted(rows),
         "In {needed} rows the plain form fails and the shifted one does not. Where every exp(x) is normal"
-        " and their sum finite the plain form fails in {in_range_failed} of {in_range} rows, is no worse"
-        " than the shifted one in {in_range_no_worse}, and is off by {in_range_worst_ulp} ULP at most.",
+        " and their sum finite that is so in {in_range_needed} of {in_range} rows; the plain form fails in"
+        " {in_range_failed} of them, where the shifted one fails as well, is no worse than it in"
+        " {in_range_no_worse}, and its worst error found is {in_range_worst_ulp} ULP.",
         figures,
         (
             evidence.first(PLAIN, "nonfinite", _rescued),

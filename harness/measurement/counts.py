@@ -42,13 +42,13 @@ def element_counts(truth: Truth, judgement: Judgement) -> dict[str, Any]:
     """Return the counts of judged elements by class and by how they were rounded."""
     classes = _named_counts(judgement.classes.ravel(), ElementClass)
     judged = judgement.classes != ElementClass.POLICY
-    zero = (truth.nearest == 0) & judged
+    positive = judged & ((truth.nearest != 0) | (truth.residual != 0))  # masked entries are in no rate
     return {
         "elements": int(judged.sum()),
-        "positive": int(judged.sum() - (zero & (truth.residual == 0)).sum()),
-        "representable": int(judged.sum() - zero.sum()),
-        "correct": int(judgement.correct[judged].sum()),
-        "faithful": int(judgement.faithful[judged].sum()),
+        "positive": int(positive.sum()),
+        "representable": int((judged & (truth.nearest != 0)).sum()),
+        "correct": int((judgement.correct & positive).sum()),
+        "faithful": int((judgement.faithful & positive).sum()),
         "negative_zeros": int(judgement.negative_zero[judged].sum()),
         "classes": classes,
     }

@@ -129,7 +129,7 @@ def _excused_rows(rows: Rows, outcomes: NDArray[np.uint8], bounds: Floats) -> Fl
     excused = np.zeros((len(outcomes), 1), dtype=np.bool_)
     if overflowed.size:
         excused[overflowed, 0] = np.isnan(bounds[overflowed]).all(axis=1)
-        if rows.format.storage_bits == 8:
+        if not rows.format.has_infinity:  # elsewhere x - max = -inf, and its exp is 0 as it should be
             limits = [rows.format.largest] * overflowed.size
             excused[overflowed, 0] |= steps_exceed(rows.values[overflowed], "shifted", 0.0, limits)
     return excused

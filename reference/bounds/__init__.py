@@ -31,7 +31,8 @@ its exact value, which is at most E = 2 c u relative in the normal range and c e
 (C) As ê_i <= sum where (S-) has L_max, RN(ê_i / sum) <= 1; likewise times a normal
     reciprocal: ê_i RN(1 / sum) <= 1 + v < 1 + u rounds to 1 at most.
 
-(U') A running sum multiplies a term by exp(m - m') whenever its maximum m is replaced by m'. With l
+(U') A running sum multiplies a term by exp(m - m') whenever its maximum m is replaced by m'; where it is
+    not replaced, exp(0) must be exactly 1, as it is in every library. With l
     links (`arguments.Chain`) and K the sum of their k, the term is at most (1 + E)^(l + 1) (1 + v)^l exp(K)
     w_j and
 (L') at least (1 - E)^(l + 1) (1 + u)^-l exp(-K) w_j, as long as the latter is at least 2^emin: then so was
