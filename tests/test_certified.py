@@ -120,10 +120,23 @@ def test_ties_at_the_maximum_and_next_to_it() -> None:
                     assert contradictions(x, truth_certified(x, out)) == [], x
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 256, 1000, 2048, 4096, 1 << 17, (1 << 17) + 1])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 256, 1000, 1024, 2048, 4096, 1 << 17, (1 << 17) + 1])
 @each_format
 def test_equal_entries_have_the_rational_result(fmt: FloatFormat, count: int) -> None:
     assert against_mpmath(np.full((1, count), 0.1), fmt) == []
+
+
+def test_ties_at_half_the_smallest_subnormal_go_to_zero_unless_above_it() -> None:
+    """1024 (nearly) tied entries in float8_e4m3fn, whose smallest subnormal is 2^-9."""
+    fmt = FORMATS["float8_e4m3fn"]
+    tied = np.zeros((1, 1024))
+    below = np.append(np.zeros(1024), -50.0)[None]
+    near = np.random.default_rng(3).standard_normal((1, 1024)) * 1e-20
+    for x in (tied, below, near):
+        truth = truth_certified(x, fmt)
+        assert truth.fallbacks == 0
+        assert contradictions(x, truth) == []
+    assert np.unique(truth.nearest).tolist() == [0.0, 2.0**-9]
 
 
 def test_ties_and_near_ties_are_settled_without_mpmath() -> None:

@@ -110,12 +110,14 @@ def _beside_power(count: int, deviation: float, rounding: Rounding) -> tuple[flo
     power = 1 - math.frexp(float(count))[1]
     binade = power - 1 if deviation < 0 else power
     quantum = max(binade, rounding.emin) - rounding.precision + 1
-    residual = math.ldexp(deviation, 2 * power - SCALE - quantum)
-    if power < quantum or abs(residual) > _MOST:
+    rest = math.ldexp(deviation, 2 * power - SCALE - quantum)
+    if abs(rest) > _MOST or power < quantum - 1:
         return np.nan, np.nan
-    if deviation != 0.0 and residual == 0.0:
-        residual = math.copysign(_SMALLEST, deviation)
-    return math.ldexp(1.0, power), residual
+    if power == quantum - 1:  # half the smallest subnormal
+        return (math.ldexp(1.0, quantum), rest - 0.5) if deviation > 0 else (0.0, rest + 0.5)
+    if deviation != 0.0 and rest == 0.0:
+        rest = math.copysign(_SMALLEST, deviation)
+    return math.ldexp(1.0, power), rest
 
 
 @inlined
