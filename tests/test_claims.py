@@ -20,7 +20,7 @@ from reference.truth import truth
 from reports.tally import Witness
 
 VERDICTS = {
-    1: "depends",
+    1: "refuted",
     2: "refuted",
     3: "depends",
     4: "refuted",
@@ -95,7 +95,7 @@ def shows(witness: Witness, fmt: FloatFormat, x: np.ndarray, y: np.ndarray) -> b
     failed = judgement.failure[0] != RowFailure.NONE
     if witness.kind == "max_ulp":
         assert witness.element is not None
-        return not failed and abs(judgement.ulp[0, witness.element] - witness.score) <= 1e-6
+        return bool(abs(judgement.ulp[0, witness.element] - witness.score) <= 1e-6)
     if witness.kind == "lost":
         return bool(judgement.classes[0, witness.element] == ElementClass.LOST)
     if witness.kind == "nonfinite":
@@ -156,9 +156,10 @@ def test_a_perfect_plain_form_would_turn_the_verdicts(monkeypatch: pytest.Monkey
 def test_a_perfect_shifted_form_would_turn_the_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
     verdicts = with_exact(monkeypatch, "max_shifted")
     assert verdicts[7].startswith("not refuted")
+    assert verdicts[8] == "refuted", "long bfloat16 rows need it then, whose sums stand still"
     assert verdicts[11].startswith("not refuted")
-    assert {c: verdicts[c] for c in VERDICTS if c not in (7, 11)} == {
-        c: v for c, v in VERDICTS.items() if c not in (7, 11)
+    assert {c: verdicts[c] for c in VERDICTS if c not in (7, 8, 11)} == {
+        c: v for c, v in VERDICTS.items() if c not in (7, 8, 11)
     }
 
 
