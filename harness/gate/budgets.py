@@ -33,7 +33,17 @@ from reference.formats import FORMATS
 from reference.tiers import TIERS
 from reports.cells import COLUMNS
 
-__all__ = ["AT_LEAST", "METRICS", "RATES", "TIER", "Budget", "of_tier", "read_budgets", "spec_from"]
+__all__ = [
+    "AT_LEAST",
+    "METRICS",
+    "RATES",
+    "TIER",
+    "Budget",
+    "budgets_of",
+    "of_tier",
+    "read_budgets",
+    "spec_from",
+]
 
 TIER: Final = "tier"
 
@@ -125,8 +135,21 @@ def read_budgets(path: Path) -> list[Budget]:
         UsageError: it cannot be read, or holds a mistake; all are listed with their paths.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{path}: not readable as a file of budgets ({error})") from error
+    return budgets_of(text, path)
+
+
+def budgets_of(text: str, path: Path) -> list[Budget]:
+    """Return the budgets of a file's text.
+
+    Raises:
+        UsageError: it holds a mistake; all are listed with their paths.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not readable as a file of budgets ({error})") from error
     entries, mistakes = _validated(document)
     budgets = [_budget(entry, number, path.parent) for number, entry in entries]

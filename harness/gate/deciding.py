@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,8 +35,10 @@ SHRUNK: Final = 6
 SHRINKING_ELEMENTS: Final = 1 << 20
 """What shrinking one of them may spend: a second or two."""
 
-SHOWN_DIGITS: Final = 96
-"""Hexadecimal digits of a row that are shown beside its replay command."""
+SHOWN_DIGITS: Final = 120
+"""Characters of a row that are shown beside its replay command."""
+
+_RUN: Final = 4
 
 
 @dataclass(frozen=True)
@@ -228,14 +231,16 @@ def _with_replay(
     if verdict.witness is None:
         return verdict
     witness = shrunk.get(verdict.witness) or witnesses[verdict.witness]
-    bits = _grouped(witness) if len(witness.x) <= SHOWN_DIGITS else ""
     replay = f"python -m harness replay '{run}#{witness.id}'"
-    return replace(verdict, witness=witness.id, replay=replay, bits=bits)
+    return replace(verdict, witness=witness.id, replay=replay, bits=_grouped(witness))
 
 
 def _grouped(witness: Witness) -> str:
-    """Return the encodings of a row, apart."""
+    """Return the encodings of a row, apart, runs of equal ones counted; empty where that is long."""
     from reference.formats import format_named
 
     width = format_named(witness.cell.format).storage_bits // 4
-    return " ".join(witness.x[i : i + width] for i in range(0, len(witness.x), width))
+    codes = (witness.x[i : i + width] for i in range(0, len(witness.x), width))
+    runs = ((code, sum(1 for _ in run)) for code, run in groupby(codes))
+    text = " ".join(f"{count} x {code}" if count > _RUN else " ".join([code] * count) for code, count in runs)
+    return text if len(text) <= SHOWN_DIGITS else ""

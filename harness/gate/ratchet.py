@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import UsageError
-from harness.gate.budgets import AT_LEAST, TIER, Budget, read_budgets
+from harness.gate.budgets import AT_LEAST, TIER, Budget, budgets_of, read_budgets
 from harness.gate.judging import judge
 from harness.gate.measuring import Gated
 from reports.runs import write_atomically
@@ -53,12 +53,13 @@ class _Seen:
 
     def tightened(self, margin: float) -> float:
         """Return the worst with a margin, rounded away from it to six digits."""
+        factor, worst = 1 + Decimal(str(margin)), Decimal(self.worst)
         if self.budget.metric in AT_LEAST:
-            return float(_CONTEXT_DOWN.create_decimal(Decimal(1 - (1 - self.worst) * (1 + margin))))
-        raised = self.worst * (1 + margin)
+            return float(_CONTEXT_DOWN.create_decimal(1 - (1 - worst) * factor))
+        raised = worst * factor
         if isinstance(self.limit, int):
             return math.ceil(raised)
-        return float(_CONTEXT_UP.create_decimal(Decimal(raised)))
+        return float(_CONTEXT_UP.create_decimal(raised))
 
 
 _CONTEXT_UP: Final = Context(prec=_DIGITS, rounding=ROUND_CEILING)
@@ -189,9 +190,9 @@ def _rewrite(path: Path, changes: Mapping[int, Mapping[str, Any]]) -> str:
         raise UsageError(
             f"{path}: not written as one key a line under [[budget]]; change {_named(changes)} by hand"
         )
+    budgets_of(changed, path)
     if changed != text:
         write_atomically(path, changed.encode())
-        read_budgets(path)
     lines = difflib.unified_diff(
         text.splitlines(), changed.splitlines(), path.name, path.name, lineterm="", n=6
     )

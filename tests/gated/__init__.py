@@ -1,0 +1,1 @@
+"""Candidates for the tests of the gate."""

@@ -1,0 +1,228 @@
+"""The gate by tiers: what is right passes, what is broken fails with a witness that replays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+import scipy.special
+
+import reference
+from harness import cli
+from harness.gate.in_process import failure
+from tests.gated import suspects
+from tests.gating import SUSPECTS, failing, gate, replays, statuses
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def suspect(name: str) -> str:
+    return f"{SUSPECTS}:{name}"
+
+
+# What is right passes ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fmt", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("softmax", [suspects.sound, scipy.special.softmax])
+def test_the_form_of_numpy_and_scipy_passes_standard(softmax: Any, fmt: str) -> None:
+    assert failure(softmax, fmt, "standard", 0, ()) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fmt", ["float16", "float32", "float64"])
+def test_they_pass_the_whole_gate(fmt: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = (suspect("sound"), "scipy.special:softmax", "--format", fmt, "--tier", "standard")
+    code, document = gate(capsys, *arguments)
+    assert (code, failing(document)) == (0, [])
+
+
+@pytest.mark.slow
+def test_a_gate_of_one_candidate_in_one_format_takes_less_than_a_minute(tmp_path: Path) -> None:
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "gate", suspect("sound"), "--format", "float32", "--tier", "fast"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "gate: pass" in done.stdout
+    assert time.monotonic() - start < 60
+
+
+def test_correct_rounding_passes_every_tier() -> None:
+    for tier in ("rounded", "faithful", "standard", "fast"):
+        assert failure(correctly_rounded_or_nan, "float8_e4m3fn", tier, 0, ()) == "", tier
+
+
+def correctly_rounded_or_nan(x: Any) -> Any:
+    exact = np.isfinite(x.max(axis=-1)) & ~np.isnan(x).any(axis=-1)
+    y = np.full_like(x, np.nan)
+    if exact.any():
+        y[exact] = reference.correctly_rounded(x[exact])
+    return y
+
+
+def test_rounded_and_faithful_refuse_what_is_only_standard() -> None:
+    for tier in ("rounded", "faithful"):
+        assert f"limit meets {tier}" in failure(suspects.sound, "float16", tier, 0, ())
+
+
+# What is broken fails even fast ------------------------------------------------------------
+
+BROKEN = [
+    ("without_the_shift", "float32"),
+    ("skipping_the_last", "float32"),
+    ("with_a_float16_accumulator", "float32"),
+    ("stagnating_at_2048", "float16"),
+    ("stagnating_at_2048", "float32"),
+    ("flushing_subnormals", "float32"),
+    ("flushing_subnormals", "float16"),
+    ("ignoring_the_axis", "float32"),
+    ("overwriting_its_input", "float32"),
+    ("all_nan", "float16"),
+    ("all_zero", "float16"),
+    ("uniform", "float64"),
+    ("negative_zeros", "float32"),
+]
+
+
+@pytest.mark.parametrize(("name", "fmt"), BROKEN)
+def test_a_broken_softmax_fails_fast(name: str, fmt: str) -> None:
+    said = failure(getattr(suspects, name), fmt, "fast", 0, ())
+    assert said.startswith("gate: fail"), said
+    assert "x = " in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "fmt"), BROKEN)
+def test_its_witness_replays(name: str, fmt: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, document = gate(capsys, suspect(name), "--format", fmt, "--tier", "fast")
+    assert code == 1
+    assert all(v["status"] in ("over_budget", "defect") for v in failing(document))
+    assert replays(failing(document), capsys)
+
+
+@pytest.mark.parametrize("tier", ["rounded", "faithful", "standard"])
+@pytest.mark.parametrize("softmax", [suspects.all_nan, suspects.all_zero])
+def test_nan_and_zero_fail_every_tier(softmax: Any, tier: str) -> None:
+    assert failure(softmax, "float16", tier, 0, ()).startswith("gate: fail")
+
+
+def test_flushing_is_excused_by_policy_alone() -> None:
+    flushing = suspects.flushing_subnormals
+    assert failure(flushing, "float32", "standard", 0, ()).startswith("gate: fail")
+    assert failure(flushing, "float32", "standard", 0, ("subnormals=flush",)) == ""
+
+
+# Tries to pass wrongly ---------------------------------------------------------------------
+
+TRIES = [
+    ("remembering_by_shape", "float32", "wrong on other rows of a shape seen before"),
+    ("right_at_first", "float32", "right until it has been called often enough"),
+    ("mostly_nan", "float32", "NaN outputs leave no ULP error behind"),
+    ("excusing_itself", "float32", "a declaration that explains every failure"),
+    ("overclaiming", "float32", "an algorithm that it does not run"),
+    ("telling_lies_of_its_policy", "float32", "a policy that it does not keep"),
+    ("raising_on_long_rows", "float32", "rows that it refuses leave no figure behind"),
+]
+
+
+@pytest.mark.parametrize(("name", "fmt", "why"), TRIES)
+def test_no_trick_passes(name: str, fmt: str, why: str) -> None:
+    said = failure(getattr(suspects, name), fmt, "fast", 0, ())
+    assert said.startswith("gate: fail"), why
+
+
+@pytest.mark.slow
+def test_wrong_where_the_sum_may_overflow_is_not_excused(capsys: pytest.CaptureFixture[str]) -> None:
+    code, document = gate(capsys, suspect("wrong_where_no_bound_is"), "--format", "float16", "--tier", "fast")
+    assert code == 1
+    assert {v["length"] for v in failing(document)} == {70_001}
+
+
+@pytest.mark.slow
+def test_overflow_where_an_exact_sum_would_is_excused_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    code, document = gate(capsys, suspect("sound"), "--format", "float16", "--tier", "standard")
+    excused = [v for v in document["verdicts"] if "excused" in v["message"]]
+    assert code == 0
+    assert {v["length"] for v in excused} == {70_001}
+    assert all("overflow" in v["message"] for v in excused)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("dying", "crashed"), ("leaving", "crashed"), ("exiting", "defect"), ("hanging", "timed_out")],
+)
+def test_a_candidate_that_dies_or_hangs_has_its_own_status(
+    name: str, status: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = (suspect(name), "--format", "float16", "--tier", "fast", "--timeout", "0.2")
+    code, document = gate(capsys, *arguments)
+    assert code == 1
+    assert statuses(document) == {status, "not_run"}
+
+
+def test_a_candidate_that_takes_no_format_gives_no_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    code, document = gate(capsys, suspect("taking_nothing"), "--format", "float16", "--tier", "fast")
+    assert code == 3
+    assert statuses(document) == {"not_run"}
+
+
+@pytest.mark.slow
+def test_one_good_candidate_does_not_hide_a_bad_one(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--format", "float16", "--tier", "fast")
+    assert gate(capsys, suspect("sound"), suspect("all_zero"), *options)[0] == 1
+    assert gate(capsys, suspect("sound"), suspect("taking_nothing"), *options)[0] == 3
+
+
+# Where people look -------------------------------------------------------------------------
+
+
+def test_junit_markdown_and_annotations_say_the_same(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "step.md"))
+    code = cli.run(
+        ["gate", suspect("printing_a_verdict"), "--format", "float16", "--tier", "fast", "--out", "run"]
+    )
+    out = capsys.readouterr().out
+    assert code == 1
+    annotations = [line for line in out.splitlines() if line.startswith(("::error", "::warning"))]
+    assert len(annotations) == 10
+    suites = ET.parse("run/junit.xml").getroot()  # noqa: S314 - our own file
+    assert int(suites.get("failures", "0")) == len(suites.findall(".//failure")) > 100
+    assert suites.findall(".//error") == []
+    text = (tmp_path / "step.md").read_text()
+    assert text.startswith("**gate: fail")
+    assert len(text.encode()) < 1 << 20
+    assert (tmp_path / "run" / "report.html").read_text().count("over budget") > 0
+
+
+@pytest.mark.slow
+def test_the_default_gate_sees_the_same_bits_each_time(capsys: pytest.CaptureFixture[str]) -> None:
+    documents = [
+        gate(capsys, suspect("sound"), "--format", "float16", "--tier", "fast", "--out", f"run{i}")[1]
+        for i in (0, 1)
+    ]
+    assert documents[0]["verdicts"] == documents[1]["verdicts"]

@@ -1,0 +1,329 @@
+"""Budgets: read strictly, judged before rounding, lowered by a ratchet, never passed by what is unmeasured."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import cli
+from harness.errors import UsageError
+from harness.gate.budgets import Budget, read_budgets
+from harness.gate.judging import judge
+from harness.gate.measuring import Cell, Gated
+from harness.gate.ratchet import loosen, slack_verdicts, tighten
+from harness.gate.statistics import ALPHA, Fresh, rows_needed
+from harness.settings import Settings
+from reports.cells import cell_row
+from reports.intervals import exceeds
+from reports.ledger import CellInfo
+from reports.verdicts import exit_code
+from tests.gating import SUSPECTS, budget, error_of
+from tests.synthetic_run import key, overflowing, tally_of
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def written(*budgets: str) -> Path:
+    file = Path("budgets.toml")
+    file.write_text("\n".join(budgets))
+    return file
+
+
+def gated(*tallies: Any, sampled: bool = True) -> Gated:
+    """One cell for each (regime, tally)."""
+    cells = []
+    for regime, tally in tallies:
+        info = CellInfo(key(regime=regime), sampled)
+        cells.append(Cell(cell_row(info, tally), tally))
+    return Gated(tuple(cells), (), (), Settings(("naive",)))
+
+
+def limit_on(metric: str, limit: float, **changes: Any) -> Budget:
+    return Budget("naive", "float32", metric, limit, "a test", number=0, **changes)
+
+
+# Files -------------------------------------------------------------------------------------
+
+
+def test_a_file_says_what_it_says() -> None:
+    file = written(
+        budget(regime="masked", length=7, date=date(2026, 1, 31)), budget(metric="tier", limit="fast")
+    )
+    first, second = read_budgets(file)
+    assert (first.metric, first.limit, first.regime, first.length) == ("bound_ratio", 1.0, "masked", 7)
+    assert (second.metric, second.limit, second.operator) == ("tier", "fast", "meets")
+
+
+MISTAKES = [
+    ({"limit": "nan"}, "budget[0].limit nan: give a finite number"),
+    ({"limit": "inf"}, "budget[0].limit inf: give a finite number"),
+    ({"limit": -1.0}, "budget[0].limit -1.0: give a finite number from 0 on"),
+    ({"limit": None}, "budget[0].limit: field required"),
+    ({"metric": "max_ulps"}, "did you mean 'max_ulp'?"),
+    ({"metric": "tier", "limit": json.dumps("standrad")}, "did you mean 'standard'?"),
+    ({"metric": "overflow_rate", "limit": 1.0}, "cannot be exceeded"),
+    ({"metric": "faithful", "limit": 0.0}, "more than 0, at most 1"),
+    ({"format": json.dumps("float31")}, "did you mean 'float32'?"),
+    ({"regime": json.dumps("maskd")}, "did you mean 'masked'?"),
+    ({"length": 0}, "budget[0].length"),
+    ({"reason": json.dumps(" ")}, "budget[0].reason: say why"),
+    ({"reason": None}, "budget[0].reason: field required"),
+    ({"limits": 1.0}, "budget[0].limits: unknown key; did you mean 'limit'?"),
+    ({"limit": "true"}, "budget[0].limit: input should be a number or the name of a tier"),
+]
+
+
+@pytest.mark.parametrize(("changes", "said"), MISTAKES)
+def test_a_mistake_is_exit_2_and_named(
+    changes: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {
+        "candidate": '"max_shifted"', "format": '"float16"', "metric": '"bound_ratio"', "limit": 1.0,
+        "reason": '"a test"', **{k: f'"{v}"' if k == "metric" else v for k, v in changes.items()},
+    }  # fmt: skip
+    written("\n".join(["[[budget]]", *(f"{k} = {v}" for k, v in values.items() if v is not None)]))
+    code, error = error_of(capsys, "--budgets", "budgets.toml")
+    assert (code, error.count("\n")) == (2, 1), error
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_every_mistake_of_a_file_is_listed() -> None:
+    file = written(budget(limit=-1.0), budget(metric="max_ulps"), budget(format="float31", limit=2.0))
+    with pytest.raises(UsageError) as caught:
+        read_budgets(file)
+    assert all(f"budget[{number}]" in str(caught.value) for number in range(3))
+
+
+def test_a_duplicate_is_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
+    written(budget(), budget(limit=2.0))
+    code, error = error_of(capsys, "--budgets", "budgets.toml")
+    assert code == 2
+    assert "budget[1]: the same cells and metric as budget[0]" in error
+
+
+@pytest.mark.parametrize("text", ["", "[[budgets]]\n", "budget = 3\n", "[[budget]\n", "budget = []\n"])
+def test_a_file_without_a_budget_is_exit_2(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    written(text)
+    assert error_of(capsys, "--budgets", "budgets.toml")[0] == 2
+
+
+def test_an_unreadable_file_is_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert error_of(capsys, "--budgets", "nothing.toml")[0] == 2
+    Path("budgets.toml").write_bytes(b"\xff\xfe\x00")
+    assert error_of(capsys, "--budgets", "budgets.toml")[0] == 2
+
+
+@pytest.mark.parametrize("candidate", ["max_shiftd", "nothing.py:softmax", "json:softmax"])
+def test_a_budget_of_a_candidate_that_does_not_exist_is_exit_2(
+    candidate: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(budget(), budget(candidate=candidate))
+    assert error_of(capsys, "max_shifted", "--budgets", "budgets.toml")[0] == 2
+
+
+def test_without_any_budget_there_is_no_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    code, error = error_of(capsys, "max_shifted", "--format", "float16")
+    assert code == 3
+    assert "no budget to judge by" in error
+
+
+def test_the_configuration_names_the_file_and_its_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("pyproject.toml").write_text('[tool.harness.gate]\nbudget = "x.toml"\n')
+    code, error = error_of(capsys)
+    assert code == 2
+    assert "tool.harness.gate.budget: unknown key; did you mean 'budgets'?" in error
+
+
+def test_a_path_in_a_file_is_taken_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+    file = written(budget(candidate="mine.py:softmax")).resolve()
+    monkeypatch.chdir(tmp_path / "sub")
+    assert read_budgets(file)[0].candidate == "../mine.py:softmax"
+
+
+# Judging -----------------------------------------------------------------------------------
+
+
+def test_a_figure_is_compared_before_it_is_rounded() -> None:
+    limit = 1.5
+    just_over = math.nextafter(limit, 2)
+    (verdict,) = judge(gated(("normal", tally_of(key(), [just_over]))), [limit_on("max_ulp", limit)])
+    assert verdict.status == "over_budget"
+    assert repr(just_over) in verdict.message
+    (verdict,) = judge(gated(("normal", tally_of(key(), [limit]))), [limit_on("max_ulp", limit)])
+    assert verdict.status == "pass"
+
+
+def test_a_null_figure_never_passes() -> None:
+    nothing = tally_of(key(), [1.0], max_bound_ratio=None)
+    (verdict,) = judge(gated(("normal", nothing)), [limit_on("bound_ratio", 1e9)])
+    assert (verdict.status, verdict.observed) == ("uncertified", None)
+    assert exit_code([verdict]) == 3
+
+
+def test_figures_of_finite_outputs_do_not_pass_over_nan() -> None:
+    tally = overflowing(key(), [1.0])
+    tally = tally_of(
+        key(), [1.0], outcomes=tally.outcomes, nonfinite_rows=1, classes={"normal": 1, "nonfinite": 8}
+    )
+    one = limit_on("max_ulp", 9.0)
+    assert [v.status for v in judge(gated(("normal", tally)), [one])] == ["uncertified"]
+    both = [one, limit_on("failed_rows", 1)]
+    assert [v.status for v in judge(gated(("normal", tally)), both)] == ["pass", "pass"]
+
+
+def test_a_cell_that_no_budget_covers_has_no_budget() -> None:
+    run = gated(("normal", tally_of(key(), [1.0])), ("tied", tally_of(key(), [1.0])))
+    verdicts = judge(run, [limit_on("max_ulp", 2.0, regime="tied")])
+    assert [v.status for v in verdicts] == ["no_budget", "pass"]
+    assert exit_code(verdicts) == 3
+
+
+def test_a_budget_that_is_about_no_cell_is_not_run() -> None:
+    run = gated(("normal", tally_of(key(), [1.0])))
+    verdicts = judge(run, [limit_on("max_ulp", 2.0), limit_on("max_ulp", 9.0, regime="tied")])
+    assert [v.status for v in verdicts] == ["pass", "not_run"]
+
+
+def test_a_cell_without_rows_is_not_run() -> None:
+    empty = tally_of(key(), [], rows=0, digests={}, witnesses=())
+    assert [v.status for v in judge(gated(("normal", empty)), [limit_on("max_ulp", 2.0)])] == ["not_run"]
+
+
+def test_no_verdict_at_all_is_exit_3() -> None:
+    assert exit_code([]) == 3
+
+
+def test_defects_fail_beside_every_budget_but_their_own() -> None:
+    tally = tally_of(key(), [1.0], negative_zeros=3)
+    verdicts = judge(gated(("normal", tally)), [limit_on("max_ulp", 2.0)])
+    assert [v.status for v in verdicts] == ["pass", "defect"]
+    known = [limit_on("max_ulp", 2.0), limit_on("negative_zeros", 3)]
+    assert [v.status for v in judge(gated(("normal", tally)), known)] == ["pass", "pass"]
+
+
+# Statistics --------------------------------------------------------------------------------
+
+
+def test_the_rows_needed_are_those_of_the_formula() -> None:
+    for limit in (0.5, 0.01, 1e-6):
+        needed = rows_needed(limit, ALPHA)
+        assert (1 - limit) ** needed <= ALPHA < (1 - limit) ** (needed - 1)
+
+
+def test_the_lower_bound_is_that_of_the_binomial() -> None:
+    for events, trials, rate in ((1, 3, 0.25), (5, 40, 0.05), (12, 400, 0.01)):
+        tail = sum(
+            math.comb(trials, k) * rate**k * (1 - rate) ** (trials - k) for k in range(events, trials + 1)
+        )
+        assert exceeds(events, trials, rate, tail * 1.0001)
+        assert not exceeds(events, trials, rate, tail * 0.9999)
+    assert not exceeds(0, 10, 0.5, 0.9)
+
+
+def test_fresh_rows_fail_only_beyond_chance_and_pass_only_with_enough() -> None:
+    allowed = limit_on("failed_rate", 0.01)
+
+    def status(rows: int, failed: int) -> str:
+        tally = overflowing(key(), [1.0], rows=rows, failed=failed)
+        return judge(gated(("normal", tally)), [allowed], Fresh(1))[0].status
+
+    assert status(2000, 21) == "pass"  # 1.05 %, within chance of 1 %
+    assert status(2000, 60) == "over_budget"
+    assert status(100, 0) == "uncertified"
+    assert status(rows_needed(0.01, ALPHA), 0) == "pass"
+
+
+def test_a_limit_of_zero_is_broken_by_any_hit() -> None:
+    tally = overflowing(key(), [1.0], rows=100_000, failed=1)
+    (verdict,) = judge(gated(("normal", tally)), [limit_on("failed_rate", 0.0)], Fresh(1))
+    assert verdict.status == "over_budget"
+
+
+# The ratchet -------------------------------------------------------------------------------
+
+
+def at(limit: float, **changes: Any) -> str:
+    return budget(candidate="naive", format="float32", metric="max_ulp", limit=limit, **changes)
+
+
+def test_tightening_lowers_what_has_room_and_nothing_else() -> None:
+    comment = "# why not more\n"
+    file = written(comment + at(4.0) + at(1.0, regime="tied") + at(2.0, regime="masked"))
+    run = gated(
+        ("normal", tally_of(key(), [1.0])),
+        ("tied", tally_of(key(), [2.0])),
+        ("masked", tally_of(key(), [1.9])),
+    )
+    difference = tighten(file, run, read_budgets(file), 0.1)
+    # the first saw 2.0, the second is broken, and 1.9 with its margin is more than the third allows
+    assert [b.limit for b in read_budgets(file)] == [2.2, 1.0, 2.0]
+    assert difference.count("+limit") == 1
+
+
+def test_tightening_leaves_the_margin_and_the_comments() -> None:
+    file = written("# why not more\n" + at(4.0))
+    run = gated(("normal", tally_of(key(), [1.0])))
+    difference = tighten(file, run, read_budgets(file), 0.1)
+    assert "-limit = 4.0" in difference
+    assert [b.limit for b in read_budgets(file)] == [1.1]
+    assert file.read_text().startswith("# why not more\n")
+    assert tighten(file, run, read_budgets(file), 0.5) == ""
+    assert [b.limit for b in read_budgets(file)] == [1.1]
+
+
+def test_a_budget_that_fails_is_not_tightened() -> None:
+    file = written(at(1.0))
+    assert tighten(file, gated(("normal", tally_of(key(), [2.0]))), read_budgets(file), 0.1) == ""
+
+
+@pytest.mark.parametrize("margin", [-0.1, math.nan, math.inf])
+def test_a_margin_is_a_number_from_0_on(margin: float) -> None:
+    file = written(at(4.0))
+    with pytest.raises(UsageError, match="margin"):
+        tighten(file, gated(("normal", tally_of(key(), [1.0]))), read_budgets(file), margin)
+
+
+def test_loosening_needs_a_reason_and_is_recorded() -> None:
+    file = written(at(4.0))
+    with pytest.raises(UsageError, match="reason"):
+        loosen(file, "max_ulp=5", None, (), ())
+    with pytest.raises(UsageError, match="not tighter"):
+        loosen(file, "max_ulp=3", "why", (), ())
+    with pytest.raises(UsageError, match="finite number"):
+        loosen(file, "max_ulp=inf", "why", (), ())
+    assert read_budgets(file)[0].limit == 4.0
+    assert "+limit = 5" in loosen(file, "max_ulp=5", "a new exp", (), ())
+    assert read_budgets(file)[0].limit == 5
+    assert "4.0 to 5: a new exp" in file.read_text()
+
+
+def test_slack_of_more_than_a_quarter_is_seen() -> None:
+    run = gated(("normal", tally_of(key(), [1.0])))
+    assert [v.status for v in slack_verdicts(run, [limit_on("max_ulp", 1.5)])] == ["over_budget"]
+    assert list(slack_verdicts(run, [limit_on("max_ulp", 1.25)])) == []
+
+
+# A whole gate ------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_budgets_are_found_through_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("pyproject.toml").write_text('[tool.harness.gate]\nbudgets = "budgets.toml"\n')
+    name = f"{SUSPECTS}:sound"
+    written(budget(candidate=name, metric="tier", limit="standard"), budget(candidate=name, limit=1.0))
+    assert cli.run(["gate"]) == 0
+    written(budget(candidate=name, metric="tier", limit="standard"), budget(candidate=name, limit=0.1))
+    assert cli.run(["gate"]) == 1
+    out = capsys.readouterr().out
+    assert "over_budget" in out
+    assert "limit <= 0.1" in out

@@ -1,0 +1,60 @@
+"""The starter files: valid as they are, and a workflow whose steps run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.gate.budgets import read_budgets
+from harness.settings import configured, configured_gate
+from tests.gating import SUSPECTS
+
+CANDIDATE = f"{SUSPECTS}:sound"
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_files_are_valid_and_limit_tiers_and_ratios() -> None:
+    assert cli.run(["init", CANDIDATE, "--format", "float16", "--format", "float32"]) == 0
+    values, _ = configured_gate(Path.cwd())
+    budgets = read_budgets(Path(values["budgets"]))
+    assert {(b.format, b.metric) for b in budgets} == {
+        (fmt, metric) for fmt in ("float16", "float32") for metric in ("tier", "bound_ratio")
+    }
+    assert all("TODO" in b.reason for b in budgets)
+
+
+def test_a_run_is_not_changed_by_the_gate_s_settings() -> None:
+    assert cli.run(["init", CANDIDATE]) == 0
+    assert configured(Path.cwd())[0] == {}
+
+
+def test_nothing_is_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("pyproject.toml").write_text('[project]\nname = "mine"\n')
+    assert cli.run(["init", CANDIDATE]) == 0
+    assert Path("pyproject.toml").read_text().startswith('[project]\nname = "mine"\n\n[tool.harness.gate]')
+    assert cli.run(["init", CANDIDATE]) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_unknown_names_are_exit_2_and_write_nothing() -> None:
+    assert cli.run(["init", "nothing.py:softmax"]) == 2
+    assert cli.run(["init", CANDIDATE, "--format", "float31"]) == 2
+    assert cli.run(["init", CANDIDATE, "--tier", "best"]) == 2
+    assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_steps_of_the_workflow_run() -> None:
+    assert cli.run(["init", CANDIDATE]) == 0
+    text = Path(".github/workflows/softmax.yml").read_text()
+    steps = [shlex.split(step) for step in re.findall(r"run: python -m harness (.*)", text)]
+    assert len(steps) == 2
+    assert [cli.run(step) for step in steps] == [0, 0]
