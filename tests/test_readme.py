@@ -45,6 +45,28 @@ def test_both_first_commands_are_those_of_continuous_integration() -> None:
     assert all(command in script.splitlines() for command in COMMANDS[:2])
 
 
+def without_dots(block: str) -> list[str]:
+    return [line for line in block.splitlines() if line and line != "..."]
+
+
+@pytest.mark.parametrize("name", ["search", "exhaust", "gate"])
+def test_quoted_lines_are_printed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Figures of NumPy's float32 exp are the processor's: where it is another, numbers are left out."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.py").write_text(SOFTMAX)
+    [(command, quoted)] = re.findall(
+        rf"\$ (python -m harness {name} .*?)\n(.*?)(?=```|\$ )", README, re.DOTALL
+    )
+    assert cli.run(shlex.split(command)[3:]) == 0
+    printed = capsys.readouterr().out
+    numbers = r"[\d.]+" if name != "exhaust" else "(?!)"
+    assert {re.sub(numbers, "N", line) for line in without_dots(quoted)} <= {
+        re.sub(numbers, "N", line) for line in printed.splitlines()
+    }
+
+
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m harness run")])
 def test_run_commands_work(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is run as it stands, with few rows where it draws any."""
@@ -78,6 +100,8 @@ def test_list_works(capsys: pytest.CaptureFixture[str]) -> None:
 def test_python_examples_work() -> None:
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
         program = f"{SOFTMAX}\nmy_softmax = softmax\n{block}"
+        if "def test_softmax" in block:
+            program += "\ntest_softmax()"
         if "harness.measure" in program:
             quick = 'format="float16", regimes=["tied"], lengths=[2]'
             program = program.replace('format="float16"', quick)
