@@ -23,7 +23,7 @@ from harness.dealing import deal
 from harness.errors import UsageError
 from harness.execution import Executor, InProcess
 from harness.exhaust import NONE, Enumeration, Exhaustion, Range, Symmetries, check_symmetries, exhaustion
-from harness.exhaust.counting import count_rows, without_profiles
+from harness.exhaust.counting import Counting, without_profiles
 from harness.measurement import Rows, measure
 from reference.errors import judge
 from reference.formats import FORMATS, FloatFormat
@@ -141,7 +141,10 @@ def quick_and_full(fmt: FloatFormat, name: str, length: int, first: int) -> tupl
     labels = tuple(f"row {first + row}" for row in range(len(x)))
     rows = Rows(fmt, x, values, truth(values, fmt), 0, labels)
     full = without_profiles(measure(cell, rows, y, candidate.declared(fmt)))
-    return count_rows(cell, fmt, x, y, candidate.declared(fmt), fmt, first), full
+    counting = Counting(cell, fmt, fmt, candidate.declared(fmt))
+    counting.add(x[:1000], y[:1000], first)
+    counting.add(x[1000:], y[1000:], first + 1000)
+    return counting.tally(), full
 
 
 NEAR = Fraction(1, 2**20)
@@ -172,7 +175,9 @@ def test_settled_rows_are_those_with_one_entry_far_above_the_others() -> None:
     x = fmt.from_float64([[100.0, 0.0], [0.0, -33.0], [0.0, -20.0], [7.0, 7.0]])
     cell = CellKey("f", "softmax", "float16", "float16", "exhaustive", 2)
     wrong = fmt.from_float64([[1.0, 0.25], [1.0, 0.0], [1.0, 0.0], [0.5, 0.5]])
-    tally = count_rows(cell, fmt, x, wrong, load("max_shifted").declared(fmt), fmt, 10)
+    counting = Counting(cell, fmt, fmt, load("max_shifted").declared(fmt))
+    counting.add(x, wrong, 10)
+    tally = counting.tally()
     witness = next(w for w in tally.witnesses if w.kind == "max_ulp")
     assert (witness.origin, witness.element) == ("row 10", 1)
     assert tally.classes == {"normal": 5, "unavoidable_zero": 2, "spurious_nonzero": 1}

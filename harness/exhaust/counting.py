@@ -14,7 +14,6 @@ What is not counted so is left out of the tally: the ratios to the bounds, and t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
@@ -29,9 +28,9 @@ from reference.declaration import Declaration
 from reference.errors import ElementClass, Judgement, RowFailure
 from reference.formats import FloatFormat
 from reference.truth import truth
-from reports.tally import HISTOGRAM_SHIFT, CellKey, Tally, Witness, merge
+from reports.tally import HISTOGRAM_SHIFT, CellKey, Tally, merge
 
-__all__ = ["count_rows", "without_profiles"]
+__all__ = ["Counting", "without_profiles"]
 
 _FRACTION: Final = (1 << 52) - 1
 _HIDDEN: Final = 1 << 52
@@ -40,6 +39,8 @@ _LOW: Final = (1 << _HALF) - 1
 _EXPONENTS: Final = 0x800
 _BINS: Final = (0x7FF << 52 >> HISTOGRAM_SHIFT) + 1
 
+_RECORDS: Final = ("max_ulp", "row_sum")
+
 _UNAVOIDABLE_ZERO: Final = np.uint8(ElementClass.UNAVOIDABLE_ZERO)
 _SPURIOUS_NONZERO: Final = np.uint8(ElementClass.SPURIOUS_NONZERO)
 _GRADUAL: Final = np.uint8(ElementClass.GRADUAL)
@@ -47,38 +48,79 @@ _NORMAL: Final = np.uint8(ElementClass.NORMAL)
 _NO_FAILURE: Final = np.uint8(RowFailure.NONE)
 
 
-def count_rows(
-    cell: CellKey,
-    fmt: FloatFormat,
-    x: NDArray[Any],
-    y: NDArray[Any],
-    declaration: Declaration,
-    out_format: FloatFormat,
-    first: int,
-) -> Tally:
-    """Return the tally of outputs of finite rows, without ratios and profiles.
+class Counting:
+    """The tally of finite rows, without ratios and profiles, batch by batch.
 
     Args:
         cell: the cell that the witnesses will name.
         fmt: the input format.
-        x: the rows in it, shape (rows, n), all finite.
-        y: the outputs in the output format.
-        declaration: what the candidate says of itself.
         out_format: the output format.
-        first: the number of the first row, by which witnesses are named.
+        declaration: what the candidate says of itself.
     """
-    values, outputs = fmt.to_float64(x), out_format.to_float64(y)
-    rest = np.flatnonzero(~_settled(values, outputs, _reach(out_format, x.shape[1])))
-    settled = _settled_tally(len(x) - rest.size, x.shape[1])
-    if not rest.size:
-        return settled
-    judgement, fallbacks = evaluate(values[rest], outputs[rest], out_format)
-    odd = _odd_rows(judgement.ulp, judgement.classes, judgement.negative_zero, judgement.failure)
-    part = _Part(cell, fmt, x, y, declaration, out_format, first)
-    plain = replace(_plain_tally(judgement, odd), fallbacks=fallbacks)
-    worst = (part.witnesses(int(rest[row]), kind) for row, kind in _worst_rows(judgement, odd))
-    found = tuple(witness for witnesses in worst for witness in witnesses)
-    return merge([settled, replace(plain, witnesses=found), *part.measured(rest[odd])])
+
+    def __init__(
+        self, cell: CellKey, fmt: FloatFormat, out_format: FloatFormat, declaration: Declaration
+    ) -> None:
+        self._cell, self._fmt, self._out_format, self._declaration = cell, fmt, out_format, declaration
+        self._reach = _reach(out_format, cell.length)
+        self._counts = _no_counts()
+        self._settled = self._fallbacks = 0
+        self._records: dict[str, _Rows] = {}
+        self._measured: list[Tally] = []
+
+    def add(self, x: NDArray[Any], y: NDArray[Any], first: int) -> None:
+        """Count finite rows of shape (rows, n) with their outputs, numbered from `first` on."""
+        rows = _Rows(x, y, first)
+        values, outputs = self._fmt.to_float64(x), self._out_format.to_float64(y)
+        rest = np.flatnonzero(~_settled(values, outputs, self._reach))
+        self._settled += len(x) - rest.size
+        if rest.size:
+            judgement, fallbacks = evaluate(values[rest], outputs[rest], self._out_format)
+            self._fallbacks += fallbacks
+            odd = self._count(judgement, rows, rest)
+            if odd.any():
+                self._measured.append(self._measure(rows.take(rest[odd])))
+
+    def tally(self) -> Tally:
+        """Return what was counted so far."""
+        records = (self._measure(row).witnesses for row in self._records.values())
+        kinds = zip(self._records, records, strict=True)
+        witnesses = tuple(w for kind, found in kinds for w in found if w.kind == kind)
+        plain = replace(_plain_tally(self._counts, self._cell.length), fallbacks=self._fallbacks)
+        settled = _settled_tally(self._settled, self._cell.length)
+        return merge([settled, replace(plain, witnesses=witnesses), *self._measured])
+
+    def _count(self, judgement: Judgement, rows: _Rows, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Count the plain rows, keep those that set a record, and tell which rows are odd."""
+        verdict = _Verdict._make(getattr(judgement, name) for name in _Verdict._fields)
+        odd: NDArray[np.bool_] = _odd_rows(verdict)
+        _count(verdict, odd, self._counts)
+        _note_records(verdict, odd, self._counts)
+        for kind, row in zip(_RECORDS, self._counts.record_rows.tolist(), strict=True):
+            if row >= 0:
+                self._records[kind] = rows.take(numbers[row : row + 1])
+        return odd
+
+    def _measure(self, rows: _Rows) -> Tally:
+        """Return the full measurement of some rows, without what is not counted of all."""
+        values = self._fmt.to_float64(rows.x)
+        exact = truth(values, self._out_format)
+        batch = Rows(self._fmt, rows.x, values, exact, 0, rows.labels)
+        return without_profiles(measure(self._cell, batch, rows.y, self._declaration))
+
+
+class _Rows(NamedTuple):
+    """Rows and outputs; `labels` name those that were taken."""
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    first: int
+    labels: tuple[str, ...] = ()
+
+    def take(self, chosen: NDArray[np.intp]) -> _Rows:
+        """Return some rows, named by their numbers."""
+        labels = tuple(f"row {self.first + row}" for row in chosen.tolist())
+        return _Rows(self.x[chosen], self.y[chosen], self.first, labels)
 
 
 def without_profiles(tally: Tally) -> Tally:
@@ -146,90 +188,134 @@ def _settled_tally(rows: int, n: int) -> Tally:
 # Plain rows ------------------------------------------------------------------------------
 
 
+class _Counts(NamedTuple):
+    """What the kernel fills.
+
+    Attributes:
+        rows, correct, faithful: how many rows, and elements, as arrays of one entry.
+        classes: how many elements of each class.
+        histogram: ULP errors by bin, where RN(r) is not 0.
+        sums: significands of those errors by exponent, in two halves.
+        records: the greatest ULP error and the greatest row sum error.
+        record_rows: the rows of the last call that set them, -1 where none did.
+    """
+
+    rows: NDArray[np.int64]
+    correct: NDArray[np.int64]
+    faithful: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    histogram: NDArray[np.int64]
+    sums: NDArray[np.int64]
+    records: NDArray[np.float64]
+    record_rows: NDArray[np.int64]
+
+
+def _no_counts() -> _Counts:
+    rows, correct, faithful, classes, histogram = (
+        np.zeros(size, dtype=np.int64) for size in (1, 1, 1, len(ElementClass), _BINS)
+    )
+    sums, record_rows = np.zeros((_EXPONENTS, 2), dtype=np.int64), np.zeros(len(_RECORDS), dtype=np.int64)
+    return _Counts(rows, correct, faithful, classes, histogram, sums, np.zeros(len(_RECORDS)), record_rows)
+
+
+class _Verdict(NamedTuple):
+    """What the kernels read of a `Judgement`."""
+
+    ulp: Any
+    classes: Any
+    correct: Any
+    faithful: Any
+    negative_zero: Any
+    row_sum_error: Any
+    failure: Any
+
+
 @compiled
-def _odd_rows(ulp: Any, classes: Any, negative_zero: Any, failure: Any) -> Any:
+def _odd_rows(verdict: _Verdict) -> Any:
     """Tell which rows hold anything but harmless elements of finite error."""
-    odd = np.empty(len(failure), dtype=np.bool_)
-    for row in range(len(failure)):
+    ulp, classes, negative_zero, failure = (
+        verdict.ulp, verdict.classes, verdict.negative_zero, verdict.failure,
+    )  # fmt: skip
+    odd = np.empty(failure.size, dtype=np.bool_)
+    for row in range(failure.size):
         found = failure[row] != _NO_FAILURE
-        for j in range(classes.shape[1]):
+        for j in range(ulp.shape[1]):
             found |= (classes[row, j] < _UNAVOIDABLE_ZERO) | (classes[row, j] > _NORMAL)
             found |= negative_zero[row, j] | (ulp[row, j] == np.inf)
         odd[row] = found
     return odd
 
 
-class _Counts(NamedTuple):
-    """What the kernel fills.
-
-    Attributes:
-        classes: how many elements of each class.
-        correct, faithful: how many, as arrays of one entry.
-        histogram: ULP errors by bin, where RN(r) is not 0.
-        sums: significands of those errors by exponent, in two halves.
-    """
-
-    classes: NDArray[np.int64]
-    correct: NDArray[np.int64]
-    faithful: NDArray[np.int64]
-    histogram: NDArray[np.int64]
-    sums: NDArray[np.int64]
-
-
-def _plain_tally(judgement: Judgement, odd: NDArray[np.bool_]) -> Tally:
-    rows = int(odd.size - odd.sum())
-    if not rows:
-        return Tally()
-    counts = _no_counts()
-    _count(judgement.ulp, judgement.classes, judgement.correct, judgement.faithful, odd, counts)
-    elements = rows * judgement.ulp.shape[1]
-    harmless = int(counts.classes[_UNAVOIDABLE_ZERO] + counts.classes[_SPURIOUS_NONZERO])
-    plain = ~odd
-    return Tally(
-        rows=rows,
-        completed=rows,
-        elements=elements,
-        positive=elements,
-        representable=elements - harmless,
-        correct=int(counts.correct[0]),
-        faithful=int(counts.faithful[0]),
-        ulp_count=elements - harmless,
-        ulp_sum=_exact_sum(counts.sums),
-        max_ulp=float(judgement.ulp[plain].max()),
-        worst_row_sum_error=float(judgement.row_sum_error[plain].max()),
-        row_kinds={"finite": rows},
-        outcomes={"ok": rows},
-        classes={
-            kind.name.lower(): int(n) for kind, n in zip(ElementClass, counts.classes, strict=True) if n
-        },
-        histogram={int(number): int(counts.histogram[number]) for number in np.flatnonzero(counts.histogram)},
-    )
-
-
-def _no_counts() -> _Counts:
-    classes, correct, faithful, histogram = (
-        np.zeros(size, dtype=np.int64) for size in (len(ElementClass), 1, 1, _BINS)
-    )
-    return _Counts(classes, correct, faithful, histogram, np.zeros((_EXPONENTS, 2), dtype=np.int64))
-
-
 @compiled
-def _count(ulp: Any, classes: Any, correct: Any, faithful: Any, odd: Any, counts: _Counts) -> None:
-    for row in range(len(odd)):
+def _count(verdict: _Verdict, odd: Any, counts: _Counts) -> None:
+    """Count the elements of plain rows."""
+    ulp, classes, correct, faithful = verdict.ulp, verdict.classes, verdict.correct, verdict.faithful
+    by_class, histogram, sums = counts.classes, counts.histogram, counts.sums
+    rounded = close = 0
+    for row in range(odd.size):
         if odd[row]:
             continue
         for j in range(ulp.shape[1]):
             kind = classes[row, j]
-            counts.classes[kind] += 1
-            counts.correct[0] += correct[row, j]
-            counts.faithful[0] += faithful[row, j]
+            by_class[kind] += 1
+            rounded += int(correct[row, j])
+            close += int(faithful[row, j])
             if kind >= _GRADUAL:
                 bits = pattern(ulp[row, j])
                 exponent = bits >> 52
                 significand = (bits & _FRACTION) | (_HIDDEN if exponent else 0)
-                counts.histogram[bits >> HISTOGRAM_SHIFT] += 1
-                counts.sums[exponent, 0] += significand >> _HALF
-                counts.sums[exponent, 1] += significand & _LOW
+                histogram[bits >> HISTOGRAM_SHIFT] += 1
+                sums[exponent, 0] += significand >> _HALF
+                sums[exponent, 1] += significand & _LOW
+    counts.correct[0] += rounded
+    counts.faithful[0] += close
+
+
+@compiled
+def _note_records(verdict: _Verdict, odd: Any, counts: _Counts) -> None:
+    """Note the first plain rows that surpass the greatest figures so far."""
+    ulp, row_sum_error = verdict.ulp, verdict.row_sum_error
+    greatest, greatest_sum = counts.records[0], counts.records[1]
+    worst, worst_sum, plain = -1, -1, 0
+    for row in range(odd.size):
+        if odd[row]:
+            continue
+        plain += 1
+        if row_sum_error[row] > greatest_sum:
+            greatest_sum, worst_sum = row_sum_error[row], row
+        for j in range(ulp.shape[1]):
+            if ulp[row, j] > greatest:
+                greatest, worst = ulp[row, j], row
+    counts.records[0], counts.records[1] = greatest, greatest_sum
+    counts.record_rows[0], counts.record_rows[1] = worst, worst_sum
+    counts.rows[0] += plain
+
+
+def _plain_tally(counts: _Counts, n: int) -> Tally:
+    rows = int(counts.rows[0])
+    if not rows:
+        return Tally()
+    harmless = int(counts.classes[_UNAVOIDABLE_ZERO] + counts.classes[_SPURIOUS_NONZERO])
+    max_ulp, row_sum_error = counts.records.tolist()
+    return Tally(
+        rows=rows,
+        completed=rows,
+        elements=rows * n,
+        positive=rows * n,
+        representable=rows * n - harmless,
+        correct=int(counts.correct[0]),
+        faithful=int(counts.faithful[0]),
+        ulp_count=rows * n - harmless,
+        ulp_sum=_exact_sum(counts.sums),
+        max_ulp=max_ulp,
+        worst_row_sum_error=row_sum_error,
+        row_kinds={"finite": rows},
+        outcomes={"ok": rows},
+        classes={
+            kind.name.lower(): int(c) for kind, c in zip(ElementClass, counts.classes, strict=True) if c
+        },
+        histogram={int(number): int(counts.histogram[number]) for number in np.flatnonzero(counts.histogram)},
+    )
 
 
 def _exact_sum(sums: NDArray[np.int64]) -> Fraction:
@@ -239,40 +325,3 @@ def _exact_sum(sums: NDArray[np.int64]) -> Fraction:
         high, low = (int(part) for part in sums[exponent])
         total += ((high << _HALF) + low) * Fraction(2) ** (max(exponent, 1) - 1075)
     return total
-
-
-def _worst_rows(judgement: Judgement, odd: NDArray[np.bool_]) -> Iterator[tuple[int, str]]:
-    """Yield the first plain row of the greatest ULP error, and that of the greatest row sum error."""
-    for figure, kind in ((judgement.ulp.max(axis=1), "max_ulp"), (judgement.row_sum_error, "row_sum")):
-        plain = np.where(odd, -1.0, figure)
-        row = int(np.argmax(plain))
-        if plain[row] > 0:
-            yield row, kind
-
-
-# Single rows -----------------------------------------------------------------------------
-
-
-class _Part(NamedTuple):
-    """The rows of one call, from which some are taken to be measured in full."""
-
-    cell: CellKey
-    fmt: FloatFormat
-    x: NDArray[Any]
-    y: NDArray[Any]
-    declaration: Declaration
-    out_format: FloatFormat
-    first: int
-
-    def measured(self, chosen: NDArray[np.intp]) -> Iterator[Tally]:
-        """Yield the tally of some rows; nothing for none."""
-        if chosen.size:
-            values = self.fmt.to_float64(self.x[chosen])
-            labels = tuple(f"row {self.first + row}" for row in chosen.tolist())
-            rows = Rows(self.fmt, self.x[chosen], values, truth(values, self.out_format), 0, labels)
-            yield without_profiles(measure(self.cell, rows, self.y[chosen], self.declaration))
-
-    def witnesses(self, row: int, kind: str) -> Iterator[Witness]:
-        """Yield the witness of a kind that one row is."""
-        for tally in self.measured(np.array([row])):
-            yield from (witness for witness in tally.witnesses if witness.kind == kind)

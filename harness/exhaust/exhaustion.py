@@ -16,7 +16,7 @@ from typing import Any, Final
 from harness.campaign import OP
 from harness.candidates import Candidate
 from harness.execution import Executor
-from harness.exhaust.counting import count_rows, without_profiles
+from harness.exhaust.counting import Counting, without_profiles
 from harness.exhaust.enumeration import Enumeration
 from harness.exhaust.symmetry import Symmetries
 from harness.measurement import Rows
@@ -111,12 +111,14 @@ class Exhaustion:
 
     def measure(self, shard: Range, executor: Executor) -> dict[CellKey, Tally]:
         """Return the tally of a shard."""
-        digest, tallies = hashlib.sha256(), []
+        digest, counting = hashlib.sha256(), self._counting()
+        others: list[Tally] = []
         for first in range(shard.first, shard.last, self.batch):
             bits = self.enumeration.encodings(first, min(self.batch, shard.last - first))
             digest.update(bits.astype(bits.dtype.newbyteorder("<"), copy=False).data)
-            tallies.append(self._tally(self.fmt.from_bits(bits), first, executor))
-        return {self.cell: replace(merge(tallies), digests={shard.number: digest.hexdigest()})}
+            others += self._count(self.fmt.from_bits(bits), first, executor, counting)
+        tally = merge([counting.tally(), *others])
+        return {self.cell: replace(tally, digests={shard.number: digest.hexdigest()})}
 
     def seconds_a_row(self, executor: Executor) -> float:
         """Return how long one row takes, by a few batches from all over, the first of them not timed."""
@@ -128,17 +130,22 @@ class Exhaustion:
 
     def _probe(self, first: int, count: int, executor: Executor) -> float:
         start = time.perf_counter()
-        self._tally(self.fmt.from_bits(self.enumeration.encodings(first, count)), first, executor)
+        x = self.fmt.from_bits(self.enumeration.encodings(first, count))
+        list(self._count(x, first, executor, self._counting()))
         return time.perf_counter() - start
 
-    def _tally(self, x: Any, first: int, executor: Executor) -> Tally:
+    def _counting(self) -> Counting:
+        return Counting(self.cell, self.fmt, self.out_format, self.candidate.declared(self.fmt))
+
+    def _count(self, x: Any, first: int, executor: Executor, counting: Counting) -> Iterator[Tally]:
+        """Call the candidate on rows; count them in bulk, or yield their tally."""
         outcome = executor.run(self.candidate.spec, x, self.out_format, self.timeout)
-        declaration = self.candidate.declared(self.fmt)
         thorough = self.enumeration.rows <= THOROUGH
         if outcome.outputs is not None and outcome.completed.all() and not thorough:
-            return count_rows(self.cell, self.fmt, x, outcome.outputs, declaration, self.out_format, first)
-        tally = tally_outcome(self.cell, self._rows(x, first), outcome, declaration)
-        return tally if thorough else without_profiles(tally)
+            counting.add(x, outcome.outputs, first)
+            return
+        tally = tally_outcome(self.cell, self._rows(x, first), outcome, self.candidate.declared(self.fmt))
+        yield tally if thorough else without_profiles(tally)
 
     def _rows(self, x: Any, first: int) -> Rows:
         values = self.fmt.to_float64(x)
