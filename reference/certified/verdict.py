@@ -48,11 +48,8 @@ _EXPONENT_FIELD: Final = 0x7FF << FRACTION_BITS
 _NEGATIVE_ZERO: Final = -(1 << 63)
 _INF: Final = math.inf
 _INFINITY: Final = 0x7FF << FRACTION_BITS
-GROUP: Final = 1 << 13
-"""Elements of a group: logits, outputs, truth and verdict of 2^13 elements fill half a MiB."""
-
-_SPAN: Final = 1 << 12
-"""Elements of a span at most, so that they stay in L2."""
+GROUP: Final = 1 << 14
+"""Elements worked on together: logits, outputs, truth and verdict of 2^14 elements fill most of a MiB."""
 
 _NONFINITE: Final = np.uint8(ElementClass.NONFINITE)
 _MASK_LEAK: Final = np.uint8(ElementClass.MASK_LEAK)
@@ -150,7 +147,7 @@ def slice_of(fields: Fields, first: int, last: int) -> Fields:
 def judge_rows(y: Any, nearest: Any, residual: Any, fields: Fields, precision: int, emin: int) -> None:
     """Fill the fields of rows (rows, n), span by span: what a span needs stays in cache."""
     limbs = np.empty(LIMBS, dtype=np.int64)
-    step = max(1, min(_SPAN // y.shape[1], ROWS))
+    step = max(1, min(GROUP // y.shape[1], ROWS))
     tally = new_tally()
     for first in range(0, y.shape[0], step):
         last = min(first + step, y.shape[0])
