@@ -1,0 +1,63 @@
+"""`harness bench` times the four paths on the same logits, and says so in figures that add up."""
+
+from __future__ import annotations
+
+import json
+from itertools import count
+
+import pytest
+
+from harness.commands import bench
+from harness.errors import UsageError
+from reference.formats import FORMATS
+
+F16 = FORMATS["float16"]
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "ELEMENTS", 256)
+    monkeypatch.setattr(bench, "MPMATH_ELEMENTS", 16)
+
+
+@pytest.mark.usefixtures("small")
+def test_every_format_and_length_has_its_costs() -> None:
+    costs = list(bench.run_bench([F16, FORMATS["float64"]], (8, 32), repeats=1))
+    assert [(cost.format, cost.length, cost.rows) for cost in costs] == [
+        ("float16", 8, 32), ("float16", 32, 8), ("float64", 8, 32), ("float64", 32, 8),
+    ]  # fmt: skip
+    for cost in costs:
+        assert min(cost.numpy_ns, cost.certified_ns, cost.two_threads_ns, cost.mpmath_ns) > 0
+
+
+@pytest.mark.usefixtures("small")
+def test_each_cost_is_the_median_of_its_own_timings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock that ticks once a call, task k of a round takes k ticks, whatever the round."""
+    ticks = count()
+    monkeypatch.setattr(bench, "_seconds", lambda _: next(ticks) % 4 + 1.0)
+    (cost,) = bench.run_bench([F16], (8,), repeats=3)
+    elements = [256, 256, 256, 16]
+    figures = [cost.numpy_ns, cost.certified_ns, cost.two_threads_ns, cost.mpmath_ns]
+    assert figures == pytest.approx([(k + 1) * 1e9 / n for k, n in enumerate(elements)])
+    assert cost.over_numpy == pytest.approx(2)
+    assert cost.speedup == pytest.approx(2 / 3)
+    assert cost.under_mpmath == pytest.approx(4 / 2 * 256 / 16)
+
+
+@pytest.mark.usefixtures("small")
+def test_the_json_document_holds_figures_ratios_and_where_they_were_taken(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bench.bench(formats=["float16"], lengths=[8], repeats=1, as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert document["environment"]["libraries"]["numpy"]
+    (cost,) = document["costs"]
+    assert cost["certified_over_numpy"] == pytest.approx(cost["certified_ns"] / cost["numpy_ns"])
+    assert cost["speedup_of_two_threads"] == pytest.approx(cost["certified_ns"] / cost["two_threads_ns"])
+
+
+def test_nonsense_is_refused() -> None:
+    with pytest.raises(UsageError, match="--length"):
+        bench.bench(formats=None, lengths=[0], repeats=7, as_json=False)
+    with pytest.raises(UsageError, match="float31"):
+        bench.bench(formats=["float31"], lengths=None, repeats=7, as_json=False)
