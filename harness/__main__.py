@@ -10,22 +10,34 @@ import sys
 _HERE = os.path.realpath(os.curdir)
 sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != _HERE]
 
+from typing import NoReturn  # noqa: E402
+
 from harness.errors import HarnessError  # noqa: E402
 from harness.rooms import secure  # noqa: E402
 
 __all__ = ["main"]
 
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open for as long as the program
     try:
         secure()
-    except HarnessError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - before there is a console
-        sys.exit(error.exit_code)
-    from harness.cli import run
+        from harness.cli import run
 
-    sys.exit(run(sys.argv[1:]))
+        sys.exit(run(sys.argv[1:]))
+    except HarnessError as error:
+        _end(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _end("interrupted before anything was measured", INTERRUPTED)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)  # noqa: T201 - before there is a console
+    sys.exit(code)
 
 
 if __name__ == "__main__":

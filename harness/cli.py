@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -65,7 +66,10 @@ def _options(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code; without one, say which there are."""
+    if not arguments:
+        run(["--help"])
+        return UsageError.exit_code
     try:
         return app(args=list(arguments), standalone_mode=False, prog_name="harness") or 0
     except HarnessError as error:
@@ -77,6 +81,10 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     except typer.Exit as ended:
         return ended.exit_code
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return _complain(f"{error}; free some space, what was measured is kept", CRASHED)
     except Exception as error:  # noqa: BLE001 - the last resort of the program
         # Typer's own usage errors share a base class that it does not export.
         if hasattr(error, "format_message"):

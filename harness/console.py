@@ -30,8 +30,14 @@ def notes() -> Console:
 def _console(stream: IO[str]) -> Console:
     from rich.console import Console
 
+    class Pipe(Console):
+        """A console whose broken pipe is the caller's to handle, not an exit code of 1."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
     width = None if stream.isatty() else PIPE_WIDTH
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    return Pipe(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def print_json(document: Any) -> None:

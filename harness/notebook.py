@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Run", "measure"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """What was measured of one function.
 
@@ -28,6 +28,9 @@ class Run:
     cells: pd.DataFrame
     worst: pd.DataFrame
     _html: str
+
+    def __repr__(self) -> str:
+        return f"Run of {len(self.cells)} cells; see .cells, .worst"
 
     def _repr_html_(self) -> str:
         return self._html
@@ -56,11 +59,13 @@ def measure(
     """
     from harness.campaign import Campaign
     from harness.candidates import from_function
-    from harness.errors import user_mistakes
+    from harness.errors import UsageError, user_mistakes
     from harness.execution import InProcess
     from harness.settings import resolve
     from reports.runs import open_ledger
 
+    if not callable(f):
+        raise UsageError(f"f {f!r}: give a function that takes an array; load(name).call is a built-in's")
     with user_mistakes():
         candidate = from_function(f)
     formats = [format] if isinstance(format, str) else list(format)

@@ -24,10 +24,25 @@ if TYPE_CHECKING:
     from reference.tiers import Tier
     from strategies.inputs import InputRows
 
-__all__ = ["EFFORTS", "Effort", "Settings", "available_jobs", "configured", "configured_gate", "resolve"]
+__all__ = [
+    "EFFORTS",
+    "Effort",
+    "Settings",
+    "available_jobs",
+    "check_timeout",
+    "configured",
+    "configured_gate",
+    "resolve",
+]
 
 DEFAULT_CANDIDATES: Final = ("naive", "max_shifted")
 DEFAULT_FORMATS: Final = ("float16", "float32", "float64")
+
+LONGEST: Final = 1 << 24
+LARGEST_CELL: Final = 1 << 36
+LARGEST_BATCH: Final = 64
+LONGEST_TIMEOUT: Final = 86_400
+"""Limits of sense: beyond them a slip of the hand is likelier than a wish."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +165,25 @@ def _check_numbers(values: Mapping[str, Any]) -> None:
     for length in values.get("lengths", ()):
         _at_least("length", length, 1)
     _at_least("seed", values.get("seed"), 0)
-    if values.get("timeout", 1.0) <= 0:
-        raise UsageError(f"timeout {values['timeout']}: give a positive number of seconds")
+    check_timeout(values.get("timeout", 1.0))
+    for length in values.get("lengths", ()) or (1,):
+        if max(length, LARGEST_BATCH) * values.get("rows", 1) > LARGEST_CELL or length > LONGEST:
+            raise UsageError(
+                f"rows {values.get('rows', 1)}, length {length}: give rows of at most {LONGEST} entries,"
+                f" and a cell at most {LARGEST_CELL // LARGEST_BATCH} rows and {LARGEST_CELL} entries"
+            )
+
+
+def check_timeout(seconds: float) -> None:
+    """Refuse a timeout that no call can have.
+
+    Raises:
+        UsageError: it is no number from above 0 to a day.
+    """
+    if not 0 < seconds <= LONGEST_TIMEOUT:
+        raise UsageError(
+            f"timeout {seconds}: give a number of seconds, above 0 and at most {LONGEST_TIMEOUT}"
+        )
 
 
 def _at_least(what: str, value: int | None, least: int) -> None:
@@ -205,7 +237,9 @@ _RESOLVERS: Final[Mapping[str, Callable[[Any], Any]]] = {
 
 
 def configured(start: Path) -> tuple[dict[str, Any], Path | None]:
-    """Return the values of `[tool.harness]` in the nearest pyproject.toml, and that file.
+    """Return the values of `[tool.harness]` in the nearest pyproject.toml, and that file if it has any.
+
+    What is said for the gate alone is left out.
 
     Raises:
         UsageError: the file is not TOML, or the table holds a mistake; all are listed.
@@ -213,7 +247,7 @@ def configured(start: Path) -> tuple[dict[str, Any], Path | None]:
     values, file = _found(start)
     for key in _OF_THE_GATE:
         values.pop(key, None)
-    return values, file
+    return values, file if values else None
 
 
 def configured_gate(start: Path) -> tuple[dict[str, Any], Path | None]:

@@ -250,7 +250,7 @@ def _identity(info: CellInfo, tally: Tally) -> Row:
     return {
         "status": _status(info, tally),
         "sampled": info.sampled,
-        "message": info.message,
+        "message": _message(info, tally),
         "rows_digest": tally.rows_digest() if tally.digests else None,
         "witness": (identity := worst.id if worst else None),
         "max_ulp_witness": identity if greatest is worst else greatest.id if greatest else None,
@@ -260,8 +260,17 @@ def _identity(info: CellInfo, tally: Tally) -> Row:
 def _status(info: CellInfo, tally: Tally) -> Status:
     if info.status != "ok" or tally.completed == tally.rows:
         return info.status
-    lost: tuple[Status, ...] = ("crashed", "timed_out")
-    return next((status for status in lost if tally.faults.get(status)), info.status)
+    if set(tally.faults) == {"unsupported"}:
+        return "unsupported"
+    return "timed_out" if tally.faults.get("timed_out") and not tally.faults.get("crashed") else "crashed"
+
+
+def _message(info: CellInfo, tally: Tally) -> str:
+    """Say why rows did not come back, where any did not."""
+    if info.message or tally.completed == tally.rows:
+        return info.message
+    told = [w.message for w in sorted(tally.witnesses, key=gravity) if w.kind in tally.faults]
+    return told[0] if told else ", ".join(tally.faults)
 
 
 def _judged(tally: Tally) -> int:

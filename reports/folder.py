@@ -69,9 +69,9 @@ def _read(folder: Path) -> RunData:
         def keep_short(tally: Tally) -> None:
             keep(w for w in tally.witnesses if w.cell.length <= LISTED_UP_TO)
 
-        keep(ledger.document_witnesses())
         run = build(ledger, reference_of(folder), each=keep_short)
         keep(w for w in run.witnesses if w.cell.length > LISTED_UP_TO)
+        keep(ledger.document_witnesses())
     return run
 
 

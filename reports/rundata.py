@@ -101,6 +101,7 @@ class RunData:
         witnesses: the worst of each candidate, format and kind, made small where that was tried,
             the gravest kind first.
         witness_count: witnesses in all.
+        shards, shards_left: how many the plan has, and how many of them are not measured yet.
         verdicts: what a gate decided, where one did.
         documents: those of `DOCUMENTS` that the ledger holds, as they are.
     """
@@ -120,6 +121,8 @@ class RunData:
     witness_count: int
     verdicts: tuple[Verdict, ...]
     documents: Mapping[str, Any]
+    shards: int = 0
+    shards_left: int = 0
 
     @property
     def seed(self) -> Any:
@@ -178,6 +181,7 @@ def build(ledger: Ledger, name: str, each: Callable[[Tally], None] | None = None
         gathering.add(info, tally)
     shrunk = {_group(witness): witness for witness in ledger.shrunk().values()}
     witnesses = [shrunk.get(_group(witness), witness) for witness in gathering.worst.values()]
+    planned = int(ledger.get("shards") or 0)
     return RunData(
         name=name,
         settings=ledger.settings(),
@@ -194,6 +198,8 @@ def build(ledger: Ledger, name: str, each: Callable[[Tally], None] | None = None
         witness_count=gathering.witness_count,
         verdicts=tuple(Verdict.from_document(document) for document in ledger.get("verdicts") or ()),
         documents={name: found for name in DOCUMENTS if (found := ledger.get(name)) is not None},
+        shards=planned,
+        shards_left=max(planned - len(ledger.finished()), 0),
     )
 
 

@@ -6,7 +6,7 @@ before errors, since an ULP error says nothing where outputs are NaN.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from reports.cells import Row
 from reports.figures import count, percent, plural, sample, ulps
@@ -16,12 +16,13 @@ __all__ = ["place", "sentences", "where", "with_place"]
 
 
 def sentences(run: RunData) -> Iterator[str]:
-    """Yield the verdict: who failed, who did not, the worst error, and what was found wrong beside."""
+    """Yield the verdict: what is missing, who failed, who did not, the worst error, and other findings."""
     measured = [s for s in run.standings if s.is_measured]
+    yield from _missing(run)
     if not measured:
         yield f"Nothing was measured: no row of {plural(len(run.cells), 'cell')} came back."
         return
-    yield _failures(measured)
+    yield _failures(measured, losing=_lost_rows(run))
     yield from _worst_error(measured, run.seed)
     if run.findings:
         yield (
@@ -30,16 +31,42 @@ def sentences(run: RunData) -> Iterator[str]:
         )
 
 
-def _failures(measured: list[Standing]) -> str:
+def _missing(run: RunData) -> Iterator[str]:
+    """Say what has not been measured, or did not come back."""
+    if run.shards_left:
+        yield (
+            f"Incomplete: {plural(run.shards_left, 'shard')} of {count(run.shards)} not measured yet;"
+            " go on with the same command and --resume."
+        )
+    for candidate, lost in _lost_rows(run).items():
+        kinds = dict.fromkeys(f.kind for f in run.findings if f.candidate == candidate and f.unit == "calls")
+        yield f"{candidate} gave no output for {plural(lost, 'row')}: {', '.join(kinds)}."
+
+
+def _lost_rows(run: RunData) -> dict[str, int]:
+    """Return how many rows did not come back, by candidate, where any."""
+    lost: dict[str, int] = {}
+    for standing in run.standings:
+        missing = standing.total("rows") - standing.total("completed_rows")
+        if missing:
+            lost[standing.key.candidate] = lost.get(standing.key.candidate, 0) + missing
+    return lost
+
+
+def _failures(measured: list[Standing], losing: Mapping[str, int]) -> str:
     candidates = dict.fromkeys(s.key.candidate for s in measured)
     failing = dict.fromkeys(s.key.candidate for s in measured if s.total("failed_rows"))
     rows = plural(sum(s.total("completed_rows") for s in measured), "row")
+    healthy = [name for name in candidates if name not in failing and name not in losing]
     if not failing:
-        return f"No row failed: {_some(list(candidates))} in {rows}."
+        return (
+            f"No row failed: {_some(healthy)} in {rows}."
+            if healthy
+            else f"No row that came back failed: {rows}."
+        )
     worst = max((s for s in measured if s.total("failed_rows")), key=lambda s: s.greatest("failed_rate") or 0)
     cell = worst.worst("failed_rate")
     assert cell is not None
-    healthy = [name for name in candidates if name not in failing]
     rest = f" No row of {_some(healthy)} failed." if healthy else ""
     return (
         f"{_some(list(failing))} failed: at worst {percent(cell['failed_rate'])} of the rows of"

@@ -195,7 +195,7 @@ def test_lost_rows_make_the_status_of_what_lost_them() -> None:
     assert status() == "ok"
     assert status(completed=3, faults={"crashed": 1, "timed_out": 1}) == "crashed"
     assert status(completed=3, faults={"timed_out": 1}) == "timed_out"
-    assert status(completed=3, faults={"raised": 1}) == "ok"
+    assert status(completed=3, faults={"raised": 1}) == "crashed"
     assert status(CellInfo(CELL, sampled=True, status="unsupported")) == "unsupported"
 
 

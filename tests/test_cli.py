@@ -205,6 +205,11 @@ def test_candidate_that_raises_or_returns_something_else_is_a_finding(tmp_path: 
     cells = pd.read_parquet("out/cells.parquet").groupby("candidate")
     assert (cells["completed_rows"].sum()[names[:3]] == 0).all()
     assert cells["completed_rows"].sum()[names[3]] > 0
+    lost = pd.read_parquet("out/cells.parquet").query("candidate == @names[0]")
+    assert set(lost["status"]) == {"crashed"}
+    assert lost["message"].str.contains("no luck").all()
+    headline = Path("out/summary.md").read_text().splitlines()[0]
+    assert headline.startswith("**mine.py:raises gave no output for"), headline
     kinds = {json.loads(line)["kind"] for line in Path("out/witnesses.jsonl").read_text().splitlines()}
     assert {"raised", "wrong_dtype", "wrong_shape"} <= kinds
 
@@ -245,6 +250,13 @@ def test_input_is_a_regime_and_says_what_was_rounded(capsys: pytest.CaptureFixtu
     assert set(cells["rows"]) == {2}
 
 
+def test_input_that_fits_no_format_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("huge.csv").write_text("1e300,1e301\n")
+    arguments = ["run", "--format", "float16", "--regime", "input", "--input", "huge.csv"]
+    assert cli.run(arguments) == 2
+    assert "no row of it fits float16" in capsys.readouterr().err
+
+
 # Mistakes --------------------------------------------------------------------------------
 
 MISTAKES = {
@@ -259,6 +271,10 @@ MISTAKES = {
     "seed": (["run", "--seed", "-1"], "seed -1: give an integer from 0 on"),
     "jobs": (["run", "--jobs", "0"], "jobs 0"),
     "timeout": (["run", "--timeout", "0"], "timeout 0"),
+    "timeout nan": (["run", "--timeout", "nan"], "timeout nan"),
+    "timeout inf": (["replay", "latest#1", "--timeout", "inf"], "timeout inf"),
+    "many rows": (["run", "--rows", "1000000000000"], "rows 1000000000000"),
+    "long rows": (["run", "--length", "99999999999"], "length 99999999999"),
     "policy": (["run", "--policy", "batch=maybe"], "bitwise, accurate"),
     "number": (["run", "--rows", "many"], "many"),
     "option": (["run", "--row", "3"], "--row"),
@@ -348,6 +364,24 @@ def test_output_falls_back_to_ascii(small_run: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert result.stdout.isascii()
     assert "max_shifted" in result.stdout
+
+
+def test_no_command_shows_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([]) == 2
+    assert "Commands:" in capsys.readouterr().out
+
+
+def test_full_disk_behind_stdout_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "harness", "list"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert "Traceback" not in result.stderr
 
 
 def test_a_closed_pipe_is_no_traceback() -> None:

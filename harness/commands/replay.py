@@ -44,7 +44,9 @@ def replay(
     from harness.candidates import load
     from harness.execution import InProcess, Isolated
     from harness.replaying import replay_witness
+    from harness.settings import check_timeout
 
+    check_timeout(timeout)
     found = _read(witness)
     with user_mistakes():
         chosen = load(candidate or found.cell.candidate)
@@ -128,7 +130,11 @@ def _worst(elements: tuple[ElementReplay, ...], most: int) -> list[ElementReplay
 
 def _print_row(result: Replay) -> None:
     t = result.tally
-    bits = "the recorded bits" if result.same_bits else "other bits than recorded"
+    bits = (
+        "the recorded bits"
+        if result.same_bits
+        else "other bits than recorded: the candidate is another now, or a row alone is not as in a batch"
+    )
     results().print(
         f"row: {', '.join(t.outcomes)}; row sum error {ulps(t.worst_row_sum_error, 6)}; "
         f"bound ratio {ulps(t.max_bound_ratio, 6)}; {bits}",

@@ -12,7 +12,7 @@ import typer
 
 from harness.commands.report import show
 from harness.console import notes
-from harness.errors import HarnessError, NoVerdict, user_mistakes
+from harness.errors import HarnessError, NoVerdict, UsageError, user_mistakes
 from harness.settings import Settings, configured, resolve
 
 if TYPE_CHECKING:
@@ -118,7 +118,14 @@ def _report_changed_inputs(settings: Settings) -> None:
     """Say how many of the user's values are no numbers of a format, and were rounded to it."""
     if settings.inputs is None:
         return
+    if settings.regimes in ((), ("input",)) and not any(
+        settings.inputs.fixed_rows(f) for f in settings.formats
+    ):
+        names = ", ".join(f.name for f in settings.formats)
+        raise UsageError(f"input: no row of it fits {names}; give another --format, or smaller values")
     for fmt in settings.formats:
+        if not settings.inputs.fixed_rows(fmt):
+            continue
         changed = settings.inputs.changed(fmt)
         if changed:
             notes().print(f"input: {changed} values are not in {fmt} and were rounded to the nearest")
@@ -159,6 +166,7 @@ def _compile(settings: Settings) -> None:
 def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
     from harness.progress import Progress
 
+    ledger.put("shards", sum(1 for _ in campaign.shards()))
     finished = ledger.finished()
     left = [shard for shard in campaign.shards() if shard.id not in finished]
     with Progress(notes(), left) as progress:
