@@ -1,4 +1,4 @@
-"""Budgets: read strictly, judged before rounding, lowered by a ratchet, never passed by what is unmeasured."""
+"""Budgets: read strictly, judged before rounding, lowered by a ratchet; what is unmeasured never passes."""
 
 from __future__ import annotations
 
