@@ -12,7 +12,18 @@ from collections.abc import Iterator
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from typing import Final
 
-__all__ = ["NOTHING", "count", "figure", "interval", "percent", "plural", "sample", "seconds", "ulps"]
+__all__ = [
+    "NOTHING",
+    "count",
+    "figure",
+    "interval",
+    "percent",
+    "plural",
+    "sample",
+    "seconds",
+    "seeded",
+    "ulps",
+]
 
 NOTHING: Final = "-"
 """What stands where a figure is null."""
@@ -77,8 +88,14 @@ def interval(low: float | None, high: float | None, digits: int = 2) -> str:
 
 
 def sample(rows: int, seed: object) -> str:
-    """Say what a greatest figure is the greatest of."""
-    return f"worst found in {plural(rows, 'row')}, seed {seed}"
+    """Say what a greatest figure is the greatest of: rows that were drawn, or without a seed every row."""
+    tried = plural(rows, "row")
+    return f"every one of {tried}, exhaustively" if seed is None else f"worst found in {tried}{seeded(seed)}"
+
+
+def seeded(seed: object) -> str:
+    """Name the seed after a comma; nothing where nothing was drawn."""
+    return "" if seed is None else f", seed {seed}"
 
 
 def seconds(value: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from reports.figures import NOTHING, count, percent, ulps
+from reports.figures import NOTHING, count, percent, seeded, ulps
 from reports.rundata import RunData, Standing
 from reports.sections.comparison import sentence as comparison_sentence
 from reports.verdict import sentences, where, with_place
@@ -49,7 +49,7 @@ def _judged(run: RunData) -> Iterator[str]:
 
 
 def _table(run: RunData) -> Iterator[str]:
-    yield f"<details><summary>Candidates by format; the worst found, seed {escaped(run.seed)}</summary>"
+    yield f"<details><summary>Candidates by format; the worst found{escaped(seeded(run.seed))}</summary>"
     yield ""
     yield "| candidate | format | rows | failed | worst ULP | overflow | total underflow | underflow |"
     yield "|---|---|--:|--:|--:|--:|--:|--:|"

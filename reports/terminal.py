@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from reports.figures import NOTHING, percent, plural, ulps
+from reports.figures import NOTHING, percent, plural, seeded, ulps
 from reports.rundata import RunData, Standing
 from reports.verdict import sentences, where
 
@@ -33,7 +33,7 @@ def summary(run: RunData, encoding: str | None = "utf-8") -> RenderableType:
 
     printable = _printable(encoding or "ascii")
     lines = [Text(printable(line)) for line in (*sentences(run), *_findings(run))]
-    note = Text(printable(f"Each figure is the worst of its line, its cell named beneath; seed {run.seed}."))
+    note = Text(printable(f"Each figure is the worst of its line, its cell named beneath{seeded(run.seed)}."))
     return Group(_table(run, printable, encoding), *lines, note)
 
 
