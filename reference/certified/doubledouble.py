@@ -71,6 +71,7 @@ from reference.rows import RowKind
 __all__ = [
     "FLOOR",
     "SCALE",
+    "refine",
     "relative_bound",
     "truth_of_long_rows",
     "truth_of_short_rows",
@@ -268,12 +269,41 @@ def _weigh_row(
         for i in range(size):
             j = np.uint64(start) + np.uint64(i)
             heads[row, j], tails[row, j] = weight(x[row, j], top)
-        block_head, block_tail = _sum_block(heads, tails, row, start, size, lanes, rests)
-        head, rest = two_sum(head, block_head)
-        tail, rest_tail = two_sum(tail, block_tail)
-        head, rest = fast_two_sum(head, rest + tail)
-        head, tail = fast_two_sum(head, rest + rest_tail)
+        head, tail = _plus(head, tail, *_sum_block(heads, tails, row, start, size, lanes, rests))
     return head, tail
+
+
+@compiled
+def refine(x: Any, truth: Outputs, rounding: Rounding) -> None:
+    """Decide what is open of rows that another tier has left so, and nothing else."""
+    heads, tails = np.empty((1, BLOCK)), np.empty((1, BLOCK))
+    lanes, rests = np.empty(LANES), np.empty(LANES)
+    grid, full = grid_of(rounding, SCALE), rounding.precision == FRACTION_BITS + 1
+    for row in np.flatnonzero(truth.undecided):
+        top, _ = classify_row(x, row)
+        head = tail = 0.0
+        for start in range(0, x.shape[1], BLOCK):
+            size = min(BLOCK, x.shape[1] - start)
+            for i in range(size):
+                heads[0, i], tails[0, i] = weight(x[row, np.uint64(start) + np.uint64(i)], top)
+            head, tail = _plus(head, tail, *_sum_block(heads, tails, 0, 0, size, lanes, rests))
+        scale, scale_rest = _reciprocal(head, tail)
+        truth.undecided[row] = 0
+        for j in range(x.shape[1]):
+            if np.isnan(truth.residual[row, j]):
+                head, tail = weight(x[row, j], top)
+                nearest, residual = _round(head, tail, scale, scale_rest, grid, full, rounding.bound)
+                truth.nearest[row, j], truth.residual[row, j] = nearest, residual
+                truth.undecided[row] += int(np.isnan(residual))
+
+
+@inlined
+def _plus(head: float, tail: float, more: float, more_tail: float) -> tuple[float, float]:
+    """Return the sum of two double-doubles, within 3 u^2 (AccurateDWPlusDW)."""
+    head, rest = two_sum(head, more)
+    tail, rest_tail = two_sum(tail, more_tail)
+    head, rest = fast_two_sum(head, rest + tail)
+    return fast_two_sum(head, rest + rest_tail)
 
 
 @inlined

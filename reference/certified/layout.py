@@ -102,7 +102,7 @@ def _kind(largest: int, smallest: int) -> int:
 
 
 @inlined
-def classify_row(x: Any, row: int) -> tuple[float, int]:
+def classify_row(x: Any, row: Any) -> tuple[float, int]:
     """Return the maximum and the `RowKind` of a row."""
     largest, smallest = -_MAGNITUDE - 1, _MAGNITUDE
     for j in range(x.shape[1]):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from reference import oracle
 from reference.certified import binary64, doubledouble
 from reference.certified.compiled import compiled
+from reference.certified.doubledouble import refine
 from reference.certified.edges import settle_near_ties, settle_ties
 from reference.certified.layout import SHORT, Outputs, Rounding
 from reference.certified.parallel import deal_rows
@@ -118,7 +119,7 @@ def decide_rows(x: Any, outputs: Outputs, plan: Plan) -> None:
     if outputs.undecided.any():
         settle_ties(x, outputs, plan.quick)
         settle_near_ties(x, outputs, plan.quick)
-        _refine(x, outputs, plan.fine)
+        refine(x, outputs, plan.fine)
 
 
 @compiled
@@ -130,18 +131,3 @@ def _fine(x: Any, outputs: Outputs, rounding: Rounding) -> None:
     if outputs.undecided.any():
         settle_ties(x, outputs, rounding)
         settle_near_ties(x, outputs, rounding)
-
-
-@compiled
-def _refine(x: Any, outputs: Outputs, rounding: Rounding) -> None:
-    """Take the open elements of the quick tier from the fine tier."""
-    n = x.shape[1]
-    again = Outputs(np.empty((1, n)), np.empty((1, n)), np.empty(1, np.uint8), np.empty(1, np.int64))
-    for row in np.flatnonzero(outputs.undecided):
-        again.undecided[0] = 0
-        _fine(x[row : row + 1], again, rounding)
-        outputs.undecided[row] = 0
-        for j in range(n):
-            if np.isnan(outputs.residual[row, j]):
-                outputs.nearest[row, j], outputs.residual[row, j] = again.nearest[0, j], again.residual[0, j]
-                outputs.undecided[row] += int(np.isnan(again.residual[0, j]))
