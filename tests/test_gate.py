@@ -156,7 +156,8 @@ def test_no_trick_passes(name: str, fmt: str, why: str) -> None:
 def test_wrong_where_the_sum_may_overflow_is_not_excused(capsys: pytest.CaptureFixture[str]) -> None:
     code, document = gate(capsys, suspect("wrong_where_no_bound_is"), "--format", "float16", "--tier", "fast")
     assert code == 1
-    assert {v["length"] for v in failing(document)} == {70_001}
+    assert min(v["length"] for v in failing(document)) >= 60_000
+    assert 70_001 in {v["length"] for v in failing(document)}
 
 
 @pytest.mark.slow
@@ -179,7 +180,8 @@ def test_a_candidate_that_dies_or_hangs_has_its_own_status(
     arguments = (suspect(name), "--format", "float16", "--tier", "fast", "--timeout", "0.2")
     code, document = gate(capsys, *arguments)
     assert code == 1
-    assert statuses(document) == {status, "not_run"}
+    assert status in statuses(document)
+    assert "pass" not in statuses(document)
 
 
 def test_a_candidate_that_takes_no_format_gives_no_verdict(capsys: pytest.CaptureFixture[str]) -> None:
