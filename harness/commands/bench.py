@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 
 LENGTHS: Final = (8, 64, 1024, 65_536)
 REPEATS: Final = 7
-ELEMENTS: Final = 1 << 18
+ELEMENTS: Final = 1 << 20
 MPMATH_ELEMENTS: Final = 1 << 11
 SCALE: Final = 5.0
 """Logits are normal with this standard deviation: nothing underflows, no two are close."""

@@ -16,8 +16,8 @@ __all__ = ["deal_rows"]
 
 Result = TypeVar("Result")
 
-_PIECES_PER_THREAD: Final = 4
-_LEAST_ELEMENTS: Final = 1 << 15
+_PIECES_PER_THREAD: Final = 2
+_LEAST_ELEMENTS: Final = 1 << 16
 """What a piece must hold to be worth a call."""
 
 
