@@ -65,11 +65,13 @@ def search(
     replay = replay_command(folder, result.witness) if result.witness else None
     if as_json:
         print_json({**result.document(), "shrunk": _document(shrunk), "run": str(folder), "replay": replay})
-    else:
+    elif result.score is not None:
         for line in _lines(result, shrunk, replay):
             results().print(line, soft_wrap=True)
     if result.score is None:
-        raise NoVerdict(f"nothing was found: {result.stopped}; {_faults(result) or 'no faults'}")
+        raise NoVerdict(
+            f"nothing was found: {result.stopped}; {_faults(result) or 'no faults'}; see {folder}"
+        )
 
 
 def _search(
@@ -138,7 +140,7 @@ def _lines(result: SearchResult, shrunk: Witness | None, replay: str | None) -> 
 
 
 def _polishing(result: SearchResult) -> str:
-    return "; none is worse" if result.polished else "; not finished, as the evaluations ran out"
+    return "; none is worse" if result.polished else "; not finished"
 
 
 def _bounds(result: SearchResult) -> Iterator[str]:

@@ -52,10 +52,11 @@ class Enumeration:
 
     def __str__(self) -> str:
         """Say which rows these are."""
-        kinds = {1: "number", 2: "pair", 3: "triple"}
-        kind = kinds.get(self.length, f"row of {self.length}")
-        order = "unordered " if self.unordered and self.length > 1 else ""
         zeros = "-0 and +0 as one" if self.one_zero else "-0 and +0 apart"
+        if self.length == 1:
+            return f"every finite {self.fmt} number, {zeros}"
+        kind = {2: "pair", 3: "triple"}.get(self.length, f"row of {self.length}")
+        order = "unordered " if self.unordered else ""
         return f"every {order}{self.fmt} {kind} of finite numbers, {zeros}"
 
     def indices(self, number: int) -> list[int]:
