@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -28,7 +29,7 @@ def main() -> None:
         secure()
         from harness.cli import run
 
-        sys.exit(run(sys.argv[1:]))
+        _leave(run(sys.argv[1:]))
     except HarnessError as error:
         _end(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -37,6 +38,16 @@ def main() -> None:
 
 def _end(message: str, code: int) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)  # noqa: T201 - before there is a console
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit; after an interrupt at once, without waiting for threads in the midst of a computation."""
+    if code == INTERRUPTED:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -8,16 +8,15 @@ on the seed and on row counts only, so a shard gives the same tallies wherever i
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from numpy.typing import NDArray
 
-from harness.candidates import Candidate
+from harness.candidates import Candidate, load
+from harness.dealing import Threads, deal
 from harness.execution import Executor, Outcome
 from harness.measurement import Rows
 from harness.settings import Settings
@@ -86,6 +85,15 @@ class Campaign:
 
     settings: Settings
     candidates: tuple[Candidate, ...]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the campaign of these settings, its candidates loaded.
+
+        Raises:
+            CandidateError: one of them cannot be.
+        """
+        return cls(settings, tuple(load(spec, settings.import_timeout) for spec in settings.candidates))
 
     # The plan ----------------------------------------------------------------------------
 
@@ -171,31 +179,7 @@ class Campaign:
             executor: calls the candidates; used from `jobs` threads at once.
             progress: told of each shard when it is recorded.
         """
-        finished = ledger.finished()
-        waiting = (shard for shard in self.shards() if shard.id not in finished)
-        running: dict[Future[_Measured], Shard] = {}
-        with ThreadPoolExecutor(self.settings.jobs, thread_name_prefix="shard") as pool:
-            try:
-                while True:
-                    while len(running) < 2 * self.settings.jobs and (shard := next(waiting, None)):
-                        running[pool.submit(self._timed, shard, executor)] = shard
-                    if not running:
-                        return
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        shard, measured = running.pop(future), future.result()
-                        ledger.record(shard.id, measured.tallies, measured.seconds)
-                        progress(shard, measured.tallies)
-            except BaseException:
-                for future in running:
-                    future.cancel()
-                executor.close()
-                raise
-
-    def _timed(self, shard: Shard, executor: Executor) -> _Measured:
-        start = time.perf_counter()
-        tallies = self.measure(shard, executor)
-        return _Measured(tallies, time.perf_counter() - start)
+        deal(self.shards(), Threads(self.measure, executor, self.settings.jobs), ledger, progress)
 
     def measure(self, shard: Shard, executor: Executor) -> dict[CellKey, Tally]:
         """Return the tallies of a shard, by cell."""
@@ -233,9 +217,3 @@ class Campaign:
         declared = candidate.declared(rows.format)
         declaration = replace(declared, policy=self.settings.policy(declared.policy))
         return tally_outcome(cell, rows, outcome, declaration, self.settings.tiers)
-
-
-@dataclass(frozen=True)
-class _Measured:
-    tallies: dict[CellKey, Tally]
-    seconds: float

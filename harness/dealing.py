@@ -1,19 +1,31 @@
-"""Shards dealt to threads, and what each of them counted recorded as it ends."""
+"""Shards dealt to a crew, and what each of them counted recorded as it ends.
+
+A crew is whatever measures shards side by side: `Threads` of this process, or the workers of a
+cluster. `deal` decides which shards are left, and writes the ledger, from the caller's thread alone.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
 
 from harness.execution import Executor
 from reports.ledger import Ledger
 from reports.tally import CellKey, Tally
 
-__all__ = ["deal"]
+__all__ = ["ATTENTION_SECONDS", "Crew", "Done", "Threads", "deal"]
 
 Tallies = Mapping[CellKey, Tally]
+
+ATTENTION_SECONDS: Final = 0.25
+"""The longest that the main thread waits without a look at signals.
+
+One that arrives between the interpreter's last look and the system call in which it then waits, or
+on another thread, interrupts no wait; Ctrl-C would go unnoticed until a shard ends.
+"""
 
 
 class _Named(Protocol):
@@ -25,49 +37,110 @@ class _Named(Protocol):
 Shard = TypeVar("Shard", bound=_Named)
 
 
+@dataclass(frozen=True)
+class Done(Generic[Shard]):
+    """A shard that is measured."""
+
+    shard: Shard
+    tallies: Tallies
+    seconds: float
+
+
+class Crew(Protocol[Shard]):
+    """Measures shards, several at once."""
+
+    def wants(self) -> bool:
+        """Whether it can do with a further shard now."""
+
+    def give(self, shard: Shard) -> None:
+        """Have a shard measured."""
+
+    def ended(self) -> Iterator[Done[Shard]]:
+        """Yield the shards that ended, after a wait of at most about `ATTENTION_SECONDS`.
+
+        Raises:
+            Exception: whatever went wrong in measuring one.
+        """
+
+    def dismiss(self) -> None:
+        """Let go of it, now that nothing is under way and no further shard comes."""
+
+    def abandon(self) -> None:
+        """Stop at once; what is under way is lost."""
+
+
 def deal(
-    shards: Iterable[Shard],
-    measure: Callable[[Shard, Executor], Tallies],
-    ledger: Ledger,
-    executor: Executor,
-    jobs: int,
-    progress: Callable[[Shard, Tallies], None],
+    shards: Iterable[Shard], crew: Crew[Shard], ledger: Ledger, progress: Callable[[Shard, Tallies], None]
 ) -> None:
-    """Measure every shard that the ledger lacks, `jobs` at a time, and record each as it ends.
+    """Have every shard measured that the ledger lacks, and record each as it ends.
 
     Args:
         shards: in the order in which they are begun.
-        measure: a pure function of a shard, called from `jobs` threads at once.
-        ledger: where the tallies go; written from this thread alone.
-        executor: what `measure` is given; closed when the work is broken off.
-        jobs: threads.
+        crew: measures them; abandoned when the work is broken off, by an interrupt or an error.
+        ledger: where the tallies go.
         progress: told of each shard when it is recorded.
     """
     finished = ledger.finished()
     waiting = (shard for shard in shards if shard.id not in finished)
-    running: dict[Future[tuple[Tallies, float]], Shard] = {}
-    with ThreadPoolExecutor(jobs, thread_name_prefix="shard") as pool:
-        try:
-            while True:
-                while len(running) < 2 * jobs and (shard := next(waiting, None)) is not None:
-                    running[pool.submit(_timed, measure, shard, executor)] = shard
-                if not running:
-                    return
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    shard, (tallies, seconds) = running.pop(future), future.result()
-                    ledger.record(shard.id, tallies, seconds)
-                    progress(shard, tallies)
-        except BaseException:
-            for future in running:
-                future.cancel()
-            executor.close()
-            raise
+    under_way = 0
+    try:
+        while True:
+            while crew.wants() and (shard := next(waiting, None)) is not None:
+                crew.give(shard)
+                under_way += 1
+            if not under_way:
+                break
+            for done in crew.ended():
+                under_way -= 1
+                ledger.record(done.shard.id, done.tallies, done.seconds)
+                progress(done.shard, done.tallies)
+    except BaseException:
+        crew.abandon()
+        raise
+    crew.dismiss()
 
 
-def _timed(
-    measure: Callable[[Shard, Executor], Tallies], shard: Shard, executor: Executor
-) -> tuple[Tallies, float]:
-    start = time.perf_counter()
-    tallies = measure(shard, executor)
-    return tallies, time.perf_counter() - start
+class Threads(Generic[Shard]):
+    """Threads of this process.
+
+    Args:
+        measure: a pure function of a shard, called from `jobs` threads at once.
+        executor: what `measure` is given; closed when the work is broken off.
+        jobs: how many threads.
+    """
+
+    def __init__(self, measure: Callable[[Shard, Executor], Tallies], executor: Executor, jobs: int) -> None:
+        self._measure = measure
+        self._executor = executor
+        self._most = 2 * jobs
+        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="shard")
+        self._running: dict[Future[Done[Shard]], None] = {}
+
+    def wants(self) -> bool:
+        """See `Crew.wants`."""
+        return len(self._running) < self._most
+
+    def give(self, shard: Shard) -> None:
+        """See `Crew.give`."""
+        self._running[self._pool.submit(self._timed, shard)] = None
+
+    def ended(self) -> Iterator[Done[Shard]]:
+        """See `Crew.ended`."""
+        done, _ = wait(self._running, timeout=ATTENTION_SECONDS, return_when=FIRST_COMPLETED)
+        for future in done:
+            del self._running[future]
+            yield future.result()
+
+    def dismiss(self) -> None:
+        """See `Crew.dismiss`."""
+        self._pool.shutdown()
+
+    def abandon(self) -> None:
+        """See `Crew.abandon`; a thread in the midst of a computation is not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._executor.close()
+
+    def _timed(self, shard: Shard) -> Done[Shard]:
+        start = time.perf_counter()
+        tallies = self._measure(shard, self._executor)
+        return Done(shard, tallies, time.perf_counter() - start)

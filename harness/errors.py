@@ -2,7 +2,8 @@
 
 HarnessError
 ├── UsageError   exit 2: wrong usage or configuration; one line: value, rule, next step
-└── NoVerdict    exit 3: nothing ran, or too little, to answer
+├── NoVerdict    exit 3: nothing ran, or too little, to answer
+└── Interrupted  exit 130: the user stopped the work; what was measured is kept
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["HarnessError", "NoVerdict", "UsageError", "choose", "user_mistakes"]
+__all__ = ["HarnessError", "Interrupted", "NoVerdict", "UsageError", "choose", "user_mistakes"]
 
 
 class HarnessError(Exception):
@@ -28,6 +29,12 @@ class UsageError(HarnessError):
 
 class NoVerdict(HarnessError):
     """The program ran, and cannot answer the question."""
+
+
+class Interrupted(HarnessError):
+    """The user stopped the work; the message says what is kept and how to go on."""
+
+    exit_code = 130
 
 
 @contextmanager

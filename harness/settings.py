@@ -38,6 +38,8 @@ __all__ = [
 DEFAULT_CANDIDATES: Final = ("naive", "max_shifted")
 DEFAULT_FORMATS: Final = ("float16", "float32", "float64")
 
+LEAST_IMPORT_SECONDS: Final = 10.0
+
 LONGEST: Final = 1 << 24
 LARGEST_CELL: Final = 1 << 36
 LARGEST_BATCH: Final = 64
@@ -105,6 +107,11 @@ class Settings:
     def rows_of(self, length: int) -> int:
         """Return how many rows a drawn cell of that length gets."""
         return self.effort.rows(length) if self.rows is None else self.rows
+
+    @property
+    def import_timeout(self) -> float:
+        """Return how many seconds importing a candidate may take: those of a call, but never too few."""
+        return max(self.timeout, LEAST_IMPORT_SECONDS)
 
     def policy(self, declared: Policy) -> Policy:
         """Return a candidate's declared policy with this campaign's settings over it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from itertools import combinations_with_replacement, pairwise, product
+from itertools import combinations_with_replacement, count, pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from harness import cli
 from harness.candidates import Candidate, load
-from harness.dealing import deal
+from harness.dealing import Threads, deal
 from harness.errors import UsageError
 from harness.execution import Executor, InProcess
 from harness.exhaust import NONE, Enumeration, Exhaustion, Range, Symmetries, check_symmetries, exhaustion
@@ -230,26 +230,28 @@ def test_what_was_counted_before_a_kill_is_kept_and_the_rest_added(
     monkeypatch.setattr(exhaustion, "BATCH_ELEMENTS", 256)
     fmt = FORMATS["float8_e5m2"]
     plan = Exhaustion(load("max_shifted"), fmt, fmt, 2, BOTH)
-    measured: list[Range] = []
+    begun, measured = count(1), list[Range]()
 
-    def measure_some(shard: Range, executor: Executor) -> dict[CellKey, Tally]:
-        measured.append(shard)
-        if len(measured) == 5:
+    def stop_at_the_fifth(shard: Range, executor: Executor) -> dict[CellKey, Tally]:
+        if next(begun) == 5:
             raise Killed
+        return plan.measure(shard, executor)
+
+    def counted(shard: Range, executor: Executor) -> dict[CellKey, Tally]:
+        measured.append(shard)
         return plan.measure(shard, executor)
 
     def ledger() -> Ledger:
         return open_ledger(tmp_path, plan.identity(), plan.cells)
 
     with ledger() as first, pytest.raises(Killed):
-        deal(plan.shards(), measure_some, first, InProcess(), 1, lambda *_: None)
+        deal(plan.shards(), Threads(stop_at_the_fifth, InProcess(), 1), first, lambda *_: None)
     with ledger() as second:
         kept = second.finished()
-        measured = [Range(-1, 0, 0)] * 5
-        deal(plan.shards(), measure_some, second, here, 2, lambda *_: None)
+        deal(plan.shards(), Threads(counted, here, 2), second, lambda *_: None)
         [(_, tally)] = second.tallies()
     assert 0 < len(kept) < len(list(plan.shards()))
-    assert len(measured) - 5 == len(list(plan.shards())) - len(kept)
+    assert len(measured) == len(list(plan.shards())) - len(kept)
     assert tally == merge([everything(plan, here)])
 
 

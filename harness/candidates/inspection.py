@@ -8,17 +8,16 @@ process, where nothing of ours is imported, knows no such limit.
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from harness.candidates import loading
 from harness.candidates.loading import CandidateError, Location, import_function
+
+if TYPE_CHECKING:
+    from harness.execution.narrowing import Failure
 
 __all__ = ["ROOMS", "Foreign", "inspect_apart"]
 
@@ -26,35 +25,29 @@ ROOMS: Final = ("harness", "reference", "strategies", "reports")
 
 
 def inspect_apart(location: Location, timeout: float) -> dict[str, Any]:
-    """Return `loading.describe` of a candidate, found out in a process of its own.
+    """Return `loading.describe` of a candidate, found out in a worker, which leaves nothing behind.
 
     Raises:
         CandidateError: it cannot be imported, or the process dies or takes longer than `timeout` seconds.
     """
-    command = [sys.executable, "-P", loading.__file__, location.absolute]
+    from harness.execution.process import Worker, WorkerLost
+
+    worker = Worker()
     try:
-        done = subprocess.run(  # noqa: S603 - our own file; the spec is its argument
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            timeout=timeout, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise _failed(location, f"still importing after {timeout:g} s; make it import faster") from None
-    if not done.stdout:
-        raise _failed(location, f"the process that imports it {_ending(done.returncode)}")
-    answer: dict[str, Any] = json.loads(done.stdout)
+        answer = worker.describe(location.absolute, timeout)
+    except WorkerLost as lost:
+        raise CandidateError(f"candidate {location.spec!r}: {_ending(lost.failure, timeout)}") from None
+    finally:
+        worker.kill()
     if "error" in answer:
         raise CandidateError(answer["error"].replace(repr(location.absolute), repr(location.spec), 1))
     return answer
 
 
-def _failed(location: Location, reason: str) -> CandidateError:
-    return CandidateError(f"candidate {location.spec!r}: {reason}")
-
-
-def _ending(code: int) -> str:
-    if code < 0:
-        return f"dies of {signal.Signals(-code).name}"
-    return f"exits with code {code} before it has answered"
+def _ending(failure: Failure, timeout: float) -> str:
+    if failure.kind == "timed_out":
+        return f"still importing after {timeout:g} s; make it import faster, or give a longer --timeout"
+    return f"importing it: {failure.message}"
 
 
 class Foreign:

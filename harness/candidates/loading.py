@@ -4,10 +4,9 @@ A spec is `module:function` or `path/file.py:function`, split at the last colon;
 be dotted. The file's folder, or the current one for a module, goes first on `sys.path` and
 stays there, so that whatever the candidate imports, now or later, is found beside it first.
 
-This file imports nothing of ours and also runs as a program, `python -P loading.py SPEC`: it
-then prints the function's description, or the reason why there is none, as one line of JSON. So a
-candidate is looked at in a process of its own, where a stranger's module cannot stand in for
-one of ours and a crash at import hurts nobody. A worker may load this file by its path.
+This file imports nothing of ours: a worker loads it by its path. There a candidate is looked at, as
+it is called there, so a stranger's module cannot stand in for one of ours and a crash at import hurts
+nobody.
 """
 
 from __future__ import annotations
@@ -34,6 +33,7 @@ __all__ = [
     "Location",
     "axis_parameter",
     "describe",
+    "described",
     "import_function",
     "load_function",
     "locate",
@@ -279,22 +279,10 @@ def _check_arguments(location: Location, function: Callable[..., Any], axis: str
         raise _error(location.spec, reason) from error
 
 
-def _answer(spec: str) -> dict[str, Any]:
+def described(spec: str) -> dict[str, Any]:
+    """Return the description of a candidate that is imported here, or `error` and the reason for none."""
     try:
         location = locate(spec)
         return describe(location, import_function(location))
     except CandidateError as error:
         return {"error": str(error)}
-
-
-def _main() -> None:
-    """Answer on the standard output that was given; what the module prints goes elsewhere."""
-    answers = os.dup(1)
-    os.dup2(2, 1)
-    answer = json.dumps(_answer(sys.argv[1]))
-    os.write(answers, answer.encode())
-    os._exit(0)  # whatever threads and exit handlers the module left behind
-
-
-if __name__ == "__main__":
-    _main()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.commands.single import (
-    Interrupted,
     Single,
     begin,
     executor_for,
@@ -21,7 +20,7 @@ from harness.commands.single import (
     single,
 )
 from harness.console import notes, print_json, results
-from harness.errors import NoVerdict, UsageError, user_mistakes
+from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
 
 if TYPE_CHECKING:
     from harness.execution import Executor
@@ -114,7 +113,7 @@ def _folder(out: Path | None, *, resume: bool, overwrite: bool) -> Path:
 
 def _fill(plan: Exhaustion, ledger: Ledger, executor: Executor, jobs: int, folder: Path) -> None:
     """Count every shard that the ledger lacks."""
-    from harness.dealing import deal
+    from harness.dealing import Threads, deal
     from reports.ledger import LedgerError
 
     finished = ledger.finished()
@@ -122,7 +121,7 @@ def _fill(plan: Exhaustion, ledger: Ledger, executor: Executor, jobs: int, folde
     start = time.perf_counter()
     try:
         with _bar(total, len(finished)) as advance:
-            deal(plan.shards(), plan.measure, ledger, executor, jobs, advance)
+            deal(plan.shards(), Threads(plan.measure, executor, jobs), ledger, advance)
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted: {len(ledger.finished())} of {total} parts are kept in {folder}; "

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.commands.report import show
+from harness.commands.single import executor_for, prepare_reference
 from harness.console import notes
-from harness.errors import HarnessError, NoVerdict, UsageError, user_mistakes
+from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
 from harness.settings import Settings, configured, resolve
 
 if TYPE_CHECKING:
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 Many = list[str] | None
-
-
-class Interrupted(HarnessError):
-    """The user stopped the run; what was measured is kept."""
-
-    exit_code = 130
 
 
 def run(
@@ -77,7 +72,13 @@ def run(
     }  # fmt: skip
     settings = _settings(given)
     folder = _measure(settings, out, resume=resume, overwrite=overwrite)
-    show(folder, as_json=as_json)
+    try:
+        show(folder, as_json=as_json)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted: all is measured and kept in {folder}; "
+            f"draw it with python -m harness report {folder}"
+        ) from None
 
 
 def _settings(given: Mapping[str, Any]) -> Settings:
@@ -95,12 +96,11 @@ def _is_missing(value: Any) -> bool:
 def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: bool) -> Path:
     """Run the campaign into its folder, draw everything, and return the folder."""
     from harness.campaign import Campaign
-    from harness.candidates import load
     from reports.ledger import LedgerError
     from reports.runs import open_ledger, prepare
 
     with user_mistakes():
-        campaign = Campaign(settings, tuple(load(spec) for spec in settings.candidates))
+        campaign = Campaign.of(settings)
         _report_changed_inputs(settings)
         folder = prepare(out, seed=settings.seed, resume=resume, overwrite=overwrite)
         ledger = open_ledger(folder, settings.identity(), list(campaign.cells()))
@@ -108,7 +108,13 @@ def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: b
         if not any(True for _ in campaign.cells()):
             raise NoVerdict("nothing to run: no regime has rows of these formats and lengths")
         try:
-            _fill(campaign, ledger, folder)
+            _fill(campaign, ledger)
+        except KeyboardInterrupt:
+            kept, total = len(ledger.finished()), sum(1 for _ in campaign.shards())
+            raise Interrupted(
+                f"interrupted: {kept} of {total} shards are kept in {folder}; "
+                f"go on with the same command and --resume --out {folder}"
+            ) from None
         except LedgerError as error:
             raise NoVerdict(str(error)) from error
     return folder
@@ -131,36 +137,23 @@ def _report_changed_inputs(settings: Settings) -> None:
             notes().print(f"input: {changed} values are not in {fmt} and were rounded to the nearest")
 
 
-def _fill(campaign: Campaign, ledger: Ledger, folder: Path) -> None:
+def _fill(campaign: Campaign, ledger: Ledger) -> None:
     """Measure what the ledger lacks, and put the documents about the whole run into it."""
     from harness.claims import evaluate
     from harness.environment import environment
 
     start = time.perf_counter()
     settings = campaign.settings
-    _compile(settings)
+    if settings.reference == "certified":
+        prepare_reference()
     ledger.put("command", ["harness", *sys.argv[1:]])
     ledger.put("environment", environment())
-    try:
-        with _executor(settings) as executor:
-            _run_shards(campaign, ledger, executor)
-            _examine(campaign, ledger, executor)
-    except KeyboardInterrupt:
-        kept, total = len(ledger.finished()), sum(1 for _ in campaign.shards())
-        raise Interrupted(
-            f"interrupted: {kept} of {total} shards are kept in {folder}; "
-            f"go on with the same command and --resume --out {folder}"
-        ) from None
+    with executor_for(settings) as executor:
+        _run_shards(campaign, ledger, executor)
+        _examine(campaign, ledger, executor)
     if ledger.get("claims") is None:
         ledger.put("claims", [claim.document() for claim in evaluate(settings.seed, settings.reference)])
     ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": settings.jobs})
-
-
-def _compile(settings: Settings) -> None:
-    if settings.reference == "certified":
-        from reference.certified import prepare
-
-        prepare(lambda: notes().print("compiling the certified reference, once ..."))
 
 
 def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
@@ -192,13 +185,3 @@ def _examine(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
         named = {candidate.name: candidate for candidate in campaign.candidates}
         shrunk = shrink_all(ledger, named, executor)
         ledger.put("shrunk", {identity: witness.document() for identity, witness in shrunk.items()})
-
-
-def _executor(settings: Settings) -> Executor:
-    from harness.execution import InProcess, Isolated
-
-    if settings.in_process:
-        return InProcess()
-    with user_mistakes():
-        memory = None if settings.max_memory is None else settings.max_memory << 20
-        return Isolated(jobs=settings.jobs, timeout=settings.timeout, max_memory=memory)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.candidates import Candidate, load
 from harness.console import notes
-from harness.errors import HarnessError, UsageError, user_mistakes
+from harness.errors import UsageError, user_mistakes
 from harness.settings import Settings, configured, resolve
 from reference.formats import FloatFormat
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from reports.tally import Witness
 
 __all__ = [
-    "Interrupted",
     "Single",
     "begin",
     "executor_for",
@@ -31,12 +30,6 @@ __all__ = [
 ]
 
 _CAMPAIGN_ONLY = ("candidates", "formats", "lengths", "regimes", "rows", "effort", "input", "reference")
-
-
-class Interrupted(HarnessError):
-    """The user stopped the work; what was measured is kept."""
-
-    exit_code = 130
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,7 @@ def single(candidate: str, format: str | None, length: int, given: Mapping[str, 
     kept.update({key: value for key, value in given.items() if value is not None and value is not False})
     settings = resolve({**kept, "candidates": [candidate], "formats": [chosen], "lengths": [length]})
     with user_mistakes():
-        loaded = load(candidate)
+        loaded = load(candidate, settings.import_timeout)
     fmt = settings.formats[0]
     out = settings.out_format or fmt
     if not loaded.supports(fmt, out):
@@ -92,7 +85,12 @@ def executor_for(settings: Settings) -> Executor:
     if settings.in_process:
         return InProcess()
     with user_mistakes():
-        return Isolated(jobs=settings.jobs, timeout=settings.timeout)
+        return Isolated(
+            jobs=settings.jobs,
+            timeout=settings.timeout,
+            max_memory=None if settings.max_memory is None else settings.max_memory << 20,
+            load_timeout=settings.import_timeout,
+        )
 
 
 # The run folder --------------------------------------------------------------------------

@@ -38,6 +38,9 @@ Array = NDArray[Any]
 PROGRAM: Final = Path(__file__).with_name("worker.py")
 LONGEST_ANSWER: Final = 1 << 20
 STDERR_KEPT: Final = 4096
+ATTENTION_SECONDS: Final = 0.25
+"""The longest wait without a look at signals: one that comes just before the wait begins does not end it."""
+
 GRACE_SECONDS: Final = 0.5  # for the keeper to tell how a worker that fell silent ended
 KILL_SECONDS: Final = 1.8
 
@@ -81,9 +84,18 @@ class Worker:
         os.close(writing)
         self._said = b""
         self._received = b""
+        self._meanwhile = ""
         self._selector = selectors.DefaultSelector()
         for source in (self._control, self._lifeline, self._stderr):
             self._selector.register(source, selectors.EVENT_READ)
+
+    def describe(self, spec: str, timeout: float | None) -> dict[str, Any]:
+        """Import a user's candidate; return what `loading.described` says of it.
+
+        Raises:
+            WorkerLost: the import cost the worker.
+        """
+        return self._ask({"describe": spec}, timeout)
 
     def load(self, spec: str, timeout: float | None) -> Failure | None:
         """Import the candidate; return why that failed, if so.
@@ -107,6 +119,7 @@ class Worker:
         A worker that is lost meanwhile gives an attempt whose failure is fatal; this object
         is then of no further use.
         """
+        self._meanwhile = " while it was called"
         outputs_at, size = self._memory.place(x, out_dtype)
         request = {
             "dtype": x.dtype.name,
@@ -130,7 +143,7 @@ class Worker:
         """Return how the worker died while nobody called it, None if it lives."""
         if not any(key.fileobj is self._lifeline for key, _ in self._selector.select(0)):
             return None
-        return self._lost("after an earlier call").failure
+        return self._lost(" after an earlier call").failure
 
     def wait(self) -> None:
         """Return when nothing is left of a worker that was let go, or after 2 s."""
@@ -167,16 +180,16 @@ class Worker:
         try:
             self._control.sendall(frame(request))
         except OSError:
-            raise self._lost("while it was called") from None
+            raise self._lost(self._meanwhile) from None
         while (answer := self._answer()) is None:
             since = self._memory.started(asked)
             left = None if timeout is None else since + timeout - time.monotonic()
             if left is not None and left <= 0:
                 raise self._overdue(cast("float", timeout))
-            self._listen(left)
+            self._listen(ATTENTION_SECONDS if left is None else min(left, ATTENTION_SECONDS))
         return answer
 
-    def _listen(self, seconds: float | None) -> None:
+    def _listen(self, seconds: float) -> None:
         """Wait for the worker and take in what it sends.
 
         Raises:
@@ -186,7 +199,7 @@ class Worker:
             if key.fileobj is self._control:
                 self._hear()
             elif key.fileobj is self._lifeline:
-                raise self._lost("while it was called")
+                raise self._lost(self._meanwhile)
             else:
                 self._drain()
 
@@ -196,7 +209,7 @@ class Worker:
         except OSError:
             data = b""
         if not data:
-            raise self._lost("while it was called")
+            raise self._lost(self._meanwhile)
         self._received += data
 
     def _answer(self) -> dict[str, Any] | None:
@@ -243,7 +256,7 @@ class Worker:
         status = self._reported_status()
         with contextlib.suppress(OSError):
             self._drain()
-        message = f"{_manner(status)} {when}{_quote(self._said)}"
+        message = f"{_manner(status)}{when}{_quote(self._said)}"
         self._end()
         return WorkerLost(Failure("crashed", message, fatal=True))
 

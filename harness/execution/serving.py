@@ -22,7 +22,11 @@ from . import calling, wire
 __all__ = ["serve"]
 
 
-def serve(control: int, memory: int, max_memory: int, load: Callable[[str], calling.Loaded]) -> NoReturn:
+Loader = Callable[[str], calling.Loaded]
+Describer = Callable[[str], dict[str, Any]]
+
+
+def serve(control: int, memory: int, max_memory: int, load: Loader, describe: Describer) -> NoReturn:
     """Answer requests until the connection is gone, then exit.
 
     Args:
@@ -30,12 +34,13 @@ def serve(control: int, memory: int, max_memory: int, load: Callable[[str], call
         memory: descriptor of the shared memory.
         max_memory: bytes of address space that the candidate may take; 0 for no limit.
         load: from a specification to what is called.
+        describe: from a user's specification to what the candidate says of itself.
     """
     calling.keep_freed_memory()
     if max_memory:
         _limit_memory(max_memory)
     connection = socket.socket(fileno=control)
-    server = _Server(connection, memory, load)
+    server = _Server(connection, memory, load, describe)
     try:
         while True:
             connection.sendall(wire.frame(server.answer(_receive(connection))))
@@ -62,19 +67,28 @@ def _limit_memory(more: int) -> None:
 
 
 class _Server:
-    def __init__(self, connection: socket.socket, memory: int, load: Callable[[str], calling.Loaded]) -> None:
+    def __init__(self, connection: socket.socket, memory: int, load: Loader, describe: Describer) -> None:
         self._connection = connection
         self._process = os.getpid()
         self._descriptor = memory
         self._memory = mmap.mmap(memory, wire.HEADER_BYTES)
         self._load = load
+        self._describer = describe
         self._candidate: calling.Loaded | None = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked."""
+        if "describe" in request:
+            return self._describe(request["describe"])
         if "load" in request:
             return {"failure": self._import(request["load"])}
         return self._call(request)
+
+    def _describe(self, spec: str) -> dict[str, Any]:
+        try:
+            return self._describer(spec)
+        finally:
+            self._check_itself()
 
     def _import(self, spec: str) -> tuple[str, str] | None:
         """Load the candidate; return kind and message if that fails."""

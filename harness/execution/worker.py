@@ -42,15 +42,25 @@ def main() -> None:
     _settle()
     keeper.bind_to_parent(parent)
     serving = importlib.import_module(f"{PRIVATE_NAME}.serving")
-    serving.serve(_out_of_the_way(control), _out_of_the_way(memory), max_memory, load)
+    serving.serve(_out_of_the_way(control), _out_of_the_way(memory), max_memory, load, describe)
 
 
 def load(spec: str) -> Any:
     """Return the candidate of a spec: the user's with none of our rooms, a built-in from them."""
     if ":" in spec:
-        return importlib.import_module(f"{PRIVATE_NAME}.loading").load_function(spec)
+        return _loading().load_function(spec)
     sys.path.insert(0, str(HERE.parent.parent))
     return importlib.import_module("harness.candidates").load(spec)
+
+
+def describe(spec: str) -> dict[str, Any]:
+    """Import a user's candidate and return what it says of itself, or why it cannot be had."""
+    description: dict[str, Any] = _loading().described(spec)
+    return description
+
+
+def _loading() -> ModuleType:
+    return importlib.import_module(f"{PRIVATE_NAME}.loading")
 
 
 def _add_private_package() -> None:

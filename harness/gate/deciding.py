@@ -99,13 +99,12 @@ def decide(
         NoVerdict: the ledger cannot be written.
     """
     from harness.campaign import Campaign
-    from harness.candidates import load
     from reports.ledger import LedgerError
     from reports.runs import open_ledger, prepare
 
     settings = gate_settings(_with_rows(settings, rows), _tiers(budgets), _lengths(budgets))
     with user_mistakes():
-        campaign = Campaign(settings, tuple(load(spec) for spec in settings.candidates))
+        campaign = Campaign.of(settings)
         folder = prepare(out, seed=settings.seed, overwrite=overwrite)
         ledger = open_ledger(folder, settings.identity(), list(campaign.cells()))
     with ledger:
@@ -128,7 +127,7 @@ def _decide(
     settings = campaign.settings
     prepare(lambda: notes().print("compiling the certified reference, once ..."))
     with user_mistakes():
-        executor = Isolated(jobs=settings.jobs, timeout=settings.timeout)
+        executor = Isolated(settings.jobs, settings.timeout, load_timeout=settings.import_timeout)
     with executor, Progress(notes(), list(campaign.shards())) as progress:
         gated = measure_gated(campaign, ledger, executor, progress)
         verdicts = judge(gated, budgets, _rule(gated, budgets, fresh=fresh))
