@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.execution import Outcome
-from harness.measurement import Rows, measure
+from harness.measurement import Judged, Rows, tally_of
 from harness.measurement.tiers import judge_by_tiers
 from reference.declaration import Declaration
 from reference.tiers import Tier
@@ -39,9 +39,10 @@ def tally_outcome(
     y = outcome.outputs
     if not done.all():
         rows, y = rows.take(done), y[done]
-    parts = [faults, measure(cell, rows, y, declaration)]
+    judged = Judged(rows, y, declaration)
+    parts = [faults, tally_of(cell, judged)]
     if tiers:
-        parts.append(judge_by_tiers(cell, rows, y, declaration, tiers))
+        parts.append(judge_by_tiers(cell, judged, tiers))
     return merge(parts)
 
 

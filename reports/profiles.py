@@ -31,17 +31,19 @@ class Scale:
         return ((self.most - self.least) << self.finer) + 2
 
     @property
-    def _shift(self) -> int:
+    def shift(self) -> int:
+        """How many bits of an encoding lie below those that tell bins apart."""
         return 52 - self.finer
 
     @property
-    def _offset(self) -> int:
+    def offset(self) -> int:
+        """What is taken off the other bits, to make bin 1 of 2^least."""
         return ((1023 + self.least) << self.finer) - 1
 
     def bins(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the bin of each value, which is nonnegative or +inf."""
-        codes = np.ascontiguousarray(values).view(np.int64) >> self._shift
-        return np.asarray(np.clip(codes - self._offset, 0, self.count - 1))
+        codes = np.ascontiguousarray(values).view(np.int64) >> self.shift
+        return np.asarray(np.clip(codes - self.offset, 0, self.count - 1))
 
     def lower(self, number: int) -> float:
         """Return the least value of a bin, 0 for the first; of one past the last, +inf."""
@@ -49,13 +51,13 @@ class Scale:
             return 0.0
         if number >= self.count:
             return float("inf")
-        (value,) = struct.unpack("<d", struct.pack("<q", (number + self._offset) << self._shift))
+        (value,) = struct.unpack("<d", struct.pack("<q", (number + self.offset) << self.shift))
         return float(value)
 
     def position(self, value: float) -> float:
         """Return where a nonnegative value lies, one unit a bin."""
         (code,) = struct.unpack("<q", struct.pack("<d", value))
-        return float(min(max(code / 2.0**self._shift - self._offset, 0.0), self.count))
+        return float(min(max(code / 2.0**self.shift - self.offset, 0.0), self.count))
 
 
 GAPS: Final = Scale(least=-6, most=11, finer=2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections import Counter
 from fractions import Fraction
 
@@ -10,15 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.measurement import OBSERVED, Rows, exact_sum, measure, policy_fits
+from harness.measurement import OBSERVED, Rows, measure, policy_fits
+from harness.measurement.compiled import count_elements, first_greatest, greatest_of_rows
 from reference.declaration import Declaration, Policy
+from reference.errors import Judgement, judge
 from reference.formats import FORMATS, FloatFormat
 from reference.oracle import softmax
-from reference.truth import Method, truth
+from reference.truth import Method, Truth, truth
 from reports.profiles import GAPS, LOGITS, PLACE_COUNTS, SPREADS, Scale, place_of
 from reports.tally import HISTOGRAM_SHIFT, CellKey, Tally, merge
 from strategies.regimes import REGIMES
 
+FIGURES = st.one_of(st.floats(0), st.just(math.nan))
 CELL = CellKey("f", "softmax", "float16", "float16", "r", 5)
 
 
@@ -32,9 +37,40 @@ def max_shifted(x: np.ndarray) -> np.ndarray:
     return e / e.sum(axis=1, keepdims=True, dtype=x.dtype)
 
 
-@given(st.lists(st.floats(0, allow_nan=False, allow_infinity=False), max_size=60))
-def test_exact_sum_is_the_sum_of_the_fractions(values: list[float]) -> None:
-    assert exact_sum(np.array(values)) == sum(map(Fraction, values), Fraction(0))
+def verdict_of(ulp: np.ndarray) -> tuple[Judgement, Truth]:
+    """A verdict of those ULP errors, shape (1, n), about elements that are all 1."""
+    truth_of_ones = Truth(FORMATS["float64"], np.ones(ulp.shape), np.zeros(ulp.shape), np.zeros(1, np.uint8))
+    return dataclasses.replace(judge(np.ones(ulp.shape), truth_of_ones), ulp=ulp), truth_of_ones
+
+
+@settings(deadline=None)
+@given(st.lists(FIGURES, min_size=1, max_size=60))
+def test_errors_are_counted_in_their_bins_and_added_up_exactly(values: list[float]) -> None:
+    """Against fractions and `Counter`: zero, subnormal, huge, infinite and NaN errors among them."""
+    counted = count_elements(*verdict_of(np.array([values])))
+    finite = [value for value in values if math.isfinite(value)]
+    assert counted.total == sum(map(Fraction, finite), Fraction(0))
+    assert (counted.finite, counted.infinite) == (len(finite), values.count(math.inf))
+    assert counted.nonfinite == sum(map(math.isnan, values))
+    codes = [int(np.float64(value).view(np.int64)) for value in values if not math.isnan(value)]
+    assert counted.histogram == Counter(code >> HISTOGRAM_SHIFT for code in codes)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(FIGURES, FIGURES), min_size=1, max_size=40))
+def test_greatest_figure_leaves_nan_out_and_is_the_first_of_equals(pairs: list[tuple[float, float]]) -> None:
+    figure, divisor = np.array(pairs).T[:, None, :].copy()
+    with np.errstate(all="ignore"):
+        for found, values in (
+            (first_greatest(figure), figure[0]),
+            (first_greatest(figure, divisor), figure[0] / divisor[0]),
+        ):
+            known = [value for value in values.tolist() if not math.isnan(value)]
+            expected = None if not known else (max(known), 0, values.tolist().index(max(known)))
+            assert found == expected
+    [greatest] = greatest_of_rows(figure)
+    known = figure[~np.isnan(figure)]
+    assert greatest == known.max() if known.size else math.isnan(greatest)
 
 
 def exact_errors(fmt: FloatFormat, x: np.ndarray, y: np.ndarray) -> list[Fraction]:

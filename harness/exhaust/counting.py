@@ -15,29 +15,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.measurement import Rows, measure
+from harness.measurement.compiled import BINS, EXPONENTS, add_error, exact_total
 from reference.certified.compiled import compiled, pattern
 from reference.certified.evaluation import evaluate
 from reference.declaration import Declaration
 from reference.errors import ElementClass, Judgement, RowFailure
 from reference.formats import FloatFormat
 from reference.truth import truth
-from reports.tally import HISTOGRAM_SHIFT, CellKey, Tally, merge
+from reports.tally import CellKey, Tally, merge
 
 __all__ = ["Counting", "without_profiles"]
-
-_FRACTION: Final = (1 << 52) - 1
-_HIDDEN: Final = 1 << 52
-_HALF: Final = 27
-_LOW: Final = (1 << _HALF) - 1
-_EXPONENTS: Final = 0x800
-_BINS: Final = (0x7FF << 52 >> HISTOGRAM_SHIFT) + 1
 
 _RECORDS: Final = ("max_ulp", "row_sum")
 
@@ -212,9 +205,9 @@ class _Counts(NamedTuple):
 
 def _no_counts() -> _Counts:
     rows, correct, faithful, classes, histogram = (
-        np.zeros(size, dtype=np.int64) for size in (1, 1, 1, len(ElementClass), _BINS)
+        np.zeros(size, dtype=np.int64) for size in (1, 1, 1, len(ElementClass), BINS)
     )
-    sums, record_rows = np.zeros((_EXPONENTS, 2), dtype=np.int64), np.zeros(len(_RECORDS), dtype=np.int64)
+    sums, record_rows = np.zeros((EXPONENTS, 2), dtype=np.int64), np.zeros(len(_RECORDS), dtype=np.int64)
     return _Counts(rows, correct, faithful, classes, histogram, sums, np.zeros(len(_RECORDS)), record_rows)
 
 
@@ -261,12 +254,7 @@ def _count(verdict: _Verdict, odd: Any, counts: _Counts) -> None:
             rounded += int(correct[row, j])
             close += int(faithful[row, j])
             if kind >= _GRADUAL:
-                bits = pattern(ulp[row, j])
-                exponent = bits >> 52
-                significand = (bits & _FRACTION) | (_HIDDEN if exponent else 0)
-                histogram[bits >> HISTOGRAM_SHIFT] += 1
-                sums[exponent, 0] += significand >> _HALF
-                sums[exponent, 1] += significand & _LOW
+                add_error(ulp[row, j], histogram, sums)
     counts.correct[0] += rounded
     counts.faithful[0] += close
 
@@ -306,7 +294,7 @@ def _plain_tally(counts: _Counts, n: int) -> Tally:
         correct=int(counts.correct[0]),
         faithful=int(counts.faithful[0]),
         ulp_count=rows * n - harmless,
-        ulp_sum=_exact_sum(counts.sums),
+        ulp_sum=exact_total(counts.sums),
         max_ulp=max_ulp,
         worst_row_sum_error=row_sum_error,
         row_kinds={"finite": rows},
@@ -316,12 +304,3 @@ def _plain_tally(counts: _Counts, n: int) -> Tally:
         },
         histogram={int(number): int(counts.histogram[number]) for number in np.flatnonzero(counts.histogram)},
     )
-
-
-def _exact_sum(sums: NDArray[np.int64]) -> Fraction:
-    """Return the sum of floats whose significands were added up by biased exponent."""
-    total = Fraction(0)
-    for exponent in np.flatnonzero(sums.any(axis=1)).tolist():
-        high, low = (int(part) for part in sums[exponent])
-        total += ((high << _HALF) + low) * Fraction(2) ** (max(exponent, 1) - 1075)
-    return total

@@ -11,16 +11,16 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from harness.measurement.counts import element_counts, exact_sum, greatest, ratios, row_counts, ulp_figures
-from harness.measurement.policy import OBSERVED, policy_counts, policy_fits, policy_rows
+from harness.measurement.counts import element_counts, row_counts, ulp_figures
+from harness.measurement.judged import Judged
+from harness.measurement.policy import OBSERVED, policy_counts, policy_fits
 from harness.measurement.profiles import profiles
 from harness.measurement.rows import Rows
 from harness.measurement.witnesses import scores_by_row, witnesses
-from reference.attribution import attribute
 from reference.declaration import Declaration
 from reports.tally import CellKey, Tally
 
-__all__ = ["OBSERVED", "Rows", "exact_sum", "measure", "policy_fits", "scores_by_row"]
+__all__ = ["OBSERVED", "Judged", "Rows", "measure", "policy_fits", "scores_by_row", "tally_of"]
 
 
 def measure(cell: CellKey, rows: Rows, y: NDArray[Any], declaration: Declaration) -> Tally:
@@ -32,18 +32,20 @@ def measure(cell: CellKey, rows: Rows, y: NDArray[Any], declaration: Declaration
         y: the outputs in the truth's format, of the same shape.
         declaration: what the candidate says of itself.
     """
-    judgement = rows.judge(y)
-    outcomes = attribute(rows.values, y, rows.truth, judgement, declaration, rows.format)
-    over_bounds = ratios(rows, judgement, declaration.algorithm)
-    behaviour = policy_rows(rows, y, declaration.policy)
+    return tally_of(cell, Judged(rows, y, declaration))
+
+
+def tally_of(cell: CellKey, judged: Judged) -> Tally:
+    """Return the tally of a judged batch, whose witnesses name that cell."""
     return Tally(
-        **row_counts(rows, judgement, outcomes),
-        **element_counts(rows.truth, judgement),
-        **ulp_figures(rows.truth, judgement),
-        **policy_counts(behaviour),
-        **profiles(rows, judgement, outcomes),
-        max_bound_ratio=greatest(over_bounds["bound_ratio"]),
-        max_algorithm_ratio=greatest(over_bounds["algorithm_ratio"]),
-        worst_row_sum_error=greatest(judgement.row_sum_error),
-        witnesses=tuple(witnesses(cell, rows, y, judgement, outcomes, over_bounds, behaviour)),
+        **row_counts(judged),
+        **element_counts(judged.elements),
+        **ulp_figures(judged.elements),
+        **policy_counts(judged.behaviour),
+        **profiles(judged),
+        max_ulp=judged.greatest("max_ulp"),
+        max_bound_ratio=judged.greatest("bound_ratio"),
+        max_algorithm_ratio=judged.greatest("algorithm_ratio"),
+        worst_row_sum_error=judged.greatest("row_sum"),
+        witnesses=tuple(witnesses(cell, judged)),
     )

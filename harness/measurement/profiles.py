@@ -8,55 +8,50 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measurement.rows import Flags, Floats, Rows
+from harness.measurement.compiled import gap_peaks, greatest_of_rows
+from harness.measurement.judged import Judged
+from harness.measurement.rows import Flags
 from reference.attribution import RowOutcome
-from reference.errors import ElementClass, Judgement
+from reference.errors import ElementClass
 from reports.profiles import place_key
 from reports.tally import HISTOGRAM_SHIFT
 
 __all__ = ["profiles"]
 
 
-def profiles(rows: Rows, judgement: Judgement, outcomes: NDArray[np.uint8]) -> dict[str, Any]:
+def profiles(judged: Judged) -> dict[str, Any]:
     """Return greatest errors and bounds by gap, and counts and greatest errors by place."""
-    judged = outcomes != RowOutcome.POLICY
+    rows, ulp = judged.rows, judged.judgement.ulp
+    counted = judged.outcomes != RowOutcome.POLICY
     return {
-        "gap_errors": _gap_peaks(rows, judgement.ulp),
-        "gap_bounds": _gap_peaks(rows, rows.standard_bounds),
-        "places": _place_counts(rows, judgement, outcomes, judged),
-        "place_errors": _place_peaks(rows, judgement.ulp, judged),
+        "gap_errors": gap_peaks(rows.values, rows.extents.largest, ulp),
+        "gap_bounds": rows.gap_bounds,
+        "places": _place_counts(judged, counted),
+        "place_errors": _place_peaks(judged, counted),
     }
 
 
-def _gap_peaks(rows: Rows, figure: Floats) -> dict[int, int]:
-    return _peaks(rows.gap_bins.ravel(), figure.ravel(), (~np.isnan(figure) & rows.unmasked).ravel())
+def _place_peaks(judged: Judged, counted: Flags) -> dict[int, int]:
+    """Return the histogram bin of the greatest error in each place; encodings order as their values do."""
+    worst, places = greatest_of_rows(judged.judgement.ulp), judged.rows.places
+    chosen = counted & ~np.isnan(worst)
+    found, group = np.unique(places[chosen], return_inverse=True)
+    greatest = np.full(found.size, -1)
+    np.maximum.at(greatest, group, worst[chosen].view(np.int64) >> HISTOGRAM_SHIFT)
+    return dict(zip(found.tolist(), greatest.tolist(), strict=True))
 
 
-def _place_peaks(rows: Rows, ulp: Floats, judged: Flags) -> dict[int, int]:
-    worst = np.fmax.reduce(ulp, axis=1)
-    return _peaks(rows.places, worst, judged & ~np.isnan(worst))
-
-
-def _peaks(bins: NDArray[np.int64], figure: Floats, chosen: Flags) -> dict[int, int]:
-    """Return the histogram bin of the greatest figure in each bin; encodings order as their values do."""
-    greatest = np.full(int(bins.max(initial=0)) + 1, -1)
-    np.maximum.at(greatest, bins[chosen], figure[chosen].view(np.int64) >> HISTOGRAM_SHIFT)
-    return {int(number): int(greatest[number]) for number in np.flatnonzero(greatest >= 0)}
-
-
-def _place_counts(
-    rows: Rows, judgement: Judgement, outcomes: NDArray[np.uint8], judged: Flags
-) -> dict[int, int]:
-    keys = np.concatenate(list(_place_keys(rows, judgement, outcomes, judged)))
+def _place_counts(judged: Judged, counted: Flags) -> dict[int, int]:
+    keys = np.concatenate(list(_place_keys(judged, counted)))
     found, counts = np.unique(keys, return_counts=True)
     return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 
-def _place_keys(
-    rows: Rows, judgement: Judgement, outcomes: NDArray[np.uint8], judged: Flags
-) -> Iterator[NDArray[np.int64]]:
-    yield place_key(rows.places[judged], "rows")
+def _place_keys(judged: Judged, counted: Flags) -> Iterator[NDArray[np.int64]]:
+    places, outcomes = judged.rows.places, judged.outcomes
+    yield place_key(places[counted], "rows")
     for name in ("overflow", "total_underflow", "inaccurate", "unexplained"):
-        yield place_key(rows.places[outcomes == RowOutcome[name.upper()]], name)
-    zeros = np.isin(judgement.classes, [int(ElementClass.FLUSHED), int(ElementClass.LOST)]).any(axis=1)
-    yield place_key(rows.places[judged & zeros], "underflow")
+        yield place_key(places[outcomes == RowOutcome[name.upper()]], name)
+    zeros = judged.of_class(ElementClass.FLUSHED, ElementClass.LOST)
+    if zeros is not None:
+        yield place_key(places[counted & zeros.any(axis=1)], "underflow")

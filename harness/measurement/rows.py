@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.measurement.compiled import Extents, extents, gap_peaks
 from reference.errors import Judgement, judge
 from reference.formats import FloatFormat
 from reference.tiers import STANDARD
 from reference.truth import Method, Truth
-from reports.profiles import GAPS, place_numbers
+from reports.profiles import place_numbers
 
 __all__ = ["Flags", "Floats", "Rows", "hexadecimal"]
 
@@ -63,23 +64,20 @@ class Rows:
         return STANDARD.bounds(self.values, self.truth, self.format)
 
     @cached_property
-    def unmasked(self) -> Flags:
-        """Which entries are not -inf, shape (rows, n)."""
-        return np.asarray(self.values != -np.inf)
+    def extents(self) -> Extents:
+        """The largest and the smallest entry of each row that is not -inf."""
+        return extents(self.values)
 
     @cached_property
-    def gap_bins(self) -> NDArray[np.int64]:
-        """The bin of each entry's gap below the largest of its row, shape (rows, n)."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            return GAPS.bins(self.values.max(axis=1, keepdims=True) - self.values)
+    def gap_bounds(self) -> dict[int, int]:
+        """The histogram bin of the greatest bound of the standard tier, by bins of the gap."""
+        return gap_peaks(self.values, self.extents.largest, self.standard_bounds)
 
     @cached_property
     def places(self) -> NDArray[np.int64]:
         """The number of each row's place, by its largest logit and its spread, shape (rows,)."""
-        largest = self.values.max(axis=1)
-        smallest = np.where(self.unmasked, self.values, np.inf).min(axis=1)
         with np.errstate(invalid="ignore", over="ignore"):
-            return place_numbers(largest, largest - smallest)
+            return place_numbers(self.extents.largest, self.extents.largest - self.extents.smallest)
 
     def judge(self, y: NDArray[Any]) -> Judgement:
         """Return the verdict on outputs of these rows."""

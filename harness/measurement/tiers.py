@@ -13,18 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.measurement.judged import Judged
 from harness.measurement.rows import Flags, Floats, Rows, hexadecimal
-from reference.attribution import RowOutcome, attribute
+from reference.attribution import RowOutcome
 from reference.bounds.extremes import steps_exceed
-from reference.declaration import Declaration
-from reference.errors import ElementClass, Judgement
+from reference.errors import ElementClass
 from reference.rows import RowKind
-from reference.tiers import TIERS, Tier
+from reference.tiers import STANDARD, TIERS, Tier
 from reports.tally import CellKey, Tally, Witness
 
 __all__ = ["TIER_KINDS", "TierJudgement", "judge_by_tiers", "tier_judgement"]
@@ -60,67 +60,70 @@ class TierJudgement:
         return {self.kind: float(np.fmax.reduce(self.ratio, axis=None))}
 
 
-def judge_by_tiers(
-    cell: CellKey, rows: Rows, y: NDArray[Any], declaration: Declaration, tiers: Iterable[Tier]
-) -> Tally:
+def judge_by_tiers(cell: CellKey, judged: Judged, tiers: Iterable[Tier]) -> Tally:
     """Return a tally of nothing but how outputs stand against tiers, with a witness against each.
 
     Args:
         cell: the cell that the witnesses will name.
-        rows: the batch, of shape (rows, n).
-        y: the outputs in the truth's format, of the same shape.
-        declaration: what the candidate says of itself; its policy excuses.
+        judged: the batch with its outputs; the declared policy excuses.
         tiers: whose clauses are counted.
     """
     ratios: dict[str, float] = {}
     violations: dict[str, int] = {}
     excused: dict[str, int] = {}
     witnesses = []
-    for judged in (tier_judgement(tier, rows, y, declaration) for tier in tiers):
-        ratios |= judged.worst_ratio()
-        violations |= _counts(judged.kind, judged.violations)
-        excused |= _counts(judged.kind, judged.excused)
-        witnesses += _witness(cell, rows, y, judged)
+    for held in (tier_judgement(tier, judged) for tier in tiers):
+        ratios |= held.worst_ratio()
+        violations |= _counts(held.kind, held.violations)
+        excused |= _counts(held.kind, held.excused)
+        witnesses += _witness(cell, judged, held)
     return Tally(tier_ratios=ratios, violations=violations, excused=excused, witnesses=tuple(witnesses))
 
 
-def tier_judgement(tier: Tier, rows: Rows, y: NDArray[Any], declaration: Declaration) -> TierJudgement:
+def tier_judgement(tier: Tier, judged: Judged) -> TierJudgement:
     """Return how a batch stands against one tier."""
-    judgement = rows.judge(y)
-    judged = judgement.classes != ElementClass.POLICY
-    flushed = (judgement.classes == ElementClass.FLUSHED) & (declaration.policy.subnormals == "flush")
-    if tier.every is not None:
-        kept = judgement.correct if tier.every == "correctly_rounded" else judgement.faithful
-        clause = "not_rounded" if tier.every == "correctly_rounded" else "not_faithful"
-        broken = judged & ~kept & ~flushed
-        scores = np.where(broken, np.nan_to_num(judgement.ulp, nan=np.inf, posinf=np.inf), 0.0)
-        return TierJudgement(f"over_{tier.name}", None, {clause: broken}, {"flushed": flushed}, scores)
-    return _by_bound(tier, rows, y, judgement, declaration, flushed)
+    judgement = judged.judgement
+    counted = judgement.classes != ElementClass.POLICY
+    flushed = (judgement.classes == ElementClass.FLUSHED) & (judged.declaration.policy.subnormals == "flush")
+    if tier.every is None:
+        return _by_bound(tier, judged, flushed)
+    kept = judgement.correct if tier.every == "correctly_rounded" else judgement.faithful
+    clause = "not_rounded" if tier.every == "correctly_rounded" else "not_faithful"
+    broken = counted & ~kept & ~flushed
+    scores = np.where(broken, np.nan_to_num(judgement.ulp, nan=np.inf, posinf=np.inf), 0.0)
+    return TierJudgement(f"over_{tier.name}", None, {clause: broken}, {"flushed": flushed}, scores)
 
 
-def _by_bound(
-    tier: Tier, rows: Rows, y: NDArray[Any], judgement: Judgement, declaration: Declaration, flushed: Flags
-) -> TierJudgement:
-    outcomes = attribute(rows.values, y, rows.truth, judgement, declaration, rows.format)
-    bounds = tier.bounds(rows.values, rows.truth, rows.format)
+def _by_bound(tier: Tier, judged: Judged, flushed: Flags) -> TierJudgement:
+    rows, judgement, outcomes = judged.rows, judged.judgement, judged.outcomes
+    bounds = (
+        rows.standard_bounds.copy() if tier == STANDARD else tier.bounds(rows.values, rows.truth, rows.format)
+    )
     overflowed = _excused_rows(rows, outcomes, bounds)
     _bound_the_rest(tier, rows, bounds, ~overflowed)
-    judged = (judgement.classes != ElementClass.POLICY) & ~overflowed & ~flushed
+    counted = (judgement.classes != ElementClass.POLICY) & ~overflowed & ~flushed
     with np.errstate(invalid="ignore"):
-        ratio = np.where(judged, judgement.ulp / bounds, np.nan)
+        ratio = np.where(counted, judgement.ulp / bounds, np.nan)
     violations: dict[str, Flags] = {
         "over_bound": ratio > 1,
-        "no_bound": judged & np.isnan(bounds),
-        "lost": judged & (judgement.classes == ElementClass.LOST),
+        "no_bound": counted & np.isnan(bounds),
+        "lost": counted & (judgement.classes == ElementClass.LOST),
     }
     for outcome in _FORBIDDEN_OUTCOMES:
         violations[outcome.name.lower()] = (outcomes[:, None] == outcome) & ~overflowed
-    grave = np.logical_or.reduce(
-        [np.broadcast_to(flags, y.shape) for name, flags in violations.items() if name != "over_bound"]
-    )
-    scores = np.where(grave, np.inf, np.where(violations["over_bound"], ratio, 0.0))
     excused = {"overflow": overflowed, "flushed": flushed}
-    return TierJudgement(f"over_{tier.name}", ratio, violations, excused, scores)
+    return TierJudgement(f"over_{tier.name}", ratio, violations, excused, _scores(ratio, violations))
+
+
+def _scores(ratio: Floats, violations: Mapping[str, Flags]) -> Floats:
+    """Return the ratio where it is over the bound, infinity where anything graver is wrong, else 0."""
+    over = violations["over_bound"]
+    if not any(flags.any() for flags in violations.values()):
+        return np.zeros(ratio.shape)
+    grave = np.logical_or.reduce(
+        [np.broadcast_to(flags, ratio.shape) for flags in violations.values() if flags is not over]
+    )
+    return np.where(grave, np.inf, np.where(over, ratio, 0.0))
 
 
 def _excused_rows(rows: Rows, outcomes: NDArray[np.uint8], bounds: Floats) -> Flags:
@@ -151,13 +154,14 @@ def _counts(kind: str, flags: Mapping[str, Flags]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _witness(cell: CellKey, rows: Rows, y: NDArray[Any], judged: TierJudgement) -> list[Witness]:
+def _witness(cell: CellKey, judged: Judged, held: TierJudgement) -> list[Witness]:
     """Return the worst row that violates the tier, if any does."""
-    if not judged.scores.any():
+    if not held.scores.any():
         return []
-    row, element = divmod(int(np.argmax(judged.scores)), y.shape[1])
-    clauses = [name for name, where in judged.violations.items() if where[row].any()]
+    rows, y = judged.rows, judged.y
+    row, element = divmod(int(np.argmax(held.scores)), y.shape[1])
+    clauses = [name for name, where in held.violations.items() if where[row].any()]
     bits = hexadecimal(rows.truth.format, y[row])
-    score = float(judged.scores[row, element])
+    score = float(held.scores[row, element])
     x, origin = rows.hexadecimal(row), rows.origin(row)
-    return [Witness(cell, judged.kind, score, x, bits, element, origin, ", ".join(clauses))]
+    return [Witness(cell, held.kind, score, x, bits, element, origin, ", ".join(clauses))]

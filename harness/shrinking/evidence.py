@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness.candidates import Candidate
 from harness.execution import Executor, Outcome
-from harness.measurement import Rows, measure, scores_by_row
+from harness.measurement import Judged, Rows, measure, scores_by_row
 from harness.measurement.tiers import TIER_KINDS, judge_by_tiers
 from harness.replaying import entries_of_hex
 from harness.shrinking.reduction import BATCH_ELEMENTS
@@ -131,7 +131,7 @@ class _Score:
         rows, declaration = self.calls.rows(row[None]), self.calls.candidate.declared(self.calls.format)
         if self.kind in TIER_KINDS:
             tiers = [TIER_KINDS[self.kind]]
-            tally = judge_by_tiers(self.calls.cell, rows, outcome.outputs, declaration, tiers)
+            tally = judge_by_tiers(self.calls.cell, Judged(rows, outcome.outputs, declaration), tiers)
         else:
             tally = measure(self.calls.cell, rows, outcome.outputs, declaration)
         found = [w for w in tally.witnesses if w.kind == self.kind]

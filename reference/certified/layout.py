@@ -28,9 +28,11 @@ __all__ = [
     "classify_short_rows",
     "count_open",
     "grid_of",
+    "key_of",
     "rows_per_span",
     "spread",
     "sum_of_lanes",
+    "value_of",
 ]
 
 BLOCK: Final = 2048
@@ -77,15 +79,15 @@ class Outputs(NamedTuple):
 
 
 @inlined
-def _key(value: float) -> int:
+def key_of(value: float) -> int:
     """Map binary64 to integers in the order of IEEE 754's totalOrder: integer maxima vectorise."""
     bits: int = pattern(value)
     return bits ^ ((bits >> 63) & _MAGNITUDE)
 
 
 @inlined
-def _value(key: int) -> float:
-    """Invert `_key`."""
+def value_of(key: int) -> float:
+    """Invert `key_of`."""
     value: float = float_of(key ^ ((key >> 63) & _MAGNITUDE))
     return value
 
@@ -106,9 +108,9 @@ def classify_row(x: Any, row: Any) -> tuple[float, int]:
     """Return the maximum and the `RowKind` of a row."""
     largest, smallest = -_MAGNITUDE - 1, _MAGNITUDE
     for j in range(x.shape[1]):
-        key = _key(x[row, j])
+        key = key_of(x[row, j])
         largest, smallest = max(largest, key), min(smallest, key)
-    return _value(largest), _kind(largest, smallest)
+    return value_of(largest), _kind(largest, smallest)
 
 
 @inlined
@@ -118,10 +120,10 @@ def classify_short_rows(x: Any, largest: Any, smallest: Any, top: Any, kinds: An
     largest[:rows], smallest[:rows] = -_MAGNITUDE - 1, _MAGNITUDE
     for j in range(x.shape[1]):
         for row in range(rows):
-            key = _key(x[row, j])
+            key = key_of(x[row, j])
             largest[row], smallest[row] = max(largest[row], key), min(smallest[row], key)
     for row in range(rows):
-        top[row], kinds[row] = _value(largest[row]), _kind(largest[row], smallest[row])
+        top[row], kinds[row] = value_of(largest[row]), _kind(largest[row], smallest[row])
 
 
 # Spans of short rows --------------------------------------------------------------------------

@@ -6,11 +6,12 @@ are the same bits for any number of threads.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 __all__ = ["deal_rows"]
 
@@ -24,6 +25,8 @@ _LEAST_ELEMENTS: Final = 1 << 16
 def deal_rows(work: Callable[[slice], Result], rows: int, n: int, jobs: int) -> list[Result]:
     """Call `work` on slices that cover all the rows, on `jobs` threads, and return what it returns.
 
+    This thread is one of them: it works while the others wake.
+
     Raises:
         ValueError: jobs < 1.
     """
@@ -32,7 +35,21 @@ def deal_rows(work: Callable[[slice], Result], rows: int, n: int, jobs: int) -> 
     pieces = _pieces(rows, n, jobs)
     if len(pieces) == 1:
         return [work(pieces[0])]
-    return list(_pool(jobs, os.getpid()).map(work, pieces))
+    results: list[Any] = [None] * len(pieces)
+    turns = itertools.count()
+
+    def take_turns() -> None:
+        while (turn := next(turns)) < len(pieces):
+            results[turn] = work(pieces[turn])
+
+    others = [_pool(jobs - 1, os.getpid()).submit(take_turns) for _ in range(jobs - 1)]
+    try:
+        take_turns()
+    finally:
+        wait(others)
+    for other in others:
+        other.result()
+    return results
 
 
 @lru_cache(maxsize=8)
