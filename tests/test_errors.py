@@ -35,7 +35,7 @@ def judged(row: list[float], outputs: list[float], fmt: FloatFormat = F64) -> Ju
 
 def exact_rows(row: list[float]) -> list[Fraction]:
     """r to 2000 bits: exact where the row is tied, and elsewhere close enough that nothing below can tell."""
-    return [Fraction(*(int(part) for part in p.as_integer_ratio())) for p in softmax(row, bits=2000)]
+    return [int(p.man) * Fraction(2) ** int(p.exp) for p in softmax(row, bits=2000)]
 
 
 def value_of(fmt: FloatFormat, code: int) -> Fraction:

@@ -1,0 +1,90 @@
+"""The mutation of the program: what a mutant is, and that files stay as they are."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from tests.mutation import changes
+
+SOURCE = '''
+LIMIT: int = 3
+
+def within(values: list[int], least: int = 0) -> bool:
+    """Say 1 + 1."""
+    assert least >= 0, "message"
+    for value in values:
+        if value < least or value > LIMIT:
+            return False
+    return all(-v % 2 == 0 for v in values)
+'''
+
+
+@pytest.fixture
+def of_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "parsed", lambda _: ast.parse(SOURCE))
+
+
+@pytest.mark.usefixtures("of_source")
+def test_changes_are_those_of_a_careless_hand() -> None:
+    found = {(m.kind, m.before, m.after) for m in changes.mutants("module")}
+    expected = {
+        ("constant", "3", "4"),
+        ("constant", "0", "1"),
+        ("comparison", "value < least", "value <= least"),
+        ("comparison", "value > LIMIT", "value <= LIMIT"),
+        ("and/or", "value < least or value > LIMIT", "value < least and value > LIMIT"),
+        ("constant", "False", "True"),
+        ("name", "all", "any"),
+        ("sign", "-v", "+v"),
+        ("operator", "-v % 2", "-v // 2"),
+        ("returns None", "return False", "return None"),
+    }
+    assert expected <= found, expected - found
+
+
+@pytest.mark.usefixtures("of_source")
+def test_words_and_assertions_are_left_alone() -> None:
+    pieces = " ".join(m.before for m in changes.mutants("module"))
+    for alone in ("message", "Say", "least >= 0", "list[int]"):
+        assert alone not in pieces, f"{alone!r} is changed"
+
+
+@pytest.mark.usefixtures("of_source")
+def test_every_mutant_changes_one_place_and_compiles() -> None:
+    original = ast.unparse(ast.parse(SOURCE)).splitlines()
+    for mutant in changes.mutants("module"):
+        changed = ast.unparse(mutant.tree()).splitlines()
+        compile(mutant.tree(), "module", "exec")
+        differing = [pair for pair in zip(original, changed, strict=True) if pair[0] != pair[1]]
+        assert len(differing) == 1, (mutant, differing)
+
+
+def test_an_edit_elsewhere_moves_no_mutant(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = (SOURCE, f"def another(a: int) -> int:\n    return a + 1\n{SOURCE}")
+    ids = []
+    for source in sources:
+        monkeypatch.setattr(changes, "parsed", lambda _, source=source: ast.parse(source))
+        ids.append({m.id for m in changes.mutants("module")})
+    assert ids[0] < ids[1]
+
+
+def test_a_mutant_lives_in_the_process_that_imports_it() -> None:
+    mutant = next(m for m in changes.mutants("reference.rows") if (m.before, m.after) == ("0", "1"))
+    path = changes.path_of("reference.rows")
+    before = path.read_bytes()
+    program = (
+        "from tests.mutation import changes, importing\n"
+        f"(m,) = [m for m in changes.mutants('reference.rows') if m.id == {mutant.id!r}]\n"
+        "importing.substitute({m.module: m.tree})\n"
+        "import reference.rows\n"
+        "print(int(reference.rows.RowKind.FINITE))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=changes.ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "1"), f"{mutant}: {done.stdout}{done.stderr}"
+    assert path.read_bytes() == before
