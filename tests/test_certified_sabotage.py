@@ -61,8 +61,8 @@ def recompiled(kernel: Any, **replacements: Any) -> Any:
 
 def fine_tier_with(high: np.ndarray, low: np.ndarray) -> Any:
     """The fine tier's kernel for short rows with another table of 2^(j/512)."""
-    span = recompiled(doubledouble._weigh_span, weight=doubledouble.weight_with(high, low))
-    return recompiled(doubledouble.truth_of_short_rows, _weigh_span=span)
+    columns = recompiled(doubledouble._weigh_columns, weight=doubledouble.weight_with(high, low))
+    return recompiled(doubledouble.truth_of_short_rows, _weigh_columns=columns)
 
 
 def decided_by(*kernels: Any, x: np.ndarray, fmt: FloatFormat) -> list[str]:

@@ -133,6 +133,17 @@ unit = st.floats(-1, 1)
 sparse = st.builds(math.ldexp, st.sampled_from([1.0, -1.0, 1 + 2.0**-52, 1.5]), st.integers(-170, -1))
 
 
+def row_sums(y: np.ndarray, nearest: np.ndarray, fmt: FloatFormat) -> list[float]:
+    tally, sums = new_tally(), np.empty((3, 1))
+    places = tally_rows(y[None], nearest[None], fmt.precision, fmt.emin, tally)
+    sum_rows(y[None], nearest[None], tally, places, *sums, np.zeros(LIMBS, dtype=np.int64))
+    return [float(figure) for figure in sums[:, 0]]
+
+
+def expected_sums(y: np.ndarray, nearest: np.ndarray) -> list[float]:
+    return [math.fsum(y), math.fsum(nearest), abs(math.fsum([*y, *-nearest]))]
+
+
 @settings(deadline=None, max_examples=500)
 @given(st.lists(st.tuples(unit | sparse, unit | sparse), min_size=1, max_size=12), st.booleans())
 def test_row_sums_are_exact_and_rounded_once(pairs: list[tuple[float, float]], alike: bool) -> None:
@@ -141,10 +152,23 @@ def test_row_sums_are_exact_and_rounded_once(pairs: list[tuple[float, float]], a
     nearest = y.copy() if alike else np.array([b for _, b in pairs])
     zeros = np.zeros(40)  # make a long row of a short one
     for a, b in ((y, nearest), (np.append(y, zeros), np.append(nearest, zeros))):
-        tally, sums = new_tally(), np.empty((3, 1))
-        tally_rows(a[None], b[None], 53, -1022, tally)
-        sum_rows(a[None], b[None], tally, *sums, np.zeros(LIMBS, dtype=np.int64))
-        assert sums[:, 0].tolist() == [math.fsum(y), math.fsum(nearest), abs(math.fsum([*y, *-nearest]))]
+        assert row_sums(a, b, F64) == expected_sums(y, nearest)
+
+
+binary32 = st.floats(2.0**-76, 1, width=32)
+binary16 = st.floats(0, 1, width=16)
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.data(), st.sampled_from([(binary32, F32), (binary16, FORMATS["float16"])]))
+def test_short_rows_that_need_fewer_digits_are_summed_no_less_exactly(
+    data: st.DataObject, kind: tuple[st.SearchStrategy[float], FloatFormat]
+) -> None:
+    """Also where a sum is 4 or more, which two digits that are floats no longer hold."""
+    numbers, fmt = kind
+    pairs = data.draw(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=31))
+    y, nearest = np.array(pairs).T.copy()
+    assert row_sums(y, nearest, fmt) == expected_sums(y, nearest)
 
 
 def test_thousands_of_large_significands_need_carries() -> None:

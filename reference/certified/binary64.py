@@ -47,13 +47,15 @@ from reference.certified.layout import (
     Outputs,
     Rounding,
     add_lanes,
+    classify_columns,
     classify_row,
-    classify_short_rows,
     count_open,
     grid_of,
+    place,
     rows_per_span,
-    spread,
     sum_of_lanes,
+    transpose,
+    transpose_back,
 )
 from reference.formats import FloatFormat
 from reference.rows import RowKind
@@ -127,45 +129,50 @@ def truth_of_short_rows(x: Any, truth: Outputs, rounding: Rounding, c: Any) -> N
     """Judge rows of fewer than SHORT entries; `Outputs.undecided` counts each row's open elements."""
     n, step = x.shape[1], rows_per_span(x.shape[1])
     largest, smallest = np.empty(step, np.int64), np.empty(step, np.int64)
-    top, span = np.empty(step), np.empty(step * n)
+    top, scale, columns, rests = np.empty(step), np.empty(step), np.empty(step * n), np.empty(step * n)
     for first in range(0, x.shape[0], step):
         last = min(first + step, x.shape[0])
-        values, nearest = x[first:last], truth.nearest[first:last]
-        kinds, residual = truth.kinds[first:last], truth.residual[first:last]
-        classify_short_rows(values, largest, smallest, top, kinds)
-        spread(top, last - first, n, span)
-        _weigh_span(values.reshape(-1), span, c, nearest.reshape(-1))
-        _scale_of_short_rows(nearest, kinds, top)
-        spread(top, last - first, n, span)
-        if _round_span(nearest.reshape(-1), residual.reshape(-1), span, rounding):
+        rows, kinds, residual = last - first, truth.kinds[first:last], truth.residual[first:last]
+        transpose(x[first:last], columns)
+        classify_columns(columns, rows, n, largest, smallest, top, kinds)
+        _weigh_columns(columns, rows, n, top, c)
+        _scale_of_columns(columns, rows, n, kinds, scale)
+        open_ones = _round_columns(columns, rests, rows, n, scale, rounding)
+        transpose_back(columns, truth.nearest[first:last])
+        transpose_back(rests, residual)
+        if open_ones:
             count_open(residual, kinds, truth.undecided[first:last])
 
 
 @compiled
-def _weigh_span(x: Any, top: Any, c: Any, weights: Any) -> None:
-    for i in range(x.size):
-        weights[i] = weight(x[i], top[i], c)
+def _weigh_columns(columns: Any, rows: int, n: int, top: Any, c: Any) -> None:
+    """Turn logits into weights."""
+    for j in range(n):
+        for row in range(rows):
+            i = place(j, row, rows)
+            columns[i] = weight(columns[i], top[row], c)
 
 
 @inlined
-def _scale_of_short_rows(weights: Any, kinds: Any, scale: Any) -> None:
+def _scale_of_columns(weights: Any, rows: int, n: int, kinds: Any, scale: Any) -> None:
     """Store the reciprocal of each row's sum, NaN for policy rows."""
-    rows = weights.shape[0]
     scale[:rows] = 0.0
-    for j in range(weights.shape[1]):
+    for j in range(n):
         for row in range(rows):
-            scale[row] += weights[row, j]
+            scale[row] += weights[place(j, row, rows)]
     for row in range(rows):
         scale[row] = 1.0 / scale[row] if kinds[row] < _NAN_KIND else np.nan
 
 
 @compiled
-def _round_span(nearest: Any, residual: Any, scale: Any, rounding: Rounding) -> int:
+def _round_columns(nearest: Any, residual: Any, rows: int, n: int, scale: Any, rounding: Rounding) -> int:
     """Turn the weights in `nearest` into RN(r), with residuals; return how many of them are NaN."""
     grid, bound, open_ones = grid_of(rounding, 0), rounding.bound, 0
-    for i in range(nearest.size):
-        nearest[i], residual[i] = _round(nearest[i] * scale[i], grid, bound)
-        open_ones += int(np.isnan(residual[i]))
+    for j in range(n):
+        for row in range(rows):
+            i = place(j, row, rows)
+            nearest[i], residual[i] = _round(nearest[i] * scale[row], grid, bound)
+            open_ones += int(np.isnan(residual[i]))
     return open_ones
 
 

@@ -59,12 +59,14 @@ from reference.certified.layout import (
     Grid,
     Outputs,
     Rounding,
+    classify_columns,
     classify_row,
-    classify_short_rows,
     count_open,
     grid_of,
+    place,
     rows_per_span,
-    spread,
+    transpose,
+    transpose_back,
 )
 from reference.rows import RowKind
 
@@ -198,49 +200,60 @@ def truth_of_short_rows(x: Any, truth: Outputs, rounding: Rounding) -> None:
     """Judge rows of fewer than SHORT entries; `Outputs.undecided` counts each row's open elements."""
     n, step = x.shape[1], rows_per_span(x.shape[1])
     largest, smallest = np.empty(step, np.int64), np.empty(step, np.int64)
-    top, rest, span, span_rest = np.empty(step), np.empty(step), np.empty(step * n), np.empty(step * n)
+    top, rest, heads, tails = np.empty(step), np.empty(step), np.empty(step * n), np.empty(step * n)
     for first in range(0, x.shape[0], step):
         last = min(first + step, x.shape[0])
-        values, nearest = x[first:last], truth.nearest[first:last]
-        kinds, residual = truth.kinds[first:last], truth.residual[first:last]
-        classify_short_rows(values, largest, smallest, top, kinds)
-        spread(top, last - first, n, span)
-        _weigh_span(values.reshape(-1), span, nearest.reshape(-1), residual.reshape(-1))
-        _scale_of_short_rows(nearest, residual, kinds, top, rest)
-        spread(top, last - first, n, span)
-        spread(rest, last - first, n, span_rest)
-        if _round_span(nearest.reshape(-1), residual.reshape(-1), span, span_rest, rounding):
+        rows, kinds, residual = last - first, truth.kinds[first:last], truth.residual[first:last]
+        transpose(x[first:last], heads)
+        classify_columns(heads, rows, n, largest, smallest, top, kinds)
+        _weigh_columns(heads, tails, rows, n, top)
+        _scale_of_columns(heads, tails, rows, n, kinds, top, rest)
+        open_ones = _round_columns(heads, tails, rows, n, top, rest, rounding)
+        transpose_back(heads, truth.nearest[first:last])
+        transpose_back(tails, residual)
+        if open_ones:
             count_open(residual, kinds, truth.undecided[first:last])
 
 
 @compiled
-def _weigh_span(x: Any, top: Any, heads: Any, tails: Any) -> None:
-    for i in range(x.size):
-        heads[i], tails[i] = weight(x[i], top[i])
+def _weigh_columns(heads: Any, tails: Any, rows: int, n: int, top: Any) -> None:
+    """Turn the logits in `heads` into weights."""
+    for j in range(n):
+        for row in range(rows):
+            i = place(j, row, rows)
+            heads[i], tails[i] = weight(heads[i], top[row])
 
 
 @inlined
-def _scale_of_short_rows(heads: Any, tails: Any, kinds: Any, scale: Any, scale_rest: Any) -> None:
+def _scale_of_columns(
+    heads: Any, tails: Any, rows: int, n: int, kinds: Any, scale: Any, scale_rest: Any
+) -> None:
     """Store the reciprocal of each row's sum, NaN for policy rows."""
-    rows = heads.shape[0]
     scale[:rows], scale_rest[:rows] = 0.0, 0.0
-    for j in range(heads.shape[1]):
+    for j in range(n):
         for row in range(rows):
-            scale[row], rest = two_sum(scale[row], heads[row, j])
-            scale_rest[row] += rest + tails[row, j]
+            i = place(j, row, rows)
+            scale[row], rest = two_sum(scale[row], heads[i])
+            scale_rest[row] += rest + tails[i]
     for row in range(rows):
         head, tail = _reciprocal(*fast_two_sum(scale[row], scale_rest[row]))
         scale[row], scale_rest[row] = (head if kinds[row] < _NAN_KIND else np.nan), tail
 
 
 @compiled
-def _round_span(nearest: Any, residual: Any, scale: Any, scale_rest: Any, rounding: Rounding) -> int:
+def _round_columns(
+    nearest: Any, residual: Any, rows: int, n: int, scale: Any, scale_rest: Any, rounding: Rounding
+) -> int:
     """Turn the weights (nearest, residual) into RN(r) and residuals; return how many of those are NaN."""
     grid, bound, open_ones = grid_of(rounding, SCALE), rounding.bound, 0
     full = rounding.precision == FRACTION_BITS + 1
-    for i in range(nearest.size):
-        nearest[i], residual[i] = _round(nearest[i], residual[i], scale[i], scale_rest[i], grid, full, bound)
-        open_ones += int(np.isnan(residual[i]))
+    for j in range(n):
+        for row in range(rows):
+            i = place(j, row, rows)
+            nearest[i], residual[i] = _round(
+                nearest[i], residual[i], scale[row], scale_rest[row], grid, full, bound
+            )
+            open_ones += int(np.isnan(residual[i]))
     return open_ones
 
 

@@ -1,9 +1,9 @@
 """How rows are laid out for vector units: long rows in blocks, short rows together.
 
 A row of SHORT entries or more is worked on by itself, in blocks that stay in cache. Shorter rows
-share a span: what belongs to a row (its maximum, the reciprocal of its sum) is spread over the
-span, so that the element-wise loops run through it as one, and maxima and sums are taken column by
-column. What comes out for a row depends on that row alone, never on its neighbours.
+share a span, laid out column after column: the loops run down its columns, over many rows at once, and what
+belongs to a row (its maximum, its sum) is one more column. What comes out for a row depends on that row
+alone, never on its neighbours.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ __all__ = [
     "Outputs",
     "Rounding",
     "add_lanes",
+    "classify_columns",
     "classify_row",
-    "classify_short_rows",
     "count_open",
     "grid_of",
     "key_of",
+    "place",
     "rows_per_span",
-    "spread",
     "sum_of_lanes",
+    "transpose",
+    "transpose_back",
     "value_of",
 ]
 
@@ -114,13 +116,14 @@ def classify_row(x: Any, row: Any) -> tuple[float, int]:
 
 
 @inlined
-def classify_short_rows(x: Any, largest: Any, smallest: Any, top: Any, kinds: Any) -> None:
-    """Store the maximum and the `RowKind` of all rows; the integer arrays are scratch."""
-    rows = x.shape[0]
+def classify_columns(
+    columns: Any, rows: int, n: int, largest: Any, smallest: Any, top: Any, kinds: Any
+) -> None:
+    """Store the maximum and the `RowKind` of rows given column after column; the integers are scratch."""
     largest[:rows], smallest[:rows] = -_MAGNITUDE - 1, _MAGNITUDE
-    for j in range(x.shape[1]):
+    for j in range(n):
         for row in range(rows):
-            key = key_of(x[row, j])
+            key = key_of(columns[place(j, row, rows)])
             largest[row], smallest[row] = max(largest[row], key), min(smallest[row], key)
     for row in range(rows):
         top[row], kinds[row] = value_of(largest[row]), _kind(largest[row], smallest[row])
@@ -136,13 +139,27 @@ def rows_per_span(n: int) -> int:
 
 
 @inlined
-def spread(values: Any, rows: int, n: int, span: Any) -> None:
-    """Repeat each row's value n times."""
-    i = 0
-    for row in range(rows):
-        for _ in range(n):
-            span[np.uint64(i)] = values[row]
-            i += 1
+def place(column: int, row: int, rows: int) -> Any:
+    """Return where an entry of a span stands that is laid out column after column."""
+    return np.uint64(column * rows) + np.uint64(row)
+
+
+@inlined
+def transpose(values: Any, columns: Any) -> None:
+    """Copy (rows, n) values column after column: LLVM does not vectorise over strides."""
+    rows, n = values.shape
+    for j in range(n):
+        for row in range(rows):
+            columns[place(j, row, rows)] = values[row, j]
+
+
+@inlined
+def transpose_back(columns: Any, values: Any) -> None:
+    """Invert `transpose`."""
+    rows, n = values.shape
+    for j in range(n):
+        for row in range(rows):
+            values[row, j] = columns[place(j, row, rows)]
 
 
 # Sums of long rows ------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import numpy as np
 
 from reference.certified.compiled import compiled, float_of, inlined, pattern, two_sum
 from reference.certified.exact_sums import accumulate, rounded
-from reference.certified.layout import BLOCK, SHORT
+from reference.certified.layout import BLOCK, SHORT, place, transpose
 
 __all__ = [
     "LOWEST_NEAREST",
@@ -40,6 +40,8 @@ ONE: Final = 0x3FF << 52
 
 _INFINITY: Final = 0x7FF << 52
 _MAGNITUDE: Final = (1 << 63) - 1
+_SIGN: Final = 63
+_EXACT: Final = 1 << 53
 _TOP: Final = 3.0
 _MIDDLE: Final = math.ldexp(_TOP, -52)
 _BOTTOM: Final = math.ldexp(_TOP, -104)
@@ -99,14 +101,17 @@ def at(line: int, row: int) -> Any:
 
 
 @compiled
-def tally_rows(y: Any, nearest: Any, precision: int, emin: int, tally: Any) -> None:
-    """Tally (rows, n) outputs and RN(r), block by block, so that no integer overflows."""
+def tally_rows(y: Any, nearest: Any, precision: int, emin: int, tally: Any) -> int:
+    """Tally (rows, n) outputs and RN(r), block by block, so that no integer overflows.
+
+    Returns how many of the digits top, middle, bottom may be other than 0; a whole digit, or a digit
+    outside its range, are then left to be carried.
+    """
     n = y.shape[1]
-    if n < SHORT:
-        _tally_short_rows(y, nearest, tally)
-        return
     coarse = emin - precision + 1 >= _COARSE
     enough = np.int64(_MIDDLE_EXPONENT + precision - 1 + 1023) << _BITS
+    if n < SHORT:
+        return _tally_short_rows(y, nearest, coarse, enough, tally)
     for row in range(y.shape[0]):
         _open(tally, row)
         for start in range(0, n, BLOCK):
@@ -115,52 +120,77 @@ def tally_rows(y: Any, nearest: Any, precision: int, emin: int, tally: Any) -> N
                 _add_coarse(y, nearest, row, start, size, tally)
             elif not _add_in_two(y, nearest, row, start, size, enough, tally):
                 _add_in_three(y, nearest, row, start, size, tally)
+    return 3
 
 
 @inlined
-def _tally_short_rows(y: Any, nearest: Any, tally: Any) -> None:
+def _tally_short_rows(y: Any, nearest: Any, coarse: bool, enough: Any, tally: Any) -> int:
     """Tally short rows column by column, so that rows share the vector units."""
     rows, n = y.shape
-    columns = np.empty(rows * n)
-    _transpose(y, columns)
-    _tally_columns(columns, rows, n, tally, _OUTPUTS, _LOOSE_OUTPUTS, REACH, LOWEST_OUTPUT)
-    _transpose(nearest, columns)
-    _tally_columns(columns, rows, n, tally, _NEAREST, _LOOSE_NEAREST, _LOOSE, LOWEST_NEAREST)
+    outputs, targets = np.empty(rows * n), np.empty(rows * n)
+    transpose(y, outputs)
+    transpose(nearest, targets)
+    for row in range(rows):
+        tally[at(REACH, row)] = 0
+    for j in range(n):
+        for row in range(rows):
+            magnitude = pattern(outputs[place(j, row, rows)]) & _MAGNITUDE
+            tally[at(REACH, row)] = max(tally[at(REACH, row)], magnitude)
+    if coarse:
+        _tally_both(outputs, targets, rows, n, tally, 1)
+        return 1
+    _tally_both(outputs, targets, rows, n, tally, 2)
+    if _least(tally, rows) >= enough:
+        return 2
+    _tally_both(outputs, targets, rows, n, tally, 3)
+    return 3
+
+
+@inlined
+def _tally_both(outputs: Any, targets: Any, rows: int, n: int, tally: Any, places: int) -> None:
+    _tally_columns(outputs, rows, n, tally, _OUTPUTS, _LOOSE_OUTPUTS, LOWEST_OUTPUT, places)
+    _tally_columns(targets, rows, n, tally, _NEAREST, _LOOSE_NEAREST, LOWEST_NEAREST, places)
     for row in range(rows):
         tally[at(_LOOSE, row)] = tally[at(_LOOSE_OUTPUTS, row)] | tally[at(_LOOSE_NEAREST, row)]
 
 
 @inlined
-def _transpose(values: Any, columns: Any) -> None:
-    """Copy (rows, n) values column after column: LLVM does not vectorise over strides."""
-    rows, n = values.shape
+def _least(tally: Any, rows: int) -> int:
+    least = _MAGNITUDE
     for row in range(rows):
-        for j in range(n):
-            columns[np.uint64(j * rows) + np.uint64(row)] = values[row, j]
+        least = min(least, tally[at(LOWEST_OUTPUT, row)], tally[at(LOWEST_NEAREST, row)])
+    return least
 
 
 @inlined
 def _tally_columns(
-    columns: Any, rows: int, n: int, tally: Any, digits: int, loose: int, reach: int, lowest: int
+    columns: Any, rows: int, n: int, tally: Any, digits: int, loose: int, lowest: int, places: int
 ) -> None:
-    """Tally rows given column after column.
+    """Tally rows given column after column, in the first digits that a number needs: 1, 2, or 3 with a rest.
 
     Digits are not carried; their sums start at what the encodings of the constants add.
     """
     for row in range(rows):
         tally[at(digits, row)], tally[at(digits + 1, row)] = 0, -n * pattern(_TOP)
-        tally[at(digits + 2, row)], tally[at(digits + 3, row)] = -n * pattern(_MIDDLE), -n * pattern(_BOTTOM)
-        tally[at(loose, row)], tally[at(reach, row)], tally[at(lowest, row)] = 0, 0, _MAGNITUDE
+        tally[at(digits + 2, row)] = -n * pattern(_MIDDLE) if places >= 2 else 0
+        tally[at(digits + 3, row)] = -n * pattern(_BOTTOM) if places >= 3 else 0
+        tally[at(loose, row)], tally[at(lowest, row)] = 0, _MAGNITUDE
     for j in range(n):
         for row in range(rows):
-            value = columns[np.uint64(j * rows) + np.uint64(row)]
-            top, middle, bottom, rest = _split_in_three(value)
-            tally[at(digits + 1, row)] += top
-            tally[at(digits + 2, row)] += middle
-            tally[at(digits + 3, row)] += bottom
-            tally[at(loose, row)] |= rest
-            tally[at(reach, row)] = max(tally[at(reach, row)], pattern(value) & _MAGNITUDE)
+            value = columns[place(j, row, rows)]
             tally[at(lowest, row)] = min(tally[at(lowest, row)], pattern(value))
+            if places == 1:
+                tally[at(digits + 1, row)] += pattern(value + _TOP)
+            elif places == 2:
+                top, middle = _split_in_two(value)
+                tally[at(digits + 1, row)] += pattern(top)
+                tally[at(digits + 2, row)] += pattern(middle)
+            else:
+                first, second, third, rest = _split_in_three(value)
+                tally[at(digits + 1, row)] += first
+                tally[at(digits + 2, row)] += second
+                tally[at(digits + 3, row)] += third
+                tally[at(loose, row)] |= rest
 
 
 @inlined
@@ -308,10 +338,17 @@ def _plus(a: Digits, b: Digits, sign: int) -> Digits:
 
 @compiled
 def sum_rows(
-    y: Any, nearest: Any, tally: Any, row_sum: Any, nearest_sum: Any, row_sum_error: Any, limbs: Any
-) -> None:
-    """Store the sums of rows, from their tally where it decides; NaN where RN(r) is NaN."""
-    _round_all(tally, row_sum, nearest_sum, row_sum_error)
+    y: Any, nearest: Any, tally: Any, places: int, row_sum: Any, nearest_sum: Any, row_sum_error: Any,
+    limbs: Any,
+) -> None:  # fmt: skip
+    """Store the sums of rows, from their tally where it decides; NaN where RN(r) is NaN.
+
+    `places` is what `tally_rows` returned.
+    """
+    if places == 1:
+        _round_tops(tally, row_sum, nearest_sum, row_sum_error)
+    elif places == 3 or not _round_pairs(tally, row_sum, nearest_sum, row_sum_error):
+        _round_all(tally, row_sum, nearest_sum, row_sum_error)
     if _all_are_certain(nearest, tally):
         return
     for row in range(y.shape[0]):
@@ -334,6 +371,39 @@ def _all_are_certain(nearest: Any, tally: Any) -> bool:
         certain &= (tally[at(REACH, row)] <= ONE) & (not np.isnan(nearest[row, 0]))
         certain &= (tally[at(_LOOSE_OUTPUTS, row)] | tally[at(_LOOSE_NEAREST, row)]) == 0
     return certain
+
+
+@compiled
+def _round_tops(tally: Any, row_sum: Any, nearest_sum: Any, differences: Any) -> None:
+    """As `_round_all`, where top is the one digit: a conversion of below 2^63 units rounds once."""
+    for row in range(row_sum.size):
+        of_y, of_nearest = tally[at(_OUTPUTS + 1, row)], tally[at(_NEAREST + 1, row)]
+        row_sum[row], nearest_sum[row] = of_y * _TOP_UNIT, of_nearest * _TOP_UNIT
+        differences[row] = abs(of_y - of_nearest) * _TOP_UNIT
+
+
+@compiled
+def _round_pairs(tally: Any, row_sum: Any, nearest_sum: Any, differences: Any) -> bool:
+    """As `_round_all`, where bottom is 0, or return False where a sum may be 4 or more.
+
+    Carried, top and middle are below 2^53 units each, and exact floats: their sum rounds once.
+    """
+    small = True
+    for row in range(row_sum.size):
+        of_y = _carried(tally[at(_OUTPUTS + 1, row)], tally[at(_OUTPUTS + 2, row)])
+        of_nearest = _carried(tally[at(_NEAREST + 1, row)], tally[at(_NEAREST + 2, row)])
+        difference = _carried(of_y[0] - of_nearest[0], of_y[1] - of_nearest[1])
+        small &= (abs(of_y[0]) < _EXACT) & (abs(of_nearest[0]) < _EXACT) & (abs(difference[0]) < _EXACT)
+        row_sum[row] = of_y[0] * _TOP_UNIT + of_y[1] * _MIDDLE_UNIT
+        nearest_sum[row] = of_nearest[0] * _TOP_UNIT + of_nearest[1] * _MIDDLE_UNIT
+        differences[row] = abs(difference[0] * _TOP_UNIT + difference[1] * _MIDDLE_UNIT)
+    return small
+
+
+@inlined
+def _carried(top: int, middle: int) -> tuple[int, int]:
+    """Return top and middle with middle in [0, 2^52)."""
+    return top + (middle >> _BITS), middle & ((1 << _BITS) - 1)
 
 
 @compiled
@@ -376,7 +446,9 @@ def _rounded(digits: Digits) -> float:
     """
     zero = Digits(0, 0, 0, 0)
     number = _plus(zero, digits, 1)
-    magnitude = _plus(zero, number, -1 if number.whole < 0 else 1)
+    flip = number.whole >> _SIGN
+    flipped = Digits(number.whole ^ flip, number.top ^ flip, number.middle ^ flip, number.bottom ^ flip)
+    magnitude = _plus(flipped, Digits(flip, flip, flip, flip), -1)
     a, b = two_sum(float(magnitude.whole), magnitude.top * _TOP_UNIT)
     c, d = two_sum(magnitude.middle * _MIDDLE_UNIT, magnitude.bottom * _BOTTOM_UNIT)
     b, c = two_sum(b, c)

@@ -152,7 +152,7 @@ def judge_rows(y: Any, nearest: Any, residual: Any, fields: Fields, precision: i
     for first in range(0, y.shape[0], step):
         last = min(first + step, y.shape[0])
         values, targets, rests = y[first:last], nearest[first:last], residual[first:last]
-        tally_rows(values, targets, precision, emin, tally)
+        places = tally_rows(values, targets, precision, emin, tally)
         _measure(
             values.reshape(-1), targets.reshape(-1), rests.reshape(-1), precision, emin,
             fields.ulp[first:last].reshape(-1), fields.correct[first:last].reshape(-1),
@@ -164,7 +164,8 @@ def judge_rows(y: Any, nearest: Any, residual: Any, fields: Fields, precision: i
             fields.classes[first:last].reshape(-1), fields.negative_zero[first:last].reshape(-1),
         )  # fmt: skip
         row_sum, nearest_sum = fields.row_sum[first:last], fields.nearest_sum[first:last]
-        sum_rows(values, targets, tally, row_sum, nearest_sum, fields.row_sum_error[first:last], limbs)
+        row_sum_error = fields.row_sum_error[first:last]
+        sum_rows(values, targets, tally, places, row_sum, nearest_sum, row_sum_error, limbs)
         _store_failures(values, targets, tally, row_sum, nearest_sum, limbs, fields.failure[first:last])
 
 
