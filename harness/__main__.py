@@ -14,6 +14,7 @@ sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != _HERE]
 from typing import NoReturn  # noqa: E402
 
 from harness.errors import HarnessError  # noqa: E402
+from harness.interrupts import keep_interrupts  # noqa: E402
 from harness.rooms import secure  # noqa: E402
 
 __all__ = ["main"]
@@ -26,6 +27,7 @@ def main() -> None:
     if sys.stdout is None:  # closed by whoever started us
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open for as long as the program
     try:
+        keep_interrupts()
         secure()
         from harness.cli import run
 

@@ -71,7 +71,9 @@ def run(arguments: Sequence[str]) -> int:
         run(["--help"])
         return UsageError.exit_code
     try:
-        return app(args=list(arguments), standalone_mode=False, prog_name="harness") or 0
+        code = app(args=list(arguments), standalone_mode=False, prog_name="harness") or 0
+        sys.stdout.flush()  # a full disk is told here, not by the interpreter when it ends
+        return _complain("interrupted", code) if code == INTERRUPTED else code  # as Typer returns it
     except HarnessError as error:
         return _complain(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -81,17 +83,21 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     except typer.Exit as ended:
         return ended.exit_code
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        return _complain(f"{error}; free some space, what was measured is kept", CRASHED)
     except Exception as error:  # noqa: BLE001 - the last resort of the program
-        # Typer's own usage errors share a base class that it does not export.
-        if hasattr(error, "format_message"):
-            message = f"{error.format_message()}{_value_of(error, arguments)} (see --help)"
-            return _complain(message, UsageError.exit_code)
-        traceback.print_exc()
-        return _complain("this is a fault of the harness, not of a candidate; please report it", CRASHED)
+        return _last_resort(error, arguments)
+
+
+def _last_resort(error: Exception, arguments: Sequence[str]) -> int:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return _complain(f"{error}; free some space, what was measured is kept", CRASHED)
+    if isinstance(error.__cause__, KeyboardInterrupt):  # Abort, which older versions of Typer make of it
+        return _complain("interrupted", INTERRUPTED)
+    # Typer's own usage errors share a base class that it does not export.
+    if hasattr(error, "format_message"):
+        message = f"{error.format_message()}{_value_of(error, arguments)} (see --help)"
+        return _complain(message, UsageError.exit_code)
+    traceback.print_exception(error)
+    return _complain("this is a fault of the harness, not of a candidate; please report it", CRASHED)
 
 
 def _value_of(error: Exception, arguments: Sequence[str]) -> str:

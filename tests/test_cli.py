@@ -381,7 +381,10 @@ def test_full_disk_behind_stdout_is_one_line() -> None:
             text=True,
             check=False,
         )
-    assert "Traceback" not in result.stderr
+    assert result.returncode == 3
+    assert result.stderr.startswith("error: ")
+    assert "No space left on device" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_a_closed_pipe_is_no_traceback() -> None:

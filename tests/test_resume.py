@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from harness import cli
+from reports.ledger import Ledger
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
 ROOT = Path(__file__).resolve().parent.parent
+RUN = ("env", "--default-signal=INT", sys.executable, "-m", "harness")
+"""The program, which hears interrupts also where whoever started the tests ignores them."""
+
 ARGUMENTS = ("run", "naive", "max_shifted", "--format", "float16", "--format", "float64", "--rows", "40")
 LENGTHS = ("--length", "1", "--length", "5", "--length", "300")
 TRIES = 3
@@ -32,11 +39,11 @@ STARTED = 1.2
 class Program:
     """The program, started with a token that every process of it inherits."""
 
-    def __init__(self, out: Path, *more: str) -> None:
+    def __init__(self, out: Path, *more: str, asked: Sequence[str] = (*ARGUMENTS, *LENGTHS)) -> None:
         self.token = f"SOFTMAX_HARNESS_TEST={uuid.uuid4().hex}"
         name, _, value = self.token.partition("=")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "harness", *ARGUMENTS, *LENGTHS, "--out", str(out), *more],
+            [*RUN, *asked, "--out", str(out), *more],
             env={**os.environ, "PYTHONPATH": str(ROOT), name: value},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -67,15 +74,23 @@ class Program:
 
 
 def figures(folder: Path) -> str:
-    document = json.loads((folder / "summary.json").read_text())
-    return json.dumps({k: v for k, v in document.items() if k not in {"environment", "timing"}})
+    """Return summary.json as it stands, but for the lines of environment and timing."""
+    lines = (folder / "summary.json").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(('  "environment": ', '  "timing": '))]
+    assert len(lines) - len(kept) == 2
+    return "".join(kept)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     assert cli.run([*ARGUMENTS, *LENGTHS, "--out", str(folder)]) == 0
-    return figures(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(whole: Path) -> str:
+    return figures(whole)
 
 
 def kill_program(program: Program, _: random.Random) -> None:
@@ -120,48 +135,223 @@ def test_run_killed_at_many_moments_resumes_to_the_same_summary(
     assert figures(tmp_path / "run") == undisturbed
 
 
-def test_run_whose_worker_is_killed_ends_with_the_same_figures(tmp_path: Path, undisturbed: str) -> None:
+def test_run_whose_worker_is_killed_ends_with_the_same_figures(tmp_path: Path, whole: Path) -> None:
     """A worker killed from outside is told as a crash that did not repeat; no figure changes."""
     kill_until_it_survives(tmp_path / "run", 1, 3, kill_worker)
-    mine, theirs = (json.loads(text)["cells"] for text in (figures(tmp_path / "run"), undisturbed))
+    mine, theirs = (json.loads((f / "summary.json").read_text())["cells"] for f in (tmp_path / "run", whole))
     told = {"faults", "status", "witness", "message"}
     for a, b in zip(mine, theirs, strict=True):
         assert {k: v for k, v in a.items() if k not in told} == {k: v for k, v in b.items() if k not in told}
 
 
-def test_interrupt_keeps_what_was_measured_and_says_how_to_go_on(tmp_path: Path, undisturbed: str) -> None:
+# Interrupts --------------------------------------------------------------------------------
+
+GATED = """
+import os, time
+import numpy as np
+
+{at_import}
+
+def softmax(x):
+    {in_call}
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+"""
+
+WAIT = "open({reached!r}, 'w').close()\n{indent}while not os.path.exists({go!r}): time.sleep(0.01)"
+
+
+class Gate:
+    """A candidate that waits, where it is told to, until it is let through."""
+
+    def __init__(self, folder: Path, place: str) -> None:
+        self._reached, self._go = folder / "reached", folder / "go"
+        waits = WAIT.format(reached=str(self._reached), go=str(self._go), indent=" " * 8)
+        in_call = f"if x.shape[1] == 5 and len(x) > 1:\n        {waits}" if place == "in_call" else "pass"
+        at_import = f"if True:\n        {waits}" if place == "at_import" else ""
+        (folder / "gated.py").write_text(GATED.format(at_import=at_import, in_call=in_call))
+        spec = f"{folder}/gated.py:softmax"
+        self.arguments = ("run", "naive", spec, *ARGUMENTS[3:], *LENGTHS, "--timeout", "60", "--jobs", "2")
+
+    def wait_until_reached(self) -> None:
+        deadline = time.monotonic() + 60
+        while not self._reached.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def open(self) -> None:
+        self._go.touch()
+
+
+def interrupt(program: Program) -> None:
+    os.kill(program.process.pid, signal.SIGINT)
+
+
+def interrupt_all(program: Program) -> None:
+    """Press Ctrl-C, which reaches the whole group."""
+    os.killpg(program.process.pid, signal.SIGINT)
+
+
+def interrupt_another_thread(program: Program) -> None:
+    """Have another thread take the signal: no system call of the main thread ends by it.
+
+    The same happens where one arrives just before such a call.
+    """
+    threads = (int(task.name) for task in Path(f"/proc/{program.process.pid}/task").iterdir())
+    other = max(thread for thread in threads if thread != program.process.pid)
+    assert ctypes.CDLL(None).tgkill(program.process.pid, other, signal.SIGINT) == 0
+
+
+def stopped(program: Program, how: Callable[[Program], None]) -> tuple[float, str]:
+    """Interrupt a program, hold it to its way of ending, and return seconds and last line."""
+    start = time.monotonic()
+    how(program)
+    code, said = program.finish()
+    seconds = time.monotonic() - start
+    assert code == 130, said
+    assert "Traceback" not in said
+    assert program.all_gone(2)
+    return seconds, said.splitlines()[-1]
+
+
+@pytest.mark.parametrize("how", [interrupt, interrupt_all, interrupt_another_thread])
+def test_interrupt_keeps_what_was_measured_and_says_how_to_go_on(
+    tmp_path: Path, how: Callable[[Program], None]
+) -> None:
+    """While a candidate hangs, so that no shard's end wakes the program."""
+    gate, folder = Gate(tmp_path, "in_call"), tmp_path / "run"
     seconds = []
     while not seconds or (seconds[-1] >= 2 and len(seconds) < TRIES):
-        program = Program(tmp_path / "run", "--resume")
-        time.sleep(STARTED + 0.8)
-        start = time.monotonic()
-        os.killpg(program.process.pid, signal.SIGINT)
-        code, said = program.finish()
-        seconds.append(time.monotonic() - start)
-        if code == 0:
-            pytest.skip("the run ended before it could be interrupted")
-        assert code == 130
-        assert said.splitlines()[-1].startswith("error: interrupted")
-        assert "Traceback" not in said
-        assert program.all_gone(2)
+        program = Program(folder, "--resume", asked=gate.arguments)
+        gate.wait_until_reached()
+        took, last = stopped(program, how)
+        seconds.append(took)
+        assert max(seconds) < 20, "the candidate's time limit ended it, not the interrupt"
     assert seconds[-1] < 2, seconds
-    assert Program(tmp_path / "run", "--resume").finish()[0] == 0
-    assert figures(tmp_path / "run") == undisturbed
+    kept, total = map(int, re.findall(r"interrupted: (\d+) of (\d+) shards are kept", last)[0])
+    assert 0 < kept < total
+    assert last.endswith(f"--resume --out {folder}")
+    gate.open()
+    assert Program(folder, "--resume", asked=gate.arguments).finish()[0] == 0
+    assert Program(tmp_path / "whole", asked=gate.arguments).finish()[0] == 0
+    assert figures(folder) == figures(tmp_path / "whole")
+
+
+def test_interrupt_while_a_candidate_is_imported_leaves_no_process(tmp_path: Path) -> None:
+    gate = Gate(tmp_path, "at_import")
+    program = Program(tmp_path / "run", asked=gate.arguments)
+    gate.wait_until_reached()
+    seconds, last = stopped(program, interrupt)
+    assert last == "error: interrupted"
+    assert seconds < 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [4, 5])
+def test_run_interrupted_at_many_moments_ends_the_same(tmp_path: Path, undisturbed: str, seed: int) -> None:
+    """While it imports, starts workers, measures, commits, checks, draws."""
+    rng, folder, slow = random.Random(seed), tmp_path / "run", []
+    for _ in range(25):
+        program = Program(folder, "--resume")
+        time.sleep(rng.uniform(0.3, 5))
+        if program.process.poll() is None:
+            seconds, last = stopped(program, interrupt_all)
+            assert last.startswith("error: interrupted")
+            slow += [seconds] if seconds >= 2 else []
+    assert len(slow) < TRIES, slow
+    assert Program(folder, "--resume").finish()[0] == 0
+    assert figures(folder) == undisturbed
+
+
+def test_an_interrupt_in_a_finalizer_is_not_lost() -> None:
+    program = """
+import os, signal, time
+from harness.interrupts import keep_interrupts
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(100): pass
+keep_interrupts()
+Finalized()
+try:
+    time.sleep(5)
+except KeyboardInterrupt:
+    print("heard")
+"""
+    done = subprocess.run(
+        [*RUN[:3], "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == (b"heard\n", b"")
+
+
+# However it ran ----------------------------------------------------------------------------
 
 
 def test_second_run_of_the_same_folder_is_refused_while_the_first_goes_on(tmp_path: Path) -> None:
-    first = Program(tmp_path / "run")
-    time.sleep(STARTED)
-    code, said = Program(tmp_path / "run", "--resume").finish()
-    if first.process.poll() is None:
-        assert code == 2, said
-        assert len(said.splitlines()) == 1, said
+    gate = Gate(tmp_path, "in_call")
+    first = Program(tmp_path / "run", asked=gate.arguments)
+    gate.wait_until_reached()
+    code, said = Program(tmp_path / "run", "--resume", asked=gate.arguments).finish()
+    assert first.process.poll() is None
+    assert code == 2, said
+    assert said.splitlines() == [line for line in said.splitlines() if "another run is writing" in line]
+    gate.open()
     assert first.finish()[0] == 0
 
 
-def test_in_process_gives_the_same_figures(tmp_path: Path, undisturbed: str) -> None:
-    assert cli.run([*ARGUMENTS, *LENGTHS, "--in-process", "--out", str(tmp_path / "run")]) == 0
+@pytest.mark.parametrize("how", [("--jobs", "1"), ("--jobs", "3"), ("--in-process",)], ids=" ".join)
+def test_summary_is_the_same_however_it_ran(tmp_path: Path, undisturbed: str, how: Sequence[str]) -> None:
+    """Byte for byte; that a resumed run's is, is tried above."""
+    assert cli.run([*ARGUMENTS, *LENGTHS, *how, "--out", str(tmp_path / "run")]) == 0
     assert figures(tmp_path / "run") == undisturbed
+
+
+# Ledgers that cannot be written or read ------------------------------------------------------
+
+ON_A_SMALL_DISK = """
+set -e
+mount -t tmpfs -o size=$1 tmpfs "$2"
+shift
+folder=$1
+shift
+set +e
+"$@" --out "$folder/run"
+code=$?
+cp -a "$folder/run" "$folder.kept"
+exit $code
+"""
+
+
+@pytest.mark.parametrize("size", ["64k", "400k", "1m"])
+def test_full_disk_is_one_line_and_what_was_measured_goes_on_elsewhere(
+    tmp_path: Path, undisturbed: str, size: str
+) -> None:
+    """On a small disk of its own, in a namespace that ends with the program."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    probe = [*unshare, 'mount -t tmpfs tmpfs "$0"', str(disk)]
+    if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("no disk can be mounted here")
+    command = [*unshare, ON_A_SMALL_DISK, "sh", size, str(disk), *RUN, *ARGUMENTS, *LENGTHS]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    kept = tmp_path / "disk.kept"
+    recorded = set[str]()
+    if (kept / "run.sqlite").exists():
+        with Ledger.open(kept / "run.sqlite") as ledger:
+            recorded = ledger.finished()
+    assert done.returncode == (3 if recorded else 2), done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert re.fullmatch(r"error: .*run\.sqlite: the disk is full; .* then --resume", last), done.stderr
+    assert "Traceback" not in done.stderr
+    assert bool(recorded) == (size != "64k"), "the ledger itself does not fit, or some shards do"
+    assert Program(kept, "--resume").finish()[0] == 0
+    assert figures(kept) == undisturbed
 
 
 def test_damaged_ledger_is_refused_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,39 @@
+"""Ctrl-C that cannot get lost.
+
+Python raises KeyboardInterrupt wherever the main thread happens to be. In a finalizer, or a callback
+from C, it is printed and dropped, as no caller is there to catch it; here it is raised once more
+a moment later. What else such code says once the user has interrupted it is kept quiet.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Final
+
+__all__ = ["keep_interrupts"]
+
+AGAIN_SECONDS: Final = 0.02
+
+
+def keep_interrupts() -> None:
+    """See that an interrupt reaches the program, from now on; one that is ignored stays so."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return
+    interrupted = threading.Event()
+    report = sys.unraisablehook
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        signal.default_int_handler(number, frame)
+
+    def notice(unraisable: sys.UnraisableHookArgs) -> None:
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            threading.Timer(AGAIN_SECONDS, signal.raise_signal, (signal.SIGINT,)).start()
+        elif not interrupted.is_set():
+            report(unraisable)
+
+    signal.signal(signal.SIGINT, interrupt)
+    sys.unraisablehook = notice
