@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 
@@ -26,6 +27,8 @@ def main() -> None:
     """Run the command line and exit with its code."""
     if sys.stdout is None:  # closed by whoever started us
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open for as long as the program
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding cannot carry is spelled, as on stderr
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         keep_interrupts()
         secure()

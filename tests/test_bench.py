@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import count
 
 import pytest
 
-from harness.commands import bench
+from harness.commands import bench, isolation_cost
 from harness.errors import UsageError
 from reference.formats import FORMATS
 
@@ -18,6 +19,7 @@ F16 = FORMATS["float16"]
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "ELEMENTS", 256)
     monkeypatch.setattr(bench, "MPMATH_ELEMENTS", 16)
+    monkeypatch.setattr(isolation_cost, "ROWS", 3)
 
 
 @pytest.mark.usefixtures("small")
@@ -53,7 +55,35 @@ def test_the_json_document_holds_figures_ratios_and_where_they_were_taken(
     assert document["environment"]["libraries"]["numpy"]
     (cost,) = document["costs"]
     assert cost["certified_over_numpy"] == pytest.approx(cost["certified_ns"] / cost["numpy_ns"])
+    assert [isolation["format"] for isolation in document["isolation"]] == ["float16"]
     assert cost["speedup_of_two_threads"] == pytest.approx(cost["certified_ns"] / cost["two_threads_ns"])
+
+
+@pytest.mark.usefixtures("small")
+def test_isolation_costs_what_a_call_apart_takes_beside_one_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock by which one apart takes a fifth longer, and turns that slow down."""
+    turns = (count * share for count in range(1, 99) for share in (1.0, 1.2))
+
+    def seconds(task: Callable[[], object]) -> float:
+        task()
+        return next(turns)
+
+    monkeypatch.setattr(isolation_cost, "_seconds", seconds)
+    (cost,) = isolation_cost.isolation_costs([F16], repeats=3)
+    assert (cost.format, cost.rows, cost.length) == ("float16", 3, 1024)
+    assert cost.call_ratio == cost.batch_ratio == pytest.approx(1.2)
+    assert cost.call_in_process_ms == 4e3
+    assert cost.call_isolated_ms == 4.8e3
+
+
+@pytest.mark.usefixtures("small")
+def test_the_table_and_the_document_tell_the_cost_of_isolation(capsys: pytest.CaptureFixture[str]) -> None:
+    bench.bench(formats=["float16", "float32"], lengths=[8], repeats=1, as_json=False)
+    *_, title, heads, half, single = capsys.readouterr().out.splitlines()
+    assert title.startswith("ms a batch of 1000 rows of 1024")
+    assert heads.split()[:4] == ["format", "in", "process", "isolated"]
+    assert [half.split()[0], single.split()[0]] == ["float16", "float32"]
+    assert all(float(figure) > 0 for figure in half.split()[1:])
 
 
 def test_nonsense_is_refused() -> None:

@@ -366,6 +366,18 @@ def test_output_falls_back_to_ascii(small_run: Path) -> None:
     assert "max_shifted" in result.stdout
 
 
+def test_names_beyond_ascii_are_spelled_where_the_output_cannot_carry_them() -> None:
+    Path("größe.py").write_text("def softmax(x):\n    return x\n")
+    asked = ("run", "größe.py:softmax", *SMALL, "--out", "weiß")
+    ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C.UTF-8"}
+    result = program(*asked, **ascii_only)
+    assert result.returncode == 0, result.stderr
+    assert (result.stdout + result.stderr).isascii()
+    assert "gr\\xf6\\xdfe.py:softmax" in result.stdout
+    document = json.loads(program("report", "weiß", "--json", **ascii_only).stdout)
+    assert {cell["candidate"] for cell in document["cells"]} == {"größe.py:softmax"}
+
+
 def test_no_command_shows_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([]) == 2
     assert "Commands:" in capsys.readouterr().out

@@ -84,7 +84,7 @@ def figures(folder: Path) -> str:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert cli.run([*ARGUMENTS, *LENGTHS, "--out", str(folder)]) == 0
+    assert cli.run([*ARGUMENTS, *LENGTHS, "--jobs", "2", "--out", str(folder)]) == 0
     return folder
 
 
@@ -171,7 +171,8 @@ class Gate:
         at_import = f"if True:\n        {waits}" if place == "at_import" else ""
         (folder / "gated.py").write_text(GATED.format(at_import=at_import, in_call=in_call))
         spec = f"{folder}/gated.py:softmax"
-        self.arguments = ("run", "naive", spec, *ARGUMENTS[3:], *LENGTHS, "--timeout", "60", "--jobs", "2")
+        few = ("--regime", "tied", "--regime", "masked")
+        self.arguments = ("run", "naive", spec, *ARGUMENTS[3:], *LENGTHS, *few, "--jobs", "2")
 
     def wait_until_reached(self) -> None:
         deadline = time.monotonic() + 60
@@ -233,7 +234,7 @@ def test_interrupt_keeps_what_was_measured_and_says_how_to_go_on(
     assert last.endswith(f"--resume --out {folder}")
     gate.open()
     assert Program(folder, "--resume", asked=gate.arguments).finish()[0] == 0
-    assert Program(tmp_path / "whole", asked=gate.arguments).finish()[0] == 0
+    assert Program(tmp_path / "whole", "--jobs", "1", asked=gate.arguments).finish()[0] == 0
     assert figures(folder) == figures(tmp_path / "whole")
 
 
@@ -302,9 +303,9 @@ def test_second_run_of_the_same_folder_is_refused_while_the_first_goes_on(tmp_pa
     assert first.finish()[0] == 0
 
 
-@pytest.mark.parametrize("how", [("--jobs", "1"), ("--jobs", "3"), ("--in-process",)], ids=" ".join)
+@pytest.mark.parametrize("how", [("--jobs", "1"), ("--in-process",)], ids=" ".join)
 def test_summary_is_the_same_however_it_ran(tmp_path: Path, undisturbed: str, how: Sequence[str]) -> None:
-    """Byte for byte; that a resumed run's is, is tried above."""
+    """Byte for byte as with two jobs; that a resumed run's is, is tried above."""
     assert cli.run([*ARGUMENTS, *LENGTHS, *how, "--out", str(tmp_path / "run")]) == 0
     assert figures(tmp_path / "run") == undisturbed
 
@@ -325,7 +326,7 @@ exit $code
 """
 
 
-@pytest.mark.parametrize("size", ["64k", "400k", "1m"])
+@pytest.mark.parametrize("size", ["64k", "1m"])
 def test_full_disk_is_one_line_and_what_was_measured_goes_on_elsewhere(
     tmp_path: Path, undisturbed: str, size: str
 ) -> None:

@@ -7,17 +7,18 @@ For each format and length, on the same logits, interleaved in one run:
 * the certified path on two threads;
 * the mpmath path, on fewer rows: its cost an element does not depend on them.
 
-Each figure is the median of the repeats. The process keeps freed memory, as campaigns do: else
-page faults of fresh arrays, on either side, would be most of what is timed.
+Then what isolation costs, see `isolation_cost`. Each figure is the median of the repeats. The process
+keeps freed memory, as campaigns do: else page faults of fresh arrays, on either side, would be most of
+what is timed.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
 import typer
@@ -28,6 +29,9 @@ from harness.environment import environment
 from harness.errors import UsageError, choose
 from reference.errors import judge
 from reference.formats import FORMATS, FloatFormat
+
+if TYPE_CHECKING:
+    from harness.commands.isolation_cost import IsolationCost
 
 __all__ = ["Cost", "bench", "run_bench"]
 
@@ -95,15 +99,19 @@ def bench(
     repeats: Annotated[int, typer.Option(help="Timings, of which the median counts.")] = REPEATS,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Time the reference beside NumPy's softmax and beside mpmath."""
+    """Time the reference beside NumPy's softmax and beside mpmath, and isolation beside none."""
+    from harness.commands.isolation_cost import isolation_costs
+
     if repeats < 1 or min(lengths or LENGTHS) < 1:
         raise UsageError(f"--repeats {repeats}, --length {lengths}: both must be at least 1")
     chosen = [FORMATS[choose("format", name, FORMATS)] for name in formats or FORMATS]
     costs = run_bench(chosen, tuple(lengths or LENGTHS), repeats)
+    isolation = isolation_costs(chosen, repeats)
     if as_json:
-        print_json({"environment": environment(), "costs": [cost.document() for cost in costs]})
+        document = {"environment": environment(), "costs": [cost.document() for cost in costs]}
+        print_json({**document, "isolation": [cost.document() for cost in isolation]})
         return
-    for line in _table(list(costs)):
+    for line in (*_table(list(costs)), "", *_isolation_table(isolation)):
         results().print(line, soft_wrap=True)
 
 
@@ -170,19 +178,34 @@ def _table(costs: list[Cost]) -> list[str]:
         "mpmath /",
         "1 / 2 threads",
     )
-    lines = [titles, *(_cells(cost) for cost in costs)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(titles))]
-    aligned = [
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    ]
     return [
         "ns an element; certified against NumPy, mpmath against certified, one thread against two",
-        *aligned,
+        *_aligned([titles, *(_cells(cost) for cost in costs)]),
     ]
+
+
+def _isolation_table(costs: Iterable[IsolationCost]) -> list[str]:
+    from harness.commands.isolation_cost import LENGTH, ROWS
+
+    titles = ("format", "in process", "isolated", "ratio", "call alone", "isolated", "ratio")
+    lines: list[tuple[str, ...]] = [titles]
+    for cost in costs:
+        figures = (
+            *(cost.batch_in_process_ms, cost.batch_isolated_ms, cost.batch_ratio),
+            *(cost.call_in_process_ms, cost.call_isolated_ms, cost.call_ratio),
+        )
+        lines.append((cost.format, *(f"{figure:.3f}" for figure in figures)))
+    return [
+        f"ms a batch of {ROWS} rows of {LENGTH}, with its truth and tally, and of the call alone",
+        *_aligned(lines),
+    ]
+
+
+def _aligned(lines: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        others = (cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))
+        yield "  ".join((line[0].ljust(widths[0]), *others))
 
 
 def _cells(cost: Cost) -> tuple[str, ...]:

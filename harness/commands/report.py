@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.console import results
+from harness.console import carries, print_json, results
 from harness.errors import NoVerdict, user_mistakes
 
 __all__ = ["report", "show"]
@@ -40,7 +41,11 @@ def show(folder: Path, *, as_json: bool) -> None:
     with user_mistakes():
         finished = write(folder)
     if as_json:
-        sys.stdout.write((folder / "summary.json").read_text(encoding="utf-8"))
+        text = (folder / "summary.json").read_text(encoding="utf-8")
+        if carries(sys.stdout, text):
+            sys.stdout.write(text)
+        else:
+            print_json(json.loads(text))
     else:
         console = results()
         console.print(summary(finished.run, sys.stdout.encoding))
