@@ -19,10 +19,12 @@ from harness.candidates import Candidate, load
 from harness.dealing import Threads, deal
 from harness.execution import Executor, Outcome
 from harness.measurement import Rows
+from harness.searching import Search, run_searches
 from harness.settings import Settings
 from harness.tallying import tally_outcome
 from reference.formats import FloatFormat
 from reference.truth import truth
+from reports.cells import SEARCHED
 from reports.ledger import CellInfo, Ledger
 from reports.tally import CellKey, Tally, merge
 from strategies.corpora import CORPORA, FixedRows
@@ -56,6 +58,11 @@ class Shard:
     first: int
     last: int
     sampled: bool
+
+    @property
+    def stage(self) -> str:
+        """What it is a part of, to people."""
+        return f"{self.format} drawn rows" if self.sampled else "known rows"
 
     @property
     def id(self) -> str:
@@ -104,6 +111,21 @@ class Campaign:
                 for regime, length, rows in self._groups(fmt, sampled=sampled):
                     yield from self._split(fmt, regime, length, rows, sampled=sampled)
 
+    def searches(self) -> Iterator[Search]:
+        """Yield the searches, which follow the shards."""
+        settings = self.settings
+        for fmt in settings.formats:
+            out = self._out_format(fmt)
+            for length in self._searched_lengths():
+                for candidate in self.candidates:
+                    if candidate.supports(fmt, out):
+                        yield Search(candidate, fmt, out, length, settings.evaluations_of(length))
+
+    def pieces(self) -> Iterator[Shard | Search]:
+        """Yield everything that is dealt: the shards, then the searches."""
+        yield from self.shards()
+        yield from self.searches()
+
     def cells(self) -> Iterator[CellInfo]:
         """Yield the cells in the order of reports: by candidate, format, regime and length."""
         for candidate in self.candidates:
@@ -111,6 +133,8 @@ class Campaign:
                 for sampled in (False, True):
                     for regime, length, _ in self._groups(fmt, sampled=sampled):
                         yield self._cell_info(candidate, fmt, regime, length, sampled=sampled)
+                for length in self._searched_lengths():
+                    yield self._cell_info(candidate, fmt, SEARCHED, length, sampled=False)
                 yield from self._empty_inputs(candidate, fmt)
 
     def _groups(self, fmt: FloatFormat, *, sampled: bool) -> Iterator[tuple[str, int, int]]:
@@ -136,6 +160,11 @@ class Campaign:
 
     def _lengths(self) -> tuple[int, ...]:
         return self.settings.lengths or self.settings.effort.lengths
+
+    def _searched_lengths(self) -> tuple[int, ...]:
+        if not self.settings.is_searched:
+            return ()
+        return self.settings.lengths or self.settings.effort.searched
 
     def _out_format(self, fmt: FloatFormat) -> FloatFormat:
         return self.settings.out_format or fmt
@@ -170,16 +199,17 @@ class Campaign:
         self,
         ledger: Ledger,
         executor: Executor,
-        progress: Callable[[Shard, Mapping[CellKey, Tally]], None],
+        progress: Callable[[Shard | Search, Mapping[CellKey, Tally]], None],
     ) -> None:
-        """Measure every shard that the ledger lacks, `jobs` at a time, and record each as it ends.
+        """Measure every piece that the ledger lacks, `jobs` at a time, and record each as it ends.
 
         Args:
             ledger: where the tallies go; written from this thread alone.
             executor: calls the candidates; used from `jobs` threads at once.
-            progress: told of each shard when it is recorded.
+            progress: told of each piece when it is recorded.
         """
         deal(self.shards(), Threads(self.measure, executor, self.settings.jobs), ledger, progress)
+        run_searches(self.searches(), self.settings, ledger, executor, progress)
 
     def measure(self, shard: Shard, executor: Executor) -> dict[CellKey, Tally]:
         """Return the tallies of a shard, by cell."""

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 from harness.execution import Executor
-from reports.ledger import Ledger
 from reports.tally import CellKey, Tally
 
-__all__ = ["ATTENTION_SECONDS", "Crew", "Done", "Threads", "deal"]
+__all__ = ["ATTENTION_SECONDS", "Crew", "Done", "Record", "Threads", "deal"]
 
 Tallies = Mapping[CellKey, Tally]
 
@@ -35,6 +34,16 @@ class _Named(Protocol):
 
 
 Shard = TypeVar("Shard", bound=_Named)
+
+
+class Record(Protocol):
+    """What keeps the tallies of shards; a `Ledger` does."""
+
+    def finished(self) -> set[str]:
+        """Return the names of the shards that are kept."""
+
+    def record(self, shard: str, tallies: Tallies, seconds: float) -> None:
+        """Keep what a shard counted."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ class Crew(Protocol[Shard]):
 
 
 def deal(
-    shards: Iterable[Shard], crew: Crew[Shard], ledger: Ledger, progress: Callable[[Shard, Tallies], None]
+    shards: Iterable[Shard], crew: Crew[Shard], ledger: Record, progress: Callable[[Shard, Tallies], None]
 ) -> None:
     """Have every shard measured that the ledger lacks, and record each as it ends.
 

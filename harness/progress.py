@@ -1,6 +1,6 @@
 """What a campaign shows while it runs: a bar on a terminal, and a line for each finished stage.
 
-The stages are the fixed rows (corpora and the user's input), then each format's drawn rows.
+The stages are the fixed rows (corpora and the user's input), then each format's drawn and searched rows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from harness.campaign import Shard
+from harness.searching import Search
 from reports.tally import CellKey, Tally
 
 if TYPE_CHECKING:
@@ -18,18 +19,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress"]
 
+Piece = Shard | Search
+
 FAILED = ("overflow", "total_underflow", "inaccurate", "unexplained")
 
 
 class Progress:
-    """A progress display over the shards still to do; use it in a `with` and call it for each."""
+    """A progress display over the pieces still to do; use it in a `with` and call it for each."""
 
-    def __init__(self, console: Console, shards: Iterable[Shard]) -> None:
+    def __init__(self, console: Console, pieces: Iterable[Piece]) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
         self._console = console
-        self._left = Counter(_stage(shard) for shard in shards)
+        self._left = Counter(piece.stage for piece in pieces)
         self._failed: dict[tuple[str, str], int] = defaultdict(int)
         self._rows: dict[tuple[str, str], int] = defaultdict(int)
         self._worst: dict[tuple[str, str], float] = defaultdict(float)
@@ -46,9 +49,9 @@ class Progress:
     ) -> None:
         self._bar.stop()
 
-    def __call__(self, shard: Shard, tallies: Mapping[CellKey, Tally]) -> None:
-        """Count a finished shard."""
-        stage = _stage(shard)
+    def __call__(self, piece: Piece, tallies: Mapping[CellKey, Tally]) -> None:
+        """Count a finished piece."""
+        stage = piece.stage
         for cell, tally in tallies.items():
             key = (stage, cell.candidate)
             self._rows[key] += tally.rows
@@ -56,7 +59,7 @@ class Progress:
             self._failed[key] += tally.rows - tally.completed
             self._worst[key] = max(self._worst[key], tally.max_ulp or 0.0)
         self._left[stage] -= 1
-        self._bar.update(self._task, advance=1, description=f"{shard.format} {shard.regime}")
+        self._bar.update(self._task, advance=1, description=f"{piece.format} {piece.regime}")
         if not self._left[stage]:
             self._report(stage)
 
@@ -68,7 +71,3 @@ class Progress:
             if of == stage
         ]
         self._console.print(f"{stage}: {'; '.join(results)}", soft_wrap=True)
-
-
-def _stage(shard: Shard) -> str:
-    return f"{shard.format} drawn rows" if shard.sampled else "known rows"

@@ -47,19 +47,38 @@ LONGEST_TIMEOUT: Final = 86_400
 """Limits of sense: beyond them a slip of the hand is likelier than a wish."""
 
 
+LONGEST_SEARCHED: Final = 257
+MOST_EVALUATIONS: Final = 200_000
+"""Of a search within a campaign."""
+
+
 @dataclass(frozen=True)
 class Effort:
-    """How many rows a cell gets: as many as make `elements`, within limits. Never a time."""
+    """How many rows a cell gets: as many as make `elements`, within limits. Never a time.
+
+    Attributes:
+        searches: whether the worst rows are searched for as well, where no regime is named.
+    """
 
     name: str
     lengths: tuple[int, ...]
     elements: int
     least_rows: int
     most_rows: int
+    searches: bool = False
 
     def rows(self, length: int) -> int:
         """Return the rows of a cell of that length."""
         return min(max(self.elements // length, self.least_rows), self.most_rows)
+
+    @property
+    def searched(self) -> tuple[int, ...]:
+        """The lengths of rows that are searched for: beyond them little more is found at great cost."""
+        return tuple(length for length in self.lengths if length <= LONGEST_SEARCHED)
+
+    def evaluations(self, length: int) -> int:
+        """Return the rows of a search: twice a cell's elements, or all that the search makes use of."""
+        return min(max(2 * self.elements // length, self.least_rows), MOST_EVALUATIONS)
 
 
 EFFORTS: Final[Mapping[str, Effort]] = {
@@ -67,7 +86,7 @@ EFFORTS: Final[Mapping[str, Effort]] = {
     for e in (
         Effort("quick", QUICK, 1 << 14, 4, 1 << 12),
         Effort("standard", STANDARD, 1 << 17, 4, 1 << 13),
-        Effort("deep", DEEP, 1 << 22, 16, 1 << 17),
+        Effort("deep", DEEP, 1 << 22, 16, 1 << 17, searches=True),
     )
 }
 
@@ -112,6 +131,17 @@ class Settings:
     def import_timeout(self) -> float:
         """Return how many seconds importing a candidate may take: those of a call, but never too few."""
         return max(self.timeout, LEAST_IMPORT_SECONDS)
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether the worst rows are searched for, beside those of the regimes."""
+        from reports.cells import SEARCHED
+
+        return SEARCHED in self.regimes if self.regimes else self.effort.searches
+
+    def evaluations_of(self, length: int) -> int:
+        """Return how many rows a search of that length may try."""
+        return self.effort.evaluations(length) if self.rows is None else self.rows
 
     def policy(self, declared: Policy) -> Policy:
         """Return a candidate's declared policy with this campaign's settings over it."""
@@ -210,13 +240,14 @@ def _inputs(path: str | Path) -> InputRows:
 
 
 def _check_regimes(settings: Settings) -> None:
+    from reports.cells import SEARCHED
     from strategies.corpora import CORPORA
     from strategies.regimes import REGIMES
 
     for name in settings.regimes:
         if name == "input" and settings.inputs is None:
             raise UsageError("regime 'input': it is your own rows; add --input FILE")
-        choose("regime", name, (*CORPORA, *REGIMES, "input"))
+        choose("regime", name, (*CORPORA, *REGIMES, "input", SEARCHED))
 
 
 def _as_given(value: Any) -> Any:

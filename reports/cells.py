@@ -21,9 +21,23 @@ from reports.tally import DEFECTS, HISTOGRAM_SHIFT, Tally, gravity
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "DEFECTS", "FAILURES", "Row", "cell_row", "frame", "quantiles", "table", "upper_edge"]
+__all__ = [
+    "COLUMNS",
+    "DEFECTS",
+    "FAILURES",
+    "SEARCHED",
+    "Row",
+    "cell_row",
+    "frame",
+    "quantiles",
+    "table",
+    "upper_edge",
+]
 
 Row = dict[str, Any]
+
+SEARCHED: Final = "search"
+"""The regime of rows that were searched for; their rates tell of the search, and of no generator."""
 
 FAILURES: Final = ("total_underflow", "overflow", "inaccurate", "unexplained")
 """The outcomes of rows that failed."""

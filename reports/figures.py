@@ -20,6 +20,7 @@ __all__ = [
     "percent",
     "plural",
     "sample",
+    "searched",
     "seconds",
     "seeded",
     "ulps",
@@ -91,6 +92,11 @@ def sample(rows: int, seed: object) -> str:
     """Say what a greatest figure is the greatest of: rows that were drawn, or without a seed every row."""
     tried = plural(rows, "row")
     return f"every one of {tried}, exhaustively" if seed is None else f"worst found in {tried}{seeded(seed)}"
+
+
+def searched(evaluations: int, seed: object) -> str:
+    """Say what a greatest figure is the greatest of, where rows were searched for."""
+    return f"worst found in {plural(evaluations, 'evaluation')}{seeded(seed)}"
 
 
 def seeded(seed: object) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
-from reports.cells import Row, cell_row
+from reports.cells import SEARCHED, Row, cell_row
 from reports.findings import Finding, findings_of, gathered
 from reports.ledger import CellInfo, Ledger
 from reports.tally import Tally, Witness, gravity, merge
@@ -64,7 +64,14 @@ class Standing:
     errors: Tally
 
     def worst(self, column: str) -> Row | None:
-        """Return the cell with the greatest figure, None where all are null."""
+        """Return the cell with the greatest figure, None where all are null.
+
+        Of rates, that of rows that were searched for is named only where all others are 0 or null.
+        """
+        if column.endswith("_rate"):
+            found = worst_of((cell for cell in self.cells if cell["regime"] != SEARCHED), column)
+            if found is not None and found[column]:
+                return found
         return worst_of(self.cells, column)
 
     def greatest(self, column: str) -> float | None:
@@ -218,11 +225,14 @@ class _Gathering:
         key = _standing(row)
         self.cells.append(row)
         self.findings += findings_of(row, tally)
-        self._pool(key, replace(tally, witnesses=(), digests={}))
+        self._pool(key, replace(tally, witnesses=(), digests={}), is_searched=row["regime"] == SEARCHED)
         self._keep(key, tally.witnesses)
 
-    def _pool(self, key: StandingKey, tally: Tally) -> None:
+    def _pool(self, key: StandingKey, tally: Tally, *, is_searched: bool) -> None:
+        """Add a cell's errors; places tell of rows that all candidates saw, and of others in want of such."""
         parts = self.errors.setdefault(key, [])
+        if is_searched and parts:
+            tally = replace(tally, places={}, place_errors={})
         parts.append(tally)
         if len(parts) == _MERGED_AT_ONCE:
             self.errors[key] = [merge(parts)]

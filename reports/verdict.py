@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from reports.cells import Row
-from reports.figures import count, percent, plural, sample, ulps
+from reports.cells import SEARCHED, Row
+from reports.figures import count, percent, plural, sample, searched, ulps
 from reports.rundata import RunData, Standing
 
 __all__ = ["place", "sentences", "where", "with_place"]
@@ -90,8 +90,15 @@ def _worst_error(measured: list[Standing], seed: object) -> Iterator[str]:
     assert cell is not None
     yield (
         f"Worst error of a finite output: {ulps(cell['max_ulp'])} ULP ({cell['candidate']},"
-        f" {worst.key.formats}, {place(cell)}); {sample(worst.total('completed_rows'), seed)}."
+        f" {worst.key.formats}, {place(cell)}); {_sample(worst, cell, seed)}."
     )
+
+
+def _sample(standing: Standing, cell: Row, seed: object) -> str:
+    """Say what a figure is the worst of: of all rows of its standing, or of the search that found it."""
+    if cell["regime"] == SEARCHED:
+        return searched(cell["completed_rows"], seed)
+    return sample(standing.total("completed_rows"), seed)
 
 
 def place(cell: Row) -> str:

@@ -34,6 +34,7 @@ def _catalogue() -> dict[str, dict[str, dict[str, Any]]]:
     from reference.formats import FORMATS
     from reference.tiers import TIERS
     from strategies.corpora import CORPORA
+    from reports.cells import SEARCHED
     from strategies.regimes import REGIMES
 
     return {
@@ -49,7 +50,10 @@ def _catalogue() -> dict[str, dict[str, dict[str, Any]]]:
             for f in FORMATS.values()
         },
         "corpora": {c.name: {"title": c.title} for c in CORPORA.values()},
-        "regimes": {r.name: {"title": r.title} for r in REGIMES.values()},
+        "regimes": {
+            **{r.name: {"title": r.title} for r in REGIMES.values()},
+            SEARCHED: {"title": "Rows that a search for the worst one tries; of every deep run."},
+        },
         "tiers": {t.name: {"title": t.title} for t in TIERS.values()},
         "efforts": {
             e.name: {"title": f"about {e.elements} elements a cell, {e.least_rows} to {e.most_rows} rows"}

@@ -110,7 +110,7 @@ def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: b
         try:
             _fill(campaign, ledger)
         except KeyboardInterrupt:
-            kept, total = len(ledger.finished()), sum(1 for _ in campaign.shards())
+            kept, total = len(ledger.finished()), sum(1 for _ in campaign.pieces())
             raise Interrupted(
                 f"interrupted: {kept} of {total} shards are kept in {folder}; "
                 f"go on with the same command and --resume --out {folder}"
@@ -159,9 +159,9 @@ def _fill(campaign: Campaign, ledger: Ledger) -> None:
 def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
     from harness.progress import Progress
 
-    ledger.put("shards", sum(1 for _ in campaign.shards()))
+    ledger.put("shards", sum(1 for _ in campaign.pieces()))
     finished = ledger.finished()
-    left = [shard for shard in campaign.shards() if shard.id not in finished]
+    left = [piece for piece in campaign.pieces() if piece.id not in finished]
     with Progress(notes(), left) as progress:
         campaign.run(ledger, executor, progress)
 

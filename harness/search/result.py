@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -21,13 +21,12 @@ from reference.bounds import element_bounds
 from reference.declaration import Policy
 from reference.errors import ElementClass
 from reference.formats import FloatFormat
-from reference.tiers import STANDARD
+from reference.tiers import STANDARD, Tier
+from reference.truth import Method
+from reports.cells import SEARCHED
 from reports.tally import CellKey, Tally, Witness, json_float, merge
 
-__all__ = ["REGIME", "SearchResult", "search", "search_tally"]
-
-REGIME = "search"
-"""What the regime of searched rows is called in cells; they are no sample of anything."""
+__all__ = ["SearchResult", "search", "search_tally"]
 
 _MERGED_AT_ONCE: Final = 64
 
@@ -106,6 +105,7 @@ def search(
     *,
     out_format: FloatFormat | None = None,
     timeout: float | None = None,
+    reference: Method = "certified",
     observe: Callable[[Trial], None] = lambda _: None,
 ) -> SearchResult:
     """Search the finite rows of a length for the one that is worst by an objective.
@@ -120,6 +120,7 @@ def search(
         executor: calls the candidate.
         out_format: the output format, where not the input's.
         timeout: the most seconds that one call may take; None for the executor's own.
+        reference: how the truth is computed.
         observe: told of every batch that was tried.
 
     Raises:
@@ -128,11 +129,12 @@ def search(
     out = out_format or fmt
     _check(candidate, fmt, out, length, evaluations, objective)
     goal = OBJECTIVES[objective]
-    engine = Engine(Trials(candidate, fmt, out, goal, executor, timeout), length, evaluations, seed, observe)
+    trials = Trials(candidate, fmt, out, goal, executor, timeout, reference)
+    engine = Engine(trials, length, evaluations, seed, observe)
     start = time.perf_counter()
     engine.run()
     seconds = time.perf_counter() - start
-    cell = CellKey(candidate.name, OP, fmt.name, out.name, REGIME, length)
+    cell = CellKey(candidate.name, OP, fmt.name, out.name, SEARCHED, length)
     return SearchResult(
         cell=cell,
         objective=objective,
@@ -162,23 +164,25 @@ def search_tally(
     out_format: FloatFormat | None = None,
     timeout: float | None = None,
     policy: Policy | None = None,
+    tiers: Sequence[Tier] = (),
+    reference: Method = "certified",
 ) -> tuple[SearchResult, Tally]:
     """Search as `search` does, and count all rows that were tried, as those of the result's cell.
 
     The cell is not sampled: rows that were searched for tell no rate of anything. Its witness of the
-    objective is that of the result. `policy` stands in place of the declared one; the other arguments are
-    those of `search`.
+    objective is that of the result. `policy` stands in place of the declared one, `tiers` are those to judge
+    by as well; the other arguments are those of `search`.
 
     Raises:
         ValueError: as `search` does.
     """
     declared = candidate.declared(fmt)
     declaration = declared if policy is None else replace(declared, policy=policy)
-    cell = CellKey(candidate.name, OP, fmt.name, (out_format or fmt).name, REGIME, length)
+    cell = CellKey(candidate.name, OP, fmt.name, (out_format or fmt).name, SEARCHED, length)
     parts: list[Tally] = []
 
     def count(trial: Trial) -> None:
-        tally = tally_outcome(cell, trial.rows, trial.outcome, declaration)
+        tally = tally_outcome(cell, trial.rows, trial.outcome, declaration, tiers)
         parts.append(replace(tally, digests={trial.rows.number: trial.rows.digest()}))
         if len(parts) == _MERGED_AT_ONCE:
             parts[:] = [merge(parts)]
@@ -193,6 +197,7 @@ def search_tally(
         executor,
         out_format=out_format,
         timeout=timeout,
+        reference=reference,
         observe=count,
     )
     return result, _with_witness(merge(parts), result.witness)

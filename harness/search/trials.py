@@ -13,7 +13,7 @@ from harness.measurement import Rows
 from harness.search.mutations import Ordinals
 from harness.search.objectives import Objective
 from reference.formats import FloatFormat
-from reference.truth import truth
+from reference.truth import Method, truth
 
 __all__ = ["Trial", "Trials"]
 
@@ -47,12 +47,14 @@ class Trials:
     objective: Objective
     executor: Executor
     timeout: float | None
+    reference: Method = "certified"
 
     def of(self, ordinals: Ordinals, number: int) -> Trial:
         """Try rows of shape (k, n), the batch of that number."""
         x = self.fmt.from_bits(self.fmt.from_ordinals(ordinals))
         values = self.fmt.to_float64(x)
-        rows = Rows(self.fmt, x, values, truth(values, self.out_format), number)
+        exact = truth(values, self.out_format, self.reference)
+        rows = Rows(self.fmt, x, values, exact, number, (), self.reference)
         outcome = self.executor.run(self.candidate.spec, x, self.out_format, self.timeout)
         figure = self._figure(rows, outcome)
         elements = np.argmax(figure, axis=1)

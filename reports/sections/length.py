@@ -8,7 +8,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from reports.cells import Row
+from reports.cells import SEARCHED, Row
 from reports.drawing import Plot, log2
 from reports.figures import count, ulps
 from reports.picture import Picture, Table, by_formats, csv_text, drawn, left_out, worst_curves
@@ -28,9 +28,9 @@ def _lengths(standings: Sequence[Standing]) -> list[int]:
 
 
 def _cells(standing: Standing) -> list[Row]:
-    """Return the cells with an error; those of drawn rows where there are any, else of corpora."""
+    """Return the cells with an error; of drawn and searched rows where there are any, else of corpora."""
     measured = [cell for cell in standing.cells if cell["max_ulp"] is not None]
-    return [cell for cell in measured if cell["sampled"]] or measured
+    return [cell for cell in measured if cell["sampled"] or cell["regime"] == SEARCHED] or measured
 
 
 def _picture(formats: str, standings: Sequence[Standing]) -> Picture:

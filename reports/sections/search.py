@@ -9,7 +9,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from reports.drawing import MOST_CURVES, Plot, log2
-from reports.figures import count, ulps
+from reports.figures import searched, ulps
 from reports.picture import Picture, Table, csv_text, drawn
 from reports.rundata import RunData
 from reports.section import Section
@@ -72,10 +72,14 @@ def _evaluations(search: Search) -> float:
 
 def _table(searches: Sequence[Search]) -> Table:
     rows = [
-        (_name(s), count(int(_evaluations(s))), ulps(max((best for _, best in _points(s)), default=None)))
+        (
+            _name(s),
+            ulps(max((best for _, best in _points(s)), default=None)),
+            searched(int(_evaluations(s)), s.get("seed")),
+        )
         for s in searches
     ]
-    return Table("Worst found", ("search", "evaluations", "worst found"), rows)
+    return Table("Worst found", ("search", "worst", "of what"), rows)
 
 
 def _csv(searches: Sequence[Search]) -> str:

@@ -124,9 +124,7 @@ def main() -> None:
     with InProcess() as executor:
         candidate = load(options.candidate)
         tasks = [Task.named(text, candidate, executor) for text in options.rows]
-        tell(
-            f"{candidate.name}, {options.evaluations} evaluations, {options.seeds} seeds: ULP, median (range)\n"
-        )
+        tell(f"{candidate.name}, {options.evaluations} evaluations, {options.seeds} seeds: ULP (range)\n")
         tell(f"| method | {' | '.join(map(str, tasks))} |")
         tell(f"|---|{'--:|' * len(tasks)}")
         for method in options.method:
