@@ -29,7 +29,7 @@ def is_number(value: Fraction, fmt: FloatFormat) -> bool:
 
 
 class IntervalForm:
-    """The interval of every output of a two-pass algorithm on one row."""
+    """The interval of every output of an algorithm on one row."""
 
     def __init__(self, row: list[float], algorithm: Algorithm, fmt: FloatFormat) -> None:
         self.algorithm, self.fmt = algorithm, fmt
@@ -43,16 +43,21 @@ class IntervalForm:
 
     def bounds(self, ulps: list[float]) -> list[float]:
         """The bounds, given ulp(r): no fixed precision tells an r just below a power of two from it."""
-        ends = [self._exponential(x) for x in self.row]
         exact = [self._weight(x) for x in self.row]
-        low, high = self._sum([lo for lo, _ in ends], [hi for _, hi in ends])
         shares = [w / MP.fsum(exact) for w in exact]
-        outputs = [self._quotient(lo, hi, low, high) for lo, hi in ends]
+        ends = [self._exponential(x) for x in self.row]
+        running = self.algorithm.argument == "running"
+        terms = [self._chained(i) for i in range(len(self.row))] if running else ends
+        low, high = self._sum([lo for lo, _ in terms], [hi for _, hi in terms])
+        if self.algorithm.division == "none":
+            outputs = self._by_logarithm(low, high, MP.fsum(exact))
+        else:
+            outputs = [self._quotient(lo, hi, low, high) for lo, hi in ends]
         return [float(max(y[1] - r, r - y[0]) / ulp) for r, y, ulp in zip(shares, outputs, ulps, strict=True)]
 
     def _argument(self, x: float) -> Fraction:
-        shift = {"plain": 0.0, "constant": self.algorithm.constant, "shifted": -max(self.row)}
-        return Fraction(x) + Fraction(shift[self.algorithm.argument])
+        shift = {"plain": 0.0, "constant": self.algorithm.constant}
+        return Fraction(x) + Fraction(shift.get(self.algorithm.argument, -max(self.row)))
 
     def _weight(self, x: float) -> Any:
         return MP.mpf(0) if x == -math.inf else MP.exp(real(self._argument(x)))
@@ -69,12 +74,66 @@ class IntervalForm:
         if x == -math.inf:
             return MP.mpf(0), MP.mpf(0)
         t = self._argument(x)
-        k = self._wrong(t)
-        least, most = MP.exp(real(t) - k), MP.exp(real(t) + k)
+        return self._around(MP.exp(real(t)), self._wrong(t))
+
+    def _around(self, exact: Any, k: Any) -> tuple[Any, Any]:
+        """(U) and (L): the exp of an argument that lies within k of that of `exact`."""
+        least, most = exact * MP.exp(-k), exact * MP.exp(k)
         if most <= self.eta / 2:
             return MP.mpf(0), (self.c + 0.5) * self.eta
         low = least - max(self.e * least, self.c * self.eta)
         return max(low, MP.mpf(0)), most + max(self.e * most, self.c * self.eta)
+
+    def _chained(self, i: int) -> tuple[Any, Any]:
+        """(U') and (L'): the i-th term as it stands in a running sum at the end."""
+        x, t = self.row[i], self._argument(self.row[i]) if self.row[i] > -math.inf else Fraction(0)
+        if x == -math.inf:
+            return MP.mpf(0), MP.mpf(0)
+        links = sum(y > max(self.row[: i + j + 1]) for j, y in enumerate(self.row[i + 1 :])) + (t < 0)
+        floor = ((links + 1) * (self.c + 0.5) + self.c + 0.5) * self.eta
+        floor *= ((1 + self.e) * (1 + self.v)) ** (links + 2)
+        w, k = self._weight(x), self._wrong_in_all(t, links)
+        if w * MP.exp(self._wrong(t)) <= self.eta / 2:
+            return MP.mpf(0), floor
+        low = max(1 - self.e, 0) ** (links + 1) * (1 + self.u) ** -links * MP.exp(-k) * w
+        high = (1 + self.e) ** (links + 1) * (1 + self.v) ** links * MP.exp(k) * w
+        if low / (1 + self.u) >= real(self.inside.smallest_normal) or links == 0:
+            floor = 0
+        return max(low - floor, MP.mpf(0)), high + floor
+
+    def _wrong_in_all(self, t: Fraction, links: int) -> Any:
+        """K: all gaps on the way are exact where the entries are whole numbers of a unit, and few enough."""
+        entries = [Fraction(x) for x in self.row if x > -math.inf]
+        span, unit = max(entries) - min(entries), max(x.denominator for x in entries)
+        numerators = [int(x * unit) for x in entries]
+        grid = Fraction(math.gcd(*numerators) & -math.gcd(*numerators), unit)
+        exact = span == 0 or (span < grid * 2**self.inside.precision and span <= self.inside.largest)
+        k = MP.mpf(0) if exact else self.v * real(-t)
+        if not self.algorithm.exp2:
+            return k
+        return k + (real(-t) + k) * ((1 + self.v) ** 2 - 1) + links * self.eta * MP.ln(2)
+
+    def _by_logarithm(self, low: Any, high: Any, exact: Any) -> list[tuple[Any, Any]]:
+        """(E): log(sum) is off by the ends of the sum and 1.53 times exp's ULPs; lse and x - lse round."""
+        log = MP.log(exact)
+        wrong = max(MP.log(high / exact), -MP.log(low / exact))
+        wrong += 2 * MP.mpf("1.53") * self.c * self._half_step(abs(log) + wrong)
+        lse = log
+        if self.algorithm.argument != "plain":
+            lse = log + MP.mpf(max(self.row))
+            wrong += self._half_step(abs(lse) + wrong)
+        outputs = []
+        for x in self.row:
+            if x == -math.inf:
+                outputs.append((MP.mpf(0), MP.mpf(0)))
+                continue
+            z = MP.mpf(x) - lse
+            outputs.append(self._around(MP.exp(z), wrong + self._half_step(abs(z) + wrong)))
+        return outputs
+
+    def _half_step(self, most: Any) -> Any:
+        """Half an ulp of the greatest of some numbers."""
+        return MP.ldexp(1, self._exponent(most, self.inside) - self.inside.precision)
 
     def _sum(self, lows: list[Any], highs: list[Any]) -> tuple[Any, Any]:
         n = len(lows)
@@ -93,10 +152,11 @@ class IntervalForm:
         if self.inside != self.fmt:
             q = q[0] - max(self.v * q[0], self.eta / 2), q[1] + max(self.v * q[1], self.eta / 2)
         q = max(q[0], MP.mpf(0)), q[1]
-        return max(q[0] - self._half_ulp(q[0]), MP.mpf(0)), min(q[1] + self._half_ulp(q[1]), MP.mpf(1))
+        low, high = max(q[0] - self._half_ulp(q[0]), MP.mpf(0)), q[1] + self._half_ulp(q[1])
+        return low, high if self.algorithm.argument == "running" else min(high, MP.mpf(1))
 
     def _half_ulp(self, q: Any) -> Any:
-        return MP.ldexp(1, self._exponent(q) - self.fmt.precision)
+        return MP.ldexp(1, self._exponent(q, self.fmt) - self.fmt.precision)
 
-    def _exponent(self, q: Any) -> int:
-        return max(int(MP.floor(MP.log(q, 2))) if q > 0 else self.fmt.emin, self.fmt.emin)
+    def _exponent(self, q: Any, fmt: FloatFormat) -> int:
+        return max(int(MP.floor(MP.log(q, 2))) if q > 0 else fmt.emin, fmt.emin)

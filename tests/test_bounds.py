@@ -50,6 +50,7 @@ ALGORITHMS = {
         Algorithm("plain lse", "plain", 1.0, "sequential", division="none"),
         Algorithm("constant", "constant", 1.0, "sequential", constant=-3.0),
         Algorithm("online", "running", 1.0, "sequential"),
+        Algorithm("online exp2", "running", 1.0, "sequential", exp2=True),
     )
 }
 
@@ -241,7 +242,11 @@ def test_holds_where_input_arithmetic_and_output_differ(output: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["shifted", "rounded exp", "reciprocal", "exp2", "upcast", "plain", "plain exp2", "constant"]
+    "name",
+    [
+        *("shifted", "rounded exp", "reciprocal", "exp2", "upcast", "plain", "plain exp2", "constant"),
+        *("online", "online exp2", "lse", "plain lse"),
+    ],
 )
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_is_the_interval_form_evaluated_outward(format_name: str, name: str) -> None:
@@ -254,12 +259,22 @@ def test_is_the_interval_form_evaluated_outward(format_name: str, name: str) -> 
     bounds = element_bounds(x, truth, algorithm, fmt)
     for row, bound, ulps in zip(x.tolist(), bounds, ulp_of(truth).tolist(), strict=True):
         if not np.isnan(bound).any():
-            assert_just_above(bound, IntervalForm(row, algorithm, fmt).bounds(ulps), fmt, row)
+            assert_just_above(
+                bound, IntervalForm(row, algorithm, fmt).bounds(ulps), slack(algorithm, fmt), row
+            )
 
 
-def assert_just_above(bound: Floats, exact: list[float], fmt: FloatFormat, row: list[float]) -> None:
-    """Within what the truth leaves open: 2^-21 ulp of each weight, which 8 bits make a coarse one."""
-    slack = 1e-3 if fmt.storage_bits == 8 else 1e-5
+def slack(algorithm: Algorithm, fmt: FloatFormat) -> float:
+    """What the truth leaves open, 2^-21 ulp of each weight, and log1p's bound, whose excess is x^3 / 36.
+
+    With 8 bits an ulp is coarse, and so is x, how far a sum may be off.
+    """
+    if fmt.storage_bits > 8:
+        return 1e-5
+    return 1e-2 if algorithm.division == "none" else 1e-3
+
+
+def assert_just_above(bound: Floats, exact: list[float], slack: float, row: list[float]) -> None:
     for got, wanted in zip(bound.tolist(), exact, strict=True):
         assert wanted <= got <= wanted * (1 + slack) + 2.0**-19, (hexadecimal(row), got, wanted)
 

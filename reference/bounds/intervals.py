@@ -104,7 +104,8 @@ def _chained(ulps: Floats, unit: Floats, arguments: Arguments, chain: Chain, set
     z_down = expm1_above(chain.k + np.where(chain.links == 0, 0.0, chain.links * link_down))
     floor = _chained_floor(chain, setting) * unit
     smallest = -setting.arithmetic.emin * 0.693147180559945 * (1 - 2.0**-40)
-    reached = chain.k - arguments.t + np.where(chain.links == 0, 0.0, chain.links * link_down) > smallest
+    lost = np.where(chain.links == 0, 0.0, (chain.links + 1) * link_down)
+    reached = chain.k - arguments.t + lost > smallest
     floor = np.where(reached | arguments.deep, floor, 0.0)
     up = ulps * z_up + setting.exp_error * (ulps * (1 + z_up)) + floor
     down = np.minimum(ulps, ulps * (z_down + setting.exp_error) / (1 + z_down) + floor)

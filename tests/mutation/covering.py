@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.mutation.changes import MODULES, ROOT
+from tests.mutation.changes import MODULES, ROOT, path_of
 from tests.mutation.forking import Outcome, forked, pytest_session, tell
 from tests.mutation.importing import HITS, counting
 
@@ -68,7 +68,7 @@ class Coverage:
 def gather(coverage: Coverage, folder: Path, until: float) -> bool:
     """Gather what is not known of test files that are new or changed; False where time ran out before."""
     for path in sorted((ROOT / "tests").glob("test_*.py")):
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = _digest(path)
         name = f"tests/{path.name}"
         if path.name in _LEFT_OUT or coverage.tests.get(name, {}).get("digest") == digest:
             continue
@@ -80,6 +80,15 @@ def gather(coverage: Coverage, folder: Path, until: float) -> bool:
         coverage.tests[name] = {"digest": digest, "tests": tests}
         coverage.write()
     return True
+
+
+def _digest(path: Path) -> str:
+    """Digest a test file, the helpers beside it, and the modules that are changed."""
+    helpers = sorted(p for p in path.parent.glob("*.py") if not p.name.startswith("test_"))
+    digest = hashlib.sha256()
+    for source in (path, *helpers, *(path_of(module) for module in MODULES)):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
 
 
 def _covered(name: str, folder: Path) -> Outcome:

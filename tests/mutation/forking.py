@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["Outcome", "forked", "preload", "pytest_session", "tell"]
+__all__ = ["Outcome", "forked", "keep_no_kernels", "preload", "pytest_session", "tell"]
 
 Outcome = dict[str, Any]
 
@@ -54,11 +54,9 @@ def preload() -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(library)
     import hypothesis
-    from numba.core.caching import Cache
 
     hypothesis.settings.register_profile("mutation", database=None, derandomize=True)
     hypothesis.settings.load_profile("mutation")
-    Cache.save_overload = lambda *_: None  # no kernel compiled for a mutant is left for others
 
 
 def forked(work: Callable[[], Outcome], folder: Path, cpu_seconds: float) -> Outcome:
@@ -123,6 +121,13 @@ def pytest_session(files: list[str], plugin: object, folder: Path) -> int:
     options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={folder / 'pytest'}"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # the libraries are here already
     return int(pytest.main([*options, *files], plugins=[plugin]))
+
+
+def keep_no_kernels() -> None:
+    """Leave no kernel that is compiled in this process, from here on, in numba's cache for others."""
+    from numba.core.caching import Cache
+
+    Cache.save_overload = lambda *_: None
 
 
 def tell(text: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.mutation.changes import MODULES, Mutant, parsed, statements_of
 from tests.mutation.covering import Coverage
-from tests.mutation.forking import Outcome, forked, pytest_session
+from tests.mutation.forking import Outcome, forked, keep_no_kernels, pytest_session
 from tests.mutation.importing import substitute
 
 __all__ = ["tests_for", "tried"]
@@ -22,7 +22,7 @@ __all__ = ["tests_for", "tried"]
 _FIRST: Final = 2.0
 """Seconds of tests that are tried first: few files to collect, and mostly enough."""
 
-_MOST: Final = 20.0
+_MOST: Final = 12.0
 """Seconds of tests that a mutant is given in all."""
 
 
@@ -134,6 +134,7 @@ class _Watcher:
 
 
 def _session(mutant: Mutant, chosen: list[str], folder: Path, *, change: bool) -> Outcome:
+    keep_no_kernels()
     if change:
         substitute({mutant.module: mutant.tree})
     watcher = _Watcher(chosen)
