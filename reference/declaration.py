@@ -16,8 +16,9 @@ __all__ = ["Algorithm", "Argument", "Declaration", "Division", "Policy", "Summat
 Argument = Literal["plain", "constant", "shifted", "running", "unknown"]
 """What is exponentiated: x, x + c, x - max, x minus the maximum so far, or one of the first and third."""
 
-Summation = Literal["sequential", "pairwise", "compensated"]
-"""How the exponentials are added: height n - 1; numpy's blocked pairwise; Kahan's."""
+Summation = Literal["sequential", "pairwise", "lanes", "compensated"]
+"""How the exponentials are added: height n - 1; numpy's blocked pairwise; one by one in the lanes of a
+vector register, which are joined at the end; Kahan's."""
 
 Division = Literal["divide", "reciprocal", "none"]
 """How the sum is divided out: one rounding, two (times 1/sum), or exp(x - lse)."""

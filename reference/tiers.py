@@ -10,7 +10,7 @@ float16 beyond some 65 504 equal entries. Overflow there is excused.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -98,25 +98,30 @@ def _inside(fmt: FloatFormat) -> str | None:
     return "float32" if fmt.storage_bits == 8 and holds(FORMATS["float32"], fmt) else None
 
 
-def _standard(fmt: FloatFormat, n: int) -> Iterator[Algorithm]:  # noqa: ARG001 - its height knows n
-    yield Algorithm(
+def _arithmetic(fmt: FloatFormat) -> FloatFormat:
+    return FORMATS[inside] if (inside := _inside(fmt)) else fmt
+
+
+def _wide_enough(fmt: FloatFormat) -> int:
+    """Return the bits of an accumulator whose sums may be high."""
+    return max(_ACCUMULATOR, _arithmetic(fmt).precision)
+
+
+def _standard(fmt: FloatFormat, n: int) -> Iterator[Algorithm]:  # noqa: ARG001 - their height knows n
+    loosest = Algorithm(
         "standard", "shifted", _EXP_ULPS, "pairwise", division="reciprocal", arithmetic=_inside(fmt)
     )
+    yield loosest
+    yield replace(loosest, summation="lanes", accumulator_precision=_wide_enough(fmt))
 
 
 def _fast(fmt: FloatFormat, n: int) -> Iterator[Algorithm]:
-    inside = _inside(fmt)
-    precision = FORMATS[inside].precision if inside else fmt.precision
-
-    def summing(summation: Literal["sequential", "pairwise"], accumulator: int | None = None) -> Algorithm:
-        return Algorithm(
-            "fast", "shifted", _EXP_ULPS, summation, accumulator, "reciprocal", exp2=True, arithmetic=inside
-        )
-
-    yield summing("pairwise")
-    yield summing("sequential", max(_ACCUMULATOR, precision))
-    if (n - 1) * 2.0**-precision <= _SHORT:
-        yield summing("sequential")
+    standard = [replace(a, name="fast", exp2=True) for a in _standard(fmt, n)]
+    yield from standard
+    one_by_one = replace(standard[0], summation="sequential")
+    yield replace(one_by_one, accumulator_precision=_wide_enough(fmt))
+    if (n - 1) * 2.0 ** -_arithmetic(fmt).precision <= _SHORT:
+        yield one_by_one
 
 
 ROUNDED: Final = Tier(
@@ -136,12 +141,13 @@ FAITHFUL: Final = Tier(
 
 STANDARD: Final = Tier(
     "standard",
-    "as accurate as the max-shifted form with a good exp and a pairwise sum",
+    "as accurate as the max-shifted form with a good exp and a pairwise or vectorised sum",
     "x - max, rounded once, for without it rows overflow; an exp good to 3 ULP, as the vectorised"
     " libraries state theirs (NumPy: 2.52 in binary32); a sum of height at most min(n - 1, ceil(log2 n) +"
-    " 24), NumPy's own; a division, or the two roundings of a multiplication by the reciprocal. All in the"
-    " format itself. For 8-bit formats binary32 inside and one final rounding: with 3 or 4 bits every step"
-    " would lose more than a result can.",
+    " 24), NumPy's own, or one by one in the 8 lanes (4 of binary64) of a 256-bit register in accumulators"
+    " of at least 24 bits, PyTorch's own; a division, or the two roundings of a multiplication by the"
+    " reciprocal. All in the format itself. For 8-bit formats binary32 inside and one final rounding: with 3"
+    " or 4 bits every step would lose more than a result can.",
     allowed=_standard,
 )
 

@@ -137,7 +137,13 @@ class IntervalForm:
 
     def _sum(self, lows: list[Any], highs: list[Any]) -> tuple[Any, Any]:
         n = len(lows)
-        h = n - 1 if self.algorithm.summation == "sequential" else min(n - 1, math.ceil(math.log2(n)) + 24)
+        lanes = 8 if self.algorithm.accumulator_precision == 24 else 4
+        heights = {
+            "sequential": n - 1,
+            "pairwise": math.ceil(math.log2(n)) + 24,
+            "lanes": math.ceil(n / lanes) + 2 * lanes,
+        }
+        h = min(n - 1, heights[self.algorithm.summation])
         up = (1 + self.v) ** h
         if self.algorithm.summation == "sequential":
             up = min(up, 1 + h * self.u)

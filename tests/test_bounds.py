@@ -41,6 +41,7 @@ ALGORITHMS = {
         Algorithm("reciprocal", "shifted", 1.0, "sequential", division="reciprocal"),
         Algorithm("exp2", "shifted", 1.0, "sequential", exp2=True),
         Algorithm("accumulated", "shifted", 1.0, "sequential", accumulator_precision=24),
+        Algorithm("lanes", "shifted", 1.0, "lanes"),
         Algorithm("compensated", "shifted", 1.0, "compensated"),
         Algorithm("upcast", "shifted", 1.0, "sequential", arithmetic="float32"),
         Algorithm("lse", "shifted", 1.0, "sequential", division="none"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import reduce
 
 import mpmath
 import numpy as np
@@ -13,7 +14,7 @@ from reference.bounds.elementary import exp_parts, expm1_above, log, log1p_above
 from reference.bounds.summation import height, sum_growth
 from reference.declaration import Algorithm, Summation
 from reference.formats import FORMATS
-from tests.machines import Machine, kahan_sum, sum_one_by_one
+from tests.machines import ADDERS, Machine, sum_one_by_one
 
 Floats = NDArray[np.float64]
 
@@ -95,7 +96,30 @@ def within(e: Floats, sums: Floats, growth: tuple[float, float]) -> None:
         assert exact * (1 - down) <= Fraction(s) <= exact * (1 + up), (row, s)
 
 
-@pytest.mark.parametrize("summation", ["sequential", "compensated"])
+def one_by_one(depths: list[int]) -> int:
+    """The additions that the deepest entry of a sum passes, given those behind each term."""
+    return reduce(lambda before, term: max(before, term) + 1, depths)
+
+
+def by_halving(depths: list[int]) -> int:
+    half = len(depths) // 2
+    return max(by_halving(depths[:half]), by_halving(depths[half:])) + 1 if half else depths[0]
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8, 9, 15, 31, 33, 300, 70_001])
+def test_sums_in_lanes_are_no_higher_than_their_bound(n: int) -> None:
+    entries = [0] * n
+    for accumulator, lanes in ((24, 8), (53, 4)):
+        bound = height(summed("lanes", accumulator), n)
+        whole = n // lanes * lanes
+        held = [one_by_one(entries[lane:whole:lanes]) for lane in range(lanes if whole else 0)]
+        assert one_by_one([*held, *entries[whole:]]) <= bound
+        for more in (lanes, 16, 64, 256):
+            held = [one_by_one(entries[lane::more]) for lane in range(min(more, n))]
+            assert by_halving(held) <= bound, more
+
+
+@pytest.mark.parametrize("summation", ["sequential", "lanes", "compensated"])
 @pytest.mark.parametrize(("name", "n"), [("float8_e5m2", 9), ("float8_e4m3fn", 12), ("bfloat16", 300)])
 def test_sums_stay_within_their_growth(name: str, n: int, summation: Summation) -> None:
     machine = Machine(FORMATS[name], 1.0)
@@ -103,7 +127,7 @@ def test_sums_stay_within_their_growth(name: str, n: int, summation: Summation) 
     e = machine.round(np.ldexp(rng.random((400, n)), -rng.integers(0, 6, size=(400, n))))
     growth = sum_growth(summed(summation), n, machine.fmt.precision)
     assert growth is not None
-    within(e, {"sequential": sum_one_by_one, "compensated": kahan_sum}[summation](machine, e), growth)
+    within(e, ADDERS[summation](machine, e), growth)
 
 
 def test_a_sum_one_by_one_reaches_a_good_part_of_its_growth() -> None:

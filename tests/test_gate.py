@@ -43,6 +43,17 @@ def test_the_form_of_numpy_and_scipy_passes_standard(softmax: Any, fmt: str) -> 
     assert failure(softmax, fmt, "standard", 0, ()) == ""
 
 
+@pytest.mark.parametrize("fmt", ["float16", "bfloat16", "float32", "float64"])
+def test_pytorch_passes_standard(fmt: str) -> None:
+    pytest.importorskip("torch")
+    assert failure(suspects.of_pytorch, fmt, "standard", 0, ()) == ""
+
+
+def test_a_sum_one_by_one_is_fast_and_not_standard() -> None:
+    assert failure(suspects.summing_one_by_one, "float32", "fast", 0, ()) == ""
+    assert "over_budget" in failure(suspects.summing_one_by_one, "float32", "standard", 0, ())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fmt", ["float16", "float32", "float64"])
 def test_they_pass_the_whole_gate(fmt: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,9 +124,16 @@ def test_overflow_of_a_long_float16_row_is_excused() -> None:
 
 
 def test_standard_is_the_algorithm_that_it_is_written_down_as() -> None:
-    algorithm = STANDARD.algorithm_for(FORMATS["float32"], 1000)
+    algorithm = STANDARD.algorithm_for(FORMATS["float32"], 100)
     assert (algorithm.argument, algorithm.exp_ulps, algorithm.arithmetic) == ("shifted", 3.0, None)
-    assert height(algorithm, 1000) == 10 + 24
+    for name, n, summed in (
+        ("float32", 100, 7 + 24),
+        ("float32", 70_001, 8751 + 16),
+        ("float64", 70_001, 17_501 + 8),
+        ("float16", 70_001, 17 + 24),
+        ("bfloat16", 70_001, 17 + 24),
+    ):
+        assert height(STANDARD.algorithm_for(FORMATS[name], n), n) == summed, (name, n)
     assert STANDARD.algorithm_for(FORMATS["float8_e5m2"]).arithmetic == "float32"
 
 

@@ -15,6 +15,12 @@ them, 7 for the rest: 24. Halving, rounded to multiples of 8, reaches 128 after 
 <= ceil(log2 n) - 6 levels, and a reduction may add its first entry apart. So the
 height is at most min(n - 1, ceil(log2 n) + 24), with room for other blockings.
 
+In the W lanes of a 256-bit register, 8 for accumulators of 24 bits and 4 for wider ones: floor(n / W) - 1
+additions in a lane, at most W - 1 to join the lanes, and at most W - 1 more for the rest of less than W
+entries. So the height is at most min(n - 1, ceil(n / W) + 2 W). Up to 256 lanes that are joined by halving and
+take the rest as a vector stay below that too. PyTorch's softmax sums so (ATen, `vec::reduce_all`), in as
+many lanes as its registers hold.
+
 Kahan's compensated sum takes y = x - c, s' = s + y, c' = (s' - s) - y. Let D = s' - s and e = D - y be
 exact, so |e| <= u s'.
 
@@ -47,6 +53,7 @@ _CONTEXT: Final = mpmath.MPContext()
 _CONTEXT.prec = 200
 
 _PAIRWISE_EXTRA: Final = 24
+_REGISTER_BITS: Final = 256
 
 
 def _above(value: Any) -> float:
@@ -58,6 +65,9 @@ def height(algorithm: Algorithm, n: int) -> int:
     """Return the height of the tree in which n terms are added, not compensated."""
     if algorithm.summation == "sequential":
         return n - 1
+    if algorithm.summation == "lanes":
+        lanes = _REGISTER_BITS // (32 if (algorithm.accumulator_precision or 53) <= 24 else 64)
+        return min(n - 1, -(-n // lanes) + 2 * lanes)
     return min(n - 1, (n - 1).bit_length() + _PAIRWISE_EXTRA)
 
 
