@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +14,28 @@ from harness.candidates import Candidate
 from harness.errors import UsageError
 from harness.execution import Executor
 from harness.measurement import Rows, measure
+from harness.measurement.tiers import TIER_KINDS, judge_by_tiers
 from reference.errors import ElementClass, Judgement
 from reference.formats import FloatFormat, format_named
 from reference.oracle import softmax
 from reference.rows import RowKind
 from reference.truth import truth
-from reports.cells import DEFECTS
+from reports.cells import DEFECTS, cell_row
+from reports.ledger import CellInfo
 from reports.tally import Tally, Witness, json_float
 
-__all__ = ["ElementReplay", "Replay", "entries_of_hex", "replay_witness"]
+__all__ = ["FIGURES", "WITHIN_STANDARD", "ElementReplay", "Replay", "entries_of_hex", "replay_witness"]
 
 EXACT_DIGITS = 20
+
+FIGURES: Final[Mapping[str, str]] = MappingProxyType(
+    {name: name for name in ("max_ulp", "bound_ratio", "algorithm_ratio")}
+    | {"worst_row_sum_error": "row_sum"}
+)
+"""The columns of cells that are the greatest figure of a row, and the kinds of witness that show it."""
+
+WITHIN_STANDARD: Final[Mapping[str, float]] = MappingProxyType({"bound_ratio": 1.0})
+"""What figures of a row may be where a run limits none of them: the `standard` tier's bound."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,7 @@ class Replay:
         elements: all elements of the row; empty where there are no outputs.
         tally: what was counted of the row.
         same_bits: whether the outputs are those that the witness recorded.
+        broken: what the row still shows of what the witness is about; empty where nothing.
     """
 
     witness: Witness
@@ -62,14 +75,12 @@ class Replay:
     elements: tuple[ElementReplay, ...]
     tally: Tally
     same_bits: bool
+    broken: str = ""
 
     @property
     def is_sound(self) -> bool:
-        """Whether the row would pass `standard`: no fault, no failure, nothing lost, within its bound."""
-        t = self.tally
-        kinds = {w.kind for w in t.witnesses}
-        ratio = t.max_bound_ratio
-        return not self.message and not (kinds & DEFECTS) and (ratio is None or ratio <= 1)
+        """Whether the candidate gave outputs, and they show nothing of what the witness is about."""
+        return not self.message and not self.broken
 
     def document(self) -> dict[str, Any]:
         """Return this replay as JSON carries it."""
@@ -78,6 +89,7 @@ class Replay:
             "witness": {"id": self.witness.id, **self.witness.document()},
             "message": self.message,
             "sound": self.is_sound,
+            "broken": self.broken,
             "same_bits": self.same_bits,
             "max_ulp": json_float(t.max_ulp),
             "bound_ratio": json_float(t.max_bound_ratio),
@@ -88,9 +100,23 @@ class Replay:
 
 
 def replay_witness(
-    witness: Witness, candidate: Candidate, executor: Executor, timeout: float | None = None
+    witness: Witness,
+    candidate: Candidate,
+    executor: Executor,
+    timeout: float | None = None,
+    limits: Mapping[str, float] = WITHIN_STANDARD,
 ) -> Replay:
     """Run a witness's row through its candidate again.
+
+    A witness of a check is held to that check, one against a tier to that tier, and any other to the limits:
+    no defect, and no figure above its own.
+
+    Args:
+        witness: what to replay.
+        candidate: through whom; its policy excuses.
+        executor: calls it.
+        timeout: the most seconds of the call; None for the executor's own.
+        limits: the most that figures of the row may be, by columns of the table of cells.
 
     Raises:
         UsageError: the witness's bits are not a row of its format.
@@ -104,7 +130,42 @@ def replay_witness(
     y = outcome.outputs
     tally = measure(witness.cell, rows, y, candidate.declared(rows.format))
     same = out.to_bits(y)[0].tobytes() == entries_of_hex(witness.y, out).tobytes()
-    return Replay(witness, "", tuple(_elements(rows, y, rows.judge(y))), tally, same_bits=same)
+    elements = tuple(_elements(rows, y, rows.judge(y)))
+    broken = "; ".join(_broken(witness, candidate, executor, timeout, rows, y, tally, limits))
+    return Replay(witness, "", elements, tally, same, broken)
+
+
+def _broken(
+    witness: Witness,
+    candidate: Candidate,
+    executor: Executor,
+    timeout: float | None,
+    rows: Rows,
+    y: NDArray[Any],
+    tally: Tally,
+    limits: Mapping[str, float],
+) -> Iterator[str]:
+    """Yield what the row still shows of what its witness is about."""
+    from harness.checks import CHECKS, Subject
+
+    if witness.kind in TIER_KINDS:
+        tier = TIER_KINDS[witness.kind]
+        judged = judge_by_tiers(witness.cell, rows, y, candidate.declared(rows.format), [tier])
+        clauses = (name.partition(":")[2] for name in judged.violations)
+        yield from (f"{clause}, which the tier {tier.name} forbids" for clause in clauses)
+        return
+    check = next((c for c in CHECKS if c.name == witness.kind and not witness.score), None)
+    if check is not None:
+        subject = Subject(candidate, rows.format, rows.truth.format, executor, timeout)
+        examined = check.examine(subject, rows.x)
+        if examined.broken[0]:
+            yield f"not kept: {check.title}: {examined.note(0)}"
+        return
+    yield from sorted({w.kind for w in tally.witnesses} & DEFECTS)
+    row = cell_row(CellInfo(witness.cell, sampled=False), tally)
+    for name, limit in limits.items():
+        if row[name] is not None and row[name] > limit:
+            yield f"{name} {float(row[name])!r} is above {limit!r}"
 
 
 def _rows(witness: Witness) -> Rows:

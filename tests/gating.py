@@ -9,10 +9,19 @@ from typing import Any
 import pytest
 
 from harness import cli
+from harness.gate import deciding, measuring
+from harness.settings import Effort
 
-__all__ = ["SUSPECTS", "budget", "error_of", "failing", "gate", "replays", "statuses"]
+__all__ = ["SUSPECTS", "briefly", "budget", "error_of", "failing", "gate", "of_each_metric", "replayed", "statuses"]
 
 SUSPECTS = Path(__file__).resolve().parent / "gated" / "suspects.py"
+
+
+def briefly(monkeypatch: pytest.MonkeyPatch, *lengths: int) -> None:
+    """Let the command measure a part of its rows, a few seconds' worth: all regimes, at few lengths."""
+    effort = Effort("brief", lengths or (1, 2, 7, 33, 257), elements=1 << 8, least_rows=2, most_rows=1 << 6)
+    for module in (deciding, measuring):
+        monkeypatch.setattr(module, "GATE", effort)
 
 
 def gate(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -36,11 +45,16 @@ def failing(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [verdict for verdict in document["verdicts"] if verdict["status"] != "pass"]
 
 
-def replays(verdicts: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> bool:
-    """Tell whether each verdict has a replay command, and the first gives the recorded bits."""
-    commands = [verdict["replay"] for verdict in verdicts]
-    code = cli.run(["replay", commands[0].split("'")[1]])
-    return all(commands) and code == 0 and "the recorded bits" in capsys.readouterr().out
+def replayed(verdict: dict[str, Any], *options: str) -> int:
+    """Return the exit code of a verdict's own replay command, to which --expect is added."""
+    program, witness = verdict["replay"].split("'")[:2]
+    assert program == "python -m harness replay "
+    return cli.run(["replay", witness, "--expect", *options])
+
+
+def of_each_metric(verdicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the first verdict of each metric."""
+    return list({verdict["metric"]: verdict for verdict in reversed(verdicts)}.values())
 
 
 def budget(**changes: Any) -> str:

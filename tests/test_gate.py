@@ -18,7 +18,7 @@ import reference
 from harness import cli
 from harness.gate.in_process import failure
 from tests.gated import suspects
-from tests.gating import SUSPECTS, failing, gate, replays, statuses
+from tests.gating import SUSPECTS, briefly, failing, gate, of_each_metric, replayed, statuses
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -123,13 +123,39 @@ def test_a_broken_softmax_fails_fast(name: str, fmt: str) -> None:
     assert "x = " in said
 
 
+@pytest.mark.parametrize(
+    ("name", "fmt", "metric"),
+    [
+        ("without_the_shift", "float32", "tier"),
+        ("skipping_the_last", "float32", "tier"),
+        ("with_a_float16_accumulator", "float32", "tier"),
+        ("flushing_subnormals", "float32", "tier"),
+        ("ignoring_the_axis", "float32", "contract axis"),
+        ("overwriting_its_input", "float32", "contract unchanged"),
+    ],
+)
+def test_its_witness_replays(
+    name: str, fmt: str, metric: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    briefly(monkeypatch)
+    code, document = gate(capsys, suspect(name), "--format", fmt, "--tier", "fast")
+    assert code == 1
+    assert all(v["status"] in ("over_budget", "defect") and v["replay"] for v in failing(document))
+    each = of_each_metric(failing(document))
+    assert metric in [v["metric"] for v in each]
+    for verdict in each:
+        assert replayed(verdict) == 1, verdict
+        assert "the recorded bits" in capsys.readouterr().out
+        assert replayed(verdict, "--candidate", suspect("sound")) == 0, verdict
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "fmt"), BROKEN)
-def test_its_witness_replays(name: str, fmt: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_whole_gate_refuses_it(name: str, fmt: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, document = gate(capsys, suspect(name), "--format", fmt, "--tier", "fast")
     assert code == 1
     assert all(v["status"] in ("over_budget", "defect") for v in failing(document))
-    assert replays(failing(document), capsys)
+    assert replayed(failing(document)[0]) == 1
 
 
 @pytest.mark.parametrize("tier", ["rounded", "faithful", "standard"])

@@ -28,6 +28,8 @@ Array = NDArray[Any]
 CHECKS: Final = (*CONTRACT, *PROPERTIES)
 """Every check, those of the contract first."""
 
+FLOORS: Final[tuple[Floor, ...]] = ("rounded", "faithful")
+
 SHRINKING_ELEMENTS: Final = 1 << 18
 SHRINKING_BATCHES: Final = 120
 
@@ -41,6 +43,7 @@ def run_checks(
     out_format: FloatFormat | None = None,
     timeout: float | None = None,
     checks: Sequence[Check] = CHECKS,
+    floors: Sequence[Floor] = FLOORS,
 ) -> tuple[CheckResult, ...]:
     """Return the result of every check of a candidate in every format, by format.
 
@@ -53,11 +56,12 @@ def run_checks(
         out_format: the output format; None for the input's own.
         timeout: the most seconds of a call; None for the executor's own.
         checks: what to ask.
+        floors: of these tiers the tightest that plain calls meet is asked of other calls too.
     """
     results: list[CheckResult] = []
     for fmt in formats:
         subject = Subject(candidate, fmt, out_format or fmt, executor, timeout)
-        results += _Examination(subject, seed, effort).results(checks)
+        results += _Examination(subject, seed, effort, floors).results(checks)
     return tuple(results)
 
 
@@ -102,8 +106,9 @@ class _Seen:
 class _Examination:
     """All checks of one subject, over the same rows."""
 
-    def __init__(self, subject: Subject, seed: int, effort: str) -> None:
+    def __init__(self, subject: Subject, seed: int, effort: str, floors: Sequence[Floor]) -> None:
         self._subject = subject
+        self._floors = floors
         self._rows: list[RowsOfLength] = []
         self._tried: list[RowsOfLength] = []
         self._reason = ""
@@ -148,8 +153,8 @@ class _Examination:
         ]
         if not found:
             return None
-        rounded, faithful = (all(flags) for flags in zip(*found, strict=True))
-        return "rounded" if rounded else "faithful" if faithful else None
+        met = dict(zip(FLOORS, (all(flags) for flags in zip(*found, strict=True)), strict=True))
+        return next((floor for floor in FLOORS if floor in self._floors and met[floor]), None)
 
     # One check -----------------------------------------------------------------------------
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,15 +44,20 @@ def replay(
     """Run one witness again and print exact and computed values, hex and decimal."""
     from harness.candidates import load
     from harness.execution import InProcess, Isolated
-    from harness.replaying import replay_witness
+    from harness.replaying import WITHIN_STANDARD, replay_witness
     from harness.settings import check_timeout
 
     check_timeout(timeout)
-    found = _read(witness)
+    found, run = _read(witness)
     with user_mistakes():
         chosen = load(candidate or found.cell.candidate)
+        policies, limits = _asked(run, found) if run else ((), WITHIN_STANDARD)
+        policy = chosen.declaration.policy
+        for setting in policies:
+            policy = policy.with_setting(setting)
+        chosen = replace(chosen, declaration=replace(chosen.declaration, policy=policy))
     with InProcess() if in_process else Isolated(jobs=1) as executor:
-        result = replay_witness(found, chosen, executor, timeout)
+        result = replay_witness(found, chosen, executor, timeout, limits)
     if emit_test is not None:
         _emit(found, chosen, emit_test)
     if as_json:
@@ -71,20 +77,33 @@ def _emit(witness: Witness, candidate: Candidate, path: Path) -> None:
     notes().print(f"test: {path}", soft_wrap=True)
 
 
-def _read(text: str) -> Witness:
+def _read(text: str) -> tuple[Witness, str]:
+    """Return the witness, and the run that it is named by; an empty one for a JSON line."""
     from reports.runs import find_witness
 
     text = sys.stdin.read() if text == "-" else text
     if text.lstrip().startswith("{"):
         try:
-            return Witness.from_document(json.loads(text))
+            return Witness.from_document(json.loads(text)), ""
         except ValueError as error:
             raise UsageError(f"witness: {error}; give one line of witnesses.jsonl") from error
     run, separator, identity = text.rpartition("#")
     if not separator:
         raise UsageError(f"witness {text!r}: write RUN#ID, such as latest#0123456789, or give its JSON line")
     with user_mistakes():
-        return find_witness(run, identity)
+        return find_witness(run, identity), run
+
+
+def _asked(run: str, witness: Witness) -> tuple[Sequence[str], Mapping[str, float]]:
+    """Return the policies of a run, and the limits that its gate says the witness is above."""
+    from harness.replaying import FIGURES, WITHIN_STANDARD
+    from reports.ledger import Ledger
+    from reports.runs import LEDGER, find_run
+
+    with Ledger.open(find_run(run) / LEDGER) as ledger:
+        policies, verdicts = ledger.settings().get("policies", ()), ledger.get("verdicts") or ()
+    own = (v for v in verdicts if v["witness"] == witness.id and v["metric"] in FIGURES)
+    return policies, {v["metric"]: v["limit"] for v in own} or WITHIN_STANDARD
 
 
 def _print(result: Replay, most: int) -> None:
@@ -140,3 +159,5 @@ def _print_row(result: Replay) -> None:
         f"bound ratio {ulps(t.max_bound_ratio, 6)}; {bits}",
         soft_wrap=True,
     )
+    if result.broken:
+        results().print(result.broken, soft_wrap=True)

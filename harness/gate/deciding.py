@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -216,7 +217,17 @@ def _shrunk(
             seen.add(group)
             spending = Spending(elements=SHRINKING_ELEMENTS)
             candidate = candidates[witness.cell.candidate]
-            yield witness.id, shrink(witness, candidate, executor, spending, gated.settings.timeout)
+            timeout, least = gated.settings.timeout, _least(verdict, witness)
+            yield witness.id, shrink(witness, candidate, executor, spending, timeout, least)
+
+
+def _least(verdict: Verdict, witness: Witness) -> float:
+    """Return the least score by which a witness still shows that a limit is exceeded."""
+    from harness.replaying import FIGURES
+
+    if isinstance(verdict.limit, str) or verdict.limit is None or FIGURES.get(verdict.metric) != witness.kind:
+        return 0.0
+    return math.nextafter(verdict.limit, math.inf)
 
 
 def _relaxed(candidate: Candidate, settings: Settings) -> Candidate:

@@ -121,6 +121,8 @@ def measure_gated(
 def _checked(campaign: Campaign, executor: Executor) -> Iterator[CheckResult]:
     from harness.checks import run_checks
     from harness.checks.contract import CONTRACT
+    from harness.checks.running import FLOORS
+    from reference.tiers import TIERS
 
     settings = campaign.settings
     for candidate in campaign.candidates:
@@ -134,6 +136,7 @@ def _checked(campaign: Campaign, executor: Executor) -> Iterator[CheckResult]:
             out_format=settings.out_format,
             timeout=settings.timeout,
             checks=CONTRACT,
+            floors=[floor for floor in FLOORS if TIERS[floor] in settings.tiers],
         )
 
 

@@ -36,6 +36,7 @@ def shrink(
     executor: Executor,
     budget: Budget | None = None,
     timeout: float | None = None,
+    least: float = 0.0,
 ) -> Witness:
     """Return a witness of a smaller row; the same one where none is found or its row alone does not show it.
 
@@ -45,13 +46,14 @@ def shrink(
         executor: calls it.
         budget: what may be spent, and is charged.
         timeout: the most seconds of a call; None for the executor's own.
+        least: what its score is to stay, at least, lest it show no more what it was kept for.
 
     Raises:
         UsageError: the witness's bits are not a row of its format.
     """
     fmt = format_named(witness.cell.format)
     row = fmt.from_bits(entries_of_hex(witness.x, fmt))
-    evidence = evidence_of(witness, candidate, executor, timeout)
+    evidence = evidence_of(witness, candidate, executor, timeout, least)
     if evidence is None or not len(row) or not evidence.shows(row[None])[0]:
         return witness
     budget = Budget() if budget is None else budget

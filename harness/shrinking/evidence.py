@@ -55,15 +55,16 @@ class Evidence(Protocol):
 
 
 def evidence_of(
-    witness: Witness, candidate: Candidate, executor: Executor, timeout: float | None
+    witness: Witness, candidate: Candidate, executor: Executor, timeout: float | None, least: float = 0.0
 ) -> Evidence | None:
-    """Return the evidence of a witness's kind; None where no single row shows it."""
+    """Return the evidence of a witness's kind, of that score at least; None where no single row shows it."""
     calls = _Calls(candidate, witness.cell, executor, timeout)
     if witness.kind == "unsupported":
         return None
     if witness.kind in FAULTS:
         return _Fault(calls, witness.kind)
-    return _Score(calls, witness.kind, KEPT * witness.score if witness.score else 1.0, _failed(witness))
+    kept = max(KEPT * witness.score, least) if witness.score else 1.0
+    return _Score(calls, witness.kind, kept, _failed(witness))
 
 
 def _failed(witness: Witness) -> bool:

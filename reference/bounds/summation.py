@@ -17,9 +17,9 @@ height is at most min(n - 1, ceil(log2 n) + 24), with room for other blockings.
 
 In the W lanes of a 256-bit register, 8 for accumulators of 24 bits and 4 for wider ones: floor(n / W) - 1
 additions in a lane, at most W - 1 to join the lanes, and at most W - 1 more for the rest of less than W
-entries. So the height is at most min(n - 1, ceil(n / W) + 2 W). Up to 256 lanes that are joined by halving and
-take the rest as a vector stay below that too. PyTorch's softmax sums so (ATen, `vec::reduce_all`), in as
-many lanes as its registers hold.
+entries. So the height is at most min(n - 1, ceil(n / W) + 2 W). Up to 256 lanes that are joined by
+halving and take the rest as a vector stay below that too. PyTorch's softmax sums so (ATen,
+`vec::reduce_all`), in as many lanes as its registers hold.
 
 Kahan's compensated sum takes y = x - c, s' = s + y, c' = (s' - s) - y. Let D = s' - s and e = D - y be
 exact, so |e| <= u s'.
