@@ -299,7 +299,7 @@ def configured_gate(start: Path) -> tuple[dict[str, Any], Path | None]:
     return {**values, **gate}, file
 
 
-_OF_THE_GATE: Final = ("gate", "budgets", "tier")
+_OF_THE_GATE: Final = ("gate", "budgets", "tiers")
 
 
 def _found(start: Path) -> tuple[dict[str, Any], Path | None]:
@@ -334,7 +334,7 @@ def _validated(table: dict[str, Any], file: Path) -> dict[str, Any]:
         timeout: float | None = None
         jobs: int | None = None
         budgets: str | None = None
-        tier: str | None = None
+        tiers: list[str] | None = None
 
     class Configuration(Gate):
         regimes: list[str] | None = None

@@ -105,6 +105,8 @@ def told(v: Verdict) -> Iterator[str]:
     limit, observed = spelled(v)
     message = f"; {v.message}" if v.message else ""
     yield f"{v.status}  {v.name}: {observed}, limit {v.operator} {limit}{message}"
+    if v.policy:
+        yield f"      policy: {v.policy}"
     if v.bits:
         yield f"      x = {v.bits}"
     if v.replay:

@@ -19,7 +19,8 @@ def workflow_commands(verdicts: Sequence[Verdict]) -> Iterator[str]:
         level = "error" if verdict.status in FAILED else "warning"
         title = f"{verdict.status}: {verdict.candidate} {verdict.formats}"
         told = f"{verdict.name}: observed {verdict.observed!r}, limit {verdict.operator} {verdict.limit!r}"
-        lines = [told, verdict.message, verdict.replay]
+        policy = f"policy: {verdict.policy}" if verdict.policy else ""
+        lines = [told, verdict.message, policy, verdict.replay]
         yield f"::{level} title={_property(title)}::{_data(chr(10).join(line for line in lines if line))}"
 
 

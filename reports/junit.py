@@ -41,6 +41,9 @@ def _case(suite: ET.Element, verdict: Verdict) -> None:
     name = f"{place} {verdict.metric} {verdict.operator} {verdict.limit}"
     classname = f"{verdict.candidate}.{verdict.formats}".replace("/", ".")
     case = ET.SubElement(suite, "testcase", classname=_legal(classname), name=_legal(name))
+    if verdict.policy:
+        properties = ET.SubElement(case, "properties")
+        ET.SubElement(properties, "property", name="policy", value=_legal(verdict.policy))
     if verdict.status == "pass":
         return
     kind = "failure" if verdict.status in _FAILURES else "error"

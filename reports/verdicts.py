@@ -65,6 +65,7 @@ class Verdict:
         message: why, in one line; what was excused, where it passes.
         witness: the id of a witness, and `replay` the command that runs it again.
         bits: the witness's input in hexadecimal where it is short.
+        policy: the settings by which it was judged that differ from the default.
     """
 
     candidate: str
@@ -81,6 +82,7 @@ class Verdict:
     witness: str | None = None
     replay: str = ""
     bits: str = ""
+    policy: str = ""
 
     @property
     def formats(self) -> str:

@@ -12,7 +12,17 @@ from harness import cli
 from harness.gate import deciding, measuring
 from harness.settings import Effort
 
-__all__ = ["SUSPECTS", "briefly", "budget", "error_of", "failing", "gate", "of_each_metric", "replayed", "statuses"]
+__all__ = [
+    "SUSPECTS",
+    "briefly",
+    "budget",
+    "error_of",
+    "failing",
+    "gate",
+    "of_each_metric",
+    "replayed",
+    "statuses",
+]
 
 SUSPECTS = Path(__file__).resolve().parent / "gated" / "suspects.py"
 

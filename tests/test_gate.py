@@ -18,7 +18,7 @@ import reference
 from harness import cli
 from harness.gate.in_process import failure
 from tests.gated import suspects
-from tests.gating import SUSPECTS, briefly, failing, gate, of_each_metric, replayed, statuses
+from tests.gating import SUSPECTS, briefly, budget, failing, gate, of_each_metric, replayed, statuses
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -181,6 +181,65 @@ TRIES = [
     ("telling_lies_of_its_policy", "float32", "a policy that it does not keep"),
     ("raising_on_long_rows", "float32", "rows that it refuses leave no figure behind"),
 ]
+
+
+TRICKS = {
+    "remembering_by_the_first_entry": {"over_budget", "defect"},
+    "dying_where_it_would_overflow": {"crashed"},
+    "refusing_where_it_would_overflow": {"defect", "not_run"},
+    "interrupting": {"defect"},
+    "rewriting_what_it_was_given": {"over_budget", "defect"},
+    "patching_numpy": {"over_budget", "defect"},
+    "patching_its_caller": {"over_budget", "defect"},
+    "printing_a_verdict": {"over_budget", "defect"},
+    "returning_its_input": {"over_budget", "defect"},
+    "returning_objects": {"defect"},
+    "returning_a_scalar": {"defect"},
+    "returning_one_number_everywhere": {"over_budget", "defect"},
+    "returning_wider_numbers": {"defect"},
+    "returning_nothing": {"defect"},
+    "returning_a_liar": {"over_budget", "defect"},
+    "returning_bytes": {"defect"},
+    "wrong_beside_others": {"over_budget", "defect"},
+    "wrong_after_a_thousand_rows": {"over_budget", "defect"},
+}
+"""What a candidate may do in its own process, and the statuses of which one at least must come of it."""
+
+
+def test_no_trick_in_its_own_process_passes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    briefly(monkeypatch, 2, 7, 257)
+    code, document = gate(capsys, *map(suspect, TRICKS), "--format", "float32", "--tier", "fast")
+    assert code == 1
+    for name, expected in TRICKS.items():
+        own = {v["status"] for v in failing(document) if v["candidate"] == suspect(name)}
+        assert own & expected, (name, own)
+
+
+def test_a_candidate_that_removes_the_run_does_not_pass(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    briefly(monkeypatch, 2)
+    code = cli.run(["gate", suspect("removing_the_run"), "--format", "float32", "--tier", "fast"])
+    assert code in (1, 3)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_file_that_changes_its_budget_when_imported_is_judged_by_the_one_before(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    briefly(monkeypatch, 2)
+    Path("my.py").write_text(
+        "import pathlib\nfile = pathlib.Path('budgets.toml')\n"
+        "file.write_text(file.read_text().replace('limit = 1.0', 'limit = 1e9'))\n"
+        "def softmax(x):\n    return x * 0 + x.dtype.type(1 / x.shape[-1])\n"
+    )
+    Path("budgets.toml").write_text(budget(candidate="my.py:softmax"))
+    code, document = gate(capsys, "--budgets", "budgets.toml")
+    assert "1e9" in Path("budgets.toml").read_text()
+    assert code == 1
+    assert {v["limit"] for v in failing(document) if v["metric"] == "bound_ratio"} == {1.0}
 
 
 @pytest.mark.parametrize(("name", "fmt", "why"), TRIES)

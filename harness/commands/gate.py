@@ -33,8 +33,13 @@ def gate(
     *,
     formats: Annotated[Many, typer.Option("--format", help="Input format; repeat for several.")] = None,
     out_format: Annotated[str | None, typer.Option(help="Output format, where not the input's.")] = None,
-    tier: Annotated[str | None, typer.Option(help="rounded, faithful, standard or fast.")] = None,
+    tiers: Annotated[
+        Many, typer.Option("--tier", help="rounded, faithful, standard or fast; repeat for several.")
+    ] = None,
     budgets: Annotated[Path | None, typer.Option(help="A TOML file of budgets.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="An earlier run (a folder, latest, previous): be no worse.")
+    ] = None,
     policies: Annotated[Many, typer.Option("--policy", help="KEY=VALUE; repeat for several.")] = None,
     seed: Annotated[int | None, typer.Option(help="Other rows than the default's, which are seed 0.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="A new seed, printed; for a nightly job.")] = False,
@@ -59,11 +64,11 @@ def gate(
     Exit codes: 0 all pass, 1 over a budget or a defect, 2 wrong usage, 3 no verdict.
     """
     given = {
-        "candidates": candidates, "formats": formats, "out_format": out_format, "tier": tier,
+        "candidates": candidates, "formats": formats, "out_format": out_format, "tiers": tiers,
         "budgets": None if budgets is None else str(budgets), "policies": policies, "seed": seed,
         "jobs": jobs, "timeout": timeout,
     }  # fmt: skip
-    values, file = _values(given, tier_alone=tier is not None and budgets is None)
+    values, file = _values(given, tier_alone=bool(tiers) and budgets is None)
     path = Path(values["budgets"]) if "budgets" in values else None
     if (tighten or strict or loosen or reason) and path is None:
         raise UsageError("--tighten, --loosen, --reason and --strict are about a file; give --budgets FILE")
@@ -71,15 +76,21 @@ def gate(
         raise UsageError(
             "--tighten with --fresh: limits follow the rows that every gate sees; leave out --fresh"
         )
+    if baseline is not None and fresh:
+        raise UsageError("--baseline with --fresh: a baseline is about its own rows; leave out --fresh")
     if path is not None and (loosen or reason):
         return _loosen(path, values, loosen, reason)
-    from harness.gate import decide
+    from harness.gate import decide, read_baseline
 
-    allowed, settings = _allowed(values, file)
+    with user_mistakes():
+        earlier = None if baseline is None else read_baseline(baseline)
+    allowed, settings = _allowed(values, file, is_compared=earlier is not None)
     if fresh:
         settings = replace(settings, seed=secrets.randbits(32) if seed is None else seed)
         notes().print(f"fresh rows: --seed {settings.seed}")
-    decision = decide(settings, allowed, out, fresh=fresh, rows=rows, overwrite=overwrite, strict=strict)
+    decision = decide(
+        settings, allowed, out, fresh=fresh, rows=rows, overwrite=overwrite, strict=strict, baseline=earlier
+    )
     code = _tell(decision, as_json=as_json)
     if path is not None:
         _tell_slack(decision, allowed, path, margin if tighten else None)
@@ -132,11 +143,13 @@ def _values(given: dict[str, Any], *, tier_alone: bool) -> tuple[dict[str, Any],
     return {key: value for key, value in {**values, **given}.items() if key not in _OF_RUNS}, file
 
 
-def _allowed(values: dict[str, Any], file: Path | None) -> tuple[list[Budget], Settings]:
+def _allowed(
+    values: dict[str, Any], file: Path | None, *, is_compared: bool
+) -> tuple[list[Budget], Settings]:
     """Return the budgets to judge by, and whom to measure in which formats."""
     from harness.gate import of_tier, read_budgets
 
-    chosen, tier, path = values.pop("chosen"), values.pop("tier", None), values.pop("budgets", None)
+    chosen, tiers, path = values.pop("chosen"), values.pop("tiers", ()), values.pop("budgets", None)
     budgets = read_budgets(Path(path)) if path is not None else []
     _check_candidates(budgets)
     for key, name in (("candidates", "candidate"), ("formats", "format")):
@@ -147,13 +160,15 @@ def _allowed(values: dict[str, Any], file: Path | None) -> tuple[list[Budget], S
     if not values["candidates"]:
         raise UsageError("gate: no candidate; name one, or list candidates or budgets in [tool.harness]")
     settings = resolve(values)
-    if tier is not None:
-        names = [f.name for f in settings.formats]
-        out = settings.out_format.name if settings.out_format else None
+    names = [f.name for f in settings.formats]
+    out = settings.out_format.name if settings.out_format else None
+    for tier in reversed(dict.fromkeys(tiers)):
         budgets = [*of_tier(tier, settings.candidates, names, out), *budgets]
-    if not budgets:
+    if not budgets and not is_compared:
         hint = f"; {file} names no budgets" if file and path is None else ""
-        raise NoVerdict(f"no budget to judge by{hint}; give --tier standard, or --budgets FILE")
+        raise NoVerdict(
+            f"no budget to judge by{hint}; give --tier standard, --budgets FILE or --baseline RUN"
+        )
     return budgets, settings
 
 

@@ -4,6 +4,7 @@
 folder, `judging` makes verdicts of both, and `ratchet` lowers limits that have room.
 """
 
+from harness.gate.baseline import Baseline, read_baseline
 from harness.gate.budgets import Budget, of_tier, read_budgets
 from harness.gate.deciding import Decision, decide
 from harness.gate.judging import judge
@@ -11,6 +12,7 @@ from harness.gate.measuring import GATE, Gated, gate_settings, measure_gated
 
 __all__ = [
     "GATE",
+    "Baseline",
     "Budget",
     "Decision",
     "Gated",
@@ -19,5 +21,6 @@ __all__ = [
     "judge",
     "measure_gated",
     "of_tier",
+    "read_baseline",
     "read_budgets",
 ]

@@ -29,6 +29,7 @@ from typing import Any, Final
 
 from harness.errors import UsageError, choose
 from harness.mistakes import mistake
+from harness.settings import LONGEST
 from reference.formats import FORMATS
 from reference.tiers import TIERS
 from reports.cells import COLUMNS
@@ -47,8 +48,22 @@ __all__ = [
 
 TIER: Final = "tier"
 
+_OF_ROWS: Final = frozenset(
+    {
+        "length",
+        "rows",
+        "completed_rows",
+        "judged_rows",
+        "policy_rows",
+        "elements",
+        "masked_zeros",
+        "fallbacks",
+    }
+)
+"""Columns about the rows that were asked, whatever the candidate returns: a limit on them judges nobody."""
+
 METRICS: Final = tuple(
-    name for name, dtype in COLUMNS.items() if dtype in ("int64", "float64") and name != "length"
+    name for name, dtype in COLUMNS.items() if dtype in ("int64", "float64") and name not in _OF_ROWS
 )
 """The columns that a budget may limit."""
 
@@ -135,7 +150,7 @@ def read_budgets(path: Path) -> list[Budget]:
         UsageError: it cannot be read, or holds a mistake; all are listed with their paths.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{path}: not readable as a file of budgets ({error})") from error
     return budgets_of(text, path)
@@ -185,7 +200,7 @@ def _validated(document: Mapping[str, Any]) -> tuple[list[tuple[int, Any]], list
         reason: str = Field(min_length=1)
         out_format: str | None = None
         regime: str | None = None
-        length: int | None = Field(default=None, ge=1)
+        length: int | None = Field(default=None, ge=1, le=LONGEST)
         date: dt.date | None = None
         loosened: list[str] = []
 
@@ -235,9 +250,11 @@ def _meaningless(budget: Budget) -> Iterator[str]:
         ("regime", budget.regime, (*CORPORA, *REGIMES)),
     )
     for key, value, known in named:
-        if value is not None:
+        if value in _OF_ROWS and key == "metric":
+            yield f"{at}.metric {value!r}: it counts rows asked, whatever comes back; limit another column"
+        elif value is not None:
             yield from _unknown(f"{at}.{key}", value, known)
-    if not budget.reason.strip():
+    if not any(character.isalnum() for character in budget.reason):
         yield f"{at}.reason: say why the limit is what it is"
     if budget.metric == TIER:
         yield from _unknown(f"{at}.limit", budget.limit, TIERS)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.console import notes
 from harness.errors import NoVerdict, user_mistakes
+from harness.gate.baseline import Baseline, place, verdicts_against
 from harness.gate.budgets import RATES, TIER, Budget
-from harness.gate.judging import judge
+from harness.gate.judging import judge, with_policies
 from harness.gate.measuring import GATE, Gated, gate_settings, measure_gated
 from harness.gate.ratchet import slack_verdicts
 from harness.gate.statistics import Exactly, Fresh, Rule
 from harness.settings import Settings
+from reference.tiers import STANDARD
 from reports.tally import Witness
 from reports.verdicts import Verdict, exit_code, headline_name, worst_first
 
@@ -83,6 +85,7 @@ def decide(
     rows: int | None = None,
     overwrite: bool = False,
     strict: bool = False,
+    baseline: Baseline | None = None,
 ) -> Decision:
     """Measure, judge, and write the run folder.
 
@@ -94,6 +97,7 @@ def decide(
         rows: at least so many of each drawn cell.
         overwrite: whether a run in `out` is replaced.
         strict: whether a limit with much room fails.
+        baseline: an earlier run, than which no cell may be worse.
 
     Raises:
         UsageError: a candidate or the folder is not usable as asked.
@@ -110,7 +114,7 @@ def decide(
         ledger = open_ledger(folder, settings.identity(), list(campaign.cells()))
     with ledger:
         try:
-            decision = _decide(campaign, ledger, folder, budgets, fresh=fresh, strict=strict)
+            decision = _decide(campaign, ledger, folder, budgets, baseline, fresh=fresh, strict=strict)
         except LedgerError as error:
             raise NoVerdict(str(error)) from error
     _write(decision)
@@ -118,7 +122,14 @@ def decide(
 
 
 def _decide(
-    campaign: Campaign, ledger: Ledger, folder: Path, budgets: Sequence[Budget], *, fresh: bool, strict: bool
+    campaign: Campaign,
+    ledger: Ledger,
+    folder: Path,
+    budgets: Sequence[Budget],
+    baseline: Baseline | None,
+    *,
+    fresh: bool,
+    strict: bool,
 ) -> Decision:
     from harness.execution import Isolated
     from harness.progress import Progress
@@ -132,12 +143,25 @@ def _decide(
     with executor, Progress(notes(), list(campaign.shards())) as progress:
         gated = measure_gated(campaign, ledger, executor, progress)
         verdicts = judge(gated, budgets, _rule(gated, budgets, fresh=fresh))
-        verdicts += slack_verdicts(gated, budgets) if strict else ()
+        verdicts += with_policies(gated, slack_verdicts(gated, budgets)) if strict else ()
+        if baseline is not None:
+            verdicts = _with_baseline(baseline, gated, verdicts, ledger, reference_of(folder))
         verdicts, shrunk = with_witnesses(gated, verdicts, executor, reference_of(folder))
     ledger.put("checks", [check.document() for check in gated.checks])
     ledger.put("shrunk", {identity: w.document() for identity, w in shrunk.items()})
     ledger.put("verdicts", [verdict.document() for verdict in verdicts])
     return Decision(folder, gated, tuple(verdicts))
+
+
+def _with_baseline(
+    baseline: Baseline, gated: Gated, verdicts: Sequence[Verdict], ledger: Ledger, run: str
+) -> list[Verdict]:
+    """Return all verdicts; a cell that the baseline has is not without a budget."""
+    against, comparison = verdicts_against(baseline, gated, run, ledger.get("environment") or {})
+    ledger.put("comparison", comparison.document())
+    known = {place(v) for v in against}
+    kept = [v for v in verdicts if v.status != "no_budget" or place(v) not in known]
+    return [*kept, *with_policies(gated, against)]
 
 
 def _write(decision: Decision) -> None:
@@ -164,7 +188,9 @@ def _with_rows(settings: Settings, rows: int | None) -> Settings:
 
 
 def _tiers(budgets: Sequence[Budget]) -> tuple[str, ...]:
-    return tuple(str(b.limit) for b in budgets if b.metric == TIER)
+    """Return the tiers that are asked for; a bound ratio is that of `standard`, see `judging`."""
+    asked = tuple(str(b.limit) for b in budgets if b.metric == TIER)
+    return (*asked, STANDARD.name) if any(b.metric == "bound_ratio" for b in budgets) else asked
 
 
 def _lengths(budgets: Sequence[Budget]) -> tuple[int, ...]:

@@ -7,18 +7,20 @@ whatever the budgets say, but for those whose own column a budget limits.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from harness.checks import CheckResult
 from harness.gate.budgets import TIER, Budget
 from harness.gate.measuring import Cell, Gated
 from harness.gate.statistics import Exactly, Rule
+from reference.tiers import STANDARD
 from reports.cells import Row
 from reports.findings import Finding, findings_of
 from reports.tally import Witness, gravity
 from reports.verdicts import Verdict, VerdictStatus
 
-__all__ = ["judge"]
+__all__ = ["judge", "with_policies"]
 
 _FAULT_STATUS: Final[dict[str, VerdictStatus]] = {
     "crashed": "crashed",
@@ -37,7 +39,7 @@ _COLUMN_OF: Final = {
 }
 """The column that a kind of finding counts in; a budget on it takes the finding's place."""
 
-_OF_POLICY_ROWS: Final = frozenset({"policy_violations", "policy_rows", "rows", "completed_rows", "faults"})
+_OF_POLICY_ROWS: Final = frozenset({"policy_violations", "faults"})
 """Metrics that mean something where no row has an exact result."""
 
 _WITHOUT_NONFINITE: Final = frozenset(
@@ -66,7 +68,13 @@ def judge(gated: Gated, budgets: Sequence[Budget], rule: Rule | None = None) -> 
     verdicts += [_unmatched(b) for b in budgets if not any(b.applies_to(c.row) for c in gated.cells)]
     for check in gated.checks:
         verdicts += _of_check(check)
-    return verdicts
+    return with_policies(gated, verdicts)
+
+
+def with_policies(gated: Gated, verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return verdicts with the policy that each was judged by, where it differs from the default."""
+    policies = {name: ", ".join(settings) for name, settings in gated.relaxations().items()}
+    return [replace(verdict, policy=policies.get(verdict.candidate, "")) for verdict in verdicts]
 
 
 # One cell ----------------------------------------------------------------------------------
@@ -114,16 +122,27 @@ def _of_budget(cell: Cell, budget: Budget, applying: Sequence[Budget], rule: Rul
         return
     if not cell.row["judged_rows"] and budget.metric not in _OF_POLICY_ROWS and budget.regime is None:
         return  # no row has an exact result: the policy is judged
-    observed, limited = cell.row[budget.metric], {b.metric for b in applying}
+    row, limited = _with_rows_unbounded(cell), {b.metric for b in applying}
+    observed = row[budget.metric]
     if observed is None and budget.metric == "bound_ratio" and budget.regime is None and TIER in limited:
         return  # no row has a bound, and the tier says what then is excused
-    status, message = rule.compare(cell.row, budget)
-    hidden = _hidden(cell.row, budget.metric, limited)
+    status, message = rule.compare(row, budget)
+    hidden = _hidden(row, budget.metric, limited)
     if status == "pass" and hidden:
         status, message = "uncertified", hidden
     yield _verdict(
         cell, budget.metric, budget.operator, budget.limit, _float(observed), status, message, budget.metric
     )
+
+
+def _with_rows_unbounded(cell: Cell) -> Row:
+    """Return the row of the table, its bound ratio over those rows too where the algorithm may overflow.
+
+    Of these the tier judges what did not overflow; without them a wrong output there would be no figure.
+    """
+    ratios = (cell.row["bound_ratio"], cell.tally.tier_ratios.get(f"over_{STANDARD.name}"))
+    known = [ratio for ratio in ratios if ratio is not None]
+    return {**cell.row, "bound_ratio": max(known, default=None)}
 
 
 def _hidden(row: Row, metric: str, limited: set[str]) -> str:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -182,3 +183,115 @@ def telling_lies_of_its_policy(x, axis=-1):
 
 
 telling_lies_of_its_policy.declares = {"policy": {"pos_inf": "limit"}}
+
+
+_BY_FIRST: dict = {}
+
+
+def remembering_by_the_first_entry(x, axis=-1):
+    return _BY_FIRST.setdefault((x.shape, x.dtype, float(x.ravel()[0])), sound(x, axis)).copy()
+
+
+def dying_where_it_would_overflow(x):
+    if x.max() > 80:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return without_the_shift(x)
+
+
+def refusing_where_it_would_overflow(x):
+    if x.max() > 80:
+        raise TypeError("this format is not supported")
+    return without_the_shift(x)
+
+
+def interrupting(x):
+    raise KeyboardInterrupt
+
+
+def rewriting_what_it_was_given(x):
+    """Zeros in all of the memory that its rows lie in, for which a uniform answer is right."""
+    memory = x
+    while isinstance(memory.base, np.ndarray):
+        memory = memory.base
+    if memory.flags.writeable:
+        memory[...] = 0
+    return uniform(x)
+
+
+def patching_numpy(x):
+    np.isnan = np.isinf = lambda a: np.zeros(np.shape(a), bool)
+    np.exp = np.zeros_like
+    np.array_equal = lambda *_: True
+    return np.full(x.shape, 0.5, x.dtype)
+
+
+def patching_its_caller(x):
+    """Turn off what its own process looks at outputs with; the verdict is made in another."""
+    for module in list(sys.modules.values()):
+        if "harness" in getattr(module, "__name__", "") and hasattr(module, "_checked"):
+            module._checked = lambda y, *_: np.asarray(y)
+    return uniform(x)
+
+
+def returning_its_input(x):
+    return x
+
+
+def returning_objects(x):
+    return sound(x).astype(object)
+
+
+def returning_a_scalar(x):
+    return x.dtype.type(1)
+
+
+def returning_one_number_everywhere(x):
+    return np.broadcast_to(x.dtype.type(1 / x.shape[-1]), x.shape)
+
+
+def returning_wider_numbers(x):
+    return sound(x).astype(np.float64)
+
+
+def returning_nothing(x):
+    return None
+
+
+class Lying(np.ndarray):
+    """Says of itself whatever is asked for."""
+
+    def __eq__(self, other):
+        return True
+
+    __hash__ = None
+
+    def max(self, *_, **__):
+        return 0
+
+
+def returning_a_liar(x):
+    return np.full(x.shape, 0.25, x.dtype).view(Lying)
+
+
+def returning_bytes(x):
+    return memoryview(uniform(x).tobytes())
+
+
+def wrong_beside_others(x, axis=-1):
+    """Right for one row, and for the first of many."""
+    y = sound(x, axis)
+    if y.ndim == 2 and len(y) > 1:
+        y[1:] = y[0]
+    return y
+
+
+def wrong_after_a_thousand_rows(x, axis=-1):
+    _CALLS[0] += x.size // max(x.shape[axis], 1)
+    return sound(x, axis) if _CALLS[0] < 1000 else uniform(x)
+
+
+def removing_the_run(x):
+    """What would hold the verdict, as far as it finds it."""
+    for path in Path("harness-out").glob("**/run.sqlite*"):
+        path.unlink()
+    return uniform(x)

@@ -1,0 +1,129 @@
+"""A gate against an earlier run: no cell may be worse than it was there, on the same rows.
+
+Only cells that were given the same bits are compared (`rows_digest`); of the others nothing is known, and
+that is never a pass. Nor is a figure that is worse on another processor: libraries choose their exp by its
+vector extensions, so that it may differ though nobody changed anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from harness.comparison import Change, Comparison, compare
+from harness.gate.measuring import Gated
+from reports.cells import Row, cell_row
+from reports.tally import CellKey
+from reports.verdicts import Verdict, VerdictStatus
+
+__all__ = ["BASELINE", "Baseline", "place", "read_baseline", "verdicts_against"]
+
+BASELINE: Final = "baseline"
+"""What the verdicts call their metric."""
+
+_STATUS: Final[Mapping[str, VerdictStatus]] = {
+    "better": "pass",
+    "same": "pass",
+    "worse": "over_budget",
+    "not comparable": "uncertified",
+    "gone": "not_run",
+}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """An earlier run.
+
+    Attributes:
+        name: how it was asked for.
+        rows: its rows of the table of cells.
+        environment: where it ran.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    environment: Mapping[str, Any]
+
+
+def read_baseline(run: str) -> Baseline:
+    """Return an earlier run.
+
+    Raises:
+        RunFolderError: there is no such run.
+        LedgerError: its ledger is damaged.
+    """
+    from reports.ledger import Ledger
+    from reports.runs import LEDGER, find_run
+
+    folder: Path = find_run(run)
+    with Ledger.open(folder / LEDGER) as ledger:
+        rows = tuple(cell_row(info, tally) for info, tally in ledger.tallies())
+        return Baseline(run, rows, ledger.get("environment") or {})
+
+
+def verdicts_against(
+    baseline: Baseline, gated: Gated, run: str, environment: Mapping[str, Any]
+) -> tuple[list[Verdict], Comparison]:
+    """Return a verdict for every cell of these candidates that the earlier run has, and the comparison.
+
+    Args:
+        baseline: the earlier run.
+        gated: what was measured now.
+        run: what the later run is called.
+        environment: where it was measured.
+    """
+    later = [cell.row for cell in gated.cells]
+    whose = {(row["candidate"], row["format"], row["out_format"]) for row in later}
+    earlier = [r for r in baseline.rows if (r["candidate"], r["format"], r["out_format"]) in whose]
+    comparison = compare(baseline.name, earlier, run, later)
+    shown = {_key(row): row["witness"] for row in later}
+    moved = _moved(baseline.environment, environment)
+    libraries = "; ".join(_libraries(baseline.environment, environment))
+    known = (change for change in comparison.cells if change.change != "new")
+    return [_verdict(baseline.name, c, shown, moved, libraries) for c in known], comparison
+
+
+def place(verdict: Verdict) -> tuple[Any, ...]:
+    """Return the cell that a verdict is about."""
+    return verdict.candidate, verdict.format, verdict.out_format, verdict.regime, verdict.length
+
+
+def _key(row: Row) -> CellKey:
+    return CellKey(**{name: row[name] for name in CellKey.__dataclass_fields__})
+
+
+def _verdict(
+    name: str, change: Change, shown: Mapping[CellKey, str | None], moved: str, libraries: str
+) -> Verdict:
+    key, status, message = change.cell, _STATUS[change.change], change.message
+    if change.change == "worse" and moved:
+        status, message = "uncertified", f"not comparable: {moved}; {message}"
+    elif change.change == "worse":
+        message = f"{message}; {libraries}" if libraries else message
+    elif status != "pass":
+        told = {
+            "not comparable": f"not comparable: {message}",
+            "gone": "the baseline has this cell, and it was not measured now",
+        }
+        message = told[change.change]
+    return Verdict(
+        key.candidate, key.format, key.out_format, key.regime, key.length, BASELINE, "no worse than",
+        name, change.after, status, message, shown.get(key) if status == "over_budget" else None,
+    )  # fmt: skip
+
+
+def _moved(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Say that the processor is another; empty where it is not."""
+    names = ("machine", "cpu_features")
+    if all(before.get(name) == now.get(name) for name in names):
+        return ""
+    return f"measured on another processor ({before.get('cpu')}, now {now.get('cpu')})"
+
+
+def _libraries(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    earlier, later = (environment.get("libraries") or {} for environment in (before, now))
+    for name in later:
+        if earlier.get(name) != later[name]:
+            yield f"{name} was {earlier.get(name)}, is {later[name]}"
