@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.candidates import Candidate
 from harness.errors import UsageError
 from harness.execution import Executor
-from harness.measurement import Rows, measure
+from harness.measurement import Judged, Rows, tally_of
 from harness.measurement.tiers import TIER_KINDS, judge_by_tiers
 from reference.errors import ElementClass, Judgement
 from reference.formats import FloatFormat, format_named
@@ -23,6 +23,9 @@ from reference.truth import truth
 from reports.cells import DEFECTS, cell_row
 from reports.ledger import CellInfo
 from reports.tally import Tally, Witness, json_float
+
+if TYPE_CHECKING:
+    from harness.checks import Subject
 
 __all__ = ["FIGURES", "WITHIN_STANDARD", "ElementReplay", "Replay", "entries_of_hex", "replay_witness"]
 
@@ -121,6 +124,8 @@ def replay_witness(
     Raises:
         UsageError: the witness's bits are not a row of its format.
     """
+    from harness.checks import Subject
+
     rows = _rows(witness)
     out = rows.truth.format
     outcome = executor.run(candidate.spec, rows.x, out, timeout)
@@ -128,36 +133,30 @@ def replay_witness(
         message = "; ".join(f"{f.kind}: {f.message}" for f in outcome.faults)
         return Replay(witness, message, (), Tally(), same_bits=False)
     y = outcome.outputs
-    tally = measure(witness.cell, rows, y, candidate.declared(rows.format))
+    judged = Judged(rows, y, candidate.declared(rows.format))
+    tally = tally_of(witness.cell, judged)
     same = out.to_bits(y)[0].tobytes() == entries_of_hex(witness.y, out).tobytes()
     elements = tuple(_elements(rows, y, rows.judge(y)))
-    broken = "; ".join(_broken(witness, candidate, executor, timeout, rows, y, tally, limits))
+    subject = Subject(candidate, rows.format, out, executor, timeout)
+    broken = "; ".join(_broken(witness, subject, judged, tally, limits))
     return Replay(witness, "", elements, tally, same, broken)
 
 
 def _broken(
-    witness: Witness,
-    candidate: Candidate,
-    executor: Executor,
-    timeout: float | None,
-    rows: Rows,
-    y: NDArray[Any],
-    tally: Tally,
-    limits: Mapping[str, float],
+    witness: Witness, subject: Subject, judged: Judged, tally: Tally, limits: Mapping[str, float]
 ) -> Iterator[str]:
     """Yield what the row still shows of what its witness is about."""
-    from harness.checks import CHECKS, Subject
+    from harness.checks import CHECKS
 
     if witness.kind in TIER_KINDS:
         tier = TIER_KINDS[witness.kind]
-        judged = judge_by_tiers(witness.cell, rows, y, candidate.declared(rows.format), [tier])
-        clauses = (name.partition(":")[2] for name in judged.violations)
+        held = judge_by_tiers(witness.cell, judged, [tier])
+        clauses = (name.partition(":")[2] for name in held.violations)
         yield from (f"{clause}, which the tier {tier.name} forbids" for clause in clauses)
         return
     check = next((c for c in CHECKS if c.name == witness.kind and not witness.score), None)
     if check is not None:
-        subject = Subject(candidate, rows.format, rows.truth.format, executor, timeout)
-        examined = check.examine(subject, rows.x)
+        examined = check.examine(subject, judged.rows.x)
         if examined.broken[0]:
             yield f"not kept: {check.title}: {examined.note(0)}"
         return

@@ -137,7 +137,7 @@ def test_a_broken_softmax_fails_fast(name: str, fmt: str) -> None:
 def test_its_witness_replays(
     name: str, fmt: str, metric: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    briefly(monkeypatch)
+    briefly(monkeypatch, 2, 7)
     code, document = gate(capsys, suspect(name), "--format", fmt, "--tier", "fast")
     assert code == 1
     assert all(v["status"] in ("over_budget", "defect") and v["replay"] for v in failing(document))
@@ -209,7 +209,7 @@ TRICKS = {
 def test_no_trick_in_its_own_process_passes(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    briefly(monkeypatch, 2, 7, 257)
+    briefly(monkeypatch, 2, 7)
     code, document = gate(capsys, *map(suspect, TRICKS), "--format", "float32", "--tier", "fast")
     assert code == 1
     for name, expected in TRICKS.items():

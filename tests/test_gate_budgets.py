@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from reports.cells import cell_row
 from reports.intervals import exceeds
 from reports.ledger import CellInfo
 from reports.verdicts import exit_code
-from tests.gating import SUSPECTS, budget, error_of
+from tests.gating import SUSPECTS, briefly, budget, error_of, failing, gate
 from tests.synthetic_run import key, overflowing, tally_of
 
 
@@ -112,6 +113,36 @@ def test_a_mistake_is_exit_2_and_named(
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--rows", "0"), "rows 0: give an integer from 1"),
+        (("--rows", str(10**12)), "rows 1000000000000: give an integer from 1"),
+        (("--margin", "nan"), "margin nan: give a number from 0 on"),
+        (("--margin", "-1"), "margin -1.0: give a number from 0 on"),
+        (("--tier", "standrad"), "did you mean 'standard'?"),
+        (("--format", "float31"), "did you mean 'float32'?"),
+        (("--policy", "subnormals=off"), "subnormals is one of keep, flush"),
+        (("--timeout", "nan"), "timeout nan"),
+        (("--seed", "-1"), "seed -1"),
+        (("--jobs", "0"), "jobs 0"),
+        (("--tighten",), "give --budgets FILE"),
+        (("--strict",), "give --budgets FILE"),
+        (("--loosen", "max_ulp=2"), "give --budgets FILE"),
+    ],
+)
+def test_a_slip_of_the_hand_is_exit_2_before_anything_is_measured(
+    options: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, error = error_of(capsys, "max_shifted", *options, *(() if "--tier" in options else BY_TIER))
+    assert (code, error.count("\n")) == (2, 1), error
+    assert said in error
+    assert not Path("harness-out").exists()
+
+
+BY_TIER = ("--tier", "fast")
+
+
 def test_every_mistake_of_a_file_is_listed() -> None:
     file = written(budget(limit=-1.0), budget(metric="max_ulps"), budget(format="float31", limit=2.0))
     with pytest.raises(UsageError) as caught:
@@ -157,6 +188,33 @@ def test_the_configuration_names_the_file_and_its_mistakes(capsys: pytest.Captur
     code, error = error_of(capsys)
     assert code == 2
     assert "tool.harness.gate.budget: unknown key; did you mean 'budgets'?" in error
+
+
+def test_the_configuration_names_candidates_formats_tiers_and_policies(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    briefly(monkeypatch, 2)
+    Path("my.py").write_text(SUSPECTS.read_text())
+    Path("pyproject.toml").write_text(
+        '[tool.harness]\ncandidates = ["my.py:flushing_subnormals"]\nformats = ["float16"]\n'
+        '[tool.harness.gate]\ntiers = ["fast", "standard"]\npolicies = ["subnormals=flush"]\n'
+    )
+    Path("below").mkdir()
+    monkeypatch.chdir("below")
+    code, document = gate(capsys)
+    assert code == 0, failing(document)
+    assert {v["limit"] for v in document["verdicts"] if v["metric"] == "tier"} == {"fast", "standard"}
+    assert {v["policy"] for v in document["verdicts"]} == {"subnormals=flush"}
+    assert {(v["candidate"], v["format"]) for v in document["verdicts"]} == {
+        ("../my.py:flushing_subnormals", "float16")
+    }
+
+
+def test_a_bound_ratio_speaks_for_rows_that_may_overflow_too() -> None:
+    """float16 rows of which the sum may leave the range have no bound, and their outputs are judged."""
+    tally = replace(tally_of(key(), [1.0]), max_bound_ratio=0.5, tier_ratios={"over_standard": 3.0})
+    (verdict,) = judge(gated(("normal", tally)), [limit_on("bound_ratio", 1.0)])
+    assert (verdict.status, verdict.observed) == ("over_budget", 3.0)
 
 
 def test_a_path_in_a_file_is_taken_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import sys
@@ -14,7 +15,7 @@ import typer
 
 from harness.console import notes, print_json, results
 from harness.errors import NoVerdict, UsageError, user_mistakes
-from harness.settings import Settings, configured_gate, resolve
+from harness.settings import LARGEST_CELL, Settings, configured_gate, resolve
 
 if TYPE_CHECKING:
     from harness.gate import Budget, Decision
@@ -76,6 +77,7 @@ def gate(
         raise UsageError(
             "--tighten with --fresh: limits follow the rows that every gate sees; leave out --fresh"
         )
+    _check_numbers(rows, margin)
     if baseline is not None and fresh:
         raise UsageError("--baseline with --fresh: a baseline is about its own rows; leave out --fresh")
     if path is not None and (loosen or reason):
@@ -95,6 +97,19 @@ def gate(
     if path is not None:
         _tell_slack(decision, allowed, path, margin if tighten else None)
     return code
+
+
+def _check_numbers(rows: int | None, margin: float) -> None:
+    """Refuse before anything is measured what would make no sense afterwards."""
+    from harness.gate import GATE
+
+    most = LARGEST_CELL // max(GATE.lengths)
+    if rows is not None and not 1 <= rows <= most:
+        raise UsageError(
+            f"rows {rows}: give an integer from 1 to {most}; a cell never gets fewer than its own"
+        )
+    if not 0 <= margin < math.inf:
+        raise UsageError(f"margin {margin}: give a number from 0 on, such as 0.1")
 
 
 def _loosen(path: Path, values: dict[str, Any], setting: str | None, reason: str | None) -> int:
@@ -152,6 +167,9 @@ def _allowed(
     chosen, tiers, path = values.pop("chosen"), values.pop("tiers", ()), values.pop("budgets", None)
     budgets = read_budgets(Path(path)) if path is not None else []
     _check_candidates(budgets)
+    unwritten = sum("TODO" in budget.reason for budget in budgets)
+    if unwritten:
+        notes().print(f"{path}: {unwritten} reasons are still to be written (TODO)", soft_wrap=True)
     for key, name in (("candidates", "candidate"), ("formats", "format")):
         if key in chosen:
             budgets = [b for b in budgets if getattr(b, name) in values[key]]

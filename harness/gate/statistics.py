@@ -93,7 +93,10 @@ class Fresh:
             )
         needed = rows_needed(limit, self.alpha)
         if rows < needed:
-            return "uncertified", f"{rows} rows are too few: a limit of {limit!r} needs {needed}"
+            return (
+                "uncertified",
+                f"{rows} rows are too few: a limit of {limit!r} needs {needed}; give --rows {needed}",
+            )
         return "pass", ""
 
 
