@@ -88,10 +88,16 @@ def rows_per_batch(length: int) -> int:
 
 @dataclass(frozen=True)
 class Campaign:
-    """The cells and shards of one invocation."""
+    """The cells and shards of one invocation.
+
+    Attributes:
+        pairs: names of the candidates and formats that have cells; None where every candidate has in every
+            format.
+    """
 
     settings: Settings
     candidates: tuple[Candidate, ...]
+    pairs: frozenset[tuple[str, str]] | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -129,13 +135,19 @@ class Campaign:
     def cells(self) -> Iterator[CellInfo]:
         """Yield the cells in the order of reports: by candidate, format, regime and length."""
         for candidate in self.candidates:
-            for fmt in self.settings.formats:
+            for fmt in self.formats_of(candidate):
                 for sampled in (False, True):
                     for regime, length, _ in self._groups(fmt, sampled=sampled):
                         yield self._cell_info(candidate, fmt, regime, length, sampled=sampled)
                 for length in self._searched_lengths():
                     yield self._cell_info(candidate, fmt, SEARCHED, length, sampled=False)
                 yield from self._empty_inputs(candidate, fmt)
+
+    def formats_of(self, candidate: Candidate) -> Iterator[FloatFormat]:
+        """Yield the formats in which a candidate has cells."""
+        for fmt in self.settings.formats:
+            if self.pairs is None or (candidate.name, fmt.name) in self.pairs:
+                yield fmt
 
     def _groups(self, fmt: FloatFormat, *, sampled: bool) -> Iterator[tuple[str, int, int]]:
         """Yield (regime, length, rows) of the fixed or of the drawn rows of a format."""
@@ -214,7 +226,11 @@ class Campaign:
     def measure(self, shard: Shard, executor: Executor) -> dict[CellKey, Tally]:
         """Return the tallies of a shard, by cell."""
         parts: dict[CellKey, list[Tally]] = defaultdict(list)
-        candidates = [c for c in self.candidates if c.supports(shard.format, shard.out_format)]
+        candidates = [
+            c
+            for c in self.candidates
+            if c.supports(shard.format, shard.out_format) and shard.format in self.formats_of(c)
+        ]
         for rows in self._rows(shard) if candidates else ():
             digest = {rows.number: rows.digest()}
             fallbacks = rows.truth.fallbacks

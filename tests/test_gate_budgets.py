@@ -210,6 +210,24 @@ def test_the_configuration_names_candidates_formats_tiers_and_policies(
     }
 
 
+def test_budgets_of_two_formats_ask_nothing_of_the_candidates_of_the_other(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    briefly(monkeypatch, 2)
+    written(budget(), budget(candidate="kahan", format="float32"))
+    code, document = gate(capsys, "--budgets", "budgets.toml")
+    assert code == 0, failing(document)
+    assert {(v["candidate"], v["format"]) for v in document["verdicts"]} == {
+        ("max_shifted", "float16"),
+        ("kahan", "float32"),
+    }
+    code, document = gate(
+        capsys, "kahan", "--format", "float32", "--format", "float16", "--budgets", "budgets.toml"
+    )
+    assert code == 3
+    assert {v["format"] for v in failing(document)} == {"float16"}
+
+
 def test_a_bound_ratio_speaks_for_rows_that_may_overflow_too() -> None:
     """float16 rows of which the sum may leave the range have no bound, and their outputs are judged."""
     tally = replace(tally_of(key(), [1.0]), max_bound_ratio=0.5, tier_ratios={"over_standard": 3.0})

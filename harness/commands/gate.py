@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["gate"]
 
 Many = list[str] | None
+Pairs = frozenset[tuple[str, str]] | None
 
 _OF_RUNS = ("regimes", "lengths", "rows", "effort", "input")
 
@@ -86,12 +87,20 @@ def gate(
 
     with user_mistakes():
         earlier = None if baseline is None else read_baseline(baseline)
-    allowed, settings = _allowed(values, file, is_compared=earlier is not None)
+    allowed, settings, pairs = _allowed(values, file, is_compared=earlier is not None)
     if fresh:
         settings = replace(settings, seed=secrets.randbits(32) if seed is None else seed)
         notes().print(f"fresh rows: --seed {settings.seed}")
     decision = decide(
-        settings, allowed, out, fresh=fresh, rows=rows, overwrite=overwrite, strict=strict, baseline=earlier
+        settings,
+        allowed,
+        out,
+        fresh=fresh,
+        rows=rows,
+        overwrite=overwrite,
+        strict=strict,
+        baseline=earlier,
+        pairs=pairs,
     )
     code = _tell(decision, as_json=as_json)
     if path is not None:
@@ -160,8 +169,8 @@ def _values(given: dict[str, Any], *, tier_alone: bool) -> tuple[dict[str, Any],
 
 def _allowed(
     values: dict[str, Any], file: Path | None, *, is_compared: bool
-) -> tuple[list[Budget], Settings]:
-    """Return the budgets to judge by, and whom to measure in which formats."""
+) -> tuple[list[Budget], Settings, Pairs]:
+    """Return the budgets to judge by, whom to measure in which formats, and in which of these each."""
     from harness.gate import of_tier, read_budgets
 
     chosen, tiers, path = values.pop("chosen"), values.pop("tiers", ()), values.pop("budgets", None)
@@ -170,6 +179,7 @@ def _allowed(
     unwritten = sum("TODO" in budget.reason for budget in budgets)
     if unwritten:
         notes().print(f"{path}: {unwritten} reasons are still to be written (TODO)", soft_wrap=True)
+    pairs = None if tiers else _pairs(values, budgets)
     for key, name in (("candidates", "candidate"), ("formats", "format")):
         if key in chosen:
             budgets = [b for b in budgets if getattr(b, name) in values[key]]
@@ -187,7 +197,21 @@ def _allowed(
         raise NoVerdict(
             f"no budget to judge by{hint}; give --tier standard, --budgets FILE or --baseline RUN"
         )
-    return budgets, settings
+    return budgets, settings, pairs
+
+
+def _pairs(values: dict[str, Any], budgets: Sequence[Budget]) -> Pairs:
+    """Return the pairs that budgets name, and those of the candidates and formats that are listed.
+
+    Where only candidates are listed, or only formats, each goes with whatever the budgets name.
+    """
+    own = frozenset((b.candidate, b.format) for b in budgets)
+    candidates, formats = (values.get(key) or () for key in ("candidates", "formats"))
+    if not own or (candidates and formats):
+        return None
+    if candidates:
+        return own | {(candidate, b.format) for candidate in candidates for b in budgets}
+    return own | {(b.candidate, fmt) for fmt in formats for b in budgets}
 
 
 def _check_candidates(budgets: Sequence[Budget]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import textwrap
+from typing import Annotated, Any, Final
 
 import typer
 
 from harness.console import print_json, results
 
 __all__ = ["list_everything"]
+
+DERIVATION_WIDTH: Final = 90
 
 
 def list_everything(
@@ -25,6 +28,8 @@ def list_everything(
         console.print(f"{title}")
         for name, entry in entries.items():
             console.print(f"  {name:{width}}  {entry['title']}", soft_wrap=True)
+            for line in textwrap.wrap(entry.get("derivation", ""), DERIVATION_WIDTH):
+                console.print(f"  {'':{width}}  {line}", soft_wrap=True)
         console.print()
 
 
@@ -54,7 +59,7 @@ def _catalogue() -> dict[str, dict[str, dict[str, Any]]]:
             **{r.name: {"title": r.title} for r in REGIMES.values()},
             SEARCHED: {"title": "Rows that a search for the worst one tries; of every deep run."},
         },
-        "tiers": {t.name: {"title": t.title} for t in TIERS.values()},
+        "tiers": {t.name: {"title": t.title, "derivation": t.derivation} for t in TIERS.values()},
         "efforts": {
             e.name: {"title": f"about {e.elements} elements a cell, {e.least_rows} to {e.most_rows} rows"}
             for e in EFFORTS.values()

@@ -86,6 +86,7 @@ def decide(
     overwrite: bool = False,
     strict: bool = False,
     baseline: Baseline | None = None,
+    pairs: frozenset[tuple[str, str]] | None = None,
 ) -> Decision:
     """Measure, judge, and write the run folder.
 
@@ -98,6 +99,7 @@ def decide(
         overwrite: whether a run in `out` is replaced.
         strict: whether a limit with much room fails.
         baseline: an earlier run, than which no cell may be worse.
+        pairs: of candidates and formats; each candidate in each format where None.
 
     Raises:
         UsageError: a candidate or the folder is not usable as asked.
@@ -109,7 +111,7 @@ def decide(
 
     settings = gate_settings(_with_rows(settings, rows), _tiers(budgets), _lengths(budgets))
     with user_mistakes():
-        campaign = Campaign.of(settings)
+        campaign = replace(Campaign.of(settings), pairs=pairs)
         folder = prepare(out, seed=settings.seed, overwrite=overwrite)
         ledger = open_ledger(folder, settings.identity(), list(campaign.cells()))
     with ledger:

@@ -130,7 +130,7 @@ def _checked(campaign: Campaign, executor: Executor) -> Iterator[CheckResult]:
         declared = replace(candidate, declaration=replace(candidate.declaration, policy=policy))
         yield from run_checks(
             declared,
-            settings.formats,
+            campaign.formats_of(candidate),
             executor,
             settings.seed,
             out_format=settings.out_format,
