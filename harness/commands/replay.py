@@ -160,4 +160,4 @@ def _print_row(result: Replay) -> None:
         soft_wrap=True,
     )
     if result.broken:
-        results().print(result.broken, soft_wrap=True)
+        results().print(f"not sound: {result.broken}", soft_wrap=True)
