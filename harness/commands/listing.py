@@ -38,8 +38,8 @@ def _catalogue() -> dict[str, dict[str, dict[str, Any]]]:
     from harness.settings import EFFORTS
     from reference.formats import FORMATS
     from reference.tiers import TIERS
-    from strategies.corpora import CORPORA
     from reports.cells import SEARCHED
+    from strategies.corpora import CORPORA
     from strategies.regimes import REGIMES
 
     return {
