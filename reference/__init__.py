@@ -42,6 +42,7 @@ def ulp_errors(
     y: ArrayLike,
     format: str | FloatFormat | None = None,
     method: Method = "certified",
+    jobs: int = 1,
 ) -> NDArray[np.float64]:
     """Return the ULP error of each output y for logits x, in units of ulp_F(r).
 
@@ -51,6 +52,7 @@ def ulp_errors(
         format: the output format F, or its name; y's dtype when left out. Every value of
             y must belong to it.
         method: `certified` or `mpmath`; they agree to 1e-6 ULP.
+        jobs: threads of the certified method; the figures do not depend on it.
 
     Returns:
         |y - r| / ulp_F(r) of y's shape, within max(1e-6, 2^-52 relative); +inf from 2^1024
@@ -68,13 +70,19 @@ def ulp_errors(
     rows, shape = logit_rows(x)
     if values.shape != shape:
         raise ValueError(f"y of shape {values.shape}: x has shape {shape}; they must be the same")
-    return judge(values.reshape(rows.shape), truth(rows, fmt, method)).ulp.reshape(shape)
+    outputs = values.reshape(rows.shape)
+    if method == "certified":
+        from reference.certified import evaluate
+
+        return evaluate(rows, outputs, fmt, jobs)[0].ulp.reshape(shape)
+    return judge(outputs, truth(rows, fmt, method)).ulp.reshape(shape)
 
 
 def correctly_rounded(
     x: ArrayLike,
     format: str | FloatFormat | None = None,
     method: Method = "certified",
+    jobs: int = 1,
 ) -> NDArray[Any]:
     """Return the correctly rounded softmax of x, an array of the format.
 
@@ -82,6 +90,7 @@ def correctly_rounded(
         x: logits of shape (..., n).
         format: the output format, or its name; x's dtype when left out.
         method: `certified` or `mpmath`; they give the same bits.
+        jobs: threads of the certified method; the bits do not depend on it.
 
     Returns:
         RN(r), ties to even, of x's shape; NaN in rows without an exact result.
@@ -93,7 +102,7 @@ def correctly_rounded(
 
     fmt = _format(format, x)
     rows, shape = logit_rows(x)
-    return fmt.from_float64(truth(rows, fmt, method).nearest).reshape(shape)
+    return fmt.from_float64(truth(rows, fmt, method, jobs).nearest).reshape(shape)
 
 
 def _format(wanted: str | FloatFormat | None, array: ArrayLike) -> FloatFormat:

@@ -24,9 +24,10 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from harness.console import notes, print_json, results
+from harness.console import print_json, results
 from harness.environment import environment
 from harness.errors import UsageError, choose
+from harness.kernels import EVALUATION, prepare_kernels
 from reference.errors import judge
 from reference.formats import FORMATS, FloatFormat
 
@@ -39,7 +40,7 @@ Floats = NDArray[np.float64]
 
 LENGTHS: Final = (8, 64, 1024, 65_536)
 REPEATS: Final = 7
-ELEMENTS: Final = 1 << 20
+ELEMENTS: Final = 1 << 21
 MPMATH_ELEMENTS: Final = 1 << 11
 SCALE: Final = 5.0
 """Logits are normal with this standard deviation: nothing underflows, no two are close."""
@@ -120,10 +121,9 @@ def run_bench(
 ) -> Iterator[Cost]:
     """Yield the costs of each format and length, as they are measured."""
     from harness.execution.calling import keep_freed_memory
-    from reference.certified import prepare
 
     keep_freed_memory()
-    prepare(lambda: notes().print("compiling the certified reference, once ..."))
+    prepare_kernels(EVALUATION)
     for fmt in formats:
         for length in lengths:
             yield _measure(fmt, length, repeats)

@@ -15,12 +15,12 @@ from harness.commands.single import (
     begin,
     executor_for,
     finish,
-    prepare_reference,
     replay_command,
     single,
 )
 from harness.console import notes, print_json, results
 from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
+from harness.kernels import EVALUATION, MEASURING, prepare_kernels
 
 if TYPE_CHECKING:
     from harness.execution import Executor
@@ -58,7 +58,7 @@ def exhaust(
     given = {"out_format": out_format, "jobs": jobs, "timeout": timeout, "in_process": in_process}
     asked = single(candidate, format, length, given)
     _refuse_what_cannot_be_numbered(asked)
-    prepare_reference()
+    prepare_kernels(MEASURING, EVALUATION)
     with executor_for(asked.settings) as executor:
         plan = _plan(asked, executor, all_orders=all_orders)
         _estimate(plan, executor, asked.settings.jobs, yes=yes)

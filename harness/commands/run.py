@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.commands.report import show
-from harness.commands.single import executor_for, prepare_reference
+from harness.commands.single import executor_for
 from harness.console import notes
 from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
+from harness.kernels import MEASURING, prepare_kernels
 from harness.settings import Settings, configured, resolve
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _fill(campaign: Campaign, ledger: Ledger) -> None:
     start = time.perf_counter()
     settings = campaign.settings
     if settings.reference == "certified":
-        prepare_reference()
+        prepare_kernels(MEASURING)
     ledger.put("command", ["harness", *sys.argv[1:]])
     ledger.put("environment", environment())
     with executor_for(settings) as executor:

@@ -13,12 +13,12 @@ from harness.commands.single import (
     begin,
     executor_for,
     finish,
-    prepare_reference,
     replay_command,
     single,
 )
 from harness.console import print_json, results
 from harness.errors import NoVerdict, choose, user_mistakes
+from harness.kernels import EVALUATION, MEASURING, prepare_kernels
 
 if TYPE_CHECKING:
     from harness.search import SearchResult
@@ -82,7 +82,7 @@ def _search(
     from reports.runs import prepare
 
     settings = asked.settings
-    prepare_reference()
+    prepare_kernels(MEASURING, EVALUATION)
     with executor_for(settings) as executor, user_mistakes():
         result, tally = search_tally(
             asked.candidate,

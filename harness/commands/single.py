@@ -24,7 +24,6 @@ __all__ = [
     "begin",
     "executor_for",
     "finish",
-    "prepare_reference",
     "replay_command",
     "single",
 ]
@@ -69,13 +68,6 @@ def single(candidate: str, format: str | None, length: int, given: Mapping[str, 
     if not loaded.supports(fmt, out):
         raise UsageError(f"candidate {candidate!r}: does not take {fmt} to {out}; give another --format")
     return Single(settings, loaded, fmt, out, length)
-
-
-def prepare_reference() -> None:
-    """Load or compile the certified reference, and say so where that takes long."""
-    from reference.certified import prepare
-
-    prepare(lambda: notes().print("compiling the certified reference, once ..."))
 
 
 def executor_for(settings: Settings) -> Executor:

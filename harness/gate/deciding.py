@@ -17,6 +17,7 @@ from harness.gate.judging import judge, with_policies
 from harness.gate.measuring import GATE, Gated, gate_settings, measure_gated
 from harness.gate.ratchet import slack_verdicts
 from harness.gate.statistics import Exactly, Fresh, Rule
+from harness.kernels import MEASURING, prepare_kernels
 from harness.settings import Settings
 from reference.tiers import STANDARD
 from reports.tally import Witness
@@ -135,11 +136,10 @@ def _decide(
 ) -> Decision:
     from harness.execution import Isolated
     from harness.progress import Progress
-    from reference.certified import prepare
     from reports.runs import reference_of
 
     settings = campaign.settings
-    prepare(lambda: notes().print("compiling the certified reference, once ..."))
+    prepare_kernels(MEASURING)
     with user_mistakes():
         executor = Isolated(settings.jobs, settings.timeout, load_timeout=settings.import_timeout)
     with executor, Progress(notes(), list(campaign.shards())) as progress:

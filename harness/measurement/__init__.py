@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from harness.measurement.counts import element_counts, row_counts, ulp_figures
@@ -18,9 +19,12 @@ from harness.measurement.profiles import profiles
 from harness.measurement.rows import Rows
 from harness.measurement.witnesses import scores_by_row, witnesses
 from reference.declaration import Declaration
+from reference.formats import FORMATS
+from reference.tiers import STANDARD
+from reference.truth import truth
 from reports.tally import CellKey, Tally
 
-__all__ = ["OBSERVED", "Judged", "Rows", "measure", "policy_fits", "scores_by_row", "tally_of"]
+__all__ = ["OBSERVED", "Judged", "Rows", "measure", "policy_fits", "scores_by_row", "tally_of", "warm"]
 
 
 def measure(cell: CellKey, rows: Rows, y: NDArray[Any], declaration: Declaration) -> Tally:
@@ -48,4 +52,14 @@ def tally_of(cell: CellKey, judged: Judged) -> Tally:
         max_algorithm_ratio=judged.greatest("algorithm_ratio"),
         worst_row_sum_error=judged.greatest("row_sum"),
         witnesses=tuple(witnesses(cell, judged)),
+    )
+
+
+def warm() -> None:
+    """Measure a row, so that every kernel is loaded or compiled."""
+    fmt = FORMATS["float32"]
+    x = fmt.from_float64(np.zeros((1, 2)))
+    rows = Rows(fmt, x, fmt.to_float64(x), truth(fmt.to_float64(x), fmt), 0)
+    measure(
+        CellKey("", "softmax", "", "", "", 2), rows, x, Declaration(algorithm=STANDARD.algorithm_for(fmt))
     )

@@ -1,13 +1,19 @@
-"""Compiling the kernels before they are needed.
+"""Compiling the kernels before they are needed, in two processes where there is much to do.
 
 numba compiles a kernel at its first call and keeps it in its on-disk cache, from which
-later processes load it. A kernel has one signature, whatever the format.
+later processes load it. A kernel has one signature, whatever the format. numba compiles one at a time in a
+process; so where this one finds itself compiling, another compiles what it would come to last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from threading import Timer
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from threading import Lock, Timer
 from typing import Final
 
 import numpy as np
@@ -17,27 +23,99 @@ from reference.certified.layout import SHORT
 from reference.certified.tiers import truth_certified
 from reference.certified.verdict import judge_certified
 from reference.formats import FORMATS
+from reference.truth import Truth
 
-__all__ = ["prepare"]
+__all__ = ["prepare", "warm_evaluation", "warm_verdict"]
 
 _LOADING_SECONDS: Final = 1.5
 """Loading takes less; compiling more."""
 
+_ROOT: Final = str(Path(__file__).resolve().parents[2])
+_PROGRAM: Final = "import sys; from reference.certified.warming import warm; warm(sys.argv[1:])"
+_VERDICT: Final = "reference.certified.warming:warm_verdict"
 
-def prepare(announce: Callable[[], None] = lambda: None) -> None:
-    """Load or compile every kernel; call `announce`, from another thread, if it takes compiling."""
-    timer = Timer(_LOADING_SECONDS, announce)
+
+def prepare(announce: Callable[[], None] = lambda: None, also: Sequence[str] = ()) -> None:
+    """Load or compile the kernels of truth and verdict; call `announce`, from another thread, if it compiles.
+
+    Args:
+        announce: says that this takes its time.
+        also: `module:function` of what calls further kernels.
+    """
+    later = (_VERDICT, *also)
+    helper = _Helper(later)
+
+    def compiles() -> None:
+        announce()
+        helper.start()
+
+    timer = Timer(_LOADING_SECONDS, compiles)
     timer.start()
     try:
-        for fmt in (FORMATS["float32"], FORMATS["float64"]):
-            for x in _rows_for_every_kernel():
-                y = np.zeros(x.shape)
-                judge_certified(y, truth_certified(x, fmt))
-                evaluate(x, y, fmt)
+        _warm_truth()
+        helper.wait()
+        warm(later)
     finally:
         timer.cancel()
+        helper.stop()
 
 
-def _rows_for_every_kernel() -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float64]], ...]:
-    """A short row, a long one, a tie and a near tie."""
-    return np.zeros((1, 2)), np.zeros((1, SHORT)), np.array([[0.0, -1e-30]])
+def warm(names: Sequence[str]) -> None:
+    """Call each `module:function`."""
+    for name in names:
+        module, _, function = name.partition(":")
+        getattr(import_module(module), function)()
+
+
+def warm_verdict() -> None:
+    """Load or compile the kernels of `judge_certified`."""
+    zeros, one = np.zeros((1, 2)), np.zeros(1, dtype=np.uint8)
+    judge_certified(zeros, Truth(FORMATS["float64"], zeros, zeros, one))
+
+
+def warm_evaluation() -> None:
+    """Load or compile the kernels of `evaluate`."""
+    zeros = np.zeros((1, 2))
+    evaluate(zeros, zeros, FORMATS["float64"])
+
+
+def _warm_truth() -> None:
+    for fmt in (FORMATS["float32"], FORMATS["float64"]):
+        for x in (np.zeros((1, 2)), np.zeros((1, SHORT)), np.array([[0.0, -1e-30]])):  # short, long, near tie
+            truth_certified(x, fmt)
+
+
+class _Helper:
+    """Another process that compiles into the same cache; where it fails, this one does all by itself."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names, self._lock = names, Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._wanted = (os.cpu_count() or 1) > 1
+
+    def start(self) -> None:
+        with self._lock:
+            if self._wanted:
+                self._wanted = False
+                path = os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH"))))
+                self._process = subprocess.Popen(  # noqa: S603 - this very program
+                    [sys.executable, "-P", "-c", _PROGRAM, *self._names],
+                    env={**os.environ, "PYTHONPATH": path},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+
+    def wait(self) -> None:
+        """Wait until it is done, if it was started."""
+        with self._lock:
+            self._wanted = False
+        if self._process is not None:
+            self._process.wait()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._wanted = False
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()

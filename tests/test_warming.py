@@ -1,0 +1,59 @@
+"""Kernels are compiled before they are needed: by two processes, announced, and none of them left behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from reference.certified import prepare, warming
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """The processes that are started; compiling is found out at once."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    original = subprocess.Popen
+
+    def popen(*args, **kwargs):
+        processes.append(original(*args, **kwargs))
+        return processes[-1]
+
+    monkeypatch.setattr(warming, "_LOADING_SECONDS", 0.0)
+    monkeypatch.setattr(warming.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(warming.subprocess, "Popen", popen)
+    return processes
+
+
+def slowly() -> None:
+    """What `prepare` is told to call as well, in both processes."""
+    time.sleep(0.3)
+
+
+def test_another_process_helps_and_is_waited_for(
+    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    said: list[str] = []
+    prepare(lambda: said.append("compiling"), ["test_warming:slowly"])
+    assert said == ["compiling"]
+    [helper] = started
+    assert helper.returncode == 0
+
+
+def test_where_the_other_process_fails_this_one_does_all(
+    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    prepare(also=["reference.certified.warming:warm_evaluation"])
+    assert [helper.returncode for helper in started] == [1]
+
+
+def test_a_mistake_leaves_no_process_behind(started: list[subprocess.Popen[bytes]]) -> None:
+    with pytest.raises(AttributeError):
+        prepare(also=["reference.certified.warming:no_such_function"])
+    assert all(helper.poll() is not None for helper in started)
