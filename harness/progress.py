@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from harness.campaign import Shard
 from harness.searching import Search
+from reports.figures import count, plural, ulps
 from reports.tally import CellKey, Tally
 
 if TYPE_CHECKING:
@@ -64,10 +65,10 @@ class Progress:
             self._report(stage)
 
     def _report(self, stage: str) -> None:
-        results = [
-            f"{candidate} failed {self._failed[stage, candidate]} of {rows} rows, "
-            f"worst {self._worst[stage, candidate]:.4g} ULP"
-            for (of, candidate), rows in self._rows.items()
-            if of == stage
-        ]
-        self._console.print(f"{stage}: {'; '.join(results)}", soft_wrap=True)
+        names = [candidate for of, candidate in self._rows if of == stage]
+        self._console.print(f"{stage}:", soft_wrap=True)
+        for name in names:
+            key = (stage, name)
+            told = f"{count(self._failed[key])} of {plural(self._rows[key], 'row')} failed"
+            named = f"{name:{max(map(len, names))}}"
+            self._console.print(f"  {named}  {told}, worst {ulps(self._worst[key])} ULP", soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from reports.figures import NOTHING, percent, plural, seeded, ulps
@@ -10,19 +11,27 @@ from reports.rundata import RunData, Standing
 from reports.verdict import sentences, where
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
     from rich.table import Table
 
 __all__ = ["summary"]
 
-_RATES: Final = ("failed_rate", "overflow_rate", "total_underflow_rate", "underflow_rate")
+_TITLES: Final = {
+    "failed": "failed_rate",
+    "worst ULP": "max_ulp",
+    "overflow": "overflow_rate",
+    "total underflow": "total_underflow_rate",
+    "underflow": "underflow_rate",
+}
+_FIGURE_WIDTH: Final = 11
+_ANY_WIDTH: Final = 10_000
 _FINDINGS_SHOWN: Final = 8
 
 Printable = Callable[[str], str]
 
 
 def summary(run: RunData, encoding: str | None = "utf-8") -> RenderableType:
-    """Return what to print at the end of a run.
+    """Return what to print at the end of a run: a table where the terminal is wide enough, else a list.
 
     Args:
         run: what is drawn of it.
@@ -33,38 +42,79 @@ def summary(run: RunData, encoding: str | None = "utf-8") -> RenderableType:
 
     printable = _printable(encoding or "ascii")
     lines = [Text(printable(line)) for line in (*sentences(run), *_findings(run))]
-    note = Text(printable(f"Each figure is the worst of its line, its cell named beneath{seeded(run.seed)}."))
-    return Group(_table(run, printable, encoding), *lines, note)
+    note = Text(printable(f"Each figure is the worst of its line, beside its cell{seeded(run.seed)}."))
+    return Group(_Fitting(_table(run, printable, encoding), _list(run, printable)), *lines, note)
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """The wide renderable where no word of it needs breaking, else the narrow one."""
+
+    wide: RenderableType
+    narrow: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.measure import Measurement
+
+        unbounded = options.update(max_width=_ANY_WIDTH)
+        fits = Measurement.get(console, unbounded, self.wide).maximum <= options.max_width
+        yield self.wide if fits else self.narrow
 
 
 def _table(run: RunData, printable: Printable, encoding: str | None) -> Table:
+    """Return one row a standing, each figure above the place it was found at."""
     from rich.box import ASCII2, SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD if _carries(encoding, "─") else ASCII2, pad_edge=False, show_lines=True)
-    table.add_column("candidate", overflow="fold")
-    for title in ("failed", "worst ULP", "overflow", "total underflow", "underflow"):
-        table.add_column(title, justify="right", overflow="fold")
-    for standing in run.standings:
-        table.add_row(*(Text(printable(text)) for text in _line(standing)))
+    table.add_column("candidate", no_wrap=True)
+    for title in _TITLES:
+        table.add_column(title, justify="right", no_wrap=True)
+    for s in run.standings:
+        above = [_subject(s), *(f"{figure}\n{_stacked(place)}".rstrip() for figure, place in _figures(s))]
+        table.add_row(*(Text(printable(text)) for text in above))
     return table
 
 
-def _line(standing: Standing) -> Iterator[str]:
-    """Yield the texts of one row of the table: each figure with its place on the lines below it."""
-    subject = f"{standing.key.candidate}\n{standing.key.formats}"
+def _list(run: RunData, printable: Printable) -> Group:
+    """Return one line a figure, its place beside it, under a line that names the standing."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    for s in run.standings:
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(width=max(map(len, _TITLES)) + 2)
+        grid.add_column(justify="right", width=_FIGURE_WIDTH)
+        grid.add_column(overflow="fold")
+        for title, (figure, place) in zip(_TITLES, _figures(s), strict=True):
+            grid.add_row(*(Text(printable(text)) for text in (f"  {title}", figure, place)))
+        parts += [Text(printable(_subject(s).replace("\n", ", "))), grid, Text()]
+    return Group(*parts)
+
+
+def _subject(standing: Standing) -> str:
+    """Name a standing, and how many rows it is about."""
+    named = f"{standing.key.candidate}\n{standing.key.formats}"
+    rows = plural(standing.total("completed_rows"), "row")
+    return f"{named}\n{rows}" if standing.is_measured else named
+
+
+def _figures(standing: Standing) -> Iterator[tuple[str, str]]:
+    """Yield each figure of `_TITLES` with the place it was found at."""
     if not standing.is_measured:
-        yield from (subject, _why(standing), *[NOTHING] * len(_RATES))
+        yield _why(standing), ""
+        yield from [(NOTHING, "")] * (len(_TITLES) - 1)
         return
-    yield f"{subject}\n{plural(standing.total('completed_rows'), 'row')}"
-    failed, *rates = (_below(standing, column, percent) for column in _RATES)
-    yield from (failed, _below(standing, "max_ulp", ulps), *rates)
+    for column in _TITLES.values():
+        spelled = ulps if column == "max_ulp" else percent
+        yield spelled(standing.greatest(column)), where(standing, column)
 
 
-def _below(standing: Standing, column: str, spelled: Callable[[float | None], str]) -> str:
-    lines = [spelled(standing.greatest(column)), *where(standing, column).split(", ")]
-    return "\n".join(lines).rstrip()
+def _stacked(place: str) -> str:
+    return place.replace(", ", "\n")
 
 
 def _why(standing: Standing) -> str:

@@ -1,12 +1,14 @@
 """What a run says in a few sentences: the same in the terminal, in HTML and in Markdown.
 
-Rates are never pooled over regimes: a sentence names the worst cell. Failed rows come
-before errors, since an ULP error says nothing where outputs are NaN.
+Who fails comes first, and in which formats: an ULP error says nothing where outputs are NaN. Then how
+wrong the rest is, against what its bound allows. Rates are never pooled over regimes: a sentence names
+the worst cell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from reports.cells import SEARCHED, Row
 from reports.figures import count, percent, plural, sample, searched, ulps
@@ -14,15 +16,19 @@ from reports.rundata import RunData, Standing
 
 __all__ = ["place", "sentences", "where", "with_place"]
 
+_NAMED: Final = 3
+"""Candidates that a sentence names; of more it says how many."""
+
 
 def sentences(run: RunData) -> Iterator[str]:
-    """Yield the verdict: what is missing, who failed, who did not, the worst error, and other findings."""
+    """Yield the verdict: what is missing, who fails and who does not, the worst errors, other findings."""
     measured = [s for s in run.standings if s.is_measured]
     yield from _missing(run)
     if not measured:
         yield f"Nothing was measured: no row of {plural(len(run.cells), 'cell')} came back."
         return
-    yield _failures(measured, losing=_lost_rows(run))
+    yield from _failures(measured, losing=_lost_rows(run))
+    yield from _against_bounds(measured)
     yield from _worst_error(measured, run.seed)
     if run.findings:
         yield (
@@ -53,32 +59,79 @@ def _lost_rows(run: RunData) -> dict[str, int]:
     return lost
 
 
-def _failures(measured: list[Standing], losing: Mapping[str, int]) -> str:
-    candidates = dict.fromkeys(s.key.candidate for s in measured)
-    failing = dict.fromkeys(s.key.candidate for s in measured if s.total("failed_rows"))
-    rows = plural(sum(s.total("completed_rows") for s in measured), "row")
-    healthy = [name for name in candidates if name not in failing and name not in losing]
+def _failures(measured: list[Standing], losing: Mapping[str, int]) -> Iterator[str]:
+    formats: dict[str, list[str]] = {}
+    failing: dict[str, list[str]] = {}
+    for s in measured:
+        formats.setdefault(s.key.candidate, []).append(s.key.formats)
+        if s.total("failed_rows"):
+            failing.setdefault(s.key.candidate, []).append(s.key.formats)
+    healthy = [name for name in formats if name not in failing and name not in losing]
     if not failing:
-        return (
+        rows = plural(sum(s.total("completed_rows") for s in measured), "row")
+        yield (
             f"No row failed: {_some(healthy)} in {rows}."
             if healthy
             else f"No row that came back failed: {rows}."
         )
+        return
+    rest = f" No row of {_some(healthy)} failed." if healthy else ""
+    if len(failing) > _NAMED:
+        yield f"{count(len(failing))} of {plural(len(formats), 'candidate')} fail.{rest}"
+    else:
+        clauses = (f"{name} fails {_in(there, formats[name])}" for name, there in failing.items())
+        yield f"{'; '.join(clauses)}.{rest}"
     worst = max((s for s in measured if s.total("failed_rows")), key=lambda s: s.greatest("failed_rate") or 0)
     cell = worst.worst("failed_rate")
     assert cell is not None
-    rest = f" No row of {_some(healthy)} failed." if healthy else ""
-    return (
-        f"{_some(list(failing))} failed: at worst {percent(cell['failed_rate'])} of the rows of"
-        f" {place(cell)} ({cell['candidate']}, {worst.key.formats}).{rest}"
+    yield (
+        f"At worst {percent(cell['failed_rate'])} of the rows of"
+        f" {place(cell)} failed ({cell['candidate']}, {worst.key.formats})."
     )
 
 
+def _in(there: list[str], everywhere: list[str]) -> str:
+    """Say in which of its formats a candidate fails."""
+    if len(there) == len(everywhere) > 1:
+        return "in every format"
+    others = [name for name in everywhere if name not in there]
+    return f"in {_listed(there)}" + (f" (not in {_listed(others)})" if others else "")
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _against_bounds(measured: list[Standing]) -> Iterator[str]:
+    """Say whether errors stay within the bound of the standard tier, where no row failed."""
+    ratios = [
+        (ratio, s)
+        for s in measured
+        if not s.total("failed_rows") and (ratio := s.greatest("bound_ratio")) is not None
+    ]
+    if not ratios:
+        return
+    ratio, worst = max(ratios, key=lambda pair: pair[0])
+    cell = worst.worst("bound_ratio")
+    assert cell is not None
+    named = f"{cell['candidate']}, {worst.key.formats}, {place(cell)}"
+    if ratio <= 1:
+        yield (
+            "Where no row failed, every error is within the a-priori bound of the standard tier:"
+            f" at most {ulps(ratio)} of it ({named})."
+        )
+    else:
+        beyond = sum(ratio > 1 for ratio, _ in ratios)
+        yield (
+            f"Errors exceed the a-priori bound of the standard tier in {count(beyond)} of"
+            f" {plural(len(ratios), 'standing')} without a failed row:"
+            f" {ulps(ratio)} times it at worst ({named})."
+        )
+
+
 def _some(names: list[str]) -> str:
-    """Name up to three, or say how many."""
-    if len(names) > 3:
-        return f"{len(names)} candidates"
-    return " and ".join(names) if len(names) < 3 else f"{names[0]}, {names[1]} and {names[2]}"
+    """Name a few, or say how many."""
+    return f"{len(names)} candidates" if len(names) > _NAMED else _listed(names)
 
 
 def _worst_error(measured: list[Standing], seed: object) -> Iterator[str]:
