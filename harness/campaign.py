@@ -19,6 +19,7 @@ from harness.candidates import Candidate, load
 from harness.dealing import Threads, deal
 from harness.execution import Executor, Outcome
 from harness.measurement import Rows
+from harness.remaking import kept_as_recipe
 from harness.searching import Search, run_searches
 from harness.settings import Settings
 from harness.tallying import tally_outcome
@@ -239,7 +240,13 @@ class Campaign:
                 outcome = executor.run(candidate.spec, rows.x, shard.out_format, self.settings.timeout)
                 tally = self._tally(candidate, cell, rows, outcome)
                 parts[cell].append(replace(tally, digests=digest, fallbacks=fallbacks))
-        return {cell: merge(tallies) for cell, tallies in parts.items()}
+        return {cell: self._compact(merge(tallies), shard) for cell, tallies in parts.items()}
+
+    def _compact(self, tally: Tally, shard: Shard) -> Tally:
+        """Return the tally with long rows as the way to make them again."""
+        seed, batches, method = self.settings.seed, dict(shard.batches()), self.settings.reference
+        kept = (kept_as_recipe(w, seed, batches, method) for w in tally.witnesses)
+        return replace(tally, witnesses=tuple(kept))
 
     def _rows(self, shard: Shard) -> Iterator[Rows]:
         for number, count in shard.batches():

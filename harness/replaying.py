@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from harness.candidates import Candidate
-from harness.errors import UsageError
 from harness.execution import Executor
 from harness.measurement import Judged, Rows, tally_of
+from harness.measurement.rows import hexadecimal
 from harness.measurement.tiers import TIER_KINDS, judge_by_tiers
+from harness.remaking import is_same_output, row_of
 from reference.errors import ElementClass, Judgement
 from reference.formats import FloatFormat, format_named
 from reference.oracle import softmax
@@ -27,7 +27,7 @@ from reports.tally import Tally, Witness, json_float
 if TYPE_CHECKING:
     from harness.checks import Subject
 
-__all__ = ["FIGURES", "WITHIN_STANDARD", "ElementReplay", "Replay", "entries_of_hex", "replay_witness"]
+__all__ = ["FIGURES", "WITHIN_STANDARD", "ElementReplay", "Replay", "completed", "replay_witness"]
 
 EXACT_DIGITS = 20
 
@@ -135,7 +135,7 @@ def replay_witness(
     y = outcome.outputs
     judged = Judged(rows, y, candidate.declared(rows.format))
     tally = tally_of(witness.cell, judged)
-    same = out.to_bits(y)[0].tobytes() == entries_of_hex(witness.y, out).tobytes()
+    same = is_same_output(witness, y[0])
     elements = tuple(_elements(rows, y, rows.judge(y)))
     subject = Subject(candidate, rows.format, out, executor, timeout)
     broken = "; ".join(_broken(witness, subject, judged, tally, limits))
@@ -167,29 +167,29 @@ def _broken(
             yield f"{name} {float(row[name])!r} is above {limit!r}"
 
 
-def _rows(witness: Witness) -> Rows:
-    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
-    x = fmt.from_bits(entries_of_hex(witness.x, fmt))[None, :]
-    if x.size == 0:
-        raise UsageError(f"witness {witness.id}: its x holds no entry; give a line of witnesses.jsonl whole")
-    values = fmt.to_float64(x)
-    return Rows(fmt, x, values, truth(values, out, "mpmath"), 0, (witness.origin,), "mpmath")
-
-
-def entries_of_hex(text: str, fmt: FloatFormat) -> NDArray[Any]:
-    """Return the encodings that a witness holds as hexadecimal digits, unsigned integers of shape (n,).
+def completed(
+    witness: Witness, candidate: Candidate, executor: Executor, timeout: float | None = None
+) -> Witness:
+    """Return the witness with its bits, where its row is made again with those that the candidate gives now.
 
     Raises:
-        UsageError: the text is not hexadecimal of whole entries.
+        UsageError: its row cannot be made again.
     """
-    try:
-        raw = bytes.fromhex(text)
-        bits = np.frombuffer(raw, dtype=fmt.bits_dtype.newbyteorder(">"))
-    except ValueError:
-        raise UsageError(
-            f"witness bits {text[:20]!r}...: not hexadecimal of {fmt.storage_bits // 4} digits an entry"
-        ) from None
-    return bits.astype(fmt.bits_dtype)
+    if witness.remade is None:
+        return witness
+    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
+    row = row_of(witness)
+    outcome = executor.run(candidate.spec, row[None], out, timeout)
+    came = outcome.outputs is not None and outcome.completed.all()
+    y = hexadecimal(out, outcome.outputs[0]) if came and outcome.outputs is not None else ""
+    return replace(witness, x=hexadecimal(fmt, row), y=y, remade=None)
+
+
+def _rows(witness: Witness) -> Rows:
+    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
+    x = row_of(witness)[None, :]
+    values = fmt.to_float64(x)
+    return Rows(fmt, x, values, truth(values, out, "mpmath"), 0, (witness.origin,), "mpmath")
 
 
 def _elements(rows: Rows, y: NDArray[Any], judgement: Judgement) -> Iterator[ElementReplay]:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from reports.cells import Row, table
 from reports.ledger import Ledger
@@ -19,12 +19,9 @@ from reports.page import draw
 from reports.rundata import SCHEMA_VERSION, RunData, build
 from reports.runs import LEDGER, reference_of, write_atomically, writing_atomically
 from reports.summary_md import markdown
-from reports.tally import Tally, Witness, plain
+from reports.tally import Witness, plain
 
-__all__ = ["LISTED_UP_TO", "Finished", "summary", "write"]
-
-LISTED_UP_TO: Final = 4096
-"""Entries of a row up to which witnesses.jsonl lists every witness; the ledger holds all of them."""
+__all__ = ["Finished", "summary", "write"]
 
 
 @dataclass(frozen=True)
@@ -60,17 +57,13 @@ def write(folder: Path) -> Finished:
 
 
 def _read(folder: Path) -> RunData:
-    """Build what is drawn, and write witnesses.jsonl on the way; of long rows the worst of a kind alone."""
+    """Build what is drawn, and write witnesses.jsonl on the way."""
     with Ledger.open(folder / LEDGER) as ledger, writing_atomically(folder / "witnesses.jsonl") as file:
 
         def keep(witnesses: Iterable[Witness]) -> None:
             file.writelines(f"{w.line()}\n".encode() for w in witnesses)
 
-        def keep_short(tally: Tally) -> None:
-            keep(w for w in tally.witnesses if w.cell.length <= LISTED_UP_TO)
-
-        run = build(ledger, reference_of(folder), each=keep_short)
-        keep(w for w in run.witnesses if w.cell.length > LISTED_UP_TO)
+        run = build(ledger, reference_of(folder), each=lambda tally: keep(tally.witnesses))
         keep(ledger.document_witnesses())
     return run
 

@@ -330,7 +330,7 @@ def _fill(connection: sqlite3.Connection, settings: Mapping[str, Any], cells: Se
 
 
 def _packed(tally: Tally) -> bytes:
-    return zlib.compress(tally.to_json().encode(), level=1)
+    return zlib.compress(tally.to_json().encode(), level=6)
 
 
 def _unpacked(value: bytes) -> Tally:

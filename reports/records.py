@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from markupsafe import Markup
 
+from reports.figures import NOTHING
 from reports.section import fill
 
 __all__ = ["MOST_RECORDS", "Record", "State", "records"]
+
+_FIGURE: Final = re.compile(r"-?[\d.,]+(e-?\d+)?( %)?|inf|-")
 
 MOST_RECORDS: Final = 100
 """Records drawn of one table."""
@@ -45,8 +49,19 @@ def records(
         "records.html",
         name=name,
         headings=headings,
+        numbers=_numeric(everything),
         records=everything[:MOST_RECORDS],
         count_of_all=len(everything),
         more=more,
         intro=intro,
+    )
+
+
+def _numeric(lines: Sequence[Record]) -> frozenset[int]:
+    """Return the columns that hold nothing but figures, which stand to the right."""
+    columns = list(zip(*(line.texts for line in lines), strict=True))
+    return frozenset(
+        k
+        for k, texts in enumerate(columns)
+        if k and any(text != NOTHING for text in texts) and all(map(_FIGURE.fullmatch, texts))
     )

@@ -8,6 +8,7 @@ from typing import Any, Final
 from reports.figures import NOTHING, count, percent, seeded, ulps
 from reports.rundata import RunData, Standing
 from reports.sections.comparison import sentence as comparison_sentence
+from reports.sections.witnesses import instance
 from reports.verdict import sentences, where, with_place
 from reports.verdicts import counted, headline_name, worst_first
 
@@ -29,14 +30,20 @@ def markdown(run: RunData) -> str:
 def _opening(run: RunData) -> Iterator[str]:
     verdict, *more = sentences(run)
     yield f"**{escaped(verdict)}**"
-    for line in (*more, *_judged(run)):
-        yield ""
-        yield escaped(line)
+    for paragraph in (more, *([line] for line in _judged(run))):
+        if paragraph:
+            yield ""
+            yield " ".join(map(escaped, paragraph))
     if run.witnesses:
         yield ""
     for w in run.telling_witnesses(_WITNESSES):
         named = escaped(f"{w.kind} {w.cell.candidate}, {w.cell.format}, {w.cell.regime}, n={w.cell.length}")
-        yield f"- {named}: `{run.replay_command(w.id).replace('`', '')}`"
+        told = f" {_code(instance(w))}" if instance(w) else ""
+        yield f"- {named}:{told} {_code(run.replay_command(w.id))}"
+
+
+def _code(text: str) -> str:
+    return f"`{text.replace('`', '')}`"
 
 
 def _judged(run: RunData) -> Iterator[str]:

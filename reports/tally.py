@@ -7,22 +7,29 @@ Ratios, rates and intervals are derived later, in `reports.cells`, from a merged
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-import math
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import accumulate
 from typing import Any, Final
+
+from reports.witness import (
+    ALONE_BEYOND,
+    DEFECTS,
+    WITNESS_ORDER,
+    CellKey,
+    Witness,
+    gravity,
+    json_float,
+    parse_float,
+)
 
 __all__ = [
     "DEFECTS",
     "HISTOGRAM_SHIFT",
-    "LONG_BEYOND",
-    "PACKED_BEYOND",
     "WITNESS_ORDER",
     "CellKey",
     "Tally",
@@ -36,123 +43,6 @@ __all__ = [
 
 HISTOGRAM_SHIFT: Final = 44
 """ULP errors are binned by their float64 encoding without its last 44 bits: 2^-8 relative."""
-
-WITNESS_ORDER: Final = (
-    "crashed",
-    "timed_out",
-    "out_of_memory",
-    "raised",
-    "wrong_shape",
-    "wrong_dtype",
-    "unsupported",
-    "unexplained",
-    "mask_leak",
-    "overflow",
-    "total_underflow",
-    "inaccurate",
-    "nonfinite",
-    "lost",
-    "out_of_range",
-    "negative_zero",
-    "policy",
-    "over_rounded",
-    "over_faithful",
-    "over_fast",
-    "over_standard",
-    "bound_ratio",
-    "algorithm_ratio",
-    "flushed",
-    "row_sum",
-    "max_ulp",
-)
-"""The kinds of witness, the gravest first."""
-
-
-PACKED_BEYOND: Final = 256
-"""Rows of more entries than this are packed in a line of witnesses.jsonl."""
-
-LONG_BEYOND: Final = 1000
-"""Of cells with rows of more entries than this, the gravest witness is kept, not one of each kind.
-
-A row of 70 001 float64 entries is a megabyte of witness; ten a cell would be most of what a run leaves.
-"""
-
-DEFECTS: Final = frozenset(WITNESS_ORDER[: WITNESS_ORDER.index("bound_ratio")])
-"""The kinds of witness that show more than a greatest figure."""
-
-
-@dataclass(frozen=True, order=True)
-class CellKey:
-    """candidate x op x format x out_format x regime x length, the unit of aggregation."""
-
-    candidate: str
-    op: str
-    format: str
-    out_format: str
-    regime: str
-    length: int
-
-
-@dataclass(frozen=True)
-class Witness:
-    """One row, as exact bits, that shows a cell's worst figure or a defect.
-
-    Attributes:
-        cell: where it was found.
-        kind: one of WITNESS_ORDER.
-        score: what it is worst in (ULP, ratio, row sum error); 0 where the kind is its rank.
-        x: input encodings, fixed-width hexadecimal, concatenated.
-        y: output encodings likewise; empty where the candidate returned none.
-        element: the index of the element meant, None where the whole row is.
-        origin: how the row came about, e.g. "batch 0, row 17" or "pytorch/pytorch#25110".
-        message: what went wrong, where words are needed.
-    """
-
-    cell: CellKey
-    kind: str
-    score: float
-    x: str
-    y: str
-    element: int | None
-    origin: str
-    message: str = ""
-
-    @property
-    def id(self) -> str:
-        """Ten hexadecimal digits of the SHA-256 of everything the witness says."""
-        text = json.dumps(self.document(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-    def document(self) -> dict[str, Any]:
-        """Return the JSON document of this witness, without its id."""
-        document = {**vars(self.cell), **vars(self), "score": json_float(self.score)}
-        del document["cell"]
-        return document
-
-    def line(self) -> str:
-        """Return the line of witnesses.jsonl: the id, and the document with long rows packed."""
-        document = {"id": self.id, **self.document()}
-        if self.cell.length > PACKED_BEYOND:
-            for name in ("x", "y"):
-                document[f"{name}_packed"] = _packed(document.pop(name))
-        return json.dumps(document, ensure_ascii=False)
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Witness:
-        """Read `document` or a `line` back; the id is not looked at.
-
-        Raises:
-            ValueError: a key is missing or unknown, or a packed row cannot be unpacked.
-        """
-        values = {k: v for k, v in document.items() if k != "id"}
-        try:
-            for name in ("x", "y"):
-                if f"{name}_packed" in values:
-                    values[name] = _unpacked(values.pop(f"{name}_packed"))
-            cell = CellKey(**{name: values.pop(name) for name in CellKey.__dataclass_fields__})
-            return cls(cell=cell, **{**values, "score": parse_float(values["score"])})
-        except (KeyError, TypeError, ValueError, zlib.error) as error:
-            raise ValueError(f"witness: {error}; it needs the keys of a line of witnesses.jsonl") from None
 
 
 @dataclass(frozen=True)
@@ -241,6 +131,8 @@ class Tally:
         """Return this tally as one line of JSON, without loss."""
         document = {name: getattr(self, name) for name in self.__dataclass_fields__}
         document["ulp_sum"] = str(self.ulp_sum)
+        for name in _NUMBERED:
+            document[name] = _steps(document[name])
         document["witnesses"], document["bits"] = _with_bits_apart(self.witnesses)
         for name in _MAXIMA:
             document[name] = json_float(document[name])
@@ -256,12 +148,26 @@ class Tally:
         document["witnesses"] = tuple(
             Witness.from_document({**w, "x": bits[w["x"]], "y": bits[w["y"]]}) for w in document["witnesses"]
         )
-        for name in _BY_NUMBER:
-            document[name] = {int(key): value for key, value in document.get(name, {}).items()}
+        for name in _NUMBERED:
+            document[name] = _numbered(document.get(name, {}))
+        document["digests"] = {int(key): value for key, value in document["digests"].items()}
         for name in _MAXIMA:
             document[name] = parse_float(document[name])
         document["tier_ratios"] = {k: parse_float(v) for k, v in document.get("tier_ratios", {}).items()}
         return cls(**document)
+
+
+def _steps(counts: Mapping[int, int]) -> list[list[int]]:
+    """Return the keys, ascending, each as its distance to the last, and the values: it packs to a third."""
+    keys = sorted(counts)
+    return [[key - last for key, last in zip(keys, [0, *keys], strict=False)], [counts[key] for key in keys]]
+
+
+def _numbered(steps: Sequence[Sequence[int]] | Mapping[str, int]) -> dict[int, int]:
+    """Read `_steps` back, or a mapping by keys as text, which ledgers held before."""
+    if isinstance(steps, Mapping):
+        return {int(key): value for key, value in steps.items()}
+    return dict(zip(accumulate(steps[0]), steps[1], strict=True))
 
 
 def _with_bits_apart(witnesses: Iterable[Witness]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -288,7 +194,7 @@ _MAPPINGS: Final = (
 )
 _PEAKS_BY_NUMBER: Final = ("place_errors", "gap_errors", "gap_bounds")
 _PEAKS: Final = (*_PEAKS_BY_NUMBER, "tier_ratios")
-_BY_NUMBER: Final = ("histogram", "digests", "places", *_PEAKS_BY_NUMBER)
+_NUMBERED: Final = ("histogram", "places", *_PEAKS_BY_NUMBER)
 _SUMS: Final = tuple(
     name
     for name in Tally.__dataclass_fields__
@@ -333,35 +239,14 @@ def _gravest(witnesses: Iterable[Witness]) -> tuple[Witness, ...]:
         if held is None or (-w.score, *_place(w)) < (-held.score, *_place(held)):
             best[w.kind] = w
     kept = sorted(best.values(), key=gravity)
-    if kept and kept[0].cell.length > LONG_BEYOND:
+    if kept and kept[0].cell.length > ALONE_BEYOND:
         return (kept[0],)
     return tuple(sorted(kept, key=lambda w: WITNESS_ORDER.index(w.kind)))
-
-
-def gravity(w: Witness) -> tuple[bool, bool, int]:
-    """Rank witnesses of a cell, the most telling first: a defect, else the greatest ULP error, else any."""
-    return w.kind not in DEFECTS, w.kind != "max_ulp", WITNESS_ORDER.index(w.kind)
-
-
-def _packed(encodings: str) -> str:
-    """Return hexadecimal digits as base64 of their deflated bytes."""
-    return base64.b64encode(zlib.compress(bytes.fromhex(encodings))).decode()
-
-
-def _unpacked(text: str) -> str:
-    return zlib.decompress(base64.b64decode(text, validate=True)).hex()
 
 
 def _place(witness: Witness) -> tuple[int, str, str]:
     """Order origins as people count: of two that differ in a number, the shorter has the smaller."""
     return len(witness.origin), witness.origin, witness.x
-
-
-def json_float(value: float | None) -> float | str | None:
-    """Return a figure as JSON carries it: "inf" for +inf, null for None and NaN."""
-    if value is None or math.isnan(value):
-        return None
-    return "inf" if math.isinf(value) else value
 
 
 def plain(value: Any) -> Any:
@@ -371,8 +256,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     return json_float(value) if isinstance(value, float) else value
-
-
-def parse_float(value: float | str | None) -> float | None:
-    """Read `json_float` back."""
-    return math.inf if value == "inf" else None if value is None else float(value)

@@ -23,7 +23,7 @@ from harness.checks.check import hexadecimal
 from harness.checks.properties import exact_shifts
 from harness.execution import InProcess, Isolated
 from harness.execution.calling import CallFailed, call
-from harness.replaying import entries_of_hex
+from harness.remaking import entries_of_hex
 from reference.declaration import Declaration, Policy
 from reference.formats import FORMATS, FloatFormat
 from strategies.regimes import REGIMES

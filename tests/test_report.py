@@ -21,7 +21,7 @@ from rich.console import Console
 from synthetic_run import SETTINGS, histogram, key, overflowing, planned, tally_of, witness
 
 from reports.cells import COLUMNS, frame
-from reports.folder import LISTED_UP_TO, write
+from reports.folder import write
 from reports.ledger import CellInfo, Ledger
 from reports.page import all_sections, draw, first_screen
 from reports.rundata import RunData, build
@@ -166,17 +166,6 @@ def test_every_witness_is_a_line_and_is_found_by_its_id(run: Path) -> None:
     assert {line["id"] for line in lines} == expected
     for line in lines:
         assert find_witness(run, line["id"]) == Witness.from_document(line)
-
-
-def test_of_very_long_rows_the_file_lists_the_worst_and_replay_finds_all(tmp_path: Path) -> None:
-    cells = [key(length=LISTED_UP_TO + extra) for extra in (0, 1, 2)]
-    tallies = {c: tally_of(c, [1.0 + c.length]) for c in cells}
-    folder = make_run(tmp_path / "r", tallies)
-    write(folder)
-    listed = {json.loads(line)["length"] for line in (folder / "witnesses.jsonl").read_text().splitlines()}
-    assert listed == {2, LISTED_UP_TO, LISTED_UP_TO + 2}
-    for tally in tallies.values():
-        assert find_witness(folder, tally.witnesses[0].id) == tally.witnesses[0]
 
 
 def test_a_run_without_any_row_is_drawn_and_says_so(tmp_path: Path) -> None:

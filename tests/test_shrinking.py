@@ -17,7 +17,8 @@ import pytest
 from harness.candidates import Candidate, from_function, load
 from harness.execution import Executor, InProcess, Isolated
 from harness.measurement import Rows, measure
-from harness.replaying import entries_of_hex, replay_witness
+from harness.remaking import entries_of_hex
+from harness.replaying import replay_witness
 from harness.shrinking import Budget, emit_test, reduced, shrink, shrink_all
 from harness.shrinking.simplicity import keys, significand_bits
 from reference.formats import FORMATS, FloatFormat, format_named

@@ -10,7 +10,8 @@ from fractions import Fraction
 import pytest
 from synthetic_run import key, overflowing, tally_of, witness
 
-from reports.tally import LONG_BEYOND, PACKED_BEYOND, Tally, Witness, json_float, merge, parse_float, plain
+from reports.tally import Tally, json_float, merge, parse_float, plain
+from reports.witness import ALONE_BEYOND, PACKED_BEYOND, Witness
 
 CELL = key()
 
@@ -97,7 +98,7 @@ def test_figures_become_json_without_nan() -> None:
 
 
 def test_of_long_rows_only_the_gravest_witness_is_kept() -> None:
-    cell = key(length=LONG_BEYOND + 1)
+    cell = key(length=ALONE_BEYOND + 1)
     ratio, error, overflow = (witness(cell, kind) for kind in ("bound_ratio", "max_ulp", "overflow"))
     healthy = merge([tally_of(cell, [1.0], witnesses=(ratio,)), tally_of(cell, [1.0], witnesses=(error,))])
     assert healthy.witnesses == (error,)

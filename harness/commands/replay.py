@@ -44,7 +44,7 @@ def replay(
     """Run one witness again and print exact and computed values, hex and decimal."""
     from harness.candidates import load
     from harness.execution import InProcess, Isolated
-    from harness.replaying import WITHIN_STANDARD, replay_witness
+    from harness.replaying import WITHIN_STANDARD, completed, replay_witness
     from harness.settings import check_timeout
 
     check_timeout(timeout)
@@ -58,8 +58,8 @@ def replay(
         chosen = replace(chosen, declaration=replace(chosen.declaration, policy=policy))
     with InProcess() if in_process else Isolated(jobs=1) as executor:
         result = replay_witness(found, chosen, executor, timeout, limits)
-    if emit_test is not None:
-        _emit(found, chosen, emit_test)
+        if emit_test is not None:
+            _emit(completed(found, chosen, executor, timeout), chosen, emit_test)
     if as_json:
         print_json(result.document())
     else:

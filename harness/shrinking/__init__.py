@@ -16,7 +16,8 @@ from typing import Final
 
 from harness.candidates import Candidate
 from harness.execution import Executor
-from harness.replaying import entries_of_hex
+from harness.remaking import row_of
+from harness.replaying import completed
 from harness.shrinking.emitting import emit_test
 from harness.shrinking.evidence import evidence_of
 from harness.shrinking.reduction import Budget, Shows, reduced
@@ -52,9 +53,10 @@ def shrink(
         UsageError: the witness's bits are not a row of its format.
     """
     fmt = format_named(witness.cell.format)
-    row = fmt.from_bits(entries_of_hex(witness.x, fmt))
-    evidence = evidence_of(witness, candidate, executor, timeout, least)
-    if evidence is None or not len(row) or not evidence.shows(row[None])[0]:
+    whole = completed(witness, candidate, executor, timeout)
+    row = row_of(whole)
+    evidence = evidence_of(whole, candidate, executor, timeout, least)
+    if evidence is None or not evidence.shows(row[None])[0]:
         return witness
     budget = Budget() if budget is None else budget
     steps = reduced(row, witness.element, fmt, evidence.shows, budget, evidence.rows_at_once)

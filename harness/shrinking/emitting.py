@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.candidates import Candidate
-from harness.replaying import entries_of_hex
+from harness.remaking import entries_of_hex
 from reference.errors import judge, ulp_exponents
 from reference.formats import FloatFormat, format_named
 from reference.oracle import softmax

@@ -12,7 +12,7 @@ from harness.candidates import Candidate
 from harness.execution import Executor, Outcome
 from harness.measurement import Judged, Rows, measure, scores_by_row
 from harness.measurement.tiers import TIER_KINDS, judge_by_tiers
-from harness.replaying import entries_of_hex
+from harness.remaking import entries_of_hex
 from harness.shrinking.reduction import BATCH_ELEMENTS
 from reference.errors import RowFailure, judge
 from reference.formats import FloatFormat, format_named

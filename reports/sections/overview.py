@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from reports.rundata import RunData, Standing
 from reports.section import Section, fill
+from reports.sections.witnesses import instance
 from reports.verdict import sentences
 
 STEPS: Final = (0.5, 1.0, 4.0, 16.0, 64.0, 1e3, 1e6)
@@ -43,7 +44,7 @@ def render(run: RunData) -> Markup:
         level=level,
         dense=len(subjects) > MOST_ROOMY,
         steps=STEPS,
-        looks=run.telling_witnesses(MOST_LOOKS),
+        looks=[(w, instance(w)) for w in run.telling_witnesses(MOST_LOOKS)],
     )
 
 
@@ -54,7 +55,9 @@ SECTION = Section(
         "Each cell of the table is one candidate in one format, at its worst: the failed share of rows"
         " first, since an error in ULP says nothing about outputs that are NaN or all zero; then the"
         " greatest error of a finite output. 0.5 ULP or less is correctly rounded, less than 1 is about"
-        " as good as a faithful result, and each further ULP is one more spacing of the output format. Every"
+        " as good as a faithful result, and each further ULP is one more spacing of the output format."
+        " Error / bound: the greatest error over what the a-priori bound of the standard tier allows for that"
+        " very row, up to 1 where only rounding is to blame, however many ULP that is. Every"
         " rate is that of one cell of the run, named beside it; rates of different regimes are never"
         " averaged, since no input mixes them in the proportions of this run."
     ),

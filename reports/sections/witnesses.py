@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
@@ -12,10 +13,10 @@ from markupsafe import Markup
 from reference import softmax
 from reference.formats import FloatFormat, format_named
 from reference.rows import RowKind, row_kinds
-from reports.figures import NOTHING, ulps
+from reports.figures import NOTHING, count, ulps
 from reports.rundata import RunData
 from reports.section import Section, fill
-from reports.tally import Witness
+from reports.witness import Remade, Witness
 
 MOST: Final = 24
 """Witnesses drawn; the rest are in witnesses.jsonl."""
@@ -23,7 +24,10 @@ MOST: Final = 24
 ENTRIES: Final = 8
 """Entries drawn of a row."""
 
-EXACT_UP_TO: Final = 512
+TOLD: Final = 3
+"""Entries of a row that is told in one line."""
+
+EXACT_UP_TO: Final = 1024
 """The longest row of which the exact result is computed for the page."""
 
 DIGITS: Final = 17
@@ -55,15 +59,45 @@ class Card:
 def card(witness: Witness, command: str) -> Card:
     """Lay out a witness: the entries around the one that matters, or the first ones."""
     cell = witness.cell
-    x = _decoded(witness.x, format_named(cell.format))
-    y = _decoded(witness.y, format_named(cell.out_format))
-    exact = _exact([value for value, _ in x])
-    shown = _shown(witness.element or 0, len(x))
+    kept: Witness | Remade = witness.remade or witness
+    x = _decoded(kept.x, format_named(cell.format))
+    y = _decoded(kept.y, format_named(cell.out_format))
+    exact = kept.exact if isinstance(kept, Remade) else _exact([value for value, _ in x])
+    first = kept.first if isinstance(kept, Remade) else 0
     entries = tuple(
-        Entry(i, *_texts(x[i]), *(_texts(y[i]) if y else (NOTHING, "")), exact[i] if exact else NOTHING)
-        for i in shown
+        Entry(
+            first + i, *_texts(x[i]), *(_texts(y[i]) if y else (NOTHING, "")), exact[i] if exact else NOTHING
+        )
+        for i in _shown((witness.element or 0) - first, len(x))
     )
-    return Card(witness, _figure(witness), entries, len(x) - len(entries), command)
+    length = cell.length if isinstance(kept, Remade) else len(x)
+    return Card(witness, _figure(witness), entries, length - len(entries), command)
+
+
+def instance(witness: Witness) -> str:
+    """Say in one line what the row shows: what it is worst in, or input, output and truth."""
+    row = card(witness, "")
+    if not row.entries or all(not e.y_bits for e in row.entries):
+        return ""
+    is_told = not row.hidden and len(row.entries) <= TOLD
+    x, y, exact = ([_short(getattr(e, name)) for e in row.entries] for name in ("x", "y", "exact"))
+    meant = next((k for k, e in enumerate(row.entries) if e.index == witness.element), 0)
+    name = f"softmax({', '.join(x)})" if is_told else f"a row of {count(witness.cell.length)} entries"
+    where = f"entry {row.entries[meant].index} of {name}"
+    if row.figure:
+        return f"{row.figure} at {where}"
+    if not is_told:
+        said, truth = f"{where}: {x[meant]} gives {y[meant]}", exact[meant]
+    else:
+        said, truth = f"{name} = ({', '.join(y)})", f"({', '.join(exact)})"
+    return f"{said}; exact: {truth}" if exact[meant] != NOTHING else said
+
+
+def _short(text: str) -> str:
+    """Spell a decimal to four digits."""
+    return (
+        text if text == NOTHING else f"{Decimal(text).normalize():.4g}".replace("E", "e").replace("e+", "e")
+    )
 
 
 def _decoded(text: str, fmt: FloatFormat) -> list[tuple[float, str]]:

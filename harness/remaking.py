@@ -1,0 +1,179 @@
+"""Long rows are not kept bit by bit but as the way to make them again: `reports.witness.Remade`.
+
+Rows are a pure function of regime, format, length, seed and batch, in IEEE-exact operations only, so a
+row that is made again is the same on every machine; its digest proves it, and says so where a later
+version of a regime draws other rows. Rows of the user's own file are kept: the file may change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Context, Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import UsageError
+from harness.measurement.rows import hexadecimal
+from reference.errors import ulp_of
+from reference.formats import FloatFormat, format_named
+from reference.truth import RESIDUAL_TOLERANCE, Method, truth
+from reports.witness import LONG_BEYOND, Remade, Witness
+from strategies.corpora import CORPORA, FixedRows
+from strategies.regimes import REGIMES
+
+__all__ = ["entries_of_hex", "is_same_output", "kept_as_recipe", "row_of"]
+
+ENTRIES: Final = 8
+"""Entries kept of a row, about the one that is meant."""
+
+_DRAWN: Final = re.compile(r"batch (\d+), row (\d+)")
+
+
+def kept_as_recipe(
+    witness: Witness, seed: int, batches: Mapping[int, int], method: Method = "certified"
+) -> Witness:
+    """Return the witness without its bits, if its row is long and can be made again; else as it is.
+
+    Args:
+        witness: of a campaign's row, with its bits.
+        seed: the campaign's.
+        batches: the rows of each batch that it may be of.
+        method: how the exact results of the entries kept are found.
+    """
+    cell = witness.cell
+    if cell.length <= LONG_BEYOND:
+        return witness
+    fmt, out = format_named(cell.format), format_named(cell.out_format)
+    place = _place(witness, fmt, seed, batches)
+    if place is None:
+        return witness
+    first = max(0, min((witness.element or 0) - ENTRIES // 2, cell.length - ENTRIES))
+    digits, out_digits = fmt.storage_bits // 4, out.storage_bits // 4
+    remade = Remade(
+        *place,
+        x_digest=_digest(witness.x),
+        y_digest=_digest(witness.y) if witness.y else "",
+        first=first,
+        x=witness.x[first * digits : (first + ENTRIES) * digits],
+        y=witness.y[first * out_digits : (first + ENTRIES) * out_digits],
+        exact=_exact(_entries(witness.x, fmt), out, slice(first, first + ENTRIES), method),
+    )
+    return replace(witness, x="", y="", remade=remade)
+
+
+def row_of(witness: Witness) -> NDArray[Any]:
+    """Return the row of a witness, shape (n,), from its bits or made again.
+
+    Raises:
+        UsageError: there is no row, or the row made is not the one recorded.
+    """
+    fmt = format_named(witness.cell.format)
+    if witness.remade is None:
+        row = fmt.from_bits(entries_of_hex(witness.x, fmt))
+        if row.size == 0:
+            raise UsageError(
+                f"witness {witness.id}: its x holds no entry; give a line of witnesses.jsonl whole"
+            )
+        return row
+    made = _made(witness, witness.remade, fmt)
+    if made is None or _digest(hexadecimal(fmt, made)) != witness.remade.x_digest:
+        raise UsageError(
+            f"witness {witness.id}: {witness.cell.regime} makes another row now than was recorded;"
+            " replay it with the program's version that wrote it"
+        )
+    return made
+
+
+def is_same_output(witness: Witness, y: NDArray[Any]) -> bool:
+    """Tell whether outputs, shape (n,), have the bits that the witness recorded."""
+    out = format_named(witness.cell.out_format)
+    found = hexadecimal(out, y)
+    return found == witness.y if witness.remade is None else _digest(found) == witness.remade.y_digest
+
+
+def entries_of_hex(text: str, fmt: FloatFormat) -> NDArray[Any]:
+    """Return the encodings that a witness holds as hexadecimal digits, unsigned integers of shape (n,).
+
+    Raises:
+        UsageError: the text is not hexadecimal of whole entries.
+    """
+    try:
+        raw = bytes.fromhex(text)
+        bits = np.frombuffer(raw, dtype=fmt.bits_dtype.newbyteorder(">"))
+    except ValueError:
+        raise UsageError(
+            f"witness bits {text[:20]!r}...: not hexadecimal of {fmt.storage_bits // 4} digits an entry"
+        ) from None
+    return bits.astype(fmt.bits_dtype)
+
+
+def _digest(encodings: str) -> str:
+    return hashlib.sha256(bytes.fromhex(encodings)).hexdigest()
+
+
+def _place(
+    witness: Witness, fmt: FloatFormat, seed: int, batches: Mapping[int, int]
+) -> tuple[int | None, int, int, int] | None:
+    """Return seed, batch, rows and row of a row that can be made again; None of any other."""
+    cell = witness.cell
+    drawn = _DRAWN.fullmatch(witness.origin)
+    if cell.regime in REGIMES and drawn:
+        batch, row = map(int, drawn.groups())
+        return seed, batch, batches[batch], row
+    for fixed in _fixed(cell.regime, cell.length, fmt):
+        for row, label in enumerate(fixed.labels):
+            if label == witness.origin and hexadecimal(fmt, fixed.rows[row]) == witness.x:
+                return None, 0, len(fixed.rows), row
+    return None
+
+
+def _made(witness: Witness, how: Remade, fmt: FloatFormat) -> NDArray[Any] | None:
+    regime, length = witness.cell.regime, witness.cell.length
+    if how.seed is not None and regime in REGIMES:
+        rows = REGIMES[regime].rows(fmt, how.rows, length, how.seed, how.batch)
+        return np.asarray(rows[how.row])
+    of_length = (fixed for fixed in _fixed(regime, length, fmt) if how.row < len(fixed.rows))
+    return next((np.asarray(fixed.rows[how.row]) for fixed in of_length), None)
+
+
+def _fixed(regime: str, length: int, fmt: FloatFormat) -> list[FixedRows]:
+    """Return the rows of a corpus that have the length: one group of them, or none."""
+    corpus = CORPORA.get(regime)
+    return [] if corpus is None else [f for f in corpus.fixed_rows(fmt) if f.length == length]
+
+
+def _entries(text: str, fmt: FloatFormat) -> NDArray[np.float64]:
+    return fmt.to_float64(fmt.from_bits(entries_of_hex(text, fmt)))
+
+
+def _exact(row: NDArray[np.float64], out: FloatFormat, part: slice, method: Method) -> tuple[str, ...]:
+    """Spell exact results to the digits that RN(r) and its residual decide; none of a policy row."""
+    known = truth(row[None], out, method)
+    nearest, residual, ulp = (a[0, part] for a in (known.nearest, known.residual, ulp_of(known)))
+    if np.isnan(nearest).any():
+        return ()
+    return tuple(map(_spelled, nearest.tolist(), residual.tolist(), ulp.tolist()))
+
+
+def _spelled(nearest: float, residual: float, ulp: float) -> str:
+    """Spell RN(r) + residual * ulp, of which the residual alone is inexact, by `RESIDUAL_TOLERANCE` ulps.
+
+    With d digits the last one is worth at least 10^-d of the value, and the error is at most
+    10^-(d + 1) of it: the last digit is good to a tenth of itself besides its own rounding.
+    """
+    value = Fraction(nearest) + Fraction(residual) * Fraction(ulp)
+    if value == 0:
+        return "0"
+    relative = Fraction(RESIDUAL_TOLERANCE) * Fraction(ulp) / value
+    digits = min(17, math.floor(-math.log10(relative)) - 1) if relative < 1 else 0
+    if digits < 1:
+        return "-"
+    context = Context(prec=digits)
+    return str(context.divide(Decimal(value.numerator), Decimal(value.denominator)))

@@ -1,0 +1,206 @@
+"""Witnesses: single rows, as exact bits, that show a cell's worst figure or a defect."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+__all__ = [
+    "ALONE_BEYOND",
+    "DEFECTS",
+    "LONG_BEYOND",
+    "PACKED_BEYOND",
+    "WITNESS_ORDER",
+    "CellKey",
+    "Remade",
+    "Witness",
+    "gravity",
+    "json_float",
+    "parse_float",
+]
+
+WITNESS_ORDER: Final = (
+    "crashed",
+    "timed_out",
+    "out_of_memory",
+    "raised",
+    "wrong_shape",
+    "wrong_dtype",
+    "unsupported",
+    "unexplained",
+    "mask_leak",
+    "overflow",
+    "total_underflow",
+    "inaccurate",
+    "nonfinite",
+    "lost",
+    "out_of_range",
+    "negative_zero",
+    "policy",
+    "over_rounded",
+    "over_faithful",
+    "over_fast",
+    "over_standard",
+    "bound_ratio",
+    "algorithm_ratio",
+    "flushed",
+    "row_sum",
+    "max_ulp",
+)
+"""The kinds of witness, the gravest first."""
+
+
+PACKED_BEYOND: Final = 32
+"""Rows of more entries than this are packed in a line of witnesses.jsonl."""
+
+ALONE_BEYOND: Final = 256
+"""Of cells with rows of more entries than this, the gravest witness is kept, not one of each kind."""
+
+LONG_BEYOND: Final = 1000
+"""Rows of more entries than this are kept as the way to make them again, where the program made them.
+
+A row of 70 001 float64 entries is a megabyte of bits; one a cell would be most of what a run leaves.
+"""
+
+DEFECTS: Final = frozenset(WITNESS_ORDER[: WITNESS_ORDER.index("bound_ratio")])
+"""The kinds of witness that show more than a greatest figure."""
+
+
+@dataclass(frozen=True, order=True)
+class CellKey:
+    """candidate x op x format x out_format x regime x length, the unit of aggregation."""
+
+    candidate: str
+    op: str
+    format: str
+    out_format: str
+    regime: str
+    length: int
+
+
+@dataclass(frozen=True)
+class Remade:
+    """How a long row is made again instead of being kept, and what of it is kept all the same.
+
+    The row is row `row` of the batch `batch` of `rows` rows that its regime draws from `seed`; or without a
+    seed, row `row` of the corpus that its regime is. The digests tell whether it is still that one.
+
+    Attributes:
+        x_digest: the SHA-256 of the input encodings, big-endian.
+        y_digest: that of the output encodings; empty where the candidate returned none.
+        first: the index of the first entry kept.
+        x, y: the encodings of the entries kept, as a witness has them.
+        exact: the exact results of the entries kept, in decimal; empty where there are none.
+    """
+
+    seed: int | None
+    batch: int
+    rows: int
+    row: int
+    x_digest: str
+    y_digest: str
+    first: int
+    x: str
+    y: str
+    exact: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Witness:
+    """One row, as exact bits, that shows a cell's worst figure or a defect.
+
+    Attributes:
+        cell: where it was found.
+        kind: one of WITNESS_ORDER.
+        score: what it is worst in (ULP, ratio, row sum error); 0 where the kind is its rank.
+        x: input encodings, fixed-width hexadecimal, concatenated; empty where the row is made again.
+        y: output encodings likewise; empty where the candidate returned none.
+        element: the index of the element meant, None where the whole row is.
+        origin: how the row came about, e.g. "batch 0, row 17" or "pytorch/pytorch#25110".
+        message: what went wrong, where words are needed.
+        remade: how the row is made again, where its bits are not kept.
+    """
+
+    cell: CellKey
+    kind: str
+    score: float
+    x: str
+    y: str
+    element: int | None
+    origin: str
+    message: str = ""
+    remade: Remade | None = None
+
+    @property
+    def id(self) -> str:
+        """Ten hexadecimal digits of the SHA-256 of everything the witness says."""
+        text = json.dumps(self.document(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON document of this witness, without its id."""
+        document = {**vars(self.cell), **vars(self), "score": json_float(self.score)}
+        del document["cell"], document["remade"]
+        if self.remade is not None:
+            document["remade"] = asdict(self.remade)
+        return document
+
+    def line(self) -> str:
+        """Return the line of witnesses.jsonl: the id, and the document with long rows packed."""
+        document = {"id": self.id, **self.document()}
+        if self.cell.length > PACKED_BEYOND and self.remade is None:
+            for name in ("x", "y"):
+                document[f"{name}_packed"] = _packed(document.pop(name))
+        return json.dumps(document, ensure_ascii=False)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Witness:
+        """Read `document` or a `line` back; the id is not looked at.
+
+        Raises:
+            ValueError: a key is missing or unknown, or a packed row cannot be unpacked.
+        """
+        values = {k: v for k, v in document.items() if k != "id"}
+        try:
+            for name in ("x", "y"):
+                if f"{name}_packed" in values:
+                    values[name] = _unpacked(values.pop(f"{name}_packed"))
+            if "remade" in values:
+                remade = values["remade"]
+                values["remade"] = Remade(**{**remade, "exact": tuple(remade["exact"])})
+            cell = CellKey(**{name: values.pop(name) for name in CellKey.__dataclass_fields__})
+            return cls(cell=cell, **{**values, "score": parse_float(values["score"])})
+        except (KeyError, TypeError, ValueError, zlib.error) as error:
+            raise ValueError(f"witness: {error}; it needs the keys of a line of witnesses.jsonl") from None
+
+
+def gravity(w: Witness) -> tuple[bool, bool, int]:
+    """Rank witnesses of a cell, the most telling first: a defect, else the greatest ULP error, else any."""
+    return w.kind not in DEFECTS, w.kind != "max_ulp", WITNESS_ORDER.index(w.kind)
+
+
+def _packed(encodings: str) -> str:
+    """Return hexadecimal digits as base64 of their deflated bytes."""
+    return base64.b64encode(zlib.compress(bytes.fromhex(encodings))).decode()
+
+
+def _unpacked(text: str) -> str:
+    return zlib.decompress(base64.b64decode(text, validate=True)).hex()
+
+
+def json_float(value: float | None) -> float | str | None:
+    """Return a figure as JSON carries it: "inf" for +inf, null for None and NaN."""
+    if value is None or math.isnan(value):
+        return None
+    return "inf" if math.isinf(value) else value
+
+
+def parse_float(value: float | str | None) -> float | None:
+    """Read `json_float` back."""
+    return math.inf if value == "inf" else None if value is None else float(value)
