@@ -54,5 +54,7 @@ def _environment() -> Environment:
     )
     spelled = (figures.count, figures.figure, figures.interval, figures.percent, figures.plural, figures.ulps)
     environment.filters.update({f.__name__: f for f in spelled})
-    environment.globals.update(place=verdict.place, where=verdict.where, NOTHING=figures.NOTHING)
+    environment.globals.update(
+        place=verdict.place, some=verdict.some, where=verdict.where, NOTHING=figures.NOTHING
+    )
     return environment

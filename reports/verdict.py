@@ -7,14 +7,14 @@ the worst cell.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from reports.cells import SEARCHED, Row
 from reports.figures import count, percent, plural, sample, searched, ulps
 from reports.rundata import RunData, Standing
 
-__all__ = ["place", "sentences", "where", "with_place"]
+__all__ = ["place", "sentences", "some", "where", "with_place"]
 
 _NAMED: Final = 3
 """Candidates that a sentence names; of more it says how many."""
@@ -70,12 +70,12 @@ def _failures(measured: list[Standing], losing: Mapping[str, int]) -> Iterator[s
     if not failing:
         rows = plural(sum(s.total("completed_rows") for s in measured), "row")
         yield (
-            f"No row failed: {_some(healthy)} in {rows}."
+            f"No row of {some(healthy)} failed: {rows} tried."
             if healthy
-            else f"No row that came back failed: {rows}."
+            else f"No row of the {rows} that came back failed."
         )
         return
-    rest = f" No row of {_some(healthy)} failed." if healthy else ""
+    rest = f" No row of {some(healthy)} failed." if healthy else ""
     if len(failing) > _NAMED:
         yield f"{count(len(failing))} of {plural(len(formats), 'candidate')} fail.{rest}"
     else:
@@ -98,7 +98,7 @@ def _in(there: list[str], everywhere: list[str]) -> str:
     return f"in {_listed(there)}" + (f" (not in {_listed(others)})" if others else "")
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
@@ -115,9 +115,10 @@ def _against_bounds(measured: list[Standing]) -> Iterator[str]:
     cell = worst.worst("bound_ratio")
     assert cell is not None
     named = f"{cell['candidate']}, {worst.key.formats}, {place(cell)}"
+    every = "Every" if all(not s.total("failed_rows") for s in measured) else "Where no row failed, every"
     if ratio <= 1:
         yield (
-            "Where no row failed, every error is within the a-priori bound of the standard tier:"
+            f"{every} error is within the a-priori bound of the standard tier:"
             f" at most {ulps(ratio)} of it ({named})."
         )
     else:
@@ -129,7 +130,7 @@ def _against_bounds(measured: list[Standing]) -> Iterator[str]:
         )
 
 
-def _some(names: list[str]) -> str:
+def some(names: Sequence[str]) -> str:
     """Name a few, or say how many."""
     return f"{len(names)} candidates" if len(names) > _NAMED else _listed(names)
 

@@ -79,6 +79,29 @@ def test_run_commands_work(command: str, tmp_path: Path, monkeypatch: pytest.Mon
     assert cli.run([*arguments, *([] if "--input" in arguments else SMALL)]) == 0
 
 
+def shape(line: str) -> str:
+    """A line of a run with its figures as N and its places as AT, however many and wherever they stand."""
+    line = re.sub("─+", "-", line)
+    line = re.sub(r"n=[\d,]+|\b[a-z]+(-[a-z]+)+\b|\bmasked\b", "AT", line)
+    line = re.sub(r"\b\d[\d.,]*(e\d+)?( %)?", "N", line)
+    return re.sub(r"(\b(?:AT|N)\b)( \1\b)+", r"\1", " ".join(line.split()))
+
+
+def test_quoted_run_has_the_shape_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    [quoted] = re.findall(r"\$ python -m harness run --effort quick\n(.*?)```", README, re.DOTALL)
+    few = [
+        f"--regime={name}" for name in ("known-bugs", "close-together", "sum-overflow", "result-underflow")
+    ]
+    assert cli.run(["run", "--effort", "quick", *few, "--length", "7", "--rows", "40"]) == 0
+    printed = capsys.readouterr()
+    shapes = {shape(line) for line in (printed.out + printed.err).splitlines()}
+    missing = [line for line in without_dots(quoted) if shape(line) not in shapes]
+    assert missing == [], shapes
+
+
 def test_replayed_witness_is_that_of_the_quick_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
