@@ -6,9 +6,11 @@ import ast
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from tests.mutation import changes
+from reference.rows import RowKind, row_kinds
+from tests.mutation import changes, importing
 
 SOURCE = '''
 LIMIT: int = 3
@@ -88,3 +90,24 @@ def test_a_mutant_lives_in_the_process_that_imports_it() -> None:
     )
     assert (done.returncode, done.stdout.strip()) == (0, "1"), f"{mutant}: {done.stdout}{done.stderr}"
     assert path.read_bytes() == before
+
+
+def test_a_function_that_is_there_already_gets_other_code() -> None:
+    x = np.array([[0.0, -np.inf], [np.inf, 0.0]])
+    mutant = next(m for m in changes.mutants("reference.rows") if m.before == "smallest == -np.inf")
+    assert mutant.function == "row_kinds"
+    original = row_kinds.__code__
+    try:
+        importing.Functions().exchange(mutant.module, mutant.tree(), mutant.function)
+        changed = row_kinds(x).tolist()
+    finally:
+        row_kinds.__code__ = original
+    assert (changed, row_kinds(x).tolist()) == (
+        [RowKind.FINITE, RowKind.POS_INF],
+        [RowKind.MASKED, RowKind.POS_INF],
+    )
+
+
+def test_what_runs_on_import_is_in_no_function() -> None:
+    functions = {m.function for m in changes.mutants("reference.rows")}
+    assert functions == {"", "RowKind.is_policy", "row_kinds"}

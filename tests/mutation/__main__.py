@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from tests.mutation.changes import ROOT, Mutant, sample
 from tests.mutation.covering import Coverage, gather
-from tests.mutation.forking import preload, tell
-from tests.mutation.judging import tests_for, tried
+from tests.mutation.forking import Outcome, preload, tell
+from tests.mutation.judging import judge_all
 
 HERE: Final = Path(__file__).resolve().parent
 RESULTS: Final = HERE / "results.json"
@@ -42,15 +42,13 @@ def main() -> int:
         if options.control:
             return _control(drawn[: options.control], coverage, folder)
         known = _known(options)
-        for number, mutant in enumerate(drawn):
-            chosen = mutant.id.startswith(options.only) if options.only else _is_open(mutant, known, options)
-            if not chosen:
-                continue
-            if time.monotonic() > until:
-                tell(f"{number} of {len(drawn)} done: call again")
-                break
-            known[mutant.id] = _judged(mutant, coverage, folder)
+
+        def note(mutant: Mutant, outcome: Outcome) -> bool:
+            known[mutant.id] = _entry(mutant, outcome)
             _write(options, drawn, known)
+            return time.monotonic() < until
+
+        judge_all([m for m in drawn if _is_chosen(m, known, options)], coverage, folder, note)
     return _report(drawn, known)
 
 
@@ -66,7 +64,9 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _is_open(mutant: Mutant, known: dict[str, Any], options: argparse.Namespace) -> bool:
+def _is_chosen(mutant: Mutant, known: dict[str, Any], options: argparse.Namespace) -> bool:
+    if options.only:
+        return mutant.id.startswith(options.only)
     if mutant.id not in known:
         return True
     return bool(options.again and known[mutant.id]["status"] == "survived")
@@ -79,11 +79,9 @@ def _known(options: argparse.Namespace) -> dict[str, Any]:
     return {entry["id"]: entry for entry in document["mutants"] if document["seed"] == options.seed}
 
 
-def _judged(mutant: Mutant, coverage: Coverage, folder: Path) -> dict[str, Any]:
-    start = time.monotonic()
-    outcome = tried(mutant, tests_for(mutant, coverage), folder)
-    told = f"{mutant.id} {mutant.module}:{mutant.line} {mutant.scope} {mutant.kind}: {_change(mutant)}"
-    tell(f"{outcome['status']:12} {time.monotonic() - start:5.1f} s  {told}  {outcome.get('by', '')}")
+def _entry(mutant: Mutant, outcome: Outcome) -> dict[str, Any]:
+    where = f"{mutant.module}:{mutant.line} {mutant.scope}"
+    tell(f"{outcome['status']:9} {mutant.id} {where}: {_change(mutant)}  {outcome.get('by', '')}")
     return {
         "id": mutant.id,
         "module": mutant.module,
@@ -100,13 +98,17 @@ def _change(mutant: Mutant) -> str:
 
 def _control(drawn: list[Mutant], coverage: Coverage, folder: Path) -> int:
     """Run the tests of mutants without the change: every one noticed is a false alarm."""
-    alarms = 0
-    for mutant in drawn:
-        outcome = tried(mutant, tests_for(mutant, coverage), folder, change=False)
-        alarms += outcome["status"] != "survived"
-        tell(f"{mutant.id} {outcome}")
-    tell(f"{alarms} false alarms in {len(drawn)}")
-    return int(alarms > 0)
+    alarms = []
+
+    def note(mutant: Mutant, outcome: Outcome) -> bool:
+        if outcome["status"] != "survived":
+            alarms.append(mutant)
+            tell(f"{mutant.id} {outcome}")
+        return True
+
+    judge_all(drawn, coverage, folder, note, change=False)
+    tell(f"{len(alarms)} false alarms in {len(drawn)}")
+    return int(bool(alarms))
 
 
 def _write(options: argparse.Namespace, drawn: list[Mutant], known: dict[str, Any]) -> None:

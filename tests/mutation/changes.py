@@ -145,6 +145,20 @@ class Mutant:
         list(_variants(node))[self.place[1]].apply()
         return ast.fix_missing_locations(tree)
 
+    @property
+    def function(self) -> str:
+        """The qualified name of the outermost function whose body is changed; empty where none is."""
+        body, names = parsed(self.module).body, self.scope.split(".")
+        for place, name in enumerate(names):
+            node = next((n for n in body if isinstance(n, _NAMED) and n.name == name), None)
+            if isinstance(node, ast.FunctionDef):
+                return ".".join(names[: place + 1])
+            body = node.body if node else []
+        return ""
+
+
+_NAMED: Final = (ast.FunctionDef, ast.ClassDef)
+
 
 def path_of(module: str) -> Path:
     """Return a module's file."""
@@ -192,8 +206,7 @@ def statements_of(tree: ast.Module) -> dict[ast.stmt, tuple[_Scope, str]]:
                 text = repr((scope, ast.unparse(child)))
                 found[child] = (scope, hashlib.sha256(f"{text} {seen[text]}".encode()).hexdigest()[:10])
                 seen[text] += 1
-            named = isinstance(child, (ast.FunctionDef, ast.ClassDef))
-            visit(child, (*scope, child.name) if named else scope)
+            visit(child, (*scope, child.name) if isinstance(child, _NAMED) else scope)
 
     visit(tree, ())
     return found

@@ -23,7 +23,7 @@ from tests.mutation.changes import MODULES, ROOT, path_of
 from tests.mutation.forking import Outcome, forked, pytest_session, tell
 from tests.mutation.importing import HITS, counting
 
-__all__ = ["Coverage", "gather"]
+__all__ = ["Coverage", "Memos", "gather", "is_covered"]
 
 _LEFT_OUT: Final = frozenset(
     f"test_{name}.py"
@@ -56,13 +56,16 @@ class Coverage:
 
     def of(self, key: str) -> dict[str, float]:
         """Return the tests that execute a statement, with their seconds."""
-        return {
-            test: seconds
-            for name, entry in self.tests.items()
-            if Path(name).name not in _LEFT_OUT
-            for test, (seconds, keys) in entry["tests"].items()
-            if key in keys
-        }
+        return self._by_statement.get(key, {})
+
+    @functools.cached_property
+    def _by_statement(self) -> dict[str, dict[str, float]]:
+        found: dict[str, dict[str, float]] = {}
+        for name, entry in self.tests.items():
+            for test, (seconds, keys) in entry["tests"].items() if is_covered(name) else ():
+                for key in keys:
+                    found.setdefault(key, {})[test] = seconds
+        return found
 
 
 def gather(coverage: Coverage, folder: Path, until: float) -> bool:
@@ -70,7 +73,7 @@ def gather(coverage: Coverage, folder: Path, until: float) -> bool:
     for path in sorted((ROOT / "tests").glob("test_*.py")):
         digest = _digest(path)
         name = f"tests/{path.name}"
-        if path.name in _LEFT_OUT or coverage.tests.get(name, {}).get("digest") == digest:
+        if not is_covered(name) or coverage.tests.get(name, {}).get("digest") == digest:
             continue
         if time.monotonic() > until:
             return False
@@ -80,6 +83,11 @@ def gather(coverage: Coverage, folder: Path, until: float) -> bool:
         coverage.tests[name] = {"digest": digest, "tests": tests}
         coverage.write()
     return True
+
+
+def is_covered(name: str) -> bool:
+    """Tell whether a test file is one that may see mutants."""
+    return Path(name).name not in _LEFT_OUT
 
 
 def _digest(path: Path) -> str:
@@ -105,11 +113,12 @@ class _Recorder:
         self.tests: dict[str, tuple[float, list[str]]] = {}
         self.passed: set[str] = set()
         self.by_fixture: dict[Any, set[str]] = {}
-        self.memos: list[Any] | None = None
+        self.memos: Memos | None = None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        self._forget()
+        self.memos = self.memos or Memos()
+        self.memos.forget()
         HITS.clear()
         start = time.process_time()
         result = yield
@@ -138,16 +147,22 @@ class _Recorder:
         definitions = [d for many in item._fixtureinfo.name2fixturedefs.values() for d in many]
         return set().union(*(self.by_fixture.get(definition, set()) for definition in definitions))
 
-    def _forget(self) -> None:
-        if self.memos is None:
-            self.memos = [
-                found
-                for found in gc.get_objects()
-                if isinstance(found, functools._lru_cache_wrapper)
-                and ((found.__module__ or "") in MODULES or "test" in (found.__module__ or ""))
-            ]
-        for memo in self.memos:
-            memo.cache_clear()
+
+class Memos:
+    """The memoised functions of the changed modules and of the tests, as far as they are imported."""
+
+    def __init__(self) -> None:
+        self.functions = [
+            found
+            for found in gc.get_objects()
+            if isinstance(found, functools._lru_cache_wrapper)
+            and ((found.__module__ or "") in MODULES or "test" in (found.__module__ or ""))
+        ]
+
+    def forget(self) -> None:
+        """Forget their results, and those of the formats' properties."""
+        for function in self.functions:
+            function.cache_clear()
         formats = sys.modules.get("reference.formats")
         for fmt in formats.FORMATS.values() if formats else ():
             for name, attribute in vars(type(fmt)).items():

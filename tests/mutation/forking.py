@@ -118,7 +118,16 @@ def pytest_session(files: list[str], plugin: object, folder: Path) -> int:
     """Run a pytest session over test files in this process, and return its exit status."""
     import pytest
 
-    options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={folder / 'pytest'}"]
+    options = [
+        "-q",
+        "-x",
+        "-s",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        f"--basetemp={folder / 'pytest'}",
+    ]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # the libraries are here already
     return int(pytest.main([*options, *files], plugins=[plugin]))
 

@@ -1,21 +1,25 @@
-"""Compiling other syntax than a module's file holds, as it is imported: no file is touched."""
+"""Running other syntax than a module's file holds, in one process: no file is touched.
+
+What runs on import is compiled as it is imported; a function that is there already gets other code.
+"""
 
 from __future__ import annotations
 
 import ast
 import builtins
+import gc
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Final
 
 from tests.mutation.changes import path_of, statements_of
 
-__all__ = ["HITS", "counting", "substitute"]
+__all__ = ["HITS", "Functions", "counting", "substitute"]
 
 HITS: Final[set[str]] = set()
 """The keys of the statements executed since it was last cleared."""
@@ -60,6 +64,40 @@ def substitute(trees: dict[str, Callable[[], ast.Module]]) -> None:
     if early:
         raise RuntimeError(f"{', '.join(early)}: imported before the change")
     sys.meta_path.insert(0, _Finder(trees))
+
+
+class Functions:
+    """The functions of this process, by file and qualified name, whose code may be exchanged."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], list[FunctionType]] = {}
+        for found in gc.get_objects():
+            if isinstance(found, FunctionType):
+                code = found.__code__
+                self.known.setdefault((code.co_filename, code.co_qualname), []).append(found)
+
+    def exchange(self, module: str, tree: ast.Module, name: str) -> None:
+        """Give a function of an imported module the code that it has in another tree.
+
+        Raises:
+            RuntimeError: there is no such function.
+        """
+        file = str(path_of(module))
+        functions = self.known.get((file, name), [])
+        if not functions:
+            raise RuntimeError(f"{module}: no function {name} has been imported")
+        codes = {
+            (code.co_qualname, code.co_firstlineno): code for code in _codes(compile(tree, file, "exec"))
+        }
+        for function in functions:
+            function.__code__ = codes[name, function.__code__.co_firstlineno]
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
 
 
 def counting(modules: Iterable[str]) -> None:

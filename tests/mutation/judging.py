@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -13,14 +13,13 @@ from typing import Final
 import pytest
 
 from tests.mutation.changes import MODULES, Mutant, parsed, statements_of
-from tests.mutation.covering import Coverage
+from tests.mutation.covering import Coverage, Memos, is_covered
 from tests.mutation.forking import Outcome, forked, keep_no_kernels, pytest_session
-from tests.mutation.importing import substitute
+from tests.mutation.importing import Functions, substitute
 
-__all__ = ["tests_for", "tried"]
+__all__ = ["judge_all", "tests_for"]
 
-_FIRST: Final = 2.0
-"""Seconds of tests that are tried first: few files to collect, and mostly enough."""
+Note = Callable[[Mutant, Outcome], bool]
 
 _MOST: Final = 12.0
 """Seconds of tests that a mutant is given in all."""
@@ -73,41 +72,45 @@ def _users() -> dict[str, list[str]]:
     return users
 
 
-def tried(mutant: Mutant, tests: dict[str, float], folder: Path, *, change: bool = True) -> Outcome:
-    """Return the outcome of a mutant: `status`, and the test or message that noticed it.
+def judge_all(
+    mutants: list[Mutant], coverage: Coverage, folder: Path, note: Note, *, change: bool = True
+) -> None:
+    """Try mutants, and note the outcome of each: `status`, and the test that noticed it.
+
+    Those that change what runs on import come first, each in a session of its own; then one session is
+    collected, and every other mutant gets a fork of it.
 
     Args:
-        mutant: what is changed.
-        tests: those to run, with their seconds, in order.
+        mutants: whom to try.
+        coverage: which tests execute what.
         folder: for logs.
+        note: is told each outcome, and says whether to go on.
         change: whether the change is made; without it nothing may be noticed.
     """
-    ran = 0
-    for part, seconds in _parts(tests):
-        outcome = forked(partial(_session, mutant, part, folder, change=change), folder, 30 + 4 * seconds)
-        ran += outcome.pop("ran", 0)
-        if outcome["status"] != "passed":
-            return {**outcome, "tests": ran}
-    return {"status": "survived", "tests": ran}
+    for mutant in (m for m in mutants if not m.function):
+        chosen = _within(tests_for(mutant, coverage))
+        outcome = _tried(partial(_session, mutant, list(chosen), folder, change=change), chosen, folder)
+        if not note(mutant, outcome):
+            return
+    within = [m for m in mutants if m.function]
+    if within:
+        files = [name for name, entry in coverage.tests.items() if entry["tests"] and is_covered(name)]
+        pytest_session(files, _Loop(within, coverage, folder, note, change=change), folder)
 
 
-def _parts(tests: dict[str, float]) -> Iterator[tuple[list[str], float]]:
-    """Yield the tests to run, with their seconds: a few first, then the rest as far as time allows."""
-    names = list(tests)
-    first = _within(names, tests, _FIRST)
-    for part in (first, _within(names, tests, _MOST)[len(first) :]):
-        if part:
-            yield part, sum(tests[name] for name in part)
+def _tried(work: Callable[[], Outcome], chosen: dict[str, float], folder: Path) -> Outcome:
+    return (
+        forked(work, folder, 30 + 4 * sum(chosen.values())) if chosen else {"status": "survived", "tests": 0}
+    )
 
 
-def _within(names: list[str], tests: dict[str, float], seconds: float) -> list[str]:
-    """Return the first tests that take no longer together."""
-    chosen, total = [], 0.0
-    for name in names:
-        total += tests[name]
-        if total > seconds and chosen:
+def _within(tests: dict[str, float]) -> dict[str, float]:
+    """Return the first tests that take no longer than `_MOST` together."""
+    chosen: dict[str, float] = {}
+    for name, seconds in tests.items():
+        if chosen and sum(chosen.values()) + seconds > _MOST:
             break
-        chosen.append(name)
+        chosen[name] = seconds
     return chosen
 
 
@@ -142,4 +145,40 @@ def _session(mutant: Mutant, chosen: list[str], folder: Path, *, change: bool) -
     code = pytest_session(files, watcher, folder)
     if watcher.failure is None and code not in (0, 5):
         watcher.failure = {"status": "not imported", "by": f"pytest exit status {code}"}
-    return {**(watcher.failure or {"status": "passed"}), "ran": watcher.ran}
+    return {**(watcher.failure or {"status": "survived"}), "tests": watcher.ran}
+
+
+class _Loop:
+    """A pytest plugin that forks a collected session for every mutant."""
+
+    def __init__(
+        self, mutants: list[Mutant], coverage: Coverage, folder: Path, note: Note, *, change: bool
+    ) -> None:
+        self.mutants, self.coverage, self.folder, self.note = mutants, coverage, folder, note
+        self.change = change
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        from reference.certified import prepare
+
+        prepare()
+        items = {item.nodeid: item for item in session.items}
+        functions, memos = Functions(), Memos()
+        for mutant in self.mutants:
+            chosen = {n: s for n, s in _within(tests_for(mutant, self.coverage)).items() if n in items}
+            work = partial(self._child, mutant, [items[name] for name in chosen], functions, memos)
+            if not self.note(mutant, _tried(work, chosen, self.folder)):
+                break
+        return True
+
+    def _child(self, mutant: Mutant, items: list[pytest.Item], functions: Functions, memos: Memos) -> Outcome:
+        keep_no_kernels()
+        memos.forget()
+        if self.change:
+            functions.exchange(mutant.module, mutant.tree(), mutant.function)
+        watcher = _Watcher([])
+        items[0].config.pluginmanager.register(watcher)
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+            if watcher.failure:
+                break
+        return {**(watcher.failure or {"status": "survived"}), "tests": watcher.ran}
