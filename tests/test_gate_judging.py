@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from harness.candidates import load
 from harness.checks import CHECKS, CheckResult
 from harness.execution import InProcess
-from harness.gate.budgets import Budget
+from harness.gate.budgets import Budget, budgets_of
 from harness.gate.deciding import SHRUNK, with_witnesses
 from harness.gate.judging import judge
 from harness.gate.measuring import Cell, Gated
@@ -22,6 +23,7 @@ from reports.cells import cell_row
 from reports.ledger import CellInfo
 from reports.tally import Tally, Witness
 from reports.verdicts import Verdict
+from tests.gating import budget
 from tests.synthetic_run import key, tally_of, witness
 
 FINITE_FIGURES = ("max_ulp", "mean_ulp", "bound_ratio", "algorithm_ratio", "worst_row_sum_error")
@@ -214,3 +216,53 @@ def test_rates_of_rows_that_were_not_drawn_are_compared_as_they_are() -> None:
 def test_a_rate_without_rows_of_its_own_has_no_test() -> None:
     row = gated(tally_of(key(), [0.25], rows=1000)).cells[0].row
     assert Fresh(1).compare(row, limit_on("unavoidable_underflow_rate", 0.5))[0] == "uncertified"
+
+
+# Budgets -------------------------------------------------------------------------------------
+
+OTHER = {
+    "candidate": "naive",
+    "format": "float32",
+    "out_format": "float32",
+    "regime": "tied",
+    "length": 8,
+    "metric": "mean_ulp",
+}
+
+
+@pytest.mark.parametrize(
+    ("metric", "limit"),
+    [
+        ("overflow_rate", 0.0),
+        ("overflow_rate", 0.999),
+        ("faithful", 1.0),
+        ("faithful", 1e-9),
+        ("max_ulp", 0.0),
+    ],
+)
+def test_limits_at_their_ends_are_read(metric: str, limit: float) -> None:
+    [read] = budgets_of(budget(metric=metric, limit=limit), Path("budgets.toml"))
+    assert (read.metric, read.limit) == (metric, limit)
+
+
+@pytest.mark.parametrize("field", OTHER)
+def test_budgets_that_differ_in_one_word_are_two(field: str) -> None:
+    one, other = budget(), budget(**{field: OTHER[field]})
+    assert len(budgets_of(f"{one}\n{other}", Path("budgets.toml"))) == 2
+
+
+@pytest.mark.parametrize("field", [field for field in OTHER if field != "metric"])
+def test_a_budget_is_about_the_cells_that_it_names_and_no_others(field: str) -> None:
+    named = Budget("max_shifted", "float16", "max_ulp", 1.0, "a test", "bfloat16", "masked", 7)
+    row = {name: getattr(named, name) for name in OTHER if name != "metric"}
+    assert named.applies_to(row)
+    assert not named.applies_to({**row, field: OTHER[field]})
+    of_all = replace(named, regime=None, length=None)
+    assert of_all.applies_to({**row, field: OTHER[field]}) == (field in ("regime", "length"))
+
+
+def test_without_an_output_format_a_budget_is_about_the_same() -> None:
+    one = limit_on("max_ulp", 1.0)
+    row = gated(tally_of(key(), [0.25])).cells[0].row
+    assert one.applies_to(row)
+    assert not one.applies_to({**row, "out_format": "float16"})
