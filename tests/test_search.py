@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Iterator
-from itertools import combinations, product
+from itertools import combinations, count, product
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from harness.errors import UsageError
 from harness.execution import InProcess, Isolated
 from harness.exhaust import NONE, Exhaustion
 from harness.replaying import replay_witness
-from harness.search import OBJECTIVES, SearchResult, search, search_tally
+from harness.search import INTERRUPTED, OBJECTIVES, SearchResult, search, search_tally
 from harness.search.archive import Archive
 from harness.search.mutations import Breeder, Parents, moved
 from harness.search.novelty import Memory
@@ -31,7 +31,7 @@ from harness.search.polishing import Neighbourhood
 from reference.formats import FORMATS, FloatFormat
 from reports.tally import Tally, merge
 from strategies.words import Words
-from tests.benchmarks.search_comparison import Task, of_regime, of_search, of_target
+from tests.benchmarks.search_comparison import METHODS, Task, of_regime, of_search, of_target
 
 MAX_SHIFTED = load("max_shifted")
 FLOAT32 = FORMATS["float32"]
@@ -84,9 +84,22 @@ def test_search_finds_more_than_sampling_and_targeting_at_equal_evaluations(here
     for regime in ("standard-normal", "uniform-bits"):
         sampled = [of_regime(regime, task, 20_000, seed) for seed in range(10)]
         assert statistics.median(sampled) < statistics.median(found), regime
-    few = [of_search(task, 200, seed) for seed in range(3)]
-    targeted = [of_target(task, 200, seed) for seed in range(3)]
+    few = [of_search(task, 200, seed) for seed in range(10)]
+    targeted = [of_target(task, 200, seed) for seed in range(10)]
     assert statistics.median(targeted) < statistics.median(few)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "length"), [("float32", 8), ("float16", 2), ("float64", 8)])
+def test_search_finds_more_than_every_other_way_at_twenty_thousand(
+    name: str, length: int, here: InProcess
+) -> None:
+    task = Task(MAX_SHIFTED, FORMATS[name], length, here)
+    medians = {
+        method: statistics.median(find(task, 20_000, seed) for seed in range(10))
+        for method, find in METHODS.items()
+    }
+    assert max(medians, key=medians.__getitem__) == "search", medians
 
 
 def test_the_worst_float32_rows_of_eight_are_found(here: InProcess) -> None:
@@ -330,7 +343,61 @@ def test_a_candidate_that_always_raises_ends_the_search() -> None:
     assert result.evaluations < 4000
 
 
+def interrupting_at(call: int) -> tuple[Candidate, InProcess]:
+    calls = count(1)
+
+    def interrupted(x: np.ndarray) -> np.ndarray:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return plain(x)
+
+    return candidate_of(interrupted)
+
+
+def test_an_interrupt_is_raised_unless_what_was_found_is_asked_for() -> None:
+    candidate, executor = interrupting_at(8)
+    with pytest.raises(KeyboardInterrupt):
+        search(candidate, FLOAT32, 3, 4000, 0, "ulp", executor)
+    candidate, executor = interrupting_at(8)
+    result, tally = search_tally(candidate, FLOAT32, 3, 4000, 0, "ulp", executor, keep_interrupted=True)
+    assert result.stopped == INTERRUPTED
+    assert 0 < result.evaluations == tally.rows < 4000
+    assert result.witness in tally.witnesses
+
+
 # The command -----------------------------------------------------------------------------
+
+
+def test_an_interrupted_command_keeps_what_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        "import numpy as np\n"
+        "calls = iter(range(9))\n"
+        "def softmax(x):\n"
+        "    if next(calls) == 8: raise KeyboardInterrupt\n"
+        "    e = np.exp(x - x.max(axis=-1, keepdims=True))\n"
+        "    return e / e.sum(axis=-1, keepdims=True)\n"
+    )
+    assert cli.run(["search", "mine.py:softmax", "--in-process", "--evals", "4000", "--json"]) == 130
+    said = capsys.readouterr()
+    document = json.loads(said.out)
+    assert document["stopped"] == "interrupted"
+    assert f"what {document['evaluations']} of 4000 evaluations found is kept" in said.err
+    assert cli.run(["replay", f"latest#{document['witness']['id']}", "--candidate", "max_shifted"]) == 0
+
+
+def test_a_folder_that_holds_a_run_is_refused_before_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["search", "max_shifted", "--evals", "200", "--out", "mine"]
+    assert cli.run(arguments) == 0
+    monkeypatch.setattr("harness.search.search_tally", lambda *_, **__: pytest.fail("searched all the same"))
+    assert cli.run(arguments) == UsageError.exit_code
+    assert "mine: holds a run already" in capsys.readouterr().err
+
 
 FAST = ("--format", "float16", "--length", "2", "--evals", "3000")
 

@@ -117,7 +117,7 @@ def _fill(plan: Exhaustion, ledger: Ledger, executor: Executor, jobs: int, folde
     from reports.ledger import LedgerError
 
     finished = ledger.finished()
-    total = sum(1 for _ in plan.shards())
+    total = plan.shard_count
     start = time.perf_counter()
     try:
         with _bar(total, len(finished)) as advance:
@@ -180,7 +180,7 @@ def _tell(
             }
         )
         return
-    for line in _lines(plan, tally, folder):
+    for line in _lines(plan, tally, shrunk, folder):
         results().print(line, soft_wrap=True)
 
 
@@ -191,7 +191,7 @@ def _statement(plan: Exhaustion, tally: Tally) -> str:
     return f"not proved: {lost} of {tally.rows} rows brought no outputs; {plan.enumeration}"
 
 
-def _lines(plan: Exhaustion, tally: Tally, folder: Path) -> Iterator[str]:
+def _lines(plan: Exhaustion, tally: Tally, shrunk: Mapping[str, Witness], folder: Path) -> Iterator[str]:
     cell = plan.cell
     yield f"{cell.candidate}  {cell.format} -> {cell.out_format}, length {cell.length}"
     yield _statement(plan, tally)
@@ -201,6 +201,8 @@ def _lines(plan: Exhaustion, tally: Tally, folder: Path) -> Iterator[str]:
         where = "" if witness.element is None else f", element {witness.element}"
         yield f"{witness.kind}: {witness.score:.9g}, x = {witness.x}, y = {witness.y}{where}"
         yield f"    {replay_command(folder, witness)}"
+        if (small := shrunk.get(witness.id)) is not None:
+            yield f"    made small: x = {small.x}, y = {small.y}: {replay_command(folder, small)}"
 
 
 def _figures(tally: Tally) -> Iterator[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,12 +19,12 @@ from harness.commands.single import (
     replay_command,
     single,
 )
-from harness.console import print_json, results
-from harness.errors import NoVerdict, choose, user_mistakes
+from harness.console import notes, print_json, results
+from harness.errors import Interrupted, NoVerdict, UsageError, choose, user_mistakes
 from harness.kernels import EVALUATION, MEASURING, prepare_kernels
 
 if TYPE_CHECKING:
-    from harness.search import SearchResult
+    from harness.search import SearchResult, Trial
     from reports.tally import Tally, Witness
 
 __all__ = ["search"]
@@ -53,7 +56,7 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Look for the worst row of a format and length, over its whole finite range."""
-    from harness.search import OBJECTIVES
+    from harness.search import INTERRUPTED, OBJECTIVES
 
     choose("objective", objective, OBJECTIVES)
     given = {
@@ -61,29 +64,57 @@ def search(
         "in_process": in_process, "jobs": 1,
     }  # fmt: skip
     asked = single(candidate, format, length, given)
-    folder, result, shrunk = _search(asked, evaluations, objective, out, overwrite=overwrite)
-    replay = replay_command(folder, result.witness) if result.witness else None
+    if evaluations < 1:
+        raise UsageError(f"evaluations {evaluations}: give an integer from 1 on")
+    found = _search(asked, evaluations, objective, out, overwrite=overwrite)
+    folder, result = found.folder, found.result
     if as_json:
-        print_json({**result.document(), "shrunk": _document(shrunk), "run": str(folder), "replay": replay})
+        print_json(found.document())
     elif result.score is not None:
-        for line in _lines(result, shrunk, replay):
+        for line in _lines(found):
             results().print(line, soft_wrap=True)
+    if result.stopped == INTERRUPTED:
+        raise Interrupted(
+            f"interrupted: what {result.evaluations} of {result.asked} evaluations found is kept in {folder}"
+        )
     if result.score is None:
         raise NoVerdict(
             f"nothing was found: {result.stopped}; {_faults(result) or 'no faults'}; see {folder}"
         )
 
 
-def _search(
-    asked: Single, evaluations: int, objective: str, out: Path | None, *, overwrite: bool
-) -> tuple[Path, SearchResult, Witness | None]:
+@dataclass(frozen=True)
+class _Found:
+    """What came of a search; `shrunk` is the winner made small, None where it cannot be made smaller."""
+
+    folder: Path
+    result: SearchResult
+    tally: Tally
+    shrunk: Witness | None
+
+    @property
+    def replay(self) -> str | None:
+        """The command that runs the winner again."""
+        witness = self.result.witness
+        return replay_command(self.folder, witness) if witness else None
+
+    def document(self) -> dict[str, Any]:
+        """Return this as JSON carries it."""
+        shrunk = None if self.shrunk is None else {"id": self.shrunk.id, **self.shrunk.document()}
+        outcomes = {"outcomes": dict(self.tally.outcomes), "shrunk": shrunk}
+        return {**self.result.document(), **outcomes, "run": str(self.folder), "replay": self.replay}
+
+
+def _search(asked: Single, evaluations: int, objective: str, out: Path | None, *, overwrite: bool) -> _Found:
     """Search, keep what was found in a run folder, and make the winner small."""
     from harness.search import search_tally
     from reports.runs import prepare
 
     settings = asked.settings
+    with user_mistakes():
+        folder = prepare(out, seed=settings.seed, overwrite=overwrite)
     prepare_kernels(MEASURING, EVALUATION)
-    with executor_for(settings) as executor, user_mistakes():
+    with executor_for(settings) as executor, user_mistakes(), _bar(evaluations) as advance:
         result, tally = search_tally(
             asked.candidate,
             asked.fmt,
@@ -95,14 +126,34 @@ def _search(
             out_format=asked.out_format,
             timeout=settings.timeout,
             policy=settings.policy(asked.candidate.declared(asked.fmt).policy),
+            keep_interrupted=True,
+            observe=advance,
         )
-        folder = prepare(out, seed=settings.seed, overwrite=overwrite)
-        shrunk = _keep(folder, asked, result, tally, executor)
-    return folder, result, shrunk
+        return _Found(folder, result, tally, _keep(folder, asked, result, tally, executor))
+
+
+@contextmanager
+def _bar(evaluations: int) -> Iterator[Callable[[Trial], None]]:
+    """Show on a terminal how far the search is, and what it has found."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = notes()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    best = -math.inf
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("searching", total=evaluations)
+
+        def advance(trial: Trial) -> None:
+            nonlocal best
+            best = max(best, float(trial.scores.max()))
+            bar.update(task, advance=len(trial.scores), description=f"best so far {best:.6g}")
+
+        yield advance
 
 
 def _keep(folder: Path, asked: Single, result: SearchResult, tally: Tally, executor: Any) -> Witness | None:
-    """Write the run folder, and return the winner made small, None where it cannot be made smaller."""
+    """Write the run folder, and return the winner made small, None where it cannot be or time is short."""
+    from harness.search import INTERRUPTED
     from reports.folder import write
     from reports.ledger import CellInfo
 
@@ -110,7 +161,7 @@ def _keep(folder: Path, asked: Single, result: SearchResult, tally: Tally, execu
     with begin(folder, identity, [CellInfo(result.cell, sampled=False)]) as ledger:
         ledger.record("search", {result.cell: tally}, result.seconds)
         ledger.put("search", [result.document()])
-        shrunk = finish(ledger, asked.candidate, executor)
+        shrunk = {} if result.stopped == INTERRUPTED else finish(ledger, asked.candidate, executor)
     write(folder)
     return shrunk.get(result.witness.id) if result.witness else None
 
@@ -118,9 +169,10 @@ def _keep(folder: Path, asked: Single, result: SearchResult, tally: Tally, execu
 # Printing ----------------------------------------------------------------------------------
 
 
-def _lines(result: SearchResult, shrunk: Witness | None, replay: str | None) -> Iterator[str]:
+def _lines(found: _Found) -> Iterator[str]:
     from harness.search import OBJECTIVES
 
+    result = found.result
     cell, goal = result.cell, OBJECTIVES[result.objective]
     yield f"{cell.candidate}  {cell.format} -> {cell.out_format}, length {cell.length}: {goal.title}"
     yield f"{_figure(result.score)} {goal.unit}; {result.sample}"
@@ -128,15 +180,16 @@ def _lines(result: SearchResult, shrunk: Witness | None, replay: str | None) -> 
     yield f"{result.rate:.3g} evaluations a second, {result.seconds:.3g} s in all"
     yield from (f"stopped early: {text}" for text in [result.stopped] if text)
     yield from (f"faults met: {text}" for text in [_faults(result)] if text)
+    yield from (f"rows failed: {text}" for text in [_failed(found.tally)] if text)
     yield f"best so far, by evaluations: {'  '.join(_curve(result.curve))}"
     yield f"polished: {result.neighbourhood}{_polishing(result)}"
     if result.witness is None:
         yield "no row shows any of it"
         return
     yield f"witness: {result.witness.line()}"
-    if shrunk is not None:
-        yield f"made small: {shrunk.line()}"
-    yield f"replay: {replay}"
+    if found.shrunk is not None:
+        yield f"made small: {found.shrunk.line()}"
+    yield f"replay: {found.replay}"
 
 
 def _polishing(result: SearchResult) -> str:
@@ -159,12 +212,15 @@ def _faults(result: SearchResult) -> str:
     return ", ".join(f"{kind} {count} times" for kind, count in result.faults.items())
 
 
+def _failed(tally: Tally) -> str:
+    from reports.cells import FAILURES
+
+    counts = {name: tally.outcomes.get(name, 0) for name in FAILURES}
+    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items() if count)
+
+
 def _curve(curve: Sequence[tuple[int, float]]) -> Iterator[str]:
     """Yield some of the steps, the last ones of each doubling of the evaluations."""
     last = {evaluations.bit_length(): (evaluations, score) for evaluations, score in curve}
     for evaluations, score in list(last.values())[-STEPS_SHOWN:]:
         yield f"{evaluations}: {score:.6g}"
-
-
-def _document(witness: Witness | None) -> dict[str, Any] | None:
-    return None if witness is None else {"id": witness.id, **witness.document()}

@@ -103,6 +103,11 @@ class Exhaustion:
         """Rows of a call."""
         return max(1, BATCH_ELEMENTS // self.length)
 
+    @property
+    def shard_count(self) -> int:
+        """How many shards there are."""
+        return -(-self.enumeration.rows // (self.batch * _SHARD_BATCHES))
+
     def shards(self) -> Iterator[Range]:
         """Yield the shards in order."""
         rows, size = self.enumeration.rows, self.batch * _SHARD_BATCHES

@@ -10,7 +10,7 @@ rows that a search tried, as a cell of a campaign.
 from __future__ import annotations
 
 from harness.search.objectives import OBJECTIVES, Objective
-from harness.search.result import SearchResult, search, search_tally
+from harness.search.result import INTERRUPTED, SearchResult, search, search_tally
 from harness.search.trials import Trial
 
-__all__ = ["OBJECTIVES", "Objective", "SearchResult", "Trial", "search", "search_tally"]
+__all__ = ["INTERRUPTED", "OBJECTIVES", "Objective", "SearchResult", "Trial", "search", "search_tally"]

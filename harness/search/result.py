@@ -26,7 +26,10 @@ from reference.truth import Method
 from reports.cells import SEARCHED
 from reports.tally import CellKey, Tally, Witness, json_float, merge
 
-__all__ = ["SearchResult", "search", "search_tally"]
+__all__ = ["INTERRUPTED", "SearchResult", "search", "search_tally"]
+
+INTERRUPTED: Final = "interrupted"
+"""Why a search ended that the user broke off."""
 
 _MERGED_AT_ONCE: Final = 64
 
@@ -106,6 +109,7 @@ def search(
     out_format: FloatFormat | None = None,
     timeout: float | None = None,
     reference: Method = "certified",
+    keep_interrupted: bool = False,
     observe: Callable[[Trial], None] = lambda _: None,
 ) -> SearchResult:
     """Search the finite rows of a length for the one that is worst by an objective.
@@ -121,6 +125,7 @@ def search(
         out_format: the output format, where not the input's.
         timeout: the most seconds that one call may take; None for the executor's own.
         reference: how the truth is computed.
+        keep_interrupted: whether Ctrl-C ends the search with what was found, instead of being raised.
         observe: told of every batch that was tried.
 
     Raises:
@@ -132,7 +137,7 @@ def search(
     trials = Trials(candidate, fmt, out, goal, executor, timeout, reference)
     engine = Engine(trials, length, evaluations, seed, observe)
     start = time.perf_counter()
-    engine.run()
+    is_interrupted = _run(engine, keeping=keep_interrupted)
     seconds = time.perf_counter() - start
     cell = CellKey(candidate.name, OP, fmt.name, out.name, SEARCHED, length)
     return SearchResult(
@@ -147,7 +152,7 @@ def search(
         neighbourhood=str(engine.neighbourhood),
         polished=engine.polished,
         faults=dict(sorted(engine.faults.items())),
-        stopped=_why_stopped(engine, evaluations),
+        stopped=INTERRUPTED if is_interrupted else _why_stopped(engine, evaluations),
         seconds=seconds,
     )
 
@@ -166,6 +171,8 @@ def search_tally(
     policy: Policy | None = None,
     tiers: Sequence[Tier] = (),
     reference: Method = "certified",
+    keep_interrupted: bool = False,
+    observe: Callable[[Trial], None] = lambda _: None,
 ) -> tuple[SearchResult, Tally]:
     """Search as `search` does, and count all rows that were tried, as those of the result's cell.
 
@@ -176,6 +183,7 @@ def search_tally(
     Raises:
         ValueError: as `search` does.
     """
+    _check(candidate, fmt, out_format or fmt, length, evaluations, objective)
     declared = candidate.declared(fmt)
     declaration = declared if policy is None else replace(declared, policy=policy)
     cell = CellKey(candidate.name, OP, fmt.name, (out_format or fmt).name, SEARCHED, length)
@@ -183,6 +191,7 @@ def search_tally(
 
     def count(trial: Trial) -> None:
         tally = tally_outcome(cell, trial.rows, trial.outcome, declaration, tiers)
+        observe(trial)
         parts.append(replace(tally, digests={trial.rows.number: trial.rows.digest()}))
         if len(parts) == _MERGED_AT_ONCE:
             parts[:] = [merge(parts)]
@@ -198,6 +207,7 @@ def search_tally(
         out_format=out_format,
         timeout=timeout,
         reference=reference,
+        keep_interrupted=keep_interrupted,
         observe=count,
     )
     return result, _with_witness(merge(parts), result.witness)
@@ -208,6 +218,17 @@ def _with_witness(tally: Tally, winner: Witness | None) -> Tally:
         return tally
     others = tuple(w for w in tally.witnesses if w.kind != winner.kind)
     return merge([replace(tally, witnesses=others), Tally(witnesses=(winner,))])
+
+
+def _run(engine: Engine, *, keeping: bool) -> bool:
+    """Run the engine, and tell whether the user broke it off and wants what was found so far."""
+    try:
+        engine.run()
+    except KeyboardInterrupt:
+        if not keeping:
+            raise
+        return True
+    return False
 
 
 def _check(
