@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from reports.cells import Row
 from reports.tally import CellKey, json_float
 
-__all__ = ["METRICS", "Change", "Comparison", "Verdict", "compare"]
+__all__ = ["METRICS", "VERDICTS", "Change", "Comparison", "Verdict", "compare"]
 
 Verdict = Literal["better", "worse", "same", "new", "gone", "not comparable"]
+
+VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
 
 METRICS: Final = (
     "failed_rows",

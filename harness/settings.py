@@ -33,6 +33,7 @@ __all__ = [
     "configured",
     "configured_gate",
     "resolve",
+    "table_of",
 ]
 
 DEFAULT_CANDIDATES: Final = ("naive", "max_shifted")
@@ -312,12 +313,23 @@ def _found(start: Path) -> tuple[dict[str, Any], Path | None]:
     return {}, None
 
 
-def _table(file: Path) -> dict[str, Any] | None:
+def table_of(file: Path) -> Any:
+    """Return `[tool.harness]` of a pyproject.toml, whatever stands there; None where nothing does.
+
+    Raises:
+        UsageError: the file cannot be read as TOML.
+    """
     try:
-        tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
+        tool = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("tool", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{file}: not readable as TOML ({error})") from error
-    table = tool.get("harness")
+    if not isinstance(tool, dict):
+        raise UsageError(f"{file}: tool is {tool!r}; write a table, [tool.harness]")
+    return tool.get("harness")
+
+
+def _table(file: Path) -> dict[str, Any] | None:
+    table = table_of(file)
     return table if table is None or isinstance(table, dict) else {"harness": table}
 
 

@@ -185,7 +185,6 @@ TRIES = [
 
 TRICKS = {
     "remembering_by_the_first_entry": {"over_budget", "defect"},
-    "dying_where_it_would_overflow": {"crashed"},
     "refusing_where_it_would_overflow": {"defect", "not_run"},
     "interrupting": {"defect"},
     "rewriting_what_it_was_given": {"over_budget", "defect"},
@@ -204,6 +203,17 @@ TRICKS = {
     "wrong_after_a_thousand_rows": {"over_budget", "defect"},
 }
 """What a candidate may do in its own process, and the statuses of which one at least must come of it."""
+
+
+@pytest.mark.slow
+def test_dying_where_it_would_fail_does_not_pass(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    briefly(monkeypatch, 2)
+    name = suspect("dying_where_it_would_overflow")
+    code, document = gate(capsys, name, "--format", "float32", "--tier", "fast")
+    assert code == 1
+    assert "crashed" in statuses(document)
 
 
 def test_no_trick_in_its_own_process_passes(

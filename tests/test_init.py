@@ -44,6 +44,19 @@ def test_nothing_is_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     assert "is there already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["tool = 3\n", "a = = 3\n", '[tool]\nharness = "x"\n'])
+def test_a_configuration_that_cannot_be_added_to_is_left_alone(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("pyproject.toml").write_text(text)
+    for command in (["init", CANDIDATE], ["gate", CANDIDATE, "--tier", "fast"]):
+        assert cli.run(command) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert "pyproject.toml: " in error
+    assert [path.name for path in Path.cwd().iterdir()] == ["pyproject.toml"]
+
+
 def test_unknown_names_are_exit_2_and_write_nothing() -> None:
     assert cli.run(["init", "nothing.py:softmax"]) == 2
     assert cli.run(["init", CANDIDATE, "--format", "float31"]) == 2

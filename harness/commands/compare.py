@@ -71,6 +71,8 @@ def _draw(folder: Path, comparison: Comparison) -> None:
 
 
 def _print(comparison: Comparison, folder: Path) -> None:
+    from harness.comparison import VERDICTS
+
     console = results()
     for change in ("worse", "not comparable", "gone", "new", "better"):
         cells = [c for c in comparison.changes if c.change == change]
@@ -78,8 +80,7 @@ def _print(comparison: Comparison, folder: Path) -> None:
             console.print(_line(cell), soft_wrap=True)
         if len(cells) > SHOWN:
             console.print(f"... and {len(cells) - SHOWN} more {change}; --json lists all")
-    names = ("better", "worse", "same", "new", "gone", "not comparable")
-    counts = ", ".join(f"{comparison.count(name)} {name}" for name in names)  # type: ignore[arg-type]
+    counts = ", ".join(f"{comparison.count(name)} {name}" for name in VERDICTS)
     console.print(f"{comparison.run} against {comparison.base}: {counts}", soft_wrap=True)
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 

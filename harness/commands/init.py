@@ -48,13 +48,13 @@ def init(
 
 
 def _check_free() -> None:
-    import tomllib
+    from harness.settings import table_of
 
     for name in (BUDGETS, WORKFLOW):
         if Path(name).exists():
             raise UsageError(f"{name}: is there already; move it away to start anew")
     file = Path(CONFIGURATION)
-    if file.exists() and "harness" in tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}):
+    if file.exists() and table_of(file) is not None:
         raise UsageError(f"{CONFIGURATION}: has a [tool.harness] already; take it out to start anew")
 
 

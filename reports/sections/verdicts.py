@@ -33,7 +33,7 @@ def _record(verdict: Verdict) -> Record:
         verdict.place or "all",
         observed,
         f"{verdict.operator} {limit}",
-        verdict.message,
+        "; ".join(part for part in (verdict.message, verdict.policy and f"policy {verdict.policy}") if part),
     )
     return Record(texts, _state(verdict), command=verdict.replay)
 
