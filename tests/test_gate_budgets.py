@@ -196,7 +196,7 @@ def test_the_configuration_names_candidates_formats_tiers_and_policies(
     briefly(monkeypatch, 2)
     Path("my.py").write_text(SUSPECTS.read_text())
     Path("pyproject.toml").write_text(
-        '[tool.harness]\ncandidates = ["my.py:flushing_subnormals"]\nformats = ["float16"]\n'
+        '[tool.harness]\ncandidates = ["my.py:flushing_subnormals"]\nformats = ["float32"]\n'
         '[tool.harness.gate]\ntiers = ["fast", "standard"]\npolicies = ["subnormals=flush"]\n'
     )
     Path("below").mkdir()
@@ -206,7 +206,7 @@ def test_the_configuration_names_candidates_formats_tiers_and_policies(
     assert {v["limit"] for v in document["verdicts"] if v["metric"] == "tier"} == {"fast", "standard"}
     assert {v["policy"] for v in document["verdicts"]} == {"subnormals=flush"}
     assert {(v["candidate"], v["format"]) for v in document["verdicts"]} == {
-        ("../my.py:flushing_subnormals", "float16")
+        ("../my.py:flushing_subnormals", "float32")
     }
 
 
