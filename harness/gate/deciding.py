@@ -172,11 +172,13 @@ def _write(decision: Decision) -> None:
     from reports.junit import junit
     from reports.runs import write_atomically
 
-    with user_mistakes():
+    text = markdown(decision.verdicts, decision.gated.relaxations())
+    try:
         write(decision.folder)
         write_atomically(decision.folder / "junit.xml", junit(decision.verdicts))
-        text = markdown(decision.verdicts, decision.gated.relaxations())
         write_atomically(decision.folder / "gate.md", text.encode())
+    except (ValueError, OSError) as error:  # the disk is full, or somebody took the run away meanwhile
+        raise NoVerdict(f"{error} (after all was measured)") from error
 
 
 def _with_rows(settings: Settings, rows: int | None) -> Settings:
