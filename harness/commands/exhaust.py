@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.commands.single import (
+    AsJson,
+    CandidateSpec,
+    FormatName,
+    InProcessHere,
+    OutFolder,
+    OutFormatName,
+    Overwrite,
     Single,
     begin,
     executor_for,
@@ -35,24 +42,22 @@ LARGEST = 1 << 62
 
 
 def exhaust(
-    candidate: Annotated[str, typer.Argument(help="A built-in name, module:function or file.py:function.")],
+    candidate: CandidateSpec,
     *,
-    format: Annotated[str | None, typer.Option("--format", help="Input format.")] = None,
-    out_format: Annotated[str | None, typer.Option(help="Output format, where not the input's.")] = None,
+    format: FormatName = None,
+    out_format: OutFormatName = None,
     length: Annotated[int, typer.Option(help="Entries of a row.")] = 2,
     all_orders: Annotated[
         bool, typer.Option("--all-orders", help="Assume no symmetry: every order, -0 and +0 apart.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Begin, however long it takes.")] = False,
-    out: Annotated[Path | None, typer.Option(help="The run folder; harness-out/... where not given.")] = None,
+    out: OutFolder = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    overwrite: Overwrite = False,
     jobs: Annotated[int | None, typer.Option(help="Parts counted at once; all processors.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one call may take.")] = None,
-    in_process: Annotated[
-        bool, typer.Option("--in-process", help="Call the candidate here, to debug it.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    in_process: InProcessHere = False,
+    as_json: AsJson = False,
 ) -> None:
     """Call a candidate on every row of a small format and length, and prove its exact maxima."""
     given = {"out_format": out_format, "jobs": jobs, "timeout": timeout, "in_process": in_process}

@@ -12,6 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.commands.single import (
+    AsJson,
+    CandidateSpec,
+    FormatName,
+    InProcessHere,
+    OutFolder,
+    OutFormatName,
+    Overwrite,
     Single,
     begin,
     executor_for,
@@ -36,10 +43,10 @@ STEPS_SHOWN = 12
 
 
 def search(
-    candidate: Annotated[str, typer.Argument(help="A built-in name, module:function or file.py:function.")],
+    candidate: CandidateSpec,
     *,
-    format: Annotated[str | None, typer.Option("--format", help="Input format; float32.")] = None,
-    out_format: Annotated[str | None, typer.Option(help="Output format, where not the input's.")] = None,
+    format: FormatName = None,
+    out_format: OutFormatName = None,
     length: Annotated[int, typer.Option(help="Entries of a row.")] = 8,
     evaluations: Annotated[int, typer.Option("--evals", help="Rows that may be tried.")] = 200_000,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same search.")] = None,
@@ -47,13 +54,11 @@ def search(
     policies: Annotated[
         list[str] | None, typer.Option("--policy", help="KEY=VALUE; repeat for several.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run folder; harness-out/... where not given.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    out: OutFolder = None,
+    overwrite: Overwrite = False,
     timeout: Annotated[float, typer.Option(help="Seconds that one call may take.")] = TIMEOUT,
-    in_process: Annotated[
-        bool, typer.Option("--in-process", help="Call the candidate here, to debug it.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    in_process: InProcessHere = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look for the worst row of a format and length, over its whole finite range."""
     from harness.search import INTERRUPTED, OBJECTIVES

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from harness.candidates import Candidate, load
 from harness.console import notes
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
     from reports.tally import Witness
 
 __all__ = [
+    "AsJson",
+    "CandidateSpec",
+    "FormatName",
+    "InProcessHere",
+    "OutFolder",
+    "OutFormatName",
+    "Overwrite",
     "Single",
     "begin",
     "executor_for",
@@ -27,6 +36,14 @@ __all__ = [
     "replay_command",
     "single",
 ]
+
+CandidateSpec = Annotated[str, typer.Argument(help="A built-in name, module:function or file.py:function.")]
+FormatName = Annotated[str | None, typer.Option("--format", help="Input format; float32.")]
+OutFormatName = Annotated[str | None, typer.Option(help="Output format, where not the input's.")]
+OutFolder = Annotated[Path | None, typer.Option(help="The run folder; harness-out/... where not given.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")]
+InProcessHere = Annotated[bool, typer.Option("--in-process", help="Call the candidate here, to debug it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 _CAMPAIGN_ONLY = ("candidates", "formats", "lengths", "regimes", "rows", "effort", "input", "reference")
 

@@ -40,7 +40,10 @@ THOROUGH: Final = 1 << 24
 BATCH_ELEMENTS: Final = 1 << 19
 """Elements of a call: enough to make light of what a call costs, a few megabytes in all."""
 
-_SHARD_BATCHES: Final = 16
+_BATCHES_COUNTED: Final = 16
+_BATCHES_MEASURED: Final = 2
+"""Batches of a shard, counted in bulk or measured in full: about a second, and what a kill can lose."""
+
 _PROBES: Final = 4
 
 
@@ -106,11 +109,20 @@ class Exhaustion:
     @property
     def shard_count(self) -> int:
         """How many shards there are."""
-        return -(-self.enumeration.rows // (self.batch * _SHARD_BATCHES))
+        return -(-self.enumeration.rows // self._shard_rows)
+
+    @property
+    def is_thorough(self) -> bool:
+        """Whether everything is counted that a campaign counts."""
+        return self.enumeration.rows <= THOROUGH
+
+    @property
+    def _shard_rows(self) -> int:
+        return self.batch * (_BATCHES_MEASURED if self.is_thorough else _BATCHES_COUNTED)
 
     def shards(self) -> Iterator[Range]:
         """Yield the shards in order."""
-        rows, size = self.enumeration.rows, self.batch * _SHARD_BATCHES
+        rows, size = self.enumeration.rows, self._shard_rows
         for number, first in enumerate(range(0, rows, size)):
             yield Range(number, first, min(first + size, rows))
 
@@ -145,12 +157,11 @@ class Exhaustion:
     def _count(self, x: Any, first: int, executor: Executor, counting: Counting) -> Iterator[Tally]:
         """Call the candidate on rows; count them in bulk, or yield their tally."""
         outcome = executor.run(self.candidate.spec, x, self.out_format, self.timeout)
-        thorough = self.enumeration.rows <= THOROUGH
-        if outcome.outputs is not None and outcome.completed.all() and not thorough:
+        if outcome.outputs is not None and outcome.completed.all() and not self.is_thorough:
             counting.add(x, outcome.outputs, first)
             return
         tally = tally_outcome(self.cell, self._rows(x, first), outcome, self.candidate.declared(self.fmt))
-        yield tally if thorough else without_profiles(tally)
+        yield tally if self.is_thorough else without_profiles(tally)
 
     def _rows(self, x: Any, first: int) -> Rows:
         values = self.fmt.to_float64(x)
