@@ -19,6 +19,7 @@ from harness.candidates import Candidate, load
 from harness.dealing import Threads, deal
 from harness.execution import Executor, Outcome
 from harness.measurement import Rows
+from harness.probing import probed
 from harness.remaking import kept_as_recipe
 from harness.searching import Search, run_searches
 from harness.settings import Settings
@@ -109,6 +110,12 @@ class Campaign:
         """
         return cls(settings, tuple(load(spec, settings.import_timeout) for spec in settings.candidates))
 
+    def probed(self, executor: Executor) -> Self:
+        """Return the campaign in which every candidate that does not say what it takes has been asked."""
+        settings = self.settings
+        asked = (probed(c, settings.formats, settings.out_format, executor) for c in self.candidates)
+        return replace(self, candidates=tuple(asked))
+
     # The plan ----------------------------------------------------------------------------
 
     def shards(self) -> Iterator[Shard]:
@@ -196,7 +203,8 @@ class Campaign:
         key = CellKey(candidate.name, OP, fmt.name, self._out_format(fmt).name, regime, length)
         if candidate.supports(fmt, self._out_format(fmt)):
             return CellInfo(key, sampled=sampled)
-        message = f"does not take {fmt} to {self._out_format(fmt)}"
+        why = candidate.refused.get(fmt.name, "")
+        message = f"does not take {fmt} to {self._out_format(fmt)}" + (f": {why}" if why else "")
         return CellInfo(key, sampled=sampled, status="unsupported", message=message)
 
     def _empty_inputs(self, candidate: Candidate, fmt: FloatFormat) -> Iterator[CellInfo]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
+
+from harness.candidates import Candidate
 
 __all__ = ["environment"]
 
@@ -21,8 +24,12 @@ LIBRARIES: Final = (
 )
 
 
-def environment() -> dict[str, Any]:
-    """Return versions, platform and processor features, as JSON carries them."""
+def environment(candidates: Iterable[Candidate] = ()) -> dict[str, Any]:
+    """Return versions, platform and processor features, as JSON carries them.
+
+    Args:
+        candidates: those measured; the versions of libraries among them are told too.
+    """
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -30,6 +37,7 @@ def environment() -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cpu_features": _cpu_features(),
         "libraries": {name: _version(name) for name in LIBRARIES},
+        "candidates": {c.name: c.version for c in candidates if c.version},
     }
 
 

@@ -43,6 +43,7 @@ def measure(
     seed: int = 0,
     regimes: Sequence[str] = (),
     lengths: Sequence[int] = (),
+    via: str | None = None,
 ) -> Run:
     """Measure a softmax function in this process.
 
@@ -53,6 +54,7 @@ def measure(
         seed: decides the rows.
         regimes: names of regimes and corpora; all, where left out.
         lengths: row lengths; those of the effort, where left out.
+        via: whose arrays f takes, `torch`, `jax` or `cupy`, with @device if need be; NumPy's where left out.
 
     Raises:
         harness.errors.UsageError: an argument is unknown; the message says what there is.
@@ -67,7 +69,7 @@ def measure(
     if not callable(f):
         raise UsageError(f"f {f!r}: give a function that takes an array; load(name).call is a built-in's")
     with user_mistakes():
-        candidate = from_function(f)
+        candidate = from_function(f, via=via)
     formats = [format] if isinstance(format, str) else list(format)
     given = {"formats": formats, "effort": effort, "seed": seed, "regimes": regimes, "lengths": lengths}
     settings = resolve({**given, "candidates": [candidate.name], "jobs": 1})

@@ -105,6 +105,7 @@ class Settings:
         inputs: the user's own rows, None where none were given.
         policies: KEY=VALUE settings over every candidate's declared policy.
         tiers: those whose clauses are counted, beside the figures.
+        libraries: whether every installed library is among the candidates.
     """
 
     candidates: tuple[str, ...] = DEFAULT_CANDIDATES
@@ -122,6 +123,7 @@ class Settings:
     timeout: float = 60.0
     max_memory: int | None = None
     in_process: bool = False
+    libraries: bool = False
     jobs: int = 1
 
     def rows_of(self, length: int) -> int:
@@ -187,6 +189,7 @@ def resolve(given: Mapping[str, Any]) -> Settings:
     """
     values = {key: value for key, value in given.items() if value not in (None, (), [])}
     _check_numbers(values)
+    values = _of_libraries(_via(values))
     resolved = {key: _RESOLVERS.get(key, _as_given)(value) for key, value in values.items()}
     if "input" in resolved:
         resolved["inputs"] = resolved.pop("input")
@@ -195,6 +198,39 @@ def resolve(given: Mapping[str, Any]) -> Settings:
     with user_mistakes():
         settings.policy(Policy())
     return settings
+
+
+def _via(values: dict[str, Any]) -> dict[str, Any]:
+    """Have the user's own candidates called with the arrays of the library that `via` names."""
+    via = values.pop("via", None)
+    if via is None:
+        return values
+    from harness.candidates.via import via_named
+
+    with user_mistakes():
+        named = via_named(via)
+    candidates = values.get("candidates", ())
+    if not any(":" in spec for spec in candidates):
+        raise UsageError(
+            f"via {via!r}: it is about candidates of your own; name a module:function or file.py:function"
+        )
+    return {**values, "candidates": [_handed(spec, str(named)) for spec in candidates]}
+
+
+def _handed(spec: str, via: str) -> str:
+    return f"{spec}@{via}" if ":" in spec and "@" not in spec.rpartition(":")[2] else spec
+
+
+def _of_libraries(values: dict[str, Any]) -> dict[str, Any]:
+    """Add every installed library to the candidates, in every format where none is named."""
+    if not values.get("libraries"):
+        return values
+    from harness.candidates.libraries import installed
+
+    names = [library.name for library in installed()]
+    if not names:
+        raise UsageError("--libraries: none is installed; pip install 'softmax-harness[libraries]'")
+    return {"formats": tuple(FORMATS), **values, "candidates": [*values.get("candidates", ()), *names]}
 
 
 def _check_numbers(values: Mapping[str, Any]) -> None:
@@ -340,6 +376,7 @@ def _validated(table: dict[str, Any], file: Path) -> dict[str, Any]:
         model_config = ConfigDict(extra="forbid", strict=True)
 
         candidates: list[str] | None = None
+        via: str | None = None
         formats: list[str] | None = None
         out_format: str | None = None
         policies: list[str] | None = None

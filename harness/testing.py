@@ -62,6 +62,7 @@ def assert_accurate(
     tier: str = "standard",
     seed: int = 0,
     policies: Sequence[str] = (),
+    via: str | None = None,
 ) -> None:
     """Assert that a function meets a tier and keeps its contract, over rows of every regime.
 
@@ -71,6 +72,7 @@ def assert_accurate(
         tier: rounded, faithful, standard or fast.
         seed: decides the rows.
         policies: KEY=VALUE settings that relax what is asked, as `--policy` takes them.
+        via: whose arrays f takes, `torch`, `jax` or `cupy`, with @device if need be; NumPy's where left out.
 
     Raises:
         AssertionError: it does not; the verdicts and shrunk rows are in the message.
@@ -78,7 +80,7 @@ def assert_accurate(
     """
     from harness.gate.in_process import failure
 
-    said = failure(f, format, tier, seed, policies)
+    said = failure(f, format, tier, seed, policies, via)
     if said:
         raise AssertionError(said)
 
@@ -164,7 +166,9 @@ def assert_keeps(check: str, f: Softmax, x: NDArray[Any]) -> None:
     from harness.checks.check import hexadecimal
     from harness.execution import InProcess
     from reference.formats import format_of
+    from reference.inputs import as_numpy
 
+    x = as_numpy(x)
     asked, fmt = check_named(check), format_of(x.dtype)
     if x.ndim != 1 or not x.size:
         raise ValueError(f"x of shape {x.shape}: one row is wanted, of shape (n,)")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reference.formats import FORMATS, FloatFormat, format_named, format_of
-from reference.inputs import logit_rows, values_of
+from reference.inputs import as_numpy, logit_rows, values_of
 
 if TYPE_CHECKING:
     from reference.truth import Method
@@ -110,4 +110,4 @@ def _format(wanted: str | FloatFormat | None, array: ArrayLike) -> FloatFormat:
         return wanted
     if wanted is not None:
         return format_named(wanted)
-    return format_of(np.asarray(array).dtype if hasattr(array, "dtype") else np.float64)
+    return format_of(np.asarray(as_numpy(array)).dtype if hasattr(array, "dtype") else np.float64)

@@ -1,7 +1,7 @@
 """What users hand to the reference: checked once, at the edge, and never rounded.
 
-Arrays of a format of `FORMATS` carry their own values; integers, lists and whatever else
-`numpy.asarray` takes are accepted where float64 holds every value exactly.
+Arrays of a format of `FORMATS` carry their own values, those of PyTorch, JAX and CuPy too; integers, lists
+and whatever else `numpy.asarray` takes are accepted where float64 holds every value exactly.
 """
 
 from __future__ import annotations
@@ -11,11 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from reference.foreign import library_of, to_numpy
 from reference.formats import FORMATS, FloatFormat
 
-__all__ = ["as_rows", "exact_float64", "logit_rows", "values_of"]
+__all__ = ["as_numpy", "as_rows", "exact_float64", "logit_rows", "values_of"]
 
 Array = NDArray[Any]
+
+
+def as_numpy(x: Any) -> Any:
+    """Return another library's array as NumPy's, bit for bit, and anything else as it is.
+
+    Raises:
+        ValueError: it holds what NumPy cannot.
+    """
+    foreign = library_of(x) is not None or (hasattr(x, "__dlpack__") and not hasattr(x, "__array__"))
+    return to_numpy(x) if foreign else x
 
 
 def exact_float64(x: ArrayLike) -> NDArray[np.float64]:
@@ -25,6 +36,7 @@ def exact_float64(x: ArrayLike) -> NDArray[np.float64]:
         ValueError: a value is not a real number that float64 holds exactly (such as the
             integer 2^53 + 1), or the dtype is no format.
     """
+    x = as_numpy(x)
     array = np.asarray(x) if hasattr(x, "dtype") else np.array(x, dtype=object)
     for fmt in FORMATS.values():
         if array.dtype == fmt.dtype:

@@ -2,8 +2,10 @@
 
 * a built-in is a module of `harness.candidates.builtin` with a `CANDIDATE`; to add one, add a
   file there. It is found by scanning that folder. NAME@VALUE sets the parameter of one that has any;
-* a user's own is `module:function` or `path/file.py:function`; see `harness.candidates.loading`
-  for how it is found, and `harness.candidates.candidate` for what it may declare.
+* a library's is one of `harness.candidates.libraries`, where it is installed: `torch`, `torch@cuda`;
+* a user's own is `module:function`, `path/file.py:function` or `path/lib.so:function`, with `@torch`, `@jax`
+  or `@cupy` after it where it takes their arrays; see `harness.candidates.loading` for how it is found, and
+  `harness.candidates.candidate` for what it may declare.
 
 Importing this package loads NumPy, ml_dtypes and the formats, nothing heavier.
 """
@@ -20,7 +22,10 @@ from typing import Any
 from harness.candidates import builtin
 from harness.candidates.candidate import Candidate, declaration_of, formats_of
 from harness.candidates.inspection import Foreign, inspect_apart
-from harness.candidates.loading import DECLARES, CandidateError, axis_parameter, locate
+from harness.candidates.libraries import LIBRARIES, Library
+from harness.candidates.loading import DECLARES, CandidateError, axis_parameter, declarations, locate
+from harness.candidates.via import via_named
+from reference.declaration import Declaration
 
 __all__ = ["BUILTINS", "Candidate", "CandidateError", "from_function", "load"]
 
@@ -47,6 +52,9 @@ def load(spec: str, timeout: float = 120.0) -> Candidate:
     Raises:
         CandidateError: there is no such candidate, or it declares what it may not.
     """
+    name = spec.partition("@")[0]
+    if name in LIBRARIES:
+        return _of_library(spec, LIBRARIES[name], timeout)
     if ":" not in spec:
         return _builtin(spec)
     location = locate(spec)
@@ -63,22 +71,59 @@ def load(spec: str, timeout: float = 120.0) -> Candidate:
     )
 
 
-def from_function(function: Callable[..., Any], name: str | None = None) -> Candidate:
+def from_function(function: Callable[..., Any], name: str | None = None, via: str | None = None) -> Candidate:
     """Return the candidate of a function at hand, such as a notebook's; it has no spec.
 
+    Args:
+        function: `f(x)`, `f(x, axis=)` or `f(x, dim=)`.
+        name: what it is called; its own name where left out.
+        via: whose arrays it takes, `torch`, `jax` or `cupy`, with @device if need be; NumPy's where left out.
+
     Raises:
-        CandidateError: it declares what it may not.
+        CandidateError: it declares what it may not, or there is no such library or device here.
     """
     called = name or str(getattr(function, "__qualname__", type(function).__qualname__))
-    declares = getattr(function, DECLARES, {})
+    declares = declarations(function)
+    try:
+        call = function if via is None else via_named(via).around(function)
+    except ValueError as error:
+        raise CandidateError(f"candidate {called!r}: {error}") from None
     return Candidate(
         name=called,
         spec="",
-        call=function,
+        call=call,
         declaration=declaration_of(called, declares),
         formats=formats_of(called, declares),
         axis_parameter=axis_parameter(function),
         description=(getattr(function, "__doc__", None) or "").strip().partition("\n")[0],
+    )
+
+
+def _of_library(spec: str, library: Library, timeout: float) -> Candidate:
+    """Return a library's softmax; it is imported, apart, only to see whether it has the device asked for."""
+    lacking = library.lacks()
+    if lacking:
+        raise CandidateError(f"candidate {spec!r}: {lacking}")
+    _, separator, device = spec.partition("@")
+    if separator and not library.via:
+        raise CandidateError(
+            f"candidate {spec!r}: {library.name} has no devices to choose from; leave out @{device}"
+        )
+    location = locate(f"{library.spec}@{device}" if separator else library.spec)
+    if separator:
+        try:
+            inspect_apart(location, timeout)
+        except CandidateError as error:
+            reason = str(error).removeprefix(f"candidate {location.spec!r}: ")
+            raise CandidateError(f"candidate {spec!r}: {reason}") from None
+    return Candidate(
+        name=spec,
+        spec=location.absolute,
+        call=Foreign(location),
+        declaration=Declaration(),
+        axis_parameter=library.axis or None,
+        description=f"{library.title} ({library.version()})",
+        version=library.version() or "",
     )
 
 
@@ -97,6 +142,6 @@ def _builtin(spec: str) -> Candidate:
 def _unknown(name: str) -> str:
     if name.endswith(".py"):
         return f"it names no function; write {name}:function"
-    near = difflib.get_close_matches(name, BUILTINS, n=1)
+    near = difflib.get_close_matches(name, [*BUILTINS, *LIBRARIES], n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"they are {', '.join(BUILTINS)}"
     return f"no built-in of that name; {hint} (your own: module:function or path/file.py:function)"

@@ -17,7 +17,8 @@ A user's function declares by one attribute of plain values, so that it need not
         },
     }
 
-All of it is optional. An algorithm's `argument` and `constant` are the declared ones.
+All of it is optional; `softmax.formats = ["float32"]` by itself does as well. An algorithm's `argument` and
+`constant` are the declared ones.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class Candidate:
         algorithms: its algorithm by format name, where that depends on the format.
         keeps_format: whether it returns the format it is given, and no other.
         variant: makes the candidate of NAME@VALUE from VALUE; None where it has no parameter.
+        refused: why it does not take a format, by the format's name, where that was found out by trying.
+        version: that of the library whose softmax it is; empty where it is none's.
     """
 
     name: str
@@ -63,6 +66,8 @@ class Candidate:
     algorithms: Mapping[str, Algorithm] = field(default_factory=dict, hash=False)
     keeps_format: bool = False
     variant: Callable[[str], Candidate] | None = None
+    refused: Mapping[str, str] = field(default_factory=dict, hash=False)
+    version: str = ""
 
     def __call__(self, x: Any, axis: int = -1) -> Any:
         """Return the candidate's softmax of x along an axis.
@@ -78,7 +83,7 @@ class Candidate:
 
     def supports(self, fmt: FloatFormat, out: FloatFormat | None = None) -> bool:
         """Tell whether it takes a format, and returns another where one is given."""
-        takes = self.formats is None or fmt.name in self.formats
+        takes = (self.formats is None or fmt.name in self.formats) and fmt.name not in self.refused
         return takes and (out is None or out == fmt or not self.keeps_format)
 
     def declared(self, fmt: FloatFormat) -> Declaration:

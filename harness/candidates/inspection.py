@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.candidates.loading import CandidateError, Location, import_function
+from harness.candidates.loading import CandidateError, Location, import_function, through
 
 if TYPE_CHECKING:
     from harness.execution.narrowing import Failure
@@ -67,7 +67,7 @@ class Foreign:
         with self._lock:
             if self._function is None:
                 with _rooms_aside():
-                    self._function = import_function(self._location)
+                    self._function = through(self._location, import_function(self._location))
         return self._function(*arguments, **keywords)
 
 

@@ -1,8 +1,10 @@
 """Find a candidate's function by its spec and say what it is, with the standard library alone.
 
 A spec is `module:function` or `path/file.py:function`, split at the last colon; `function` may
-be dotted. The file's folder, or the current one for a module, goes first on `sys.path` and
-stays there, so that whatever the candidate imports, now or later, is found beside it first.
+be dotted. `path/lib.so:function` is a native kernel, see `native`. With `@torch`, `@jax` or `@cupy` after
+it, or `@torch@cuda`, it is called with that library's arrays, see `via`. The file's folder, or the current
+one for a module, goes first on `sys.path` and stays there, so that whatever the candidate imports, now
+or later, is found beside it first.
 
 This file imports nothing of ours: a worker loads it by its path. There a candidate is looked at, as
 it is called there, so a stranger's module cannot stand in for one of ours and a crash at import hurts
@@ -17,13 +19,17 @@ import importlib.util
 import inspect
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
+
+from .native import SUFFIXES, native_function
+from .via import Via, via_named
 
 __all__ = [
     "AXIS_KEYWORDS",
@@ -32,11 +38,13 @@ __all__ = [
     "LoadedFunction",
     "Location",
     "axis_parameter",
+    "declarations",
     "describe",
     "described",
     "import_function",
     "load_function",
     "locate",
+    "through",
 ]
 
 AXIS_KEYWORDS: Final = ("axis", "dim")
@@ -44,6 +52,11 @@ AXIS_KEYWORDS: Final = ("axis", "dim")
 
 DECLARES: Final = "declares"
 """The attribute of a user's function that holds what it declares."""
+
+FORMATS_ATTRIBUTE: Final = "formats"
+"""The attribute, or the key of what it declares, that holds the names of the formats that it takes."""
+
+_VIA: Final = re.compile(r"(?P<spec>.+:[^:@]*)@(?P<via>.+)")
 
 _LONGEST: Final = 300
 """Characters of a stranger's error message that are worth a line."""
@@ -72,8 +85,9 @@ def load_function(spec: str) -> LoadedFunction:
     Raises:
         CandidateError: the spec leads to nothing that can be called.
     """
-    function = import_function(locate(spec))
-    return LoadedFunction(function, axis_parameter(function))
+    location = locate(spec)
+    function = import_function(location)
+    return LoadedFunction(through(location, function), axis_parameter(function))
 
 
 @dataclass(frozen=True)
@@ -85,17 +99,25 @@ class Location:
         module: the module's name, for a file that of its stem.
         function: the attribute, possibly dotted.
         file: the absolute path; None for a module.
+        via: whose arrays it is called with; None for NumPy's.
     """
 
     spec: str
     module: str
     function: str
     file: Path | None = None
+    via: Via | None = None
 
     @property
     def absolute(self) -> str:
         """The spec, the same from whatever folder."""
-        return f"{self.module if self.file is None else self.file}:{self.function}"
+        where = self.module if self.file is None else self.file
+        return f"{where}:{self.function}" + ("" if self.via is None else f"@{self.via}")
+
+    @property
+    def is_native(self) -> bool:
+        """Whether it is a compiled library's."""
+        return self.file is not None and self.file.suffix in SUFFIXES
 
     @property
     def folder(self) -> str:
@@ -110,8 +132,15 @@ def locate(spec: str) -> Location:
     """Take a spec apart and check that its file, if it names one, is there.
 
     Raises:
-        CandidateError: it has no function, or its file is missing or not a .py file.
+        CandidateError: it has no function, its file is missing, or no .py file nor a native library, or
+            it is to be called with the arrays of an unknown library.
     """
+    if (asked := _VIA.fullmatch(spec)) is not None:
+        try:
+            via = via_named(asked["via"])
+        except ValueError as error:
+            raise _error(spec, str(error)) from None
+        return replace(locate(asked["spec"]), spec=spec, via=via)
     where, separator, function = spec.rpartition(":")
     if not separator or not where or not all(part.isidentifier() for part in function.split(".")):
         raise _error(spec, "it names no function; write module:function or path/file.py:function")
@@ -123,7 +152,7 @@ def locate(spec: str) -> Location:
 
 
 def _is_path(where: str) -> bool:
-    return where.endswith(".py") or "/" in where or os.sep in where or Path(where).is_file()
+    return where.endswith((".py", *SUFFIXES)) or "/" in where or os.sep in where or Path(where).is_file()
 
 
 def _file(spec: str, where: str, function: str) -> Location:
@@ -132,8 +161,11 @@ def _file(spec: str, where: str, function: str) -> Location:
         raise _error(spec, f"file {where} does not exist (looked from {os.path.realpath(os.curdir)})")
     if path.is_dir():
         raise _error(spec, f"{where} is a folder; name a .py file in it, or write package.module:function")
-    if path.suffix != ".py":
-        raise _error(spec, f"file {where} is no .py file; wrap it in one, or write module:function")
+    if path.suffix not in (".py", *SUFFIXES):
+        raise _error(
+            spec,
+            f"file {where} is no .py file and no native library; wrap it in one, or write module:function",
+        )
     return Location(spec, path.stem, function, path.resolve())
 
 
@@ -150,6 +182,11 @@ def import_function(location: Location) -> Callable[..., Any]:
     Raises:
         CandidateError: the module is missing or fails, or the attribute is missing or not callable.
     """
+    if location.file is not None and location.is_native:
+        try:
+            return native_function(location.file, location.function)
+        except ValueError as error:
+            raise _error(location.spec, str(error)) from error
     _put_first(location.folder)
     found: Any = _module(location)
     for name in location.function.split("."):
@@ -162,6 +199,20 @@ def import_function(location: Location) -> Callable[..., Any]:
         )
     function: Callable[..., Any] = found
     return function
+
+
+def through(location: Location, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function as it is called with NumPy's arrays.
+
+    Raises:
+        CandidateError: it takes the arrays of a library, or of a device, that is not here.
+    """
+    if location.via is None:
+        return function
+    try:
+        return location.via.around(function)
+    except ValueError as error:
+        raise _error(location.spec, str(error)) from error
 
 
 def _put_first(folder: str) -> None:
@@ -256,13 +307,24 @@ def describe(location: Location, function: Callable[..., Any]) -> dict[str, Any]
     """
     axis = axis_parameter(function)
     _check_arguments(location, function, axis)
-    declares = getattr(function, DECLARES, {})
+    through(location, function)
+    declares = declarations(function)
     try:
         json.dumps(declares)
     except (TypeError, ValueError) as error:
         raise _error(location.spec, f"{DECLARES} holds more than plain values: {error}") from error
     doc = inspect.getdoc(function) if inspect.isroutine(function) else ""
     return {"axis": axis, DECLARES: declares, "doc": (doc or "").strip().partition("\n")[0]}
+
+
+def declarations(function: Callable[..., Any]) -> Any:
+    """Return what a function declares; its `formats` alone may stand in an attribute of that name."""
+    declares = getattr(function, DECLARES, {})
+    formats = getattr(function, FORMATS_ATTRIBUTE, None)
+    if formats is None or not isinstance(declares, dict) or FORMATS_ATTRIBUTE in declares:
+        return declares
+    plain = sorted(formats) if isinstance(formats, (set, frozenset)) else formats
+    return {**declares, FORMATS_ATTRIBUTE: list(plain) if isinstance(plain, tuple) else plain}
 
 
 def _check_arguments(location: Location, function: Callable[..., Any], axis: str | None) -> None:

@@ -19,6 +19,7 @@ from harness.commands.single import (
     OutFormatName,
     Overwrite,
     Single,
+    ViaLibrary,
     begin,
     executor_for,
     finish,
@@ -45,6 +46,7 @@ def exhaust(
     candidate: CandidateSpec,
     *,
     format: FormatName = None,
+    via: ViaLibrary = None,
     out_format: OutFormatName = None,
     length: Annotated[int, typer.Option(help="Entries of a row.")] = 2,
     all_orders: Annotated[
@@ -60,7 +62,7 @@ def exhaust(
     as_json: AsJson = False,
 ) -> None:
     """Call a candidate on every row of a small format and length, and prove its exact maxima."""
-    given = {"out_format": out_format, "jobs": jobs, "timeout": timeout, "in_process": in_process}
+    given = {"via": via, "out_format": out_format, "jobs": jobs, "timeout": timeout, "in_process": in_process}
     asked = single(candidate, format, length, given)
     _refuse_what_cannot_be_numbered(asked)
     prepare_kernels(MEASURING, EVALUATION)

@@ -34,6 +34,9 @@ def gate(
     ] = None,
     *,
     formats: Annotated[Many, typer.Option("--format", help="Input format; repeat for several.")] = None,
+    via: Annotated[
+        str | None, typer.Option(help="Hand it arrays of torch, jax or cupy; torch@cuda on a device.")
+    ] = None,
     out_format: Annotated[str | None, typer.Option(help="Output format, where not the input's.")] = None,
     tiers: Annotated[
         Many, typer.Option("--tier", help="rounded, faithful, standard or fast; repeat for several.")
@@ -66,7 +69,7 @@ def gate(
     Exit codes: 0 all pass, 1 over a budget or a defect, 2 wrong usage, 3 no verdict.
     """
     given = {
-        "candidates": candidates, "formats": formats, "out_format": out_format, "tiers": tiers,
+        "candidates": candidates, "via": via, "formats": formats, "out_format": out_format, "tiers": tiers,
         "budgets": None if budgets is None else str(budgets), "policies": policies, "seed": seed,
         "jobs": jobs, "timeout": timeout,
     }  # fmt: skip

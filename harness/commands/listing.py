@@ -35,6 +35,7 @@ def list_everything(
 
 def _catalogue() -> dict[str, dict[str, dict[str, Any]]]:
     from harness.candidates import BUILTINS
+    from harness.candidates.libraries import LIBRARIES
     from harness.settings import EFFORTS
     from reference.formats import FORMATS
     from reference.tiers import TIERS
@@ -44,6 +45,10 @@ def _catalogue() -> dict[str, dict[str, dict[str, Any]]]:
 
     return {
         "candidates": {c.name: {"title": c.description} for c in BUILTINS.values()},
+        "libraries": {
+            name: {"title": f"{library.title} ({library.lacks() or library.version()})"}
+            for name, library in LIBRARIES.items()
+        },
         "formats": {
             f.name: {
                 "title": f"p = {f.precision}, emin = {f.emin}, emax = {f.emax}, "

@@ -32,6 +32,13 @@ def run(
         Many, typer.Argument(help="Built-in names, module:function or file.py:function.")
     ] = None,
     *,
+    via: Annotated[
+        str | None,
+        typer.Option(help="Hand your candidates arrays of torch, jax or cupy; torch@cuda on a device."),
+    ] = None,
+    libraries: Annotated[
+        bool, typer.Option("--libraries", help="Every installed library, in every format.")
+    ] = False,
     formats: Annotated[Many, typer.Option("--format", help="Input format; repeat for several.")] = None,
     out_format: Annotated[str | None, typer.Option(help="Output format, where not the input's.")] = None,
     regimes: Annotated[Many, typer.Option("--regime", help="Regime or corpus; repeat for several.")] = None,
@@ -66,7 +73,8 @@ def run(
     No candidate: naive and max_shifted, in float16, float32 and float64.
     """
     given = {
-        "candidates": candidates, "formats": formats, "out_format": out_format, "regimes": regimes,
+        "candidates": candidates, "via": via, "libraries": libraries, "formats": formats,
+        "out_format": out_format, "regimes": regimes,
         "lengths": lengths, "rows": rows, "effort": effort, "seed": seed, "input": input_file,
         "policies": policies, "jobs": jobs, "reference": reference, "timeout": timeout,
         "max_memory": max_memory, "in_process": in_process,
@@ -97,19 +105,28 @@ def _is_missing(value: Any) -> bool:
 def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: bool) -> Path:
     """Run the campaign into its folder, draw everything, and return the folder."""
     from harness.campaign import Campaign
-    from reports.ledger import LedgerError
-    from reports.runs import open_ledger, prepare
+    from reports.runs import prepare
 
     with user_mistakes():
         campaign = Campaign.of(settings)
         _report_changed_inputs(settings)
         folder = prepare(out, seed=settings.seed, resume=resume, overwrite=overwrite)
-        ledger = open_ledger(folder, settings.identity(), list(campaign.cells()))
+    with executor_for(settings) as executor:
+        return _keep(campaign.probed(executor), folder, executor)
+
+
+def _keep(campaign: Campaign, folder: Path, executor: Executor) -> Path:
+    """Measure into the folder's ledger what that lacks, and return the folder."""
+    from reports.ledger import LedgerError
+    from reports.runs import open_ledger
+
+    with user_mistakes():
+        ledger = open_ledger(folder, campaign.settings.identity(), list(campaign.cells()))
     with ledger:
         if not any(True for _ in campaign.cells()):
             raise NoVerdict("nothing to run: no regime has rows of these formats and lengths")
         try:
-            _fill(campaign, ledger)
+            _fill(campaign, ledger, executor)
         except KeyboardInterrupt:
             kept, total = len(ledger.finished()), sum(1 for _ in campaign.pieces())
             raise Interrupted(
@@ -138,7 +155,7 @@ def _report_changed_inputs(settings: Settings) -> None:
             notes().print(f"input: {changed} values are not in {fmt} and were rounded to the nearest")
 
 
-def _fill(campaign: Campaign, ledger: Ledger) -> None:
+def _fill(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
     """Measure what the ledger lacks, and put the documents about the whole run into it."""
     from harness.claims import evaluate
     from harness.environment import environment
@@ -148,10 +165,9 @@ def _fill(campaign: Campaign, ledger: Ledger) -> None:
     if settings.reference == "certified":
         prepare_kernels(MEASURING)
     ledger.put("command", ["harness", *sys.argv[1:]])
-    ledger.put("environment", environment())
-    with executor_for(settings) as executor:
-        _run_shards(campaign, ledger, executor)
-        _examine(campaign, ledger, executor)
+    ledger.put("environment", environment(campaign.candidates))
+    _run_shards(campaign, ledger, executor)
+    _examine(campaign, ledger, executor)
     if ledger.get("claims") is None:
         ledger.put("claims", [claim.document() for claim in evaluate(settings.seed, settings.reference)])
     ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": settings.jobs})

@@ -20,6 +20,7 @@ from harness.commands.single import (
     OutFormatName,
     Overwrite,
     Single,
+    ViaLibrary,
     begin,
     executor_for,
     finish,
@@ -46,6 +47,7 @@ def search(
     candidate: CandidateSpec,
     *,
     format: FormatName = None,
+    via: ViaLibrary = None,
     out_format: OutFormatName = None,
     length: Annotated[int, typer.Option(help="Entries of a row.")] = 8,
     evaluations: Annotated[int, typer.Option("--evals", help="Rows that may be tried.")] = 200_000,
@@ -65,7 +67,7 @@ def search(
 
     choose("objective", objective, OBJECTIVES)
     given = {
-        "out_format": out_format, "seed": seed, "policies": policies, "timeout": timeout,
+        "via": via, "out_format": out_format, "seed": seed, "policies": policies, "timeout": timeout,
         "in_process": in_process, "jobs": 1,
     }  # fmt: skip
     asked = single(candidate, format, length, given)

@@ -30,6 +30,7 @@ __all__ = [
     "OutFormatName",
     "Overwrite",
     "Single",
+    "ViaLibrary",
     "begin",
     "executor_for",
     "finish",
@@ -40,6 +41,9 @@ __all__ = [
 CandidateSpec = Annotated[str, typer.Argument(help="A built-in name, module:function or file.py:function.")]
 FormatName = Annotated[str | None, typer.Option("--format", help="Input format; float32.")]
 OutFormatName = Annotated[str | None, typer.Option(help="Output format, where not the input's.")]
+ViaLibrary = Annotated[
+    str | None, typer.Option("--via", help="Hand it arrays of torch, jax or cupy; torch@cuda on a device.")
+]
 OutFolder = Annotated[Path | None, typer.Option(help="The run folder; harness-out/... where not given.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")]
 InProcessHere = Annotated[bool, typer.Option("--in-process", help="Call the candidate here, to debug it.")]
@@ -79,7 +83,7 @@ def single(candidate: str, format: str | None, length: int, given: Mapping[str, 
     kept.update({key: value for key, value in given.items() if value is not None and value is not False})
     settings = resolve({**kept, "candidates": [candidate], "formats": [chosen], "lengths": [length]})
     with user_mistakes():
-        loaded = load(candidate, settings.import_timeout)
+        loaded = load(settings.candidates[0], settings.import_timeout)
     fmt = settings.formats[0]
     out = settings.out_format or fmt
     if not loaded.supports(fmt, out):

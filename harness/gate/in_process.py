@@ -22,7 +22,9 @@ TOLD: Final = 6
 """Verdicts that a failing test prints."""
 
 
-def failure(f: Callable[..., Any], format: str, tier: str, seed: int, policies: Sequence[str]) -> str:
+def failure(
+    f: Callable[..., Any], format: str, tier: str, seed: int, policies: Sequence[str], via: str | None = None
+) -> str:
     """Return why a function does not meet a tier, with shrunk witnesses; empty where it does.
 
     Raises:
@@ -33,7 +35,7 @@ def failure(f: Callable[..., Any], format: str, tier: str, seed: int, policies: 
     from harness.execution import InProcess
 
     with user_mistakes():
-        candidate = from_function(f)
+        candidate = from_function(f, via=via)
     chosen = (FORMATS[choose("format", format, FORMATS)],)
     choose("tier", tier, TIERS)
     asked = Settings((candidate.name,), chosen, seed=seed, policies=tuple(policies), effort=BRIEF)

@@ -1,0 +1,102 @@
+"""Candidates that take another library's arrays: `--via torch|jax|cupy[@device]`.
+
+The rows are handed over as arrays of that library and the outputs taken back, bit for bit, by
+`reference.foreign`. Like that file this one imports none of the rooms, so that it can be loaded where a
+candidate's own modules bear their names.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Via", "via_named"]
+
+Array = NDArray[Any]
+
+_FOREIGN: Final = Path(__file__).resolve().parents[2] / "reference" / "foreign.py"
+_FOREIGN_NAME: Final = "_softmax_harness_foreign"
+
+
+@dataclass(frozen=True)
+class Via:
+    """Whose arrays a candidate is handed, and where they lie.
+
+    Attributes:
+        library: one of `reference.foreign.LIBRARIES`.
+        device: its name in that library, empty for the default.
+    """
+
+    library: str
+    device: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.library}@{self.device}" if self.device else self.library
+
+    def check(self) -> None:
+        """Import the library and touch the device.
+
+        Raises:
+            ValueError: there is none such here.
+        """
+        _foreign().device_named(self.library, self.device)
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Array]:
+        """Return the function of NumPy arrays that calls `function` with the library's.
+
+        Raises:
+            ValueError: there is no such library or device here.
+        """
+        foreign = _foreign()
+        device = foreign.device_named(self.library, self.device)
+
+        def call(x: Array, **keywords: Any) -> Array:
+            with foreign.context(self.library, x):
+                array = foreign.from_numpy(x, self.library, device)
+                y: Array = foreign.to_numpy(function(array, **keywords))
+                if self.device and self.library != "jax" and x.flags.writeable:
+                    _carry_back(foreign.to_numpy(array), x)
+            return y
+
+        return call
+
+
+def via_named(text: str) -> Via:
+    """Return what `torch`, `torch@cuda` and the like name.
+
+    Raises:
+        ValueError: the library is none whose arrays can be asked for.
+    """
+    library, _, device = text.partition("@")
+    known = _foreign().LIBRARIES
+    if library not in known:
+        raise ValueError(f"via {text!r}: it is one of {', '.join(known)}, with @device after it if need be")
+    return Via(library, device)
+
+
+def _carry_back(now: Array, x: Array) -> None:
+    """Show in x what the candidate did to its copy on a device."""
+    bits, own = (a.view(f"uint{8 * a.itemsize}") for a in (now, x))
+    if not np.array_equal(bits, own):
+        own[...] = bits
+
+
+@functools.cache
+def _foreign() -> ModuleType:
+    """Return `reference/foreign.py`, loaded by its path, since `reference` may be the candidate's own."""
+    specification = importlib.util.spec_from_file_location(_FOREIGN_NAME, _FOREIGN)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[_FOREIGN_NAME] = module
+    specification.loader.exec_module(module)
+    return module
