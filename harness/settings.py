@@ -140,7 +140,7 @@ class Settings:
         """Whether the worst rows are searched for, beside those of the regimes."""
         from reports.cells import SEARCHED
 
-        return SEARCHED in self.regimes if self.regimes else self.effort.searches
+        return SEARCHED in self.regimes if self.regimes else self.effort.searches or self.libraries
 
     def evaluations_of(self, length: int) -> int:
         """Return how many rows a search of that length may try."""
@@ -169,6 +169,7 @@ class Settings:
             "reference": self.reference,
             "timeout": self.timeout,
             "max_memory": self.max_memory,
+            "libraries": self.libraries,
         }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from reports.cells import Row, table
 from reports.ledger import Ledger
+from reports.libraries import as_csv, as_markdown, library_lines
 from reports.page import draw
 from reports.rundata import SCHEMA_VERSION, RunData, build
 from reports.runs import LEDGER, reference_of, write_atomically, writing_atomically
@@ -53,6 +54,10 @@ def write(folder: Path) -> Finished:
     page = draw(run)
     write_atomically(folder / "report.html", page.html.encode())
     write_atomically(folder / "summary.md", markdown(run).encode())
+    lines = library_lines(run)
+    if lines:
+        write_atomically(folder / "libraries.md", as_markdown(lines).encode())
+        write_atomically(folder / "libraries.csv", as_csv(lines).encode())
     return Finished(folder, run, page.failed_sections)
 
 

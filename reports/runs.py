@@ -24,6 +24,7 @@ __all__ = [
     "GATED",
     "LEDGER",
     "OUT",
+    "TABULATED",
     "RunFolderError",
     "find_run",
     "find_witness",
@@ -53,13 +54,20 @@ DRAWN: Final = (
 GATED: Final = ("junit.xml", "gate.md")
 """The files that a gate leaves beside them."""
 
+TABULATED: Final = ("libraries.md", "libraries.csv")
+"""The files that a run of installed libraries leaves beside them."""
+
 _LOCK: Final = "run.lock"
 _LEDGER_PARTS: Final = tuple(
     f"{LEDGER}{suffix}" for suffix in ("", "-wal", "-shm", "-journal", ".new", ".new-journal")
 )
 _PART: Final = ".part"
 _OURS: Final = frozenset(
-    (*(f"{name}{part}" for name in (*DRAWN, *GATED) for part in ("", _PART)), *_LEDGER_PARTS, _LOCK)
+    (
+        *(f"{name}{part}" for name in (*DRAWN, *GATED, *TABULATED) for part in ("", _PART)),
+        *_LEDGER_PARTS,
+        _LOCK,
+    )
 )
 _HEADER: Final = b"SQLite format 3\0"
 _APPLICATION_ID_AT: Final = slice(68, 72)  # https://www.sqlite.org/fileformat.html, section 1.3

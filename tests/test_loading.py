@@ -193,11 +193,14 @@ def test_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_folder_and_another_kind_of_file(tmp_path: Path) -> None:
+    written(tmp_path, "mine.cu", "")
     written(tmp_path, "mine.so", "")
     assert complaint(f"{tmp_path}:f").startswith(f"{tmp_path} is a folder; name a .py file in it")
-    assert complaint(f"{tmp_path}/mine.so:f") == (
-        f"file {tmp_path}/mine.so is no .py file; wrap it in one, or write module:function"
+    assert complaint(f"{tmp_path}/mine.cu:f") == (
+        f"file {tmp_path}/mine.cu is no .py file nor a native library;"
+        " wrap it in one, or write module:function"
     )
+    assert complaint(f"{tmp_path}/mine.so:f").startswith(f"loading {tmp_path}/mine.so fails: ")
 
 
 def test_a_missing_module() -> None:

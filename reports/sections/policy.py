@@ -30,12 +30,12 @@ def render(run: RunData) -> Markup:
 
 def _record(standing: Standing) -> Record:
     totals = [standing.total(column) for column in _HABITS]
-    observed = (_observed(standing, key) for key in _ROWS)
+    observed = (observed(standing, key) for key in _ROWS)
     texts = (standing.key.candidate, standing.key.formats, *observed, *map(count, totals))
     return Record(texts, "bad" if any(totals) else "good")
 
 
-def _observed(standing: Standing, key: str) -> str:
+def observed(standing: Standing, key: str) -> str:
     """Spell what was seen on policy rows of a kind, the most frequent first."""
     found = [
         (number, name.partition(":")[2])

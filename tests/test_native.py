@@ -1,0 +1,93 @@
+"""A compiled kernel is called by ctypes: its formats, its errors, and what it must not do.
+
+The example of the documentation is compiled here by the system's C compiler.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.candidates import CandidateError, load
+from harness.execution import Isolated
+from reference import ulp_errors
+from reference.formats import FORMATS
+
+SOURCE = Path(__file__).resolve().parent.parent / "docs" / "kernels" / "softmax.c"
+
+MISBEHAVING = """#include <stddef.h>
+void idle_f32(const float *x, float *y, size_t rows, size_t n) { (void)x; (void)y; (void)rows; (void)n; }
+void beyond_f32(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t i = 0; i <= rows * n; i++) y[i] = x[0] - x[0];
+}
+void crash_f32(const float *x, float *y, size_t rows, size_t n) { *(volatile int *)0 = 1; }
+void write_f32(float *x, float *y, size_t rows, size_t n) {
+    for (size_t i = 0; i < rows * n; i++) { y[i] = 1.0f / n; x[i] = 0.0f; }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None:
+        pytest.skip("no C compiler")
+    folder = tmp_path_factory.mktemp("native")
+    (folder / "bad.c").write_text(MISBEHAVING)
+    for source, name in ((SOURCE, "libsoftmax.so"), (folder / "bad.c", "bad.so")):
+        command = [compiler, "-O2", "-shared", "-fPIC", "-o", str(folder / name), str(source), "-lm"]
+        subprocess.run(command, check=True, timeout=60)
+    return folder
+
+
+def test_one_name_stands_for_all_formats_of_the_library(folder: Path) -> None:
+    candidate = load(f"{folder}/libsoftmax.so:softmax")
+    assert candidate.formats == {"float32", "float64"}
+    with Isolated(jobs=1) as executor:
+        for name in ("float32", "float64"):
+            fmt = FORMATS[name]
+            x = fmt.from_float64([[0.0, 1.0, 2.0], [-3.5, 7.0, 7.0]])
+            for presentation in ("plain", "strided", "reversed", "read_only", "cube", "vectors"):
+                outcome = executor.run(candidate.spec, x, fmt, presentation=presentation)
+                assert not outcome.faults, (presentation, outcome.faults)
+                assert ulp_errors(x, outcome.outputs).max() < 2, presentation
+
+
+def test_bfloat16_in_and_float32_out(folder: Path) -> None:
+    candidate = load(f"{folder}/libsoftmax.so:softmax_bf16_f32")
+    assert candidate.formats == {"bfloat16"}
+    x = FORMATS["bfloat16"].from_float64([[0.0, 1.0, 2.0], [-3.5, 7.0, 7.0]])
+    with Isolated(jobs=1) as executor:
+        outcome = executor.run(candidate.spec, x, FORMATS["float32"])
+    assert outcome.outputs is not None
+    assert outcome.outputs.dtype == np.float32
+    assert ulp_errors(x, outcome.outputs).max() < 2
+
+
+def test_what_a_kernel_does_wrong_is_found(folder: Path) -> None:
+    x = np.float32([[1.0, 2.0, 3.0]])
+    fmt = FORMATS["float32"]
+    with Isolated(jobs=1) as executor:
+        idle = executor.run(f"{folder}/bad.so:idle_f32", x, fmt)
+        beyond = executor.run(f"{folder}/bad.so:beyond_f32", x, fmt)
+        crash = executor.run(f"{folder}/bad.so:crash_f32", x, fmt)
+        write = executor.run(f"{folder}/bad.so:write_f32", x, fmt, presentation="watched")
+    assert idle.outputs is not None
+    assert np.isnan(idle.outputs).all()
+    assert [(f.kind, "beyond the end of y" in f.message) for f in beyond.faults] == [("raised", True)]
+    assert [f.kind for f in crash.faults] == ["crashed"]
+    assert "SIGSEGV" in crash.faults[0].message
+    assert write.overwritten is not None
+    assert write.overwritten.all()
+
+
+def test_a_name_that_is_not_there_is_one_line(folder: Path) -> None:
+    for name in ("nothing_f32", "softmax_f16", "nothing"):
+        with pytest.raises(CandidateError, match=f"has no function '{name}' whose name ends in") as caught:
+            load(f"{folder}/libsoftmax.so:{name}")
+        assert "\n" not in str(caught.value)
