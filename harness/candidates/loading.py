@@ -164,7 +164,7 @@ def _file(spec: str, where: str, function: str) -> Location:
     if path.suffix not in (".py", *SUFFIXES):
         raise _error(
             spec,
-            f"file {where} is no .py file and no native library; wrap it in one, or write module:function",
+            f"file {where} is no .py file nor a native library; wrap it in one, or write module:function",
         )
     return Location(spec, path.stem, function, path.resolve())
 
