@@ -25,7 +25,7 @@ Array = NDArray[Any]
 LOAD_SECONDS: Final = 120.0
 LOAD_ATTEMPTS: Final = 2
 TIMEOUT_SECONDS: Final = 60.0
-MOST_IDLE_PER_JOB: Final = 8
+MOST_IDLE_PER_JOB: Final = 16
 MOST_LOST_BATCHES: Final = 3
 
 

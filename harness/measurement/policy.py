@@ -62,7 +62,8 @@ def policy_fits(x: Floats, y: Floats) -> dict[str, Flags]:
     infinite = x == np.inf
     ends_only = infinite.any(axis=1) & ((y == 0) | infinite).all(axis=1)
     share = 1 / np.maximum(infinite.sum(axis=1, keepdims=True), 1)
-    near = np.abs(y - share) <= share / 4
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        near = np.abs(y - share) <= share / 4
     tests = {
         "nan": np.isnan(y).all(axis=1),
         "zero": (y == 0).all(axis=1),
