@@ -77,12 +77,13 @@ def _line(run: RunData, standing: Standing, version: str) -> LibraryLine:
         for f in run.findings
         if (f.candidate, f.format, f.out_format) == (key.candidate, key.format, key.out_format)
     )
-    broken = [
-        str(check["check"])
+    asked = [
+        check
         for check in run.checks
         if (check.get("candidate"), check.get("format")) == (key.candidate, key.format)
-        and (check.get("status"), check.get("kind")) == ("violated", "contract")
+        and (check.get("kind"), check.get("status") in ("ok", "violated")) == ("contract", True)
     ]
+    broken = [str(check["check"]) for check in asked if check["status"] == "violated"]
     witness = _witness(run, standing)
     texts = (
         key.candidate,
@@ -97,7 +98,7 @@ def _line(run: RunData, standing: Standing, version: str) -> LibraryLine:
         percent(standing.greatest("underflow_rate")),
         *(observed(standing, kind) for kind in ("nan_row", "pos_inf", "masked_row")),
         ", ".join(kind.replace("_", " ") for kind in kinds) or NOTHING,
-        ", ".join(broken) or "kept",
+        ", ".join(broken) or ("kept" if asked else NOTHING),
         witness or NOTHING,
     )
     sound = not (standing.total("unexplained_rows") or kinds or broken)
