@@ -31,6 +31,7 @@ from reports.ledger import CellInfo, Ledger
 from reports.tally import CellKey, Tally, merge
 from strategies.corpora import CORPORA, FixedRows
 from strategies.regimes import REGIMES
+from strategies.regimes.medley import MEDLEY
 
 __all__ = ["BATCH_ELEMENTS", "SHARD_BATCHES", "Campaign", "Shard"]
 
@@ -39,6 +40,9 @@ BATCH_ELEMENTS: Final = 1 << 17
 
 SHARD_BATCHES: Final = 16
 """Batches of a shard: about a second of work, and what a kill can lose."""
+
+SWEPT_ELEMENTS: Final = 1 << 17
+"""The most elements of a cell at a length that is swept only: two rows of every regime, or fewer."""
 
 OP: Final = "softmax"
 
@@ -164,9 +168,9 @@ class Campaign:
             return
         for name, regime in REGIMES.items():
             if self._wanted(name):
-                for length in self._lengths():
+                for length in self._lengths(name):
                     if regime.supports(fmt, length):
-                        yield name, length, self.settings.rows_of(length)
+                        yield name, length, self._rows_of(length)
 
     def _fixed(self, fmt: FloatFormat) -> Iterator[tuple[str, FixedRows]]:
         for name, corpus in CORPORA.items():
@@ -178,8 +182,14 @@ class Campaign:
     def _wanted(self, regime: str) -> bool:
         return not self.settings.regimes or regime in self.settings.regimes
 
-    def _lengths(self) -> tuple[int, ...]:
-        return self.settings.lengths or self.settings.effort.lengths
+    def _lengths(self, regime: str) -> tuple[int, ...]:
+        lengths = self.settings.lengths or self.settings.effort.lengths
+        return tuple(sorted({*lengths, *self.settings.effort.sweep})) if regime == MEDLEY else lengths
+
+    def _rows_of(self, length: int) -> int:
+        if length in (self.settings.lengths or self.settings.effort.lengths):
+            return self.settings.rows_of(length)
+        return max(2, min(2 * len(REGIMES), SWEPT_ELEMENTS // length))
 
     def _searched_lengths(self) -> tuple[int, ...]:
         if not self.settings.is_searched:

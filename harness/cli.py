@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands import bench, compare, exhaust, gate, init, listing, replay, report, search
+from harness.commands import bench, compare, exhaust, gate, init, listing, replay, report, search, selftest
 from harness.commands import run as run_command
 from harness.errors import HarnessError, UsageError
 
@@ -41,6 +41,7 @@ app.command("compare")(compare.compare)
 app.command("init")(init.init)
 app.command("replay")(replay.replay)
 app.command("report")(report.report)
+app.command("selftest")(selftest.selftest)
 app.command("bench")(bench.bench)
 app.command("list")(listing.list_everything)
 

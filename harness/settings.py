@@ -59,6 +59,7 @@ class Effort:
 
     Attributes:
         searches: whether the worst rows are searched for as well, where no regime is named.
+        sweep: further lengths, at which there are only rows of the regime `medley`, and few.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Effort:
     least_rows: int
     most_rows: int
     searches: bool = False
+    sweep: tuple[int, ...] = ()
 
     def rows(self, length: int) -> int:
         """Return the rows of a cell of that length."""

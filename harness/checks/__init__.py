@@ -8,6 +8,16 @@ lengths, and shows the smallest row it finds that breaks its rule.
 """
 
 from harness.checks.check import Check, CheckResult, Examined, Subject
-from harness.checks.running import CHECKS, check_named, run_check, run_checks
+from harness.checks.running import CHECKS, check_named, each_check, run_check, run_checks
 
-__all__ = ["CHECKS", "Check", "CheckResult", "Examined", "Subject", "check_named", "run_check", "run_checks"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "CheckResult",
+    "Examined",
+    "Subject",
+    "check_named",
+    "each_check",
+    "run_check",
+    "run_checks",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ __all__ = ["as_accurate", "company", "floor_of", "less_accurate"]
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
 
+STACKED: Final = 12
+"""Rows come in multiples of this, so that a stack of them has more than one row either way."""
+
 
 def as_accurate(
     *presentations: Presentation, tiers: tuple[Tier, ...] = (STANDARD, FAST)
@@ -28,6 +31,7 @@ def as_accurate(
 
     def examine(subject: Subject, x: Array) -> Examined:
         crowd = np.concatenate([x, company(subject.format, x.shape[1])])
+        crowd = np.ascontiguousarray(crowd[np.arange(-(-len(crowd) // STACKED) * STACKED) % len(crowd)])
         plain = subject.call(crowd)
         done = plain.completed[: len(x)]
         broken, notes = np.zeros(len(x), dtype=np.bool_), {}

@@ -118,9 +118,9 @@ class Check:
         examine: looks at rows (k, n) of a subject.
         needs_axis: whether it applies only to candidates with an axis parameter.
         unpruned: whether it looks also at rows that a plain call does not complete.
-        longest: rows of more entries are not examined.
+        longest: rows of more entries are not examined; a number, or one that depends on the output format.
         most_rows: of rows of one length so many are examined, at most.
-        rows_at_once: rows examined together when a counterexample is shrunk.
+        rows_at_once: rows examined together when a counterexample is shrunk; 0 where it is left as found.
     """
 
     name: str
@@ -131,9 +131,13 @@ class Check:
     consequence: str = ""
     needs_axis: bool = False
     unpruned: bool = False
-    longest: int = 1 << 20
+    longest: int | Callable[[FloatFormat], int] = 1 << 20
     most_rows: int = 1 << 20
     rows_at_once: int = 1 << 15
+
+    def examines(self, length: int, fmt: FloatFormat) -> bool:
+        """Tell whether rows of a length are examined in an output format."""
+        return length <= (self.longest(fmt) if callable(self.longest) else self.longest)
 
 
 @dataclass(frozen=True)

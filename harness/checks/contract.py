@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from harness.checks.accuracy import as_accurate, company, less_accurate
 from harness.checks.check import Check, Examined, Subject, hexadecimal, same_bits
 from harness.execution import Outcome, Presentation
+from reference.formats import FloatFormat
 from reference.tiers import FAST
 
 __all__ = ["CONTRACT"]
@@ -18,10 +19,16 @@ __all__ = ["CONTRACT"]
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
 
-BATCH_ROWS: Final = 2048
-"""Rows of the batch that a row alone is held against."""
+BATCHES: Final = (2, 3, 4, 7, 16, 31, 64, 100, 500, 2048)
+"""Rows of the batches that a row alone is held against; one of as many rows as a row has entries comes too."""
+
+LARGE: Final = 70_001
+"""Rows of a large batch: beyond 65 535, the most blocks in two of a CUDA grid's three dimensions."""
 
 REPEATS: Final = 3
+
+MANY: Final = 64
+"""Calls in succession, at each of several lengths: what happens once in so many calls, or after them, shows."""
 
 
 def _keeps_shape(subject: Subject, x: Array) -> Examined:
@@ -58,11 +65,13 @@ def _repeats(subject: Subject, x: Array) -> Examined:
     return next((examined for examined in found if examined.broken.any()), found[0])
 
 
-def _compared(subject: Subject, x: Array, first: Outcome, second: Outcome) -> Examined:
+def _compared(
+    subject: Subject, x: Array, first: Outcome, second: Outcome, what: str = "called again"
+) -> Examined:
     both = first.completed & second.completed
     if first.outputs is None or second.outputs is None:
         return Examined.nothing(len(x))
-    return _differing(subject, first.outputs, second.outputs, both, "called again")
+    return _differing(subject, first.outputs, second.outputs, both, what)
 
 
 def _differing(subject: Subject, y: Array, other: Array, tried: Flags, what: str) -> Examined:
@@ -75,23 +84,76 @@ def _differing(subject: Subject, y: Array, other: Array, tried: Flags, what: str
 
 
 def _alone_as_in_a_batch(subject: Subject, x: Array) -> Examined:
-    """A row alone has the bits that it has among thousands; the same accuracy, where the policy is that."""
+    """A row alone has the bits that it has in any batch; the same accuracy, where the policy is that."""
+    sizes = sorted({*BATCHES, max(2, min(x.shape[1], BATCHES[-1]))})
+    return _alone_as_in(subject, x, sizes)
+
+
+def _alone_as_in_a_large_batch(subject: Subject, x: Array) -> Examined:
+    return _alone_as_in(subject, x, [LARGE])
+
+
+def _alone_as_in(subject: Subject, x: Array, sizes: Iterable[int]) -> Examined:
+    """Hold rows called alone against every copy of them in batches of so many rows."""
     crowd = np.concatenate([x, company(subject.format, x.shape[1])])
-    batch = subject.call(np.ascontiguousarray(crowd[np.arange(max(BATCH_ROWS, len(x))) % len(crowd)]))
-    alone = [subject.call(row[None]) for row in x]
-    if batch.outputs is None or all(outcome.outputs is None for outcome in alone):
-        return Examined.nothing(len(x))
-    completed = np.array([bool(outcome.completed[0]) for outcome in alone])
+    y, done = _each_alone(subject, x)
+    tried, broken = np.zeros(len(x), dtype=np.bool_), np.zeros(len(x), dtype=np.bool_)
+    notes: dict[int, str] = {}
+    for size in sizes:
+        places = np.arange(size) % len(crowd)
+        batch = subject.call(np.ascontiguousarray(crowd[places]))
+        if batch.outputs is None:
+            continue
+        copies = np.flatnonzero((places < len(x)) & batch.completed)
+        copies = copies[done[places[copies]]]
+        which = places[copies]
+        tried[which] = True
+        wrong = _other_than_alone(subject, x, y, batch.outputs, which, copies)
+        for place in copies[wrong].tolist():
+            row = int(places[place])
+            there, alone = (hexadecimal(subject.out, part) for part in (batch.outputs[place], y[row]))
+            notes.setdefault(row, f"row {place} of {size}: {there}; alone: {alone}")
+        broken[which[wrong]] = True
+        if broken.any():
+            break
+    return Examined(broken, tried, lambda row: notes[row])
+
+
+def _each_alone(subject: Subject, x: Array) -> tuple[Array, Flags]:
+    """Return the outputs of rows called one by one, and which completed."""
+    outcomes = [subject.call(row[None]) for row in x]
     zeros = np.zeros((1, x.shape[1]), dtype=subject.out.dtype)
-    single = np.concatenate([zeros if o.outputs is None else o.outputs for o in alone])
-    together, tried = batch.outputs[: len(x)], completed & batch.completed[: len(x)]
-    examined = _differing(subject, together, single, tried, "alone")
+    y = np.concatenate([zeros if outcome.outputs is None else outcome.outputs for outcome in outcomes])
+    return y, np.array([bool(outcome.completed[0]) for outcome in outcomes])
+
+
+def _other_than_alone(
+    subject: Subject, x: Array, y: Array, batch: Array, which: NDArray[np.intp], copies: NDArray[np.intp]
+) -> Flags:
+    """Tell which copies, of rows `which`, are not as the rows alone are."""
+    other = ~same_bits(subject.out, batch[copies], y[which]).all(axis=1)
     if subject.candidate.declaration.policy.batch == "bitwise":
-        return examined
-    worse = less_accurate(subject, x, together, single, tried) | less_accurate(
-        subject, x, single, together, tried
+        return np.asarray(other)
+    differing = np.flatnonzero(other)
+    rows, there, alone = x[which[differing]], batch[copies[differing]], y[which[differing]]
+    compared = np.ones(len(differing), dtype=np.bool_)
+    other[differing] = less_accurate(subject, rows, there, alone, compared) | less_accurate(
+        subject, rows, alone, there, compared
     )
-    return Examined(worse, tried, examined.note)
+    return np.asarray(other)
+
+
+def _keeps_its_bits(subject: Subject, x: Array) -> Examined:
+    """A result is what it was after other calls, and the same bits come out however often it is asked for."""
+    first = subject.outcome(x)
+    kept = _compared(subject, x, first, subject.call(x, "kept"), "after other calls")
+    if kept.broken.any():
+        return kept
+    for call in range(MANY):
+        again = _compared(subject, x, first, subject.call(x), f"call {call + 2}")
+        if again.broken.any():
+            return again
+    return kept
 
 
 def _no_negative_zero(subject: Subject, x: Array) -> Examined:
@@ -109,8 +171,10 @@ REORDERED: Final = (FAST,)
 """What calls whose rows are not contiguous are held to: NumPy adds one by one along a strided axis,
 pairwise along a contiguous one (`numpy.sum`, Notes), so `standard` would refuse NumPy itself."""
 
-LONGEST_REORDERED: Final = 257
-"""As far as `fast` allows a float16 sum one by one in float16, (n - 1) u <= 1/8, as NumPy makes it."""
+def longest_reordered(fmt: FloatFormat) -> int:
+    """Return how far NumPy's sum one by one in the format keeps to `fast`, (n - 1) u <= 1/8; at least in float16."""
+    return max(257, 1 + 2 ** (fmt.precision - 3))
+
 
 CONTRACT: Final = (
     _check(
@@ -124,19 +188,35 @@ CONTRACT: Final = (
     _check(
         "axis",
         "axis obeyed",
-        "Along the first, the middle and the last axis of two and three, the outputs meet the tier fast"
-        " where those of C-contiguous rows along the last axis do.",
-        as_accurate("first_axis", "first_of_cube", "middle_of_cube", "last_of_cube", tiers=REORDERED),
+        "Along the first, the middle and the last axis of two and three, counted from either end, the outputs"
+        " meet the tier fast where those of C-contiguous rows along the last axis do.",
+        as_accurate(
+            "first_axis",
+            "first_of_cube",
+            "middle_of_cube",
+            "last_of_cube",
+            "first_from_the_end",
+            "middle_from_the_end",
+            tiers=REORDERED,
+        ),
         needs_axis=True,
-        longest=LONGEST_REORDERED,
+        longest=longest_reordered,
     ),
     _check(
         "strides",
         "strided input accepted",
-        "Every second column, negative strides, Fortran order and transposed stacks are taken, and the"
-        " outputs meet the tier fast where those of C-contiguous rows do.",
-        as_accurate("strided", "reversed", "fortran", "transposed", tiers=REORDERED),
-        longest=LONGEST_REORDERED,
+        "Every second column, the first columns of a wider array, negative strides, Fortran order and"
+        " transposed stacks are taken, and the outputs meet the tier fast where those of C-contiguous rows do.",
+        as_accurate("strided", "pitched", "reversed", "fortran", "transposed", tiers=REORDERED),
+        longest=longest_reordered,
+    ),
+    _check(
+        "placed",
+        "as good wherever it lies, and nothing beside it written",
+        "Vectors (n,), stacks (a, b, n), and rows that begin anywhere in memory are C-contiguous too: their"
+        " outputs meet each tier that those of rows do, and what lies beside them in memory is left alone.",
+        as_accurate("vectors", "cube", "amid"),
+        most_rows=60,
     ),
     _check(
         "read_only",
@@ -151,14 +231,31 @@ CONTRACT: Final = (
         "repeat", "same bits when called again", "Three calls on the same rows give the same bits.", _repeats
     ),
     _check(
+        "keeps",
+        "a result that stays as it is, call after call",
+        f"An output is the same after calls with other rows, and {MANY} further calls give the same bits.",
+        _keeps_its_bits,
+        longest=300,
+        most_rows=4,
+    ),
+    _check(
         "batch",
         "a row alone as in a batch",
-        f"A C-contiguous row alone has the bits that it has in a batch of {BATCH_ROWS} rows; with the policy"
-        " batch=accurate, it meets the same tiers.",
+        f"A C-contiguous row alone has the bits that it has anywhere in batches of {BATCHES[0]} to {BATCHES[-1]}"
+        " rows, one of them square; with the policy batch=accurate, it meets the same tiers.",
         _alone_as_in_a_batch,
         longest=300,
         most_rows=16,
         rows_at_once=8,
+    ),
+    _check(
+        "large_batch",
+        "a row alone as among tens of thousands",
+        f"The same in a batch of {LARGE} rows.",
+        _alone_as_in_a_large_batch,
+        longest=17,
+        most_rows=16,
+        rows_at_once=0,
     ),
     _check("negative_zero", "no -0", "No output of a row with an exact result is -0.", _no_negative_zero),
 )

@@ -21,7 +21,7 @@ from harness.shrinking.simplicity import keys
 from reference.formats import FloatFormat
 from reports.tally import CellKey, Witness
 
-__all__ = ["CHECKS", "check_named", "run_check", "run_checks"]
+__all__ = ["CHECKS", "check_named", "each_check", "run_check", "run_checks"]
 
 Array = NDArray[Any]
 
@@ -58,11 +58,38 @@ def run_checks(
         checks: what to ask.
         floors: of these tiers the tightest that plain calls meet is asked of other calls too.
     """
-    results: list[CheckResult] = []
-    for fmt in formats:
-        subject = Subject(candidate, fmt, out_format or fmt, executor, timeout)
-        results += _Examination(subject, seed, effort, floors).results(checks)
-    return tuple(results)
+    return tuple(
+        result
+        for fmt in formats
+        for result in each_check(
+            candidate,
+            fmt,
+            executor,
+            seed,
+            effort,
+            out_format=out_format,
+            timeout=timeout,
+            checks=checks,
+            floors=floors,
+        )
+    )
+
+
+def each_check(
+    candidate: Candidate,
+    fmt: FloatFormat,
+    executor: Executor,
+    seed: int = 0,
+    effort: str = "quick",
+    *,
+    out_format: FloatFormat | None = None,
+    timeout: float | None = None,
+    checks: Sequence[Check] = CHECKS,
+    floors: Sequence[Floor] = FLOORS,
+) -> Iterator[CheckResult]:
+    """Yield the result of each check in one format, each when it is asked for; as `run_checks` otherwise."""
+    subject = Subject(candidate, fmt, out_format or fmt, executor, timeout)
+    yield from _Examination(subject, seed, effort, floors).results(checks)
 
 
 def run_check(
@@ -168,7 +195,7 @@ class _Examination:
         if check.needs_axis and subject.candidate.axis_parameter is None:
             return replace(blank, message="it has no axis parameter")
         rows = self._tried if check.unpruned else self._rows
-        seen = [self._examine(check, part) for part in rows if part.x.shape[1] <= check.longest]
+        seen = [self._examine(check, part) for part in rows if check.examines(part.x.shape[1], subject.out)]
         return self._judged(blank, seen)
 
     def _examine(self, check: Check, rows: RowsOfLength) -> _Seen:
@@ -202,6 +229,8 @@ class _Examination:
         if not shows(row[None])[0]:
             note = f"{seen.examined.note(place)} (not when called alone)"
             return self._witness(check, cell, row, origin, note)
+        if not check.rows_at_once:
+            return self._witness(check, cell, row, origin, seen.examined.note(place))
         budget = Budget(SHRINKING_ELEMENTS, SHRINKING_BATCHES)
         steps = reduced(row, None, self._subject.format, shows, budget, check.rows_at_once)
         for smaller in reversed(steps):

@@ -51,12 +51,19 @@ Presentation = Literal[
     "first_of_cube",
     "middle_of_cube",
     "last_of_cube",
+    "first_from_the_end",
+    "middle_from_the_end",
+    "pitched",
+    "amid",
+    "kept",
 ]
 """How rows (k, n) are handed over: as a C-contiguous array of their own that may be written to; the
 same, and looked at afterwards; not writable; every second column of a wider array; with negative
 strides; in Fortran order; one by one as vectors (n,); as (a, b, n) with a b = k; the same, transposed in
-memory. The others are C-contiguous and give the axis by keyword: (n, k), 0; (n, a, b), 0; (a, n, b), 1;
-(a, b, n), 2."""
+memory. The next are C-contiguous and give the axis by keyword: (n, k), 0; (n, a, b), 0; (a, n, b), 1;
+(a, b, n), 2; (n, k), -2; (a, n, b), -2. Then each row contiguous and farther from the next than it is long;
+C-contiguous, anywhere in memory, and not to write around it; and looked at only after another call. What
+lies between and around the rows is NaN, so that reading it shows."""
 
 FaultKind = Literal[
     "crashed", "timed_out", "raised", "wrong_shape", "wrong_dtype", "unsupported", "out_of_memory"
@@ -65,6 +72,8 @@ FaultKind = Literal[
 FENV_BYTES = 256  # fenv_t is 8 to 32 bytes on the platforms that NumPy supports
 LARGEST_KEPT = (32 << 20) - (1 << 16)
 OTHER_FORMATS = ("float32", "float64", "float16")
+PITCH = 5
+AROUND = 67  # no multiple of a vector: the rows begin where an element may, and no vector does
 
 
 class Loaded(Protocol):
@@ -172,6 +181,10 @@ def describe(error: BaseException) -> str:
 def _present(candidate: Loaded, x: Array, presentation: Presentation) -> Any:
     if presentation == "vectors":
         return np.stack([_arranged(candidate, row, row, -1) for row in x])
+    if presentation == "amid":
+        return _amid(candidate, x)
+    if presentation == "kept":
+        return _kept(candidate, x)
     arrange, axis = _ARRANGEMENTS[presentation]
     if axis != -1 and candidate.axis_parameter is None:
         raise CallFailed("unsupported", "it takes no axis")
@@ -189,6 +202,31 @@ def _arranged(candidate: Loaded, x: Array, arranged: Array, axis: int) -> Any:
     return np.moveaxis(y, axis, -1).reshape(x.shape)
 
 
+def _amid(candidate: Loaded, x: Array) -> Any:
+    """Call with rows that lie in the middle of other memory, which must be as it was afterwards."""
+    memory = _nans((x.size + 2 * AROUND,), x.dtype)
+    middle = memory[AROUND:-AROUND].reshape(x.shape)
+    middle[...] = x
+    around = (memory[:AROUND], memory[-AROUND:])
+    before = [part.tobytes() for part in around]
+    y = _arranged(candidate, x, middle, -1)
+    if [part.tobytes() for part in around] != before:
+        raise CallFailed("raised", "it wrote to memory beside the rows that it was given")
+    return y
+
+
+def _kept(candidate: Loaded, x: Array) -> Any:
+    """Call, call again with other rows, and return what the first call's output is by then."""
+    y = _arranged(candidate, x, x, -1)
+    _invoke(candidate, np.zeros_like(x), -1)
+    _invoke(candidate, np.ascontiguousarray(x[::-1, ::-1]), -1)
+    return y
+
+
+def _nans(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    return np.full(shape, np.nan).astype(dtype)
+
+
 def _read_only(x: Array) -> Array:
     view = x.view()
     view.flags.writeable = False
@@ -196,9 +234,15 @@ def _read_only(x: Array) -> Array:
 
 
 def _strided(x: Array) -> Array:
-    wide = np.zeros((x.shape[0], 2 * x.shape[1]), dtype=x.dtype)
+    wide = _nans((x.shape[0], 2 * x.shape[1]), x.dtype)
     wide[:, ::2] = x
     return wide[:, ::2]
+
+
+def _pitched(x: Array) -> Array:
+    wide = _nans((x.shape[0], x.shape[1] + PITCH), x.dtype)
+    wide[:, : x.shape[1]] = x
+    return wide[:, : x.shape[1]]
 
 
 def _reversed(x: Array) -> Array:
@@ -229,6 +273,9 @@ _ARRANGEMENTS: dict[str, tuple[Callable[[Array], Array], int]] = {
     "first_of_cube": (lambda x: _moved(_cube(x), 0), 0),
     "middle_of_cube": (lambda x: _moved(_cube(x), 1), 1),
     "last_of_cube": (_cube, 2),
+    "first_from_the_end": (lambda x: _moved(x, 0), -2),
+    "middle_from_the_end": (lambda x: _moved(_cube(x), 1), -2),
+    "pitched": (_pitched, -1),
 }
 """The array for rows (k, n), and the axis, by presentation."""
 

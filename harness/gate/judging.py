@@ -20,7 +20,7 @@ from reports.findings import Finding, findings_of
 from reports.tally import Witness, gravity
 from reports.verdicts import Verdict, VerdictStatus
 
-__all__ = ["judge", "with_policies"]
+__all__ = ["judge", "judge_cell", "judge_check", "with_policies"]
 
 _FAULT_STATUS: Final[dict[str, VerdictStatus]] = {
     "crashed": "crashed",
@@ -61,13 +61,12 @@ def judge(gated: Gated, budgets: Sequence[Budget], rule: Rule | None = None) -> 
         budgets: what is allowed.
         rule: how a figure is compared with its limit; exactly, where left out.
     """
-    rule = rule or Exactly()
     verdicts: list[Verdict] = []
     for cell in gated.cells:
-        verdicts += _of_cell(cell, budgets, rule)
+        verdicts += judge_cell(cell, budgets, rule)
     verdicts += [_unmatched(b) for b in budgets if not any(b.applies_to(c.row) for c in gated.cells)]
     for check in gated.checks:
-        verdicts += _of_check(check)
+        verdicts += judge_check(check)
     return with_policies(gated, verdicts)
 
 
@@ -80,7 +79,9 @@ def with_policies(gated: Gated, verdicts: Iterable[Verdict]) -> list[Verdict]:
 # One cell ----------------------------------------------------------------------------------
 
 
-def _of_cell(cell: Cell, budgets: Sequence[Budget], rule: Rule) -> Iterator[Verdict]:
+def judge_cell(cell: Cell, budgets: Sequence[Budget], rule: Rule | None = None) -> Iterator[Verdict]:
+    """Yield the verdicts on one cell: of every budget that applies to it, and of every defect in it."""
+    rule = rule or Exactly()
     applying = [b for b in budgets if b.applies_to(cell.row)]
     lacking = _not_measured(cell)
     if lacking is not None:
@@ -247,7 +248,8 @@ def _unmatched(budget: Budget) -> Verdict:
     )  # fmt: skip
 
 
-def _of_check(result: CheckResult) -> Iterator[Verdict]:
+def judge_check(result: CheckResult) -> Iterator[Verdict]:
+    """Yield the verdict on a check of the contract; none where it does not apply."""
     if result.status == "not_applicable":
         return
     statuses: dict[str, VerdictStatus] = {"ok": "pass", "violated": "defect", "not_run": "not_run"}

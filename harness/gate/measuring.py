@@ -1,7 +1,8 @@
 """What the gate measures: one deterministic campaign, and the contract of every candidate.
 
 The campaign holds every regime, the corpora and the known bugs at lengths that leave tails at every
-vector width, and one beyond which float16 cannot count. Its rows depend on the seed alone.
+vector width, and one beyond which float16 cannot count; and a few rows of every regime at hundreds of
+lengths more. Its rows depend on the seed alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.settings import EFFORTS, Effort, Settings
+from strategies.lengths import SWEEP
 
 if TYPE_CHECKING:
     from harness.campaign import Campaign
@@ -33,6 +35,7 @@ GATE: Final = Effort(
     elements=1 << 14,
     least_rows=2,
     most_rows=1 << 11,
+    sweep=SWEEP,
 )
 """One candidate in one format within a minute on two processors, start to exit."""
 

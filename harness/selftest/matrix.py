@@ -1,0 +1,148 @@
+"""What came of the suite: defect by protocol, and the score.
+
+Every column is right or wrong about every suspect that it speaks of: a defect is caught or missed, a
+control passed or refused. The gate's column decides the exit code; the others are there to compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+__all__ = ["GATE", "Matrix", "Score", "Trial"]
+
+GATE: Final = "gate"
+"""The column of this program."""
+
+PASSED, FAILED, NOTHING = 0, 1, 3
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A suspect, and who noticed something wrong with it.
+
+    Attributes:
+        name: no two of a suite alike.
+        kind: the defect or the control that it is an instance of.
+        mechanism: the part of softmax that a defect is in.
+        seen: where such a defect was seen.
+        format, tier: in what and to what it was held.
+        honest: whether it is a control.
+        noticed: by column; None where the column does not speak of the format.
+        verdict: the gate's, in one line; empty where it passed.
+    """
+
+    name: str
+    kind: str
+    mechanism: str
+    seen: str
+    format: str
+    tier: str
+    honest: bool
+    noticed: Mapping[str, bool | None]
+    verdict: str = ""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a column did.
+
+    Attributes:
+        caught, planted: instances of defects that it noticed, of those it speaks of.
+        whole, kinds: defects of which it noticed every instance that it speaks of, of those it speaks of.
+        refused, honest: controls that it found fault with, of those it speaks of.
+    """
+
+    caught: int
+    planted: int
+    whole: int
+    kinds: int
+    refused: int
+    honest: int
+
+    @property
+    def missed(self) -> int:
+        """Instances that got by."""
+        return self.planted - self.caught
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The trials of a suite.
+
+    Attributes:
+        seed: what the constants were drawn from.
+        trials: in the suite's order.
+    """
+
+    seed: int
+    trials: tuple[Trial, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The gate, then the protocols."""
+        return tuple(dict.fromkeys(name for trial in self.trials for name in trial.noticed))
+
+    def score(self, column: str) -> Score:
+        """Return how a column did."""
+        spoken = [t for t in self.trials if t.noticed.get(column) is not None]
+        defects, honest = ([t for t in spoken if t.honest is kind] for kind in (False, True))
+        rows = _by_kind(defects)
+        return Score(
+            caught=_count(defects, lambda t: t.noticed[column]),
+            planted=len(defects),
+            whole=sum(all(t.noticed[column] for t in row) for row in rows.values()),
+            kinds=len(rows),
+            refused=_count(honest, lambda t: t.noticed[column]),
+            honest=len(honest),
+        )
+
+    def missed(self) -> tuple[Trial, ...]:
+        """Return the defects that got by the gate."""
+        return tuple(t for t in self.trials if not t.honest and not t.noticed[GATE])
+
+    def refused(self) -> tuple[Trial, ...]:
+        """Return the controls that the gate found fault with."""
+        return tuple(t for t in self.trials if t.honest and t.noticed[GATE])
+
+    @property
+    def exit_code(self) -> int:
+        """0 where every defect is caught and every control passes, 1 where not, 3 where nothing was tried."""
+        if not self.trials:
+            return NOTHING
+        return FAILED if self.missed() or self.refused() else PASSED
+
+    def rows(self, *, honest: bool = False) -> dict[str, dict[str, tuple[int, int]]]:
+        """Return, by defect (or control) and column, how many instances were noticed, of those spoken of."""
+        kinds = _by_kind(t for t in self.trials if t.honest is honest)
+        return {
+            kind: {column: _noticed(trials, column) for column in self.columns}
+            for kind, trials in kinds.items()
+        }
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it as JSON carries it."""
+        return {
+            "schema_version": 1,
+            "seed": self.seed,
+            "exit_code": self.exit_code,
+            "scores": {column: asdict(self.score(column)) for column in self.columns},
+            "trials": [asdict(trial) for trial in self.trials],
+        }
+
+
+def _by_kind(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
+    found: dict[str, list[Trial]] = {}
+    for trial in trials:
+        found.setdefault(trial.kind, []).append(trial)
+    return found
+
+
+def _count(trials: Iterable[Trial], holds: Callable[[Trial], Any]) -> int:
+    return sum(bool(holds(trial)) for trial in trials)
+
+
+def _noticed(trials: Iterable[Trial], column: str) -> tuple[int, int]:
+    spoken = [found for trial in trials if (found := trial.noticed[column]) is not None]
+    return sum(spoken), len(spoken)
