@@ -50,5 +50,5 @@ SWEEP: Final = tuple(
         | {2500, 3000, 3072, 5000, 6000, 10_000, 12_289, 20_001, 50_257, 100_003, 262_147}
     )
 )
-"""Every length to beyond two blocks of 128, so that each tail of a block occurs, and both sides of every power
-of two at which another path may be taken; multiples of 3 and 10 between them."""
+"""Every length to beyond two blocks of 128, so that each tail of a block occurs, both sides of every power of
+two, where another path may begin, and multiples of 3 and 10 between them."""

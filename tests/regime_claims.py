@@ -125,6 +125,11 @@ CLAIMS = {
     "subnormal-inputs": lambda fmt, x: ((x != 0) & (np.abs(x) < 2.0**fmt.emin)).any(),
     "exp-underflow": lambda fmt, x: x.max() <= float(logs(fmt)[1]) + NORMAL_REACH + spacing(fmt, x),
     "result-underflow": reaches_underflow,
+    "medley": lambda fmt, x: any(
+        CLAIMS[name](fmt, x)
+        for name in CLAIMS
+        if name not in ("medley", "all-masked", "positive-infinity", "nan")
+    ),
     "all-masked": lambda _, x: (x == -np.inf).all(),
     "positive-infinity": lambda _, x: (x == np.inf).any() and not np.isnan(x).any(),
     "nan": lambda _, x: np.isnan(x).any(),

@@ -20,7 +20,7 @@ Array = NDArray[Any]
 Flags = NDArray[np.bool_]
 
 BATCHES: Final = (2, 3, 4, 7, 16, 31, 64, 100, 500, 2048)
-"""Rows of the batches that a row alone is held against; one of as many rows as a row has entries comes too."""
+"""Rows of the batches that a row alone is held against; a square one comes too."""
 
 LARGE: Final = 70_001
 """Rows of a large batch: beyond 65 535, the most blocks in two of a CUDA grid's three dimensions."""
@@ -28,7 +28,7 @@ LARGE: Final = 70_001
 REPEATS: Final = 3
 
 MANY: Final = 64
-"""Calls in succession, at each of several lengths: what happens once in so many calls, or after them, shows."""
+"""Calls in succession at each of several lengths, to show what happens once in so many, or after them."""
 
 
 def _keeps_shape(subject: Subject, x: Array) -> Examined:
@@ -131,16 +131,16 @@ def _other_than_alone(
     subject: Subject, x: Array, y: Array, batch: Array, which: NDArray[np.intp], copies: NDArray[np.intp]
 ) -> Flags:
     """Tell which copies, of rows `which`, are not as the rows alone are."""
-    other = ~same_bits(subject.out, batch[copies], y[which]).all(axis=1)
+    other: Flags = np.asarray(~same_bits(subject.out, batch[copies], y[which]).all(axis=1))
     if subject.candidate.declaration.policy.batch == "bitwise":
-        return np.asarray(other)
+        return other
     differing = np.flatnonzero(other)
     rows, there, alone = x[which[differing]], batch[copies[differing]], y[which[differing]]
     compared = np.ones(len(differing), dtype=np.bool_)
     other[differing] = less_accurate(subject, rows, there, alone, compared) | less_accurate(
         subject, rows, alone, there, compared
     )
-    return np.asarray(other)
+    return other
 
 
 def _keeps_its_bits(subject: Subject, x: Array) -> Examined:
@@ -171,9 +171,10 @@ REORDERED: Final = (FAST,)
 """What calls whose rows are not contiguous are held to: NumPy adds one by one along a strided axis,
 pairwise along a contiguous one (`numpy.sum`, Notes), so `standard` would refuse NumPy itself."""
 
+
 def longest_reordered(fmt: FloatFormat) -> int:
-    """Return how far NumPy's sum one by one in the format keeps to `fast`, (n - 1) u <= 1/8; at least in float16."""
-    return max(257, 1 + 2 ** (fmt.precision - 3))
+    """Return how far NumPy's sum one by one in the format keeps to `fast`: (n - 1) u <= 1/8 in float16."""
+    return max(257, 1 + (1 << max(fmt.precision - 3, 0)))
 
 
 CONTRACT: Final = (
@@ -206,7 +207,8 @@ CONTRACT: Final = (
         "strides",
         "strided input accepted",
         "Every second column, the first columns of a wider array, negative strides, Fortran order and"
-        " transposed stacks are taken, and the outputs meet the tier fast where those of C-contiguous rows do.",
+        " transposed stacks are taken, and the outputs meet the tier fast"
+        " where those of C-contiguous rows do.",
         as_accurate("strided", "pitched", "reversed", "fortran", "transposed", tiers=REORDERED),
         longest=longest_reordered,
     ),
@@ -241,8 +243,8 @@ CONTRACT: Final = (
     _check(
         "batch",
         "a row alone as in a batch",
-        f"A C-contiguous row alone has the bits that it has anywhere in batches of {BATCHES[0]} to {BATCHES[-1]}"
-        " rows, one of them square; with the policy batch=accurate, it meets the same tiers.",
+        f"A C-contiguous row alone has the bits that it has anywhere in batches of {BATCHES[0]} to"
+        f" {BATCHES[-1]} rows, one of them square; with the policy batch=accurate, it meets the same tiers.",
         _alone_as_in_a_batch,
         longest=300,
         most_rows=16,

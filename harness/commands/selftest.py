@@ -1,4 +1,4 @@
-"""`harness selftest`: plant known defects and show that each is caught, and that nothing honest is refused."""
+"""`harness selftest`: plant known defects, show that each is caught and that nothing honest is refused."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import importlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -211,7 +211,9 @@ def _infinities_share(x: Array) -> Array:
     z = widened(x)
     infinite = np.isposinf(z)
     some = infinite.any(axis=-1, keepdims=True) & ~np.isnan(z).any(axis=-1, keepdims=True)
-    return narrowed(np.where(some, infinite / np.maximum(total(infinite), 1), sound(z)).astype(z.dtype), x.dtype)
+    return narrowed(
+        np.where(some, infinite / np.maximum(total(infinite), 1), sound(z)).astype(z.dtype), x.dtype
+    )
 
 
 def _flushing(x: Array) -> Array:
@@ -294,19 +296,39 @@ def _written() -> Iterator[_Row]:
 
 
 def _declared() -> Iterator[_Row]:
-    yield "masked rows zero, declared", ("bfloat16",), "standard", _declaring(_masked_rows_are_zero, masked_row="zero")
-    yield "infinities share, declared", ("float64",), "standard", _declaring(_infinities_share, pos_inf="limit")
+    yield (
+        "masked rows zero, declared",
+        ("bfloat16",),
+        "standard",
+        _declaring(_masked_rows_are_zero, masked_row="zero"),
+    )
+    yield (
+        "infinities share, declared",
+        ("float64",),
+        "standard",
+        _declaring(_infinities_share, pos_inf="limit"),
+    )
     yield "flushing, declared", ("float32",), "standard", _declaring(_flushing, subnormals="flush")
-    yield "another kernel by batch, declared", ("float32",), "standard", _declaring(_by_batch, batch="accurate")
+    yield (
+        "another kernel by batch, declared",
+        ("float32",),
+        "standard",
+        _declaring(_by_batch, batch="accurate"),
+    )
 
 
 def _libraries() -> Iterator[_Row]:
     if (special := _module("scipy.special")) is not None:
         yield "scipy.special.softmax", WIDE, "standard", _of(special.softmax)
     if (torch := _module("torch")) is not None:
-        yield "torch.softmax", ("bfloat16", "float32"), "fast", lambda: from_function(_torch_softmax(torch))
+        yield "torch.softmax", ("bfloat16", "float32"), "standard", lambda: from_function(_torch_softmax(torch))
     if (jax := _module("jax")) is not None:
-        yield "jax.nn.softmax, flushing declared", ("float32",), "fast", _declaring(_jax_softmax(jax), subnormals="flush")
+        yield (
+            "jax.nn.softmax, flushing declared",
+            ("float32",),
+            "fast",
+            _declaring(_jax_softmax(jax), subnormals="flush"),
+        )
 
 
 def _module(name: str) -> Any:

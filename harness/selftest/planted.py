@@ -8,7 +8,7 @@ and the rest meets every tier that the defect is held to, as `sound` does; so wh
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -23,6 +23,8 @@ __all__ = [
     "WIDE",
     "Defect",
     "Instance",
+    "Table",
+    "listed",
     "masked",
     "narrowed",
     "of_rows",
@@ -168,3 +170,13 @@ def of_rows(function: Callable[..., Array]) -> Callable[..., Softmax]:
         return softmax
 
     return make
+
+
+Table = Iterable[tuple[Callable[..., Any], Mapping[str, Any]]]
+
+
+def listed(
+    mechanism: str, table: Table, maker: Callable[..., Callable[..., Softmax]] = of_rows, **common: Any
+) -> tuple[Defect, ...]:
+    """Return the defects of a table of functions, each with attributes of its own beside the common ones."""
+    return tuple(Defect(mechanism, function, maker(function), **{**common, **own}) for function, own in table)

@@ -57,7 +57,7 @@ class Protocol:
     accepts: Callable[[FloatFormat, Sample, Array], bool]
 
     def notices(self, candidate: Candidate, fmt: FloatFormat) -> bool | None:
-        """Tell whether it finds something wrong with a candidate; None where it does not speak of the format."""
+        """Tell whether it finds something wrong; None where it does not speak of the format."""
         if fmt.name not in self.formats:
             return None
         return any(not self._passes(candidate, fmt, sample) for sample in self._taken(candidate, fmt))

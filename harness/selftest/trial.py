@@ -93,7 +93,7 @@ class _Trial:
         self._found: dict[str, Verdict] = {}
 
     def failures(self) -> dict[str, Verdict]:
-        """Ask the contract of those first who are likelier to break it, then look at cells, then ask the rest."""
+        """Ask the contract of those likelier to break it, then look at cells, then ask the rest."""
         asked = [s for s in self._suspects if s.checks_first]
         self._ask({s.name: s.make() for s in asked})
         fresh = self._made(self._suspects)
@@ -107,7 +107,9 @@ class _Trial:
     def _note(self, verdicts: Iterator[Verdict]) -> bool:
         """Keep the first verdict that fails, and tell whether there is one."""
         for verdict in verdicts:
-            failed = verdict.status in FAILED if self._passing is None else verdict.status not in self._passing
+            failed = (
+                verdict.status in FAILED if self._passing is None else verdict.status not in self._passing
+            )
             if failed:
                 self._found.setdefault(verdict.candidate, verdict)
                 return True
@@ -124,7 +126,7 @@ class _Trial:
     def _contract(self, candidate: Candidate, executor: Executor) -> Iterator[Verdict]:
         policy = self._settings.policy(candidate.declaration.policy)
         declared = replace(candidate, declaration=replace(candidate.declaration, policy=policy))
-        for result in each_check(declared, self._format, executor, self._settings.seed, checks=CONTRACT):
+        for result in each_check(declared, self._format, executor, self._settings.seed, checks=CONTRACT, floors=()):
             yield from judge_check(result)
 
     # Cells ---------------------------------------------------------------------------------
@@ -134,7 +136,9 @@ class _Trial:
         campaign = Campaign(self._settings, tuple(left.values()))
         with InProcess(load=candidates.__getitem__) as executor:
             for shard in sorted(campaign.shards(), key=_telling):
-                for name in self._failing(replace(campaign, candidates=tuple(left.values())), shard, executor):
+                for name in self._failing(
+                    replace(campaign, candidates=tuple(left.values())), shard, executor
+                ):
                     del left[name]
                 if not left:
                     return

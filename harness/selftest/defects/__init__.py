@@ -1,4 +1,4 @@
-"""The planted defects, one module a part of softmax, each with a tuple `DEFECTS`; found by scanning this folder."""
+"""The planted defects, by parts of softmax: each module here has a tuple `DEFECTS`, and is found."""
 
 from __future__ import annotations
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.selftest.planted import Defect, of_rows, shares, sound, top, total
+from harness.selftest.planted import listed, shares, sound, top, total
 
 __all__ = ["DEFECTS"]
 
@@ -102,23 +101,24 @@ def squares_in_place_of_exp(z: Array) -> Array:
     return shares(np.where(np.isneginf(z) & ~np.isnan(t), 0, e))
 
 
-_PLAIN: tuple[tuple[Callable[..., Array], dict[str, Any]], ...] = (
-    (zeros, {}),
-    (ones, {}),
-    (uniform, {}),
-    (the_input, {}),
-    (one_hot, {}),
-    (answer_of_the_first_row, {}),
-    (log_softmax, {}),
-    (sigmoid, {}),
-    (softmin, {}),
-    (temperature, {"draw": lambda r: (r.choice((0.5, 0.99, 1.01, 2.0)),)}),
-    (reversed_entries, {}),
-    (rotated_entries, {"draw": lambda r: (r.randint(1, 5),)}),
-    (largest_few, {"draw": lambda r: (r.choice((1, 2, 8, 50)),)}),
-    (small_outputs_dropped, {"draw": lambda r: (r.randint(3, 4),)}),
-    (noise, {"draw": lambda r: (r.randint(4, 5),), "formats": ("float32", "float64")}),
-    (squares_in_place_of_exp, {}),
+DEFECTS: Final = listed(
+    "answer",
+    (
+        (zeros, {}),
+        (ones, {}),
+        (uniform, {}),
+        (the_input, {}),
+        (one_hot, {}),
+        (answer_of_the_first_row, {}),
+        (log_softmax, {}),
+        (sigmoid, {}),
+        (softmin, {}),
+        (temperature, {"draw": lambda r: (r.choice((0.5, 0.99, 1.01, 2.0)),)}),
+        (reversed_entries, {}),
+        (rotated_entries, {"draw": lambda r: (r.randint(1, 5),)}),
+        (largest_few, {"draw": lambda r: (r.choice((1, 2, 8, 50)),)}),
+        (small_outputs_dropped, {"draw": lambda r: (r.randint(3, 4),)}),
+        (noise, {"draw": lambda r: (r.randint(4, 5),), "formats": ("float32", "float64")}),
+        (squares_in_place_of_exp, {}),
+    ),
 )
-
-DEFECTS: Final = tuple(Defect("answer", function, of_rows(function), **how) for function, how in _PLAIN)

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.selftest.planted import WIDE, Defect, of_rows, top, total
+from harness.selftest.planted import WIDE, listed, top, total
 
 __all__ = ["DEFECTS"]
 
@@ -104,26 +104,34 @@ def power_of_two_for_the_sum(z: Array) -> Array:
     return _over(z, lambda e, s: e / np.exp2(np.ceil(np.log2(s))).astype(e.dtype))
 
 
-
-DEFECTS: Final = tuple(
-    Defect("division", function, of_rows(function), **how)
-    for function, how in (
+DEFECTS: Final = listed(
+    "division",
+    (
         (approximate_reciprocal, {"draw": lambda r: (r.randint(10, 16),), "formats": WIDE, "each": 3}),
         (approximate_reciprocal, {"draw": lambda r: (r.randint(4, 6),), "formats": ("float16", "bfloat16")}),
         (reciprocal_in_float16, {"formats": WIDE}),
         (reciprocal_in_float32, {"formats": ("float64",)}),
         (one_newton_step_short, {"formats": WIDE}),
-        (epsilon_in_the_denominator, {"draw": lambda r: (1,), "formats": ("bfloat16",)}),
+        (epsilon_in_the_denominator, {"draw": lambda _: (1,), "formats": ("bfloat16",)}),
         (epsilon_in_the_denominator, {"draw": lambda r: (r.randint(1, 2),), "formats": ("float16",)}),
-        (epsilon_in_the_denominator, {"draw": lambda r: (r.randint(3, 5),), "formats": ("float32",), "each": 2}),
-        (epsilon_in_the_denominator, {"draw": lambda r: (r.randint(3, 14),), "formats": ("float64",), "each": 3}),
+        (
+            epsilon_in_the_denominator,
+            {"draw": lambda r: (r.randint(3, 5),), "formats": ("float32",), "each": 2},
+        ),
+        (
+            epsilon_in_the_denominator,
+            {"draw": lambda r: (r.randint(3, 14),), "formats": ("float64",), "each": 3},
+        ),
         (epsilon_without_a_shift, {"draw": lambda r: (r.randint(6, 12),)}),
         (epsilon_added_to_the_output, {"draw": lambda r: (r.randint(3, 5),), "formats": ("float16",)}),
-        (epsilon_added_to_the_output, {"draw": lambda r: (r.randint(6, 30),), "formats": ("bfloat16", *WIDE), "each": 2}),
+        (
+            epsilon_added_to_the_output,
+            {"draw": lambda r: (r.randint(6, 30),), "formats": ("bfloat16", *WIDE), "each": 2},
+        ),
         (output_clipped, {"draw": lambda r: (r.randint(3, 7),), "formats": ("float16", *WIDE)}),
         (divided_by_the_length, {}),
         (rounded_to_sum_to_one, {"formats": WIDE}),
         (by_the_logarithm_of_the_sum, {"formats": WIDE}),
         (power_of_two_for_the_sum, {}),
-    )
-)  # fmt: skip
+    ),
+)

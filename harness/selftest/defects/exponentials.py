@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.selftest.planted import WIDE, Defect, of_rows, shares, top
+from harness.selftest.planted import WIDE, listed, shares, top
 
 __all__ = ["DEFECTS"]
 
@@ -62,7 +62,8 @@ def polynomial(z: Array, short: int) -> Array:
         t = np.maximum(t.astype(np.float64), -2000)
         k = np.rint(t / math.log(2.0))
         r = t - k * math.log(2.0)
-        return np.ldexp(np.polyval([1 / math.factorial(i) for i in range(degree, -1, -1)], r), k.astype(int))
+        series = [1 / math.factorial(i) for i in range(degree, -1, -1)]
+        return np.asarray(np.ldexp(np.polyval(series, r), k.astype(int)))
 
     return _with(exp, z)
 
@@ -91,13 +92,13 @@ def log_2_truncated(z: Array, digits: int) -> Array:
     def exp(t: Array) -> Array:
         t = np.maximum(t.astype(np.float64), -2000)
         k = np.rint(t / step)
-        return np.ldexp(np.exp(t - k * step), k.astype(int))
+        return np.asarray(np.ldexp(np.exp(t - k * step), k.astype(int)))
 
     return _with(exp, z)
 
 
 def by_a_rounded_log2_e(z: Array) -> Array:
-    """exp2(x log2 e) with the product rounded: fast allows it (attention kernels on GPUs), standard does not."""
+    """exp2(x log2 e), the product rounded: fast allows it (attention kernels on GPUs), standard does not."""
     return _with(lambda t: np.exp2(t * t.dtype.type(math.log2(math.e))), z)
 
 
@@ -152,9 +153,9 @@ def one_argument(z: Array, least: float) -> Array:
 
 _DIGITS: Final = {"draw": lambda r: (r.randint(3, 5),), "each": 2}
 
-DEFECTS: Final = tuple(
-    Defect("exp", function, of_rows(function), **how)
-    for function, how in (
+DEFECTS: Final = listed(
+    "exp",
+    (
         (in_float16, {"formats": WIDE}),
         (in_bfloat16, {"formats": ("float16", *WIDE)}),
         (in_float32, {"formats": ("float64",)}),
@@ -164,20 +165,43 @@ DEFECTS: Final = tuple(
         (repeated_squaring, {"draw": lambda r: (r.choice((4, 6, 8)),), "each": 2}),
         (table, {"draw": lambda r: (r.choice((17, 24, 32)),), "formats": ("float16", "bfloat16")}),
         (table, {"draw": lambda r: (r.choice((32, 64, 100, 1000)),), "formats": WIDE}),
-        (log2_e_truncated, {"draw": lambda r: (1,), "formats": ("float16",)}),
+        (log2_e_truncated, {"draw": lambda _: (1,), "formats": ("float16",)}),
         (log2_e_truncated, _DIGITS | {"formats": WIDE}),
         (log_2_truncated, _DIGITS | {"formats": WIDE}),
         (by_a_rounded_log2_e, {"formats": WIDE, "tier": "standard"}),
         (a_base_of_two, {}),
         (arguments_clamped, {"draw": lambda r: (r.choice((8, 10, 11, 12)),), "formats": ("float16",)}),
-        (arguments_clamped, {"draw": lambda r: (r.choice((10, 20, 50, 80, 87, 88)),), "formats": ("bfloat16", "float32"), "each": 3}),
-        (arguments_clamped, {"draw": lambda r: (r.choice((80, 88, 100, 700, 708)),), "formats": ("float64",), "each": 3}),
+        (
+            arguments_clamped,
+            {
+                "draw": lambda r: (r.choice((10, 20, 50, 80, 87, 88)),),
+                "formats": ("bfloat16", "float32"),
+                "each": 3,
+            },
+        ),
+        (
+            arguments_clamped,
+            {"draw": lambda r: (r.choice((80, 88, 100, 700, 708)),), "formats": ("float64",), "each": 3},
+        ),
         (cut_off, {"draw": lambda r: (r.choice((6, 8, 9, 10)),), "formats": ("float16",)}),
-        (cut_off, {"draw": lambda r: (r.choice((10, 20, 50, 80, 86, 87)),), "formats": ("bfloat16", "float32"), "each": 2}),
-        (cut_off, {"draw": lambda r: (r.choice((80, 87, 103, 600, 700)),), "formats": ("float64",), "each": 3}),
+        (
+            cut_off,
+            {
+                "draw": lambda r: (r.choice((10, 20, 50, 80, 86, 87)),),
+                "formats": ("bfloat16", "float32"),
+                "each": 2,
+            },
+        ),
+        (
+            cut_off,
+            {"draw": lambda r: (r.choice((80, 87, 103, 600, 700)),), "formats": ("float64",), "each": 3},
+        ),
         (subnormals_flushed, {"formats": WIDE}),
         (exponent_wraps, {"formats": ("bfloat16", "float32")}),
         (eight_ulps, {"draw": lambda r: (r.randint(8, 12),), "formats": WIDE, "each": 2}),
-        (one_argument, {"draw": lambda r: (round(r.uniform(0.1, 8), 2),), "formats": ("float16", *WIDE), "each": 2}),
-    )
-)  # fmt: skip
+        (
+            one_argument,
+            {"draw": lambda r: (round(r.uniform(0.1, 8), 2),), "formats": ("float16", *WIDE), "each": 2},
+        ),
+    ),
+)

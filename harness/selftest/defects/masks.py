@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.selftest.planted import COMMON, Defect, masked, of_rows, shares, sound, top, total
+from harness.selftest.planted import COMMON, listed, masked, shares, sound, top, total
 
 __all__ = ["DEFECTS"]
 
@@ -116,11 +116,14 @@ _WIDTHS: Final = {"draw": lambda r: (r.choice((4, 8, 16, 32, 64)),)}
 _NARROW: Final = ("float16",)
 _RANGED: Final = ("bfloat16", "float32", "float64")
 
-DEFECTS: Final = tuple(
-    Defect("mask", function, of_rows(function), **how)
-    for function, how in (
+DEFECTS: Final = listed(
+    "mask",
+    (
         (finite_sentinel, {"draw": lambda r: (r.choice((1e3, 1e4, 3e4)),), "formats": _NARROW, "each": 2}),
-        (finite_sentinel, {"draw": lambda r: (r.choice((1e4, 5e4, 1e6, 1e9, 1e30)),), "formats": _RANGED, "each": 3}),
+        (
+            finite_sentinel,
+            {"draw": lambda r: (r.choice((1e4, 5e4, 1e6, 1e9, 1e30)),), "formats": _RANGED, "each": 3},
+        ),
         (lowest_number_for_a_mask, {}),
         (mask_leaks, {"draw": lambda r: (r.randint(3, 6),), "formats": _NARROW}),
         (mask_leaks, {"draw": lambda r: (r.randint(6, 30),), "formats": _RANGED}),
@@ -138,5 +141,5 @@ DEFECTS: Final = tuple(
         (infinite_logit_of_a_mask, {}),
         (negative_zero_for_a_mask, {}),
         (single_entry_left, {}),
-    )
-)  # fmt: skip
+    ),
+)

@@ -1,4 +1,4 @@
-"""Defects of the format: what is taken, computed or returned in a narrower one, or rounded twice or wrongly."""
+"""Defects of the format: taken, computed or returned in a narrower one, or rounded twice or wrongly."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.selftest.planted import WIDE, Defect, narrowed, of_rows, shares, sound, top, widened
+from harness.selftest.planted import WIDE, listed, narrowed, shares, sound, top, widened
 from reference.formats import format_of
 
 __all__ = ["DEFECTS"]
@@ -96,16 +96,29 @@ def _whole(function: Any) -> Any:
 
 
 DEFECTS: Final = (
-    Defect("format", returned_through_float16, of_rows(returned_through_float16), formats=("bfloat16", *WIDE)),
-    Defect("format", returned_through_bfloat16, of_rows(returned_through_bfloat16), formats=WIDE),
-    Defect("format", taken_through_float16, of_rows(taken_through_float16), formats=("bfloat16", *WIDE)),
-    Defect("format", taken_through_bfloat16, of_rows(taken_through_bfloat16), formats=("float16", *WIDE)),
-    Defect("format", computed_in_float32, of_rows(computed_in_float32), formats=("float64",)),
-    Defect("format", difference_in_float16, of_rows(difference_in_float16), formats=WIDE),
-    Defect("format", computed_in_float16, _whole(computed_in_float16), formats=("bfloat16",)),
-    Defect("format", step_by_step, _whole(step_by_step), formats=_EIGHT, tier="standard"),
-    Defect("format", rounded_twice, _whole(rounded_twice), formats=_EIGHT),
-    Defect("format", rounded_twice_through_bfloat16, _whole(rounded_twice_through_bfloat16), formats=_EIGHT),
-    Defect("format", truncated, _whole(truncated), formats=_EIGHT),
-    Defect("format", rounded_away, _whole(rounded_away), formats=_EIGHT),
-)  # fmt: skip
+    *listed(
+        "format",
+        (
+            (returned_through_float16, {"formats": ("bfloat16", *WIDE)}),
+            (returned_through_bfloat16, {}),
+            (taken_through_float16, {"formats": ("bfloat16", *WIDE)}),
+            (taken_through_bfloat16, {"formats": ("float16", *WIDE)}),
+            (computed_in_float32, {"formats": ("float64",)}),
+            (difference_in_float16, {}),
+        ),
+        formats=WIDE,
+    ),
+    *listed(
+        "format",
+        (
+            (computed_in_float16, {"formats": ("bfloat16",)}),
+            (step_by_step, {"tier": "standard"}),
+            (rounded_twice, {}),
+            (rounded_twice_through_bfloat16, {}),
+            (truncated, {}),
+            (rounded_away, {}),
+        ),
+        _whole,
+        formats=_EIGHT,
+    ),
+)

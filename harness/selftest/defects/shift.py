@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.selftest.planted import WIDE, Defect, of_rows, shares, top, total
+from harness.selftest.planted import WIDE, listed, shares, top, total
 
 __all__ = ["DEFECTS"]
 
@@ -122,9 +122,9 @@ def exp_minus_logsumexp(z: Array) -> Array:
     return np.asarray(np.exp(z - lse))
 
 
-DEFECTS: Final = tuple(
-    Defect("shift", function, of_rows(function), **how)
-    for function, how in (
+DEFECTS: Final = listed(
+    "shift",
+    (
         (no_shift, {}),
         (no_shift_in_the_vector_path, {"draw": lambda r: (r.choice((4, 8, 16, 32)),), "each": 2}),
         (no_shift_unless_the_first_entry_is_large, {"draw": lambda r: (r.choice((5, 20, 60)),)}),
@@ -145,5 +145,5 @@ DEFECTS: Final = tuple(
         (shift_by_the_mean, {}),
         (scaled_before_the_shift, {"draw": lambda r: (r.choice((1e3, 1e6, 2.0**20)),), "formats": WIDE}),
         (exp_minus_logsumexp, {"formats": WIDE}),
-    )
+    ),
 )

@@ -1,13 +1,14 @@
-"""Defects of state: input overwritten, chance, calls that remember, and lengths at which another path is taken."""
+"""Defects of state: input overwritten, chance, calls that remember, another path from some length on."""
 
 from __future__ import annotations
 
+import random
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.selftest.planted import COMMON, WIDE, Defect, narrowed, of_rows, shares, sound, top, total, widened
+from harness.selftest.planted import COMMON, WIDE, listed, narrowed, shares, sound, top, total, widened
 
 __all__ = ["DEFECTS"]
 
@@ -146,7 +147,7 @@ def sum_not_reset(share: float) -> Any:
 
 
 def output_used_again() -> Any:
-    """An output buffer that is kept and handed out again: the caller's last result changes under its hands."""
+    """An output buffer that is handed out again: the caller's last result changes under its hands."""
     buffers: dict[Any, Array] = {}
 
     def softmax(x: Array) -> Array:
@@ -195,31 +196,71 @@ def not_written_beyond_a_length(z: Array, length: int) -> Array:
     return np.where(np.arange(z.shape[-1]) < length, y, 0)
 
 
+def _tail(r: random.Random) -> tuple[int, int]:
+    block = r.choice((16, 32, 64, 128))
+    return block, r.randrange(block)
+
+
 DEFECTS: Final = (
-    *(
-        Defect("state", make, make, checks_first=True, **how)
-        for make, how in (
+    *listed(
+        "state",
+        (
             (overwrites_its_input, {}),
-            (overwrites_long_input, {"draw": lambda r: (r.choice((16, 100, 1000, 4000)),), "formats": ("float16", "float32"), "each": 2}),
+            (
+                overwrites_long_input,
+                {
+                    "draw": lambda r: (r.choice((16, 100, 1000, 4000)),),
+                    "formats": ("float16", "float32"),
+                    "each": 2,
+                },
+            ),
             (sum_in_random_order, {"formats": WIDE}),
-            (wrong_now_and_then, {"draw": lambda r: (r.choice((7, 20, 50)),), "formats": ("float16", "float32"), "each": 2}),
+            (
+                wrong_now_and_then,
+                {"draw": lambda r: (r.choice((7, 20, 50)),), "formats": ("float16", "float32"), "each": 2},
+            ),
             (last_bit_now_and_then, {"draw": lambda r: (r.choice((7, 20, 50)),), "formats": WIDE, "each": 2}),
-            (right_at_first, {"draw": lambda r: (r.choice((3, 30, 100, 200)),), "formats": ("float16", "float32"), "each": 2}),
+            (
+                right_at_first,
+                {
+                    "draw": lambda r: (r.choice((3, 30, 100, 200)),),
+                    "formats": ("float16", "float32"),
+                    "each": 2,
+                },
+            ),
             (remembers_by_shape, {"formats": ("float16", "float32")}),
-            (remembers_by_first_entries, {"draw": lambda r: (r.randint(1, 4),), "formats": ("float16", "float32")}),
+            (
+                remembers_by_first_entries,
+                {"draw": lambda r: (r.randint(1, 4),), "formats": ("float16", "float32")},
+            ),
             (remembers_by_address, {"formats": ("float16", "float32")}),
             (sum_not_reset, {"draw": lambda r: (r.choice((1.0, 0.1, 0.01)),), "formats": WIDE}),
             (output_used_again, {"formats": ("float16", "float32")}),
-        )
+        ),
+        lambda make: make,
+        checks_first=True,
     ),
-    *(
-        Defect("length", function, of_rows(function), **how)
-        for function, how in (
-            (narrow_beyond_a_length, {"draw": lambda r: (r.choice((100, 255, 1023, 2048, 4096, 8192, 65_536, 131_072)),), "formats": WIDE, "each": 4}),
-            (wrong_at_one_residue, {"draw": lambda r: (lambda b: (b, r.randrange(b)))(r.choice((16, 32, 64, 128))), "formats": COMMON, "each": 3}),
-            (wrong_between_lengths, {"draw": lambda r: (2 ** r.randint(1, 15),), "formats": COMMON, "each": 3}),
+    *listed(
+        "length",
+        (
+            (
+                narrow_beyond_a_length,
+                {
+                    "draw": lambda r: (r.choice((100, 255, 1023, 2048, 4096, 8192, 65_536, 131_072)),),
+                    "formats": WIDE,
+                    "each": 4,
+                },
+            ),
+            (wrong_at_one_residue, {"draw": _tail, "formats": COMMON, "each": 3}),
+            (
+                wrong_between_lengths,
+                {"draw": lambda r: (2 ** r.randint(1, 15),), "formats": COMMON, "each": 3},
+            ),
             (wrong_at_powers_of_two, {"draw": lambda r: (2 ** r.randint(2, 11),), "formats": COMMON}),
-            (not_written_beyond_a_length, {"draw": lambda r: (r.choice((1024, 4096, 32_768, 65_535, 65_536)),), "formats": COMMON}),
-        )
+            (
+                not_written_beyond_a_length,
+                {"draw": lambda r: (r.choice((1024, 4096, 32_768, 65_535, 65_536)),), "formats": COMMON},
+            ),
+        ),
     ),
-)  # fmt: skip
+)

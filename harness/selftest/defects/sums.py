@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.selftest.planted import WIDE, Defect, of_rows, sound, top, total
+from harness.selftest.planted import WIDE, listed, sound, top, total
 
 __all__ = ["DEFECTS"]
 
@@ -123,7 +123,7 @@ def _added(e: Array) -> Array:
     result = columns[0].copy()
     for column in columns[1:]:
         result = result + column
-    return result[..., None]
+    return np.asarray(result[..., None])
 
 
 def _by_lanes(e: Array, lanes: int, dtype: np.dtype[Any]) -> Array:
@@ -187,7 +187,7 @@ def short_last_block_dropped(z: Array, size: int) -> Array:
 
     def merge(s: Array, m: Array, new: Array, block: Array, number: int) -> Array:
         small = number > 0 and block.shape[-1] < size // 4
-        return s * np.exp(m - new) + (0 if small else total(np.exp(block - new)))
+        return np.asarray(s * np.exp(m - new) + (0 if small else total(np.exp(block - new))))
 
     return _blockwise(z, size, merge)
 
@@ -207,7 +207,7 @@ def online_start_of_a_masked_block(z: Array, size: int) -> Array:
 
     def merge(s: Array, m: Array, new: Array, block: Array, _number: int) -> Array:
         own = top(block)
-        return s * np.exp(m - new) + total(np.exp(block - own)) * np.exp(own - new)
+        return np.asarray(s * np.exp(m - new) + total(np.exp(block - own)) * np.exp(own - new))
 
     return _blockwise(z, size, merge)
 
@@ -215,9 +215,9 @@ def online_start_of_a_masked_block(z: Array, size: int) -> Array:
 _SIZES: Final = {"draw": lambda r: (r.randint(3, 300),), "each": 2}
 _WIDTHS: Final = {"draw": lambda r: (r.choice((4, 8, 16, 32, 64)),), "each": 2}
 
-DEFECTS: Final = tuple(
-    Defect("sum", function, of_rows(function), **how)
-    for function, how in (
+DEFECTS: Final = listed(
+    "sum",
+    (
         (without_the_last_entry, {}),
         (without_the_first_entry, {}),
         (without_the_tail, _WIDTHS),
@@ -240,5 +240,5 @@ DEFECTS: Final = tuple(
         (short_last_block_dropped, {"draw": lambda r: (r.choice((32, 64, 128, 256)),)}),
         (hidden_block_skipped, {"draw": lambda r: (r.choice((16, 64)), r.choice((4.0, 6.0)))}),
         (online_start_of_a_masked_block, {"draw": lambda r: (r.choice((4, 32, 100)),)}),
-    )
+    ),
 )
