@@ -39,9 +39,12 @@ __all__ = [
     "assert_keeps",
     "check_axis",
     "check_batch",
+    "check_keeps",
+    "check_large_batch",
     "check_monotone",
     "check_negative_zero",
     "check_permutation",
+    "check_placed",
     "check_range",
     "check_read_only",
     "check_repeat",
@@ -100,6 +103,11 @@ def check_strides(f: Softmax, format: str = "float32", seed: int = 0, effort: st
     _check("strides", f, format, seed, effort)
 
 
+def check_placed(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that vectors, stacks and rows anywhere in memory do as well; nothing beside is written."""
+    _check("placed", f, format, seed, effort)
+
+
 def check_read_only(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
     """Assert that an array that may not be written to is taken as well as others are."""
     _check("read_only", f, format, seed, effort)
@@ -115,8 +123,18 @@ def check_repeat(f: Softmax, format: str = "float32", seed: int = 0, effort: str
     _check("repeat", f, format, seed, effort)
 
 
+def check_keeps(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that a result stays as it is after later calls, and comes again however often."""
+    _check("keeps", f, format, seed, effort)
+
+
+def check_large_batch(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that a row alone has the bits that it has among tens of thousands."""
+    _check("large_batch", f, format, seed, effort)
+
+
 def check_batch(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that a row alone has the bits that it has among thousands."""
+    """Assert that a row alone has the bits that it has in batches of two to thousands."""
     _check("batch", f, format, seed, effort)
 
 

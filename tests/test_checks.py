@@ -400,6 +400,11 @@ ARRANGED = {
     "first_of_cube": ((5, 2, 3), (24, 12, 4), True, 0),
     "middle_of_cube": ((2, 5, 3), (60, 12, 4), True, 1),
     "last_of_cube": ((2, 3, 5), (60, 20, 4), True, 2),
+    "first_from_the_end": ((5, 6), (24, 4), True, -2),
+    "middle_from_the_end": ((2, 5, 3), (60, 12, 4), True, -2),
+    "pitched": ((6, 5), (40, 4), True, -1),
+    "amid": ((6, 5), (20, 4), True, -1),
+    "kept": ((6, 5), (20, 4), True, -1),
 }
 
 
@@ -410,6 +415,31 @@ def test_rows_arrive_as_arranged_and_outputs_come_back_as_rows(presentation):
     y = call(recording, x.copy(), np.dtype(np.float32), presentation)
     assert recording.seen[0] == ARRANGED[presentation]
     assert (y == x - x[:, :1]).all()
+
+
+def test_who_writes_beside_its_rows_is_told_so():
+    class Careless(Recording):
+        def call(self, x, axis):
+            x.base[-1] = 0
+            return super().call(x, axis)
+
+    x = np.ones((6, 5), np.float32)
+    with pytest.raises(CallFailed, match="it wrote to memory beside the rows that it was given"):
+        call(Careless(), x, np.dtype(np.float32), "amid")
+    assert np.isnan(call(Recording(), x, np.dtype(np.float32), "amid")).sum() == 0
+
+
+def test_an_output_that_a_later_call_changes_is_seen():
+    class Reusing(Recording):
+        buffer = np.zeros((6, 5), np.float32)
+
+        def call(self, x, axis):
+            self.buffer[...] = super().call(x, axis)
+            return self.buffer
+
+    x = np.arange(30, dtype=np.float32).reshape(6, 5)
+    plain, kept = (call(Reusing(), x, np.dtype(np.float32), how).copy() for how in ("plain", "kept"))
+    assert (plain != kept).any()
 
 
 def test_outputs_of_another_shape_than_arranged_are_refused():

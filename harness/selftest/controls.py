@@ -321,7 +321,12 @@ def _libraries() -> Iterator[_Row]:
     if (special := _module("scipy.special")) is not None:
         yield "scipy.special.softmax", WIDE, "standard", _of(special.softmax)
     if (torch := _module("torch")) is not None:
-        yield "torch.softmax", ("bfloat16", "float32"), "standard", lambda: from_function(_torch_softmax(torch))
+        yield (
+            "torch.softmax",
+            ("bfloat16", "float32"),
+            "standard",
+            lambda: from_function(_torch_softmax(torch)),
+        )
     if (jax := _module("jax")) is not None:
         yield (
             "jax.nn.softmax, flushing declared",

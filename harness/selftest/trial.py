@@ -126,7 +126,9 @@ class _Trial:
     def _contract(self, candidate: Candidate, executor: Executor) -> Iterator[Verdict]:
         policy = self._settings.policy(candidate.declaration.policy)
         declared = replace(candidate, declaration=replace(candidate.declaration, policy=policy))
-        for result in each_check(declared, self._format, executor, self._settings.seed, checks=CONTRACT, floors=()):
+        for result in each_check(
+            declared, self._format, executor, self._settings.seed, checks=CONTRACT, floors=()
+        ):
             yield from judge_check(result)
 
     # Cells ---------------------------------------------------------------------------------
