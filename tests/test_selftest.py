@@ -94,7 +94,7 @@ def test_one_defect_of_each_part_is_caught():
         (layout.rows_beyond_a_limit, (65_535,), "contract large_batch"),
         (layout.stale_row, (100,), "contract batch"),
         (layout.square_batch_transposed, (), "contract batch"),
-        (layout.only_the_first_of_a_stack, (), "contract placed"),
+        (layout.only_the_first_of_a_stack, (), "contract strides"),
     ],
 )
 def test_rows_of_batches_are_held_against_rows_alone(function, values, metric):
