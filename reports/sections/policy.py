@@ -12,6 +12,8 @@ from reports.records import Record, records
 from reports.rundata import RunData, Standing
 from reports.section import Section
 
+__all__ = ["SECTION", "observed"]
+
 _ROWS: Final = {"nan_row": "a NaN", "pos_inf": "+inf, no NaN", "masked_row": "all -inf"}
 _HABITS: Final = {
     "policy_violations": "not as declared",
@@ -30,8 +32,8 @@ def render(run: RunData) -> Markup:
 
 def _record(standing: Standing) -> Record:
     totals = [standing.total(column) for column in _HABITS]
-    observed = (observed(standing, key) for key in _ROWS)
-    texts = (standing.key.candidate, standing.key.formats, *observed, *map(count, totals))
+    seen = (observed(standing, key) for key in _ROWS)
+    texts = (standing.key.candidate, standing.key.formats, *seen, *map(count, totals))
     return Record(texts, "bad" if any(totals) else "good")
 
 

@@ -1,0 +1,157 @@
+"""Installed libraries are found by themselves, told apart by version, and handed the bits of their rows.
+
+Independent evidence: every encoding of the small formats through the adapters' own ways in and out; the
+library's function called by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.candidates import CandidateError, load
+from harness.candidates import libraries as folder
+from harness.candidates.libraries import LIBRARIES, installed
+from harness.candidates.loading import import_function, locate
+from harness.execution import Isolated
+from harness.probing import probed
+from reference.formats import FORMATS, FloatFormat
+from tests.test_arrays import patterns, same_bits
+
+
+def test_what_is_installed_is_found_with_its_version() -> None:
+    pytest.importorskip("scipy")
+    assert "scipy" in {library.name for library in installed()}
+    candidate = load("scipy")
+    assert candidate.version == version("scipy")
+    assert candidate.axis_parameter == "axis"
+    assert version("scipy") in candidate.description
+
+
+def test_what_is_not_installed_is_one_line_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "find_spec", lambda _: None)
+    assert installed() == ()
+    with pytest.raises(CandidateError) as caught:
+        load("torch")
+    said = "candidate 'torch': torch is not installed; pip install 'softmax-harness[torch]'"
+    assert str(caught.value) == said
+
+
+def test_a_library_whose_compiler_is_missing_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "find_spec", lambda _: object())
+    monkeypatch.setattr(folder.shutil, "which", lambda _: None)
+    assert "it needs a compiler, g++ or c++ or clang++" in LIBRARIES["torch-compile"].lacks()
+    assert LIBRARIES["torch"].lacks() == ""
+
+
+@pytest.mark.parametrize("spec", ["scipy@cuda", "torch@nowhere", "jax@nowhere"])
+def test_a_device_that_is_not_there_is_one_line(spec: str) -> None:
+    pytest.importorskip(spec.partition("@")[0])
+    with pytest.raises(CandidateError, match=f"^candidate '{spec}': ") as caught:
+        load(spec)
+    assert "\n" not in str(caught.value)
+    assert "/" not in str(caught.value), "no path of ours"
+
+
+def test_every_library_names_a_file_and_an_extra_that_exist() -> None:
+    import tomllib
+
+    root = Path(__file__).resolve().parent.parent
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for library in LIBRARIES.values():
+        assert (folder.HERE / library.file).is_file(), library.name
+        assert library.extra in extras, library.name
+
+
+@pytest.mark.parametrize("name", ["scipy", "torch", "jax", "jax-jit", "onnxruntime", "sklearn"])
+def test_an_adapter_gives_what_the_library_gives(name: str) -> None:
+    if LIBRARIES[name].lacks():
+        pytest.skip(LIBRARIES[name].lacks())
+    x = np.random.default_rng(0).normal(size=(64, 33)).astype(np.float32)
+    with Isolated(jobs=1) as executor:
+        outcome = executor.run(load(name).spec, x, FORMATS["float32"])
+    assert not outcome.faults, outcome.faults
+    assert outcome.outputs is not None
+    same_bits(FORMATS["float32"], outcome.outputs, _by_hand(name, x))
+
+
+def _by_hand(name: str, x: np.ndarray) -> np.ndarray:
+    if name == "scipy":
+        import scipy.special
+
+        return np.asarray(scipy.special.softmax(x, axis=-1))
+    if name == "torch":
+        import torch
+
+        return np.asarray(torch.softmax(torch.tensor(x), -1).numpy())
+    if name.startswith("jax"):
+        import jax
+
+        return np.asarray((jax.jit(jax.nn.softmax) if name == "jax-jit" else jax.nn.softmax)(x))
+    if name == "sklearn":
+        from sklearn.utils.extmath import softmax
+
+        return np.asarray(softmax(x))
+    import onnxruntime
+
+    function = import_function(locate(LIBRARIES[name].spec))
+    session = onnxruntime.InferenceSession(
+        sys.modules[function.__module__].model("float32", 2, 1), providers=["CPUExecutionProvider"]
+    )
+    return np.asarray(session.run(None, {"x": x})[0])
+
+
+# Ways in and out --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fmt", list(FORMATS.values()), ids=str)
+def test_mlx_arrays_carry_every_bit(fmt: FloatFormat) -> None:
+    pytest.importorskip("mlx.core")
+    function = import_function(locate(LIBRARIES["mlx"].spec))
+    module: Any = sys.modules[function.__module__]
+    x = fmt.from_bits(patterns(fmt))
+    if fmt.storage_bits == 8:
+        with pytest.raises(TypeError, match=f"MLX has no dtype {fmt}"):
+            module._array(x)
+        return
+    same_bits(fmt, module._numpy(module._array(x), x.dtype), x)
+
+
+def test_a_probe_tells_which_formats_a_library_takes() -> None:
+    if LIBRARIES["onnxruntime"].lacks():
+        pytest.skip(LIBRARIES["onnxruntime"].lacks())
+    with Isolated(jobs=1) as executor:
+        asked = probed(load("onnxruntime"), FORMATS.values(), None, executor)
+    assert {name for name, fmt in FORMATS.items() if asked.supports(fmt)} == {"float16", "float32", "float64"}
+    assert "float8e5m2" in asked.refused["float8_e5m2"]
+
+
+# The table --------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_the_table(tmp_path: Path) -> None:
+    pytest.importorskip("scipy")
+    command = [sys.executable, "-m", "harness", "run", "scipy", "naive", "--format", "float16", "--format"]
+    command += ["float32", "--regime", "tied", "--regime", "nan", "--regime", "search", "--length", "8"]
+    command += ["--rows", "64", "--jobs", "1", "--out", str(tmp_path / "run")]
+    subprocess.run(command, check=True, capture_output=True, timeout=280)
+    heading, _, *lines = (tmp_path / "run" / "libraries.md").read_text().splitlines()
+    assert [line.split(" | ")[:3] for line in lines] == [
+        ["| scipy", version("scipy"), name] for name in ("float16", "float32")
+    ]
+    assert heading.count("|") == lines[0].count("|")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["environment"]["candidates"] == {"scipy": version("scipy")}
+    worst = max(
+        c["max_ulp"] for c in summary["cells"] if (c["candidate"], c["format"]) == ("scipy", "float16")
+    )
+    assert f"{worst:.2f}"[:4] in lines[0], "the worst over all cells, the search's among them"
+    assert "<h2" in (tmp_path / "run" / "report.html").read_text()
+    assert "Libraries" in (tmp_path / "run" / "report.html").read_text()
