@@ -57,3 +57,19 @@ def test_a_mistake_leaves_no_process_behind(started: list[subprocess.Popen[bytes
     with pytest.raises(AttributeError):
         prepare(also=["reference.certified.warming:no_such_function"])
     assert all(helper.poll() is not None for helper in started)
+
+
+def test_the_other_process_ends_with_this_one() -> None:
+    """Its standard input closes with the process that holds it, however that ends."""
+    naps = f"{__name__}:sleep_long"
+    program = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); {warming._PROGRAM}"
+    helper = subprocess.Popen([sys.executable, "-c", program, naps], stdin=subprocess.PIPE)
+    assert helper.stdin is not None
+    with pytest.raises(subprocess.TimeoutExpired):
+        helper.wait(0.5)
+    helper.stdin.close()
+    assert helper.wait(60) == 1
+
+
+def sleep_long() -> None:
+    time.sleep(600)

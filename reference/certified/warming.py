@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from threading import Lock, Timer
+from threading import Lock, Thread, Timer
 from typing import Final
 
 import numpy as np
@@ -31,7 +31,7 @@ _LOADING_SECONDS: Final = 1.5
 """Loading takes less; compiling more."""
 
 _ROOT: Final = str(Path(__file__).resolve().parents[2])
-_PROGRAM: Final = "import sys; from reference.certified.warming import warm; warm(sys.argv[1:])"
+_PROGRAM: Final = "import sys; from reference.certified.warming import help_out; help_out(sys.argv[1:])"
 _VERDICT: Final = "reference.certified.warming:warm_verdict"
 
 
@@ -67,6 +67,18 @@ def warm(names: Sequence[str]) -> None:
         getattr(import_module(module), function)()
 
 
+def help_out(names: Sequence[str]) -> None:
+    """Do as `warm`, for as long as the process lives that holds the other end of standard input."""
+
+    def end_with_the_other() -> None:
+        while os.read(0, 1):  # not sys.stdin, whose lock a thread must not hold when Python ends
+            pass
+        os._exit(1)
+
+    Thread(target=end_with_the_other, daemon=True).start()
+    warm(names)
+
+
 def warm_verdict() -> None:
     """Load or compile the kernels of `judge_certified`."""
     zeros, one = np.zeros((1, 2)), np.zeros(1, dtype=np.uint8)
@@ -94,6 +106,7 @@ class _Helper:
         self._wanted = (os.cpu_count() or 1) > 1
 
     def start(self) -> None:
+        """Start it, unless it is too late or there is but one processor."""
         with self._lock:
             if self._wanted:
                 self._wanted = False
@@ -101,7 +114,7 @@ class _Helper:
                 self._process = subprocess.Popen(  # noqa: S603 - this very program
                     [sys.executable, "-P", "-c", _PROGRAM, *self._names],
                     env={**os.environ, "PYTHONPATH": path},
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                 )
@@ -114,8 +127,11 @@ class _Helper:
             self._process.wait()
 
     def stop(self) -> None:
+        """End it if it runs, and start none from now on."""
         with self._lock:
             self._wanted = False
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
