@@ -16,7 +16,8 @@ from typing import Any, Final, Self
 from numpy.typing import NDArray
 
 from harness.candidates import Candidate, load
-from harness.dealing import Threads, deal
+from harness.dealing import Crew, Threads, deal
+from harness.environment import here
 from harness.execution import Executor, Outcome
 from harness.measurement import Rows
 from harness.probing import probed
@@ -231,6 +232,7 @@ class Campaign:
         ledger: Ledger,
         executor: Executor,
         progress: Callable[[Shard | Search, Mapping[CellKey, Tally]], None],
+        crew: Crew[Shard] | None = None,
     ) -> None:
         """Measure every piece that the ledger lacks, `jobs` at a time, and record each as it ends.
 
@@ -238,9 +240,12 @@ class Campaign:
             ledger: where the tallies go; written from this thread alone.
             executor: calls the candidates; used from `jobs` threads at once.
             progress: told of each piece when it is recorded.
+            crew: measures the shards; `jobs` threads of this process where left out.
         """
-        deal(self.shards(), Threads(self.measure, executor, self.settings.jobs), ledger, progress)
-        run_searches(self.searches(), self.settings, ledger, executor, progress)
+        place = here(self.candidates)
+        crew = crew or Threads(self.measure, executor, self.settings.jobs, place)
+        deal(self.shards(), crew, ledger, progress)
+        run_searches(self.searches(), self.settings, ledger, executor, progress, place)
 
     def measure(self, shard: Shard, executor: Executor) -> dict[CellKey, Tally]:
         """Return the tallies of a shard, by cell."""

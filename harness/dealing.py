@@ -12,7 +12,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
+from harness.environment import here
 from harness.execution import Executor
+from reports.ledger import Place, packed
 from reports.tally import CellKey, Tally
 
 __all__ = ["ATTENTION_SECONDS", "Crew", "Done", "Record", "Threads", "deal"]
@@ -42,17 +44,27 @@ class Record(Protocol):
     def finished(self) -> set[str]:
         """Return the names of the shards that are kept."""
 
-    def record(self, shard: str, tallies: Tallies, seconds: float) -> None:
-        """Keep what a shard counted."""
+    def record(self, shard: str, tallies: Mapping[CellKey, bytes], seconds: float, place: Place) -> None:
+        """Keep what a shard counted, packed, and where."""
 
 
 @dataclass(frozen=True)
 class Done(Generic[Shard]):
-    """A shard that is measured."""
+    """A shard that is measured.
+
+    Attributes:
+        shard: which.
+        tallies: what it counted, as the ledger holds it.
+        told: the counts that progress is told of; more may be in them.
+        seconds: how long it took.
+        place: where.
+    """
 
     shard: Shard
-    tallies: Tallies
+    tallies: Mapping[CellKey, bytes]
+    told: Tallies
     seconds: float
+    place: Place
 
 
 class Crew(Protocol[Shard]):
@@ -101,8 +113,8 @@ def deal(
                 break
             for done in crew.ended():
                 under_way -= 1
-                ledger.record(done.shard.id, done.tallies, done.seconds)
-                progress(done.shard, done.tallies)
+                ledger.record(done.shard.id, done.tallies, done.seconds, done.place)
+                progress(done.shard, done.told)
     except BaseException:
         crew.abandon()
         raise
@@ -116,11 +128,19 @@ class Threads(Generic[Shard]):
         measure: a pure function of a shard, called from `jobs` threads at once.
         executor: what `measure` is given; closed when the work is broken off.
         jobs: how many threads.
+        place: where this process runs, with the versions of the candidates' libraries.
     """
 
-    def __init__(self, measure: Callable[[Shard, Executor], Tallies], executor: Executor, jobs: int) -> None:
+    def __init__(
+        self,
+        measure: Callable[[Shard, Executor], Tallies],
+        executor: Executor,
+        jobs: int,
+        place: Place | None = None,
+    ) -> None:
         self._measure = measure
         self._executor = executor
+        self._place = place or here()
         self._most = 2 * jobs
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="shard")
         self._running: dict[Future[Done[Shard]], None] = {}
@@ -152,4 +172,5 @@ class Threads(Generic[Shard]):
     def _timed(self, shard: Shard) -> Done[Shard]:
         start = time.perf_counter()
         tallies = self._measure(shard, self._executor)
-        return Done(shard, tallies, time.perf_counter() - start)
+        held = {key: packed(tally) for key, tally in tallies.items()}
+        return Done(shard, held, tallies, time.perf_counter() - start, self._place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 from collections.abc import Iterable
@@ -9,8 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from harness.candidates import Candidate
+from reports.ledger import Place
 
-__all__ = ["environment"]
+__all__ = ["environment", "here"]
+
+DECIDING: Final = ("python", "machine", "cpu", "cpu_features", "libraries", "candidates")
+"""What of an environment can change figures; the rest names the machine."""
 
 LIBRARIES: Final = (
     "softmax-harness",
@@ -39,6 +44,12 @@ def environment(candidates: Iterable[Candidate] = ()) -> dict[str, Any]:
         "libraries": {name: _version(name) for name in LIBRARIES},
         "candidates": {c.name: c.version for c in candidates if c.version},
     }
+
+
+def here(candidates: Iterable[Candidate] = ()) -> Place:
+    """Return where this process runs, and by which versions of the candidates' libraries."""
+    document = {name: value for name, value in environment(candidates).items() if name in DECIDING}
+    return Place(platform.node(), json.dumps(document, sort_keys=True))
 
 
 def _version(distribution: str) -> str | None:

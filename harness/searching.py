@@ -16,7 +16,7 @@ from harness.execution import Executor
 from harness.settings import Settings
 from reference.formats import FloatFormat
 from reports.cells import SEARCHED
-from reports.ledger import Ledger
+from reports.ledger import Ledger, Place
 from reports.tally import CellKey, Tally
 
 __all__ = ["Search", "run_searches"]
@@ -61,6 +61,7 @@ def run_searches(
     ledger: Ledger,
     executor: Executor,
     progress: Callable[[Search, Mapping[CellKey, Tally]], None],
+    place: Place | None = None,
 ) -> None:
     """Run every search that the ledger lacks, `jobs` at a time, and record each as it ends.
 
@@ -70,6 +71,7 @@ def run_searches(
         ledger: where tallies and curves go.
         executor: calls the candidates.
         progress: told of each search when it is recorded.
+        place: see `Threads`.
     """
     plan = list(searches)
     if not plan:
@@ -80,7 +82,7 @@ def run_searches(
         tallies, documents[search.id] = _searched(search, settings, executor)
         return tallies
 
-    crew = Threads(measure, executor, settings.jobs)
+    crew = Threads(measure, executor, settings.jobs, place)
     deal(plan, crew, _Recorder(ledger, documents, [search.id for search in plan]), progress)
 
 
@@ -118,9 +120,9 @@ class _Recorder(Record):
         """See `Ledger.finished`."""
         return self.ledger.finished()
 
-    def record(self, shard: str, tallies: Mapping[CellKey, Tally], seconds: float) -> None:
+    def record(self, shard: str, tallies: Mapping[CellKey, bytes], seconds: float, place: Place) -> None:
         """See `Ledger.record`."""
         held = {document["id"]: document for document in self.ledger.get("search") or ()}
         held[shard] = {"id": shard, **self.documents[shard]}
         self.ledger.put("search", [held[name] for name in self.order if name in held])
-        self.ledger.record(shard, tallies, seconds)
+        self.ledger.record(shard, tallies, seconds, place)

@@ -7,6 +7,7 @@ campaign runs on, with every name resolved. Only `Settings.identity` decides the
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EFFORTS",
+    "LOCAL_CLUSTER",
     "Effort",
     "Settings",
     "available_jobs",
@@ -38,6 +40,9 @@ __all__ = [
 
 DEFAULT_CANDIDATES: Final = ("naive", "max_shifted")
 DEFAULT_FORMATS: Final = ("float16", "float32", "float64")
+
+LOCAL_CLUSTER: Final = "local"
+_ADDRESS: Final = re.compile(r"(tcp|tls|ws|wss|ucx)://(\[[0-9a-fA-F:]+\]|[^:/\s]+):\d{1,5}")
 
 LEAST_IMPORT_SECONDS: Final = 10.0
 
@@ -108,6 +113,7 @@ class Settings:
         policies: KEY=VALUE settings over every candidate's declared policy.
         tiers: those whose clauses are counted, beside the figures.
         libraries: whether every installed library is among the candidates.
+        cluster: the scheduler that shards are sent to, or `local`; None for this process alone.
     """
 
     candidates: tuple[str, ...] = DEFAULT_CANDIDATES
@@ -126,6 +132,7 @@ class Settings:
     max_memory: int | None = None
     in_process: bool = False
     libraries: bool = False
+    cluster: str | None = None
     jobs: int = 1
 
     def rows_of(self, length: int) -> int:
@@ -198,6 +205,8 @@ def resolve(given: Mapping[str, Any]) -> Settings:
         resolved["inputs"] = resolved.pop("input")
     settings = Settings(**{"jobs": available_jobs(), **resolved})
     _check_regimes(settings)
+    if settings.cluster is not None and settings.in_process:
+        raise UsageError("--in-process: it is for debugging here; leave out --cluster")
     with user_mistakes():
         settings.policy(Policy())
     return settings
@@ -272,6 +281,14 @@ def _format(name: str) -> FloatFormat:
     return FORMATS[choose("format", name, FORMATS)]
 
 
+def _address(cluster: str) -> str:
+    if cluster == LOCAL_CLUSTER or _ADDRESS.fullmatch(cluster):
+        return cluster
+    raise UsageError(
+        f"cluster {cluster!r}: give {LOCAL_CLUSTER}, or a scheduler such as tcp://scheduler:8786"
+    )
+
+
 def _inputs(path: str | Path) -> InputRows:
     from strategies.inputs import load
 
@@ -306,6 +323,7 @@ _RESOLVERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "formats": lambda names: _unique(_format(name) for name in names),
     "out_format": _format,
     "effort": lambda name: EFFORTS[choose("effort", name, EFFORTS)],
+    "cluster": _address,
     "reference": lambda name: choose("reference", name, get_args(Method)),
     "input": _inputs,
 }
@@ -396,6 +414,7 @@ def _validated(table: dict[str, Any], file: Path) -> dict[str, Any]:
         seed: int | None = None
         input: str | None = None
         reference: Literal["certified", "mpmath"] | None = None
+        cluster: str | None = None
         gate: Gate | None = None
 
     try:

@@ -34,12 +34,21 @@ from reports.sqlite import (
 )
 from reports.tally import CellKey, Tally, Witness, merge, plain
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "CellInfo", "Ledger", "LedgerError", "Status"]
+__all__ = [
+    "APPLICATION_ID",
+    "SCHEMA_VERSION",
+    "CellInfo",
+    "Ledger",
+    "LedgerError",
+    "Place",
+    "Status",
+    "packed",
+]
 
 APPLICATION_ID: Final = 0x534D5848
 """What marks an SQLite file as a ledger of this program: "SMXH"."""
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Raised whenever the tables, or the documents in them, change their meaning."""
 
 Status = Literal["ok", "crashed", "timed_out", "unsupported"]
@@ -52,7 +61,11 @@ CREATE TABLE cell (
     out_format TEXT NOT NULL, regime TEXT NOT NULL, length INTEGER NOT NULL,
     sampled INTEGER NOT NULL, status TEXT NOT NULL, message TEXT NOT NULL,
     UNIQUE (candidate, op, format, out_format, regime, length));
-CREATE TABLE shard (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, seconds REAL NOT NULL);
+CREATE TABLE place (
+    id INTEGER PRIMARY KEY, host TEXT NOT NULL, kind TEXT NOT NULL, UNIQUE (host, kind));
+CREATE TABLE shard (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, seconds REAL NOT NULL,
+    place INTEGER REFERENCES place);
 CREATE TABLE tally (
     cell INTEGER NOT NULL REFERENCES cell, shard INTEGER NOT NULL REFERENCES shard,
     value BLOB NOT NULL, UNIQUE (cell, shard));
@@ -78,6 +91,19 @@ class CellInfo:
     sampled: bool
     status: Status = "ok"
     message: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a shard was measured.
+
+    Attributes:
+        host: the machine's name.
+        kind: what of the machine can change figures, one JSON document; equal kinds give equal figures.
+    """
+
+    host: str
+    kind: str
 
 
 class Ledger:
@@ -163,6 +189,20 @@ class Ledger:
         [(total,)] = self._select("SELECT total(seconds) FROM shard")
         return float(total)
 
+    def places(self) -> dict[Place, tuple[CellKey, ...]]:
+        """Return where shards were measured, and which cells at each place, in the plan's order."""
+        columns = ", ".join(f"cell.{f.name}" for f in fields(CellKey))
+        rows = self._select(
+            f"SELECT DISTINCT place.id, place.host, place.kind, cell.id, {columns} FROM place"  # noqa: S608
+            " JOIN shard ON shard.place = place.id JOIN tally ON tally.shard = shard.id"
+            " JOIN cell ON cell.id = tally.cell ORDER BY place.id, cell.id"
+        )
+        cells: dict[Place, tuple[CellKey, ...]] = {}
+        for _, host, kind, _, *key in rows:
+            place = Place(host, kind)
+            cells[place] = (*cells.get(place, ()), CellKey(*key))
+        return cells
+
     def tallies(self) -> Iterator[tuple[CellInfo, Tally]]:
         """Yield each cell with the tally of all its shards, in the plan's order.
 
@@ -190,8 +230,20 @@ class Ledger:
 
     # Writing -------------------------------------------------------------------------------
 
-    def record(self, shard: str, tallies: Mapping[CellKey, Tally], seconds: float) -> None:
+    def record(
+        self,
+        shard: str,
+        tallies: Mapping[CellKey, Tally | bytes],
+        seconds: float,
+        place: Place | None = None,
+    ) -> None:
         """Record what a shard counted, all of it or nothing.
+
+        Args:
+            shard: its name.
+            tallies: by cell, as they are or `packed`.
+            seconds: how long it took.
+            place: where it was measured, if that is known.
 
         Raises:
             LedgerError: the shard is recorded already, a cell is not in the plan, or the disk is full.
@@ -199,11 +251,15 @@ class Ledger:
         numbers = {key: self._number(key) for key in tallies}
         if self._select("SELECT 1 FROM shard WHERE name = ?", shard):
             raise LedgerError(f"{self.path}: shard {shard!r} is recorded already; each counts once")
+        values = [(numbers[key], t if isinstance(t, bytes) else packed(t)) for key, t in tallies.items()]
         with self._transaction() as db:
-            cursor = db.execute("INSERT INTO shard (name, seconds) VALUES (?, ?)", (shard, seconds))
+            where = None if place is None else _place_number(db, place)
+            cursor = db.execute(
+                "INSERT INTO shard (name, seconds, place) VALUES (?, ?, ?)", (shard, seconds, where)
+            )
             db.executemany(
                 "INSERT INTO tally VALUES (?, ?, ?)",
-                ((numbers[key], cursor.lastrowid, _packed(tally)) for key, tally in tallies.items()),
+                ((number, cursor.lastrowid, value) for number, value in values),
             )
 
     def set_status(self, key: CellKey, status: Status, message: str = "") -> None:
@@ -326,10 +382,17 @@ def _fill(connection: sqlite3.Connection, settings: Mapping[str, Any], cells: Se
     )
 
 
+def _place_number(db: sqlite3.Connection, place: Place) -> int:
+    db.execute("INSERT OR IGNORE INTO place (host, kind) VALUES (?, ?)", astuple(place))
+    found = db.execute("SELECT id FROM place WHERE host = ? AND kind = ?", astuple(place))
+    return int(found.fetchone()[0])
+
+
 # Values ------------------------------------------------------------------------------------
 
 
-def _packed(tally: Tally) -> bytes:
+def packed(tally: Tally) -> bytes:
+    """Return a tally as the ledger holds it."""
     return zlib.compress(tally.to_json().encode(), level=6)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from reports.cells import SEARCHED, Row, cell_row
 from reports.findings import Finding, findings_of, gathered
 from reports.ledger import CellInfo, Ledger
+from reports.machines import machines
 from reports.tally import Tally, Witness, gravity, merge
 from reports.verdicts import Verdict
 
@@ -192,7 +193,7 @@ def build(ledger: Ledger, name: str, each: Callable[[Tally], None] | None = None
     return RunData(
         name=name,
         settings=ledger.settings(),
-        environment=ledger.get("environment") or {},
+        environment={**(ledger.get("environment") or {}), **_machines(ledger)},
         timing={"shard_seconds": ledger.seconds(), **(ledger.get("timing") or {})},
         command=ledger.get("command"),
         claims=tuple(ledger.get("claims") or ()),
@@ -208,6 +209,11 @@ def build(ledger: Ledger, name: str, each: Callable[[Tally], None] | None = None
         shards=planned,
         shards_left=max(planned - len(ledger.finished()), 0),
     )
+
+
+def _machines(ledger: Ledger) -> dict[str, Any]:
+    found = machines(ledger)
+    return {"machines": found} if found else {}
 
 
 @dataclass

@@ -12,73 +12,22 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from programs import ARGUMENTS, LENGTHS, ROOT, RUN, Gate, Program, figures
 
 from harness import cli
 from reports.ledger import Ledger
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
-ROOT = Path(__file__).resolve().parent.parent
-RUN = ("env", "--default-signal=INT", sys.executable, "-m", "harness")
-"""The program, which hears interrupts also where whoever started the tests ignores them."""
-
-ARGUMENTS = ("run", "naive", "max_shifted", "--format", "float16", "--format", "float64", "--rows", "40")
-LENGTHS = ("--length", "1", "--length", "5", "--length", "300")
 TRIES = 3
 """A wall clock on a busy machine proves nothing by one late stop."""
 
 STARTED = 1.2
 """Seconds in which a program has begun to measure, about."""
-
-
-class Program:
-    """The program, started with a token that every process of it inherits."""
-
-    def __init__(self, out: Path, *more: str, asked: Sequence[str] = (*ARGUMENTS, *LENGTHS)) -> None:
-        self.token = f"SOFTMAX_HARNESS_TEST={uuid.uuid4().hex}"
-        name, _, value = self.token.partition("=")
-        self.process = subprocess.Popen(
-            [*RUN, *asked, "--out", str(out), *more],
-            env={**os.environ, "PYTHONPATH": str(ROOT), name: value},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def finish(self) -> tuple[int, str]:
-        _, said = self.process.communicate(timeout=120)
-        return self.process.returncode, said
-
-    def relatives(self) -> list[int]:
-        """Return the processes, dead ones apart, that inherited the token."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                if self.token.encode() in (entry / "environ").read_bytes():
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-        return found
-
-    def all_gone(self, seconds: float = 5.0) -> bool:
-        deadline = time.monotonic() + seconds
-        while self.relatives() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return not self.relatives()
-
-
-def figures(folder: Path) -> str:
-    """Return summary.json as it stands, but for the lines of environment and timing."""
-    lines = (folder / "summary.json").read_text().splitlines(keepends=True)
-    kept = [line for line in lines if not line.startswith(('  "environment": ', '  "timing": '))]
-    assert len(lines) - len(kept) == 2
-    return "".join(kept)
 
 
 @pytest.fixture(scope="module")
@@ -145,43 +94,6 @@ def test_run_whose_worker_is_killed_ends_with_the_same_figures(tmp_path: Path, w
 
 
 # Interrupts --------------------------------------------------------------------------------
-
-GATED = """
-import os, time
-import numpy as np
-
-{at_import}
-
-def softmax(x):
-    {in_call}
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-"""
-
-WAIT = "open({reached!r}, 'w').close()\n{indent}while not os.path.exists({go!r}): time.sleep(0.01)"
-
-
-class Gate:
-    """A candidate that waits, where it is told to, until it is let through."""
-
-    def __init__(self, folder: Path, place: str) -> None:
-        self._reached, self._go = folder / "reached", folder / "go"
-        waits = WAIT.format(reached=str(self._reached), go=str(self._go), indent=" " * 8)
-        in_call = f"if x.shape[1] == 5 and len(x) > 1:\n        {waits}" if place == "in_call" else "pass"
-        at_import = f"if True:\n        {waits}" if place == "at_import" else ""
-        (folder / "gated.py").write_text(GATED.format(at_import=at_import, in_call=in_call))
-        spec = f"{folder}/gated.py:softmax"
-        few = ("--regime", "tied", "--regime", "masked")
-        self.arguments = ("run", "naive", spec, *ARGUMENTS[3:], *LENGTHS, *few, "--jobs", "2")
-
-    def wait_until_reached(self) -> None:
-        deadline = time.monotonic() + 60
-        while not self._reached.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-    def open(self) -> None:
-        self._go.touch()
 
 
 def interrupt(program: Program) -> None:

@@ -57,6 +57,9 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The run folder; harness-out/... where not given.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    cluster: Annotated[
+        str | None, typer.Option(help="A dask scheduler, tcp://host:8786, or local: who measures the shards.")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(help="Shards measured at once; all processors.")] = None,
     reference: Annotated[str | None, typer.Option(help="certified or mpmath.")] = None,
     timeout: Annotated[
@@ -77,7 +80,7 @@ def run(
         "out_format": out_format, "regimes": regimes,
         "lengths": lengths, "rows": rows, "effort": effort, "seed": seed, "input": input_file,
         "policies": policies, "jobs": jobs, "reference": reference, "timeout": timeout,
-        "max_memory": max_memory, "in_process": in_process,
+        "max_memory": max_memory, "in_process": in_process, "cluster": cluster,
     }  # fmt: skip
     settings = _settings(given)
     folder = _measure(settings, out, resume=resume, overwrite=overwrite)
@@ -174,13 +177,17 @@ def _fill(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
 
 
 def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
+    from harness.cluster import crew_of
     from harness.progress import Progress
+    from reports.machines import told
 
     ledger.put("shards", sum(1 for _ in campaign.pieces()))
     finished = ledger.finished()
     left = [piece for piece in campaign.pieces() if piece.id not in finished]
-    with Progress(notes(), left) as progress:
-        campaign.run(ledger, executor, progress)
+    with crew_of(campaign) as crew, Progress(notes(), left) as progress:
+        campaign.run(ledger, executor, progress, crew)
+    if (machines := told(ledger)) is not None:
+        notes().print(machines, soft_wrap=True)
 
 
 def _examine(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:

@@ -25,12 +25,19 @@ def lines(document: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, 
 def render(run: RunData) -> Markup:
     """Draw settings, environment and timing."""
     command = {"command": " ".join(run.command) if isinstance(run.command, list) else run.command}
+    kinds = {f"machines.{n}": _counted(kind) for n, kind in enumerate(run.environment.get("machines", ()))}
+    environment = {name: value for name, value in run.environment.items() if name != "machines"}
     blocks = {
         "Settings": run.settings,
-        "Environment": {**({} if run.command is None else command), **run.environment},
+        "Environment": {**({} if run.command is None else command), **environment, **kinds},
         "Timing": run.timing,
     }
     return fill("environment.html", blocks={title: list(lines(block)) for title, block in blocks.items()})
+
+
+def _counted(machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a kind of machine with its cells counted; summary.json names them."""
+    return {**machine, "cells": f"{len(machine['cells'])}, named in summary.json"}
 
 
 SECTION = Section(
