@@ -19,7 +19,8 @@ __all__ = ["connected"]
 
 CONNECT_SECONDS: Final = 10
 WORKERS_SECONDS: Final = 60
-CLOSE_SECONDS: Final = 1
+CLOSE_SECONDS: Final = 10
+HURRIED_SECONDS: Final = 1
 
 
 @contextmanager
@@ -83,16 +84,20 @@ def _local(jobs: int) -> Iterator[Client]:
     client = Client(cluster, timeout=CONNECT_SECONDS, set_as_default=False)
     with _closing(client):
         yield client
-    cluster.close(timeout=CLOSE_SECONDS)  # after an interrupt its processes end with this one
+    with suppress(Exception):  # where this fails or takes too long, its processes end with this one
+        cluster.close(timeout=CLOSE_SECONDS)
 
 
 @contextmanager
 def _closing(client: Client) -> Iterator[None]:
     try:
         yield
-    finally:
+    except BaseException:  # an interrupt is not kept waiting
         with suppress(Exception):
-            client.close(timeout=CLOSE_SECONDS)
+            client.close(timeout=HURRIED_SECONDS)
+        raise
+    with suppress(Exception):
+        client.close(timeout=CLOSE_SECONDS)
 
 
 def _await_workers(client: Client, address: str) -> None:
