@@ -25,6 +25,7 @@ from harness.candidates import Candidate, CandidateError, load
 from harness.dealing import Done
 from harness.environment import here
 from harness.execution import Isolated
+from harness.kernels import MEASURING
 from harness.settings import Settings
 from reports.ledger import Place, packed
 from reports.tally import Tally
@@ -153,7 +154,7 @@ def _opened(work: _Work) -> Campaign:
     if work.settings.reference == "certified":
         from reference.certified import prepare
 
-        prepare(lambda: None)
+        prepare(also=(MEASURING,))
     return Campaign(work.settings, candidates, work.pairs)
 
 
