@@ -80,7 +80,7 @@ def test_isolation_costs_what_a_call_apart_takes_beside_one_here(monkeypatch: py
 def test_the_table_and_the_document_tell_the_cost_of_isolation(capsys: pytest.CaptureFixture[str]) -> None:
     bench.bench(formats=["float16", "float32"], lengths=[8], repeats=1, as_json=False)
     *_, title, heads, half, single = capsys.readouterr().out.splitlines()
-    assert title.startswith("ms a batch of 1000 rows of 1024")
+    assert title.startswith("ms a batch of 3 rows of 1024")
     assert heads.split()[:4] == ["format", "in", "process", "isolated"]
     assert [half.split()[0], single.split()[0]] == ["float16", "float32"]
     assert all(float(figure) > 0 for figure in half.split()[1:])

@@ -67,13 +67,13 @@ def test_quoted_lines_are_printed(
     }
 
 
-LIBRARIES_WANTED = ("--via", ".so:", "--libraries")
-"""What marks commands that need a library or a compiler; tests of arrays, kernels and libraries try those."""
+MORE_WANTED = ("--via", ".so:", "--libraries", "--cluster")
+"""What marks commands that need a library, a compiler or a scheduler, and have tests of their own."""
 
 RUNS = [
     command
     for command in COMMANDS
-    if command.startswith("python -m harness run") and not any(mark in command for mark in LIBRARIES_WANTED)
+    if command.startswith("python -m harness run") and not any(mark in command for mark in MORE_WANTED)
 ]
 
 
