@@ -12,6 +12,7 @@ import pytest
 from reference.bounds import element_bounds
 from reference.bounds.intervals import bounds_of_rows
 from reference.bounds.setting import Setting, further_up, holds, setting_of
+from reference.bounds.summation import sum_growth
 from reference.declaration import Algorithm, Argument
 from reference.errors import ulp_of
 from reference.formats import FORMATS, FloatFormat
@@ -96,6 +97,26 @@ def test_no_bound_lies_below_the_tolerance_of_the_figures_held_against_it(
     assert wanted is not None
     for bound in (element_bounds(x, truth, algorithm, fmt), bounds_of_rows(x, truth, wanted)):
         assert bound[0, 0] >= 2.0**-20
+
+
+@pytest.mark.parametrize("kept", [8, 24])
+def test_an_accumulator_of_another_precision_rounds_once_more(kept: int) -> None:
+    """A single term is not added at all: what is left is that rounding, with the coarser unit of the two."""
+    w = Fraction(1, 2 ** min(kept, 11))
+    growth = sum_growth(replace(SHIFTED, accumulator_precision=kept), 1, 11)
+    assert growth is not None
+    assert just_above(growth[0], w / (1 + w))
+    assert just_above(growth[1], w / (1 + w))
+    assert sum_growth(replace(SHIFTED, accumulator_precision=11), 1, 11) == (0, 0)
+
+
+def test_a_sum_loses_no_term_where_its_accumulator_holds_them() -> None:
+    fmt = FORMATS["float16"]
+    kept = {
+        k: setting(replace(SHIFTED, accumulator_precision=k), fmt).is_monotone for k in (10, 11, 12, None)
+    }
+    assert kept == {10: False, 11: True, 12: True, None: True}
+    assert not setting(replace(SHIFTED, summation="compensated"), fmt).is_monotone
 
 
 ROWS = {
