@@ -75,6 +75,7 @@ MISTAKES = [
     ({"format": json.dumps("float31")}, "did you mean 'float32'?"),
     ({"regime": json.dumps("maskd")}, "did you mean 'masked'?"),
     ({"length": 0}, "budget[0].length"),
+    ({"candidate": json.dumps("")}, "budget[0].candidate"),
     ({"reason": json.dumps(" ")}, "budget[0].reason: say why"),
     ({"reason": None}, "budget[0].reason: field required"),
     ({"limits": 1.0}, "budget[0].limits: unknown key; did you mean 'limit'?"),

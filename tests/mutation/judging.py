@@ -162,6 +162,7 @@ class _Loop:
 
         prepare()
         items = {item.nodeid: item for item in session.items}
+        self._warm(items)
         functions, memos = Functions(), Memos()
         for mutant in self.mutants:
             chosen = {n: s for n, s in _within(tests_for(mutant, self.coverage)).items() if n in items}
@@ -169,6 +170,15 @@ class _Loop:
             if not self.note(mutant, _tried(work, chosen, self.folder)):
                 break
         return True
+
+    def _warm(self, items: dict[str, pytest.Item]) -> None:
+        """Run a few tests of every file, so that what they load and compile is there before the fork."""
+        for name in filter(is_covered, self.coverage.tests):
+            tests = self.coverage.tests[name]["tests"]
+            ordered = sorted((seconds, test) for test, (seconds, _) in tests.items())
+            for _, test in ordered[: -1 : max(1, len(ordered) // 4)]:
+                if test in items:
+                    items[test].ihook.pytest_runtest_protocol(item=items[test], nextitem=None)
 
     def _child(self, mutant: Mutant, items: list[pytest.Item], functions: Functions, memos: Memos) -> Outcome:
         keep_no_kernels()
