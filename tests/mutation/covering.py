@@ -159,7 +159,7 @@ class Memos:
         self.functions = [
             found
             for found in gc.get_objects()
-            if isinstance(found, functools._lru_cache_wrapper)
+            if type(found) is functools._lru_cache_wrapper
             and ((found.__module__ or "") in MODULES or "test" in (found.__module__ or ""))
         ]
 

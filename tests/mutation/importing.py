@@ -72,7 +72,7 @@ class Functions:
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], list[FunctionType]] = {}
         for found in gc.get_objects():
-            if isinstance(found, FunctionType):
+            if type(found) is FunctionType:  # no isinstance: it looks through proxies of what is gone
                 code = found.__code__
                 self.known.setdefault((code.co_filename, code.co_qualname), []).append(found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def judge_all(
 
 def _tried(work: Callable[[], Outcome], chosen: dict[str, float], folder: Path) -> Outcome:
     return (
-        forked(work, folder, 30 + 4 * sum(chosen.values())) if chosen else {"status": "survived", "tests": 0}
+        forked(work, folder, 10 + 3 * sum(chosen.values())) if chosen else {"status": "survived", "tests": 0}
     )
 
 
@@ -164,6 +165,8 @@ class _Loop:
         items = {item.nodeid: item for item in session.items}
         self._warm(items)
         functions, memos = Functions(), Memos()
+        gc.collect()
+        gc.freeze()  # a collection in a fork would copy every page that it looks at
         for mutant in self.mutants:
             chosen = {n: s for n, s in _within(tests_for(mutant, self.coverage)).items() if n in items}
             work = partial(self._child, mutant, [items[name] for name in chosen], functions, memos)
