@@ -244,6 +244,12 @@ def test_steps_are_exact_differences() -> None:
     assert not steps_exceed(x, "plain", 0.0, [Fraction(0)] * 3).any()
 
 
+def test_the_steps_of_a_row_are_its_own() -> None:
+    """600 in the first; in the second 400 at most, whatever came in the row before."""
+    x = np.array([[300.0, -300.0], [0.0, -400.0]])
+    assert steps_exceed(x, "running", 0.0, [Fraction(448)] * 2).tolist() == [True, False]
+
+
 def test_a_difference_beyond_binary64_exceeds_its_largest_number() -> None:
     largest = FORMATS["float64"].largest
     assert steps_exceed(np.array([[float(largest), -float(largest)]]), "shifted", 0.0, [largest]).all()

@@ -75,6 +75,11 @@ def test_further_up_is_the_same_format_with_twice_the_exponents(fmt: FloatFormat
         assert beyond.emax - beyond.emin + 1 == 2 ** (beyond.storage_bits - beyond.precision) - 2
 
 
+@pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)
+def test_the_greatest_exponent_is_that_of_the_greatest_number(fmt: FloatFormat) -> None:
+    assert Fraction(2) ** fmt.emax <= fmt.largest < Fraction(2) ** (fmt.emax + 1)
+
+
 def test_holding_is_a_matter_of_digits_and_of_both_ends() -> None:
     names = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
     held = {(a, b) for a in names for b in names if holds(FORMATS[a], FORMATS[b])}
@@ -129,6 +134,7 @@ ROWS = {
     "zeros": [0.0, 0.0],
     "below the normal range on the way": [-9.6, -9.4, 0.0],
     "just within the normal range": [-9.0, -8.9, 0.0],
+    "a hair within it, on one grid": [-9.703125, 0.0],
     "masked first": [-np.inf, 0.5, 2.0],
     "masked last": [0.25, -0.75, -np.inf],
     "deep": [0.0, -17.25, -17.75],

@@ -162,6 +162,12 @@ def test_rates_are_shares_of_finite_and_masked_rows_or_of_their_elements() -> No
     assert (row["overflow_rate_low"], row["overflow_rate_high"]) == clopper_pearson(2, 10)
 
 
+def test_a_healthy_cell_has_no_rate_but_zero() -> None:
+    row = row_of(tally_of(CELL, [0.25, 1.0]))
+    rates = {name: row[name] for name in COLUMNS if name.endswith("_rate")}
+    assert set(rates.values()) == {0.0}, rates
+
+
 def test_the_underflow_interval_comes_through_rows() -> None:
     low, high = clopper_pearson(2, 10)
     tally = tally_of(CELL, [1.0] * 80, rows=10, classes={"lost": 4, "normal": 76}, spurious_rows=2)

@@ -314,7 +314,7 @@ def test_the_rows_needed_are_those_of_the_formula() -> None:
 
 
 def test_the_lower_bound_is_that_of_the_binomial() -> None:
-    for events, trials, rate in ((1, 3, 0.25), (5, 40, 0.05), (12, 400, 0.01)):
+    for events, trials, rate in ((1, 3, 0.25), (5, 40, 0.05), (12, 400, 0.01), (1, 3, 0.75), (5, 40, 0.15)):
         tail = sum(
             math.comb(trials, k) * rate**k * (1 - rate) ** (trials - k) for k in range(events, trials + 1)
         )

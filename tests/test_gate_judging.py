@@ -218,6 +218,21 @@ def test_a_rate_without_rows_of_its_own_has_no_test() -> None:
     assert Fresh(1).compare(row, limit_on("unavoidable_underflow_rate", 0.5))[0] == "uncertified"
 
 
+def test_a_verdict_on_a_tier_tells_what_is_broken_and_what_is_excused() -> None:
+    tier = Budget("naive", "float32", "tier", "fast", "a test")
+    broken = tally_of(
+        key(), [0.25], tier_ratios={"over_fast": 2.0}, excused={"over_fast:flushed": 3},
+        violations={"over_fast:lost": 1, "over_fast:over_bound": 2, "over_standard:over_bound": 9},
+    )  # fmt: skip
+    [verdict] = judge(gated(broken), [tier])
+    assert (verdict.status, verdict.observed) == ("over_budget", 2.0)
+    assert verdict.message == "1 lost, 2 over_bound, excused: 3 flushed"
+    [unbound] = judge(gated(replace(broken, violations={"over_fast:no_bound": 1})), [tier])
+    assert unbound.status == "uncertified"
+    [kept] = judge(gated(replace(broken, violations={"over_standard:over_bound": 9})), [tier])
+    assert kept.status == "pass"
+
+
 # Budgets -------------------------------------------------------------------------------------
 
 OTHER = {

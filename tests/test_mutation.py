@@ -1,16 +1,20 @@
-"""The mutation of the program: what a mutant is, and that files stay as they are."""
+"""The mutation of the program: what a mutant is, that files stay as they are, and what has been measured."""
 
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
+import tomllib
+from typing import Any
 
 import numpy as np
 import pytest
 
 from reference.rows import RowKind, row_kinds
 from tests.mutation import changes, importing
+from tests.mutation.__main__ import ANSWERS, RESULTS
 
 SOURCE = '''
 LIMIT: int = 3
@@ -111,3 +115,33 @@ def test_a_function_that_is_there_already_gets_other_code() -> None:
 def test_what_runs_on_import_is_in_no_function() -> None:
     functions = {m.function for m in changes.mutants("reference.rows")}
     assert functions == {"", "RowKind.is_policy", "row_kinds"}
+
+
+# What has been measured ----------------------------------------------------------------------
+
+
+def measured() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
+    return document
+
+
+def test_nine_mutants_in_ten_are_noticed() -> None:
+    document = measured()
+    noticed = [entry for entry in document["mutants"] if entry["status"] != "survived"]
+    assert (document["drawn"], document["noticed"]) == (len(document["mutants"]), len(noticed))
+    assert document["drawn"] >= 200
+    assert len(noticed) >= 0.9 * document["drawn"]
+
+
+def test_every_survivor_has_its_reason() -> None:
+    answers = tomllib.loads(ANSWERS.read_text(encoding="utf-8"))
+    survivors = {entry["id"] for entry in measured()["mutants"] if entry["status"] == "survived"}
+    reasons = {**answers["equivalent"], **answers.get("open", {})}
+    assert survivors == set(reasons), survivors ^ set(reasons)
+    assert all(len(reason) > 30 for reason in reasons.values())
+
+
+def test_the_readme_states_the_figure() -> None:
+    document = measured()
+    readme = (changes.ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"{document['noticed']} of {document['drawn']}" in readme

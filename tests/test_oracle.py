@@ -249,6 +249,12 @@ def assert_within(row: list[float], logit: float, value: Any, bits: int) -> None
     assert reached < 1, f"{logit.hex()} in {row}: {value} is off by {reached} * 2^-{bits}"
 
 
+def test_results_are_rounded_to_two_bits_more_than_are_asked_for() -> None:
+    for bits in (1, 53, 200):
+        digits = [int(v.man).bit_length() for v in reference.softmax([0.0, 1.5, -2.25], bits=bits)]
+        assert max(digits) <= bits + 2, digits
+
+
 def test_results_keep_the_shape_and_sum_to_one() -> None:
     result = reference.softmax(np.arange(24.0).reshape(2, 3, 4))
     assert result.shape == (2, 3, 4)
