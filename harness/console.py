@@ -11,8 +11,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
-__all__ = ["carries", "notes", "print_json", "results"]
+__all__ = ["carries", "notes", "print_json", "progress_bar", "results"]
 
 PIPE_WIDTH = 140
 
@@ -38,6 +39,14 @@ def _console(stream: IO[str]) -> Console:
 
     width = None if stream.isatty() else PIPE_WIDTH
     return Pipe(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def progress_bar(console: Console) -> Progress:
+    """Return a bar with how much is done and how long the rest takes; it shows on a terminal alone."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def print_json(document: Any) -> None:

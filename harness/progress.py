@@ -11,7 +11,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from harness.campaign import Shard
+from harness.console import progress_bar
 from harness.searching import Search
+from reports.cells import FAILURES
 from reports.figures import count, plural, ulps
 from reports.tally import CellKey, Tally
 
@@ -22,23 +24,17 @@ __all__ = ["Progress"]
 
 Piece = Shard | Search
 
-FAILED = ("overflow", "total_underflow", "inaccurate", "unexplained")
-
 
 class Progress:
     """A progress display over the pieces still to do; use it in a `with` and call it for each."""
 
     def __init__(self, console: Console, pieces: Iterable[Piece]) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
         self._console = console
         self._left = Counter(piece.stage for piece in pieces)
         self._failed: dict[tuple[str, str], int] = defaultdict(int)
         self._rows: dict[tuple[str, str], int] = defaultdict(int)
         self._worst: dict[tuple[str, str], float] = defaultdict(float)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._bar = progress_bar(console)
         self._task = self._bar.add_task("measuring", total=self._left.total())
 
     def __enter__(self) -> Self:
@@ -56,7 +52,7 @@ class Progress:
         for cell, tally in tallies.items():
             key = (stage, cell.candidate)
             self._rows[key] += tally.rows
-            self._failed[key] += sum(tally.outcomes.get(name, 0) for name in FAILED)
+            self._failed[key] += sum(tally.outcomes.get(name, 0) for name in FAILURES)
             self._failed[key] += tally.rows - tally.completed
             self._worst[key] = max(self._worst[key], tally.max_ulp or 0.0)
         self._left[stage] -= 1

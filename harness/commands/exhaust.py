@@ -26,7 +26,7 @@ from harness.commands.single import (
     replay_command,
     single,
 )
-from harness.console import notes, print_json, results
+from harness.console import notes, print_json, progress_bar, results
 from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
 from harness.kernels import EVALUATION, MEASURING, prepare_kernels
 
@@ -142,11 +142,7 @@ def _fill(plan: Exhaustion, ledger: Ledger, executor: Executor, jobs: int, folde
 
 @contextmanager
 def _bar(total: int, done: int) -> Iterator[Any]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = notes()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with progress_bar(notes()) as bar:
         task = bar.add_task("every row", total=total, completed=done)
 
         def advance(_shard: Range, _tallies: Mapping[CellKey, Tally]) -> None:

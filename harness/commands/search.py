@@ -27,7 +27,7 @@ from harness.commands.single import (
     replay_command,
     single,
 )
-from harness.console import notes, print_json, results
+from harness.console import notes, print_json, progress_bar, results
 from harness.errors import Interrupted, NoVerdict, UsageError, choose, user_mistakes
 from harness.kernels import EVALUATION, MEASURING, prepare_kernels
 
@@ -142,12 +142,8 @@ def _search(asked: Single, evaluations: int, objective: str, out: Path | None, *
 @contextmanager
 def _bar(evaluations: int) -> Iterator[Callable[[Trial], None]]:
     """Show on a terminal how far the search is, and what it has found."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = notes()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     best = -math.inf
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with progress_bar(notes()) as bar:
         task = bar.add_task("searching", total=evaluations)
 
         def advance(trial: Trial) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from harness.console import notes, print_json, results
 from harness.errors import UsageError
+from harness.kernels import prepare_kernels
 
 if TYPE_CHECKING:
     from harness.selftest.matrix import Matrix
@@ -30,11 +31,10 @@ def selftest(
     """
     from harness.selftest.suite import run_suite, suspects_of
     from harness.settings import available_jobs
-    from reference.certified import prepare
 
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs}: at least 1")
-    prepare(lambda: notes().print("compiling the certified reference, once ..."))
+    prepare_kernels()
     suspects = suspects_of(seed, quick=quick)
     done = [0]
 
