@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from harness.candidates import BUILTINS
 from harness.claims.evidence import Batch, Evidence, batch_of
+from harness.claims.forms import SHIFTED
 from harness.claims.result import DEPENDS, REFUTED, Finding, not_refuted
 from reference.errors import ulp_of
 from reference.formats import FORMATS
@@ -22,7 +23,6 @@ __all__ = ["is_invariant_and_safe"]
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-SHIFTED: Final = "max_shifted"
 MOVED: Final = "shifted_by_constant"
 CONSTANT: Final = BUILTINS[MOVED].declaration.constant
 

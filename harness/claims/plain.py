@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.claims.evidence import LENGTH, Batch, Evidence, batch_of
+from harness.claims.forms import PLAIN, SHIFTED, in_range, plain_error, shifted_error
 from harness.claims.result import DEPENDS, REFUTED, Finding, not_refuted
 from reference.errors import ElementClass
 from reference.formats import FORMATS
@@ -23,10 +24,6 @@ __all__ = [
 ]
 
 Flags = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-
-PLAIN: Final = "naive"
-SHIFTED: Final = "max_shifted"
 
 TROUBLE: Final = 8.0
 """ULP errors from here on, three bits lost, are a problem; rounding eight entries once each is none."""
@@ -45,18 +42,6 @@ def _plain_loses(batch: Batch) -> Flags:
     return batch.seen[PLAIN].has(ElementClass.LOST)
 
 
-def _plain_error(batch: Batch) -> Floats:
-    return batch.seen[PLAIN].error
-
-
-def _shifted_error(batch: Batch) -> Floats:
-    return batch.seen[SHIFTED].error
-
-
-def _in_range(batch: Batch) -> Flags:
-    return batch.in_range
-
-
 def well_behaved(evidence: Evidence) -> Finding:
     """Claim 1: look for results outside [0, 1] and for large errors, in and out of the range of exp."""
 
@@ -65,9 +50,9 @@ def well_behaved(evidence: Evidence) -> Finding:
 
     evidence = evidence.with_long_rows()
     figures = {
-        "in_range": (within := evidence.count(_in_range)),
+        "in_range": (within := evidence.count(in_range)),
         "in_range_outside": (stray := evidence.count(lambda b: b.in_range & outside(b))),
-        "in_range_worst_ulp": (worst := evidence.greatest(_plain_error, _in_range)),
+        "in_range_worst_ulp": (worst := evidence.greatest(plain_error, in_range)),
         "outside": (strays := evidence.count(outside)),
         "outside_nonfinite": evidence.count(_plain_nonfinite),
     }
@@ -80,7 +65,7 @@ def well_behaved(evidence: Evidence) -> Finding:
         figures,
         (
             evidence.first(PLAIN, "nonfinite", outside),
-            evidence.at_greatest(PLAIN, "max_ulp", _plain_error, _in_range),
+            evidence.at_greatest(PLAIN, "max_ulp", plain_error, in_range),
         ),
     )
 
@@ -218,9 +203,9 @@ def two_problems(evidence: Evidence) -> Finding:
     figures = {
         "neither": (rows := evidence.count(neither)),
         "trouble": TROUBLE,
-        "troubled": (third := evidence.count(lambda b: neither(b) & (_shifted_error(b) >= TROUBLE))),
-        "worst_ulp_max_shifted": evidence.greatest(_shifted_error, neither),
-        "worst_ulp_naive": evidence.greatest(_plain_error, neither),
+        "troubled": (third := evidence.count(lambda b: neither(b) & (shifted_error(b) >= TROUBLE))),
+        "worst_ulp_max_shifted": evidence.greatest(shifted_error, neither),
+        "worst_ulp_naive": evidence.greatest(plain_error, neither),
     }
     return Finding(
         REFUTED if third else not_refuted(rows),
@@ -228,6 +213,6 @@ def two_problems(evidence: Evidence) -> Finding:
         " {trouble} ULP or more, at worst by {worst_ulp_max_shifted} (the plain form by"
         " {worst_ulp_naive}).",
         figures,
-        (evidence.at_greatest(SHIFTED, "max_ulp", _shifted_error, neither),),
+        (evidence.at_greatest(SHIFTED, "max_ulp", shifted_error, neither),),
         {REFUTED: " So there is a third: x - max is rounded, and exp makes a relative error of that."},
     )

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from harness.claims.evidence import Evidence, batch_of
+from harness.claims.forms import SHIFTED
 from harness.claims.result import PROVED, REFUTED, Finding
 from reference.formats import FORMATS
 from reference.oracle import softmax
@@ -16,8 +17,6 @@ __all__ = ["printed"]
 
 DIGITS: Final = 8
 """Decimals that NumPy prints."""
-
-SHIFTED: Final = "max_shifted"
 
 
 def printed(logits: tuple[float, ...], claimed: str) -> Callable[[Evidence], Finding]:

@@ -8,30 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.claims.evidence import Batch, Evidence
+from harness.claims.forms import PLAIN, SHIFTED, in_range, plain_error, shifted_error
 from harness.claims.result import DEPENDS, REFUTED, Finding, not_refuted
 
 __all__ = ["improves_stability", "is_not_necessary"]
 
 Flags = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-
-PLAIN: Final = "naive"
-SHIFTED: Final = "max_shifted"
 
 NOTICED: Final = 2.0
 """A row is the worse for the shift where its worst error is so many times that of the plain form."""
-
-
-def _plain_error(batch: Batch) -> Floats:
-    return batch.seen[PLAIN].error
-
-
-def _shifted_error(batch: Batch) -> Floats:
-    return batch.seen[SHIFTED].error
-
-
-def _in_range(batch: Batch) -> Flags:
-    return batch.in_range
 
 
 def _rescued(batch: Batch) -> Flags:
@@ -42,7 +27,7 @@ def _rescued(batch: Batch) -> Flags:
 def _harmed(batch: Batch) -> Flags:
     """Neither fails, and the shifted form is off by more than an ULP and NOTICED times as much."""
     neither = ~batch.seen[PLAIN].failed & ~batch.seen[SHIFTED].failed
-    worse = (_shifted_error(batch) > 1) & (_shifted_error(batch) >= NOTICED * _plain_error(batch))
+    worse = (shifted_error(batch) > 1) & (shifted_error(batch) >= NOTICED * plain_error(batch))
     return np.asarray(neither & worse)
 
 
@@ -51,8 +36,8 @@ def improves_stability(evidence: Evidence) -> Finding:
     figures = {
         "rescued": (rescued := evidence.count(_rescued)),
         "harmed": (harmed := evidence.count(_harmed)),
-        "in_range_worst_ulp_max_shifted": evidence.greatest(_shifted_error, _in_range),
-        "in_range_worst_ulp_naive": evidence.greatest(_plain_error, _in_range),
+        "in_range_worst_ulp_max_shifted": evidence.greatest(shifted_error, in_range),
+        "in_range_worst_ulp_naive": evidence.greatest(plain_error, in_range),
     }
     return Finding(
         DEPENDS if rescued and harmed else not_refuted(rescued) if rescued else REFUTED,
@@ -61,7 +46,7 @@ def improves_stability(evidence: Evidence) -> Finding:
         " worst with it and {in_range_worst_ulp_naive} without.",
         figures,
         (
-            evidence.at_greatest(SHIFTED, "max_ulp", _shifted_error, lambda b: _harmed(b) & b.in_range),
+            evidence.at_greatest(SHIFTED, "max_ulp", shifted_error, lambda b: _harmed(b) & b.in_range),
             evidence.first(PLAIN, "nonfinite", _rescued),
             evidence.first(SHIFTED, "max_ulp", _rescued),
         ),
@@ -73,11 +58,11 @@ def is_not_necessary(evidence: Evidence) -> Finding:
     evidence = evidence.with_long_rows()
     figures = {
         "needed": (needed := evidence.count(_rescued)),
-        "in_range": (rows := evidence.count(_in_range)),
+        "in_range": (rows := evidence.count(in_range)),
         "in_range_failed": evidence.count(lambda b: b.in_range & b.seen[PLAIN].failed),
         "in_range_needed": (failed := evidence.count(lambda b: b.in_range & _rescued(b))),
-        "in_range_no_worse": evidence.count(lambda b: b.in_range & (_plain_error(b) <= _shifted_error(b))),
-        "in_range_worst_ulp": evidence.greatest(_plain_error, _in_range),
+        "in_range_no_worse": evidence.count(lambda b: b.in_range & (plain_error(b) <= shifted_error(b))),
+        "in_range_worst_ulp": evidence.greatest(plain_error, in_range),
     }
     return Finding(
         DEPENDS if needed and not failed else REFUTED if needed else not_refuted(rows),
@@ -88,6 +73,6 @@ def is_not_necessary(evidence: Evidence) -> Finding:
         figures,
         (
             evidence.first(PLAIN, "nonfinite", _rescued),
-            evidence.at_greatest(PLAIN, "max_ulp", _plain_error, _in_range),
+            evidence.at_greatest(PLAIN, "max_ulp", plain_error, in_range),
         ),
     )

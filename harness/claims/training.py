@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from harness.claims.evidence import Evidence, batch_of
+from harness.claims.forms import PLAIN, SHIFTED
 from harness.claims.result import DEPENDS, REFUTED, Finding, not_refuted
 from reference.formats import FORMATS
 from reports.tally import Witness
@@ -14,8 +15,6 @@ from strategies.corpora import CORPORA
 
 __all__ = ["training_is_to_blame"]
 
-PLAIN: Final = "naive"
-SHIFTED: Final = "max_shifted"
 HELD_IN: Final = ("float64", "float32", "float16", "bfloat16")
 
 
