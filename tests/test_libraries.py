@@ -104,7 +104,7 @@ def _by_hand(name: str, x: np.ndarray) -> np.ndarray:
 
     function = import_function(locate(LIBRARIES[name].spec))
     session = onnxruntime.InferenceSession(
-        sys.modules[function.__module__].model("float32", 2, 1), providers=["CPUExecutionProvider"]
+        sys.modules[function.__module__].model(np.dtype(np.float32), 2, 1), providers=["CPUExecutionProvider"]
     )
     return np.asarray(session.run(None, {"x": x})[0])
 

@@ -40,7 +40,7 @@ BUILTINS: Mapping[str, Candidate] = MappingProxyType({c.name: c for c in _found(
 
 
 def load(spec: str, timeout: float = 120.0) -> Candidate:
-    """Return the candidate of a spec: a built-in's name, `module:function` or `path/file.py:function`.
+    """Return the candidate of a spec: a built-in's or a library's name, or the user's own as above.
 
     A user's module is imported in a process of its own, to see that it can be and what it
     declares. In this process it is imported when the candidate is first called, if it ever is.

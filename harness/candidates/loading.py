@@ -1,4 +1,4 @@
-"""Find a candidate's function by its spec and say what it is, with the standard library alone.
+"""Find a candidate's function by its spec and say what it is, with the standard library and NumPy alone.
 
 A spec is `module:function` or `path/file.py:function`, split at the last colon; `function` may
 be dotted. `path/lib.so:function` is a native kernel, see `native`. With `@torch`, `@jax` or `@cupy` after
@@ -6,9 +6,9 @@ it, or `@torch@cuda`, it is called with that library's arrays, see `via`. The fi
 one for a module, goes first on `sys.path` and stays there, so that whatever the candidate imports, now
 or later, is found beside it first.
 
-This file imports nothing of ours: a worker loads it by its path. There a candidate is looked at, as
-it is called there, so a stranger's module cannot stand in for one of ours and a crash at import hurts
-nobody.
+This file imports nothing of ours but `native` and `via`, which import none of the rooms either: a worker
+loads them by their path. There a candidate is looked at, as it is called there, so a stranger's module
+cannot stand in for one of ours and a crash at import hurts nobody.
 """
 
 from __future__ import annotations

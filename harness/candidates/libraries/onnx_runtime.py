@@ -19,20 +19,20 @@ IR_VERSION = 7
 
 def softmax(x: Any, axis: int = -1) -> Any:
     """Return ONNX Runtime's softmax."""
-    session = _session(x.dtype.name, x.ndim, axis)
+    session = _session(x.dtype, x.ndim, axis)
     return session.run(None, {"x": np.ascontiguousarray(x)})[0]
 
 
 @functools.cache
-def _session(dtype: str, axes: int, axis: int) -> Any:
+def _session(dtype: np.dtype[Any], axes: int, axis: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(model(dtype, axes, axis), options, ["CPUExecutionProvider"])
 
 
-def model(dtype: str, axes: int, axis: int) -> bytes:
+def model(dtype: np.dtype[Any], axes: int, axis: int) -> bytes:
     """Return the model of one Softmax node for arrays of a dtype and so many axes."""
-    element = onnx.helper.np_dtype_to_tensor_dtype(_dtype_named(dtype))
+    element = onnx.helper.np_dtype_to_tensor_dtype(dtype)
     x, y = (
         onnx.helper.make_tensor_value_info(name, element, [f"d{i}" for i in range(axes)]) for name in "xy"
     )
@@ -41,13 +41,3 @@ def model(dtype: str, axes: int, axis: int) -> bytes:
     opset = onnx.helper.make_opsetid("", OPSET)
     made = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
     return bytes(made.SerializeToString())
-
-
-def _dtype_named(name: str) -> np.dtype[Any]:
-    try:
-        return np.dtype(name)
-    except TypeError:
-        import ml_dtypes
-
-        found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
-        return found
