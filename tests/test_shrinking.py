@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,9 +120,10 @@ def entries(witness: Witness) -> np.ndarray:
 def test_float16_overflow_among_1024_comes_down_to_one_power_of_two(isolated):
     naive = load("naive")
     witness = witness_of(measured(naive, isolated, F16, "exp-overflow", 1024), "overflow")
-    start = time.perf_counter()
-    small = shrink(witness, naive, isolated)
-    assert time.perf_counter() - start < 0.5
+    budget = Budget()
+    small = shrink(witness, naive, isolated, budget)
+    assert Budget().batches - budget.batches <= 10
+    assert Budget().elements - budget.elements <= 100
     assert entries(small).tolist() == [16.0], small.x
     assert small.origin == f"{witness.origin}, shrunk from 1024 entries"
     assert small.cell == witness.cell
@@ -229,20 +229,17 @@ def test_significands_are_counted_without_trailing_zeros():
 
 
 @pytest.mark.parametrize(
-    ("function", "kind", "seconds"),
-    [("raising", "raised", 1), ("crashing", "crashed", 5), ("hanging", "timed_out", 10)],
+    ("function", "kind"), [("raising", "raised"), ("crashing", "crashed"), ("hanging", "timed_out")]
 )
-def test_rows_that_crash_hang_or_raise_shrink_at_the_price_of_some_workers(
-    users, isolated, function, kind, seconds
-):
+def test_rows_that_crash_hang_or_raise_shrink_at_the_price_of_some_workers(users, isolated, function, kind):
     candidate = load(f"{users}:{function}")
     row = np.linspace(-4, 4, 256, dtype=np.float32)
     row[77] = 6.5
     cell = CellKey(candidate.name, "softmax", "float32", "float32", "r", 256)
     bits = F32.to_bits(row).astype(">u4").tobytes().hex()
-    start = time.perf_counter()
-    small = shrink(Witness(cell, kind, 0.0, bits, "", None, "batch 0, row 3"), candidate, isolated)
-    assert time.perf_counter() - start < seconds
+    budget = Budget()
+    small = shrink(Witness(cell, kind, 0.0, bits, "", None, "batch 0, row 3"), candidate, isolated, budget)
+    assert Budget().batches - budget.batches <= 20
     assert entries(small).tolist() == [8.0], small.x
     assert small.kind == kind
     assert small.message
