@@ -11,15 +11,13 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 from reports.tally import json_float
 
 __all__ = [
     "FAILED",
     "PASSED",
-    "STATUSES",
-    "UNDECIDED",
     "Verdict",
     "VerdictStatus",
     "counted",
@@ -31,10 +29,7 @@ VerdictStatus = Literal[
     "pass", "over_budget", "no_budget", "defect", "crashed", "timed_out", "uncertified", "not_run"
 ]
 
-STATUSES: Final[tuple[VerdictStatus, ...]] = get_args(VerdictStatus)
-
 FAILED: Final = frozenset({"over_budget", "defect", "crashed", "timed_out"})
-UNDECIDED: Final = frozenset({"no_budget", "uncertified", "not_run"})
 
 PASSED, FAILING, NO_VERDICT = 0, 1, 3
 
