@@ -1,21 +1,18 @@
-"""What a campaign is asked to do: flags over `[tool.harness]` over defaults.
+"""What a campaign is asked to do: flags over `[tool.harness]` (see `configuration`) over defaults.
 
-`Configuration` is the TOML table as written, strictly validated; `Settings` is what a
-campaign runs on, with every name resolved. Only `Settings.identity` decides the figures.
+`Settings` is what a campaign runs on, with every name resolved. Only `Settings.identity` decides the figures.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from harness.errors import UsageError, choose, user_mistakes
-from harness.mistakes import mistake
 from reference.declaration import Policy
 from reference.formats import FORMATS, FloatFormat
 from reference.truth import Method
@@ -32,10 +29,7 @@ __all__ = [
     "Settings",
     "available_jobs",
     "check_timeout",
-    "configured",
-    "configured_gate",
     "resolve",
-    "table_of",
 ]
 
 DEFAULT_CANDIDATES: Final = ("naive", "max_shifted")
@@ -327,112 +321,3 @@ _RESOLVERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "reference": lambda name: choose("reference", name, get_args(Method)),
     "input": _inputs,
 }
-
-
-# The configuration file ------------------------------------------------------------------
-
-
-def configured(start: Path) -> tuple[dict[str, Any], Path | None]:
-    """Return the values of `[tool.harness]` in the nearest pyproject.toml, and that file if it has any.
-
-    What is said for the gate alone is left out.
-
-    Raises:
-        UsageError: the file is not TOML, or the table holds a mistake; all are listed.
-    """
-    values, file = _found(start)
-    for key in _OF_THE_GATE:
-        values.pop(key, None)
-    return values, file if values else None
-
-
-def configured_gate(start: Path) -> tuple[dict[str, Any], Path | None]:
-    """Return the values of `[tool.harness]` with those of `[tool.harness.gate]` over them, and the file.
-
-    Raises:
-        UsageError: the file is not TOML, or a table holds a mistake; all are listed.
-    """
-    values, file = _found(start)
-    gate = values.pop("gate", {})
-    return {**values, **gate}, file
-
-
-_OF_THE_GATE: Final = ("gate", "budgets", "tiers")
-
-
-def _found(start: Path) -> tuple[dict[str, Any], Path | None]:
-    for folder in (start, *start.parents):
-        file = folder / "pyproject.toml"
-        if file.is_file():
-            table = _table(file)
-            if table is not None:
-                return _validated(table, file), file
-    return {}, None
-
-
-def table_of(file: Path) -> Any:
-    """Return `[tool.harness]` of a pyproject.toml, whatever stands there; None where nothing does.
-
-    Raises:
-        UsageError: the file cannot be read as TOML.
-    """
-    try:
-        tool = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("tool", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"{file}: not readable as TOML ({error})") from error
-    if not isinstance(tool, dict):
-        raise UsageError(f"{file}: tool is {tool!r}; write a table, [tool.harness]")
-    return tool.get("harness")
-
-
-def _table(file: Path) -> dict[str, Any] | None:
-    table = table_of(file)
-    return table if table is None or isinstance(table, dict) else {"harness": table}
-
-
-def _validated(table: dict[str, Any], file: Path) -> dict[str, Any]:
-    from pydantic import BaseModel, ConfigDict, ValidationError
-
-    class Gate(BaseModel):
-        model_config = ConfigDict(extra="forbid", strict=True)
-
-        candidates: list[str] | None = None
-        via: str | None = None
-        formats: list[str] | None = None
-        out_format: str | None = None
-        policies: list[str] | None = None
-        timeout: float | None = None
-        jobs: int | None = None
-        budgets: str | None = None
-        tiers: list[str] | None = None
-
-    class Configuration(Gate):
-        regimes: list[str] | None = None
-        lengths: list[int] | None = None
-        rows: int | None = None
-        effort: str | None = None
-        seed: int | None = None
-        input: str | None = None
-        reference: Literal["certified", "mpmath"] | None = None
-        cluster: str | None = None
-        gate: Gate | None = None
-
-    try:
-        values = Configuration.model_validate(table).model_dump(exclude_none=True)
-    except ValidationError as error:
-        tables = {False: Configuration.model_fields, True: Gate.model_fields}
-        mistakes = [
-            mistake(
-                ("tool.harness", *loc[:-1]),
-                loc[-1],
-                e["msg"],
-                e["type"],
-                tables[loc[0] == "gate" and len(loc) > 1],
-            )
-            for e in error.errors()
-            for loc in [e["loc"]]
-        ]
-        raise UsageError(f"{file}: {'; '.join(mistakes)}") from error
-    for part in (values, values.get("gate", {})):
-        part.update({key: str(file.parent / part[key]) for key in ("input", "budgets") if key in part})
-    return values

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness import cli
+from harness.configuration import configured, configured_gate
 from harness.gate.budgets import read_budgets
-from harness.settings import configured, configured_gate
 from tests.gating import SUSPECTS
 
 CANDIDATE = f"{SUSPECTS}:sound"

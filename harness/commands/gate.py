@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.configuration import configured_gate
 from harness.console import notes, print_json, results
 from harness.errors import NoVerdict, UsageError, user_mistakes
-from harness.settings import LARGEST_CELL, Settings, configured_gate, resolve
+from harness.settings import LARGEST_CELL, Settings, resolve
 
 if TYPE_CHECKING:
     from harness.gate import Budget, Decision

@@ -48,7 +48,7 @@ def init(
 
 
 def _check_free() -> None:
-    from harness.settings import table_of
+    from harness.configuration import table_of
 
     for name in (BUDGETS, WORKFLOW):
         if Path(name).exists():

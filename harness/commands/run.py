@@ -12,10 +12,11 @@ import typer
 
 from harness.commands.report import show
 from harness.commands.single import executor_for
+from harness.configuration import configured
 from harness.console import notes
 from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
 from harness.kernels import MEASURING, prepare_kernels
-from harness.settings import Settings, configured, resolve
+from harness.settings import Settings, resolve
 
 if TYPE_CHECKING:
     from harness.campaign import Campaign

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.candidates import Candidate, load
+from harness.configuration import configured
 from harness.console import notes
 from harness.errors import UsageError, user_mistakes
-from harness.settings import Settings, configured, resolve
+from harness.settings import Settings, resolve
 from reference.formats import FloatFormat
 
 if TYPE_CHECKING:
