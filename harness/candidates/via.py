@@ -42,14 +42,6 @@ class Via:
     def __str__(self) -> str:
         return f"{self.library}@{self.device}" if self.device else self.library
 
-    def check(self) -> None:
-        """Import the library and touch the device.
-
-        Raises:
-            ValueError: there is none such here.
-        """
-        _foreign().device_named(self.library, self.device)
-
     def around(self, function: Callable[..., Any]) -> Callable[..., Array]:
         """Return the function of NumPy arrays that calls `function` with the library's.
 

@@ -41,6 +41,8 @@ KEPT: Final = "what was recorded is kept; go on with --resume"
 
 @dataclass(frozen=True)
 class _Given:
+    """A shard that was given out; dask forgets a task when nobody holds its future."""
+
     shard: Shard
     future: Future
     times: int
