@@ -3,7 +3,8 @@
     python -m tests.mutation [--mutants 300] [--seed 0] [--seconds S] [--again] [--control N] [--only ID]
 
 It goes on where it stopped: what is known stands in results.json, and which tests execute what in
-`--cache`. `answers.toml` says of every survivor why no test could notice it, or which test now does.
+`--cache`. `answers.toml` says of every survivor why no test could notice it, or what is open about it;
+where anything is, the exit code is 1.
 """
 
 from __future__ import annotations
@@ -124,8 +125,9 @@ def _report(drawn: list[Mutant], known: dict[str, Any]) -> int:
     entries = [known[m.id] for m in drawn if m.id in known]
     survivors = [entry for entry in entries if entry["status"] == "survived"]
     equivalent = answers.get("equivalent", {})
+    reasons = {**answers.get("open", {}), **equivalent}
     for entry in survivors:
-        reason = equivalent.get(entry["id"], "NOT ANSWERED")
+        reason = reasons.get(entry["id"], "NOT ANSWERED")
         tell(f"survived {entry['id']} {entry['module']} {entry['scope']}: {entry['change']}: {reason}")
     noticed = len(entries) - len(survivors)
     if entries:
