@@ -32,6 +32,7 @@ class Progress:
         self._console = console
         self._left = Counter(piece.stage for piece in pieces)
         self._failed: dict[tuple[str, str], int] = defaultdict(int)
+        self._lost: dict[tuple[str, str], int] = defaultdict(int)
         self._rows: dict[tuple[str, str], int] = defaultdict(int)
         self._worst: dict[tuple[str, str], float] = defaultdict(float)
         self._bar = progress_bar(console)
@@ -53,7 +54,7 @@ class Progress:
             key = (stage, cell.candidate)
             self._rows[key] += tally.rows
             self._failed[key] += sum(tally.outcomes.get(name, 0) for name in FAILURES)
-            self._failed[key] += tally.rows - tally.completed
+            self._lost[key] += tally.rows - tally.completed
             self._worst[key] = max(self._worst[key], tally.max_ulp or 0.0)
         self._left[stage] -= 1
         self._bar.update(self._task, advance=1, description=f"{piece.format} {piece.regime}")
@@ -66,5 +67,7 @@ class Progress:
         for name in names:
             key = (stage, name)
             told = f"{count(self._failed[key])} of {plural(self._rows[key], 'row')} failed"
+            if self._lost[key]:
+                told += f", {count(self._lost[key])} gave no output"
             named = f"{name:{max(map(len, names))}}"
             self._console.print(f"  {named}  {told}, worst {ulps(self._worst[key])} ULP", soft_wrap=True)

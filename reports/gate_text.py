@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from reports.figures import plural
+from reports.figures import NOTHING, plural
 from reports.summary_md import escaped
 from reports.verdicts import Verdict, counted, headline_name, worst_first
 
@@ -35,9 +35,9 @@ def spelled(verdict: Verdict) -> tuple[str, str]:
     limit, observed = verdict.limit, verdict.observed
     if not isinstance(limit, (int, float)):
         text = "none" if limit is None else limit
-        return text, "null" if observed is None else f"{observed:.6g}"
+        return text, NOTHING if observed is None else f"{observed:.6g}"
     if observed is None:
-        return f"{limit:.6g}", "null"
+        return f"{limit:.6g}", NOTHING
     for digits in (4, 6, 9, 12, 17):
         texts = f"{limit:.{digits}g}", f"{observed:.{digits}g}"
         if texts[0] != texts[1] or limit == observed:
@@ -103,8 +103,9 @@ def _worst(metric: str, members: Sequence[Verdict]) -> str:
 def told(v: Verdict) -> Iterator[str]:
     """Yield the lines about one verdict: what it is, its row where that is short, and how to replay it."""
     limit, observed = spelled(v)
+    figure = "" if v.observed is None else f"{observed}, "
     message = f"; {v.message}" if v.message else ""
-    yield f"{v.status}  {v.name}: {observed}, limit {v.operator} {limit}{message}"
+    yield f"{v.status}  {v.name}: {figure}limit {v.operator} {limit}{message}"
     if v.policy:
         yield f"      policy: {v.policy}"
     if v.bits:

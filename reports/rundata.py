@@ -85,6 +85,11 @@ class Standing:
         return sum(cell[column] for cell in self.cells)
 
     @property
+    def lost_rows(self) -> int:
+        """How many of its rows gave no output."""
+        return self.total("rows") - self.total("completed_rows")
+
+    @property
     def is_measured(self) -> bool:
         """Whether any of its rows came back."""
         return any(cell["completed_rows"] for cell in self.cells)

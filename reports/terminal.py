@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from reports.figures import NOTHING, percent, plural, seeded, ulps
+from reports.figures import NOTHING, count, percent, plural, seeded, ulps
 from reports.rundata import RunData, Standing
 from reports.verdict import sentences, where
 
@@ -99,6 +99,8 @@ def _subject(standing: Standing) -> str:
     """Name a standing, and how many rows it is about."""
     named = f"{standing.key.candidate}\n{standing.key.formats}"
     rows = plural(standing.total("completed_rows"), "row")
+    if standing.lost_rows:
+        rows += f"\n{count(standing.lost_rows)} gave none"
     return f"{named}\n{rows}" if standing.is_measured else named
 
 

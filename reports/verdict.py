@@ -53,8 +53,7 @@ def _lost_rows(run: RunData) -> dict[str, int]:
     """Return how many rows did not come back, by candidate, where any."""
     lost: dict[str, int] = {}
     for standing in run.standings:
-        missing = standing.total("rows") - standing.total("completed_rows")
-        if missing:
+        if missing := standing.lost_rows:
             lost[standing.key.candidate] = lost.get(standing.key.candidate, 0) + missing
     return lost
 
@@ -68,7 +67,8 @@ def _failures(measured: list[Standing], losing: Mapping[str, int]) -> Iterator[s
             failing.setdefault(s.key.candidate, []).append(s.key.formats)
     healthy = [name for name in formats if name not in failing and name not in losing]
     if not failing:
-        rows = plural(sum(s.total("completed_rows") for s in measured), "row")
+        told = [s for s in measured if s.key.candidate in healthy] or measured
+        rows = plural(sum(s.total("completed_rows") for s in told), "row")
         yield (
             f"No row of {some(healthy)} failed: {rows} tried."
             if healthy

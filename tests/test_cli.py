@@ -163,6 +163,21 @@ def test_replay_prints_values_in_hex_and_decimal(small_run: Path, capsys: pytest
     assert f"{float(str(witness['score'])):.6g} ULP" in out
 
 
+def test_replay_folds_entries_of_equal_bits_unless_asked_for_all(
+    small_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = a_witness(small_run, "max_ulp")
+    bits = [f"{0x3C00 + i:04x}" for i in (0, 0, 1)] + ["3c00"] * 17
+    long = json.dumps({**short, "x": "".join(bits), "y": "0000" * len(bits)})
+    told = {}
+    for options in ((), ("--all",)):
+        assert cli.run(["replay", long, *options]) == 0
+        told[options] = capsys.readouterr().out
+    heads = [line.partition(" normal")[0] for line in told[()].splitlines() if line.startswith("[")]
+    assert heads == ["[0] and 18 alike:", "[2]"], told[()]
+    assert told["--all",].count("computed") == len(bits)
+
+
 def test_replay_expects_a_sound_row(small_run: Path) -> None:
     witness = json.dumps(a_witness(small_run, "overflow"))
     assert cli.run(["replay", witness, "--expect"]) == 1

@@ -29,6 +29,7 @@ from reports.runs import DRAWN, find_witness
 from reports.section import Section
 from reports.tally import CellKey, Tally, Witness
 from reports.terminal import summary
+from reports.verdict import sentences
 
 NAIVE, SHIFTED, HALF = key(), key("max_shifted"), key("max_shifted", fmt="float16", length=3)
 EVIL = '<script>alert("x")</script>'
@@ -343,6 +344,25 @@ def test_defects_become_findings_with_their_witness(tmp_path: Path) -> None:
     assert list(found) == ["raised", "mask_leak", "negative_zero", "policy", "algorithm_ratio"]
     assert (found["mask_leak"].count, found["mask_leak"].witness) == (2, leak.id)
     assert found["raised"].message.endswith("ValueError: no")
+
+
+def test_rows_without_output_stand_beside_the_failed_share_and_count_for_nobody_else(tmp_path: Path) -> None:
+    folder = make_run(
+        tmp_path / "r",
+        {
+            NAIVE: tally_of(NAIVE, [1.0], rows=900, completed=7, faults={"raised": 2}),
+            SHIFTED: tally_of(SHIFTED, [1.0], rows=11),
+        },
+    )
+    said = list(sentences(data(folder)))
+    assert said[:2] == [
+        "naive gave no output for 893 rows: raised.",
+        "No row of max_shifted failed: 11 rows tried.",
+    ]
+    write(folder)
+    assert "<dt>no output</dt><dd>893 rows</dd>" in (folder / "report.html").read_text()
+    assert "893 gave none" in printed(folder)
+    assert "893 gave none" in printed(folder, width=60)
 
 
 def test_a_clean_run_has_no_finding(run: Path) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from harness.console import notes, print_json, results
 from harness.errors import UsageError, user_mistakes
-from reports.figures import ulps
+from reports.figures import count, ulps
 from reports.tally import Witness
 
 if TYPE_CHECKING:
@@ -117,16 +117,19 @@ def _print(result: Replay, most: int) -> None:
     if result.message:
         console.print(result.message, soft_wrap=True)
         return
-    for e in _worst(result.elements, most):
-        console.print("\n".join(_lines(e)), soft_wrap=True)
-    if len(result.elements) > most:
-        console.print(f"... the worst {most} of {len(result.elements)} elements; --all prints every one")
+    alike = _alike(result.elements) if most < len(result.elements) else [(e,) for e in result.elements]
+    for group in _worst(alike, most):
+        console.print("\n".join(_lines(*group)), soft_wrap=True)
+    if most < len(result.elements):
+        told = "all" if len(alike) <= most else f"the worst {most} of {len(alike)} kinds among"
+        console.print(f"... {told} {len(result.elements)} elements; --all prints every one")
     _print_row(result)
 
 
-def _lines(e: ElementReplay) -> Iterator[str]:
+def _lines(e: ElementReplay, *alike: ElementReplay) -> Iterator[str]:
     """Yield an element as lines of name, decimal and hexadecimal; nothing is cut."""
-    yield f"[{e.index}] {e.element_class}, {ulps(e.ulp, 6)} ULP"
+    others = f" and {count(len(alike))} alike:" if alike else ""
+    yield f"[{e.index}]{others} {e.element_class}, {ulps(e.ulp, 6)} ULP"
     width = max(len(text) for text in (e.x, e.y, e.nearest))
     for name, decimal, bits in (
         ("x", e.x, e.x_bits),
@@ -139,12 +142,20 @@ def _lines(e: ElementReplay) -> Iterator[str]:
         yield f"    exact    {e.exact}"
 
 
-def _worst(elements: tuple[ElementReplay, ...], most: int) -> list[ElementReplay]:
-    def badness(e: ElementReplay) -> float:
-        return float("inf") if e.ulp != e.ulp else e.ulp
+def _alike(elements: Sequence[ElementReplay]) -> list[tuple[ElementReplay, ...]]:
+    """Return elements of the same logit and output together, in the order of the first of each."""
+    groups: dict[tuple[str, str], list[ElementReplay]] = {}
+    for e in elements:
+        groups.setdefault((e.x_bits, e.y_bits), []).append(e)
+    return [tuple(group) for group in groups.values()]
 
-    chosen = sorted(elements, key=badness, reverse=True)[:most]
-    return sorted(chosen, key=lambda e: e.index)
+
+def _worst(groups: Sequence[tuple[ElementReplay, ...]], most: int) -> list[tuple[ElementReplay, ...]]:
+    def badness(group: tuple[ElementReplay, ...]) -> float:
+        return float("inf") if group[0].ulp != group[0].ulp else group[0].ulp
+
+    chosen = sorted(groups, key=badness, reverse=True)[:most]
+    return sorted(chosen, key=lambda group: group[0].index)
 
 
 def _print_row(result: Replay) -> None:
