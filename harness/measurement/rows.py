@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.measurement.compiled import Extents, extents, gap_peaks
 from reference.errors import Judgement, judge
 from reference.formats import FloatFormat
-from reference.tiers import STANDARD
+from reference.tiers import STANDARD, Tier
 from reference.truth import Method, Truth
 from reports.profiles import place_numbers
 
@@ -58,10 +58,20 @@ class Rows:
         bits = self.format.to_bits(self.x)
         return hashlib.sha256(bits.astype(bits.dtype.newbyteorder("<")).tobytes()).hexdigest()
 
-    @cached_property
+    @property
     def standard_bounds(self) -> Floats:
         """The bounds of the standard tier in ULP, shape (rows, n)."""
-        return STANDARD.bounds(self.values, self.truth, self.format)
+        return self.bounds_of(STANDARD)
+
+    def bounds_of(self, tier: Tier) -> Floats:
+        """Return the bounds of a tier in ULP, shape (rows, n); the same for all candidates, so made once."""
+        if tier.name not in self._bounds:
+            self._bounds[tier.name] = tier.bounds(self.values, self.truth, self.format)
+        return self._bounds[tier.name]
+
+    @cached_property
+    def _bounds(self) -> dict[str, Floats]:
+        return {}
 
     @cached_property
     def extents(self) -> Extents:

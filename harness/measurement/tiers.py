@@ -24,7 +24,7 @@ from reference.attribution import RowOutcome
 from reference.bounds.extremes import steps_exceed
 from reference.errors import ElementClass
 from reference.rows import RowKind
-from reference.tiers import STANDARD, TIERS, Tier
+from reference.tiers import TIERS, Tier
 from reports.tally import CellKey, Tally, Witness
 
 __all__ = ["TIER_KINDS", "TierJudgement", "judge_by_tiers", "tier_judgement"]
@@ -96,9 +96,7 @@ def tier_judgement(tier: Tier, judged: Judged) -> TierJudgement:
 
 def _by_bound(tier: Tier, judged: Judged, flushed: Flags) -> TierJudgement:
     rows, judgement, outcomes = judged.rows, judged.judgement, judged.outcomes
-    bounds = (
-        rows.standard_bounds.copy() if tier == STANDARD else tier.bounds(rows.values, rows.truth, rows.format)
-    )
+    bounds = rows.bounds_of(tier).copy()
     overflowed = _excused_rows(rows, outcomes, bounds)
     _bound_the_rest(tier, rows, bounds, ~overflowed)
     counted = (judgement.classes != ElementClass.POLICY) & ~overflowed & ~flushed

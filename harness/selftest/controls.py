@@ -327,13 +327,6 @@ def _libraries() -> Iterator[_Row]:
             "standard",
             lambda: from_function(_torch_softmax(torch)),
         )
-    if (jax := _module("jax")) is not None:
-        yield (
-            "jax.nn.softmax, flushing declared",
-            ("float32",),
-            "fast",
-            _declaring(_jax_softmax(jax), subnormals="flush"),
-        )
 
 
 def _module(name: str) -> Any:
@@ -350,13 +343,6 @@ def _torch_softmax(torch: Any) -> Softmax:
         bits = np.array(x).view(np.int16)
         y = torch.softmax(torch.from_numpy(bits).view(torch.bfloat16), dim)
         return np.asarray(y.contiguous().view(torch.int16).numpy().view(x.dtype))
-
-    return softmax
-
-
-def _jax_softmax(jax: Any) -> Softmax:
-    def softmax(x: Array, axis: int = -1) -> Array:
-        return np.asarray(jax.nn.softmax(x, axis=axis))
 
     return softmax
 
