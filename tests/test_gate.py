@@ -273,7 +273,8 @@ def test_overflow_where_an_exact_sum_would_is_excused_and_shown(capsys: pytest.C
     code, document = gate(capsys, suspect("sound"), "--format", "float16", "--tier", "standard")
     excused = [v for v in document["verdicts"] if "excused" in v["message"]]
     assert code == 0
-    assert {v["length"] for v in excused} == {70_001}
+    assert {v["length"] for v in excused} >= {70_001}
+    assert min(v["length"] for v in excused) > 65_504  # so many exponentials of 1 are Omega of float16
     assert all("overflow" in v["message"] for v in excused)
 
 
