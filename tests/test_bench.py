@@ -87,7 +87,9 @@ def test_the_table_and_the_document_tell_the_cost_of_isolation(capsys: pytest.Ca
 
 
 def test_nonsense_is_refused() -> None:
-    with pytest.raises(UsageError, match="--length"):
-        bench.bench(formats=None, lengths=[0], repeats=7, as_json=False)
-    with pytest.raises(UsageError, match="float31"):
+    with pytest.raises(UsageError, match="length 0: give an integer from 1 on"):
+        bench.bench(formats=None, lengths=[8, 0], repeats=7, as_json=False)
+    with pytest.raises(UsageError, match="repeats 0: give an integer from 1 on"):
+        bench.bench(formats=None, lengths=None, repeats=0, as_json=False)
+    with pytest.raises(UsageError, match="did you mean"):
         bench.bench(formats=["float31"], lengths=None, repeats=7, as_json=False)

@@ -103,8 +103,10 @@ def bench(
     """Time the reference beside NumPy's softmax and beside mpmath, and isolation beside none."""
     from harness.commands.isolation_cost import isolation_costs
 
-    if repeats < 1 or min(lengths or LENGTHS) < 1:
-        raise UsageError(f"--repeats {repeats}, --length {lengths}: both must be at least 1")
+    if repeats < 1:
+        raise UsageError(f"repeats {repeats}: give an integer from 1 on")
+    if (least := min(lengths or LENGTHS)) < 1:
+        raise UsageError(f"length {least}: give an integer from 1 on")
     chosen = [FORMATS[choose("format", name, FORMATS)] for name in formats or FORMATS]
     costs = run_bench(chosen, tuple(lengths or LENGTHS), repeats)
     isolation = isolation_costs(chosen, repeats)
