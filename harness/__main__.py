@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
 
 # `python -m` puts the current folder first; nothing in it may pass for a module of ours or
@@ -38,7 +39,7 @@ def main() -> None:
     except HarnessError as error:
         _end(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _end("interrupted before anything was measured", INTERRUPTED)
+        _end("interrupted", INTERRUPTED)
 
 
 def _end(message: str, code: int) -> NoReturn:
@@ -47,7 +48,12 @@ def _end(message: str, code: int) -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """Exit; after an interrupt at once, without waiting for threads in the midst of a computation."""
+    """Exit; after an interrupt at once, without waiting for threads in the midst of a computation.
+
+    From here on an interrupt comes too late. Python takes its handler down as it ends, and one that
+    arrives then would kill a program whose work is done.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if code == INTERRUPTED:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -37,6 +38,17 @@ class Program:
             text=True,
             start_new_session=True,
         )
+
+    def wait_until_it_hears(self) -> None:
+        """Return once it handles interrupts: before that it dies of one, as any program does."""
+        bit, deadline = 1 << (signal.SIGINT - 1), time.monotonic() + 60
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+            caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+            if int(caught, 16) & bit:
+                return
+            time.sleep(0.02)
 
     def finish(self) -> tuple[int, str]:
         _, said = self.process.communicate(timeout=60 * PATIENCE)

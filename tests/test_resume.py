@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -115,16 +116,23 @@ def interrupt_another_thread(program: Program) -> None:
     assert ctypes.CDLL(None).tgkill(program.process.pid, other, signal.SIGINT) == 0
 
 
-def stopped(program: Program, how: Callable[[Program], None]) -> tuple[float, str]:
-    """Interrupt a program, hold it to its way of ending, and return seconds and last line."""
+def interrupted(program: Program, how: Callable[[Program], None]) -> tuple[float, int, str]:
+    """Interrupt a program and return seconds, code and last line; nothing of it may be left."""
     start = time.monotonic()
-    how(program)
+    with contextlib.suppress(ProcessLookupError):  # it has just ended
+        how(program)
     code, said = program.finish()
     seconds = time.monotonic() - start
-    assert code == 130, said
     assert "Traceback" not in said
     assert program.all_gone(2)
-    return seconds, said.splitlines()[-1]
+    return seconds, code, said.splitlines()[-1] if code else ""
+
+
+def stopped(program: Program, how: Callable[[Program], None]) -> tuple[float, str]:
+    """Interrupt a program that is at work, and return seconds and last line."""
+    seconds, code, last = interrupted(program, how)
+    assert code == 130, last
+    return seconds, last
 
 
 def wait_until_one_is_kept(folder: Path) -> None:
@@ -178,14 +186,37 @@ def test_run_interrupted_at_many_moments_ends_the_same(tmp_path: Path, undisturb
     rng, folder, slow = random.Random(seed), tmp_path / "run", []
     for _ in range(25):
         program = Program(folder, "--resume")
+        program.wait_until_it_hears()
         time.sleep(rng.uniform(0.3, 5))
-        if program.process.poll() is None:
-            seconds, last = stopped(program, interrupt_all)
+        seconds, code, last = interrupted(program, interrupt_all)
+        if code == 0:  # it had just done all
+            assert figures(folder) == undisturbed
+        else:
+            assert code == 130, last
             assert last.startswith("error: interrupted")
-            slow += [seconds] if seconds >= 2 else []
+        slow += [seconds] if seconds >= 2 else []
     assert len(slow) < TRIES, slow
     assert Program(folder, "--resume").finish()[0] == 0
     assert figures(folder) == undisturbed
+
+
+def test_an_interrupt_as_the_program_ends_comes_too_late() -> None:
+    """Python takes its handlers down as it ends, and an interrupt then would kill what is done."""
+    ending = """
+import atexit, signal, sys
+atexit.register(lambda: print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN))
+from harness.__main__ import main
+sys.argv = ["harness", "--version"]
+main()
+"""
+    done = subprocess.run(
+        [*RUN[:3], "-c", ending],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert done.stdout.splitlines()[-1] == "True"
 
 
 def test_an_interrupt_in_a_finalizer_is_not_lost() -> None:
