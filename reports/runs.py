@@ -78,12 +78,17 @@ class RunFolderError(ValueError):
 
 
 def prepare(
-    out: Path | None, *, seed: int, resume: bool = False, overwrite: bool = False, parent: Path = OUT
+    out: Path | None,
+    *,
+    seed: int,
+    resume: bool | None = False,
+    overwrite: bool = False,
+    parent: Path = OUT,
 ) -> Path:
     """Return the folder for a run: made where it is missing, emptied of a run that is overwritten.
 
     Without `out` it is a new folder in `parent`, or with `resume` the latest one. Where there is
-    nothing to resume, a run is begun.
+    nothing to resume, a run is begun. `resume` is None where the command has no such option.
 
     Raises:
         RunFolderError: the folder is not ours, not writable, or holds a run and neither is asked.
@@ -98,9 +103,8 @@ def prepare(
     if _holds_run(out) and overwrite:
         _remove_run(out)
     elif _holds_run(out) and not resume:
-        raise RunFolderError(
-            f"{out}: holds a run already; --resume it, --overwrite it, or give another --out"
-        )
+        ways = "" if resume is None else "--resume it, "
+        raise RunFolderError(f"{out}: holds a run already; {ways}--overwrite it, or give another --out")
     return out
 
 

@@ -304,9 +304,25 @@ def test_rows_that_bring_no_outputs_are_no_proof(
     assert document["figures"]["faults"] == 1
 
 
+def test_without_a_format_one_is_exhausted_that_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["exhaust", "max_shifted", "--in-process", "--policy", "subnormals=flush", "--json"]
+    assert cli.run([*arguments, "--length", "1"]) == 0
+    assert "every finite float16 number" in json.loads(capsys.readouterr().out)["statement"]
+    Path("pyproject.toml").write_text('[tool.harness]\nformats = ["float32", "float8_e5m2"]\n')
+    assert cli.run([*arguments, "--length", "1"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert "every finite float8_e5m2 number" in document["statement"]
+    with Ledger.open(Path(document["run"]) / "run.sqlite") as ledger:
+        assert "subnormals=flush" in ledger.settings()["policies"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
+        (("--policy", "subnormals=drown"), "subnormals=drown"),
         (("--format", "float16", "--length", "3"), "too many; give --yes"),
         (("--format", "float32", "--length", "2"), "beyond any machine"),
         (("--format", "float64", "--length", "1"), "beyond any machine"),

@@ -60,6 +60,8 @@ def test_resume_without_out_goes_on_with_the_latest_and_begins_one_where_there_i
 def test_a_run_is_kept_unless_resumed_or_overwritten(run: Path) -> None:
     with pytest.raises(RunFolderError, match=r"holds a run already; --resume it, --overwrite it"):
         prepare(run, seed=0)
+    with pytest.raises(RunFolderError, match=r"holds a run already; --overwrite it"):
+        prepare(run, seed=0, resume=None)
     assert prepare(run, seed=0, resume=True) == run
     with open_ledger(run, SETTINGS, planned(CELL)) as ledger:
         assert ledger.finished() == {"s"}

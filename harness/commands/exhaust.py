@@ -13,11 +13,11 @@ import typer
 from harness.commands.single import (
     AsJson,
     CandidateSpec,
-    FormatName,
     InProcessHere,
     OutFolder,
     OutFormatName,
     Overwrite,
+    Policies,
     Single,
     ViaLibrary,
     begin,
@@ -29,6 +29,7 @@ from harness.commands.single import (
 from harness.console import notes, print_json, progress_bar, results
 from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
 from harness.kernels import EVALUATION, MEASURING, prepare_kernels
+from reference.formats import FORMATS
 
 if TYPE_CHECKING:
     from harness.execution import Executor
@@ -41,17 +42,23 @@ __all__ = ["exhaust"]
 LARGEST = 1 << 62
 """Rows that can be numbered."""
 
+SMALL_BITS = 16
+"""Formats of more bits have too many pairs to call them all."""
+
 
 def exhaust(
     candidate: CandidateSpec,
     *,
-    format: FormatName = None,
+    format: Annotated[
+        str | None, typer.Option("--format", help="Input format; float16 at length 1, else float8_e4m3fn.")
+    ] = None,
     via: ViaLibrary = None,
     out_format: OutFormatName = None,
     length: Annotated[int, typer.Option(help="Entries of a row.")] = 2,
     all_orders: Annotated[
         bool, typer.Option("--all-orders", help="Assume no symmetry: every order, -0 and +0 apart.")
     ] = False,
+    policies: Policies = None,
     yes: Annotated[bool, typer.Option("--yes", help="Begin, however long it takes.")] = False,
     out: OutFolder = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
@@ -62,8 +69,11 @@ def exhaust(
     as_json: AsJson = False,
 ) -> None:
     """Call a candidate on every row of a small format and length, and prove its exact maxima."""
-    given = {"via": via, "out_format": out_format, "jobs": jobs, "timeout": timeout, "in_process": in_process}
-    asked = single(candidate, format, length, given)
+    given = {
+        "via": via, "out_format": out_format, "policies": policies, "jobs": jobs, "timeout": timeout,
+        "in_process": in_process,
+    }  # fmt: skip
+    asked = single(candidate, format, length, given, _default_format(length), _is_small)
     _refuse_what_cannot_be_numbered(asked)
     prepare_kernels(MEASURING, EVALUATION)
     with executor_for(asked.settings) as executor:
@@ -75,6 +85,16 @@ def exhaust(
             shrunk = finish(ledger, asked.candidate, executor)
             tally, seconds = next(ledger.tallies())[1], ledger.seconds()
     _tell(plan, tally, shrunk, folder, seconds, as_json=as_json)
+
+
+def _default_format(length: int) -> str:
+    """Return the largest format whose rows are exhausted in a few seconds."""
+    return "float16" if length == 1 else "float8_e4m3fn"
+
+
+def _is_small(name: str) -> bool:
+    """Tell whether rows of more than one entry of a format can be exhausted at all."""
+    return name not in FORMATS or FORMATS[name].storage_bits <= SMALL_BITS
 
 
 def _refuse_what_cannot_be_numbered(asked: Single) -> None:
@@ -96,7 +116,8 @@ def _plan(asked: Single, executor: Executor, *, all_orders: bool) -> Exhaustion:
     symmetries = NONE
     if not all_orders:
         symmetries = check_symmetries(candidate, fmt, out, asked.length, executor, timeout)
-    return Exhaustion(candidate, fmt, out, asked.length, symmetries, timeout)
+    policy = asked.settings.policy(candidate.declared(fmt).policy)
+    return Exhaustion(candidate, fmt, out, asked.length, symmetries, timeout, policy)
 
 
 def _estimate(plan: Exhaustion, executor: Executor, jobs: int, *, yes: bool) -> None:

@@ -19,6 +19,7 @@ from harness.commands.single import (
     OutFolder,
     OutFormatName,
     Overwrite,
+    Policies,
     Single,
     ViaLibrary,
     begin,
@@ -53,9 +54,7 @@ def search(
     evaluations: Annotated[int, typer.Option("--evals", help="Rows that may be tried.")] = 200_000,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same search.")] = None,
     objective: Annotated[str, typer.Option(help="ulp, bound_ratio, row_sum or underflow.")] = "ulp",
-    policies: Annotated[
-        list[str] | None, typer.Option("--policy", help="KEY=VALUE; repeat for several.")
-    ] = None,
+    policies: Policies = None,
     out: OutFolder = None,
     overwrite: Overwrite = False,
     timeout: Annotated[float, typer.Option(help="Seconds that one call may take.")] = TIMEOUT,
@@ -119,7 +118,7 @@ def _search(asked: Single, evaluations: int, objective: str, out: Path | None, *
 
     settings = asked.settings
     with user_mistakes():
-        folder = prepare(out, seed=settings.seed, overwrite=overwrite)
+        folder = prepare(out, seed=settings.seed, resume=None, overwrite=overwrite)
     prepare_kernels(MEASURING, EVALUATION)
     with executor_for(settings) as executor, user_mistakes(), _bar(evaluations) as advance:
         result, tally = search_tally(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +30,7 @@ __all__ = [
     "OutFolder",
     "OutFormatName",
     "Overwrite",
+    "Policies",
     "Single",
     "ViaLibrary",
     "begin",
@@ -42,6 +43,7 @@ __all__ = [
 CandidateSpec = Annotated[str, typer.Argument(help="A built-in name, module:function or file.py:function.")]
 FormatName = Annotated[str | None, typer.Option("--format", help="Input format; float32.")]
 OutFormatName = Annotated[str | None, typer.Option(help="Output format, where not the input's.")]
+Policies = Annotated[list[str] | None, typer.Option("--policy", help="KEY=VALUE; repeat for several.")]
 ViaLibrary = Annotated[
     str | None, typer.Option("--via", help="Hand it arrays of torch, jax or cupy; torch@cuda on a device.")
 ]
@@ -64,14 +66,23 @@ class Single:
     length: int
 
 
-def single(candidate: str, format: str | None, length: int, given: Mapping[str, Any]) -> Single:
+def single(
+    candidate: str,
+    format: str | None,
+    length: int,
+    given: Mapping[str, Any],
+    default: str = "float32",
+    suits: Callable[[str], bool] = lambda _: True,
+) -> Single:
     """Return what the user asked for: flags over `[tool.harness]` over defaults.
 
     Args:
         candidate: its spec.
-        format: the flag; else the first of the file's formats, else float32.
+        format: the flag; else the first of the file's formats that suits, else the default.
         length: entries of a row.
         given: further flags by the names of `harness.settings`; None and False mean not given.
+        default: the format where none is given.
+        suits: whether the command can do anything with a format of the file.
 
     Raises:
         UsageError: anything given is unknown, out of its range, or not taken by the candidate.
@@ -79,7 +90,7 @@ def single(candidate: str, format: str | None, length: int, given: Mapping[str, 
     values, file = configured(Path.cwd())
     if file is not None:
         notes().print(f"configuration: {file}", soft_wrap=True)
-    chosen = format or next(iter(values.get("formats") or ()), "float32")
+    chosen = format or next(filter(suits, values.get("formats") or ()), default)
     kept = {key: value for key, value in values.items() if key not in _CAMPAIGN_ONLY}
     kept.update({key: value for key, value in given.items() if value is not None and value is not False})
     settings = resolve({**kept, "candidates": [candidate], "formats": [chosen], "lengths": [length]})

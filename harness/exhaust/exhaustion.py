@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from harness.campaign import OP
@@ -21,6 +21,7 @@ from harness.exhaust.enumeration import Enumeration
 from harness.exhaust.symmetry import Symmetries
 from harness.measurement import Rows
 from harness.tallying import tally_outcome
+from reference.declaration import Declaration, Policy
 from reference.formats import FloatFormat
 from reference.truth import truth
 from reports.ledger import CellInfo
@@ -63,7 +64,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Exhaustion:
-    """Every row of a format and length, through one candidate."""
+    """Every row of a format and length, through one candidate; `policy` stands in place of the declared."""
 
     candidate: Candidate
     fmt: FloatFormat
@@ -71,6 +72,13 @@ class Exhaustion:
     length: int
     symmetries: Symmetries
     timeout: float | None = None
+    policy: Policy | None = None
+
+    @property
+    def declaration(self) -> Declaration:
+        """What the candidate is held to."""
+        declared = self.candidate.declared(self.fmt)
+        return declared if self.policy is None else replace(declared, policy=self.policy)
 
     @property
     def enumeration(self) -> Enumeration:
@@ -99,6 +107,7 @@ class Exhaustion:
             "permutation": self.symmetries.permutation,
             "one_zero": self.symmetries.one_zero,
             "timeout": self.timeout,
+            "policies": [f"{key}={value}" for key, value in asdict(self.declaration.policy).items()],
         }
 
     @property
@@ -152,7 +161,7 @@ class Exhaustion:
         return time.perf_counter() - start
 
     def _counting(self) -> Counting:
-        return Counting(self.cell, self.fmt, self.out_format, self.candidate.declared(self.fmt))
+        return Counting(self.cell, self.fmt, self.out_format, self.declaration)
 
     def _count(self, x: Any, first: int, executor: Executor, counting: Counting) -> Iterator[Tally]:
         """Call the candidate on rows; count them in bulk, or yield their tally."""
@@ -160,7 +169,7 @@ class Exhaustion:
         if outcome.outputs is not None and outcome.completed.all() and not self.is_thorough:
             counting.add(x, outcome.outputs, first)
             return
-        tally = tally_outcome(self.cell, self._rows(x, first), outcome, self.candidate.declared(self.fmt))
+        tally = tally_outcome(self.cell, self._rows(x, first), outcome, self.declaration)
         yield tally if self.is_thorough else without_profiles(tally)
 
     def _rows(self, x: Any, first: int) -> Rows:

@@ -113,7 +113,7 @@ def decide(
     settings = gate_settings(_with_rows(settings, rows), _tiers(budgets), _lengths(budgets))
     with user_mistakes():
         campaign = replace(Campaign.of(settings), pairs=pairs)
-        folder = prepare(out, seed=settings.seed, overwrite=overwrite)
+        folder = prepare(out, seed=settings.seed, resume=None, overwrite=overwrite)
         ledger = open_ledger(folder, settings.identity(), list(campaign.cells()))
     with ledger:
         try:
