@@ -12,6 +12,7 @@ import math
 import struct
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from reports.intervals import clopper_pearson
@@ -108,21 +109,29 @@ COLUMNS: Final[Mapping[str, str]] = {
     "message": _TEXT,
     "witness": _TEXT,
     "max_ulp_witness": _TEXT,
+    "small_witness": _TEXT,
+    "small_max_ulp_witness": _TEXT,
 }
 """Every column in its order, with its pandas dtype; text columns may hold null."""
 
 
-def cell_row(info: CellInfo, tally: Tally) -> Row:
+def cell_row(info: CellInfo, tally: Tally, small: Mapping[str, str] = MappingProxyType({})) -> Row:
     """Return the figures of a cell by column name, in the order of `COLUMNS`.
 
     Figures are floats, or None where they are null; +inf is a figure.
+
+    Args:
+        info: which cell.
+        tally: what was counted of it.
+        small: ids of the small witnesses that stand for others, by the ids of those.
     """
     values = {
         **{name: getattr(info.key, name) for name in info.key.__dataclass_fields__},
         **_counts(tally),
         **_accuracy(tally),
         **_rates(info, tally),
-        **_identity(info, tally),
+        **(identity := _identity(info, tally)),
+        **{f"small_{name}": small.get(identity[name]) for name in ("witness", "max_ulp_witness")},
     }
     return {name: values[name] for name in COLUMNS}
 
@@ -137,7 +146,8 @@ def table(rows: list[Row]) -> pd.DataFrame:
 
 def frame(ledger: Ledger) -> pd.DataFrame:
     """Return one row a cell, in the order of the plan."""
-    return table([cell_row(info, tally) for info, tally in ledger.tallies()])
+    small = ledger.small()
+    return table([cell_row(info, tally, small) for info, tally in ledger.tallies()])
 
 
 def quantiles(tally: Tally, shares: Iterable[Fraction]) -> list[float | None]:

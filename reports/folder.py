@@ -64,9 +64,10 @@ def write(folder: Path) -> Finished:
 def _read(folder: Path) -> RunData:
     """Build what is drawn, and write witnesses.jsonl on the way."""
     with Ledger.open(folder / LEDGER) as ledger, writing_atomically(folder / "witnesses.jsonl") as file:
+        small = ledger.small()
 
         def keep(witnesses: Iterable[Witness]) -> None:
-            file.writelines(f"{w.line()}\n".encode() for w in witnesses)
+            file.writelines(f"{w.line(small.get(w.id))}\n".encode() for w in witnesses)
 
         run = build(ledger, reference_of(folder), each=lambda tally: keep(tally.witnesses))
         keep(ledger.document_witnesses())

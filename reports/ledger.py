@@ -224,9 +224,16 @@ class Ledger:
         listed += (self.get("shrunk") or {}).values()
         yield from dict.fromkeys(Witness.from_document(w) for w in listed)
 
+    def small(self) -> dict[str, str]:
+        """Return the id of the small witness that stands for each, by its id; its own where it is small."""
+        found: dict[str, str] = self.get("small") or {}
+        return found
+
     def shrunk(self) -> dict[str, Witness]:
-        """Return the witnesses that were made small, by the id of the one that each was."""
-        return {identity: Witness.from_document(w) for identity, w in (self.get("shrunk") or {}).items()}
+        """Return the witnesses that were made small, by the id of each that one of them stands for."""
+        made = {identity: Witness.from_document(w) for identity, w in (self.get("shrunk") or {}).items()}
+        by_id = {witness.id: witness for witness in made.values()}
+        return made | {id_: by_id[small] for id_, small in self.small().items() if small in by_id}
 
     # Writing -------------------------------------------------------------------------------
 

@@ -187,13 +187,13 @@ def build(ledger: Ledger, name: str, each: Callable[[Tally], None] | None = None
         name: what RUN in RUN#ID names the run by.
         each: called with the merged tally of every cell, in the plan's order.
     """
-    gathering = _Gathering()
+    gathering = _Gathering(ledger.small())
     for info, tally in ledger.tallies():
         if each is not None:
             each(tally)
         gathering.add(info, tally)
-    shrunk = {_group(witness): witness for witness in ledger.shrunk().values()}
-    witnesses = [shrunk.get(_group(witness), witness) for witness in gathering.worst.values()]
+    shrunk = ledger.shrunk()
+    witnesses = [shrunk.get(witness.id, witness) for witness in gathering.worst.values()]
     planned = int(ledger.get("shards") or 0)
     return RunData(
         name=name,
@@ -225,6 +225,7 @@ def _machines(ledger: Ledger) -> dict[str, Any]:
 class _Gathering:
     """What is kept of the cells while they pass by, one at a time."""
 
+    small: Mapping[str, str]
     cells: list[Row] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     errors: dict[StandingKey, list[Tally]] = field(default_factory=dict)
@@ -232,7 +233,7 @@ class _Gathering:
     witness_count: int = 0
 
     def add(self, info: CellInfo, tally: Tally) -> None:
-        row = cell_row(info, tally)
+        row = cell_row(info, tally, self.small)
         key = _standing(row)
         self.cells.append(row)
         self.findings += findings_of(row, tally)
@@ -263,13 +264,8 @@ class _Gathering:
             yield Standing(key, tuple(cells[key]), merge(parts))
 
 
-def _group(of: Witness) -> tuple[str, ...]:
-    cell = of.cell
-    return cell.candidate, cell.op, cell.format, cell.out_format, of.kind
-
-
-def _with_small_witness(finding: Finding, shrunk: Mapping[tuple[str, ...], Witness]) -> Finding:
-    small = shrunk.get((finding.candidate, finding.op, finding.format, finding.out_format, finding.kind))
+def _with_small_witness(finding: Finding, shrunk: Mapping[str, Witness]) -> Finding:
+    small = shrunk.get(finding.witness or "")
     return finding if small is None else replace(finding, witness=small.id)
 
 

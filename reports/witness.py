@@ -151,9 +151,13 @@ class Witness:
             document["remade"] = asdict(self.remade)
         return document
 
-    def line(self) -> str:
-        """Return the line of witnesses.jsonl: the id, and the document with long rows packed."""
-        document = {"id": self.id, **self.document()}
+    def line(self, small: str | None = None) -> str:
+        """Return the line of witnesses.jsonl: the id, and the document with long rows packed.
+
+        Args:
+            small: the id of the small witness that stands for this one, its own where it is small itself.
+        """
+        document = {"id": self.id, **({"small": small} if small else {}), **self.document()}
         if self.cell.length > PACKED_BEYOND and self.remade is None:
             for name in ("x", "y"):
                 document[f"{name}_packed"] = _packed(document.pop(name))
@@ -161,12 +165,12 @@ class Witness:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Witness:
-        """Read `document` or a `line` back; the id is not looked at.
+        """Read `document` or a `line` back; the ids are not looked at.
 
         Raises:
             ValueError: a key is missing or unknown, or a packed row cannot be unpacked.
         """
-        values = {k: v for k, v in document.items() if k != "id"}
+        values = {k: v for k, v in document.items() if k not in ("id", "small")}
         try:
             for name in ("x", "y"):
                 if f"{name}_packed" in values:

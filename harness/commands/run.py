@@ -192,9 +192,9 @@ def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
 
 
 def _examine(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
-    """Check every candidate's contract and properties, and make the gravest witnesses small."""
+    """Check every candidate's contract and properties, and make the witnesses small."""
     from harness.checks import run_checks
-    from harness.shrinking import shrink_all
+    from harness.shrinking import keep_small, shrink_all
 
     settings = campaign.settings
     if ledger.get("checks") is None:
@@ -208,5 +208,4 @@ def _examine(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
         ledger.put("checks", results)
     if ledger.get("shrunk") is None:
         named = {candidate.name: candidate for candidate in campaign.candidates}
-        shrunk = shrink_all(ledger, named, executor)
-        ledger.put("shrunk", {identity: witness.document() for identity, witness in shrunk.items()})
+        keep_small(ledger, shrink_all(ledger, named, executor))

@@ -138,12 +138,11 @@ def begin(folder: Path, identity: Mapping[str, Any], cells: list[CellInfo]) -> L
 
 
 def finish(ledger: Ledger, candidate: Candidate, executor: Executor) -> dict[str, Witness]:
-    """Make the worst witnesses small, keep those, and return them by the id of what they were."""
-    from harness.shrinking import shrink_all
+    """Make the witnesses small, keep the small ones, and return them by the id of what they stand for."""
+    from harness.shrinking import keep_small, shrink_all
 
-    shrunk = shrink_all(ledger, {candidate.name: candidate}, executor)
-    ledger.put("shrunk", {identity: witness.document() for identity, witness in shrunk.items()})
-    return shrunk
+    keep_small(ledger, shrink_all(ledger, {candidate.name: candidate}, executor))
+    return ledger.shrunk()
 
 
 def replay_command(folder: Path, witness: Witness) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -19,7 +20,7 @@ from reference.formats import FloatFormat, format_named
 from reference.truth import truth
 from reports.tally import CellKey, Witness
 
-__all__ = ["FAULTS", "KEPT", "Evidence", "evidence_of"]
+__all__ = ["FAULTS", "KEPT", "Evidence", "evidence_of", "failed_rows"]
 
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
@@ -64,15 +65,18 @@ def evidence_of(
     if witness.kind in FAULTS:
         return _Fault(calls, witness.kind)
     kept = max(KEPT * witness.score, least) if witness.score else 1.0
-    return _Score(calls, witness.kind, kept, _failed(witness))
+    return _Score(calls, witness.kind, kept, failed_rows([witness])[0])
 
 
-def _failed(witness: Witness) -> bool:
-    """Tell whether the witness's row failed as a whole, by what was recorded of it."""
-    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
-    values = fmt.to_float64(fmt.from_bits(entries_of_hex(witness.x, fmt)))[None]
-    y = out.from_bits(entries_of_hex(witness.y, out))[None]
-    return bool(judge(y, truth(values, out)).failure[0] != RowFailure.NONE)
+def failed_rows(witnesses: Sequence[Witness]) -> list[bool]:
+    """Tell whether the rows of witnesses of one cell failed as a whole, by what was recorded of them."""
+    if not witnesses:
+        return []
+    fmt, out = format_named(witnesses[0].cell.format), format_named(witnesses[0].cell.out_format)
+    values = fmt.to_float64(fmt.from_bits(np.stack([entries_of_hex(w.x, fmt) for w in witnesses])))
+    y = out.from_bits(np.stack([entries_of_hex(w.y, out) for w in witnesses]))
+    failed: list[bool] = (judge(y, truth(values, out)).failure != RowFailure.NONE).tolist()
+    return failed
 
 
 @dataclass(frozen=True)
