@@ -5,6 +5,7 @@ Every shrunk witness is measured anew, by the slow truth, before anything is bel
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,10 +19,11 @@ from harness.execution import Executor, InProcess, Isolated
 from harness.measurement import Rows, measure
 from harness.remaking import entries_of_hex
 from harness.replaying import replay_witness
-from harness.shrinking import Budget, emit_test, reduced, shrink, shrink_all
+from harness.shrinking import Budget, emit_test, keep_small, reduced, shrink, shrink_all
 from harness.shrinking.simplicity import keys, significand_bits
 from reference.formats import FORMATS, FloatFormat, format_named
 from reference.truth import truth
+from reports.cells import frame
 from reports.ledger import CellInfo, Ledger
 from reports.tally import CellKey, Tally, Witness
 from strategies.regimes import REGIMES
@@ -258,27 +260,76 @@ def test_witness_that_its_row_alone_does_not_show_stays_as_it_is():
 # A run's -----------------------------------------------------------------------------------
 
 
-def test_a_run_has_its_worst_witnesses_shrunk_the_same_every_time(tmp_path, isolated):
+class Counted:
+    """An executor that counts its calls, and hands them on."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.calls, self._run = 0, executor.run
+
+    def run(self, *arguments, **options):
+        self.calls += 1
+        return self._run(*arguments, **options)
+
+
+@pytest.fixture(scope="module")
+def a_run(tmp_path_factory, isolated):
+    """Return a ledger with its small witnesses, its candidates and witnesses, and how many calls it took."""
     candidates = {name: load(name) for name in ("naive", "max_shifted")}
     tallies = {}
     for candidate in candidates.values():
-        for regime in ("wide-normal", "exp-overflow"):
-            tally = measured(candidate, isolated, F16, regime, 65)
-            tallies[tally.witnesses[0].cell] = tally
-    with Ledger.create(
-        tmp_path / "run.sqlite", {}, [CellInfo(key, sampled=True) for key in tallies]
-    ) as ledger:
+        for regime in ("wide-normal", "exp-overflow", "result-underflow"):
+            for n in (2, 33, 65):
+                tally = measured(candidate, isolated, F16, regime, n)
+                tallies[tally.witnesses[0].cell] = tally
+    path = tmp_path_factory.mktemp("run") / "run.sqlite"
+    with Ledger.create(path, {}, [CellInfo(key, sampled=True) for key in tallies]) as ledger:
         ledger.record("one", tallies, 0.0)
-        first = shrink_all(ledger, candidates, isolated)
-        second = shrink_all(ledger, candidates, isolated)
-        few = shrink_all(ledger, candidates, isolated, elements=1)
-    assert first == second
-    assert len(few) <= 1
-    kinds = {(w.cell.candidate, w.kind) for w in first.values()}
-    assert {("naive", "overflow"), ("naive", "max_ulp"), ("max_shifted", "max_ulp")} <= kinds
-    originals = {w.id for tally in tallies.values() for w in tally.witnesses}
-    assert set(first) <= originals
-    assert all(len(w.x) < 65 * 4 for w in first.values())
+        counted = Counted(isolated)
+        small = shrink_all(ledger, candidates, counted)
+        keep_small(ledger, small)
+        witnesses = {w.id: w for tally in tallies.values() for w in tally.witnesses}
+        yield ledger, candidates, witnesses, small, counted.calls
+
+
+def test_a_small_witness_stands_for_every_one_of_a_run(a_run, isolated):
+    """Each shows the same kind, nine tenths of the score at least, in no more entries."""
+    _, candidates, witnesses, small, calls = a_run
+    assert set(small) == set(witnesses)
+    made = set(small.values())
+    assert len(made) < len(witnesses) / 2
+    assert calls <= 2 * 600 + 3 * len(made), "a candidate's share, and a call before and after each row"
+    replays = {w: replay_witness(w, candidates[w.cell.candidate], isolated) for w in made}
+    for identity, witness in witnesses.items():
+        found, replay = small[identity], replays[small[identity]]
+        assert replay.same_bits, found.x
+        assert witness_of(replay.tally, witness.kind).score >= 0.9 * witness.score, (witness.x, found.x)
+        assert len(found.x) <= len(witness.x), (witness.x, found.x)
+        assert found.cell.candidate == witness.cell.candidate
+        before = replay_witness(witness, candidates[witness.cell.candidate], isolated)
+        assert "ok" not in before.tally.outcomes or "ok" in replay.tally.outcomes, (witness.x, found.x)
+
+
+def test_a_run_is_made_small_the_same_way_every_time_and_within_its_share(a_run, isolated):
+    ledger, candidates, _, small, _ = a_run
+    assert shrink_all(ledger, candidates, isolated) == small
+    few = Counted(isolated)
+    assert len(shrink_all(ledger, candidates, few, batches=1)) < len(small)
+    assert few.calls < 20
+    assert not shrink_all(ledger, {}, isolated)
+
+
+def test_cells_and_lines_name_the_small_witnesses_and_these_are_kept(a_run):
+    ledger, _, witnesses, small, _ = a_run
+    kept = {w.id for w in (*ledger.document_witnesses(), *witnesses.values())}
+    for _, cell in frame(ledger).iterrows():
+        for column in ("witness", "max_ulp_witness"):
+            assert cell[f"small_{column}"] == small[cell[column]].id
+            assert cell[f"small_{column}"] in kept
+    for identity, witness in witnesses.items():
+        line = json.loads(witness.line(ledger.small()[identity]))
+        assert line["small"] == small[identity].id
+        assert Witness.from_document(line) == witness
+        assert ledger.shrunk().get(identity, witness) == small[identity]
 
 
 # Emitted tests -----------------------------------------------------------------------------

@@ -32,9 +32,12 @@ BATCHES: Final = 600
 ELEMENTS: Final = 1 << 20
 """What one candidate may be called for in one format, counted in batches and entries: less than a second."""
 
-BATCHES_A_ROW: Final = 40
+BATCHES_A_ROW: Final = 30
 ELEMENTS_A_ROW: Final = 1 << 17
-"""The most of it that goes into one row."""
+"""The most of it that goes into one row,"""
+
+BATCHES_FIRST: Final = 100
+"""and into the row with the greatest score of its kind."""
 
 STEP: Final = 0.95
 """Scores of a band are within this of each other, which leaves shrinking room down to nine tenths."""
@@ -71,8 +74,8 @@ def shrink_all(
     for (name, *_), bands in sorted(pairs.items()):
         if name in candidates:
             shrinking = _Sharing(candidates[name], executor, Budget(ELEMENTS, batches), timeout)
-            for band in bands.gravest_first():
-                small.update(shrinking.of(band))
+            for turn, band in bands.gravest_first():
+                small.update(shrinking.of(band, BATCHES_A_ROW if turn else BATCHES_FIRST))
     return small
 
 
@@ -159,15 +162,15 @@ class _Bands:
         place = _Place(witness.kind, told, failed, _step(witness.score))
         self._bands.setdefault(place, _Band(place, witness)).add(witness)
 
-    def gravest_first(self) -> list[_Band]:
-        """Return the greatest band of each kind, then the next of each; the gravest kinds first."""
+    def gravest_first(self) -> list[tuple[int, _Band]]:
+        """Return the greatest band of each kind as number 0, then the next; the gravest kinds first."""
         ranked = sorted(self._bands.values(), key=lambda b: (gravity(b.shortest), -b.greatest, b.place[:3]))
         turns: Counter[tuple[str, str, bool]] = Counter()
         ordered = []
         for band in ranked:
             ordered.append((turns[band.place[:3]], band))
             turns[band.place[:3]] += 1
-        return [band for _, band in sorted(ordered, key=lambda turn: turn[0])]
+        return sorted(ordered, key=lambda turn: turn[0])
 
 
 def _step(score: float) -> int | None:
@@ -197,12 +200,12 @@ class _Sharing:
         self._budget = budget
         self._found: defaultdict[tuple[str, str], list[tuple[bool, Witness]]] = defaultdict(list)
 
-    def of(self, band: _Band) -> dict[str, Witness]:
-        """Return the small witness of each of a band, nothing where there is none."""
+    def of(self, band: _Band, batches: int) -> dict[str, Witness]:
+        """Return the small witness of each of a band, made in so many calls; nothing where there is none."""
         shows = self._showing(band)
         found = next((w for w in shows if w.score <= MOST_ABOVE * band.greatest), None)
         if found is None and not self._budget.spent:
-            found = self._made(band)
+            found = self._made(band, batches)
         if found is None and shows:
             found = shows[0]
         return {} if found is None else dict.fromkeys(band.ids, found)
@@ -218,8 +221,8 @@ class _Sharing:
         ]
         return sorted(fits, key=lambda w: w.score)
 
-    def _made(self, band: _Band) -> Witness | None:
-        share = Budget(min(ELEMENTS_A_ROW, self._budget.elements), min(BATCHES_A_ROW, self._budget.batches))
+    def _made(self, band: _Band, batches: int) -> Witness | None:
+        share = Budget(min(ELEMENTS_A_ROW, self._budget.elements), min(batches, self._budget.batches))
         given = Budget(share.elements, share.batches)
         least = KEPT * band.greatest
         found = smallest(band.shortest, self._candidate, self._executor, share, self._timeout, least)
