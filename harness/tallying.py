@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.execution import Outcome
+from harness.execution import Fault, Outcome
 from harness.measurement import Judged, Rows, tally_of
 from harness.measurement.tiers import judge_by_tiers
 from reference.declaration import Declaration
 from reference.tiers import Tier
 from reports.tally import CellKey, Tally, Witness, merge
 
-__all__ = ["fault_tally", "tally_outcome"]
+__all__ = ["fault_tally", "fault_witness", "tally_outcome"]
 
 
 def tally_outcome(
@@ -51,9 +51,12 @@ def fault_tally(cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:
     lost = np.flatnonzero(~outcome.completed)
     first = int(lost[0]) if lost.size else 0
     kinds = Counter[str](fault.kind for fault in outcome.faults)
-    witnesses = []
-    for fault in {fault.kind: fault for fault in reversed(outcome.faults)}.values():
-        row = first if fault.row is None else fault.row
-        x, origin = rows.hexadecimal(row), rows.origin(row)
-        witnesses.append(Witness(cell, fault.kind, 0.0, x, "", None, origin, fault.message))
-    return Tally(rows=lost.size, faults=dict(kinds), witnesses=tuple(witnesses))
+    first_of_kind = {fault.kind: fault for fault in reversed(outcome.faults)}.values()
+    witnesses = tuple(fault_witness(cell, rows, f, first if f.row is None else f.row) for f in first_of_kind)
+    return Tally(rows=lost.size, faults=dict(kinds), witnesses=witnesses)
+
+
+def fault_witness(cell: CellKey, rows: Rows, fault: Fault, row: int) -> Witness:
+    """Return the witness of a fault, by the row that shows it."""
+    x, origin = rows.hexadecimal(row), rows.origin(row)
+    return Witness(cell, fault.kind, 0.0, x, "", None, origin, fault.message)

@@ -212,16 +212,24 @@ class Ledger:
         for number, info in self._cells():
             yield info, self._tally(number)
 
+    def shard_witnesses(self, key: CellKey) -> Iterator[Witness]:
+        """Yield the witnesses of a cell as its shards recorded them, also those that merging leaves out."""
+        with reporting(self.path):
+            query = "SELECT value FROM tally WHERE cell = ? ORDER BY shard"
+            for (value,) in self._connection.execute(query, (self._number(key),)):
+                yield from _unpacked(value).witnesses
+
     def get(self, name: str) -> Any:
         """Return the document of that name, None where there is none."""
         rows = self._select("SELECT value FROM document WHERE name = ?", name)
         return json.loads(rows[0][0]) if rows else None
 
     def document_witnesses(self) -> Iterator[Witness]:
-        """Yield the witnesses of the documents `claims`, `checks` and `shrunk`, each once."""
+        """Yield the witnesses of the documents `claims`, `checks`, `shrunk` and `faulty`, each once."""
         listed = [w for claim in self.get("claims") or () for w in claim.get("witnesses", ())]
         listed += [check["witness"] for check in self.get("checks") or () if check.get("witness")]
         listed += (self.get("shrunk") or {}).values()
+        listed += self.get("faulty") or ()
         yield from dict.fromkeys(Witness.from_document(w) for w in listed)
 
     def small(self) -> dict[str, str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +43,9 @@ __all__ = ["exhaust"]
 
 LARGEST = 1 << 62
 """Rows that can be numbered."""
+
+FAULTY_SHOWN = 16
+"""Rows that brought no outputs, printed one by one."""
 
 SMALL_BITS = 16
 """Formats of more bits have too many pairs to call them all."""
@@ -84,7 +89,8 @@ def exhaust(
             _fill(plan, ledger, executor, asked.settings.jobs, folder)
             shrunk = finish(ledger, asked.candidate, executor)
             tally, seconds = next(ledger.tallies())[1], ledger.seconds()
-    _tell(plan, tally, shrunk, folder, seconds, as_json=as_json)
+            faulty = _keep_faulty(plan, tally, ledger)
+    _tell(_Proof(plan, tally, faulty, shrunk, folder, seconds), as_json=as_json)
 
 
 def _default_format(length: int) -> str:
@@ -172,61 +178,92 @@ def _bar(total: int, done: int) -> Iterator[Any]:
         yield advance
 
 
+def _keep_faulty(plan: Exhaustion, tally: Tally, ledger: Ledger) -> tuple[Witness, ...]:
+    """Return the witnesses of all rows that brought no outputs, and keep those that the tally lacks."""
+    faulty = [w for w in ledger.shard_witnesses(plan.cell) if w.kind in tally.faults]
+    ledger.put("faulty", [w.document() for w in faulty if w not in tally.witnesses])
+    return tuple(faulty)
+
+
 # Printing ----------------------------------------------------------------------------------
 
 
-def _tell(
-    plan: Exhaustion,
-    tally: Tally,
-    shrunk: Mapping[str, Witness],
-    folder: Path,
-    seconds: float,
-    *,
-    as_json: bool,
-) -> None:
-    from reports.cells import cell_row
+@dataclass(frozen=True)
+class _Proof:
+    """What came of it; `faulty` are the rows that brought no outputs, `shrunk` small rows by id."""
+
+    plan: Exhaustion
+    tally: Tally
+    faulty: tuple[Witness, ...]
+    shrunk: Mapping[str, Witness]
+    folder: Path
+    seconds: float
+
+    @property
+    def witnesses(self) -> list[Witness]:
+        """Those that outputs show."""
+        return [w for w in self.tally.witnesses if w.kind not in self.tally.faults]
+
+    @property
+    def statement(self) -> str:
+        """Say what is proved."""
+        rows, lost = self.tally.rows, self.tally.rows - self.tally.completed
+        if not lost:
+            return f"proved over {rows} rows: {self.plan.enumeration}"
+        kinds = Counter(witness.kind for witness in self.faulty)
+        told = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in kinds.items())
+        return (
+            f"not proved: {lost} of {rows} rows brought no outputs ({told});"
+            f" the figures are of all others; {self.plan.enumeration}"
+        )
+
+    def document(self) -> dict[str, Any]:
+        """Return this as JSON carries it."""
+        from reports.cells import cell_row
+        from reports.tally import plain
+
+        every = dict.fromkeys((*self.tally.witnesses, *self.faulty))
+        return {
+            "proved": self.tally.completed == self.tally.rows,
+            "statement": self.statement,
+            "assumed": str(self.plan.symmetries),
+            "figures": plain(cell_row(self.plan.cells[0], self.tally)),
+            "witnesses": [{"id": w.id, **w.document()} for w in every],
+            "shrunk": {identity: w.document() for identity, w in self.shrunk.items()},
+            "run": str(self.folder),
+            "shard_seconds": self.seconds,
+        }
+
+
+def _tell(proof: _Proof, *, as_json: bool) -> None:
     from reports.folder import write
-    from reports.tally import plain
 
     with user_mistakes():
-        write(folder)
+        write(proof.folder)
     if as_json:
-        print_json(
-            {
-                "proved": tally.completed == tally.rows,
-                "statement": _statement(plan, tally),
-                "assumed": str(plan.symmetries),
-                "figures": plain(cell_row(plan.cells[0], tally)),
-                "witnesses": [{"id": w.id, **w.document()} for w in tally.witnesses],
-                "shrunk": {identity: w.document() for identity, w in shrunk.items()},
-                "run": str(folder),
-                "shard_seconds": seconds,
-            }
-        )
+        print_json(proof.document())
         return
-    for line in _lines(plan, tally, shrunk, folder):
+    for line in _lines(proof):
         results().print(line, soft_wrap=True)
 
 
-def _statement(plan: Exhaustion, tally: Tally) -> str:
-    if tally.completed == tally.rows:
-        return f"proved over {tally.rows} rows: {plan.enumeration}"
-    lost = tally.rows - tally.completed
-    return f"not proved: {lost} of {tally.rows} rows brought no outputs; {plan.enumeration}"
-
-
-def _lines(plan: Exhaustion, tally: Tally, shrunk: Mapping[str, Witness], folder: Path) -> Iterator[str]:
-    cell = plan.cell
+def _lines(proof: _Proof) -> Iterator[str]:
+    cell, folder = proof.plan.cell, proof.folder
     yield f"{cell.candidate}  {cell.format} -> {cell.out_format}, length {cell.length}"
-    yield _statement(plan, tally)
-    yield str(plan.symmetries)
-    yield from _figures(tally)
-    for witness in tally.witnesses:
+    yield proof.statement
+    yield str(proof.plan.symmetries)
+    yield from _figures(proof.tally)
+    for witness in proof.witnesses:
         where = "" if witness.element is None else f", element {witness.element}"
         yield f"{witness.kind}: {witness.score:.9g}, x = {witness.x}, y = {witness.y}{where}"
         yield f"    {replay_command(folder, witness)}"
-        if (small := shrunk.get(witness.id)) is not None:
+        if (small := proof.shrunk.get(witness.id)) is not None:
             yield f"    made small: x = {small.x}, y = {small.y}: {replay_command(folder, small)}"
+    for witness in proof.faulty[:FAULTY_SHOWN]:
+        yield f"{witness.kind.replace('_', ' ')}: {witness.origin}, x = {witness.x}: {witness.message}"
+        yield f"    {replay_command(folder, witness)}"
+    if (more := len(proof.faulty) - FAULTY_SHOWN) > 0:
+        yield f"and {more} more such rows in {folder / 'witnesses.jsonl'}"
 
 
 def _figures(tally: Tally) -> Iterator[str]:

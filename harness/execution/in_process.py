@@ -63,7 +63,7 @@ class InProcess(Closing):
             except Exception as error:  # noqa: BLE001 - whatever an import does is a finding
                 return Outcome.failed(len(x), Fault("raised", None, calling.describe(error)))
 
-            def attempt(x: Array, parts: Sequence[Part]) -> Attempt:
+            def attempt(x: Array, parts: Sequence[Part], patience: float = 1.0) -> Attempt:  # noqa: ARG001
                 return _call(candidate, x, parts, out_format.dtype, presentation)
 
             return complete(attempt, x)

@@ -27,6 +27,8 @@ LOAD_ATTEMPTS: Final = 2
 TIMEOUT_SECONDS: Final = 60.0
 MOST_IDLE_PER_JOB: Final = 16
 MOST_LOST_BATCHES: Final = 3
+LEAST_PATIENCE: Final = 0.25
+"""Seconds: what a part is given at least before its rows are tried one by one."""
 
 
 class ExecutorClosed(RuntimeError):
@@ -245,13 +247,16 @@ class _Calls:
         self._worker: Worker | None = None
         self._deaths: list[Fault] = []
 
-    def __call__(self, x: Array, parts: Sequence[Part]) -> Attempt:
+    def __call__(self, x: Array, parts: Sequence[Part], patience: float = 1.0) -> Attempt:
         """See `Attempts`."""
         if self._worker is None:
             self._worker, death = self._owner.obtain(self._spec)
             if death is not None:
                 self._deaths.append(Fault(death.kind, None, death.message))
-        result = self._worker.call(x, parts, self._out_dtype, self._presentation, self._timeout)
+        limit = self._timeout
+        if limit is not None and patience < 1:
+            limit = min(limit, max(patience * limit, LEAST_PATIENCE))
+        result = self._worker.call(x, parts, self._out_dtype, self._presentation, limit)
         if result.failure is not None and (result.failure.fatal or result.failure.kind == "out_of_memory"):
             self._owner.discard(self._worker)
             self._worker = None

@@ -5,12 +5,14 @@ A batch that succeeds costs one call. One that fails is narrowed down as follows
 1. A few rows alone, spread over the batch: 3 where a failure costs a worker, 16 where not.
    If each fails, the candidate is taken to fail on everything: those rows are named, the
    rest is not tried.
-2. The batch is cut into 32 parts, called one after another in one worker; shared memory
-   tells which part was running when the worker died. A failing part is cut into 32 again,
-   down to single rows. So a culprit among a thousand rows costs three workers, among a
-   million five, where bisection would cost ten and twenty; which matters, as each may cost
-   a time limit.
-3. After 48 lost workers, or 8 time limits, the rows not tried by then are left out, and
+2. The batch is cut into parts, called one after another in one worker; shared memory
+   tells which part was running when the worker died. A failing part is cut again, down to
+   single rows: into 32 where failures are cheap, into 1024 where each costs a worker. So a
+   culprit among a thousand rows costs two workers, among a million three, where bisection would
+   cost ten and twenty. Only a row called alone, and the whole batch, may take all of a time
+   limit; parts are given up after an eighth of it, or a quarter of a second if that is more, and
+   their rows tried.
+3. After 48 lost workers, or 8 whole time limits, the rows not tried by then are left out, and
    the outcome says so.
 4. All rows that completed are called again together, as one batch, so that their outputs are those of
    a batch in which the culprits never were. If that fails although no row of it fails alone, the fault
@@ -37,7 +39,9 @@ __all__ = ["Attempt", "Attempts", "Failure", "Part", "complete"]
 Array = NDArray[Any]
 Part = tuple[int, int]
 
-FAN_OUT: Final = 32
+FAN_OUT_MILD: Final = 32
+FAN_OUT_FATAL: Final = 1024
+SUSPICION: Final = 1 / 8
 SAMPLE_FATAL: Final = 3
 SAMPLE_MILD: Final = 16
 MOST_FATAL: Final = 48
@@ -79,8 +83,11 @@ class Attempt:
 class Attempts(Protocol):
     """Calls the candidate."""
 
-    def __call__(self, x: Array, parts: Sequence[Part]) -> Attempt:
-        """Call it on parts (first row, row after the last) of rows x, in turn."""
+    def __call__(self, x: Array, parts: Sequence[Part], patience: float = 1.0) -> Attempt:
+        """Call it on parts (first row, row after the last) of rows x, in turn.
+
+        Each may take the share `patience` of the time limit, or as much as a worker needs to be heard.
+        """
 
 
 def complete(attempt: Attempts, x: Array) -> Outcome:
@@ -145,9 +152,15 @@ class _Narrowing:
     # 2 and 3: parts of parts
 
     def _descend(self, low: int, high: int) -> None:
-        parts = [part for part in _cut(low, high) if part[0] not in self._culprits or part[1] - part[0] > 1]
+        fan_out = FAN_OUT_FATAL if self._first.fatal else FAN_OUT_MILD
+        parts = [
+            part
+            for part in _cut(low, high, fan_out)
+            if part[0] not in self._culprits or part[1] - part[0] > 1
+        ]
+        patience = 1.0 if len(parts) >= high - low else SUSPICION
         while parts and not self._spent:
-            result = self._try(low, parts)
+            result = self._try(low, parts, patience)
             if result.failure is None:
                 return
             first, last = parts[result.passed]
@@ -157,14 +170,14 @@ class _Narrowing:
                 self._descend(first, last)
             parts = parts[result.passed + 1 :]
 
-    def _try(self, low: int, parts: Sequence[Part]) -> Attempt:
+    def _try(self, low: int, parts: Sequence[Part], patience: float = 1.0) -> Attempt:
         """Call parts, whose first row is `low` or later, and keep what passes."""
         high = parts[-1][1]
-        result = self._attempt(self._x[low:high], [(a - low, b - low) for a, b in parts])
+        result = self._attempt(self._x[low:high], [(a - low, b - low) for a, b in parts], patience)
         for first, last in parts[: result.passed]:
             self._keep(slice(first, last), result, slice(first - low, last - low))
         if result.failure is not None:
-            self._count(result.failure)
+            self._count(result.failure, patience)
         return result
 
     def _keep(self, here: Any, result: Attempt, there: Any) -> None:
@@ -173,9 +186,9 @@ class _Narrowing:
         if result.overwritten is not None:
             self._overwritten[here] |= result.overwritten[there]
 
-    def _count(self, failure: Failure) -> None:
+    def _count(self, failure: Failure, patience: float = 1.0) -> None:
         self._fatal += failure.fatal
-        self._timed_out += failure.kind == "timed_out"
+        self._timed_out += failure.kind == "timed_out" and patience == 1.0
 
     @property
     def _spent(self) -> bool:
@@ -218,8 +231,8 @@ class _Narrowing:
         self._general.append(Fault(self._first.kind, None, message))
 
 
-def _cut(low: int, high: int) -> list[Part]:
-    """Cut rows into at most FAN_OUT parts of nearly equal size, none empty."""
-    count = min(FAN_OUT, high - low)
+def _cut(low: int, high: int, most: int) -> list[Part]:
+    """Cut rows into so many parts at most, of nearly equal size, none empty."""
+    count = min(most, high - low)
     edges = [low + (high - low) * i // count for i in range(count + 1)]
     return list(itertools.pairwise(edges))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.execution.calling import FaultKind, Presentation
 from reference.formats import FloatFormat, format_of
 
-__all__ = ["Closing", "Executor", "Fault", "Outcome", "check_rows"]
+__all__ = ["Closing", "Executor", "Fault", "Outcome", "check_rows", "joined"]
 
 Array = NDArray[Any]
 
@@ -55,6 +55,24 @@ class Outcome:
     def failed(cls, rows: int, *faults: Fault) -> Self:
         """Return the outcome of a batch of which no row completed."""
         return cls(None, np.zeros(rows, dtype=np.bool_), faults)
+
+
+def joined(outcome: Outcome, rest: Outcome, rows: NDArray[np.intp]) -> Outcome:
+    """Return an outcome with rows that it left out as they came out when they were called again.
+
+    Args:
+        outcome: with outputs; what it says of no single row is what left those rows out.
+        rest: what came of them alone, with outputs.
+        rows: their places.
+    """
+    assert outcome.outputs is not None
+    assert rest.outputs is not None
+    outputs, completed = outcome.outputs.copy(), outcome.completed.copy()
+    outputs[rows], completed[rows] = rest.outputs, rest.completed
+    own = [fault for fault in outcome.faults if fault.row is not None]
+    new = [replace(f, row=None if f.row is None else int(rows[f.row])) for f in rest.faults]
+    faults = sorted((*own, *new), key=lambda f: len(completed) if f.row is None else f.row)
+    return Outcome(outputs, completed, tuple(faults))
 
 
 class Executor(Protocol):

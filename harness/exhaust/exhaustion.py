@@ -13,14 +13,17 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+import numpy as np
+
 from harness.campaign import OP
 from harness.candidates import Candidate
-from harness.execution import Executor
+from harness.execution import Executor, Outcome
+from harness.execution.outcome import joined
 from harness.exhaust.counting import Counting, without_profiles
 from harness.exhaust.enumeration import Enumeration
 from harness.exhaust.symmetry import Symmetries
 from harness.measurement import Rows
-from harness.tallying import tally_outcome
+from harness.tallying import fault_witness, tally_outcome
 from reference.declaration import Declaration, Policy
 from reference.formats import FloatFormat
 from reference.truth import truth
@@ -45,7 +48,12 @@ _BATCHES_COUNTED: Final = 16
 _BATCHES_MEASURED: Final = 2
 """Batches of a shard, counted in bulk or measured in full: about a second, and what a kill can lose."""
 
+MOST_FAULTY: Final = 64
+"""Rows of a batch that may crash or hang; where more do, those not tried by then are left out."""
+
 _PROBES: Final = 4
+_PROBED: Final = 64
+"""A probe is at most this part of all rows."""
 
 
 @dataclass(frozen=True)
@@ -142,34 +150,72 @@ class Exhaustion:
         for first in range(shard.first, shard.last, self.batch):
             bits = self.enumeration.encodings(first, min(self.batch, shard.last - first))
             digest.update(bits.astype(bits.dtype.newbyteorder("<"), copy=False).data)
-            others += self._count(self.fmt.from_bits(bits), first, executor, counting)
+            x = self.fmt.from_bits(bits)
+            others += self._count(x, first, self._completed(x, executor), counting)
         tally = merge([counting.tally(), *others])
-        return {self.cell: replace(tally, digests={shard.number: digest.hexdigest()})}
+        faulty = [w for other in others for w in other.witnesses if w.kind in other.faults]
+        witnesses = (*(w for w in tally.witnesses if w.kind not in tally.faults), *faulty)
+        digests = {shard.number: digest.hexdigest()}
+        return {self.cell: replace(tally, digests=digests, witnesses=witnesses)}
 
     def seconds_a_row(self, executor: Executor) -> float:
-        """Return how long one row takes, by a few batches from all over, the first of them not timed."""
-        rows = self.enumeration.rows
-        count = min(self.batch, rows)
-        starts = [0, *((rows - count) * k // _PROBES for k in range(_PROBES + 1))]
-        seconds = [self._probe(first, count, executor) for first in starts]
-        return sum(seconds[1:]) / (len(seconds) - 1) / count
+        """Return how long one row takes, by a few batches from all over, the first of them not timed.
 
-    def _probe(self, first: int, count: int, executor: Executor) -> float:
-        start = time.perf_counter()
-        x = self.fmt.from_bits(self.enumeration.encodings(first, count))
-        list(self._count(x, first, executor, self._counting()))
-        return time.perf_counter() - start
+        Rows that fail end it: finding out which they are is not what a row takes.
+        """
+        rows = self.enumeration.rows
+        count = min(self.batch, max(rows // _PROBED, 1))
+        seconds: list[float] = []
+        for first in (0, *((rows - count) * k // _PROBES for k in range(_PROBES + 1))):
+            start = time.perf_counter()
+            x = self.fmt.from_bits(self.enumeration.encodings(first, count))
+            outcome = self._called(x, executor)
+            if outcome.faults and seconds:
+                break
+            list(self._count(x, first, outcome, self._counting()))
+            seconds.append(time.perf_counter() - start)
+            if outcome.faults:
+                break
+        timed = seconds[1:] or seconds
+        return sum(timed) / len(timed) / count
+
+    def _called(self, x: Any, executor: Executor) -> Outcome:
+        return executor.run(self.candidate.spec, x, self.out_format, self.timeout)
+
+    def _completed(self, x: Any, executor: Executor) -> Outcome:
+        """Return what came of every row: those that were given up for others' sake are called again.
+
+        What each row that fails costs is a time limit or a worker, so there is a limit to them, and a
+        candidate of which nothing more comes is left alone.
+        """
+        outcome = self._called(x, executor)
+        while True:
+            named = [fault.row for fault in outcome.faults if fault.row is not None]
+            untried = ~outcome.completed
+            untried[named] = False
+            if not untried.any() or not outcome.completed.any() or len(named) >= MOST_FAULTY:
+                return outcome
+            rest = self._called(x[untried], executor)
+            if rest.outputs is None:
+                return outcome
+            outcome = joined(outcome, rest, np.flatnonzero(untried))
 
     def _counting(self) -> Counting:
         return Counting(self.cell, self.fmt, self.out_format, self.declaration)
 
-    def _count(self, x: Any, first: int, executor: Executor, counting: Counting) -> Iterator[Tally]:
-        """Call the candidate on rows; count them in bulk, or yield their tally."""
-        outcome = executor.run(self.candidate.spec, x, self.out_format, self.timeout)
+    def _count(self, x: Any, first: int, outcome: Outcome, counting: Counting) -> Iterator[Tally]:
+        """Count rows in bulk, or yield their tally, with a witness of every row that failed alone."""
         if outcome.outputs is not None and outcome.completed.all() and not self.is_thorough:
             counting.add(x, outcome.outputs, first)
             return
-        tally = tally_outcome(self.cell, self._rows(x, first), outcome, self.declaration)
+        rows = self._rows(x, first)
+        tally = tally_outcome(self.cell, rows, outcome, self.declaration)
+        faulty = [
+            fault_witness(self.cell, rows, fault, fault.row)
+            for fault in outcome.faults
+            if fault.row is not None
+        ]
+        tally = replace(tally, witnesses=(*(w for w in tally.witnesses if w not in faulty), *faulty))
         yield tally if self.is_thorough else without_profiles(tally)
 
     def _rows(self, x: Any, first: int) -> Rows:
