@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from harness.candidates import Candidate, from_function, load
-from harness.execution import Executor, InProcess, Isolated
+from harness.execution import Executor, Fault, InProcess, Isolated, Outcome
 from harness.measurement import Rows, measure
 from harness.remaking import entries_of_hex
 from harness.replaying import replay_witness
@@ -316,6 +316,24 @@ def test_a_run_is_made_small_the_same_way_every_time_and_within_its_share(a_run,
     assert len(shrink_all(ledger, candidates, few, batches=1)) < len(small)
     assert few.calls < 20
     assert not shrink_all(ledger, {}, isolated)
+
+
+def test_a_row_that_hangs_meanwhile_ends_the_shrinking_of_a_candidate(a_run):
+    ledger, candidates, _, small, _ = a_run
+
+    class Hanging(InProcess):
+        hangs = 0
+
+        def run(self, spec, x, *arguments, **options):
+            if (x == 0).all(axis=1).any():
+                self.hangs += 1
+                return Outcome.failed(len(x), Fault("timed_out", None, "no answer"))
+            return super().run(spec, x, *arguments, **options)
+
+    hanging = Hanging()
+    found = shrink_all(ledger, candidates, hanging)
+    assert hanging.hangs == len(candidates)
+    assert set(found) < set(small)
 
 
 def test_cells_and_lines_name_the_small_witnesses_and_these_are_kept(a_run):

@@ -14,7 +14,7 @@ from harness.execution import Executor, Outcome
 from harness.measurement import Judged, Rows, measure, scores_by_row
 from harness.measurement.tiers import TIER_KINDS, judge_by_tiers
 from harness.remaking import entries_of_hex
-from harness.shrinking.reduction import BATCH_ELEMENTS
+from harness.shrinking.reduction import BATCH_ELEMENTS, Budget
 from reference.errors import RowFailure, judge
 from reference.formats import FloatFormat, format_named
 from reference.truth import truth
@@ -56,7 +56,12 @@ class Evidence(Protocol):
 
 
 def evidence_of(
-    witness: Witness, candidate: Candidate, executor: Executor, timeout: float | None, least: float = 0.0
+    witness: Witness,
+    candidate: Candidate,
+    executor: Executor,
+    budget: Budget,
+    timeout: float | None,
+    least: float = 0.0,
 ) -> Evidence | None:
     """Return the evidence of a witness's kind, of that score at least; None where no single row shows it."""
     calls = _Calls(candidate, witness.cell, executor, timeout)
@@ -65,7 +70,7 @@ def evidence_of(
     if witness.kind in FAULTS:
         return _Fault(calls, witness.kind)
     kept = max(KEPT * witness.score, least) if witness.score else 1.0
-    return _Score(calls, witness.kind, kept, failed_rows([witness])[0])
+    return _Score(calls, budget, witness.kind, kept, failed_rows([witness])[0])
 
 
 def failed_rows(witnesses: Sequence[Witness]) -> list[bool]:
@@ -107,12 +112,14 @@ class _Score:
     """A kind that outputs show: a defect, or at least so much of a figure.
 
     Attributes:
+        budget: told of lost workers.
         least: the least score.
         may_fail: whether the row may fail as a whole; one that does not is no witness of the same
             thing where it does.
     """
 
     calls: _Calls
+    budget: Budget
     kind: str
     least: float
     may_fail: bool
@@ -120,6 +127,7 @@ class _Score:
 
     def shows(self, x: Array) -> Flags:
         outcome = self.calls.run(x)
+        self.budget.lost |= any(fault.kind in FATAL for fault in outcome.faults)
         done = outcome.completed
         shown = np.zeros(len(x), dtype=np.bool_)
         if outcome.outputs is not None:

@@ -41,15 +41,18 @@ class Budget:
     Attributes:
         elements: entries of rows evaluated.
         batches: calls of the candidate.
+        lost: whether a row that was to show something else cost a worker or a time limit; as each may, that
+            ends the reduction.
     """
 
     elements: int = 1 << 21
     batches: int = 500
+    lost: bool = False
 
     @property
     def spent(self) -> bool:
         """Whether there is nothing left."""
-        return self.elements <= 0 or self.batches <= 0
+        return self.elements <= 0 or self.batches <= 0 or self.lost
 
     def charge(self, x: Array) -> None:
         """Count one call."""

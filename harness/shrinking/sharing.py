@@ -228,6 +228,7 @@ class _Sharing:
         found = smallest(band.shortest, self._candidate, self._executor, share, self._timeout, least)
         self._budget.elements -= given.elements - share.elements
         self._budget.batches -= given.batches - share.batches
+        self._budget.lost |= share.lost
         if found is not None:
             self._found[band.place[:2]].append((band.place.failed, found))
         return found

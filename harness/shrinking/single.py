@@ -56,10 +56,10 @@ def smallest(
     fmt = format_named(witness.cell.format)
     whole = completed(witness, candidate, executor, timeout)
     row = row_of(whole)
-    evidence = evidence_of(whole, candidate, executor, timeout, least)
+    budget = Budget() if budget is None else budget
+    evidence = evidence_of(whole, candidate, executor, budget, timeout, least)
     if evidence is None or not evidence.shows(row[None])[0]:
         return None
-    budget = Budget() if budget is None else budget
     steps = reduced(row, witness.element, fmt, evidence.shows, budget, evidence.rows_at_once)
     for smaller in reversed(steps[1:]):
         found = evidence.witness(smaller)
