@@ -57,15 +57,18 @@ def by_the_reciprocal(z: Array) -> Array:
 
 
 def compensated(z: Array) -> Array:
-    """Neumaier's compensated sum."""
+    """A sum by halves, what each addition lost added up beside it."""
     e = np.exp(z - top(z))
-    columns = np.ascontiguousarray(np.moveaxis(e, -1, 0))
-    s, c = np.zeros_like(columns[0]), np.zeros_like(columns[0])
-    for column in columns:
-        t = s + column
-        c += np.where(s >= column, (s - t) + column, (column - t) + s)
-        s = t
-    return np.asarray(e / (s + c)[..., None])
+    s, c = e, np.zeros_like(e)
+    while s.shape[-1] > 1:
+        half = s.shape[-1] // 2
+        a, b = s[..., :half], s[..., half : 2 * half]
+        t = a + b
+        of_b = t - a
+        lost = (a - (t - of_b)) + (b - of_b)
+        c = np.concatenate([c[..., :half] + c[..., half : 2 * half] + lost, c[..., 2 * half :]], axis=-1)
+        s = np.concatenate([t, s[..., 2 * half :]], axis=-1)
+    return np.asarray(e / (s + c))
 
 
 def halved(z: Array) -> Array:
