@@ -14,6 +14,7 @@ from harness.gate.budgets import read_budgets
 from tests.gating import SUSPECTS
 
 CANDIDATE = f"{SUSPECTS}:sound"
+FILES = ("pyproject.toml", "softmax-budgets.toml")
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +30,28 @@ def test_the_files_are_valid_and_limit_tiers_and_ratios() -> None:
         (fmt, metric) for fmt in ("float16", "float32") for metric in ("tier", "bound_ratio")
     }
     assert all("TODO" in b.reason for b in budgets)
+
+
+def test_who_is_named_stands_in_every_file_and_no_one_else() -> None:
+    assert cli.run(["init", CANDIDATE]) == 0
+    values, _ = configured_gate(Path.cwd())
+    assert values["candidates"] == [CANDIDATE]
+    assert all("max_shifted" not in Path(name).read_text() for name in FILES)
+
+
+def test_without_a_name_every_line_to_change_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["init"]) == 0
+    named = [line for name in FILES for line in Path(name).read_text().splitlines() if "max_shifted" in line]
+    assert len(named) == 3
+    assert all(line.endswith('change it to your own, such as "my.py:softmax"') for line in named)
+    assert "name your own softmax for max_shifted in pyproject.toml" in capsys.readouterr().out
+    Path("my.py").write_text("def softmax(x): return x\n")
+    for name in FILES:
+        text = Path(name).read_text()
+        Path(name).write_text(text.replace('"max_shifted"', '"my.py:softmax"'))
+    values, _ = configured_gate(Path.cwd())
+    assert values["candidates"] == ["my.py:softmax"]
+    assert {Path(b.candidate).name for b in read_budgets(Path(values["budgets"]))} == {"my.py:softmax"}
 
 
 def test_a_run_is_not_changed_by_the_gate_s_settings() -> None:

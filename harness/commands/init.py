@@ -17,11 +17,17 @@ CONFIGURATION = "pyproject.toml"
 BUDGETS = "softmax-budgets.toml"
 WORKFLOW = ".github/workflows/softmax.yml"
 
+EXAMPLE = "max_shifted"
+"""Whom the files name where nobody is: a built-in, so that they work as they are."""
+
+CHANGE = 'a built-in; change it to your own, such as "my.py:softmax"'
+
 
 def init(
     candidate: Annotated[
-        str, typer.Argument(help="Whom to gate: module:function, file.py:function or a built-in.")
-    ] = "max_shifted",
+        str | None,
+        typer.Argument(help="Whom to gate, such as my.py:softmax; a built-in to be replaced where left out."),
+    ] = None,
     *,
     formats: Annotated[
         list[str] | None, typer.Option("--format", help="Input format; repeat for several.")
@@ -40,11 +46,14 @@ def init(
     chosen = [choose("format", name, FORMATS) for name in formats or ["float32"]]
     choose("tier", tier, TIERS)
     with user_mistakes():
-        load(candidate)
+        load(candidate or EXAMPLE)
         _check_free()
         for name, text in _texts(candidate, chosen, tier).items():
             _write(Path(name), text)
-    results().print(f"next: fill in the reasons in {BUDGETS}, then python -m harness gate", soft_wrap=True)
+    todo = f"fill in the reasons in {BUDGETS}"
+    if candidate is None:
+        todo = f"name your own softmax for {EXAMPLE} in {CONFIGURATION} and {BUDGETS}, {todo}"
+    results().print(f"next: {todo}, then python -m harness gate", soft_wrap=True)
 
 
 def _check_free() -> None:
@@ -58,20 +67,24 @@ def _check_free() -> None:
         raise UsageError(f"{CONFIGURATION}: has a [tool.harness] already; take it out to start anew")
 
 
-def _texts(candidate: str, formats: list[str], tier: str) -> dict[str, str]:
+def _texts(candidate: str | None, formats: list[str], tier: str) -> dict[str, str]:
     templates = files("harness").joinpath("starter")
-    quoted = _quoted(candidate)
+    quoted = _quoted(candidate or EXAMPLE)
+    change = "" if candidate else f"  # {CHANGE}"
     budgets = [
         templates.joinpath("budget.toml")
         .read_text("utf-8")
-        .format(candidate=quoted, format=_quoted(name), tier=_quoted(tier))
+        .format(candidate=quoted, change=change, format=_quoted(name), tier=_quoted(tier))
         for name in formats
     ]
     head = templates.joinpath("budgets.toml").read_text("utf-8")
     table = templates.joinpath("table.toml").read_text("utf-8")
     return {
         CONFIGURATION: table.format(
-            candidate=quoted, formats=", ".join(map(_quoted, formats)), budgets=_quoted(BUDGETS)
+            candidate=quoted,
+            change=change,
+            formats=", ".join(map(_quoted, formats)),
+            budgets=_quoted(BUDGETS),
         ),
         BUDGETS: "\n".join([head, *budgets]),
         WORKFLOW: templates.joinpath("workflow.yml").read_text("utf-8"),
