@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from reports.figures import NOTHING, plural
+from reports.common import in_common
+from reports.figures import NOTHING, count, plural
 from reports.summary_md import escaped
 from reports.verdicts import Verdict, counted, headline_name, worst_first
 
@@ -21,6 +22,8 @@ MARKDOWN_BYTES: Final = 1 << 20
 """GitHub refuses a step's summary of more than 1 MiB."""
 
 SHOWN: Final = 12
+"""Verdicts that a terminal shows one by one."""
+
 _LISTED: Final = 400
 
 
@@ -46,16 +49,24 @@ def spelled(verdict: Verdict) -> tuple[str, str]:
 
 
 def terminal(
-    verdicts: Sequence[Verdict], relaxations: Mapping[str, Sequence[str]], most: int = SHOWN
+    verdicts: Sequence[Verdict], relaxations: Mapping[str, Sequence[str]], folder: str, most: int = SHOWN
 ) -> RenderableType:
-    """Return what a terminal shows: what passes, by candidate, format and metric; the rest one by one."""
+    """Return what a terminal shows: what the violations have in common, what passes, the worst one by one.
+
+    Args:
+        verdicts: all of them.
+        relaxations: policies by candidate.
+        folder: of the run, where all that is not shown stands.
+        most: violations shown.
+    """
     from rich.console import Group
     from rich.text import Text
 
     failing = [v for v in worst_first(verdicts) if v.status != "pass"]
-    lines = [*_passed(verdicts), *(line for v in spread(failing)[:most] for line in told(v))]
+    lines = [*in_common(verdicts), *_passed(verdicts)]
+    lines += [line for v in spread(failing)[:most] for line in told(v)]
     if len(failing) > most:
-        lines.append(f"... and {len(failing) - most} more in junit.xml and with --json")
+        lines.append(f"{most} of {count(len(failing))} shown; all are in {folder}/junit.xml and with --json")
     lines += [f"policy of {name}: {', '.join(p)}" for name, p in relaxations.items() if p]
     return Group(*(Text(_printable(line)) for line in [*lines, headline(verdicts)]))
 
@@ -117,16 +128,24 @@ def told(v: Verdict) -> Iterator[str]:
 # Markdown ----------------------------------------------------------------------------------
 
 
-def markdown(verdicts: Sequence[Verdict], relaxations: Mapping[str, Sequence[str]]) -> str:
-    """Return a job summary of less than MARKDOWN_BYTES: the verdict, then all that does not pass."""
+def markdown(verdicts: Sequence[Verdict], relaxations: Mapping[str, Sequence[str]], folder: str) -> str:
+    """Return a job summary of less than MARKDOWN_BYTES: the verdict, then all that does not pass.
+
+    Args:
+        verdicts: all of them.
+        relaxations: policies by candidate.
+        folder: of the run, where junit.xml holds all.
+    """
+    everything = f"{folder}/junit.xml"
     failing = [v for v in worst_first(verdicts) if v.status != "pass"]
     head = [f"**{escaped(headline(verdicts))}**", ""]
+    head += [f"{escaped(sentence)}\n" for sentence in in_common(verdicts)]
     head += [f"policy of {escaped(name)}: {escaped(', '.join(p))}\n" for name, p in relaxations.items() if p]
-    lines = [*head, *_table(failing[:_LISTED]), *_beyond(len(failing) - _LISTED), *_passes(verdicts)]
+    lines = [*head, *_table(failing[:_LISTED]), *_beyond(len(failing), everything), *_passes(verdicts)]
     text = "\n".join(lines) + "\n"
     while len(text.encode()) >= MARKDOWN_BYTES:
         lines = lines[: len(lines) // 2]
-        text = "\n".join([*lines, "", "... cut short; junit.xml holds all"]) + "\n"
+        text = "\n".join([*lines, "", f"... cut short; all are in {escaped(everything)}"]) + "\n"
     return text
 
 
@@ -143,8 +162,10 @@ def _table(failing: Sequence[Verdict]) -> Iterator[str]:
     yield ""
 
 
-def _beyond(count: int) -> list[str]:
-    return [f"... and {count} more in junit.xml", ""] if count > 0 else []
+def _beyond(failing: int, where: str) -> list[str]:
+    if failing <= _LISTED:
+        return []
+    return [f"{count(_LISTED)} of {count(failing)} shown; all are in {escaped(where)}", ""]
 
 
 def _passes(verdicts: Sequence[Verdict]) -> Iterator[str]:

@@ -33,7 +33,13 @@ class Record:
 
 
 def records(
-    name: str, headings: Sequence[str], lines: Iterable[Record], *, more: str, intro: str = ""
+    name: str,
+    headings: Sequence[str],
+    lines: Iterable[Record],
+    *,
+    more: str,
+    intro: str = "",
+    most: int = MOST_RECORDS,
 ) -> Markup:
     """Return a table of records that sorts and filters.
 
@@ -42,7 +48,8 @@ def records(
         headings: of the columns; the first record's state is the colour of its first text.
         lines: the worst first, since only so many are drawn.
         more: where all of them are.
-        intro: a sentence before the table.
+        intro: a sentence or a few before the table.
+        most: records that are drawn.
     """
     everything = list(lines)
     return fill(
@@ -50,7 +57,7 @@ def records(
         name=name,
         headings=headings,
         numbers=_numeric(everything),
-        records=everything[:MOST_RECORDS],
+        records=everything[:most],
         count_of_all=len(everything),
         more=more,
         intro=intro,

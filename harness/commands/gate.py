@@ -235,10 +235,11 @@ def _tell(decision: Decision, *, as_json: bool) -> int:
     from reports.github import workflow_commands
 
     verdicts, relaxations = decision.verdicts, decision.gated.relaxations()
+    folder = decision.folder.as_posix()
     if as_json:
         print_json(decision.document())
     else:
-        results().print(terminal(verdicts, relaxations), soft_wrap=True)
+        results().print(terminal(verdicts, relaxations, folder), soft_wrap=True)
         results().print(f"report: {decision.folder / 'report.html'}", soft_wrap=True)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         stream = sys.stderr if as_json else sys.stdout
@@ -246,5 +247,5 @@ def _tell(decision: Decision, *, as_json: bool) -> int:
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         with user_mistakes(), Path(summary).open("a", encoding="utf-8") as file:
-            file.write(markdown(verdicts, relaxations))
+            file.write(markdown(verdicts, relaxations, folder))
     return decision.exit_code

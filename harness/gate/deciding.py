@@ -20,6 +20,7 @@ from harness.gate.statistics import Exactly, Fresh, Rule
 from harness.kernels import MEASURING, prepare_kernels
 from harness.settings import Settings
 from reference.tiers import STANDARD
+from reports.common import in_common
 from reports.tally import Witness
 from reports.verdicts import Verdict, exit_code, headline_name, worst_first
 
@@ -73,6 +74,7 @@ class Decision:
             "seed": self.gated.settings.seed,
             "run": str(self.folder),
             "policies": {name: list(p) for name, p in self.gated.relaxations().items()},
+            "in_common": in_common(self.verdicts),
             "verdicts": [verdict.document() for verdict in self.verdicts],
         }
 
@@ -172,7 +174,7 @@ def _write(decision: Decision) -> None:
     from reports.junit import junit
     from reports.runs import write_atomically
 
-    text = markdown(decision.verdicts, decision.gated.relaxations())
+    text = markdown(decision.verdicts, decision.gated.relaxations(), decision.folder.as_posix())
     try:
         write(decision.folder)
         write_atomically(decision.folder / "junit.xml", junit(decision.verdicts))

@@ -13,6 +13,7 @@ from harness.gate.measuring import BRIEF, Gated, gate_settings, measure_gated, t
 from harness.settings import Settings
 from reference.formats import FORMATS
 from reference.tiers import TIERS
+from reports.common import in_common
 from reports.gate_text import headline, spread, told
 from reports.verdicts import Verdict, exit_code, worst_first
 
@@ -54,10 +55,10 @@ def failure(
 
 def _told(gated: Gated, verdicts: Sequence[Verdict]) -> str:
     failing = [v for v in worst_first(verdicts) if v.status != "pass"]
-    lines = [headline(verdicts)]
+    lines = [headline(verdicts), *in_common(verdicts)]
     lines += [f"policy of {name}: {', '.join(p)}" for name, p in gated.relaxations().items() if p]
     for verdict in spread(failing)[:TOLD]:
         lines += [line for line in told(verdict) if "replay" not in line]
     if len(failing) > TOLD:
-        lines.append(f"... and {len(failing) - TOLD} more")
+        lines.append(f"{TOLD} of {len(failing)} shown")
     return "\n".join(lines)

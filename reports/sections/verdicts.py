@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from markupsafe import Markup
 
+from reports.common import in_common
 from reports.gate_text import headline, spelled
-from reports.records import Record, State, records
+from reports.records import MOST_RECORDS, Record, State, records
 from reports.rundata import RunData
 from reports.section import Section
 from reports.verdicts import FAILED, Verdict, worst_first
+
+_MOST_FAILING: Final = 2000
+"""Violations that are drawn: about a megabyte. junit.xml has no limit."""
 
 
 def render(run: RunData) -> Markup:
@@ -20,7 +25,10 @@ def render(run: RunData) -> Markup:
         return Markup()
     headings = ("status", "metric", "candidate", "format", "cell", "observed", "limit", "why")
     lines = map(_record, worst_first(verdicts))
-    return records("verdicts", headings, lines, more="junit.xml", intro=f"{headline(verdicts)}.")
+    intro = " ".join(f"{sentence}." for sentence in (headline(verdicts), *in_common(verdicts)))
+    failing = sum(verdict.status != "pass" for verdict in verdicts)
+    most = max(MOST_RECORDS, min(failing, _MOST_FAILING))
+    return records("verdicts", headings, lines, more="junit.xml", intro=intro, most=most)
 
 
 def _record(verdict: Verdict) -> Record:

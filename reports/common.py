@@ -1,0 +1,132 @@
+"""What a gate's violations have in common, told in a sentence before they are listed one by one.
+
+A dozen alike are one finding. A fact is told only where it holds of every violation of a candidate's cells,
+and only where the gate looked further: "at length > 128" says that 128 was gated, and that nothing of up to
+128 failed in the regimes named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Final
+
+from reports.figures import count, plural
+from reports.verdicts import Verdict
+
+__all__ = ["in_common"]
+
+LEAST: Final = 3
+"""Violations of a candidate from which on a sentence says less than they do."""
+
+_SENTENCES: Final = 4
+_NAMED: Final = 3
+
+_TOLD: Final = {
+    "over_budget": "over budget",
+    "defect": "defects",
+    "crashed": "crashed",
+    "timed_out": "timed out",
+    "uncertified": "uncertified",
+    "not_run": "not run",
+    "no_budget": "without a budget",
+}
+_CLAUSE: Final = re.compile(r"\d+ (\w+)")
+_LOST: Final = " rows did not come back: "
+
+
+def in_common(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return a sentence for each candidate whose violations have something in common, at most a few."""
+    told = list(filter(None, (_of_candidate(own) for own in _by_candidate(verdicts))))
+    left = len(told) - _SENTENCES
+    return [*told[:_SENTENCES], *([f"{plural(left, 'more candidate')} likewise"] if left > 0 else [])]
+
+
+def _by_candidate(verdicts: Sequence[Verdict]) -> Iterable[list[Verdict]]:
+    groups: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        groups.setdefault(verdict.candidate, []).append(verdict)
+    return groups.values()
+
+
+def _of_candidate(own: Sequence[Verdict]) -> str:
+    """Return the sentence about one candidate; empty where there is little or nothing to say."""
+    failing = [v for v in own if v.status != "pass"]
+    cells = [v for v in failing if _is_of_cell(v)]
+    if len(cells) < LEAST:
+        return ""
+    facts = list(_facts(cells, [v for v in own if _is_of_cell(v)]))
+    if not facts:
+        return ""
+    others = list(dict.fromkeys(v.metric for v in failing if not _is_of_cell(v)))
+    beside = f"; and {_listed(others)}" if others else ""
+    return f"{own[0].candidate}: all {count(len(cells))} {_what(cells)} {', '.join(facts)}{beside}"
+
+
+def _is_of_cell(verdict: Verdict) -> bool:
+    return verdict.regime is not None and verdict.length is not None
+
+
+def _what(cells: Sequence[Verdict]) -> str:
+    """Name the violations: by their status where they share it, and by what they exceed."""
+    statuses = {v.status for v in cells}
+    limits = {f"tier {v.limit}" if v.metric == "tier" else v.metric for v in cells}
+    noun = _TOLD[next(iter(statuses))] if len(statuses) == 1 else "violations"
+    is_limited = statuses & {"over_budget", "defect", "uncertified"}
+    return f"{noun} ({next(iter(limits))})" if len(limits) == 1 and is_limited else noun
+
+
+def _facts(cells: Sequence[Verdict], gated: Sequence[Verdict]) -> Iterator[str]:
+    """Yield what holds of all these cells, of those that were gated."""
+    regimes = {str(v.regime) for v in cells}
+    yield from _at_lengths(
+        {v.length or 0 for v in cells}, {v.length or 0 for v in gated if v.regime in regimes}
+    )
+    yield from _extent("regime", regimes, {str(v.regime) for v in gated})
+    yield from _extent("format", {v.formats for v in cells}, {v.formats for v in gated})
+    yield from _reasons(cells)
+
+
+def _at_lengths(failing: Collection[int], gated: Collection[int]) -> Iterator[str]:
+    least, most = min(failing), max(failing)
+    below = max((n for n in gated if n < least), default=None)
+    above = min((n for n in gated if n > most), default=None)
+    if below is None and above is None:
+        return
+    if least == most:
+        yield f"only at length {least}"
+    elif above is None:
+        yield f"at length > {below}"
+    elif below is None:
+        yield f"at length < {above}"
+    else:
+        yield f"at lengths {least} to {most}"
+
+
+def _extent(noun: str, failing: set[str], gated: set[str]) -> Iterator[str]:
+    """Say in which of all the violations are, where that is one, few, all, or all but few."""
+    spared = gated - failing
+    if len(gated) == 1:
+        return
+    if not spared:
+        yield f"in every {noun}"
+    elif len(failing) <= _NAMED:
+        yield f"only in {noun}{'' if len(failing) == 1 else 's'} {_listed(sorted(failing))}"
+    elif len(spared) <= _NAMED:
+        yield f"in every {noun} but {_listed(sorted(spared))}"
+
+
+def _reasons(cells: Sequence[Verdict]) -> Iterator[str]:
+    """Say what every message of a tier names, or why no row came back where that is the same."""
+    named = [_CLAUSE.findall(v.message.partition("excused")[0]) for v in cells if v.metric == "tier"]
+    if named:
+        shared = [word for word in named[0] if all(word in words for words in named)]
+        if shared and shared != ["over_bound"]:
+            yield f"each {_listed(shared)}"
+    lost = {v.message.partition(_LOST)[2] for v in cells}
+    if len(lost) == 1 and lost != {""}:
+        yield f"each with {lost.pop()}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -1,0 +1,164 @@
+"""What violations have in common: told where it holds of all of them, and of nothing that was not gated."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+
+from reports.common import in_common
+from reports.gate_text import markdown, terminal
+from reports.verdicts import Verdict
+
+REGIMES = ("normal", "tied", "masked", "result-underflow", "extreme")
+LENGTHS = (1, 8, 128, 257, 4096)
+
+
+def verdicts(
+    fails: Any,
+    *,
+    candidate: str = "my.py:softmax",
+    formats: tuple[str, ...] = ("float32",),
+    status: Any = "over_budget",
+    message: str = "",
+    metric: str = "max_ulp",
+) -> list[Verdict]:
+    """A verdict for every format, regime and length, of which those fail that are said to."""
+    return [
+        Verdict(
+            candidate, fmt, fmt, regime, n, metric, "<=", 1.0, 2.0,
+            status if fails(fmt, regime, n) else "pass", message if fails(fmt, regime, n) else "",
+        )
+        for fmt, regime, n in product(formats, REGIMES, LENGTHS)
+    ]  # fmt: skip
+
+
+def sentence(fails: Any, **options: Any) -> str:
+    [told] = in_common(verdicts(fails, **options))
+    return told
+
+
+@pytest.mark.parametrize(
+    ("fails", "said"),
+    [
+        (lambda _f, _r, n: n > 128, "all 10 over budget (max_ulp) at length > 128, in every regime"),
+        (lambda _f, _r, n: n < 128, "all 10 over budget (max_ulp) at length < 128, in every regime"),
+        (lambda _f, _r, n: n == 257, "all 5 over budget (max_ulp) only at length 257, in every regime"),
+        (lambda _f, _r, n: 1 < n < 4096, "all 15 over budget (max_ulp) at lengths 8 to 257, in every regime"),
+        (lambda _f, r, _n: r == "tied", "all 5 over budget (max_ulp) only in regime tied"),
+        (
+            lambda _f, r, n: r == "result-underflow" and n > 8,
+            "all 3 over budget (max_ulp) at length > 8, only in regime result-underflow",
+        ),
+        (lambda _f, r, _n: r != "tied", "all 20 over budget (max_ulp) in every regime but tied"),
+        (
+            lambda _f, r, _n: r in ("tied", "masked"),
+            "all 10 over budget (max_ulp) only in regimes masked and tied",
+        ),
+    ],
+)
+def test_lengths_and_regimes_are_told(fails: Any, said: str) -> None:
+    assert sentence(fails) == f"my.py:softmax: {said}"
+
+
+def test_formats_are_told_where_several_were_gated() -> None:
+    both = {"formats": ("float16", "float32")}
+    assert sentence(lambda _f, r, _n: r == "tied", **both).endswith("only in regime tied, in every format")
+    only = sentence(lambda f, r, _n: (f, r) == ("float16", "tied"), **both)
+    assert only.endswith("only in regime tied, only in format float16")
+
+
+def test_a_length_is_held_against_those_gated_in_the_regimes_that_fail() -> None:
+    """Of `tied` nothing up to 128 was gated: that the gate passes there in other regimes says nothing."""
+    gated = [
+        v for v in verdicts(lambda _f, r, _n: r == "tied") if v.regime != "tied" or (v.length or 0) > 128
+    ]
+    assert in_common([*gated, *(v for v in gated if v.status != "pass")]) == [
+        "my.py:softmax: all 4 over budget (max_ulp) only in regime tied"
+    ]
+
+
+@pytest.mark.parametrize("exception", [("tied", 8), ("masked", 1)])
+def test_one_violation_elsewhere_takes_the_fact_away(exception: tuple[str, int]) -> None:
+    told = sentence(lambda _f, r, n: (r == "result-underflow" and n > 128) or (r, n) == exception)
+    assert "only in regime result-underflow" not in told
+    assert "at length > 128" not in told
+
+
+def test_nothing_is_said_of_few_or_of_those_without_a_pattern() -> None:
+    assert in_common(verdicts(lambda *_: False)) == []
+    assert (
+        in_common(verdicts(lambda _f, r, n: r == "tied" and n < 128)) == []
+    )  # two: they are read as quickly
+    scattered = {("normal", 8), ("normal", 257), ("tied", 1), ("masked", 4096), ("extreme", 128)}
+    assert in_common(verdicts(lambda _f, r, n: (r, n) in scattered, status="crashed")) == [
+        "my.py:softmax: all 5 crashed in every regime but result-underflow"
+    ]
+    assert in_common([v for v in verdicts(lambda *_: True) if v.regime == "tied" and v.length == 8] * 3) == []
+
+
+def test_what_every_tier_s_message_names_is_told_and_what_is_excused_is_not() -> None:
+    tier = {"metric": "tier", "message": "2 flushed, 3 over_bound, excused: 1 overflow"}
+    assert sentence(lambda _f, r, _n: r == "tied", **tier).endswith("each flushed and over_bound")
+    assert "each" not in sentence(lambda _f, r, _n: r == "tied", metric="tier", message="3 over_bound")
+
+
+def test_rows_that_do_not_come_back_for_one_reason_give_it() -> None:
+    killed, at = "rows did not come back: killed by SIGKILL", {"status": "crashed", "metric": "crashed"}
+    lost = [
+        *verdicts(lambda _f, r, n: r == "tied" and n > 8, message=f"2 of 9 {killed}", **at),
+        *verdicts(lambda _f, r, n: r == "tied" and n == 8, message=f"4 of 8 {killed}", **at),
+    ]
+    [told] = in_common(lost)
+    assert told == (
+        "my.py:softmax: all 4 crashed at length > 1, only in regime tied, each with killed by SIGKILL"
+    )
+
+
+def contract(name: str) -> Verdict:
+    where = "my.py:softmax", "float32", "float32", None, None
+    return Verdict(*where, f"contract {name}", "<=", 0.0, 1.0, "defect")
+
+
+def test_what_is_of_no_cell_is_named_beside() -> None:
+    both = [*verdicts(lambda _f, r, _n: r == "tied"), contract("axis"), contract("strides")]
+    assert in_common(both)[0].endswith("only in regime tied; and contract axis and contract strides")
+    assert in_common([contract(name) for name in ("axis", "strides", "batch")]) == []
+
+
+def test_each_candidate_has_a_sentence_of_its_own_and_a_few_are_told() -> None:
+    names = [f"{name}.py:softmax" for name in "abcdef"]
+    regimes = dict(zip(names, [*REGIMES, "tied"], strict=True))
+    told = in_common(
+        [v for name in names for v in verdicts(lambda _f, r, _n, at=regimes[name]: r == at, candidate=name)]
+    )
+    assert [line.partition(":")[0] for line in told[:4]] == ["a.py", "b.py", "c.py", "d.py"]
+    assert told[4:] == ["2 more candidates likewise"]
+
+
+def shown(many: list[Verdict]) -> list[str]:
+    return [str(line) for line in terminal(many, {}, "out/run").renderables]  # type: ignore[union-attr]
+
+
+def test_the_screen_leads_with_it_and_says_where_the_rest_is() -> None:
+    many = verdicts(lambda _f, _r, n: n > 8)
+    lines = shown(many)
+    assert (
+        lines[0]
+        == in_common(many)[0]
+        == ("my.py:softmax: all 15 over budget (max_ulp) at length > 8, in every regime")
+    )
+    assert len([line for line in lines if line.startswith("over_budget")]) == 12
+    assert "12 of 15 shown; all are in out/run/junit.xml and with --json" in lines
+    few = shown(verdicts(lambda _f, r, _n: r == "tied"))
+    assert not [line for line in few if "junit" in line]
+
+
+def test_the_job_summary_leads_with_it_below_the_outcome_and_says_where_the_rest_is() -> None:
+    where, limit = ("naive", "float32", "float32", "tied"), ("max_ulp", "<=", 1.0, 2.0)
+    many = [Verdict(*where, n, *limit, "over_budget" if n > 9 else "pass") for n in range(1, 500)]
+    lines = markdown(many, {}, "out/run").splitlines()
+    assert lines[0].startswith("**gate: fail")
+    assert lines[2] == r"naive: all 490 over budget (max\_ulp) at length \> 9"
+    assert "400 of 490 shown; all are in out/run/junit.xml" in lines
