@@ -56,7 +56,7 @@ def test_quoted_lines_are_printed(
     """Figures of NumPy's float32 exp are the processor's: where it is another, numbers are left out."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my.py").write_text(SOFTMAX)
-    [(command, quoted)] = re.findall(
+    (command, quoted), *_ = re.findall(
         rf"\$ (python -m harness {name} .*?)\n(.*?)(?=```|\$ )", README, re.DOTALL
     )
     assert cli.run(shlex.split(command)[3:]) == 0
@@ -65,6 +65,19 @@ def test_quoted_lines_are_printed(
     assert {re.sub(numbers, "N", line) for line in without_dots(quoted)} <= {
         re.sub(numbers, "N", line) for line in printed.splitlines()
     }
+
+
+def test_a_limit_is_raised_as_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.py").write_text(SOFTMAX)
+    [(command, quoted)] = re.findall(r"\$ (python -m harness gate --loosen .*?)\n(.*?)```", README, re.DOTALL)
+    assert cli.run(["init", "my.py:softmax"]) == 0
+    capsys.readouterr()
+    assert cli.run(shlex.split(command)[3:]) == 0
+    undated = [re.sub(r"\d{4}-\d\d-\d\d", "DATE", line) for line in capsys.readouterr().out.splitlines()]
+    assert {re.sub(r"\d{4}-\d\d-\d\d", "DATE", line) for line in without_dots(quoted)} <= set(undated)
 
 
 MORE_WANTED = ("--via", ".so:", "--libraries", "--cluster")
