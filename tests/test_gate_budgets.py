@@ -144,6 +144,23 @@ def test_a_slip_of_the_hand_is_exit_2_before_anything_is_measured(
 BY_TIER = ("--tier", "fast")
 
 
+def test_every_mistake_of_one_entry_is_listed_whatever_else_is_wrong_with_it() -> None:
+    values = {"format": "float31", "limit": math.nan, "reason": "\u200b", "lenght": 3, "regime": "maskd"}
+    with pytest.raises(UsageError) as caught:
+        read_budgets(written(budget(candidate=None, **values)))
+    for said in (
+        ".candidate: field",
+        ".format 'float31'",
+        ".limit nan",
+        ".reason",
+        ".lenght",
+        ".regime 'maskd'",
+    ):
+        assert f"budget[0]{said}" in str(caught.value)
+    with pytest.raises(UsageError, match=r"budget\[0\].entry: input should be a valid dictionary"):
+        read_budgets(written("budget = [3]"))
+
+
 def test_every_mistake_of_a_file_is_listed() -> None:
     file = written(budget(limit=-1.0), budget(metric="max_ulps"), budget(format="float31", limit=2.0))
     with pytest.raises(UsageError) as caught:

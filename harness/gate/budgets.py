@@ -167,8 +167,8 @@ def budgets_of(text: str, path: Path) -> list[Budget]:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: not readable as a file of budgets ({error})") from error
     entries, mistakes = _validated(document)
-    budgets = [_budget(entry, number, path.parent) for number, entry in entries]
-    mistakes += [text for budget in budgets for text in _meaningless(budget)]
+    mistakes += [text for number, values, _ in entries for text in _meaningless(f"budget[{number}]", values)]
+    budgets = [_budget(values, number, path.parent) for number, values, whole in entries if whole]
     mistakes += _duplicates(budgets)
     if not budgets and not mistakes:
         mistakes = ["it holds no [[budget]]"]
@@ -186,8 +186,8 @@ def spec_from(spec: str, folder: Path) -> str:
     return f"{file.as_posix()}:{function}"
 
 
-def _validated(document: Mapping[str, Any]) -> tuple[list[tuple[int, Any]], list[str]]:
-    """Return the well-formed entries with their numbers, and what is wrong with the others."""
+def _validated(document: Mapping[str, Any]) -> tuple[list[tuple[int, dict[str, Any], bool]], list[str]]:
+    """Return each entry's number, its well-formed values and whether these are all, and what is wrong."""
     from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
     class Entry(BaseModel):
@@ -209,11 +209,14 @@ def _validated(document: Mapping[str, Any]) -> tuple[list[tuple[int, Any]], list
     listed = document.get("budget", [])
     if not isinstance(listed, list):
         return [], [*mistakes, "budget: write [[budget]], once for each"]
-    entries: list[tuple[int, Any]] = []
+    entries: list[tuple[int, dict[str, Any], bool]] = []
     for number, values in enumerate(listed):
         try:
-            entries.append((number, Entry.model_validate(values)))
+            entries.append((number, Entry.model_validate(values).model_dump(), True))
         except ValidationError as error:
+            wrong = {key for found in error.errors() for key in found["loc"][:1]}
+            rest = values if isinstance(values, dict) else {}
+            entries.append((number, {key: rest[key] for key in rest.keys() - wrong}, False))
             mistakes += _told(number, error.errors(), Entry.model_fields)
     return entries, mistakes
 
@@ -230,36 +233,40 @@ def _told(number: int, errors: Sequence[Any], known: Mapping[str, Any]) -> Itera
             yield mistake((f"budget[{number}]",), key, message, error["type"], known)
 
 
-def _budget(entry: Any, number: int, folder: Path) -> Budget:
-    values = entry.model_dump(exclude={"date", "loosened"})
-    return Budget(**{**values, "candidate": spec_from(values["candidate"], folder)}, number=number)
+def _budget(values: Mapping[str, Any], number: int, folder: Path) -> Budget:
+    kept = {key: value for key, value in values.items() if key not in ("date", "loosened")}
+    return Budget(**{**kept, "candidate": spec_from(values["candidate"], folder)}, number=number)
 
 
 # What is well formed and means nothing -----------------------------------------------------
 
 
-def _meaningless(budget: Budget) -> Iterator[str]:
+def _meaningless(at: str, values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with an entry's well-formed values, some of which may be lacking."""
     from strategies.corpora import CORPORA
     from strategies.regimes import REGIMES
 
-    at = f"budget[{budget.number}]"
-    named = (
-        ("metric", budget.metric, (*METRICS, TIER)),
-        ("format", budget.format, FORMATS),
-        ("out_format", budget.out_format, FORMATS),
-        ("regime", budget.regime, (*CORPORA, *REGIMES)),
-    )
-    for key, value, known in named:
+    metric, limit = values.get("metric"), values.get("limit")
+    names = {
+        "metric": (*METRICS, TIER),
+        "format": FORMATS,
+        "out_format": FORMATS,
+        "regime": (*CORPORA, *REGIMES),
+    }
+    for key, known in names.items():
+        value = values.get(key)
         if value in _OF_ROWS and key == "metric":
             yield f"{at}.metric {value!r}: it counts rows asked, whatever comes back; limit another column"
         elif value is not None:
             yield from _unknown(f"{at}.{key}", value, known)
-    if not any(character.isalnum() for character in budget.reason):
+    if not any(character.isalnum() for character in values.get("reason", "given")):
         yield f"{at}.reason: say why the limit is what it is"
-    if budget.metric == TIER:
-        yield from _unknown(f"{at}.limit", budget.limit, TIERS)
-    elif budget.metric in METRICS:
-        yield from _unlimited(f"{at}.limit", budget)
+    if limit is None:
+        return
+    if metric == TIER:
+        yield from _unknown(f"{at}.limit", limit, TIERS)
+    elif metric in METRICS:
+        yield from _unlimited(f"{at}.limit", metric, limit)
 
 
 def _unknown(where: str, value: Any, known: Iterable[str]) -> Iterator[str]:
@@ -269,16 +276,15 @@ def _unknown(where: str, value: Any, known: Iterable[str]) -> Iterator[str]:
         yield str(error)
 
 
-def _unlimited(where: str, budget: Budget) -> Iterator[str]:
-    limit = budget.limit
+def _unlimited(where: str, metric: str, limit: float | str) -> Iterator[str]:
     if isinstance(limit, str):
-        yield f"{where} {limit!r}: {budget.metric} is limited by a number"
+        yield f"{where} {limit!r}: {metric} is limited by a number"
     elif math.isnan(limit) or math.isinf(limit) or limit < 0:
         yield f"{where} {limit}: give a finite number from 0 on"
-    elif budget.metric in RATES and limit >= 1:
+    elif metric in RATES and limit >= 1:
         yield f"{where} {limit}: a rate of {limit} cannot be exceeded; give less than 1"
-    elif budget.metric in AT_LEAST and not 0 < limit <= 1:
-        yield f"{where} {limit}: {budget.metric} is a share, and at least this; give more than 0, at most 1"
+    elif metric in AT_LEAST and not 0 < limit <= 1:
+        yield f"{where} {limit}: {metric} is a share, and at least this; give more than 0, at most 1"
 
 
 def _duplicates(budgets: Iterable[Budget]) -> list[str]:
