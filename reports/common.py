@@ -22,6 +22,9 @@ LEAST: Final = 3
 _SENTENCES: Final = 4
 _NAMED: Final = 3
 
+_FEW: Final = 10
+"""Longer rows that do not fail are not told where they are fewer than a tenth of the lengths that do."""
+
 _TOLD: Final = {
     "over_budget": "over budget",
     "defect": "defects",
@@ -93,9 +96,10 @@ def _at_lengths(failing: Collection[int], gated: Collection[int]) -> Iterator[st
     above = min((n for n in gated if n > most), default=None)
     if below is None and above is None:
         return
+    beyond = sum(n > most for n in gated)
     if least == most:
         yield f"only at length {least}"
-    elif above is None:
+    elif above is None or (below is not None and beyond * _FEW < len(failing)):
         yield f"at length > {below}"
     elif below is None:
         yield f"at length < {above}"

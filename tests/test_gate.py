@@ -330,6 +330,19 @@ def test_junit_markdown_and_annotations_say_the_same(
     assert (tmp_path / "run" / "report.html").read_text().count("over budget") > 0
 
 
+def test_a_job_summary_that_cannot_be_written_changes_no_verdict(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    briefly(monkeypatch, 2)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "no/such/folder/step.md")
+    arguments = ("--format", "float16", "--tier", "fast")
+    assert cli.run(["gate", suspect("sound"), *arguments]) == 0
+    assert (
+        "no job summary: GITHUB_STEP_SUMMARY no/such/folder/step.md: No such file" in capsys.readouterr().err
+    )
+    assert cli.run(["gate", suspect("all_zero"), *arguments]) == 1
+
+
 @pytest.mark.slow
 def test_the_default_gate_sees_the_same_bits_each_time(capsys: pytest.CaptureFixture[str]) -> None:
     documents = [

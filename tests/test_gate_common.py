@@ -79,6 +79,19 @@ def test_a_length_is_held_against_those_gated_in_the_regimes_that_fail() -> None
     ]
 
 
+def test_a_few_long_rows_that_do_not_fail_hide_no_threshold() -> None:
+    where, limit = ("naive", "float32", "float32", "tied"), ("max_ulp", "<=", 1.0, 2.0)
+
+    def told(spared: int) -> list[str]:
+        failing = range(10, 60 - spared)
+        return in_common(
+            [Verdict(*where, n, *limit, "over_budget" if n in failing else "pass") for n in range(1, 60)]
+        )
+
+    assert told(4) == ["naive: all 46 over budget (max_ulp) at length > 9"]
+    assert told(5) == ["naive: all 45 over budget (max_ulp) at lengths 10 to 54"]
+
+
 @pytest.mark.parametrize("exception", [("tied", 8), ("masked", 1)])
 def test_one_violation_elsewhere_takes_the_fact_away(exception: tuple[str, int]) -> None:
     told = sentence(lambda _f, r, n: (r == "result-underflow" and n > 128) or (r, n) == exception)

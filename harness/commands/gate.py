@@ -244,8 +244,17 @@ def _tell(decision: Decision, *, as_json: bool) -> int:
     if os.environ.get("GITHUB_ACTIONS") == "true":
         stream = sys.stderr if as_json else sys.stdout
         stream.writelines(f"{line}\n" for line in workflow_commands(verdicts))
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        with user_mistakes(), Path(summary).open("a", encoding="utf-8") as file:
-            file.write(markdown(verdicts, relaxations, folder))
+    _summarise(markdown(verdicts, relaxations, folder))
     return decision.exit_code
+
+
+def _summarise(text: str) -> None:
+    """Add to GitHub's job summary where there is one; that it cannot be written is no verdict."""
+    name = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not name:
+        return
+    try:
+        with Path(name).open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        notes().print(f"no job summary: GITHUB_STEP_SUMMARY {name}: {error.strerror}", soft_wrap=True)
