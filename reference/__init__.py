@@ -2,6 +2,7 @@
 
 The public functions take arrays of shape (..., n), softmax along the last axis. Logits and outputs
 may differ in format; their values are taken exactly and never rounded on the way in.
+They round to nearest whatever mode the caller's process is in.
 mpmath and the compiled kernels are loaded at the first call that needs them.
 """
 
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from reference.formats import FORMATS, FloatFormat, format_named, format_of
 from reference.inputs import as_numpy, logit_rows, values_of
+from reference.rounding import to_nearest
 
 if TYPE_CHECKING:
     from reference.truth import Method
@@ -23,6 +25,7 @@ __room_of__ = "softmax-harness"
 __all__ = ["FORMATS", "correctly_rounded", "softmax", "ulp_errors"]
 
 
+@to_nearest()
 def softmax(x: ArrayLike, bits: int = 200) -> NDArray[np.object_]:
     """Return the exact softmax along the last axis as mpmath numbers, each within 2^-bits relative.
 
@@ -37,6 +40,7 @@ def softmax(x: ArrayLike, bits: int = 200) -> NDArray[np.object_]:
     return exact_softmax(x, bits)
 
 
+@to_nearest()
 def ulp_errors(
     x: ArrayLike,
     y: ArrayLike,
@@ -78,6 +82,7 @@ def ulp_errors(
     return judge(outputs, truth(rows, fmt, method)).ulp.reshape(shape)
 
 
+@to_nearest()
 def correctly_rounded(
     x: ArrayLike,
     format: str | FloatFormat | None = None,

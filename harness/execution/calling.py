@@ -25,12 +25,15 @@ __all__ = [
     "CallFailed",
     "FaultKind",
     "Loaded",
+    "Mode",
     "Presentation",
     "call",
     "changed_rows",
     "describe",
     "dtype_named",
+    "in_mode",
     "keep_freed_memory",
+    "mode",
     "page_aligned_copy",
     "undisturbed",
 ]
@@ -289,7 +292,7 @@ def _invoke(candidate: Loaded, x: Array, axis: int) -> Any:
 def _silently(function: Callable[..., Any], x: Array, keywords: dict[str, int]) -> Any:
     np.seterr(all="ignore")  # in a context of its own; infinities are judged, not warned of
     y = function(x, **keywords)
-    return y if isinstance(y, np.ndarray) else np.asarray(y)
+    return np.asarray(y)  # of a subclass its memory, whatever its methods would say
 
 
 def _refuses_format(candidate: Loaded, x: Array) -> bool:
@@ -322,18 +325,44 @@ def _checked(y: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 # State -----------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Give back the floating-point environment and the working folder, whatever happens within."""
+Mode = ctypes.Array[ctypes.c_char]
+"""A floating-point environment, as C's fenv_t."""
+
+
+def mode() -> Mode | None:
+    """Return the floating-point environment of this thread; None where there is no way to ask."""
     environment = ctypes.create_string_buffer(FENV_BYTES)
-    folder = _working_folder()
-    if _LIBM is not None:
-        _LIBM.fegetenv(environment)
+    if _LIBM is None:
+        return None
+    _LIBM.fegetenv(environment)
+    return environment
+
+
+def set_mode(environment: Mode | None) -> None:
+    """Have this thread compute in an environment; nothing where that is None."""
+    if _LIBM is not None and environment is not None:
+        _LIBM.fesetenv(environment)
+
+
+@contextlib.contextmanager
+def in_mode(environment: Mode | None) -> Iterator[None]:
+    """Compute in an environment, if one is given, and give back the one before."""
+    before = None if environment is None else mode()
+    set_mode(environment)
     try:
         yield
     finally:
-        if _LIBM is not None:
-            _LIBM.fesetenv(environment)
+        set_mode(before)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Give back the floating-point environment and the working folder, whatever happens within."""
+    environment, folder = mode(), _working_folder()
+    try:
+        yield
+    finally:
+        set_mode(environment)
         if folder is not None and folder != _working_folder():
             with contextlib.suppress(OSError):  # it was removed
                 os.chdir(folder)

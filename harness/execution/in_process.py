@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from harness.execution.calling import CallFailed, Loaded, Presentation
 from harness.execution.narrowing import Attempt, Failure, Part, complete
 from harness.execution.outcome import Closing, Fault, Outcome, check_rows
 from reference.formats import FloatFormat
+from reference.rounding import to_nearest
 
 __all__ = ["InProcess"]
 
@@ -36,6 +37,9 @@ class InProcess(Closing):
     environment, NumPy's error state and the working folder are given back. What only a
     process of its own can hold, a crash or a hang, is not held: no `timeout` is kept.
 
+    As a context it has this thread round to nearest, for whoever judges, while candidates are called in
+    the mode that it found: a process that flushes subnormals is a part of what is measured.
+
     Args:
         load: from a specification to what is called.
     """
@@ -45,6 +49,14 @@ class InProcess(Closing):
         self._load = load
         self._loaded: dict[str, Loaded] = {}
         self._lock = threading.Lock()
+        self._mode: calling.Mode | None = None
+        self._nearest = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Round to nearest until the exit."""
+        self._mode = calling.mode()
+        self._nearest.enter_context(to_nearest())
+        return super().__enter__()
 
     def run(
         self,
@@ -57,7 +69,7 @@ class InProcess(Closing):
     ) -> Outcome:
         """See `Executor.run`."""
         x = check_rows(x)
-        with self._lock, _unheard():
+        with self._lock, _unheard(), calling.in_mode(self._mode):
             try:
                 candidate = self._load_once(spec)
             except Exception as error:  # noqa: BLE001 - whatever an import does is a finding
@@ -71,6 +83,7 @@ class InProcess(Closing):
     def close(self) -> None:
         """Forget the candidates."""
         self._loaded.clear()
+        self._nearest.close()
 
     def _load_once(self, spec: str) -> Loaded:
         if spec not in self._loaded:
