@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.settings import EFFORTS, Effort, Settings
 from strategies.lengths import SWEEP
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.execution import Executor
     from reports.cells import Row
     from reports.ledger import Ledger
-    from reports.tally import Tally
+    from reports.tally import CellKey, Tally
 
 __all__ = ["BRIEF", "GATE", "Cell", "Gated", "gate_settings", "measure_gated", "temporary_ledger"]
 
@@ -107,18 +107,50 @@ def measure_gated(
         ledger: where the cells go.
         executor: calls the candidates.
         notify: told of each shard, as by `Campaign.run`.
+
+    Raises:
+        LedgerError: the ledger does not hold what was counted.
     """
     from harness.environment import environment
-    from reports.cells import cell_row
 
     start = time.perf_counter()
     ledger.put("command", ["harness", *sys.argv[1:]])
     ledger.put("environment", environment())
-    campaign.run(ledger, executor, notify)
+    counted: dict[CellKey, list[Tally]] = {}
+
+    def noted(piece: Any, tallies: Mapping[CellKey, Tally]) -> None:
+        for key, tally in tallies.items():
+            counted.setdefault(key, []).append(tally)
+        notify(piece, tallies)
+
+    campaign.run(ledger, executor, noted)
     checks = tuple(_checked(campaign, executor))
     ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": campaign.settings.jobs})
-    cells = tuple(Cell(cell_row(info, tally), tally) for info, tally in ledger.tallies())
+    cells = tuple(_as_counted(campaign, ledger, counted))
     return Gated(cells, checks, campaign.candidates, campaign.settings)
+
+
+def _as_counted(
+    campaign: Campaign, ledger: Ledger, counted: Mapping[CellKey, Sequence[Tally]]
+) -> Iterator[Cell]:
+    """Yield the cells as the ledger holds them, each held against what this process counted.
+
+    The ledger is a file that a candidate can write to, as it can to any of its user's.
+    """
+    from reports.cells import cell_row
+    from reports.ledger import LedgerError
+    from reports.tally import merge
+
+    planned = [info.key for info in campaign.cells()]
+    held = list(ledger.tallies())
+    for info, tally in held:
+        parts = counted.get(info.key, ())
+        own = parts[0] if len(parts) == 1 else merge(parts)
+        if tally.to_json() != own.to_json():
+            raise LedgerError(f"{ledger.path}: {info.key} is not as it was counted; something wrote to it")
+        yield Cell(cell_row(info, tally), tally)
+    if [info.key for info, _ in held] != planned:
+        raise LedgerError(f"{ledger.path}: its cells are not those planned; something wrote to it")
 
 
 def _checked(campaign: Campaign, executor: Executor) -> Iterator[CheckResult]:

@@ -295,3 +295,196 @@ def removing_the_run(x):
     for path in Path("harness-out").glob("**/run.sqlite*"):
         path.unlink()
     return uniform(x)
+
+
+# Those that know, or change, what is around them ---------------------------------------------
+
+
+def right_on_the_first_call(x, axis=-1):
+    _CALLS[0] += 1
+    return sound(x, axis) if _CALLS[0] == 1 else uniform(x)
+
+
+def right_in_small_batches(x, axis=-1):
+    return sound(x, axis) if x.size // max(x.shape[axis], 1) <= 64 else uniform(x)
+
+
+def right_in_large_batches(x, axis=-1):
+    return sound(x, axis) if x.size // max(x.shape[axis], 1) > 1 else uniform(x)
+
+
+def right_on_rows_that_look_made(x, axis=-1):
+    """On zeros, infinities, ties and whole numbers, which tests are written with."""
+    values = x.astype(np.float64)
+    made = ~np.isfinite(values) | (values == np.round(values))
+    return np.where(made.all(axis=axis, keepdims=True), sound(x, axis), uniform(x))
+
+
+def right_on_rows_that_look_drawn(x, axis=-1):
+    """On what a generator of normals gives, and on nothing beyond."""
+    drawn = (np.abs(x.astype(np.float64)) < 6).all(axis=axis, keepdims=True)
+    return np.where(drawn, sound(x, axis), uniform(x))
+
+
+def wrong_on_a_row_of_64(x, axis=-1):
+    """Chosen by its bits, as if at random."""
+    bits = np.moveaxis(np.ascontiguousarray(x), axis, -1).reshape(-1, x.shape[axis]).view(np.uint32)
+    chosen = np.bitwise_xor.reduce(bits, axis=-1) * np.uint32(2654435761) >> np.uint32(26) == 0
+    y = np.moveaxis(sound(x, axis), axis, -1)
+    y[chosen.reshape(y.shape[:-1])] = 1 / x.shape[axis]
+    return np.moveaxis(y, -1, axis)
+
+
+_BUFFERS: dict = {}
+
+
+def returning_the_same_buffer(x, axis=-1):
+    y = _BUFFERS.setdefault((x.shape, x.dtype), np.empty_like(x))
+    y[...] = sound(x, axis)
+    return y
+
+
+def changing_what_it_returned(x, axis=-1):
+    """As a kernel that is still running when its function returns."""
+    import threading
+
+    y = sound(x, axis)
+    threading.Timer(0.001, y.fill, (0,)).start()
+    return y
+
+
+class Promise:
+    """An array once it is asked for one; what it reads is by then another's."""
+
+    def __init__(self, x, axis):
+        self.x, self.axis, self.asked = x, axis, 0
+        self.shape, self.dtype, self.ndim = x.shape, x.dtype, x.ndim
+
+    def __array__(self, dtype=None, copy=None):
+        self.asked += 1
+        return sound(self.x, self.axis) if self.asked > 1 else uniform(self.x)
+
+
+def returning_a_promise(x, axis=-1):
+    return Promise(x, axis)
+
+
+class TwoFaced(np.ndarray):
+    """Answers every function and copy with the right one; its own memory holds another."""
+
+    right = None
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **keywords):
+        return getattr(ufunc, method)(*(getattr(i, "right", i) for i in inputs), **keywords)
+
+    def __array_function__(self, function, types, arguments, keywords):
+        return function(*(getattr(a, "right", a) for a in arguments), **keywords)
+
+    def copy(self, *_, **__):
+        return self.right.copy()
+
+    astype = tobytes = __array__ = copy
+
+
+def returning_two_faces(x, axis=-1):
+    y = uniform(x).view(TwoFaced)
+    y.right = sound(x, axis)
+    return y
+
+
+def returning_a_masked_array(x, axis=-1):
+    """The wrong half of it is masked."""
+    y = sound(x, axis)
+    wrong = np.arange(y.size).reshape(y.shape) % 2 == 1
+    return np.ma.masked_array(np.where(wrong, y * 0, y), wrong)
+
+
+def rounding_upwards(x, axis=-1):
+    """And leaves it so, for whoever judges."""
+    import ctypes
+
+    ctypes.CDLL("libm.so.6").fesetround(0x800)
+    return with_a_float16_accumulator(x, axis)
+
+
+def changing_what_is_known_of_floats(x, axis=-1):
+    sys.float_info = (0,) * 11
+    np.finfo = lambda *_: None
+    np.nextafter = lambda a, _: np.full_like(a, np.inf)
+    return flushing_subnormals_by_hand(x, axis)
+
+
+def flushing_subnormals_by_hand(x, axis=-1):
+    y = sound(x, axis)
+    y[y < 2.0**-126] = 0
+    return y
+
+
+def patching_the_reference(x, axis=-1):
+    """Takes its own answer for the truth, wherever it can reach."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("reference", "harness", "reports")):
+            for key, value in list(vars(module).items()):
+                if callable(value) and any(word in key for word in ("truth", "error", "softmax", "correct")):
+                    setattr(module, key, lambda *_, **__: uniform(x))
+    return uniform(x)
+
+
+def telling_its_parent_that_all_is_well(x, axis=-1):
+    """Writes to whatever is open, and leaves in good order."""
+    for descriptor in range(3, 64):
+        try:
+            os.write(descriptor, b'{"exit_code": 0}')
+        except OSError:
+            continue
+    return uniform(x)
+
+
+def writing_into_the_run(x, axis=-1):
+    """A verdict of its own wherever a run leaves one."""
+    for folder in Path("harness-out").glob("*/"):
+        for name in ("junit.xml", "gate.md", "summary.json"):
+            (folder / name).write_text("pass")
+    return uniform(x)
+
+
+def forging_the_ledger(x, axis=-1):
+    """Rewrites what was counted of it: every row was well."""
+    import json
+    import sqlite3
+    import zlib
+
+    _CALLS[0] += 1
+    for file in Path("harness-out").glob("**/run.sqlite" if _CALLS[0] % 32 == 0 else "nothing"):
+        ledger = sqlite3.connect(file, timeout=0.5, isolation_level=None)
+        try:
+            ledger.execute("BEGIN IMMEDIATE")
+            for row, value in ledger.execute("SELECT rowid, value FROM tally").fetchall():
+                tally = json.loads(zlib.decompress(value))
+                rows = sum(tally["outcomes"].values())
+                elements = sum(tally["classes"].values())
+                tally.update(violations={}, outcomes={"ok": rows}, classes={"normal": elements}, witnesses=[])
+                forged = zlib.compress(json.dumps(tally).encode())
+                ledger.execute("UPDATE tally SET value = ? WHERE rowid = ?", (forged, row))
+            ledger.execute("COMMIT")
+        except (sqlite3.Error, KeyError):
+            continue
+        finally:
+            ledger.close()
+    return flushing_subnormals(x, axis)
+
+
+def emptying_the_ledger(x, axis=-1):
+    """Takes out the cells that it fails in."""
+    import sqlite3
+
+    for file in Path("harness-out").glob("**/run.sqlite"):
+        ledger = sqlite3.connect(file, timeout=0.5, isolation_level=None)
+        try:
+            if ledger.execute("SELECT count(*) FROM tally").fetchone()[0] > 40:  # when the checks come
+                ledger.execute("DELETE FROM cell WHERE regime NOT IN ('tied', 'signed-zeros', 'nan')")
+        except sqlite3.Error:
+            continue
+        finally:
+            ledger.close()
+    return flushing_subnormals(x, axis)
