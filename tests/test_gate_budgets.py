@@ -144,6 +144,45 @@ def test_a_slip_of_the_hand_is_exit_2_before_anything_is_measured(
 BY_TIER = ("--tier", "fast")
 
 
+SAME = [
+    ('"./my.py:softmax"', {}),
+    ('"../{here}/my.py:softmax"', {}),
+    ('"my.py:softmax"', {"out_format": '"float16"'}),
+]
+
+
+@pytest.mark.parametrize(("candidate", "more"), SAME)
+def test_the_same_cells_by_another_spelling_are_a_duplicate(candidate: str, more: dict[str, str]) -> None:
+    """Written inline and apart; of the two limits the looser one would be no use, the other no limit."""
+    values = {"format": '"float16"', "metric": '"max_ulp"', "reason": '"a test"'}
+    mine = {**values, "candidate": '"my.py:softmax"', "limit": "1.0"}
+    other = {**values, "candidate": candidate.format(here=Path.cwd().name), "limit": "9.0", **more}
+    apart = "".join("[[budget]]\n" + "".join(f"{k} = {v}\n" for k, v in e.items()) for e in (mine, other))
+    inline = [f"{{{', '.join(f'{k} = {v}' for k, v in e.items())}}}" for e in (mine, other)]
+    for text in (apart, f"budget = [{', '.join(inline)}]"):
+        with pytest.raises(UsageError, match=r"budget\[1\]: the same cells and metric as budget\[0\]"):
+            read_budgets(written(text))
+
+
+def test_keys_by_dots_and_names_in_another_case_limit_nobody() -> None:
+    for text, said in (
+        (f"{budget()}\nbudget.limit = 9.0", r"budget\[0\].budget: unknown key"),
+        (budget(limit=None) + "limit.value = 9.0", r"budget\[0\].limit: input should be a number"),
+        (budget().replace("[[budget]]", "[budget]"), r"budget: write \[\[budget\]\]"),
+        (budget(format="Float16"), "did you mean 'float16'"),
+        (budget(metric="Bound_ratio"), "did you mean 'bound_ratio'"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            read_budgets(written(text))
+
+
+def test_a_candidate_in_another_case_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    written(budget(candidate="Max_Shifted"))
+    code, error = error_of(capsys, "--budgets", "budgets.toml")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "did you mean 'max_shifted'?" in error
+
+
 def test_every_mistake_of_one_entry_is_listed_whatever_else_is_wrong_with_it() -> None:
     values = {"format": "float31", "limit": math.nan, "reason": "\u200b", "lenght": 3, "regime": "maskd"}
     with pytest.raises(UsageError) as caught:
