@@ -292,11 +292,11 @@ import os, time
 import numpy as np
 
 def dying(x):
-    if np.isin(x, [1.5, -3.25, 100.0, 0.0]).any(): os._exit(3)
+    if np.isin(x, [1.5, -3.25, 0.0]).any(): os._exit(3)
     return np.ones_like(x)
 
 def hanging(x):
-    if np.isin(x, [1.5, 100.0]).any(): time.sleep(3600)
+    if (x == 1.5).any(): time.sleep(3600)
     return np.ones_like(x)
 """
 
@@ -304,8 +304,8 @@ def hanging(x):
 @pytest.mark.parametrize(
     ("function", "kind", "bad"),
     [
-        ("dying", "crashed", {"0000", "3e00", "c280", "5640"}),
-        ("hanging", "timed_out", {"3e00", "5640"}),
+        ("dying", "crashed", {"0000", "3e00", "c280"}),
+        ("hanging", "timed_out", {"3e00"}),
     ],
 )
 def test_each_row_that_dies_or_hangs_is_named_and_all_others_are_proved(
