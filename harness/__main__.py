@@ -13,11 +13,11 @@ import sys
 _HERE = os.path.realpath(os.curdir)
 sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != _HERE]
 
-from typing import NoReturn  # noqa: E402
+from typing import NoReturn  # noqa: E402 - once the path is safe
 
-from harness.errors import HarnessError  # noqa: E402
-from harness.interrupts import keep_interrupts  # noqa: E402
-from harness.rooms import secure  # noqa: E402
+from harness.errors import HarnessError  # noqa: E402 - once the path is safe
+from harness.interrupts import keep_interrupts  # noqa: E402 - once the path is safe
+from harness.rooms import secure  # noqa: E402 - once the path is safe
 
 __all__ = ["main"]
 

@@ -70,7 +70,7 @@ def native_function(file: Path, name: str) -> Callable[[Array], Array]:
             raise TypeError(f"{name} has no kernel for {x.dtype.name}") from None
         return _called(kernel, x, out)
 
-    softmax.formats = tuple(kernels)  # type: ignore[attr-defined]
+    softmax.formats = tuple(kernels)  # type: ignore[attr-defined]  # functions take any
     softmax.__doc__ = f"{name} of {file.name}, for {', '.join(kernels)}."
     return softmax
 

@@ -29,5 +29,5 @@ def _compiled() -> Any:
     import torch._dynamo.config
 
     torch._dynamo.config.recompile_limit = MOST_VARIANTS  # noqa: SLF001 - its documented place
-    torch._dynamo.config.accumulated_recompile_limit = MOST_VARIANTS  # noqa: SLF001
+    torch._dynamo.config.accumulated_recompile_limit = MOST_VARIANTS  # noqa: SLF001 - the same
     return torch.compile(softmax, fullgraph=True, dynamic=True)
