@@ -11,11 +11,14 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["ARGUMENTS", "LENGTHS", "PATIENCE", "ROOT", "RUN", "Gate", "Program", "figures"]
+__all__ = ["ARGUMENTS", "HEARING", "LENGTHS", "PATIENCE", "ROOT", "RUN", "Gate", "Program", "figures"]
 
 ROOT = Path(__file__).resolve().parent.parent
-RUN = ("env", "--default-signal=INT", sys.executable, "-m", "harness")
-"""The program, which hears interrupts also where whoever started the tests ignores them."""
+HEARING = ("env", "--default-signal=INT", sys.executable)
+"""An interpreter that hears interrupts also where whoever started the tests ignores them."""
+
+RUN = (*HEARING, "-m", "harness")
+"""The program."""
 
 ARGUMENTS = ("run", "naive", "max_shifted", "--format", "float16", "--format", "float64", "--rows", "40")
 LENGTHS = ("--length", "1", "--length", "5", "--length", "300")

@@ -111,6 +111,7 @@ def test_summary_is_that_of_one_machine_and_a_crash_costs_no_worker(
     assert "restart" not in dask.said().lower()
 
 
+@pytest.mark.slow
 def test_interrupts_and_lost_workers_lose_nothing(dask: Dask, tmp_path: Path) -> None:
     """Interrupted, then resumed; then a worker is killed while both have shards; the other does the rest."""
     gate, folder = Gate(tmp_path, "in_call"), tmp_path / "run"

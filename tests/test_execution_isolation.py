@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import HEARING
 
 from harness.execution import ExecutorClosed, InProcess, Isolated, Outcome
 from reference.formats import FORMATS
@@ -410,7 +411,7 @@ def start_campaign(candidate) -> subprocess.Popen[bytes]:
     spec = candidate(f"{child}\nopen(COUNTER, 'w').close()\ntime.sleep(60)")
     script = CAMPAIGN.format(root=str(ROOT), spec=spec, idle=candidate("pass", "idle"), mark=MARK)
     program = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        [*HEARING, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
     assert program.stdout.readline() == b"ready\n"
     counter = Path(spec.partition("candidate.py")[0], "calls")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from programs import ARGUMENTS, LENGTHS, ROOT, RUN, Gate, Program, figures
+from programs import ARGUMENTS, HEARING, LENGTHS, ROOT, RUN, Gate, Program, figures
 
 from harness import cli
 from reports.ledger import Ledger
@@ -146,7 +146,13 @@ def wait_until_one_is_kept(folder: Path) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("how", [interrupt, interrupt_all, interrupt_another_thread])
+@pytest.mark.parametrize(
+    "how",
+    [
+        interrupt_another_thread,
+        *(pytest.param(how, marks=pytest.mark.slow) for how in (interrupt, interrupt_all)),
+    ],
+)
 def test_interrupt_keeps_what_was_measured_and_says_how_to_go_on(
     tmp_path: Path, how: Callable[[Program], None]
 ) -> None:
@@ -210,7 +216,7 @@ sys.argv = ["harness", "--version"]
 main()
 """
     done = subprocess.run(
-        [*RUN[:3], "-c", ending],
+        [*HEARING, "-c", ending],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         check=True,
@@ -235,7 +241,7 @@ except KeyboardInterrupt:
     print("heard")
 """
     done = subprocess.run(
-        [*RUN[:3], "-c", program],
+        [*HEARING, "-c", program],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         check=True,
@@ -281,7 +287,7 @@ exit $code
 """
 
 
-@pytest.mark.parametrize("size", ["64k", "1m"])
+@pytest.mark.parametrize("size", [pytest.param("64k", marks=pytest.mark.slow), "1m"])
 def test_full_disk_is_one_line_and_what_was_measured_goes_on_elsewhere(
     tmp_path: Path, undisturbed: str, size: str
 ) -> None:
