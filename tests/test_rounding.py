@@ -11,7 +11,7 @@ import pytest
 
 import reference
 from reference import rounding as modes
-from reference.formats import FORMATS
+from reference.formats import FORMATS, FloatFormat
 from reference.rounding import is_to_nearest, to_nearest
 from strategies.regimes import REGIMES
 from tests.modes import flushing, rounding
@@ -67,3 +67,21 @@ def test_a_mode_that_cannot_be_changed_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(modes, "_LIBM", None)
     with flushing(), pytest.raises(RuntimeError, match="rounds in another mode than to nearest"):
         reference.ulp_errors(np.zeros((1, 2)), np.full((1, 2), 0.5))
+
+
+@each_mode
+@pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
+def test_no_regime_tells_the_modes_apart(
+    mode: Callable[[], AbstractContextManager[None]], fmt: FloatFormat
+) -> None:
+    """Outputs a step beside the correctly rounded ones, for subnormals, ties, masks, NaN, deep underflow."""
+    for name, regime in REGIMES.items():
+        for length in filter(lambda n: regime.supports(fmt, n), (1, 2, 9)):
+            x = regime.rows(fmt, 4, length, 3, 0)
+            expected = reference.correctly_rounded(x, fmt)
+            beside = fmt.from_bits(fmt.to_bits(expected) ^ 1)
+            errors = reference.ulp_errors(x, beside, fmt)
+            with mode():
+                found = reference.correctly_rounded(x, fmt), reference.ulp_errors(x, beside, fmt)
+            assert found[0].tobytes() == expected.tobytes(), (name, length, x.astype(float).tolist())
+            assert found[1].tobytes() == errors.tobytes(), (name, length, x.astype(float).tolist())
