@@ -40,8 +40,12 @@ def count(value: int) -> str:
 
 
 def plural(value: int, noun: str) -> str:
-    """Return a count with its noun: 1 row, 2,000 rows."""
-    return f"{count(value)} {noun}{'' if value == 1 else 's'}"
+    """Return a count with its noun: 1 row, 2,000 rows, 3 entries, 4 witnesses."""
+    if value == 1:
+        return f"{count(value)} {noun}"
+    if noun.endswith("y"):
+        return f"{count(value)} {noun[:-1]}ies"
+    return f"{count(value)} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def ulps(value: float | None, digits: int = 3) -> str:

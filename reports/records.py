@@ -19,7 +19,7 @@ _FIGURE: Final = re.compile(r"-?[\d.,]+(e-?\d+)?( %)?|inf|-")
 MOST_RECORDS: Final = 100
 """Records drawn of one table."""
 
-State = Literal["good", "bad", "open", "plain"]
+State = Literal["good", "bad", "known", "open", "plain"]
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,7 @@ class RunData:
         reported: findings that the program put into the ledger itself.
         witnesses: the worst of each candidate, format and kind, made small where that was tried,
             the gravest kind first.
+        found: the witness as the run came upon it, by the id of the small one that is drawn in its place.
         witness_count: witnesses in all.
         shards, shards_left: how many the plan has, and how many of them are not measured yet.
         verdicts: what a gate decided, where one did.
@@ -131,6 +132,7 @@ class RunData:
     findings: tuple[Finding, ...]
     reported: tuple[Mapping[str, Any], ...]
     witnesses: tuple[Witness, ...]
+    found: Mapping[str, Witness]
     witness_count: int
     verdicts: tuple[Verdict, ...]
     documents: Mapping[str, Any]
@@ -208,6 +210,11 @@ def build(ledger: Ledger, name: str, each: Callable[[Tally], None] | None = None
         findings=tuple(_with_small_witness(f, shrunk) for f in gathered(gathering.findings)),
         reported=tuple(ledger.get("findings") or ()),
         witnesses=tuple(sorted(witnesses, key=_gravity)),
+        found={
+            small.id: witness
+            for witness in gathering.worst.values()
+            if (small := shrunk.get(witness.id, witness)) != witness
+        },
         witness_count=gathering.witness_count,
         verdicts=tuple(Verdict.from_document(document) for document in ledger.get("verdicts") or ()),
         documents={name: found for name in DOCUMENTS if (found := ledger.get(name)) is not None},

@@ -123,10 +123,14 @@ def _against_bounds(measured: list[Standing]) -> Iterator[str]:
         )
     else:
         beyond = sum(ratio > 1 for ratio, _ in ratios)
+        among = (
+            f"{count(beyond)} of the {count(len(ratios))} pairs of candidate and format without a failed row"
+        )
+        whose = among if len(ratios) > 1 else f"{cell['candidate']} in {worst.key.formats}"
+        where = named if len(ratios) > 1 else place(cell)
         yield (
-            f"Errors exceed the a-priori bound of the standard tier in {count(beyond)} of"
-            f" {plural(len(ratios), 'standing')} without a failed row:"
-            f" {ulps(ratio)} times it at worst ({named})."
+            f"Errors of {whose} exceed the a-priori bound of the standard tier:"
+            f" {ulps(ratio)} times it at worst ({where})."
         )
 
 

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 from harness import cli
+from reports.ledger import CellInfo, Ledger
+from reports.tally import CellKey
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = (
@@ -130,6 +132,21 @@ def test_report_is_drawn_again_from_the_ledger_alone(small_run: Path) -> None:
         (small_run / name).unlink()
     assert cli.run(["report", str(small_run)]) == 0
     assert {name: (small_run / name).read_bytes() for name in before} == before
+
+
+def test_a_section_that_cannot_be_drawn_says_so_in_the_page_and_exits_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = CellKey("naive", "softmax", "float32", "float32", "tied", 2)
+    with Ledger.create(tmp_path / "run.sqlite", {"seed": 0}, [CellInfo(cell, sampled=True)]) as ledger:
+        ledger.put("search", [{"curve": "<none>"}])
+    assert cli.run(["report", str(tmp_path)]) == 3
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1].endswith("sections that could not be drawn: search")
+    page = (tmp_path / "report.html").read_text()
+    search = page[page.index('<section id="search"') :].split("</section>")[0]
+    assert "This section could not be drawn: ValueError: " in search
+    assert '<section id="environment"' in page, "the others stand"
 
 
 # Replaying -------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -363,6 +364,60 @@ def test_rows_without_output_stand_beside_the_failed_share_and_count_for_nobody_
     assert "<dt>no output</dt><dd>893 rows</dd>" in (folder / "report.html").read_text()
     assert "893 gave none" in printed(folder)
     assert "893 gave none" in printed(folder, width=60)
+
+
+def test_what_floating_point_order_breaks_is_told_apart_from_a_defect(tmp_path: Path) -> None:
+    where = {"candidate": "naive", "format": "float32", "out_format": "float32", "rows": 9}
+    violated = {**where, "status": "violated", "broken": 2}
+    effect = "Addition is not associative"
+    folder = make_run(tmp_path / "r", two_candidates())
+    with Ledger.open(folder / "run.sqlite", SETTINGS) as ledger:
+        ledger.put(
+            "checks",
+            [
+                {**violated, "check": "permutation", "kind": "property", "consequence": effect},
+                {**violated, "check": "axis", "kind": "contract", "message": "another axis"},
+                {**where, "status": "ok", "check": "shape", "kind": "contract"},
+            ],
+        )
+    text = draw(data(folder), [("checks", all_sections()["checks"])]).html
+    assert "1 of 3 checks kept; 1 violated; 1 broken as floating-point order alone may break them" in text
+    lines = re.findall(r'<th scope="row" class="state-(\w+)">([\w ]+)</th><td[^>]*>(\w+)<', text)
+    assert lines == [
+        ("bad", "violated", "axis"),
+        ("known", "known effect", "permutation"),
+        ("good", "ok", "shape"),
+    ]
+    assert effect in text
+    write(folder)
+    folded = (folder / "summary.md").read_text()
+    assert "<summary>Checks broken: 1</summary>" in folded
+    assert "<summary>Broken by floating-point order alone, no defect: 1</summary>" in folded
+
+
+def test_a_row_made_small_says_whose_the_figure_is(tmp_path: Path) -> None:
+    long = key("naive", length=1024)
+    found = witness(long, score=67.3)
+    small = replace(witness(long, score=60.2, origin=f"{found.origin}, shrunk from 1024 entries"), x="0" * 16)
+    folder = make_run(tmp_path / "r", {long: tally_of(long, [67.3], witnesses=(found,))})
+    with Ledger.open(folder / "run.sqlite", SETTINGS) as ledger:
+        ledger.put("shrunk", {found.id: small.document()})
+    text = draw(data(folder), [("witnesses", all_sections()["witnesses"])]).html
+    assert (
+        "Made small from batch 0, row 3, of 1,024 entries, to 2:"
+        " 60.2 ULP is the figure of the row drawn here; that row showed 67.3 ULP." in text
+    )
+
+
+def test_errors_beyond_the_bound_name_one_candidate_or_count_several(tmp_path: Path) -> None:
+    alone = make_run(tmp_path / "a", {SHIFTED: tally_of(SHIFTED, [9.0], max_bound_ratio=1.5)})
+    assert (
+        "Errors of max_shifted in float32 exceed the a-priori bound of the standard tier:"
+        " 1.5 times it at worst (normal, n=8)." in list(sentences(data(alone)))
+    )
+    both = {SHIFTED: tally_of(SHIFTED, [9.0], max_bound_ratio=1.5), HALF: tally_of(HALF, [0.4])}
+    said = " ".join(sentences(data(make_run(tmp_path / "b", both))))
+    assert "Errors of 1 of the 2 pairs of candidate and format without a failed row exceed" in said
 
 
 def test_a_clean_run_has_no_finding(run: Path) -> None:

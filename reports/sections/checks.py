@@ -28,26 +28,31 @@ def render(run: RunData) -> Markup:
     return records("checks", headings, lines, more="summary.json", intro=_intro(checks))
 
 
-def _rank(check: Check) -> tuple[int, bool]:
+def _rank(check: Check) -> tuple[int, bool, bool]:
     status = str(check.get("status", ""))
-    return (_STATUSES.index(status) if status in _STATUSES else -1), check.get("kind") != "contract"
+    place = _STATUSES.index(status) if status in _STATUSES else -1
+    return place, is_known(check), check.get("kind") != "contract"
 
 
 def _intro(checks: Sequence[Check]) -> str:
-    counts = Counter((c.get("status"), c.get("kind")) for c in checks)
-    kept = sum(n for (status, _), n in counts.items() if status == "ok")
-    broken = [
-        f"{plural(n, f'{kind} check')} broken"
-        for kind in ("contract", "property")
-        if (n := counts["violated", kind])
-    ]
-    return f"{count(kept)} of {count(len(checks))} kept; {', '.join(broken) or 'none broken'}."
+    counts = Counter("known" if is_known(c) else c.get("status") for c in checks)
+    told = [f"{count(counts['ok'])} of {plural(len(checks), 'check')} kept"]
+    if broken := counts["violated"]:
+        told.append(f"{count(broken)} violated")
+    if known := counts["known"]:
+        told.append(f"{count(known)} broken as floating-point order alone may break them, which is no defect")
+    return f"{'; '.join(told if len(told) > 1 else [*told, 'none broken'])}."
+
+
+def is_known(check: Check) -> bool:
+    """Tell whether a check is broken in a way that the order of floating-point operations explains."""
+    return check.get("status") == "violated" and bool(check.get("consequence"))
 
 
 def _record(run: RunData, check: Check) -> Record:
     witness = check.get("witness") or {}
     texts = (
-        str(check.get("status", "")).replace("_", " "),
+        "known effect" if is_known(check) else str(check.get("status", "")).replace("_", " "),
         str(check.get("check", "")),
         str(check.get("kind", "")),
         str(check.get("candidate", "")),
@@ -72,7 +77,7 @@ def _broken(check: Check) -> str:
 
 def _state(check: Check) -> State:
     if check.get("status") == "violated":
-        return "bad" if check.get("kind") == "contract" else "open"
+        return "known" if is_known(check) else "bad"
     return "good" if check.get("status") == "ok" else "plain"
 
 
@@ -81,8 +86,9 @@ SECTION = Section(
     order=26,
     guide=(
         "A contract holds of any sound softmax: shape and format kept, the axis obeyed, input left as it was,"
-        " the same bits again; breaking one is a defect. A property holds of the exact function; the order of"
-        " floating-point operations alone may break it, and where it may, the line says how. Each line counts"
+        " the same bits again; breaking one is a defect, and stands as violated. A property holds of the"
+        " exact function; where the order of floating-point operations alone may break it, the line is a"
+        " known effect, in another colour, and says how: no defect, but nothing to rely on. Each line counts"
         " the rows that broke it among those that could, and has the command for the smallest row that does."
     ),
     render=render,

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from reference import softmax
 from reference.formats import FloatFormat, format_named
 from reference.rows import RowKind, row_kinds
-from reports.figures import NOTHING, count, ulps
+from reports.figures import NOTHING, count, plural, ulps
 from reports.rundata import RunData
 from reports.section import Section, fill
 from reports.witness import Remade, Witness
@@ -54,10 +54,17 @@ class Card:
     entries: tuple[Entry, ...]
     hidden: int
     command: str
+    made_small: str = ""
 
 
-def card(witness: Witness, command: str) -> Card:
-    """Lay out a witness: the entries around the one that matters, or the first ones."""
+def card(witness: Witness, command: str, found: Witness | None = None) -> Card:
+    """Lay out a witness: the entries around the one that matters, or the first ones.
+
+    Args:
+        witness: the row to draw.
+        command: what runs it again.
+        found: the row that it was made small from, where it was.
+    """
     cell = witness.cell
     kept: Witness | Remade = witness.remade or witness
     x = _decoded(kept.x, format_named(cell.format))
@@ -71,7 +78,19 @@ def card(witness: Witness, command: str) -> Card:
         for i in _shown((witness.element or 0) - first, len(x))
     )
     length = cell.length if isinstance(kept, Remade) else len(x)
-    return Card(witness, _figure(witness), entries, length - len(entries), command)
+    made_small = "" if found is None else _made_small(witness, found, length)
+    return Card(witness, _figure(witness), entries, length - len(entries), command, made_small)
+
+
+def _made_small(drawn: Witness, found: Witness, length: int) -> str:
+    """Say that a row stands for another, and whose figure is which."""
+    figure, before = _figure(drawn), _figure(found)
+    told = f"Made small from {found.origin}, of {plural(found.cell.length, 'entry')}, to {count(length)}"
+    if not figure:
+        return f"{told}."
+    if figure == before:
+        return f"{told}: {figure} in both."
+    return f"{told}: {figure} is the figure of the row drawn here; that row showed {before}."
 
 
 def instance(witness: Witness) -> str:
@@ -144,7 +163,7 @@ def _figure(witness: Witness) -> str:
 
 def render(run: RunData) -> Markup:
     """Draw the gravest witnesses, and say where the rest are."""
-    cards = [card(w, run.replay_command(w.id)) for w in run.telling_witnesses(MOST)]
+    cards = [card(w, run.replay_command(w.id), run.found.get(w.id)) for w in run.telling_witnesses(MOST)]
     return fill("witnesses.html", run=run, cards=cards)
 
 
@@ -154,8 +173,9 @@ SECTION = Section(
     guide=(
         "A witness is one row, bit for bit, that shows a defect or a greatest figure: here the worst one of"
         " each candidate, format and kind, candidates in turn, the gravest kinds first. The exact column is"
-        " the softmax of the row over the reals, to 17 digits. The command runs the row again and prints"
-        " all of it."
+        " the softmax of the row over the reals, to 17 digits. A row that was made small says so: its figure"
+        " is its own, and the figures of the tables are those of the row as found. The command runs the row"
+        " again and prints all of it."
     ),
     render=render,
 )
