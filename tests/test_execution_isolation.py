@@ -328,6 +328,40 @@ def test_a_death_between_two_calls_is_told(candidate):
     assert outcome.completed.all()
 
 
+@pytest.fixture
+def two_deaths(monkeypatch):
+    monkeypatch.setattr("harness.execution.isolated.MOST_IDLE_DEATHS", 2)
+
+
+@pytest.mark.usefixtures("two_deaths")
+def test_whoever_dies_after_every_call_is_given_up(candidate):
+    """A start of a process for each of a thousand batches would take minutes."""
+    body = "threading.Timer(0.02, os.kill, (os.getppid(), 15)).start()"
+    with Isolated() as executor:
+        spec = candidate(body)
+        for _ in range(3):
+            outcome = executor.run(spec, rows(), FLOAT32)
+            time.sleep(0.1)
+        assert outcome.completed.all()
+        outcome = executor.run(spec, rows(), FLOAT32)
+    assert not outcome.completed.any()
+    assert "2 of its processes in a row ended after a call" in outcome.faults[0].message
+
+
+@pytest.mark.usefixtures("two_deaths")
+def test_one_that_lived_on_takes_earlier_deaths_back(candidate):
+    body = "threading.Timer(0.02, os._exit, (5,)).start()"
+    with Isolated() as executor:
+        spec = candidate(body)
+        for _ in range(3):
+            executor.run(spec, rows(), FLOAT32)
+            time.sleep(0.15)
+            for _ in range(2):
+                outcome = executor.run(spec, rows(marked=False), FLOAT32)
+    assert outcome.completed.all()
+    assert outcome.faults == ()
+
+
 # Importing ---------------------------------------------------------------------------------
 
 

@@ -9,16 +9,21 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import reference
 from harness import cli
 from harness.errors import UsageError
-from harness.gate.budgets import Budget, read_budgets
+from harness.gate.budgets import Budget, budgets_of, read_budgets
 from harness.gate.judging import judge
 from harness.gate.measuring import Cell, Gated
 from harness.gate.ratchet import loosen, slack_verdicts, tighten
 from harness.gate.statistics import ALPHA, Fresh, rows_needed
 from harness.settings import Settings
+from reference.formats import FORMATS
+from reference.tiers import STANDARD
+from reference.truth import truth
 from reports.cells import cell_row
 from reports.intervals import exceeds
 from reports.ledger import CellInfo
@@ -96,6 +101,14 @@ MISTAKES = [
     ({"metric": "tier", "limit": 1.0}, "budget[0].limit '1.0': unknown"),
     ({"candidate": '""'}, "budget[0].candidate"),
     ({"limit": "true"}, "budget[0].limit: input should be a number or the name of a tier"),
+    ({"metric": "max_ulp", "limit": 1e308}, "nothing but 0 would pass in float16; give less than 2048"),
+    ({"metric": "p99_ulp", "limit": 2048.0}, "give less than 2048"),
+    ({"metric": "mean_ulp", "limit": 10**300}, "give less than 2048"),
+    ({"metric": "max_ulp", "limit": 256.0, "out_format": '"bfloat16"'}, "in bfloat16; give less than 256"),
+    ({"limit": 4096.0}, "budget[0].limit 4096.0: outputs of nothing but 0 would pass in float16"),
+    ({"metric": "worst_row_sum_error", "limit": 1.0}, "give less than 1"),
+    ({"metric": "nonfinite_rows", "limit": 1e9}, "budget[0].limit 1000000000.0: no cell"),
+    ({"metric": "flushed", "limit": 16379, "length": 11}, "about has more than 16379; give less"),
 ]
 
 
@@ -112,6 +125,24 @@ def test_a_mistake_is_exit_2_and_named(
     assert (code, error.count("\n")) == (2, 1), error
     assert said in error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_greatest_limits_on_errors_and_ratios_are_what_zeros_stay_below(name: str) -> None:
+    """The rows: one entry, whose result is 1, and two, of which one is next to 1."""
+    fmt, near = FORMATS[name], {"max_ulp": 0.0, "bound_ratio": 0.0}
+    for row in ([0.0], [0.0, -3.0], [0.0, -7.0]):
+        x = np.array([row])
+        held = truth(x, fmt)
+        error = reference.ulp_errors(fmt.from_float64(x), fmt.from_float64(np.zeros_like(x)))
+        near["max_ulp"] = max(near["max_ulp"], error.max())
+        near["bound_ratio"] = max(near["bound_ratio"], (error / STANDARD.bounds(x, held, fmt)).max())
+    for metric, most in (("max_ulp", 2.0**fmt.precision), ("bound_ratio", 2.0 ** (fmt.precision + 1))):
+        assert near[metric] < most
+        assert budgets_of(budget(format=name, metric=metric, limit=near[metric]), Path("budgets.toml"))
+        with pytest.raises(UsageError, match="nothing but 0 would pass"):
+            budgets_of(budget(format=name, metric=metric, limit=most), Path("budgets.toml"))
+    assert near["max_ulp"] > 0.9 * 2**fmt.precision
 
 
 @pytest.mark.parametrize(

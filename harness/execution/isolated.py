@@ -27,6 +27,7 @@ LOAD_ATTEMPTS: Final = 2
 TIMEOUT_SECONDS: Final = 60.0
 MOST_IDLE_PER_JOB: Final = 16
 MOST_LOST_BATCHES: Final = 3
+MOST_IDLE_DEATHS: Final = 8
 LEAST_PATIENCE: Final = 0.25
 """Seconds: what a part is given at least before its rows are tried one by one."""
 
@@ -47,7 +48,8 @@ class Isolated(Closing):
     A worker stays for as long as its candidate behaves, so a library is imported once per
     worker; the longest idle one makes room when there are many candidates. A candidate that
     cannot be imported is not imported again; one that loses its workers on every row tried, in three
-    batches of a format in succession, is not tried further in that format.
+    batches of a format in succession, is not tried further in that format; nor is one of which eight
+    workers ended after a call that they had answered, none between them living on to the next.
 
     Args:
         jobs: the most calls at the same time, from as many threads.
@@ -86,6 +88,7 @@ class Isolated(Closing):
         self._once_loaded: set[str] = set()
         self._unloadable: dict[str, Failure] = {}
         self._lost_batches: Counter[tuple[str, str]] = Counter()
+        self._idle_deaths: Counter[str] = Counter()
         self._closed = False
 
     def run(
@@ -113,7 +116,7 @@ class Isolated(Closing):
             except _NotLoaded as not_loaded:
                 failure = not_loaded.failure
                 return Outcome.failed(len(x), Fault(failure.kind, None, failure.message))
-        self._remember((spec, x.dtype.name), outcome)
+        self._remember((spec, x.dtype.name), outcome, kept_alive=calls.kept_alive)
         return calls.with_earlier_deaths(outcome)
 
     def close(self) -> None:
@@ -135,31 +138,38 @@ class Isolated(Closing):
     def _refusal(self, spec: str, x: Array) -> Failure | None:
         if spec in self._unloadable:
             return self._unloadable[spec]
-        if self._lost_batches[spec, x.dtype.name] < MOST_LOST_BATCHES:
+        if self._lost_batches[spec, x.dtype.name] >= MOST_LOST_BATCHES:
+            told = f"{MOST_LOST_BATCHES} batches of {x.dtype.name} in a row lost every row tried"
+        elif self._idle_deaths[spec] >= MOST_IDLE_DEATHS:
+            told = f"{MOST_IDLE_DEATHS} of its processes in a row ended after a call that they had answered"
+        else:
             return None
-        told = f"not tried: {MOST_LOST_BATCHES} batches of {x.dtype.name} in a row lost every row tried"
-        return Failure("crashed", told)
+        return Failure("crashed", f"not tried: {told}")
 
-    def _remember(self, key: tuple[str, str], outcome: Outcome) -> None:
+    def _remember(self, key: tuple[str, str], outcome: Outcome, *, kept_alive: bool) -> None:
         lost = any(fault.kind in ("crashed", "timed_out") for fault in outcome.faults)
         with self._lock:
             self._lost_batches[key] = (
                 0 if outcome.completed.any() or not lost else self._lost_batches[key] + 1
             )
+            if kept_alive:
+                self._idle_deaths[key[0]] = 0
 
     # Workers -------------------------------------------------------------------------------
 
-    def obtain(self, spec: str) -> tuple[Worker, Failure | None]:
-        """Return a worker with the candidate loaded, and how an idle one had died, if so."""
+    def obtain(self, spec: str) -> tuple[Worker, bool, Failure | None]:
+        """Return a worker with the candidate loaded, whether it was idle, and how an idle one had died."""
         death = None
         with self._lock:
             worker = self._take_idle(spec)
         if worker is not None:
             death = worker.death()
             if death is None:
-                return worker, None
+                return worker, True, None
             self.discard(worker)
-        return self._start(spec), death
+            with self._lock:
+                self._idle_deaths[spec] += 1
+        return self._start(spec), False, death
 
     def _take_idle(self, spec: str) -> Worker | None:
         for index in reversed(range(len(self._idle))):
@@ -229,7 +239,11 @@ class Isolated(Closing):
 
 
 class _Calls:
-    """The calls for one batch: a worker is got when needed, and another when it is lost."""
+    """The calls for one batch: a worker is got when needed, and another when it is lost.
+
+    Attributes:
+        kept_alive: whether the last one had answered a batch before, and answered this one.
+    """
 
     def __init__(
         self,
@@ -246,11 +260,12 @@ class _Calls:
         self._timeout = timeout
         self._worker: Worker | None = None
         self._deaths: list[Fault] = []
+        self.kept_alive = False
 
     def __call__(self, x: Array, parts: Sequence[Part], patience: float = 1.0) -> Attempt:
         """See `Attempts`."""
         if self._worker is None:
-            self._worker, death = self._owner.obtain(self._spec)
+            self._worker, self.kept_alive, death = self._owner.obtain(self._spec)
             if death is not None:
                 self._deaths.append(Fault(death.kind, None, death.message))
         limit = self._timeout
@@ -259,7 +274,7 @@ class _Calls:
         result = self._worker.call(x, parts, self._out_dtype, self._presentation, limit)
         if result.failure is not None and (result.failure.fatal or result.failure.kind == "out_of_memory"):
             self._owner.discard(self._worker)
-            self._worker = None
+            self._worker, self.kept_alive = None, False
         return result
 
     def with_earlier_deaths(self, outcome: Outcome) -> Outcome:

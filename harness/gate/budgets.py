@@ -30,13 +30,15 @@ from typing import Any, Final
 from harness.errors import UsageError, choose
 from harness.mistakes import mistake
 from harness.settings import LONGEST
-from reference.formats import FORMATS
+from reference.formats import FORMATS, FloatFormat
 from reference.tiers import TIERS
 from reports.cells import COLUMNS
 
 __all__ = [
     "AT_LEAST",
+    "COUNTS",
     "METRICS",
+    "OF_ELEMENTS",
     "RATES",
     "TIER",
     "Budget",
@@ -71,6 +73,25 @@ AT_LEAST: Final = frozenset({"correctly_rounded", "faithful"})
 """Those of which more is better: their limit is the least that they may be."""
 
 RATES: Final = frozenset(name for name in METRICS if "_rate" in name)
+
+COUNTS: Final = frozenset(name for name in METRICS if COLUMNS[name] == "int64")
+"""Those that cannot be more than the rows of a cell, or, where OF_ELEMENTS, its elements."""
+
+OF_ELEMENTS: Final = frozenset(
+    {
+        "flushed",
+        "lost",
+        "unavoidable_zeros",
+        "spurious_nonzeros",
+        "nonfinite",
+        "out_of_range",
+        "mask_leaks",
+        "negative_zeros",
+    }
+)
+
+_ERRORS: Final = frozenset({"max_ulp", "mean_ulp", "p50_ulp", "p99_ulp"})
+_RATIOS: Final = frozenset({"bound_ratio", "algorithm_ratio"})
 
 
 @dataclass(frozen=True)
@@ -266,7 +287,8 @@ def _meaningless(at: str, values: Mapping[str, Any]) -> Iterator[str]:
     if metric == TIER:
         yield from _unknown(f"{at}.limit", limit, TIERS)
     elif metric in METRICS:
-        yield from _unlimited(f"{at}.limit", metric, limit)
+        written = values.get("out_format") or values.get("format")
+        yield from _unlimited(f"{at}.limit", metric, limit, FORMATS.get(str(written)))
 
 
 def _unknown(where: str, value: Any, known: Iterable[str]) -> Iterator[str]:
@@ -276,7 +298,7 @@ def _unknown(where: str, value: Any, known: Iterable[str]) -> Iterator[str]:
         yield str(error)
 
 
-def _unlimited(where: str, metric: str, limit: float | str) -> Iterator[str]:
+def _unlimited(where: str, metric: str, limit: float | str, written: FloatFormat | None) -> Iterator[str]:
     if isinstance(limit, str):
         yield f"{where} {limit!r}: {metric} is limited by a number"
     elif math.isnan(limit) or math.isinf(limit) or limit < 0:
@@ -285,6 +307,20 @@ def _unlimited(where: str, metric: str, limit: float | str) -> Iterator[str]:
         yield f"{where} {limit}: a rate of {limit} cannot be exceeded; give less than 1"
     elif metric in AT_LEAST and not 0 < limit <= 1:
         yield f"{where} {limit}: {metric} is a share, and at least this; give more than 0, at most 1"
+    elif written is not None and limit >= (most := _of_zeros(metric, written)):
+        yield f"{where} {limit}: outputs of nothing but 0 would pass in {written}; give less than {most:.17g}"
+
+
+def _of_zeros(metric: str, written: FloatFormat) -> float:
+    """Return what no output of 0 exceeds; infinity where the metric alone does not tell.
+
+    It is less than 2^p ULP off, and no bound is less than 1/4 of one (1/2, but at r = 1).
+    """
+    if metric in _ERRORS:
+        return 2.0**written.precision
+    if metric in _RATIOS:
+        return 2.0 ** (written.precision + 1)
+    return 1.0 if metric == "worst_row_sum_error" else math.inf
 
 
 def _duplicates(budgets: Iterable[Budget]) -> list[str]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.console import notes
-from harness.errors import NoVerdict, user_mistakes
+from harness.errors import NoVerdict, UsageError, user_mistakes
 from harness.gate.baseline import Baseline, place, verdicts_against
-from harness.gate.budgets import RATES, TIER, Budget
+from harness.gate.budgets import COUNTS, OF_ELEMENTS, RATES, TIER, Budget
 from harness.gate.judging import judge, with_policies
 from harness.gate.measuring import GATE, Gated, gate_settings, measure_gated
 from harness.gate.ratchet import slack_verdicts
@@ -115,6 +115,7 @@ def decide(
     settings = gate_settings(_with_rows(settings, rows), _tiers(budgets), _lengths(budgets))
     with user_mistakes():
         campaign = replace(Campaign.of(settings), pairs=pairs)
+        _require_reach(campaign, budgets)
         folder = prepare(out, seed=settings.seed, resume=None, overwrite=overwrite)
         ledger = open_ledger(folder, settings.identity(), list(campaign.cells()))
     with ledger:
@@ -201,6 +202,30 @@ def _tiers(budgets: Sequence[Budget]) -> tuple[str, ...]:
 
 def _lengths(budgets: Sequence[Budget]) -> tuple[int, ...]:
     return tuple(b.length for b in budgets if b.length is not None)
+
+
+def _require_reach(campaign: Campaign, budgets: Sequence[Budget]) -> None:
+    """Refuse limits on counts that no cell has so many rows or elements as to exceed.
+
+    Raises:
+        UsageError: there are such; all are listed.
+    """
+    counted = [b for b in budgets if b.metric in COUNTS]
+    most = dict.fromkeys(counted, 0)
+    for shard in campaign.shards() if counted else ():
+        for candidate in campaign.candidates:
+            cell = asdict(shard.cell(candidate.name))
+            for budget in counted:
+                if budget.applies_to(cell):
+                    size = shard.rows * (shard.length if budget.metric in OF_ELEMENTS else 1)
+                    most[budget] = max(most[budget], size)
+    beyond = [
+        f"budget[{b.number}].limit {b.limit}: no cell that it is about has more than {size}; give less"
+        for b, size in most.items()
+        if size and not isinstance(b.limit, str) and b.limit >= size
+    ]
+    if beyond:
+        raise UsageError("; ".join(beyond))
 
 
 def _rule(gated: Gated, budgets: Sequence[Budget], *, fresh: bool) -> Rule:
