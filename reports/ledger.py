@@ -297,7 +297,7 @@ class Ledger:
         counts better, worse, equal and incomparable, and a list of changes with change (better or worse),
         metric, candidate, format, regime, length, before and after; `search`, a list with candidate, format,
         length, objective, evaluations and curve (pairs of evaluations and best so far); `command`, a list
-        of words; `environment` and `timing`, whatever they hold.
+        of words; `selftest`, see `reports.selftest`; `environment` and `timing`, whatever they hold.
         """
         text = _json(document)
         with self._transaction() as db:

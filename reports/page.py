@@ -58,7 +58,8 @@ def all_sections() -> dict[str, Section]:
 
 def draw(run: RunData, chosen: Iterable[tuple[str, Section]] | None = None) -> Page:
     """Draw the page of a run, all sections or the chosen ones."""
-    drawn = [_drawn(name, section, run) for name, section in chosen or all_sections().items()]
+    asked = [(n, s) for n, s in chosen or all_sections().items() if run.is_of_cells or not s.of_cells]
+    drawn = [_drawn(name, section, run) for name, section in asked]
     style, script = _asset("page.css"), _asset("page.js")
     html = fill(
         "page.html",

@@ -23,7 +23,7 @@ __all__ = ["SCHEMA_VERSION", "RunData", "Standing", "StandingKey", "build", "wor
 SCHEMA_VERSION: Final = 1
 """Of summary.json: raised whenever a key changes its meaning or goes."""
 
-DOCUMENTS: Final = ("comparison", "search")
+DOCUMENTS: Final = ("comparison", "search", "selftest")
 """Documents that sections draw where the ledger has them."""
 
 _MERGED_AT_ONCE: Final = 32  # merging one by one would sort the growing histogram once a cell
@@ -143,6 +143,11 @@ class RunData:
     def seed(self) -> Any:
         """The seed, None where the settings name none."""
         return self.settings.get("seed")
+
+    @property
+    def is_of_cells(self) -> bool:
+        """Whether it measured candidates, or was to; a self-test has no cells."""
+        return bool(self.cells) or "selftest" not in self.documents
 
     @property
     def rows(self) -> int:

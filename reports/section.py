@@ -30,12 +30,14 @@ class Section:
         order: where it stands; sections of one order stand by their file's name.
         guide: how to read this, in a few sentences of plain text.
         render: what draws it; nothing drawn means that the run has nothing for it.
+        of_cells: whether it speaks of cells alone, and is left out of a run that is about something else.
     """
 
     title: str
     order: int
     guide: str
     render: Callable[[RunData], Markup]
+    of_cells: bool = False
 
 
 def fill(template: str, **values: Any) -> Markup:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from reports import selftest
 from reports.cells import SEARCHED, Row
 from reports.figures import count, percent, plural, sample, searched, ulps
 from reports.rundata import RunData, Standing
@@ -22,8 +23,14 @@ _NAMED: Final = 3
 
 def sentences(run: RunData) -> Iterator[str]:
     """Yield the verdict: what is missing, who fails and who does not, the worst errors, other findings."""
+    if not run.is_of_cells:
+        yield from selftest.sentences(run.documents["selftest"])
+        return
     measured = [s for s in run.standings if s.is_measured]
     yield from _missing(run)
+    if not run.cells:
+        yield "Nothing was measured: the run has no cells."
+        return
     if not measured:
         yield f"Nothing was measured: no row of {plural(len(run.cells), 'cell')} came back."
         return

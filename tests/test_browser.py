@@ -105,6 +105,19 @@ DOCUMENTS: dict[str, Any] = {
              "after": "inf"},
         ],
     },
+    "selftest": {
+        "seed": 0,
+        "exit_code": 1,
+        "scores": {
+            "gate": {"caught": 1, "planted": 2, "whole": 0, "kinds": 1, "refused": 0, "honest": 0},
+            EVIL: {"caught": 0, "planted": 0, "whole": 0, "kinds": 0, "refused": 0, "honest": 0},
+        },
+        "trials": [
+            {"name": EVIL, "kind": EVIL, "mechanism": "sum", "seen": EVIL, "honest": False,
+             "noticed": {"gate": caught, EVIL: None}}
+            for caught in (True, False)
+        ],
+    },
     "search": [
         {**WHERE, "length": 8, "objective": "max_ulp", "evaluations": 5000, "curve": [[1, 0.5], [40, 3.0]]},
     ],

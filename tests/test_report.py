@@ -366,7 +366,7 @@ def test_rows_without_output_stand_beside_the_failed_share_and_count_for_nobody_
     assert "893 gave none" in printed(folder, width=60)
 
 
-def test_what_floating_point_order_breaks_is_told_apart_from_a_defect(tmp_path: Path) -> None:
+def test_what_the_order_of_operations_may_break_is_told_apart_from_a_defect(tmp_path: Path) -> None:
     where = {"candidate": "naive", "format": "float32", "out_format": "float32", "rows": 9}
     violated = {**where, "status": "violated", "broken": 2}
     effect = "Addition is not associative"
@@ -381,18 +381,18 @@ def test_what_floating_point_order_breaks_is_told_apart_from_a_defect(tmp_path: 
             ],
         )
     text = draw(data(folder), [("checks", all_sections()["checks"])]).html
-    assert "1 of 3 checks kept; 1 violated; 1 broken as floating-point order alone may break them" in text
+    assert "1 of 3 checks kept; 1 violated; 1 broken in a way that the order of operations alone may" in text
     lines = re.findall(r'<th scope="row" class="state-(\w+)">([\w ]+)</th><td[^>]*>(\w+)<', text)
     assert lines == [
         ("bad", "violated", "axis"),
-        ("known", "known effect", "permutation"),
+        ("known", "may be rounding", "permutation"),
         ("good", "ok", "shape"),
     ]
     assert effect in text
     write(folder)
     folded = (folder / "summary.md").read_text()
     assert "<summary>Checks broken: 1</summary>" in folded
-    assert "<summary>Broken by floating-point order alone, no defect: 1</summary>" in folded
+    assert "<summary>Broken, maybe by the order of operations alone: 1</summary>" in folded
 
 
 def test_a_row_made_small_says_whose_the_figure_is(tmp_path: Path) -> None:
@@ -404,8 +404,8 @@ def test_a_row_made_small_says_whose_the_figure_is(tmp_path: Path) -> None:
         ledger.put("shrunk", {found.id: small.document()})
     text = draw(data(folder), [("witnesses", all_sections()["witnesses"])]).html
     assert (
-        "Made small from batch 0, row 3, of 1,024 entries, to 2:"
-        " 60.2 ULP is the figure of the row drawn here; that row showed 67.3 ULP." in text
+        "60.2 ULP is the figure of the row drawn here, made small to 2 entries;"
+        " the row as found, of 1,024, showed 67.3 ULP." in text
     )
 
 

@@ -1,6 +1,7 @@
 """The self-test: what is planted is caught, what is honest passes, protocols are as they are."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -291,6 +292,43 @@ def test_the_command_exits_by_the_gates_column(trials, code, said, monkeypatch, 
     assert said in capsys.readouterr().out
     assert cli.run(["selftest", "--json"]) == code
     assert json.loads(capsys.readouterr().out)["exit_code"] == code
+
+
+def test_the_matrix_is_kept_as_a_report(tmp_path, monkeypatch, capsys):
+    trials = (
+        trial("<b>", kind="<i>shift</i>", other=True),
+        trial("2", kind="<i>shift</i>", other=False),
+        trial("3", kind="stale", gate=False, other=False),
+        trial("4", kind="rounded", honest=True, gate=False),
+    )
+    monkeypatch.setattr(suite, "run_suite", lambda *_: Matrix(0, trials))
+    out = tmp_path / "kept"
+    assert cli.run(["selftest", "--out", str(out)]) == 1
+    assert f"report: {out / 'report.html'}" in capsys.readouterr().out
+    page = (out / "report.html").read_text()
+    assert (
+        "Self-test failed: the gate caught 2 of 3 planted defects and refused 0 of 1 honest control." in page
+    )
+    assert "Missed: 3." in page
+    cells = re.findall(r'<td class="state-(\w+)" data-label="(\w+)">([^<]+)</td>', page)
+    assert cells == [
+        ("good", "gate", "caught"), ("open", "other", "1 of 2"),
+        ("bad", "gate", "missed"), ("bad", "other", "missed"),
+        ("good", "gate", "passed"), ("plain", "other", "-"),
+    ]  # fmt: skip
+    assert "&lt;i&gt;shift" in page
+    assert "<i>shift" not in page
+    assert '<section id="environment"' in page
+    assert '<section id="cells"' not in page, "it measured none"
+    assert json.loads((out / "summary.json").read_text())["selftest"]["scores"]["gate"]["caught"] == 2
+    assert "| stale | sum | missed | missed |" in (out / "summary.md").read_text()
+
+    drawn = {name: (out / name).read_bytes() for name in ("report.html", "summary.md", "summary.json")}
+    assert cli.run(["report", str(out)]) == 0
+    assert {name: (out / name).read_bytes() for name in drawn} == drawn
+    assert cli.run(["selftest", "--out", str(out)]) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert cli.run(["selftest", "--out", str(out), "--overwrite"]) == 1
 
 
 def test_a_slip_of_the_hand_is_one_line(capsys):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.console import notes, print_json, results
-from harness.errors import UsageError
+from harness.errors import NoVerdict, UsageError, user_mistakes
 from harness.kernels import prepare_kernels
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ def selftest(
     quick: Annotated[
         bool, typer.Option("--quick", help="One instance of each defect, and the controls of float32.")
     ] = False,
+    out: Annotated[Path | None, typer.Option(help="A folder for the matrix as a report; none.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
     jobs: Annotated[int | None, typer.Option(help="Processes; all processors.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the matrix as one JSON document.")] = False,
 ) -> int:
@@ -34,6 +39,8 @@ def selftest(
 
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs}: at least 1")
+    if out is not None:
+        _prepare(out, seed, overwrite=overwrite)
     prepare_kernels()
     suspects = suspects_of(seed, quick=quick)
     done = [0]
@@ -42,12 +49,47 @@ def selftest(
         done[0] += more
         notes().print(f"{done[0]} of {len(suspects)}", end="\r" if notes().is_terminal else "\n")
 
+    start = time.perf_counter()
     matrix = run_suite(suspects, seed, jobs or available_jobs(), told)
+    if out is not None:
+        _keep(out, matrix, quick=quick, seconds=time.perf_counter() - start)
     if as_json:
         print_json(matrix.document())
     else:
         results().print(_text(matrix), soft_wrap=True)
+        if out is not None:
+            results().print(f"report: {out / 'report.html'}", soft_wrap=True)
     return matrix.exit_code
+
+
+def _prepare(out: Path, seed: int, *, overwrite: bool) -> None:
+    """Refuse before anything is planted a folder that cannot take the report."""
+    from reports.runs import prepare
+
+    with user_mistakes():
+        prepare(out, seed=seed, resume=None, overwrite=overwrite)
+
+
+def _keep(out: Path, matrix: Matrix, *, quick: bool, seconds: float) -> None:
+    """Put the matrix into a ledger, and draw the page from it.
+
+    Raises:
+        NoVerdict: a section could not be drawn.
+    """
+    from harness.environment import environment
+    from harness.selftest.telling import titles
+    from reports.folder import write
+    from reports.runs import open_ledger
+
+    with user_mistakes():
+        with open_ledger(out, {"seed": matrix.seed, "quick": quick}, []) as ledger:
+            ledger.put("command", ["harness", *sys.argv[1:]])
+            ledger.put("environment", environment())
+            ledger.put("timing", {"run_seconds": seconds})
+            ledger.put("selftest", {**matrix.document(), "titles": titles()})
+        failed = write(out).failed_sections
+    if failed:
+        raise NoVerdict(f"{out / 'report.html'}: sections that could not be drawn: {', '.join(failed)}")
 
 
 def _text(matrix: Matrix) -> str:

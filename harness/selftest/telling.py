@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from harness.selftest.matrix import GATE, Matrix
 from harness.selftest.protocols import PROTOCOLS
 
-__all__ = ["text"]
+__all__ = ["text", "titles"]
 
 _WIDTH = 13
 _CAUGHT, _MISSED, _SILENT = "caught", "missed", "-"
@@ -51,13 +51,18 @@ def _honest(refused: int, tried: int) -> str:
     return f"{refused} refused" if refused else "passed"
 
 
+def titles() -> dict[str, str]:
+    """Return what each column does, by its name."""
+    return {GATE: "harness gate, standard or fast", **{p.name: p.title for p in PROTOCOLS}}
+
+
 def _score(matrix: Matrix) -> Iterator[str]:
-    titles = {GATE: "harness gate, standard or fast", **{p.name: p.title for p in PROTOCOLS}}
+    told = titles()
     for column in matrix.columns:
         s = matrix.score(column)
         yield (
             f"{column:{_WIDTH}} caught {s.caught} of {s.planted} instances, {s.whole} of {s.kinds} defects in"
-            f" all of theirs; refused {s.refused} of {s.honest} controls: {titles.get(column, column)}"
+            f" all of theirs; refused {s.refused} of {s.honest} controls: {told.get(column, column)}"
         )
 
 

@@ -37,4 +37,5 @@ SECTION = Section(
         " worse than it needs to be. All columns are in cells.csv and cells.parquet."
     ),
     render=render,
+    of_cells=True,
 )

@@ -40,7 +40,7 @@ def _intro(checks: Sequence[Check]) -> str:
     if broken := counts["violated"]:
         told.append(f"{count(broken)} violated")
     if known := counts["known"]:
-        told.append(f"{count(known)} broken as floating-point order alone may break them, which is no defect")
+        told.append(f"{count(known)} broken in a way that the order of operations alone may break them")
     return f"{'; '.join(told if len(told) > 1 else [*told, 'none broken'])}."
 
 
@@ -52,7 +52,7 @@ def is_known(check: Check) -> bool:
 def _record(run: RunData, check: Check) -> Record:
     witness = check.get("witness") or {}
     texts = (
-        "known effect" if is_known(check) else str(check.get("status", "")).replace("_", " "),
+        "may be rounding" if is_known(check) else str(check.get("status", "")).replace("_", " "),
         str(check.get("check", "")),
         str(check.get("kind", "")),
         str(check.get("candidate", "")),
@@ -87,9 +87,11 @@ SECTION = Section(
     guide=(
         "A contract holds of any sound softmax: shape and format kept, the axis obeyed, input left as it was,"
         " the same bits again; breaking one is a defect, and stands as violated. A property holds of the"
-        " exact function; where the order of floating-point operations alone may break it, the line is a"
-        " known effect, in another colour, and says how: no defect, but nothing to rely on. Each line counts"
-        " the rows that broke it among those that could, and has the command for the smallest row that does."
+        " exact function; where the order of floating-point operations alone may break it, it may"
+        " be rounding: another colour, and the line says how. That is no defect by itself, but nothing to"
+        " rely on; whether errors are greater than rounding explains, bounds and findings say. Each line"
+        " counts the rows that broke it among those that could, and has the command for the smallest row"
+        " that does."
     ),
     render=render,
 )

@@ -35,4 +35,5 @@ SECTION = Section(
         " the declared algorithm can make. One line gathers all cells of a candidate, format and kind."
     ),
     render=render,
+    of_cells=True,
 )

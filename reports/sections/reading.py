@@ -13,4 +13,4 @@ def render(run: RunData) -> Markup:
     return fill("reading.html", run=run)
 
 
-SECTION = Section(title="How to read this report", order=90, guide="", render=render)
+SECTION = Section(title="How to read this report", order=90, guide="", render=render, of_cells=True)

@@ -84,4 +84,5 @@ SECTION = Section(
         " and inaccurate rows are the kinds of failed rows."
     ),
     render=render,
+    of_cells=True,
 )

@@ -83,14 +83,14 @@ def card(witness: Witness, command: str, found: Witness | None = None) -> Card:
 
 
 def _made_small(drawn: Witness, found: Witness, length: int) -> str:
-    """Say that a row stands for another, and whose figure is which."""
+    """Say whose the figure is, where the row as found shows another."""
     figure, before = _figure(drawn), _figure(found)
-    told = f"Made small from {found.origin}, of {plural(found.cell.length, 'entry')}, to {count(length)}"
-    if not figure:
-        return f"{told}."
     if figure == before:
-        return f"{told}: {figure} in both."
-    return f"{told}: {figure} is the figure of the row drawn here; that row showed {before}."
+        return ""
+    return (
+        f"{figure} is the figure of the row drawn here, made small to {plural(length, 'entry')};"
+        f" the row as found, of {count(found.cell.length)}, showed {before}."
+    )
 
 
 def instance(witness: Witness) -> str:
@@ -114,9 +114,12 @@ def instance(witness: Witness) -> str:
 
 def _short(text: str) -> str:
     """Spell a decimal to four digits."""
-    return (
-        text if text == NOTHING else f"{Decimal(text).normalize():.4g}".replace("E", "e").replace("e+", "e")
-    )
+    if text == NOTHING:
+        return text
+    value = Decimal(f"{Decimal(text):.4g}").normalize()
+    if value.is_finite() and -5 < value.adjusted() < 4:
+        return f"{value:f}"
+    return str(value).replace("E", "e").replace("e+", "e")
 
 
 def _decoded(text: str, fmt: FloatFormat) -> list[tuple[float, str]]:
@@ -173,9 +176,10 @@ SECTION = Section(
     guide=(
         "A witness is one row, bit for bit, that shows a defect or a greatest figure: here the worst one of"
         " each candidate, format and kind, candidates in turn, the gravest kinds first. The exact column is"
-        " the softmax of the row over the reals, to 17 digits. A row that was made small says so: its figure"
-        " is its own, and the figures of the tables are those of the row as found. The command runs the row"
+        " the softmax of the row over the reals, to 17 digits. Of a row that was made small the"
+        " figure is its own; the tables give that of the row as found. The command runs the row"
         " again and prints all of it."
     ),
     render=render,
+    of_cells=True,
 )
