@@ -62,6 +62,16 @@ class Dask:
         once = ("--nworkers", "1", "--nthreads", "1")
         self.workers = [self._start("worker", self.address, *once) for _ in range(2)]
 
+    def wait_until_both_have_shards(self) -> None:
+        """Return once the scheduler has handed shards to both workers."""
+        from distributed import Client
+
+        deadline = time.monotonic() + 60 * PATIENCE
+        with Client(self.address, set_as_default=False) as client:
+            while len(held := client.processing()) < 2 or not all(held.values()):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+
     def _start(self, what: str, *more: str) -> subprocess.Popen[bytes]:
         program = [sys.executable, "-m", f"distributed.cli.dask_{what}", *more, "--no-dashboard"]
         with (self._folder / f"{what}.log").open("ab") as log:
@@ -122,7 +132,7 @@ def test_interrupts_and_lost_workers_lose_nothing(dask: Dask, tmp_path: Path) ->
     assert code == 130, said
     assert said.splitlines()[-1].endswith(f"--resume --out {folder}")
     second = Program(folder, "--resume", "--cluster", dask.address, asked=gate.arguments)
-    time.sleep(2)
+    dask.wait_until_both_have_shards()
     dask.kill(dask.workers[0])
     gate.open()
     code, said = second.finish()

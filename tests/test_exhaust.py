@@ -426,3 +426,18 @@ def test_what_is_too_large_or_unknown_is_refused_in_one_line(
     assert last.startswith("error: ")
     assert named in last
     assert not Path("harness-out").exists()
+
+
+@pytest.mark.parametrize("command", ["search", "exhaust"])
+def test_a_format_that_a_silent_candidate_refuses_is_one_line_and_leaves_nothing(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "def f(x):\n    if x.dtype.itemsize < 4:\n        raise TypeError('wide alone')\n    return x\n"
+    )
+    assert cli.run([command, "mine.py:f", "--format", "float8_e5m2", "--length", "2"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: candidate ")
+    assert "does not take float8_e5m2 (TypeError: wide alone); give another --format" in said
+    assert not (tmp_path / "harness-out").exists()

@@ -125,6 +125,70 @@ def test_mlx_arrays_carry_every_bit(fmt: FloatFormat) -> None:
     same_bits(fmt, module._numpy(module._array(x), x.dtype), x)
 
 
+def _module_of(name: str) -> Any:
+    if LIBRARIES[name].version() is None:
+        pytest.skip(LIBRARIES[name].lacks())
+    return sys.modules[import_function(locate(LIBRARIES[name].spec)).__module__]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("function", ["softmax", "compiled"])
+def test_tensorflow_carries_every_bit(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eagerly and by XLA, an identity in place of its softmax, of every format."""
+    module = _module_of("tensorflow")
+    monkeypatch.setattr(module.tf.nn, "softmax", lambda x, **_: module.tf.identity(x))
+    module._compiled.cache_clear()
+    for fmt in FORMATS.values():
+        x = fmt.from_bits(patterns(fmt))[None]
+        same_bits(fmt, getattr(module, function)(x), x)
+    module._compiled.cache_clear()
+
+
+def test_onnxruntime_carries_every_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of one Identity node in place of the Softmax node, of the formats that it takes."""
+    if LIBRARIES["onnxruntime"].lacks():
+        pytest.skip(LIBRARIES["onnxruntime"].lacks())
+    module = _module_of("onnxruntime")
+    make = module.onnx.helper.make_node
+    monkeypatch.setattr(module.onnx.helper, "make_node", lambda _, x, y, **__: make("Identity", x, y))
+    module._session.cache_clear()
+    for name in ("float16", "float32", "float64"):
+        x = FORMATS[name].from_bits(patterns(FORMATS[name]))[None]
+        same_bits(FORMATS[name], module.softmax(x), x)
+    module._session.cache_clear()
+
+
+@pytest.mark.parametrize("fmt", list(FORMATS.values()), ids=str)
+def test_openvino_tensors_carry_every_bit(fmt: FloatFormat) -> None:
+    module = _module_of("openvino")
+    x = fmt.from_bits(patterns(fmt))[None]
+    same_bits(fmt, module._numpy(module._tensor(x), x), x)
+
+
+@pytest.mark.parametrize("fmt", list(FORMATS.values()), ids=str)
+def test_tinygrad_carries_every_bit(fmt: FloatFormat, monkeypatch: pytest.MonkeyPatch) -> None:
+    if LIBRARIES["tinygrad"].lacks():
+        pytest.skip(LIBRARIES["tinygrad"].lacks())
+    module = _module_of("tinygrad")
+    monkeypatch.setattr(module.Tensor, "softmax", lambda x, _: x)
+    x = fmt.from_bits(patterns(fmt))[None]
+    same_bits(fmt, module.softmax(x), x)
+
+
+@pytest.mark.parametrize("name", ["scipy", "sklearn"])
+def test_what_is_called_with_numpy_arrays_is_handed_the_very_array(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = _module_of(name)
+    where, called = (module.scipy.special, "softmax") if name == "scipy" else (module, "of_matrix")
+    monkeypatch.setattr(where, called, lambda x, **_: x)
+    for fmt in FORMATS.values():
+        x = fmt.from_bits(patterns(fmt))[None]
+        y = module.softmax(x)
+        assert np.shares_memory(x, y)
+        same_bits(fmt, y, x)
+
+
 def test_a_probe_tells_which_formats_a_library_takes() -> None:
     if LIBRARIES["onnxruntime"].lacks():
         pytest.skip(LIBRARIES["onnxruntime"].lacks())

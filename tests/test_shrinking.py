@@ -418,6 +418,26 @@ def test_emitted_tests_need_nothing_of_this_program(emitted_tests):
             assert "from harness" not in text
 
 
+TENSORS = """import torch
+def softmax(x, dim=-1):
+    return torch.exp(x) / torch.exp(x).sum(dim=dim, keepdim=True)
+"""
+
+
+def test_functions_of_tensors_and_native_kernels_are_loaded_by_this_program(tmp_path):
+    pytest.importorskip("torch")
+    file = tmp_path / "tensors.py"
+    file.write_text(TENSORS)
+    candidate = load(f"{file}:softmax@torch")
+    cell = CellKey(candidate.name, "softmax", "float32", "float32", "r", 1)
+    text = emit_test(Witness(cell, "overflow", 0.0, "43000000", "7fc00000", None, "here"), candidate)
+    assert f'softmax = load("{file}:softmax@torch").call' in text
+    names = {"__name__": "emitted"}
+    exec(compile(text, "emitted", "exec"), names)  # noqa: S102 - what a user would run
+    with pytest.raises(AssertionError, match=r"y\[0\] = nan, exactly 1.0"):
+        names["check"]()
+
+
 def test_built_in_is_loaded_by_its_name_and_a_bare_function_is_refused():
     cell = CellKey("naive", "softmax", "float32", "float32", "r", 1)
     witness = Witness(cell, "overflow", 0.0, "43000000", "7fc00000", None, "here")

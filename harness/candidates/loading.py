@@ -29,7 +29,7 @@ from types import ModuleType
 from typing import Any, Final, Literal
 
 from .native import SUFFIXES, native_function
-from .via import Via, via_named
+from .via import Via, hinting, library_of, via_named
 
 __all__ = [
     "AXIS_KEYWORDS",
@@ -208,7 +208,8 @@ def through(location: Location, function: Callable[..., Any]) -> Callable[..., A
         CandidateError: it takes the arrays of a library, or of a device, that is not here.
     """
     if location.via is None:
-        return function
+        library = library_of(function)
+        return hinting(function, library) if library else function
     try:
         return location.via.around(function)
     except ValueError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Via", "via_named"]
+__all__ = ["Via", "hinting", "library_of", "via_named"]
 
 Array = NDArray[Any]
 
@@ -73,6 +74,32 @@ def via_named(text: str) -> Via:
     if library not in known:
         raise ValueError(f"via {text!r}: it is one of {', '.join(known)}, with @device after it if need be")
     return Via(library, device)
+
+
+def library_of(function: Callable[..., Any]) -> str:
+    """Return the library, of those whose arrays can be asked for, that a function's module works with."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    inner = inspect.unwrap(function)
+    own = getattr(inner, "__globals__", {}).values()
+    names = {value.__name__.partition(".")[0] for value in own if isinstance(value, ModuleType)}
+    names.add(str(getattr(inner, "__module__", "")).partition(".")[0])
+    return next((name for name in _foreign().LIBRARIES if name in names), "")
+
+
+def hinting(function: Callable[..., Any], library: str) -> Callable[..., Any]:
+    """Return the function; where it cannot do with NumPy's arrays, the error says how it gets others."""
+
+    @functools.wraps(function)
+    def call(x: Array, **keywords: Any) -> Any:
+        try:
+            return function(x, **keywords)
+        except (AttributeError, TypeError) as error:
+            said = str(error).strip().partition("\n")[0]
+            hint = f"it was given NumPy's array; if it takes {library}'s, add --via {library}"
+            raise type(error)(f"{said}; {hint}") from error
+
+    return call
 
 
 def _carry_back(now: Array, x: Array) -> None:

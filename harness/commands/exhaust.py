@@ -26,6 +26,7 @@ from harness.commands.single import (
     executor_for,
     finish,
     replay_command,
+    require_format,
     single,
 )
 from harness.console import notes, print_json, progress_bar, results
@@ -82,6 +83,7 @@ def exhaust(
     _refuse_what_cannot_be_numbered(asked)
     prepare_kernels(MEASURING, EVALUATION)
     with executor_for(asked.settings) as executor:
+        require_format(asked, executor)
         plan = _plan(asked, executor, all_orders=all_orders)
         _estimate(plan, executor, asked.settings.jobs, yes=yes)
         folder = _folder(out, resume=resume, overwrite=overwrite)

@@ -26,6 +26,7 @@ from harness.commands.single import (
     executor_for,
     finish,
     replay_command,
+    require_format,
     single,
 )
 from harness.console import notes, print_json, progress_bar, results
@@ -117,25 +118,27 @@ def _search(asked: Single, evaluations: int, objective: str, out: Path | None, *
     from reports.runs import prepare
 
     settings = asked.settings
-    with user_mistakes():
-        folder = prepare(out, seed=settings.seed, resume=None, overwrite=overwrite)
-    prepare_kernels(MEASURING, EVALUATION)
-    with executor_for(settings) as executor, user_mistakes(), _bar(evaluations) as advance:
-        result, tally = search_tally(
-            asked.candidate,
-            asked.fmt,
-            asked.length,
-            evaluations,
-            settings.seed,
-            objective,
-            executor,
-            out_format=asked.out_format,
-            timeout=settings.timeout,
-            policy=settings.policy(asked.candidate.declared(asked.fmt).policy),
-            keep_interrupted=True,
-            observe=advance,
-        )
-        return _Found(folder, result, tally, _keep(folder, asked, result, tally, executor))
+    with executor_for(settings) as executor:
+        require_format(asked, executor)
+        with user_mistakes():
+            folder = prepare(out, seed=settings.seed, resume=None, overwrite=overwrite)
+        prepare_kernels(MEASURING, EVALUATION)
+        with user_mistakes(), _bar(evaluations) as advance:
+            result, tally = search_tally(
+                asked.candidate,
+                asked.fmt,
+                asked.length,
+                evaluations,
+                settings.seed,
+                objective,
+                executor,
+                out_format=asked.out_format,
+                timeout=settings.timeout,
+                policy=settings.policy(asked.candidate.declared(asked.fmt).policy),
+                keep_interrupted=True,
+                observe=advance,
+            )
+            return _Found(folder, result, tally, _keep(folder, asked, result, tally, executor))
 
 
 @contextmanager

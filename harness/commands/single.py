@@ -37,6 +37,7 @@ __all__ = [
     "executor_for",
     "finish",
     "replay_command",
+    "require_format",
     "single",
 ]
 
@@ -115,6 +116,21 @@ def executor_for(settings: Settings) -> Executor:
             timeout=settings.timeout,
             max_memory=None if settings.max_memory is None else settings.max_memory << 20,
             load_timeout=settings.import_timeout,
+        )
+
+
+def require_format(asked: Single, executor: Executor) -> None:
+    """Refuse a format that the candidate does not say it takes, and by a tiny row shows it does not.
+
+    Raises:
+        UsageError: a row of zeros of it raises, and one of another format does not.
+    """
+    from harness.probing import probed
+
+    refused = probed(asked.candidate, [asked.fmt], asked.out_format, executor).refused
+    if said := refused.get(asked.fmt.name):
+        raise UsageError(
+            f"candidate {asked.candidate.name!r}: does not take {asked.fmt} ({said}); give another --format"
         )
 
 

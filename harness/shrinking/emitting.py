@@ -1,5 +1,8 @@
 """A witness as a pytest file that needs the user's function and NumPy, and nothing of this program.
 
+Built-ins and installed libraries, functions of other libraries' arrays and native kernels are the exception:
+their file loads them by this program, which hands them the bits of the row.
+
 Exact results are written out to thirty digits, and compared as fractions. Each output may be wrong by so
 many ULP as the loosest of these allows that the recorded outputs do not meet: the `standard` tier's bound
 of that entry, 1 ULP, 1/2 ULP; so the test fails until the function is better on that row.
@@ -19,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.candidates import Candidate
+from harness.candidates.loading import locate
 from harness.remaking import entries_of_hex
 from reference.errors import judge, ulp_exponents
 from reference.formats import FloatFormat, format_named
@@ -273,7 +277,13 @@ def _dtype(fmt: FloatFormat) -> str:
 def _file_of(candidate: Candidate) -> str:
     """Return the path of a candidate's file, empty where it is of a module or built in."""
     where = candidate.spec.rpartition(":")[0]
-    return where if where.endswith(".py") else ""
+    return where if where.endswith(".py") and not _is_loaded(candidate) else ""
+
+
+def _is_loaded(candidate: Candidate) -> bool:
+    """Tell whether more than an import is needed to call it with NumPy's arrays."""
+    location = locate(candidate.spec)
+    return bool(candidate.version or location.via or location.is_native)
 
 
 def _source(candidate: Candidate) -> str:
@@ -284,7 +294,10 @@ def _source(candidate: Candidate) -> str:
             " path/file.py:function"
         )
     if ":" not in candidate.spec:
-        return f'from harness.candidates import load\n\nsoftmax = load("{candidate.spec}")'
+        return f"from harness.candidates import load\n\nsoftmax = load({json.dumps(candidate.spec)})"
+    if _is_loaded(candidate):
+        named = candidate.name if candidate.version else candidate.spec
+        return f"from harness.candidates import load\n\nsoftmax = load({json.dumps(named)}).call"
     where, _, function = candidate.spec.rpartition(":")
     if not _file_of(candidate):
         return f"import {where}\n\nsoftmax = {where}.{function}"

@@ -27,10 +27,17 @@ TYPES = {
 def softmax(x: Any, axis: int = -1) -> Any:
     """Return OpenVINO's softmax."""
     request = _request(x.dtype.name, x.ndim, axis)
-    element = TYPES[x.dtype.name]
-    tensor = openvino.Tensor(np.ascontiguousarray(x).view(np.uint8).reshape(-1), x.shape, element)
-    request.infer([tensor])
-    y = request.get_output_tensor(0)
+    request.infer([_tensor(x)])
+    return _numpy(request.get_output_tensor(0), x)
+
+
+def _tensor(x: Any) -> Any:
+    """Return a tensor of x's own bits."""
+    return openvino.Tensor(np.ascontiguousarray(x).view(np.uint8).reshape(-1), x.shape, TYPES[x.dtype.name])
+
+
+def _numpy(y: Any, x: Any) -> Any:
+    """Return a tensor as an array of x's shape and dtype."""
     out = np.empty(x.shape, x.dtype)
     result = openvino.Tensor(out.view(np.uint8).reshape(-1), x.shape, y.element_type)
     y.copy_to(result)
