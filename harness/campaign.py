@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from harness.candidates import Candidate, load
 from harness.dealing import Crew, Threads, deal
 from harness.environment import here
-from harness.execution import Executor, Outcome
+from harness.execution import Executor
 from harness.measurement import Rows
 from harness.probing import probed
 from harness.remaking import kept_as_recipe
 from harness.searching import Search, run_searches
 from harness.settings import Settings
 from harness.tallying import tally_outcome
+from reference.declaration import Declaration
 from reference.formats import FloatFormat
 from reference.truth import truth
 from reports.cells import SEARCHED
@@ -255,13 +256,14 @@ class Campaign:
             for c in self.candidates
             if c.supports(shard.format, shard.out_format) and shard.format in self.formats_of(c)
         ]
-        for rows in self._rows(shard) if candidates else ():
+        for rows in self.batches(shard) if candidates else ():
             digest = {rows.number: rows.digest()}
             fallbacks = rows.truth.fallbacks
             for candidate in candidates:
                 cell = shard.cell(candidate.name)
                 outcome = executor.run(candidate.spec, rows.x, shard.out_format, self.settings.timeout)
-                tally = self._tally(candidate, cell, rows, outcome)
+                declaration = self.declaration(candidate, shard.format)
+                tally = tally_outcome(cell, rows, outcome, declaration, self.settings.tiers)
                 parts[cell].append(replace(tally, digests=digest, fallbacks=fallbacks))
         return {cell: self._compact(merge(tallies), shard) for cell, tallies in parts.items()}
 
@@ -271,7 +273,8 @@ class Campaign:
         kept = (kept_as_recipe(w, seed, batches, method) for w in tally.witnesses)
         return replace(tally, witnesses=tuple(kept))
 
-    def _rows(self, shard: Shard) -> Iterator[Rows]:
+    def batches(self, shard: Shard) -> Iterator[Rows]:
+        """Yield the batches of a shard, with their truth."""
         for number, count in shard.batches():
             x, labels = self._batch(shard, number, count)
             values = shard.format.to_float64(x)
@@ -289,7 +292,7 @@ class Campaign:
                 return fixed.rows[part], fixed.labels[part]
         raise LookupError(shard.id)
 
-    def _tally(self, candidate: Candidate, cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:
-        declared = candidate.declared(rows.format)
-        declaration = replace(declared, policy=self.settings.policy(declared.policy))
-        return tally_outcome(cell, rows, outcome, declaration, self.settings.tiers)
+    def declaration(self, candidate: Candidate, fmt: FloatFormat) -> Declaration:
+        """Return what a candidate is judged by in a format."""
+        declared = candidate.declared(fmt)
+        return replace(declared, policy=self.settings.policy(declared.policy))

@@ -97,6 +97,18 @@ class Rows:
 
         return judge_certified(y, self.truth)
 
+    def repeated(self, times: int) -> Rows:
+        """Return the rows so many times, one batch after the other, with the bounds that are made already."""
+
+        def again(part: NDArray[Any]) -> NDArray[Any]:
+            return np.concatenate([part] * times)
+
+        exact, labels = self.truth, self.labels * times
+        truth = Truth(exact.format, again(exact.nearest), again(exact.residual), again(exact.kinds))
+        rows = replace(self, x=again(self.x), values=again(self.values), truth=truth, labels=labels)
+        vars(rows)["_bounds"] = {name: again(bounds) for name, bounds in self._bounds.items()}
+        return rows
+
     def take(self, chosen: Flags) -> Rows:
         """Return the chosen rows alone, labelled as they were."""
         labels = tuple(self.origin(int(row)) for row in np.flatnonzero(chosen))

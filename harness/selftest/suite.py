@@ -1,7 +1,7 @@
 """The whole suite on several processes: every defect, every control, every protocol beside the gate.
 
-Work is cut into groups of one format and tier, which share rows and their truth; what comes of a suspect
-depends on the seed alone, and not on the groups or on how many processes there are.
+Work is cut into groups of one format, which share rows and their truth; what comes of a suspect depends on
+the seed alone, and not on the groups or on how many processes there are.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import multiprocessing
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from harness.selftest.controls import Control, controls
 from harness.selftest.defects import DEFECTS
@@ -24,8 +24,8 @@ from reports.verdicts import Verdict
 
 __all__ = ["planted", "run_suite", "suspects_of"]
 
-SIZE: Final = 24
-"""Suspects of a group: so few that the last groups keep all processes at work."""
+JOBS_A_FORMAT: Final = 2
+"""Processes for which a group a format is enough: four formats have about equal shares."""
 
 Notify = Callable[[int], None]
 
@@ -56,24 +56,46 @@ def run_suite(
         notify: told how many more are done.
     """
     trials: dict[str, Trial] = {}
-    for done in _each(list(_groups(suspects, seed)), jobs):
+    groups = list(_groups(suspects, seed, jobs))
+    for done in _each(groups, jobs, notify):
         trials |= {trial.name: trial for trial in done}
-        notify(len(done))
     return Matrix(seed, tuple(trials[suspect.name] for suspect in suspects))
 
 
-def _each(groups: Sequence[_Group], jobs: int) -> Iterator[tuple[Trial, ...]]:
+def _each(groups: Sequence[_Group], jobs: int, notify: Notify) -> Iterator[tuple[Trial, ...]]:
     if jobs == 1:
-        yield from map(_examined, groups)
+        for group in groups:
+            yield _examined(group, notify)
         return
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        running = [pool.submit(_examined, group) for group in groups]
+    context = multiprocessing.get_context("spawn")
+    done = context.Value("l", 0)
+    with ProcessPoolExecutor(jobs, context, _count_in, (done,)) as pool:
+        running = {pool.submit(_examined, group) for group in groups}
         try:
-            for future in as_completed(running):
-                yield future.result()
+            while running:
+                ended, running = wait(running, 0.2, FIRST_COMPLETED)
+                with done.get_lock():
+                    more, done.value = done.value, 0
+                if more:
+                    notify(more)
+                yield from (future.result() for future in ended)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+_done: Any = None
+"""How many suspects the processes are done with since it was last asked; None in a process of its own."""
+
+
+def _count_in(done: Any) -> None:
+    global _done  # noqa: PLW0603 - what a process is started with
+    _done = done
+
+
+def _count(more: int) -> None:
+    with _done.get_lock():
+        _done.value += more
 
 
 @dataclass(frozen=True)
@@ -83,28 +105,31 @@ class _Group:
     names: tuple[str, ...]
     seed: int
     format: str
-    tier: str
-    honest: bool
 
 
-def _groups(suspects: Sequence[Instance | Control], seed: int) -> Iterator[_Group]:
-    """Yield the groups, those that take longest first: controls see everything."""
-    together: dict[tuple[bool, str, str], list[str]] = defaultdict(list)
+def _groups(suspects: Sequence[Instance | Control], seed: int, jobs: int) -> Iterator[_Group]:
+    """Yield the groups, the largest formats first: one of each format for each `JOBS_A_FORMAT` processes."""
+    together: dict[str, list[str]] = defaultdict(list)
     for suspect in suspects:
-        together[isinstance(suspect, Control), suspect.format.name, suspect.tier].append(suspect.name)
-    for (honest, fmt, tier), names in sorted(together.items(), key=lambda item: not item[0][0]):
-        parts = -(-len(names) // (SIZE // 3 if honest else SIZE))
-        yield from (_Group(tuple(names[i::parts]), seed, fmt, tier, honest) for i in range(parts))
+        together[suspect.format.name].append(suspect.name)
+    parts = -(-jobs // JOBS_A_FORMAT)
+    for fmt, names in sorted(together.items(), key=lambda item: -len(item[1])):
+        yield from (_Group(tuple(names[i::parts]), seed, fmt) for i in range(min(parts, len(names))))
 
 
-def _examined(group: _Group) -> tuple[Trial, ...]:
-    found: dict[str, Instance | Control] = {}
-    for suspect in controls() if group.honest else planted(group.seed):
-        found[suspect.name] = suspect
+def _examined(group: _Group, notify: Notify = _count) -> tuple[Trial, ...]:
+    suite: tuple[Instance | Control, ...] = (*planted(group.seed), *controls())
+    found = {suspect.name: suspect for suspect in suite}
     members = [found[name] for name in group.names]
-    gated = [Suspect(m.name, m.candidate, isinstance(m, Instance) and m.defect.checks_first) for m in members]
-    failures = first_failures(gated, FORMATS[group.format], group.tier, strict=group.honest)
+    failures = first_failures([_gated(m) for m in members], FORMATS[group.format], settled=notify)
+    notify(len(members) - len(failures))
     return tuple(_trial(member, failures.get(member.name)) for member in members)
+
+
+def _gated(suspect: Instance | Control) -> Suspect:
+    planted_in = suspect.defect if isinstance(suspect, Instance) else None
+    checks_first = planted_in is not None and planted_in.checks_first
+    return Suspect(suspect.name, suspect.candidate, suspect.tier, planted_in is None, checks_first)
 
 
 def _trial(suspect: Instance | Control, verdict: Verdict | None) -> Trial:

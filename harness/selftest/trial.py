@@ -1,34 +1,39 @@
 """One group of suspects through the gate: its rows, its tiers, its contract, its verdicts.
 
 Everything that judges is the gate's own. What is saved is time: rows and their truth are made once for all
-suspects of a format, rows that tell most come first, and whoever fails is not examined further, as the
-gate fails by any one failing verdict. Where the contract is asked first, the cells come after it, with the
-suspect in a fresh state; who fails neither has seen all that the gate shows.
+suspects of a format, outputs of many are judged at once, rows that tell most come first, and whoever fails
+is not examined further, as the gate fails by any one failing verdict. Where the contract is asked first,
+the cells come after it, with the suspect in a fresh state; who fails neither has seen all that the gate
+shows.
 """
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from harness.campaign import Campaign, Shard
+import numpy as np
+
+from harness.campaign import BATCH_ELEMENTS, Campaign, Shard
 from harness.candidates import Candidate
 from harness.checks import each_check
 from harness.checks.contract import CONTRACT
-from harness.execution import Executor, InProcess
+from harness.execution import Executor, InProcess, Outcome
 from harness.gate import of_tier
 from harness.gate.judging import judge_cell, judge_check
 from harness.gate.measuring import GATE, Cell, gate_settings
+from harness.measurement import Rows
 from harness.settings import Effort, Settings
+from harness.tallying import tally_outcome
+from reference.declaration import Declaration
 from reference.formats import FloatFormat
+from reference.tiers import TIERS
 from reports.cells import cell_row
 from reports.ledger import CellInfo
 from reports.verdicts import FAILED, Verdict
-
-if TYPE_CHECKING:
-    from harness.gate import Budget
 
 __all__ = ["Suspect", "first_failures"]
 
@@ -43,77 +48,64 @@ class Suspect:
     Attributes:
         name: no two alike.
         make: to a candidate of that name and spec, in a fresh state.
+        tier: to what it is held.
+        strict: whether a verdict that is none, such as that nothing was measured, counts as a failure.
         checks_first: whether the contract is asked before the cells.
     """
 
     name: str
     make: Callable[[], Candidate]
+    tier: str
+    strict: bool = False
     checks_first: bool = False
 
 
 def first_failures(
     suspects: Sequence[Suspect],
     fmt: FloatFormat,
-    tier: str,
-    seed: int = 0,
     *,
-    strict: bool = False,
     effort: Effort = GATE,
+    settled: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Verdict]:
     """Return the first failing verdict of each suspect that fails, by its name.
 
     Args:
         suspects: whom to examine.
         fmt: in which format.
-        tier: held to which tier.
-        seed: decides the rows; 0 is the gate's own.
-        strict: whether a verdict that is none, such as that nothing was measured, counts as a failure.
         effort: how many rows; the gate's own.
+        settled: told how many more have failed.
     """
-    return _Trial(suspects, fmt, tier, seed, strict=strict, effort=effort).failures()
+    return _Trial(suspects, fmt, effort, settled).failures()
 
 
 class _Trial:
     def __init__(
-        self,
-        suspects: Sequence[Suspect],
-        fmt: FloatFormat,
-        tier: str,
-        seed: int,
-        *,
-        strict: bool,
-        effort: Effort,
+        self, suspects: Sequence[Suspect], fmt: FloatFormat, effort: Effort, settled: Callable[[int], None]
     ) -> None:
-        self._suspects = suspects
+        self._suspects = {suspect.name: suspect for suspect in suspects}
         self._format = fmt
-        self._tier = tier
-        self._passing = {"pass"} if strict else None
-        names = tuple(suspect.name for suspect in suspects)
-        self._settings = gate_settings(Settings(names, (fmt,), seed=seed, effort=effort), (tier,))
+        self._settled = settled
+        tiers = tuple({suspect.tier for suspect in suspects})
+        self._settings = gate_settings(Settings(tuple(self._suspects), (fmt,), effort=effort), tiers)
         self._found: dict[str, Verdict] = {}
 
     def failures(self) -> dict[str, Verdict]:
         """Ask the contract of those likelier to break it, then look at cells, then ask the rest."""
-        asked = [s for s in self._suspects if s.checks_first]
-        self._ask({s.name: s.make() for s in asked})
-        fresh = self._made(self._suspects)
+        asked = [name for name, suspect in self._suspects.items() if suspect.checks_first]
+        self._ask({name: self._suspects[name].make() for name in asked})
+        fresh = {name: s.make() for name, s in self._suspects.items() if name not in self._found}
         self._look(fresh)
-        self._ask({name: c for name, c in fresh.items() if name not in {s.name for s in asked}})
+        self._ask({name: candidate for name, candidate in fresh.items() if name not in asked})
         return self._found
 
-    def _made(self, suspects: Sequence[Suspect]) -> dict[str, Candidate]:
-        return {s.name: s.make() for s in suspects if s.name not in self._found}
-
-    def _note(self, verdicts: Iterator[Verdict]) -> bool:
-        """Keep the first verdict that fails, and tell whether there is one."""
+    def _note(self, verdicts: Iterator[Verdict]) -> None:
+        """Keep the first verdict that fails its suspect."""
         for verdict in verdicts:
-            failed = (
-                verdict.status in FAILED if self._passing is None else verdict.status not in self._passing
-            )
-            if failed:
-                self._found.setdefault(verdict.candidate, verdict)
-                return True
-        return False
+            strict = self._suspects[verdict.candidate].strict
+            if verdict.status != "pass" and (strict or verdict.status in FAILED):
+                self._found[verdict.candidate] = verdict
+                self._settled(1)
+                return
 
     # The contract --------------------------------------------------------------------------
 
@@ -134,26 +126,82 @@ class _Trial:
     # Cells ---------------------------------------------------------------------------------
 
     def _look(self, candidates: Mapping[str, Candidate]) -> None:
-        left = dict(candidates)
-        campaign = Campaign(self._settings, tuple(left.values()))
+        campaign = Campaign(self._settings, tuple(candidates.values()))
         with InProcess(load=candidates.__getitem__) as executor:
             for shard in sorted(campaign.shards(), key=_telling):
-                for name in self._failing(
-                    replace(campaign, candidates=tuple(left.values())), shard, executor
-                ):
-                    del left[name]
-                if not left:
-                    return
+                for rows in campaign.batches(shard):
+                    left = [c for name, c in candidates.items() if name not in self._found]
+                    if not left:
+                        return
+                    self._judge(campaign, shard, rows, executor, left)
 
-    def _failing(self, campaign: Campaign, shard: Shard, executor: Executor) -> Iterator[str]:
-        for key, tally in campaign.measure(shard, executor).items():
-            cell = Cell(cell_row(CellInfo(key, sampled=shard.sampled), tally), tally)
-            if self._note(judge_cell(cell, self._budgets(key.candidate))):
-                yield key.candidate
+    def _judge(
+        self, campaign: Campaign, shard: Shard, rows: Rows, executor: Executor, left: Sequence[Candidate]
+    ) -> None:
+        """Judge the outputs of a batch, of as many suspects at once as a batch has room for."""
+        alike: dict[tuple[str, Declaration], list[_Called]] = defaultdict(list)
+        for candidate in left:
+            held = self._suspects[candidate.name].tier, campaign.declaration(candidate, shard.format)
+            outcome = executor.run(candidate.spec, rows.x, shard.out_format)
+            alike[held].append(_Called(candidate.name, outcome))
+        room = max(1, BATCH_ELEMENTS // rows.x.size)
+        for (tier, declaration), called in alike.items():
+            _ = rows.standard_bounds, rows.bounds_of(TIERS[tier])  # made once, and repeated
+            for some in (called[i : i + room] for i in range(0, len(called), room)):
+                self._judge_together(_Held(shard, tier, declaration), rows, some)
 
-    def _budgets(self, name: str) -> list[Budget]:
-        return of_tier(self._tier, [name], [self._format.name], None)
+    def _judge_together(self, held: _Held, rows: Rows, called: Sequence[_Called]) -> None:
+        """Judge outputs as if one suspect had made them all, and each half of them where that fails.
+
+        A tier's clauses and the defects are counts, and ratios greatest ones: where nothing is excused and
+        nothing found in all of them together, there is nothing in any.
+        """
+        if len(called) == 1:
+            self._note(held.judged(rows, called[0])[1])
+            return
+        if (together := _together(called)) is not None:
+            cell, verdicts = held.judged(rows.repeated(len(called)), together)
+            if not cell.tally.excused and all(verdict.status == "pass" for verdict in verdicts):
+                return
+        half = len(called) // 2
+        self._judge_together(held, rows, called[:half])
+        self._judge_together(held, rows, called[half:])
 
 
 def _telling(shard: Shard) -> float:
     return abs(math.log(shard.length / TELLING))
+
+
+@dataclass(frozen=True)
+class _Held:
+    """To what outputs of a shard's rows are held."""
+
+    shard: Shard
+    tier: str
+    declaration: Declaration
+
+    def judged(self, rows: Rows, called: _Called) -> tuple[Cell, Iterator[Verdict]]:
+        """Return what was counted, and the verdicts on it."""
+        key = self.shard.cell(called.name)
+        tally = tally_outcome(key, rows, called.outcome, self.declaration, (TIERS[self.tier],))
+        cell = Cell(cell_row(CellInfo(key, sampled=self.shard.sampled), tally), tally)
+        budgets = of_tier(self.tier, [called.name], [self.shard.format.name], None)
+        return cell, judge_cell(cell, budgets)
+
+
+@dataclass(frozen=True)
+class _Called:
+    """What came of calling a suspect on a batch."""
+
+    name: str
+    outcome: Outcome
+
+
+def _together(called: Sequence[_Called]) -> _Called | None:
+    """Return the outputs of several as those of the first, batch after batch; None where any lacks a row."""
+    outputs = [one.outcome.outputs for one in called if not one.outcome.faults]
+    whole = [y for y in outputs if y is not None]
+    if len(whole) < len(called):
+        return None
+    y = np.concatenate(whole)
+    return _Called(called[0].name, Outcome(y, np.ones(len(y), dtype=np.bool_)))

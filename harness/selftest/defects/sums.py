@@ -112,7 +112,7 @@ def float32_accumulator(z: Array) -> Array:
     return _over(z, lambda e: total(e.astype(np.float32)).astype(e.dtype))
 
 
-def one_by_one(z: Array) -> Array:
+def added_one_by_one(z: Array) -> Array:
     """A sum from first to last: good enough for fast, not for standard (NumPy's own along a strided axis)."""
     return _over(z, lambda e: np.cumsum(e, axis=-1)[..., -1:])
 
@@ -232,7 +232,7 @@ DEFECTS: Final = listed(
         (bfloat16_accumulator, {}),
         (float16_partial_sums, {"draw": lambda r: (r.choice((2, 4, 8)),), "formats": WIDE}),
         (float32_accumulator, {"formats": ("float64",)}),
-        (one_by_one, {"formats": WIDE, "tier": "standard"}),
+        (added_one_by_one, {"formats": WIDE, "tier": "standard"}),
         (block_without_rescale, _SIZES),
         (block_with_the_inverted_rescale, _SIZES),
         (block_by_its_own_maximum, _SIZES),
