@@ -98,7 +98,7 @@ def _alone_as_in(subject: Subject, x: Array, sizes: Iterable[int]) -> Examined:
     crowd = np.concatenate([x, company(subject.format, x.shape[1])])
     y, done = _each_alone(subject, x)
     tried, broken = np.zeros(len(x), dtype=np.bool_), np.zeros(len(x), dtype=np.bool_)
-    notes: dict[int, str] = {}
+    seen: dict[int, tuple[int, int, Array]] = {}
     for size in sizes:
         places = np.arange(size) % len(crowd)
         batch = subject.call(np.ascontiguousarray(crowd[places]))
@@ -109,14 +109,19 @@ def _alone_as_in(subject: Subject, x: Array, sizes: Iterable[int]) -> Examined:
         which = places[copies]
         tried[which] = True
         wrong = _other_than_alone(subject, x, y, batch.outputs, which, copies)
-        for place in copies[wrong].tolist():
-            row = int(places[place])
-            there, alone = (hexadecimal(subject.out, part) for part in (batch.outputs[place], y[row]))
-            notes.setdefault(row, f"row {place} of {size}: {there}; alone: {alone}")
-        broken[which[wrong]] = True
+        rows, first = np.unique(which[wrong], return_index=True)
+        for row, place in zip(rows.tolist(), copies[wrong][first].tolist(), strict=True):
+            seen[row] = place, size, batch.outputs[place].copy()
+        broken[rows] = True
         if broken.any():
             break
-    return Examined(broken, tried, lambda row: notes[row])
+
+    def note(row: int) -> str:
+        place, size, there = seen[row]
+        alone = hexadecimal(subject.out, y[row])
+        return f"row {place} of {size}: {hexadecimal(subject.out, there)}; alone: {alone}"
+
+    return Examined(broken, tried, note)
 
 
 def _each_alone(subject: Subject, x: Array) -> tuple[Array, Flags]:

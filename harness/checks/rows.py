@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -68,8 +69,13 @@ class RowsOfLength:
         )
 
 
-def rows_of(fmt: FloatFormat, extent: Extent, seed: int) -> Iterator[RowsOfLength]:
-    """Yield the rows of each length, the shortest first; they depend on format, extent and seed alone."""
+@lru_cache(maxsize=8)
+def rows_of(fmt: FloatFormat, extent: Extent, seed: int) -> tuple[RowsOfLength, ...]:
+    """Return the rows of each length, the shortest first; they depend on format, extent and seed alone."""
+    return tuple(_drawn(fmt, extent, seed))
+
+
+def _drawn(fmt: FloatFormat, extent: Extent, seed: int) -> Iterator[RowsOfLength]:
     for length in sorted({*extent.lengths, *extent.long}):
         rows = extent.rows if length in extent.lengths else 1
         wanted = REGIMES if length in extent.lengths else _LONG

@@ -141,7 +141,7 @@ class _Examination:
         self._reason = ""
         if subject.candidate.supports(subject.format, subject.out):
             self._call_plainly(rows_of(subject.format, EXTENTS[effort], seed))
-            subject.floor = self._floor()
+            subject.floor = self._floor() if floors else None
 
     def results(self, checks: Iterable[Check]) -> Iterator[CheckResult]:
         """Yield the result of each check."""
