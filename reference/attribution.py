@@ -157,7 +157,10 @@ def _saturation(x: Floats, failure: NDArray[np.uint8], case: _Case) -> Flags:
 
 
 def _limits(x: Floats, argument: Argument, case: _Case) -> list[Fraction]:
-    """Return Omega / G for each row; 0 where G is infinite."""
+    """Return Omega / G for each row; 0 where G is infinite.
+
+    A running maximum that begins at -Omega has the sum rescaled at the first entry too.
+    """
     algorithm = replace(case.algorithm, argument=argument)
     links = rescalings(x)[:, 0] + 1 if argument == "running" else np.zeros(len(x), dtype=np.int64)
     by_link = {link: _limit(algorithm, x.shape[1], case.arithmetic, link) for link in set(links.tolist())}

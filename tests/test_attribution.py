@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from reference.attribution import RowOutcome, attribute
+from reference.attribution import RowOutcome, _case, _limits, attribute
 from reference.bounds import growth
 from reference.bounds.extremes import steps_exceed, sums_exceed, tops_below
 from reference.declaration import Algorithm, Argument, Declaration
@@ -148,6 +148,15 @@ def test_a_running_sum_may_overflow_before_the_maximum_comes() -> None:
     for argument, expected in (("running", RowOutcome.OVERFLOW), ("shifted", RowOutcome.UNEXPLAINED)):
         chosen = replace(algorithm, argument=argument)  # type: ignore[arg-type]
         assert outcome(row, dead, declared(argument, algorithm=chosen), "float8_e4m3fn") == expected  # type: ignore[arg-type]
+
+
+def test_a_running_sum_is_rescaled_at_the_first_entry_and_wherever_the_maximum_grows() -> None:
+    fmt, algorithm = FORMATS["float16"], Algorithm("online", "running", 1.0, "sequential")
+    case = _case(declared("running", algorithm=algorithm), fmt, fmt)
+    rows = np.array([[2.0, 1.0, 0.0, 2.0], [0.0, 1.0, -5.0, 1.0], [0.0, 1.0, 2.0, 3.0]])
+    expected = [Fraction(fmt.largest) / Fraction(growth(algorithm, 4, fmt, times)) for times in (1, 2, 4)]
+    assert _limits(rows, "running", case) == expected
+    assert expected[0] > expected[1] > expected[2]
 
 
 def test_the_declared_arithmetic_counts_else_that_of_the_input() -> None:
