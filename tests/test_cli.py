@@ -180,6 +180,20 @@ def test_replay_prints_values_in_hex_and_decimal(small_run: Path, capsys: pytest
     assert f"{float(str(witness['score'])):.6g} ULP" in out
 
 
+def test_replay_names_the_small_row_that_stands_for_a_witness(
+    small_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = map(json.loads, (small_run / "witnesses.jsonl").read_text().splitlines())
+    drawn = next(line for line in lines if line.get("small") not in (None, line["id"]))
+    command = f"replay '{small_run}#{drawn['small']}'"
+    assert cli.run(["replay", f"{small_run}#{drawn['id']}"]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"its small row: python -m harness {command}"
+    assert cli.run(["replay", f"{small_run}#{drawn['small']}"]) == 0
+    assert "small row" not in capsys.readouterr().err
+    assert cli.run(["replay", f"{small_run}#{drawn['id']}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["small"] == drawn["small"]
+
+
 def test_replay_folds_entries_of_equal_bits_unless_asked_for_all(
     small_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -51,19 +51,21 @@ def replay(
     found, run = _read(witness)
     with user_mistakes():
         chosen = load(candidate or found.cell.candidate)
-        policies, limits = _asked(run, found) if run else ((), WITHIN_STANDARD)
+        known = _known(run, found) if run else _Known((), WITHIN_STANDARD)
         policy = chosen.declaration.policy
-        for setting in policies:
+        for setting in known.policies:
             policy = policy.with_setting(setting)
         chosen = replace(chosen, declaration=replace(chosen.declaration, policy=policy))
     with InProcess() if in_process else Isolated(jobs=1) as executor:
-        result = replay_witness(found, chosen, executor, timeout, limits)
+        result = replay_witness(found, chosen, executor, timeout, known.limits)
         if emit_test is not None:
             _emit(completed(found, chosen, executor, timeout), chosen, emit_test)
     if as_json:
-        print_json(result.document())
+        print_json({**result.document(), "small": known.small})
     else:
         _print(result, sys.maxsize if show_all else SHOWN)
+        if known.small is not None:
+            notes().print(f"its small row: python -m harness replay '{run}#{known.small}'", soft_wrap=True)
     return int(expect and not result.is_sound)
 
 
@@ -94,16 +96,33 @@ def _read(text: str) -> tuple[Witness, str]:
         return find_witness(run, identity), run
 
 
-def _asked(run: str, witness: Witness) -> tuple[Sequence[str], Mapping[str, float]]:
-    """Return the policies of a run, and the limits that its gate says the witness is above."""
+@dataclass(frozen=True)
+class _Known:
+    """What a run says of a witness.
+
+    Attributes:
+        policies: by which the run judged.
+        limits: that its gate says the witness is above, by columns of the table of cells.
+        small: the id of the small row that stands for it; None where there is none but itself.
+    """
+
+    policies: Sequence[str]
+    limits: Mapping[str, Any]
+    small: str | None = None
+
+
+def _known(run: str, witness: Witness) -> _Known:
     from harness.replaying import FIGURES, WITHIN_STANDARD
     from reports.ledger import Ledger
     from reports.runs import LEDGER, find_run
 
     with Ledger.open(find_run(run) / LEDGER) as ledger:
         policies, verdicts = ledger.settings().get("policies", ()), ledger.get("verdicts") or ()
+        made = ledger.shrunk().get(witness.id)
+        small = made.id if made is not None else ledger.small().get(witness.id)
     own = (v for v in verdicts if v["witness"] == witness.id and v["metric"] in FIGURES)
-    return policies, {v["metric"]: v["limit"] for v in own} or WITHIN_STANDARD
+    limits = {v["metric"]: v["limit"] for v in own} or WITHIN_STANDARD
+    return _Known(policies, limits, None if small == witness.id else small)
 
 
 def _print(result: Replay, most: int) -> None:
