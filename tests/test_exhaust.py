@@ -7,6 +7,7 @@ candidates built to break each symmetry.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import combinations_with_replacement, count, pairwise, product
@@ -23,7 +24,16 @@ from harness.candidates import Candidate, load
 from harness.dealing import Threads, deal
 from harness.errors import UsageError
 from harness.execution import Executor, Fault, InProcess, Outcome
-from harness.exhaust import NONE, Enumeration, Exhaustion, Range, Symmetries, check_symmetries, exhaustion
+from harness.exhaust import (
+    NONE,
+    Enumeration,
+    Exhaustion,
+    Range,
+    Remembering,
+    Symmetries,
+    check_symmetries,
+    exhaustion,
+)
 from harness.exhaust.counting import Counting, without_profiles
 from harness.measurement import Rows, measure
 from reference.errors import judge
@@ -331,6 +341,37 @@ def test_each_row_that_dies_or_hangs_is_named_and_all_others_are_proved(
     lines = [json.loads(line) for line in Path(document["run"], "witnesses.jsonl").read_text().splitlines()]
     assert sorted(line["id"] for line in lines) == sorted({line["id"] for line in lines})
     assert set(faulty.values()) <= {line["id"] for line in lines}
+
+
+def test_a_row_that_hangs_is_called_once_for_symmetries_estimate_and_proof() -> None:
+    """A model of an executor that can tell which rows hang, and counts how often each is called."""
+    fmt, called = FORMATS["float8_e5m2"], Counter[tuple[float, ...]]()
+
+    class Counted(InProcess):
+        def run(self, *arguments: Any, **_: Any) -> Outcome:
+            x = arguments[1]
+            hangs = (fmt.to_float64(x) == [1.0, 1.0]).all(axis=1)
+            called.update(map(tuple, fmt.to_float64(x[hangs]).tolist()))
+            y = np.full(x.shape, 0.5, dtype=fmt.dtype)
+            faults = [Fault("timed_out", int(row), "no answer") for row in np.flatnonzero(hangs)]
+            return Outcome(y, ~hangs, tuple(faults))
+
+    with Counted() as each:
+        executor = Remembering(each)
+        candidate = load("max_shifted")
+        symmetries = check_symmetries(candidate, fmt, fmt, 2, executor)
+        plan = Exhaustion(candidate, fmt, fmt, 2, symmetries)
+        plan.seconds_a_row(executor)
+        tallies = [tally for shard in plan.shards() for tally in plan.measure(shard, executor).values()]
+        row = fmt.from_float64(np.array([[-3.0, 1.5], [1.0, 1.0], [1.5, -3.0]]))
+        alone = executor.run("max_shifted", row[1:2], fmt)
+        again = executor.run("max_shifted", row, fmt)
+    assert called == {(1.0, 1.0): 1}
+    assert merge(tallies).faults == {"timed_out": 1}
+    assert merge(tallies).completed == plan.enumeration.rows - 1
+    assert (alone.outputs, alone.faults) == (None, (Fault("timed_out", 0, "no answer"),))
+    assert again.completed.tolist() == [True, False, True]
+    assert again.faults == (Fault("timed_out", 1, "no answer"),)
 
 
 @pytest.mark.parametrize("bad", [{2.0}, {-3.0, 0.5, 1.0, 1.25, 20.0}, {k / 64 for k in range(1, 9)}])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.exhaust.enumeration import Enumeration
 from harness.exhaust.exhaustion import MOST_ROWS, REGIME, THOROUGH, Exhaustion, Range
+from harness.exhaust.remembering import Remembering
 from harness.exhaust.symmetry import NONE, Symmetries, check_symmetries
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Enumeration",
     "Exhaustion",
     "Range",
+    "Remembering",
     "Symmetries",
     "check_symmetries",
 ]
