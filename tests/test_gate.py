@@ -160,6 +160,18 @@ def test_the_whole_gate_refuses_it(name: str, fmt: str, capsys: pytest.CaptureFi
     assert replayed(failing(document)[0]) == 1
 
 
+@pytest.mark.slow
+def test_the_whole_gate_has_rows_whose_largest_entry_is_at_a_block_s_edge(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Alone they show it, and a brief gate has none."""
+    lossy = suspect("losing_an_entry_at_a_block_s_edge")
+    code, document = gate(capsys, lossy, "--format", "bfloat16", "--tier", "fast")
+    assert code == 1
+    assert min(v["length"] for v in failing(document) if v["length"]) > 200
+    assert replayed(failing(document)[0]) == 1
+
+
 @pytest.mark.parametrize("tier", ["rounded", "faithful", "standard"])
 @pytest.mark.parametrize("softmax", [suspects.all_nan, suspects.all_zero])
 def test_nan_and_zero_fail_every_tier(softmax: Any, tier: str) -> None:
