@@ -21,6 +21,9 @@ MOST_LOOKS: Final = 5
 MOST_ROOMY: Final = 8
 """Candidates up to which the cells of the matrix have room for the place of each figure."""
 
+MOST_FORMATS: Final = 5
+"""Formats up to which they have."""
+
 
 def level(standing: Standing) -> int:
     """Return the colour of a standing: how many of STEPS its worst error exceeds."""
@@ -42,7 +45,7 @@ def render(run: RunData) -> Markup:
         subjects=list(subjects),
         ops=dict.fromkeys(op for _, op in subjects),
         level=level,
-        dense=len(subjects) > MOST_ROOMY,
+        dense=len(subjects) > MOST_ROOMY or len(run.formats) > MOST_FORMATS,
         steps=STEPS,
         looks=[(w, instance(w)) for w in run.telling_witnesses(MOST_LOOKS)],
     )

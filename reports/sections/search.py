@@ -17,6 +17,9 @@ from reports.tally import parse_float
 
 LEAST: Final = 2.0**-4
 
+PIXELS_A_CHARACTER: Final = 8
+"""Of a label, at most; names of searches stand beside the curves."""
+
 Search = Mapping[str, Any]
 
 
@@ -45,7 +48,7 @@ def _points(search: Search) -> Iterator[tuple[float, float]]:
 def _picture(objective: str, searches: Sequence[Search]) -> Picture:
     shown = sorted(searches, key=lambda s: -max((best for _, best in _points(s)), default=0.0))[:MOST_CURVES]
     note = f"Drawn: {len(shown)} of {len(searches)}; the CSV has all." if len(shown) < len(searches) else ""
-    title = objective.replace("_", " ")
+    title = "ULP" if objective in ("ulp", "max_ulp") else objective.replace("_", " ")
     return Picture(title, _image(title, shown), _table(searches), _csv(searches), note)
 
 
@@ -55,7 +58,7 @@ def _image(title: str, searches: Sequence[Search]) -> Markup:
     plot = Plot(
         log2("evaluations", 1.0, max([*ends, 2.0])),
         log2(f"best so far, {title}", LEAST, 2 * max([*bests, 1.0])),
-        right=190,
+        right=min(320, max(190, 12 + PIXELS_A_CHARACTER * max(len(_name(s)) for s in searches))),
     )
     for number, search in enumerate(searches):
         points = list(_points(search))
