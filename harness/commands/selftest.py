@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["selftest"]
 
+LINES = 20
+"""Of progress, where it is no terminal that shows it."""
+
 
 def selftest(
     *,
@@ -46,8 +49,11 @@ def selftest(
     done = [0]
 
     def told(more: int) -> None:
-        done[0] += more
-        notes().print(f"{done[0]} of {len(suspects)}", end="\r" if notes().is_terminal else "\n")
+        before, done[0] = done[0], done[0] + more
+        if notes().is_terminal:
+            notes().print(f"{done[0]} of {len(suspects)}", end="\r")
+        elif before * LINES // len(suspects) < done[0] * LINES // len(suspects):
+            notes().print(f"{done[0]} of {len(suspects)}")
 
     start = time.perf_counter()
     matrix = run_suite(suspects, seed, jobs or available_jobs(), told)
