@@ -82,7 +82,7 @@ def summary(run: RunData) -> str:
         "settings": run.settings,
         "claims": run.claims,
         "checks": run.checks,
-        **{name: run.documents[name] for name in ("selftest",) if name in run.documents},
+        **({} if run.is_of_cells else {"selftest": run.documents["selftest"]}),
         "findings": [*(f.document() for f in run.findings), *run.reported],
         "cells": run.cells,
         "environment": {"command": run.command, **run.environment},

@@ -309,18 +309,39 @@ def test_a_device_may_have_a_number() -> None:
     assert str(via_named("jax")) == "jax"
 
 
+OTHERS = """
+class OfTensor(TypeError):  # as JAX has them: no text makes one
+    def __init__(self, tensor):
+        super().__init__(f"of {tensor.kind}")
+
+
+class Tensor:
+    kind = "a tensor"
+
+
+def own(x):
+    raise ValueError("no")
+
+
+def traced(x):
+    raise OfTensor(Tensor())
+"""
+
+
 @pytest.mark.parametrize("function", ["tutorial", "partial"])
 def test_a_function_of_tensors_that_is_given_numpy_arrays_says_what_to_add(
     function: str, tmp_path: Path
 ) -> None:
     pytest.importorskip("torch")
     file = tmp_path / "mine.py"
-    file.write_text(f"{TUTORIAL}\ndef own(x):\n    raise ValueError('no')\n")
+    file.write_text(f"{TUTORIAL}\n{OTHERS}")
     with Isolated(jobs=1) as executor:
         [fault] = executor.run(f"{file}:{function}", np.zeros((1, 4)), FORMATS["float64"]).faults
         assert fault.message.endswith("; it was given NumPy's array; if it takes torch's, add --via torch")
         [own] = executor.run(f"{file}:own", np.zeros((1, 4)), FORMATS["float64"]).faults
         assert own.message == "ValueError: no"
+        [of_theirs] = executor.run(f"{file}:traced", np.zeros((1, 4)), FORMATS["float64"]).faults
+        assert of_theirs.message.startswith("TypeError: of a tensor; it was given NumPy's array")
 
 
 # Formats ---------------------------------------------------------------------------------

@@ -158,6 +158,9 @@ def test_onnxruntime_carries_every_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     module._session.cache_clear()
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # JAX, of a fork as it is imported
 @pytest.mark.parametrize("fmt", list(FORMATS.values()), ids=str)
 def test_openvino_tensors_carry_every_bit(fmt: FloatFormat) -> None:
     module = _module_of("openvino")

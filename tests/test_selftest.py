@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,13 +16,15 @@ from harness.gate.measuring import BRIEF
 from harness.selftest import suite
 from harness.selftest.controls import controls
 from harness.selftest.defects import DEFECTS, constants, division, exponentials, layout, shift, state, sums
-from harness.selftest.matrix import GATE, Matrix, Trial
+from harness.selftest.matrix import Matrix, Trial
 from harness.selftest.planted import Defect, of_rows, sound
 from harness.selftest.protocols import PROTOCOLS
 from harness.selftest.suite import planted, run_suite, suspects_of
 from harness.selftest.telling import text
 from harness.selftest.trial import Suspect, first_failures
+from harness.settings import Effort
 from reference.formats import FORMATS
+from reports.selftest import GATE, matrix_rows
 
 BY_NAME = {protocol.name: protocol for protocol in PROTOCOLS}
 
@@ -144,6 +147,28 @@ def test_a_tail_of_one_particular_length_is_met(values):
     assert failures[suspects[0].name].regime is not None
 
 
+FEW = Effort("few", (2, 33, 257), elements=1 << 10, least_rows=2, most_rows=32)
+
+
+def test_suspects_judged_together_fare_as_each_alone():
+    """Sound and broken ones of two tiers and two declarations, and one that raises."""
+    fmt, broken = FORMATS["float16"], {f"{name} [float16]" for name in ("no shift", "nan swallowed", "zeros")}
+    sound = {f"{name} [float16]" for name in ("one by one", "built-in max_shifted", "correctly rounded")}
+    members = [suite._gated(s) for s in suspects_of(0) if s.name in broken | sound]
+
+    def raising(x):
+        raise ValueError("no")
+
+    named = replace(from_function(raising), name="raising", spec="raising")
+    members.append(Suspect("raising", lambda: named, "fast"))
+    assert {member.name for member in members} == {*broken, *sound, "raising"}
+    alone = {}
+    for member in members:
+        alone |= first_failures([member], fmt, effort=FEW)
+    assert set(alone) == {*broken, "raising"}
+    assert first_failures(members, fmt, effort=FEW) == alone
+
+
 # Honest ones pass --------------------------------------------------------------------------
 
 LEAN = {"by the reciprocal [float32]", "correctly rounded [float8_e5m2]", "one format up [bfloat16]"}
@@ -163,8 +188,6 @@ def test_defects_are_sound_but_for_the_defect(fmt):
 
 
 def suite_named(candidate):
-    from dataclasses import replace
-
     return replace(candidate, name="sound", spec="sound")
 
 
@@ -268,8 +291,10 @@ def test_the_matrix_counts_what_each_column_noticed():
     assert (other.caught, other.planted, other.missed) == (2, 3, 1)
     assert (other.whole, other.kinds) == (1, 2)  # b in all of its instances, a in one of two, c not spoken of
     assert (other.refused, other.honest) == (1, 1)
-    assert matrix.rows()["a"]["other"] == (1, 2)
-    assert matrix.rows()["c"]["other"] == (0, 0)
+    spelt = {
+        row.kind: [cell.text for cell in row.cells] for row in matrix_rows(matrix.document(), honest=False)
+    }
+    assert spelt == {"a": ["caught", "1 of 2"], "b": ["caught", "caught"], "c": ["caught", "-"]}
     assert matrix.exit_code == 0
     assert json.loads(json.dumps(matrix.document()))["scores"]["gate"]["caught"] == 4
     shown = text(matrix)

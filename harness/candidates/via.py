@@ -97,7 +97,8 @@ def hinting(function: Callable[..., Any], library: str) -> Callable[..., Any]:
         except (AttributeError, TypeError) as error:
             said = str(error).strip().partition("\n")[0]
             hint = f"it was given NumPy's array; if it takes {library}'s, add --via {library}"
-            raise type(error)(f"{said}; {hint}") from error
+            kind = TypeError if isinstance(error, TypeError) else AttributeError  # theirs may take no text
+            raise kind(f"{said}; {hint}") from error
 
     return call
 

@@ -35,7 +35,7 @@ class Remembering(Closing):
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
         self._lock = threading.Lock()
-        self._known: defaultdict[tuple[str, str, int], dict[bytes, Fault]] = defaultdict(dict)
+        self._known: defaultdict[tuple[str, str, str, int], dict[bytes, Fault]] = defaultdict(dict)
 
     def run(
         self,
@@ -50,7 +50,7 @@ class Remembering(Closing):
         if presentation != "plain":
             return self._executor.run(spec, x, out_format, timeout, presentation=presentation)
         with self._lock:
-            known = self._known[spec, x.dtype.name, x.shape[1]]
+            known = self._known[spec, x.dtype.name, out_format.name, x.shape[1]]
             told = dict(known)
         met = _met(x, told)
         left = np.setdiff1d(np.arange(len(x)), list(met))

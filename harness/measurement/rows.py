@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -97,8 +98,8 @@ class Rows:
 
         return judge_certified(y, self.truth)
 
-    def repeated(self, times: int) -> Rows:
-        """Return the rows so many times, one batch after the other, with the bounds that are made already."""
+    def repeated(self, times: int, tiers: Iterable[Tier] = ()) -> Rows:
+        """Return the rows so many times, one batch after the other, with the bounds of some tiers."""
 
         def again(part: NDArray[Any]) -> NDArray[Any]:
             return np.concatenate([part] * times)
@@ -106,7 +107,7 @@ class Rows:
         exact, labels = self.truth, self.labels * times
         truth = Truth(exact.format, again(exact.nearest), again(exact.residual), again(exact.kinds))
         rows = replace(self, x=again(self.x), values=again(self.values), truth=truth, labels=labels)
-        vars(rows)["_bounds"] = {name: again(bounds) for name, bounds in self._bounds.items()}
+        vars(rows)["_bounds"] = {tier.name: again(self.bounds_of(tier)) for tier in tiers}
         return rows
 
     def take(self, chosen: Flags) -> Rows:

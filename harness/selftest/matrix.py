@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any
 
-__all__ = ["GATE", "Matrix", "Score", "Trial"]
+from reports.selftest import GATE
 
-GATE: Final = "gate"
-"""The column of this program."""
+__all__ = ["Matrix", "Score", "Trial"]
 
 PASSED, FAILED, NOTHING = 0, 1, 3
 
@@ -113,14 +112,6 @@ class Matrix:
             return NOTHING
         return FAILED if self.missed() or self.refused() else PASSED
 
-    def rows(self, *, honest: bool = False) -> dict[str, dict[str, tuple[int, int]]]:
-        """Return, by defect (or control) and column, how many instances were noticed, of those spoken of."""
-        kinds = _by_kind(t for t in self.trials if t.honest is honest)
-        return {
-            kind: {column: _noticed(trials, column) for column in self.columns}
-            for kind, trials in kinds.items()
-        }
-
     def document(self) -> dict[str, Any]:
         """Return all of it as JSON carries it."""
         return {
@@ -141,8 +132,3 @@ def _by_kind(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
 
 def _count(trials: Iterable[Trial], holds: Callable[[Trial], Any]) -> int:
     return sum(bool(holds(trial)) for trial in trials)
-
-
-def _noticed(trials: Iterable[Trial], column: str) -> tuple[int, int]:
-    spoken = [found for trial in trials if (found := trial.noticed[column]) is not None]
-    return sum(spoken), len(spoken)

@@ -15,11 +15,12 @@ from typing import Any, Final
 
 from harness.selftest.controls import Control, controls
 from harness.selftest.defects import DEFECTS
-from harness.selftest.matrix import GATE, Matrix, Trial
+from harness.selftest.matrix import Matrix, Trial
 from harness.selftest.planted import Instance
 from harness.selftest.protocols import PROTOCOLS
 from harness.selftest.trial import Suspect, first_failures
 from reference.formats import FORMATS
+from reports.selftest import GATE
 from reports.verdicts import Verdict
 
 __all__ = ["planted", "run_suite", "suspects_of"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.selftest.matrix import GATE, Matrix
+from harness.selftest.matrix import Matrix
 from harness.selftest.protocols import PROTOCOLS
+from reports.selftest import GATE, matrix_rows
 
 __all__ = ["text", "titles"]
 
 _WIDTH = 13
-_CAUGHT, _MISSED, _SILENT = "caught", "missed", "-"
 
 
 def text(matrix: Matrix) -> str:
@@ -19,36 +19,20 @@ def text(matrix: Matrix) -> str:
 
 
 def _lines(matrix: Matrix) -> Iterator[str]:
-    mechanisms = {t.kind: t.mechanism for t in matrix.trials}
+    document = matrix.document()
     wide = max((len(t.kind) for t in matrix.trials), default=0) + 2
     head = "".join(f"{column:>{_WIDTH}}" for column in matrix.columns)
     last = ""
-    for kind, row in matrix.rows().items():
-        if mechanisms[kind] != last:
-            last = mechanisms[kind]
-            yield f"{last + ' defects':{wide}}{head}"
-        yield f"  {kind:{wide - 2}}" + "".join(f"{_share(*row[c]):>{_WIDTH}}" for c in matrix.columns)
-    if controls := matrix.rows(honest=True):
-        yield f"{'controls':{wide}}{head}"
-        for kind, row in controls.items():
-            yield f"  {kind:{wide - 2}}" + "".join(f"{_honest(*row[c]):>{_WIDTH}}" for c in matrix.columns)
+    for row in (*matrix_rows(document, honest=False), *matrix_rows(document, honest=True)):
+        title = f"{row.mechanism} defects" if row.mechanism else "controls"
+        if title != last:
+            last = title
+            yield f"{title:{wide}}{head}"
+        yield f"  {row.kind:{wide - 2}}" + "".join(f"{cell.text:>{_WIDTH}}" for cell in row.cells)
     yield ""
     yield from _score(matrix)
     yield ""
     yield from _wrong(matrix)
-
-
-def _share(caught: int, planted: int) -> str:
-    """Say how many of the instances were caught; in a word where it was all or none."""
-    if not planted:
-        return _SILENT
-    return _CAUGHT if caught == planted else f"{caught} of {planted}" if caught else _MISSED
-
-
-def _honest(refused: int, tried: int) -> str:
-    if not tried:
-        return _SILENT
-    return f"{refused} refused" if refused else "passed"
 
 
 def titles() -> dict[str, str]:

@@ -30,7 +30,7 @@ from harness.settings import Effort, Settings
 from harness.tallying import tally_outcome
 from reference.declaration import Declaration
 from reference.formats import FloatFormat
-from reference.tiers import TIERS
+from reference.tiers import STANDARD, TIERS
 from reports.cells import cell_row
 from reports.ledger import CellInfo
 from reports.verdicts import FAILED, Verdict
@@ -146,7 +146,6 @@ class _Trial:
             alike[held].append(_Called(candidate.name, outcome))
         room = max(1, BATCH_ELEMENTS // rows.x.size)
         for (tier, declaration), called in alike.items():
-            _ = rows.standard_bounds, rows.bounds_of(TIERS[tier])  # made once, and repeated
             for some in (called[i : i + room] for i in range(0, len(called), room)):
                 self._judge_together(_Held(shard, tier, declaration), rows, some)
 
@@ -160,7 +159,8 @@ class _Trial:
             self._note(held.judged(rows, called[0])[1])
             return
         if (together := _together(called)) is not None:
-            cell, verdicts = held.judged(rows.repeated(len(called)), together)
+            repeated = rows.repeated(len(called), (STANDARD, TIERS[held.tier]))
+            cell, verdicts = held.judged(repeated, together)
             if not cell.tally.excused and all(verdict.status == "pass" for verdict in verdicts):
                 return
         half = len(called) // 2
