@@ -10,7 +10,12 @@ import pytest
 
 from harness import cli
 from harness.gate import deciding, measuring
-from harness.settings import Effort
+from harness.gate.budgets import Budget
+from harness.gate.measuring import Cell, Gated
+from harness.settings import Effort, Settings
+from reports.cells import cell_row
+from reports.ledger import CellInfo
+from tests.synthetic_run import key
 
 __all__ = [
     "SUSPECTS",
@@ -19,9 +24,12 @@ __all__ = [
     "error_of",
     "failing",
     "gate",
+    "gated",
+    "limit_on",
     "of_each_metric",
     "replayed",
     "statuses",
+    "written",
 ]
 
 SUSPECTS = Path(__file__).resolve().parent / "gated" / "suspects.py"
@@ -79,6 +87,27 @@ def budget(**changes: Any) -> str:
     }
     lines = [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
     return "\n".join(["[[budget]]", *lines, ""])
+
+
+def written(*budgets: str) -> Path:
+    """Write budgets into the file of this folder."""
+    file = Path("budgets.toml")
+    file.write_text("\n".join(budgets))
+    return file
+
+
+def gated(*tallies: Any, sampled: bool = True) -> Gated:
+    """One cell for each (regime, tally)."""
+    cells = []
+    for regime, tally in tallies:
+        info = CellInfo(key(regime=regime), sampled)
+        cells.append(Cell(cell_row(info, tally), tally))
+    return Gated(tuple(cells), (), (), Settings(("naive",)))
+
+
+def limit_on(metric: str, limit: float, **changes: Any) -> Budget:
+    """Return a budget of the naive form in float32."""
+    return Budget("naive", "float32", metric, limit, "a test", number=0, **changes)
 
 
 def _toml(value: Any) -> str:

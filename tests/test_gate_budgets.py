@@ -1,4 +1,4 @@
-"""Budgets: read strictly, judged before rounding, lowered by a ratchet; what is unmeasured never passes."""
+"""Budgets: read strictly, judged before rounding; what is unmeasured never passes."""
 
 from __future__ import annotations
 
@@ -15,45 +15,21 @@ import pytest
 import reference
 from harness import cli
 from harness.errors import UsageError
-from harness.gate.budgets import Budget, budgets_of, read_budgets
+from harness.gate.budgets import budgets_of, read_budgets
 from harness.gate.judging import judge
-from harness.gate.measuring import Cell, Gated
-from harness.gate.ratchet import loosen, slack_verdicts, tighten
 from harness.gate.statistics import ALPHA, Fresh, rows_needed
-from harness.settings import Settings
 from reference.formats import FORMATS
 from reference.tiers import STANDARD
 from reference.truth import truth
-from reports.cells import cell_row
 from reports.intervals import exceeds
-from reports.ledger import CellInfo
 from reports.verdicts import exit_code
-from tests.gating import SUSPECTS, briefly, budget, error_of, failing, gate
+from tests.gating import SUSPECTS, briefly, budget, error_of, failing, gate, gated, limit_on, written
 from tests.synthetic_run import key, overflowing, tally_of
 
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def written(*budgets: str) -> Path:
-    file = Path("budgets.toml")
-    file.write_text("\n".join(budgets))
-    return file
-
-
-def gated(*tallies: Any, sampled: bool = True) -> Gated:
-    """One cell for each (regime, tally)."""
-    cells = []
-    for regime, tally in tallies:
-        info = CellInfo(key(regime=regime), sampled)
-        cells.append(Cell(cell_row(info, tally), tally))
-    return Gated(tuple(cells), (), (), Settings(("naive",)))
-
-
-def limit_on(metric: str, limit: float, **changes: Any) -> Budget:
-    return Budget("naive", "float32", metric, limit, "a test", number=0, **changes)
 
 
 # Files -------------------------------------------------------------------------------------
@@ -427,70 +403,6 @@ def test_a_limit_of_zero_is_broken_by_any_hit() -> None:
     tally = overflowing(key(), [1.0], rows=100_000, failed=1)
     (verdict,) = judge(gated(("normal", tally)), [limit_on("failed_rate", 0.0)], Fresh(1))
     assert verdict.status == "over_budget"
-
-
-# The ratchet -------------------------------------------------------------------------------
-
-
-def at(limit: float, **changes: Any) -> str:
-    return budget(candidate="naive", format="float32", metric="max_ulp", limit=limit, **changes)
-
-
-def test_tightening_lowers_what_has_room_and_nothing_else() -> None:
-    comment = "# why not more\n"
-    file = written(comment + at(4.0) + at(1.0, regime="tied") + at(2.0, regime="masked"))
-    run = gated(
-        ("normal", tally_of(key(), [1.0])),
-        ("tied", tally_of(key(), [2.0])),
-        ("masked", tally_of(key(), [1.9])),
-    )
-    difference = tighten(file, run, read_budgets(file), 0.1)
-    # the first saw 2.0, the second is broken, and 1.9 with its margin is more than the third allows
-    assert [b.limit for b in read_budgets(file)] == [2.2, 1.0, 2.0]
-    assert difference.count("+limit") == 1
-
-
-def test_tightening_leaves_the_margin_and_the_comments() -> None:
-    file = written("# why not more\n" + at(4.0))
-    run = gated(("normal", tally_of(key(), [1.0])))
-    difference = tighten(file, run, read_budgets(file), 0.1)
-    assert "-limit = 4.0" in difference
-    assert [b.limit for b in read_budgets(file)] == [1.1]
-    assert file.read_text().startswith("# why not more\n")
-    assert tighten(file, run, read_budgets(file), 0.5) == ""
-    assert [b.limit for b in read_budgets(file)] == [1.1]
-
-
-def test_a_budget_that_fails_is_not_tightened() -> None:
-    file = written(at(1.0))
-    assert tighten(file, gated(("normal", tally_of(key(), [2.0]))), read_budgets(file), 0.1) == ""
-
-
-@pytest.mark.parametrize("margin", [-0.1, math.nan, math.inf])
-def test_a_margin_is_a_number_from_0_on(margin: float) -> None:
-    file = written(at(4.0))
-    with pytest.raises(UsageError, match="margin"):
-        tighten(file, gated(("normal", tally_of(key(), [1.0]))), read_budgets(file), margin)
-
-
-def test_loosening_needs_a_reason_and_is_recorded() -> None:
-    file = written(at(4.0))
-    with pytest.raises(UsageError, match="reason"):
-        loosen(file, "max_ulp=5", None, (), ())
-    with pytest.raises(UsageError, match="not tighter"):
-        loosen(file, "max_ulp=3", "why", (), ())
-    with pytest.raises(UsageError, match="finite number"):
-        loosen(file, "max_ulp=inf", "why", (), ())
-    assert read_budgets(file)[0].limit == 4.0
-    assert "+limit = 5" in loosen(file, "max_ulp=5", "a new exp", (), ())
-    assert read_budgets(file)[0].limit == 5
-    assert "4.0 to 5: a new exp" in file.read_text()
-
-
-def test_slack_of_more_than_a_quarter_is_seen() -> None:
-    run = gated(("normal", tally_of(key(), [1.0])))
-    assert [v.status for v in slack_verdicts(run, [limit_on("max_ulp", 1.5)])] == ["over_budget"]
-    assert list(slack_verdicts(run, [limit_on("max_ulp", 1.25)])) == []
 
 
 # A whole gate ------------------------------------------------------------------------------

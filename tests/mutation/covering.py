@@ -30,7 +30,7 @@ _LEFT_OUT: Final = frozenset(
     f"test_{name}.py"
     for name in (
         *("certified_sabotage", "browser", "package", "readme", "init", "mutation"),
-        *("bench", "cli", "execution", "execution_isolation", "resume"),
+        *("bench", "cli", "execution", "execution_imports", "execution_isolation", "resume"),
     )
 )
 """Tests of the program from outside, in processes that see no mutant; and of time limits and interrupts,
