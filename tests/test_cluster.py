@@ -105,6 +105,7 @@ def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
     started.stop()
 
 
+@pytest.mark.slow
 def test_summary_is_that_of_one_machine_and_a_crash_costs_no_worker(
     dask: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def kill_until_it_survives(
     assert code == 0, said
 
 
+@pytest.mark.slow
 def test_killed_run_resumes_to_the_same_summary(tmp_path: Path, undisturbed: str) -> None:
     kill_until_it_survives(tmp_path / "run", 3, 0, kill_program)
     assert figures(tmp_path / "run") == undisturbed
@@ -287,7 +288,8 @@ exit $code
 """
 
 
-@pytest.mark.parametrize("size", [pytest.param("64k", marks=pytest.mark.slow), "1m"])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["64k", "1m"])
 def test_full_disk_is_one_line_and_what_was_measured_goes_on_elsewhere(
     tmp_path: Path, undisturbed: str, size: str
 ) -> None:
