@@ -233,6 +233,23 @@ def test_what_costs_no_output_changes_none(candidate, name):
     assert_same_bits(second.outputs, softmax(following))
 
 
+SETTING_KEPT = """import contextvars
+globals().setdefault('setting', contextvars.ContextVar('setting', default='fresh'))
+if not os.path.exists(COUNTER):
+    open(COUNTER, 'w').close()
+    setting.set('kept')
+assert setting.get() == 'kept'"""
+
+
+@pytest.mark.parametrize("executor", [Isolated, InProcess], ids=["isolated", "in process"])
+def test_what_a_call_sets_in_its_context_is_there_in_the_next(candidate, executor):
+    """As where users call it: PyTorch's compiler keeps its settings in context variables."""
+    with executor() as running:
+        spec = candidate(SETTING_KEPT)
+        first, second = (running.run(spec, rows(), FLOAT32) for _ in range(2))
+    assert (first.faults, second.faults) == ((), ())
+
+
 ROUND_UP = "ctypes.CDLL('libm.so.6').fesetround(0x800)"
 FLUSH = """environment = ctypes.create_string_buffer(64)
 libm = ctypes.CDLL('libm.so.6')

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,26 @@ def _module_of(name: str) -> Any:
     if LIBRARIES[name].version() is None:
         pytest.skip(LIBRARIES[name].lacks())
     return sys.modules[import_function(locate(LIBRARIES[name].spec)).__module__]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, of its compiler's parts
+def test_what_pytorch_compiles_is_compiled_for_more_shapes_and_axes_than_its_own_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In one thread after another: PyTorch keeps the limit of 8 by thread, and fails beyond it."""
+    if LIBRARIES["torch-compile"].lacks():
+        pytest.skip(LIBRARIES["torch-compile"].lacks())
+    module = _module_of("torch-compile")
+    monkeypatch.setattr("torch._dynamo.config.fail_on_recompile_limit_hit", True)
+    module._compiled.cache_clear()
+    for shape in ((1,), (3,), (1, 1), (2, 3), (1, 2, 1), (2, 2, 2)):
+        for axis in range(-len(shape), len(shape)):
+            with ThreadPoolExecutor(1) as thread:
+                x = module.torch.ones(shape)
+                y = thread.submit(module.compiled, x, dim=axis).result()
+            assert (y == 1 / shape[axis]).all(), f"{shape} along {axis}: {y}"
+    module._compiled.cache_clear()
 
 
 @pytest.mark.slow

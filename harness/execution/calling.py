@@ -10,7 +10,6 @@ NumPy, and ml_dtypes where a format does, and none of the rooms.
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import ctypes
 import math
 import mmap
@@ -285,14 +284,9 @@ _ARRANGEMENTS: dict[str, tuple[Callable[[Array], Array], int]] = {
 
 def _invoke(candidate: Loaded, x: Array, axis: int) -> Any:
     keywords = {candidate.axis_parameter: axis} if candidate.axis_parameter else {}
-    with undisturbed():
-        return contextvars.copy_context().run(_silently, candidate.call, x, keywords)
-
-
-def _silently(function: Callable[..., Any], x: Array, keywords: dict[str, int]) -> Any:
-    np.seterr(all="ignore")  # in a context of its own; infinities are judged, not warned of
-    y = function(x, **keywords)
-    return np.asarray(y)  # of a subclass its memory, whatever its methods would say
+    with undisturbed(), np.errstate(all="ignore"):  # infinities are judged, not warned of
+        y = candidate.call(x, **keywords)
+        return np.asarray(y)  # of a subclass its memory, whatever its methods would say
 
 
 def _refuses_format(candidate: Loaded, x: Array) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -20,14 +21,19 @@ def softmax(x: Any, dim: int = -1) -> Any:
 
 def compiled(x: Any, dim: int = -1) -> Any:
     """Return the softmax that PyTorch's compiler makes, for any number and length of rows."""
-    with torch.inference_mode():
+    with torch.inference_mode(), _any_number_of_variants():
         return _compiled()(x, dim)
 
 
 @functools.cache
 def _compiled() -> Any:
+    return torch.compile(softmax, fullgraph=True, dynamic=True)
+
+
+def _any_number_of_variants() -> AbstractContextManager[None]:
+    """Return a context with `MOST_VARIANTS`; PyTorch keeps settings by thread, so each call is in one."""
     import torch._dynamo.config
 
-    torch._dynamo.config.recompile_limit = MOST_VARIANTS  # noqa: SLF001 - its documented place
-    torch._dynamo.config.accumulated_recompile_limit = MOST_VARIANTS  # noqa: SLF001 - the same
-    return torch.compile(softmax, fullgraph=True, dynamic=True)
+    return torch._dynamo.config.patch(  # type: ignore[no-any-return]  # noqa: SLF001 - its documented place
+        recompile_limit=MOST_VARIANTS, accumulated_recompile_limit=MOST_VARIANTS
+    )
