@@ -297,7 +297,7 @@ def test_a_small_witness_stands_for_every_one_of_a_run(a_run, isolated):
     assert set(small) == set(witnesses)
     made = set(small.values())
     assert len(made) < len(witnesses) / 2
-    assert calls <= 2 * 600 + 3 * len(made), "a candidate's share, and a call before and after each row"
+    assert calls <= 2 * 1200 + 3 * len(made), "a candidate's share, and a call before and after each row"
     replays = {w: replay_witness(w, candidates[w.cell.candidate], isolated) for w in made}
     for identity, witness in witnesses.items():
         found, replay = small[identity], replays[small[identity]]

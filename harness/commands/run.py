@@ -15,6 +15,7 @@ from harness.commands.single import executor_for
 from harness.configuration import configured
 from harness.console import notes
 from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
+from harness.examining import examine, unchecked
 from harness.kernels import MEASURING, prepare_kernels
 from harness.settings import Settings, resolve
 
@@ -132,14 +133,23 @@ def _keep(campaign: Campaign, folder: Path, executor: Executor) -> Path:
         try:
             _fill(campaign, ledger, executor)
         except KeyboardInterrupt:
-            kept, total = len(ledger.finished()), sum(1 for _ in campaign.pieces())
             raise Interrupted(
-                f"interrupted: {kept} of {total} shards are kept in {folder}; "
+                f"interrupted: {_kept(campaign, ledger)} are kept in {folder}; "
                 f"go on with the same command and --resume --out {folder}"
             ) from None
         except LedgerError as error:
             raise NoVerdict(str(error)) from error
     return folder
+
+
+def _kept(campaign: Campaign, ledger: Ledger) -> str:
+    """Say how much of a campaign is in the ledger."""
+    kept, total = len(ledger.finished()), sum(1 for _ in campaign.pieces())
+    if kept < total:
+        return f"{kept} of {total} shards"
+    asked = len(campaign.candidates) * len(campaign.settings.formats)
+    left = sum(1 for _ in unchecked(campaign, ledger))
+    return f"all {total} shards, and the checks of {asked - left} of {asked} candidates and formats,"
 
 
 def _report_changed_inputs(settings: Settings) -> None:
@@ -171,7 +181,7 @@ def _fill(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
     ledger.put("command", ["harness", *sys.argv[1:]])
     ledger.put("environment", environment(campaign.candidates))
     _run_shards(campaign, ledger, executor)
-    _examine(campaign, ledger, executor)
+    examine(campaign, ledger, executor, notes())
     if ledger.get("claims") is None:
         ledger.put("claims", [claim.document() for claim in evaluate(settings.seed, settings.reference)])
     ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": settings.jobs})
@@ -189,23 +199,3 @@ def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
         campaign.run(ledger, executor, progress, crew)
     if (machines := told(ledger)) is not None:
         notes().print(machines, soft_wrap=True)
-
-
-def _examine(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
-    """Check every candidate's contract and properties, and make the witnesses small."""
-    from harness.checks import run_checks
-    from harness.shrinking import keep_small, shrink_all
-
-    settings = campaign.settings
-    if ledger.get("checks") is None:
-        results = [
-            result.document()
-            for candidate in campaign.candidates
-            for result in run_checks(
-                candidate, settings.formats, executor, settings.seed, out_format=settings.out_format
-            )
-        ]
-        ledger.put("checks", results)
-    if ledger.get("shrunk") is None:
-        named = {candidate.name: candidate for candidate in campaign.candidates}
-        keep_small(ledger, shrink_all(ledger, named, executor))

@@ -28,9 +28,9 @@ from reports.tally import Tally, Witness, gravity
 
 __all__ = ["keep_small", "shrink_all"]
 
-BATCHES: Final = 600
-ELEMENTS: Final = 1 << 20
-"""What one candidate may be called for in one format, counted in batches and entries: less than a second."""
+BATCHES: Final = 1200
+ELEMENTS: Final = 1 << 21
+"""What one candidate may be called for in one format, counted in batches and entries: about a second."""
 
 BATCHES_A_ROW: Final = 30
 ELEMENTS_A_ROW: Final = 1 << 17
