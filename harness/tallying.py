@@ -23,6 +23,8 @@ def tally_outcome(
     outcome: Outcome,
     declaration: Declaration,
     tiers: Sequence[Tier] = (),
+    *,
+    profiled: bool = True,
 ) -> Tally:
     """Return the tally of a batch, whether all, some or none of its rows came back.
 
@@ -32,6 +34,7 @@ def tally_outcome(
         outcome: what came of calling the candidate.
         declaration: what the candidate says of itself.
         tiers: those to judge by as well.
+        profiled: whether to say where in the input errors lie too.
     """
     done, faults = outcome.completed, fault_tally(cell, rows, outcome)
     if outcome.outputs is None or not done.any():
@@ -40,7 +43,7 @@ def tally_outcome(
     if not done.all():
         rows, y = rows.take(done), y[done]
     judged = Judged(rows, y, declaration)
-    parts = [faults, tally_of(cell, judged)]
+    parts = [faults, tally_of(cell, judged, profiled=profiled)]
     if tiers:
         parts.append(judge_by_tiers(cell, judged, tiers))
     return merge(parts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "CHEAP",
     "COLUMNS",
     "DEFECTS",
     "FAILURES",
@@ -115,7 +116,21 @@ COLUMNS: Final[Mapping[str, str]] = {
 """Every column in its order, with its pandas dtype; text columns may hold null."""
 
 
-def cell_row(info: CellInfo, tally: Tally, small: Mapping[str, str] = MappingProxyType({})) -> Row:
+_QUANTILES: Final = MappingProxyType({"p50_ulp": Fraction(1, 2), "p99_ulp": Fraction(99, 100)})
+_DIGESTS: Final = frozenset(
+    {"rows_digest", "witness", "max_ulp_witness", "small_witness", "small_max_ulp_witness"}
+)
+
+CHEAP: Final = tuple(name for name in COLUMNS if name not in _QUANTILES and name not in _DIGESTS)
+"""The columns without those that cost more than all others: quantiles, and digests of rows and witnesses."""
+
+
+def cell_row(
+    info: CellInfo,
+    tally: Tally,
+    small: Mapping[str, str] = MappingProxyType({}),
+    columns: Collection[str] = COLUMNS.keys(),
+) -> Row:
     """Return the figures of a cell by column name, in the order of `COLUMNS`.
 
     Figures are floats, or None where they are null; +inf is a figure.
@@ -124,16 +139,22 @@ def cell_row(info: CellInfo, tally: Tally, small: Mapping[str, str] = MappingPro
         info: which cell.
         tally: what was counted of it.
         small: ids of the small witnesses that stand for others, by the ids of those.
+        columns: which; all of them, or those of `CHEAP`.
     """
     values = {
         **{name: getattr(info.key, name) for name in info.key.__dataclass_fields__},
         **_counts(tally),
         **_accuracy(tally),
         **_rates(info, tally),
-        **(identity := _identity(info, tally)),
-        **{f"small_{name}": small.get(identity[name]) for name in ("witness", "max_ulp_witness")},
+        "status": _status(info, tally),
+        "sampled": info.sampled,
+        "message": _message(info, tally),
     }
-    return {name: values[name] for name in COLUMNS}
+    if not _QUANTILES.keys().isdisjoint(columns):
+        values |= zip(_QUANTILES, quantiles(tally, _QUANTILES.values()), strict=True)
+    if not _DIGESTS.isdisjoint(columns):
+        values |= _digests(tally, small)
+    return {name: values[name] for name in columns}
 
 
 def table(rows: list[Row]) -> pd.DataFrame:
@@ -207,12 +228,9 @@ def _counts(tally: Tally) -> Row:
 
 
 def _accuracy(tally: Tally) -> Row:
-    median, p99 = quantiles(tally, (Fraction(1, 2), Fraction(99, 100)))
     return {
         "max_ulp": tally.max_ulp,
         "mean_ulp": _mean(tally),
-        "p50_ulp": median,
-        "p99_ulp": p99,
         "correctly_rounded": _ratio(tally.correct, tally.positive),
         "faithful": _ratio(tally.faithful, tally.positive),
         "bound_ratio": tally.max_bound_ratio,
@@ -268,16 +286,18 @@ def _through_rows(name: str, rate: float | None, rows: Row) -> Row:
     return {name: rate, f"{name}_low": low * within, f"{name}_high": min(1.0, high * within)}
 
 
-def _identity(info: CellInfo, tally: Tally) -> Row:
+def _digests(tally: Tally, small: Mapping[str, str]) -> Row:
     greatest = next((w for w in tally.witnesses if w.kind == "max_ulp"), None)
     worst = min(tally.witnesses, key=gravity, default=None)
-    return {
-        "status": _status(info, tally),
-        "sampled": info.sampled,
-        "message": _message(info, tally),
-        "rows_digest": tally.rows_digest() if tally.digests else None,
-        "witness": (identity := worst.id if worst else None),
+    identity = worst.id if worst else None
+    ids = {
+        "witness": identity,
         "max_ulp_witness": identity if greatest is worst else greatest.id if greatest else None,
+    }
+    return {
+        "rows_digest": tally.rows_digest() if tally.digests else None,
+        **ids,
+        **{f"small_{name}": small.get(id_) if id_ else None for name, id_ in ids.items()},
     }
 
 

@@ -31,7 +31,7 @@ from harness.tallying import tally_outcome
 from reference.declaration import Declaration
 from reference.formats import FloatFormat
 from reference.tiers import STANDARD, TIERS
-from reports.cells import cell_row
+from reports.cells import CHEAP, cell_row
 from reports.ledger import CellInfo
 from reports.verdicts import FAILED, Verdict
 
@@ -183,8 +183,10 @@ class _Held:
     def judged(self, rows: Rows, called: _Called) -> tuple[Cell, Iterator[Verdict]]:
         """Return what was counted, and the verdicts on it."""
         key = self.shard.cell(called.name)
-        tally = tally_outcome(key, rows, called.outcome, self.declaration, (TIERS[self.tier],))
-        cell = Cell(cell_row(CellInfo(key, sampled=self.shard.sampled), tally), tally)
+        tiers = (TIERS[self.tier],)
+        tally = tally_outcome(key, rows, called.outcome, self.declaration, tiers, profiled=False)
+        info = CellInfo(key, sampled=self.shard.sampled)
+        cell = Cell(cell_row(info, tally, columns=CHEAP), tally)
         budgets = of_tier(self.tier, [called.name], [self.shard.format.name], None)
         return cell, judge_cell(cell, budgets)
 
