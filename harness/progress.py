@@ -34,7 +34,7 @@ class Progress:
         self._failed: dict[tuple[str, str], int] = defaultdict(int)
         self._lost: dict[tuple[str, str], int] = defaultdict(int)
         self._rows: dict[tuple[str, str], int] = defaultdict(int)
-        self._worst: dict[tuple[str, str], float] = defaultdict(float)
+        self._worst: dict[tuple[str, str], float] = {}
         self._bar = progress_bar(console)
         self._task = self._bar.add_task("measuring", total=self._left.total())
 
@@ -55,7 +55,8 @@ class Progress:
             self._rows[key] += tally.rows
             self._failed[key] += sum(tally.outcomes.get(name, 0) for name in FAILURES)
             self._lost[key] += tally.rows - tally.completed
-            self._worst[key] = max(self._worst[key], tally.max_ulp or 0.0)
+            if tally.max_ulp is not None:
+                self._worst[key] = max(self._worst.get(key, 0.0), tally.max_ulp)
         self._left[stage] -= 1
         self._bar.update(self._task, advance=1, description=f"{piece.format} {piece.regime}")
         if not self._left[stage]:
@@ -70,4 +71,4 @@ class Progress:
             if self._lost[key]:
                 told += f", {count(self._lost[key])} gave no output"
             named = f"{name:{max(map(len, names))}}"
-            self._console.print(f"  {named}  {told}, worst {ulps(self._worst[key])} ULP", soft_wrap=True)
+            self._console.print(f"  {named}  {told}, worst {ulps(self._worst.get(key))} ULP", soft_wrap=True)

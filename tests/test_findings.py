@@ -5,29 +5,21 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
+
+from harness.candidates.libraries import LIBRARIES
 
 TEXT = (Path(__file__).resolve().parent.parent / "FINDINGS.md").read_text(encoding="utf-8")
 ENTRIES = re.findall(
     r"^## (.+?)\n(.*?)```python\n(.*?)```\n\n```text\n(.*?)```", TEXT, re.DOTALL | re.MULTILINE
 )
-PROJECTS = {"jax": "jax", "mlx": "mlx", "openvino": "openvino", "tensorflow": "tensorflow"}
+PROJECTS = ("jax", "mlx", "openvino", "tensorflow", "tinygrad")
 
 
 def library_of(code: str) -> str:
     return next(name for name in PROJECTS if re.search(rf"^import {name}\b", code, re.MULTILINE))
-
-
-def installed(library: str) -> str | None:
-    for distribution in (library, f"{library}-cpu"):
-        try:
-            return version(distribution)
-        except PackageNotFoundError:
-            continue
-    return None
 
 
 def test_every_entry_has_a_reproduction() -> None:
@@ -37,7 +29,9 @@ def test_every_entry_has_a_reproduction() -> None:
 @pytest.mark.parametrize(("title", "said", "code", "printed"), ENTRIES, ids=[e[0][:40] for e in ENTRIES])
 def test_a_reproduction_prints_what_is_said(title: str, said: str, code: str, printed: str) -> None:
     library = library_of(code)
-    if f"{library} {installed(library)}" not in said:
+    if lacks := LIBRARIES[library].lacks():
+        pytest.skip(lacks)
+    if f"{library} {LIBRARIES[library].version()}" not in said:
         pytest.skip(f"{library} of the version named is not installed")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False, timeout=240

@@ -190,12 +190,22 @@ def test_openvino_tensors_carry_every_bit(fmt: FloatFormat) -> None:
 
 
 @pytest.mark.parametrize("fmt", list(FORMATS.values()), ids=str)
-def test_tinygrad_carries_every_bit(fmt: FloatFormat, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tinygrad_carries_every_bit_that_it_has_itself(
+    fmt: FloatFormat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of float8 tinygrad 0.14 has neither subnormals nor infinities, whichever way they are handed to it."""
     if LIBRARIES["tinygrad"].lacks():
         pytest.skip(LIBRARIES["tinygrad"].lacks())
     module = _module_of("tinygrad")
     monkeypatch.setattr(module.Tensor, "softmax", lambda x, _: x)
     x = fmt.from_bits(patterns(fmt))[None]
+    values = np.abs(fmt.to_float64(x))
+    if fmt.storage_bits == 8:
+        numbers = module.Tensor(values.astype(np.float32), device="CPU").cast(module.DTYPES[fmt.name])
+        own = numbers.bitcast(module.BITS[1]).numpy() == fmt.to_bits(fmt.from_float64(values))
+        subnormal = (values > 0) & (values < float(fmt.smallest_normal))
+        assert not own[subnormal | np.isinf(values)].any()
+        x = x[own | np.isnan(values)][None]
     same_bits(fmt, module.softmax(x), x)
 
 

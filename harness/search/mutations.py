@@ -82,7 +82,10 @@ class Breeder:
         """Return one child of each; the mutations take equal shares of the parents."""
         edges = (np.arange(len(MUTATIONS) + 1) * len(parents.rows) // len(MUTATIONS)).tolist()
         parts = zip(MUTATIONS, edges, edges[1:], strict=False)
-        return np.concatenate([mutate(self, parents.part(slice(low, high))) for mutate, low, high in parts])
+        with np.errstate(over="ignore"):  # what leaves the range becomes the number at its end
+            return np.concatenate(
+                [mutate(self, parents.part(slice(low, high))) for mutate, low, high in parts]
+            )
 
     def step(self, rows: Ordinals, entries: Ordinals) -> Ordinals:
         """Return the rows with one entry of each moved by a step of any size."""
@@ -191,8 +194,7 @@ def _scale(breeder: Breeder, parents: Parents) -> Ordinals:
     fmt, count = breeder.fmt, len(parents.rows)
     tail = breeder.words.sign((count,)) * np.ldexp(1.0, -breeder.words.below(fmt.precision + 1, (count,)))
     factor = np.where(tail == -1.0, -1.0, 1.0 + tail)
-    with np.errstate(over="ignore"):
-        return _nearest_ordinals(fmt, values_of(fmt, parents.rows) * factor[:, None])
+    return _nearest_ordinals(fmt, values_of(fmt, parents.rows) * factor[:, None])
 
 
 MUTATIONS: Final[tuple[Callable[[Breeder, Parents], Ordinals], ...]] = (
