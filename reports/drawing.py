@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Final
 
 from markupsafe import Markup, escape
@@ -22,6 +23,9 @@ MOST_CURVES: Final = 6
 _LEFT, _TOP, _BOTTOM = 62, 36, 44
 _LINE: Final = 13
 """The least distance of two labels, in pixels."""
+
+_LETTER: Final = 7
+"""The most that a letter of a note is wide on average, in pixels."""
 
 Point = tuple[float, float]
 
@@ -85,6 +89,7 @@ class Plot:
     right: int = 120
     _parts: list[str] = field(default_factory=list)
     _labels: list[tuple[float, str, str]] = field(default_factory=list)
+    _notes: list[tuple[int, float, float]] = field(default_factory=list)
 
     def at(self, x: float, y: float) -> Point:
         """Return where a pair of values lies, in pixels."""
@@ -129,12 +134,27 @@ class Plot:
         self._parts.append(f'<path class="{css}" transform="{placed}" d="{strokes}"/>')
 
     def mark(self, x: float, text: str = "") -> None:
-        """Draw a dotted line across at a value of the x axis, with what it means above it."""
+        """Draw a dotted line across at a value of the x axis, with what it means above it.
+
+        The words lie where there is more room, or where others lie there, on the other side or a line below.
+        """
         place, _ = self.at(x, self.y.low)
         self._parts.append(f'<path class="mark" d="M{_n(place)} {_TOP}V{self.height - _BOTTOM}"/>')
         if text:
-            anchor = "end" if place > self.width / 2 else "start"
-            self._parts.append(_text(place, _TOP - 6, text, anchor, "note"))
+            top, anchor = self._room(place, _LETTER * len(text))
+            self._parts.append(_text(place, top, text, anchor, "note"))
+
+    def _room(self, place: float, width: float) -> tuple[int, str]:
+        """Take the first free place for a note of that width, and return its line and anchor."""
+        sides = [("start", place, place + width), ("end", place - width, place)]
+        ranked = sides if place <= self.width / 2 else sides[::-1]
+        places = ((top, *side) for top in count(_TOP - 6, _LINE + 3) for side in ranked)
+        top, anchor, left, right = next(p for p in places if not self._is_taken(p[0], p[2], p[3]))
+        self._notes.append((top, left, right))
+        return top, anchor
+
+    def _is_taken(self, top: int, left: float, right: float) -> bool:
+        return any(top == line and left < end and start < right for line, start, end in self._notes)
 
     def label(self, y: float, text: str, css: str) -> None:
         """Write a label beside the right edge, level with a value; labels make room for each other."""
