@@ -17,7 +17,11 @@ import scipy.special
 
 import reference
 from harness import cli
+from harness.errors import Interrupted
+from harness.gate import deciding, of_tier
 from harness.gate.in_process import failure
+from harness.settings import resolve
+from reports.ledger import Ledger
 from tests.gated import suspects
 from tests.gating import SUSPECTS, briefly, budget, failing, gate, of_each_metric, replayed, statuses
 from tests.modes import flushing, mode_flushes
@@ -402,3 +406,20 @@ def test_the_default_gate_sees_the_same_bits_each_time(capsys: pytest.CaptureFix
         for i in (0, 1)
     ]
     assert documents[0]["verdicts"] == documents[1]["verdicts"]
+
+
+def test_an_interrupt_is_no_verdict_and_leaves_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(campaign: Any, ledger: Any, executor: Any, notify: Any) -> None:
+        shard = next(iter(campaign.shards()))
+        ledger.record(shard.id, campaign.measure(shard, executor), 0.0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(deciding, "measure_gated", measured)
+    settings = resolve({"candidates": ["max_shifted"], "formats": ["float8_e5m2"]})
+    budgets = of_tier("fast", ["max_shifted"], ["float8_e5m2"], None)
+    with pytest.raises(Interrupted, match=r"no verdict; what was measured lies in .* draws it"):
+        deciding.decide(settings, budgets, tmp_path / "run")
+    with Ledger.open(tmp_path / "run" / "run.sqlite") as ledger:
+        assert len(ledger.finished()) == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.console import notes
-from harness.errors import NoVerdict, UsageError, user_mistakes
+from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
 from harness.gate.baseline import Baseline, place, verdicts_against
 from harness.gate.budgets import COUNTS, OF_ELEMENTS, RATES, TIER, Budget
 from harness.gate.judging import judge, with_policies
@@ -107,6 +107,7 @@ def decide(
     Raises:
         UsageError: a candidate or the folder is not usable as asked.
         NoVerdict: the ledger cannot be written.
+        Interrupted: the user stopped it.
     """
     from harness.campaign import Campaign
     from reports.ledger import LedgerError
@@ -123,6 +124,11 @@ def decide(
             decision = _decide(campaign, ledger, folder, budgets, baseline, fresh=fresh, strict=strict)
         except LedgerError as error:
             raise NoVerdict(str(error)) from error
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted: no verdict; what was measured lies in {folder}, "
+                f"and python -m harness report {folder} draws it; a gate begins anew"
+            ) from None
     _write(decision)
     return decision
 
