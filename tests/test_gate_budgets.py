@@ -73,7 +73,18 @@ MISTAKES = [
     ({"length": "4.0"}, "budget[0].length: input should be a valid integer"),
     ({"reason": '"\u200b"'}, "budget[0].reason: say why"),
     ({"metric": "rows", "limit": 1e9}, "budget[0].metric 'rows': it counts rows asked"),
-    ({"metric": "completed_rows", "limit": 1e9}, "it counts rows asked"),
+    *(
+        ({"metric": name, "limit": 1e9}, "it counts rows asked")
+        for name in (
+            "length",
+            "completed_rows",
+            "judged_rows",
+            "policy_rows",
+            "elements",
+            "masked_zeros",
+            "fallbacks",
+        )
+    ),
     ({"metric": "tier", "limit": 1.0}, "budget[0].limit '1.0': unknown"),
     ({"candidate": '""'}, "budget[0].candidate"),
     ({"limit": "true"}, "budget[0].limit: input should be a number or the name of a tier"),

@@ -126,6 +126,8 @@ def pytest_session(files: list[str], plugin: object, folder: Path) -> int:
         "no:cacheprovider",
         "-p",
         "no:xdist",
+        "-p",
+        "no:unraisableexception",  # libraries warn of forks, of which this makes many
         f"--basetemp={folder / 'pytest'}",
     ]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # the libraries are here already
