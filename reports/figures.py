@@ -92,10 +92,10 @@ def interval(low: float | None, high: float | None, digits: int = 2) -> str:
     return f"{low_text} to {_plain(_rounded(above, digits, ROUND_CEILING))} %"
 
 
-def sample(rows: int, seed: object) -> str:
-    """Say what a greatest figure is the greatest of: rows that were drawn, or without a seed every row."""
+def sample(rows: int, seed: object, *, whole: bool) -> str:
+    """Say what a greatest figure is the greatest of: the whole of the rows that there are, or some."""
     tried = plural(rows, "row")
-    return f"every one of {tried}, exhaustively" if seed is None else f"worst found in {tried}{seeded(seed)}"
+    return f"every one of {tried}, exhaustively" if whole else f"worst found in {tried}{seeded(seed)}"
 
 
 def searched(evaluations: int, seed: object) -> str:

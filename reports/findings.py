@@ -29,7 +29,7 @@ _DEFECTS: Final = {
     "mask_leaks": ("mask_leak", "elements", "not 0 where the logit is -inf"),
     "out_of_range": ("out_of_range", "elements", "outside [0, 1]"),
     "negative_zeros": ("negative_zero", "elements", "returned -0"),
-    "policy_violations": ("policy", "rows", "not what the candidate declares for such rows"),
+    "policy_violations": ("policy", "rows", "not what its policy, declared or by default, has for such rows"),
 }
 
 

@@ -80,6 +80,7 @@ def summary(run: RunData) -> str:
         "schema_version": SCHEMA_VERSION,
         "seed": run.seed,
         "settings": run.settings,
+        **({"incomplete": run.left} if any(run.left.values()) else {}),
         "claims": run.claims,
         "checks": run.checks,
         **({} if run.is_of_cells else {"selftest": run.documents["selftest"]}),

@@ -116,6 +116,7 @@ class RunData:
         found: the witness as the run came upon it, by the id of the small one that is drawn in its place.
         witness_count: witnesses in all.
         shards, shards_left: how many the plan has, and how many of them are not measured yet.
+        unchecked: pairs of candidate and format whose checks are not made yet.
         verdicts: what a gate decided, where one did.
         documents: those of `DOCUMENTS` that the ledger holds, as they are.
     """
@@ -138,11 +139,22 @@ class RunData:
     documents: Mapping[str, Any]
     shards: int = 0
     shards_left: int = 0
+    unchecked: int = 0
 
     @property
     def seed(self) -> Any:
         """The seed, None where the settings name none."""
         return self.settings.get("seed")
+
+    @property
+    def left(self) -> dict[str, int]:
+        """What an interrupted run has not come to."""
+        return {"shards": self.shards_left, "checks": self.unchecked}
+
+    @property
+    def is_exhaustive(self) -> bool:
+        """Whether its rows are all that there are: none was drawn, and none is left."""
+        return self.seed is None and not self.shards_left
 
     @property
     def is_of_cells(self) -> bool:
@@ -225,6 +237,7 @@ def build(ledger: Ledger, name: str, each: Callable[[Tally], None] | None = None
         documents={name: found for name in DOCUMENTS if (found := ledger.get(name)) is not None},
         shards=planned,
         shards_left=max(planned - len(ledger.finished()), 0),
+        unchecked=int(ledger.get("unchecked") or 0),
     )
 
 

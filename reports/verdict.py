@@ -32,16 +32,31 @@ def sentences(run: RunData) -> Iterator[str]:
         yield "Nothing was measured: the run has no cells."
         return
     if not measured:
-        yield f"Nothing was measured: no row of {plural(len(run.cells), 'cell')} came back."
+        if not run.shards_left:
+            yield f"Nothing was measured: no row of {plural(len(run.cells), 'cell')} came back."
         return
     yield from _failures(measured, losing=_lost_rows(run))
     yield from _against_bounds(measured)
-    yield from _worst_error(measured, run.seed)
+    yield from _worst_error(measured, run)
     if run.findings:
         yield (
             f"{plural(len(run.findings), 'finding')} apart from accuracy:"
             f" {', '.join(dict.fromkeys(f.kind for f in run.findings))}."
         )
+    yield from _broken_contract(run)
+
+
+def _broken_contract(run: RunData) -> Iterator[str]:
+    """Say who breaks which part of the contract."""
+    broken: dict[str, dict[str, None]] = {}
+    for check in run.checks:
+        if (check.get("kind"), check.get("status")) == ("contract", "violated"):
+            broken.setdefault(str(check["candidate"]), {})[str(check["check"])] = None
+    if len(broken) > _NAMED:
+        yield f"{count(len(broken))} of {plural(len(run.candidates), 'candidate')} break the contract."
+    elif broken:
+        told = "; ".join(f"{name}: {', '.join(checks)}" for name, checks in broken.items())
+        yield f"Contract broken by {told}."
 
 
 def _missing(run: RunData) -> Iterator[str]:
@@ -49,6 +64,11 @@ def _missing(run: RunData) -> Iterator[str]:
     if run.shards_left:
         yield (
             f"Incomplete: {plural(run.shards_left, 'shard')} of {count(run.shards)} not measured yet;"
+            " go on with the same command and --resume."
+        )
+    elif run.unchecked:
+        yield (
+            f"Incomplete: the checks of {plural(run.unchecked, 'pair')} of candidate and format not made yet;"
             " go on with the same command and --resume."
         )
     for candidate, lost in _lost_rows(run).items():
@@ -146,7 +166,7 @@ def some(names: Sequence[str]) -> str:
     return f"{len(names)} candidates" if len(names) > _NAMED else _listed(names)
 
 
-def _worst_error(measured: list[Standing], seed: object) -> Iterator[str]:
+def _worst_error(measured: list[Standing], run: RunData) -> Iterator[str]:
     with_errors = [s for s in measured if s.greatest("max_ulp") is not None]
     if not with_errors:
         return
@@ -155,15 +175,15 @@ def _worst_error(measured: list[Standing], seed: object) -> Iterator[str]:
     assert cell is not None
     yield (
         f"Worst error of a finite output: {ulps(cell['max_ulp'])} ULP ({cell['candidate']},"
-        f" {worst.key.formats}, {place(cell)}); {_sample(worst, cell, seed)}."
+        f" {worst.key.formats}, {place(cell)}); {_sample(worst, cell, run)}."
     )
 
 
-def _sample(standing: Standing, cell: Row, seed: object) -> str:
+def _sample(standing: Standing, cell: Row, run: RunData) -> str:
     """Say what a figure is the worst of: of all rows of its standing, or of the search that found it."""
     if cell["regime"] == SEARCHED:
-        return searched(cell["completed_rows"], seed)
-    return sample(standing.total("completed_rows"), seed)
+        return searched(cell["completed_rows"], run.seed)
+    return sample(standing.total("completed_rows"), run.seed, whole=run.is_exhaustive)
 
 
 def place(cell: Row) -> str:

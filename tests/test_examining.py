@@ -18,7 +18,9 @@ from harness.examining import examine, unchecked
 from harness.execution import InProcess, Outcome
 from harness.settings import resolve
 from reports.ledger import Ledger
+from reports.rundata import build
 from reports.runs import open_ledger, prepare
+from reports.verdict import sentences
 
 ASKED = [("naive", "float8_e4m3fn"), ("naive", "float8_e5m2")]
 
@@ -53,6 +55,11 @@ def ledgers(tmp_path: Path, campaign: Campaign) -> Iterator[tuple[Ledger, Ledger
         yield a, b
 
 
+def told(ledger: Ledger) -> str:
+    """Return what a report begins with."""
+    return " ".join(sentences(build(ledger, "stopped")))
+
+
 def test_an_interrupt_costs_the_checks_of_one_format_at_most(
     campaign: Campaign, ledgers: tuple[Ledger, Ledger]
 ) -> None:
@@ -66,8 +73,12 @@ def test_an_interrupt_costs_the_checks_of_one_format_at_most(
         with pytest.raises(KeyboardInterrupt):
             examine(campaign, stopped, Watched(executor, interrupted=last), console)
         assert [(c.name, fmt.name) for c, fmt in unchecked(campaign, stopped)] == ASKED[1:]
+        assert build(stopped, "stopped").left == {"shards": 0, "checks": 1}
+        assert "the checks of 1 pair of candidate and format not made yet" in told(stopped)
         again = Watched(executor, interrupted=0)
         examine(campaign, stopped, again, console)
+    assert not build(stopped, "stopped").left["checks"]
+    assert "Incomplete" not in told(stopped)
     assert set(again.formats) == {"float8_e5m2"}
     for document in ("checks", "small", "shrunk"):
         assert stopped.get(document) == whole.get(document), document

@@ -285,6 +285,28 @@ def test_the_command_proves_and_its_witnesses_replay(
     assert json.loads(capsys.readouterr().out)["same_bits"]
 
 
+def test_an_interrupted_proof_is_not_reported_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    measure, begun = Exhaustion.measure, count()
+
+    def interrupted(plan: Exhaustion, shard: Range, executor: Executor) -> dict[CellKey, Tally]:
+        if next(begun) == 5:
+            raise KeyboardInterrupt
+        return measure(plan, shard, executor)
+
+    monkeypatch.setattr(Exhaustion, "measure", interrupted)
+    arguments = ["exhaust", "max_shifted", "--format", "float8_e5m2", "--length", "3", "--jobs", "1"]
+    assert cli.run([*arguments, "--in-process", "--out", "run"]) == 130
+    capsys.readouterr()
+    assert cli.run(["report", "run"]) == 0
+    out = capsys.readouterr().out
+    assert "Incomplete: " in out
+    assert "exhaustively" not in out
+    assert json.loads(Path("run/summary.json").read_text())["incomplete"]["shards"] > 0
+
+
 def test_all_orders_assume_nothing_and_say_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,7 +65,8 @@ def test_other_words() -> None:
     assert [figure(v) for v in (12345, 5.930734, -64.0, "x", None, True)] == [
         "12,345", "5.931", "-64", "x", NOTHING, "True",
     ]  # fmt: skip
-    assert sample(12, 3) == "worst found in 12 rows, seed 3"
-    assert sample(12, None) == "every one of 12 rows, exhaustively"
+    assert sample(12, 3, whole=False) == "worst found in 12 rows, seed 3"
+    assert sample(12, None, whole=False) == "worst found in 12 rows"
+    assert sample(12, None, whole=True) == "every one of 12 rows, exhaustively"
     assert (seconds(12.345), seconds(125)) == ("12.3 s", "2 min 5 s")
     assert (interval(None, None), interval(0.0, 0.00012345)) == ("", "0 to 0.013 %")

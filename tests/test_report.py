@@ -381,6 +381,7 @@ def test_what_the_order_of_operations_may_break_is_told_apart_from_a_defect(tmp_
             ],
         )
     text = draw(data(folder), [("checks", all_sections()["checks"])]).html
+    assert list(sentences(data(folder)))[-1] == "Contract broken by naive: axis."
     assert "1 of 3 checks kept; 1 violated; 1 broken in a way that the order of operations alone may" in text
     lines = re.findall(r'<th scope="row" class="state-(\w+)">([\w ]+)</th><td[^>]*>(\w+)<', text)
     assert lines == [

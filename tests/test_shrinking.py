@@ -355,7 +355,8 @@ def test_cells_and_lines_name_the_small_witnesses_and_these_are_kept(a_run):
 EMITTED = [
     ("plain", "float32", "exp-overflow", "overflow"),
     ("plain", "float16", "wide-normal", "max_ulp"),
-    ("plain", "float64", "standard-normal", "max_ulp"),
+    ("plain", "float64", "standard-normal", "over_faithful"),
+    ("plain", "float16", "standard-normal", "over_rounded"),
     ("plain", "bfloat16", "exp-overflow", "nonfinite"),
     ("plain", "float8_e4m3fn", "exp-overflow", "bound_ratio"),
     ("negative", "float32", "wide-normal", "negative_zero"),
@@ -373,6 +374,8 @@ def emitted(users: Path, executor: Executor, function: str, name: str, regime: s
         bits = F32.to_bits(x).astype(">u4").tobytes().hex()
         cell = CellKey(candidate.name, "softmax", name, name, regime, 2)
         witness = Witness(cell, kind, 0.0, bits, "", None, "here", "said")
+    elif kind in ("over_faithful", "over_rounded"):
+        witness = replace(witness_of(measured(candidate, executor, fmt, regime, 17), "max_ulp"), kind=kind)
     else:
         witness = witness_of(measured(candidate, executor, fmt, regime, 17), kind)
     return emit_test(shrink(witness, candidate, executor), candidate)
@@ -401,6 +404,16 @@ def run_pytest(folder: Path, pattern: str) -> str:
 def test_emitted_tests_fail_for_the_function_they_were_made_of(emitted_tests):
     told = run_pytest(emitted_tests, "test_defective_*.py")
     assert f"{len(EMITTED)} failed" in told.splitlines()[-1], told
+
+
+def test_an_emitted_test_holds_a_row_to_what_replay_expects_of_it(isolated, tmp_path):
+    """A row within the bound passes both, though neighbours of the exact result are nearer."""
+    candidate = load("max_shifted")
+    witness = witness_of(measured(candidate, isolated, F32, "wide-normal", 17), "max_ulp")
+    assert witness.score > 4
+    assert replay_witness(witness, candidate, isolated).is_sound
+    (tmp_path / "test_row.py").write_text(emit_test(witness, candidate))
+    assert "1 passed" in run_pytest(tmp_path, "test_row.py")
 
 
 def test_emitted_tests_pass_for_a_correct_function(emitted_tests):

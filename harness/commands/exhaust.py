@@ -154,6 +154,7 @@ def _fill(plan: Exhaustion, ledger: Ledger, executor: Executor, jobs: int, folde
 
     finished = ledger.finished()
     total = plan.shard_count
+    ledger.put("shards", total)
     start = time.perf_counter()
     try:
         with _bar(total, len(finished)) as advance:
