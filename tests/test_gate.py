@@ -24,6 +24,7 @@ from harness.settings import resolve
 from reports.ledger import Ledger
 from tests.gated import suspects
 from tests.gating import SUSPECTS, briefly, budget, failing, gate, of_each_metric, replayed, statuses
+from tests.longer import few_of
 from tests.modes import flushing, mode_flushes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,7 +50,7 @@ def test_the_form_of_numpy_and_scipy_passes_standard(softmax: Any, fmt: str) -> 
     assert failure(softmax, fmt, "standard", 0, ()) == ""
 
 
-@pytest.mark.parametrize("fmt", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("fmt", few_of(["float16", "bfloat16", "float32", "float64"], 2))
 def test_pytorch_passes_standard(fmt: str) -> None:
     pytest.importorskip("torch")
     assert failure(suspects.of_pytorch, fmt, "standard", 0, ()) == ""
@@ -85,6 +86,7 @@ def test_a_gate_of_one_candidate_in_one_format_takes_less_than_a_minute(tmp_path
     assert time.monotonic() - start < 60
 
 
+@pytest.mark.slow
 def test_correct_rounding_passes_every_tier() -> None:
     for tier in ("rounded", "faithful", "standard", "fast"):
         assert failure(correctly_rounded_or_nan, "float8_e4m3fn", tier, 0, ()) == "", tier
@@ -122,7 +124,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("name", "fmt"), BROKEN)
+@pytest.mark.parametrize(("name", "fmt"), few_of(BROKEN, 5))
 def test_a_broken_softmax_fails_fast(name: str, fmt: str) -> None:
     said = failure(getattr(suspects, name), fmt, "fast", 0, ())
     assert said.startswith("gate: fail"), said
@@ -300,7 +302,7 @@ def test_a_file_that_changes_its_budget_when_imported_is_judged_by_the_one_befor
     assert {v["limit"] for v in failing(document) if v["metric"] == "bound_ratio"} == {1.0}
 
 
-@pytest.mark.parametrize(("name", "fmt", "why"), TRIES)
+@pytest.mark.parametrize(("name", "fmt", "why"), few_of(TRIES, 6))
 def test_no_trick_passes(name: str, fmt: str, why: str) -> None:
     said = failure(getattr(suspects, name), fmt, "fast", 0, ())
     assert said.startswith("gate: fail"), why

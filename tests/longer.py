@@ -1,0 +1,26 @@
+"""Cases of which a few are tried by default, and all with the longer proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+__all__ = ["few_of"]
+
+
+def few_of(cases: Iterable[Any], few: int) -> list[Any]:
+    """Return the cases for `parametrize`, all but so many, spread evenly, marked slow."""
+    every = [_as_param(case) for case in cases]
+    kept = {len(every) * i // few for i in range(few)}
+    return [
+        case if i in kept else pytest.param(*case.values, marks=[*case.marks, pytest.mark.slow])
+        for i, case in enumerate(every)
+    ]
+
+
+def _as_param(case: Any) -> Any:
+    if hasattr(case, "marks"):
+        return case
+    return pytest.param(*case) if isinstance(case, tuple) else pytest.param(case)
