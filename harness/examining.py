@@ -23,7 +23,7 @@ __all__ = ["examine", "unchecked"]
 
 
 def examine(campaign: Campaign, ledger: Ledger, executor: Executor, console: Console) -> None:
-    """Put `checks`, `unchecked`, `small` and `shrunk` into the ledger, as far as it lacks them.
+    """Put `checks`, `small` and `shrunk` into the ledger, as far as it lacks them.
 
     Args:
         campaign: whose candidates, in which formats.
@@ -53,7 +53,6 @@ def _check(campaign: Campaign, ledger: Ledger, executor: Executor, console: Cons
 
     settings = campaign.settings
     left = list(unchecked(campaign, ledger))
-    ledger.put("unchecked", len(left))
     with progress_bar(console) as bar:
         task = bar.add_task("checking", total=len(CHECKS) * len(left))
         for candidate, fmt in left:
@@ -63,4 +62,3 @@ def _check(campaign: Campaign, ledger: Ledger, executor: Executor, console: Cons
                 documents.append(result.document())
                 bar.advance(task)
             ledger.put("checks", [*(ledger.get("checks") or ()), *documents])
-            ledger.put("unchecked", sum(1 for _ in unchecked(campaign, ledger)))

@@ -37,8 +37,8 @@ FIGURES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The columns of cells that are the greatest figure of a row, and the kinds of witness that show it."""
 
-WITHIN_STANDARD: Final[Mapping[str, float]] = MappingProxyType({"bound_ratio": 1.0})
-"""What figures of a row may be where a run limits none of them: the `standard` tier's bound."""
+WITHIN_STANDARD: Final[Mapping[str, float]] = MappingProxyType({"bound_ratio": 1.0, "algorithm_ratio": 1.0})
+"""What figures of a row may be where a run limits none: the bounds of `standard` and of what is declared."""
 
 
 @dataclass(frozen=True)

@@ -293,12 +293,12 @@ class Ledger:
         Reports draw these: `claims`, a list with id, statement, source, verdict, explanation, figures and
         witnesses (documents or lines of `Witness`) in each; `findings`, a list with kind, candidate and
         message; `checks`, a list with check, kind, candidate, format, status, rows, broken, message and
-        witness; `unchecked`, how many candidates and formats have none yet; `verdicts`, a list of documents
-        of `reports.verdicts.Verdict`; `comparison`, with base, the counts better, worse, equal and
-        incomparable, and a list of changes with change (better or worse), metric, candidate, format, regime,
-        length, before and after; `search`, a list with candidate, format, length, objective, evaluations and
-        curve (pairs of evaluations and best so far); `command`, a list of words; `selftest`, see
-        `reports.selftest`; `environment` and `timing`, whatever they hold.
+        witness; `shards` and `pairs`, how many shards, and pairs of candidate and format to check, the plan
+        has; `verdicts`, a list of documents of `reports.verdicts.Verdict`; `comparison`, with base, the
+        counts better, worse, equal and incomparable, and a list of changes with change (better or worse),
+        metric, candidate, format, regime, length, before and after; `search`, a list with candidate, format,
+        length, objective, evaluations and curve (pairs of evaluations and best so far); `command`, a list of
+        words; `selftest`, see `reports.selftest`; `environment` and `timing`, whatever they hold.
         """
         text = _json(document)
         with self._transaction() as db:

@@ -237,8 +237,14 @@ def build(ledger: Ledger, name: str, each: Callable[[Tally], None] | None = None
         documents={name: found for name in DOCUMENTS if (found := ledger.get(name)) is not None},
         shards=planned,
         shards_left=max(planned - len(ledger.finished()), 0),
-        unchecked=int(ledger.get("unchecked") or 0),
+        unchecked=_unchecked(ledger),
     )
+
+
+def _unchecked(ledger: Ledger) -> int:
+    """Return how many of the pairs of candidate and format that were to be checked are not."""
+    found = {(check.get("candidate"), check.get("format")) for check in ledger.get("checks") or ()}
+    return max(int(ledger.get("pairs") or 0) - len(found), 0)
 
 
 def _machines(ledger: Ledger) -> dict[str, Any]:

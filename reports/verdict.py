@@ -63,17 +63,28 @@ def _missing(run: RunData) -> Iterator[str]:
     """Say what has not been measured, or did not come back."""
     if run.shards_left:
         yield (
-            f"Incomplete: {plural(run.shards_left, 'shard')} of {count(run.shards)} not measured yet;"
-            " go on with the same command and --resume."
+            f"Incomplete: {plural(run.shards_left, 'shard')} of {count(run.shards)} not measured;"
+            f" {_how_to_go_on(run)}."
         )
     elif run.unchecked:
         yield (
-            f"Incomplete: the checks of {plural(run.unchecked, 'pair')} of candidate and format not made yet;"
-            " go on with the same command and --resume."
+            f"Incomplete: the checks of {plural(run.unchecked, 'pair')} of candidate and format not made;"
+            f" {_how_to_go_on(run)}."
         )
+    for search in run.documents.get("search") or ():
+        if search.get("stopped"):
+            tried = f"{count(search['evaluations'])} of {plural(search['asked'], 'evaluation')}"
+            where = f"{search['candidate']}, {search['format']}, n={count(search['length'])}"
+            yield f"Incomplete: the search of {where} stopped after {tried}: {search['stopped']}."
     for candidate, lost in _lost_rows(run).items():
         kinds = dict.fromkeys(f.kind for f in run.findings if f.candidate == candidate and f.unit == "calls")
         yield f"{candidate} gave no output for {plural(lost, 'row')}: {', '.join(kinds)}."
+
+
+def _how_to_go_on(run: RunData) -> str:
+    """Say how an interrupted command goes on; a gate keeps no half of a verdict."""
+    begins_anew = list(run.command or ())[1:2] == ["gate"]
+    return "begin the gate anew" if begins_anew else "go on with the same command and --resume"
 
 
 def _lost_rows(run: RunData) -> dict[str, int]:

@@ -235,6 +235,31 @@ def test_blocks_merge_as_in_flash_attention(name: str) -> None:
     assert [y[0], y[-1]] == [float(v) for v in expected], hexed(fmt, row)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_one_pass_has_the_bits_of_one_entry_after_the_other(name: str) -> None:
+    """In every regime, rows of many maxima side by side: masks, NaN, infinities, ties, subnormals."""
+    fmt = FORMATS[name]
+    for regime in REGIMES.values():
+        for rows, length in ((12, 1), (12, 9), (5, 257)):
+            if regime.supports(fmt, length):
+                x = regime.rows(fmt, rows, length, 3, 0)
+                y, expected = BUILTINS["online"](x), one_after_the_other(x, fmt)
+                other = (fmt.to_bits(y) != fmt.to_bits(expected)) & ~np.isnan(fmt.to_float64(expected))
+                assert not other.any(), (regime.name, hexed(fmt, x[other.any(axis=1)][0]))
+
+
+def one_after_the_other(x: np.ndarray, fmt: FloatFormat) -> np.ndarray:
+    """Milakov and Gimelshein's algorithm 3, entry by entry."""
+    with np.errstate(all="ignore"):
+        largest = np.maximum(x[:, 0], fmt.from_float64(-float(fmt.largest)))
+        total = np.exp(x[:, 0] - largest)
+        for column in x.T[1:]:
+            larger = np.maximum(largest, column)
+            total = total * np.exp(largest - larger) + np.exp(column - larger)
+            largest = larger
+        return np.asarray(np.exp(x - largest[:, None]) / total[:, None])
+
+
 @pytest.mark.parametrize("name", ["float16", "bfloat16", "float8_e5m2"])
 def test_a_constant_shift_is_added_in_the_format(name: str) -> None:
     fmt = FORMATS[name]

@@ -386,6 +386,9 @@ def test_an_interrupted_command_keeps_what_was_found(
     document = json.loads(said.out)
     assert document["stopped"] == "interrupted"
     assert f"what {document['evaluations']} of 4000 evaluations found is kept" in said.err
+    assert cli.run(["report", "latest"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"stopped after {document['evaluations']:,} of 4,000 evaluations: interrupted" in told
     assert cli.run(["replay", f"latest#{document['witness']['id']}", "--candidate", "max_shifted"]) == 0
 
 

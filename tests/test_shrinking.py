@@ -21,7 +21,11 @@ from harness.remaking import entries_of_hex
 from harness.replaying import replay_witness
 from harness.shrinking import Budget, emit_test, keep_small, reduced, shrink, shrink_all
 from harness.shrinking.simplicity import keys, significand_bits
+from reference.bounds.intervals import bounds_of_rows
+from reference.bounds.setting import setting_of
 from reference.formats import FORMATS, FloatFormat, format_named
+from reference.oracle import truth_mpmath
+from reference.tiers import FAST, STANDARD
 from reference.truth import truth
 from reports.cells import frame
 from reports.ledger import CellInfo, Ledger
@@ -406,14 +410,35 @@ def test_emitted_tests_fail_for_the_function_they_were_made_of(emitted_tests):
     assert f"{len(EMITTED)} failed" in told.splitlines()[-1], told
 
 
-def test_an_emitted_test_holds_a_row_to_what_replay_expects_of_it(isolated, tmp_path):
-    """A row within the bound passes both, though neighbours of the exact result are nearer."""
+def test_an_emitted_test_of_a_sound_row_passes_and_of_another_fails(isolated, tmp_path):
+    """Only what `replay` finds sound is held to the bound alone: other rows may keep it and be wrong."""
     candidate = load("max_shifted")
     witness = witness_of(measured(candidate, isolated, F32, "wide-normal", 17), "max_ulp")
     assert witness.score > 4
-    assert replay_witness(witness, candidate, isolated).is_sound
-    (tmp_path / "test_row.py").write_text(emit_test(witness, candidate))
-    assert "1 passed" in run_pytest(tmp_path, "test_row.py")
+    replay = replay_witness(witness, candidate, isolated)
+    assert replay.is_sound
+    assert replay.tally.max_bound_ratio < 1
+    (tmp_path / "test_sound.py").write_text(emit_test(witness, candidate, is_sound=True))
+    (tmp_path / "test_other.py").write_text(emit_test(witness, candidate))
+    assert "1 passed" in run_pytest(tmp_path, "test_sound.py")
+    assert "1 failed" in run_pytest(tmp_path, "test_other.py")
+
+
+@pytest.mark.parametrize("kind", ["over_fast", "over_standard", "max_ulp"])
+def test_an_emitted_test_asks_for_the_tier_that_the_witness_is_about(isolated, kind):
+    """The bounds written out are those of the tier, worked out here by the intervals of mpmath."""
+    x = np.linspace(-3, 3, 300, dtype=np.float32)
+    row = F32.to_bits(x).astype(">u4").tobytes().hex()
+    cell = CellKey("naive", "softmax", "float32", "float32", "here", x.size)
+    text = emit_test(Witness(cell, kind, 2.0, row, "", None, "here", ""), load("naive"))
+    values = F32.to_float64(x)[None]
+    tier = FAST if kind == "over_fast" else STANDARD
+    algorithm = tier.algorithm_for(F32, x.size)
+    expected = bounds_of_rows(values, truth_mpmath(values, F32), setting_of(algorithm, F32, F32))
+    names = {"__name__": "emitted"}
+    exec(compile(text, "emitted", "exec"), names)  # noqa: S102 - what a user would run
+    most = np.array([entry[3] for entry in names["ENTRIES"]])
+    np.testing.assert_allclose(most, expected[0], rtol=2.0**-20)
 
 
 def test_emitted_tests_pass_for_a_correct_function(emitted_tests):

@@ -59,7 +59,8 @@ def replay(
     with InProcess() if in_process else Isolated(jobs=1) as executor:
         result = replay_witness(found, chosen, executor, timeout, known.limits)
         if emit_test is not None:
-            _emit(completed(found, chosen, executor, timeout), chosen, emit_test)
+            row = completed(found, chosen, executor, timeout)
+            _emit(row, chosen, emit_test, is_sound=result.is_sound and result.same_bits)
     if as_json:
         print_json({**result.document(), "small": known.small})
     else:
@@ -69,13 +70,13 @@ def replay(
     return int(expect and not result.is_sound)
 
 
-def _emit(witness: Witness, candidate: Candidate, path: Path) -> None:
+def _emit(witness: Witness, candidate: Candidate, path: Path, *, is_sound: bool) -> None:
     from harness.shrinking import emit_test
 
     if path.exists():
         raise UsageError(f"{path}: there is a file already; give --emit-test a new name")
     with user_mistakes():
-        path.write_text(emit_test(witness, candidate), encoding="utf-8")
+        path.write_text(emit_test(witness, candidate, is_sound=is_sound), encoding="utf-8")
     notes().print(f"test: {path}", soft_wrap=True)
 
 

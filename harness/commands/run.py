@@ -193,6 +193,7 @@ def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
     from reports.machines import told
 
     ledger.put("shards", sum(1 for _ in campaign.pieces()))
+    ledger.put("pairs", len(campaign.candidates) * len(campaign.settings.formats))
     finished = ledger.finished()
     left = [piece for piece in campaign.pieces() if piece.id not in finished]
     with crew_of(campaign) as crew, Progress(notes(), left) as progress:

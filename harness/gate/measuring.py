@@ -116,6 +116,8 @@ def measure_gated(
     start = time.perf_counter()
     ledger.put("command", ["harness", *sys.argv[1:]])
     ledger.put("environment", environment())
+    ledger.put("shards", sum(1 for _ in campaign.pieces()))
+    ledger.put("pairs", sum(len(list(campaign.formats_of(c))) for c in campaign.candidates))
     counted: dict[CellKey, list[Tally]] = {}
 
     def noted(piece: Any, tallies: Mapping[CellKey, Tally]) -> None:

@@ -30,7 +30,7 @@ __all__ = ["keep_small", "shrink_all"]
 
 BATCHES: Final = 1200
 ELEMENTS: Final = 1 << 21
-"""What one candidate may be called for in one format, counted in batches and entries: about a second."""
+"""What one candidate may be called for in one format, counted in batches and entries: a few seconds."""
 
 BATCHES_A_ROW: Final = 30
 ELEMENTS_A_ROW: Final = 1 << 17

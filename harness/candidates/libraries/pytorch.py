@@ -32,8 +32,9 @@ def _compiled() -> Any:
 
 def _any_number_of_variants() -> AbstractContextManager[None]:
     """Return a context with `MOST_VARIANTS`; PyTorch keeps settings by thread, so each call is in one."""
-    import torch._dynamo.config
+    from torch._dynamo import config
 
-    return torch._dynamo.config.patch(  # type: ignore[no-any-return]  # noqa: SLF001 - its documented place
+    limits: AbstractContextManager[None] = config.patch(
         recompile_limit=MOST_VARIANTS, accumulated_recompile_limit=MOST_VARIANTS
     )
+    return limits
