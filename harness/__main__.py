@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import io
+import faulthandler
 import os
 import signal
 import sys
@@ -18,6 +18,7 @@ from typing import NoReturn  # noqa: E402 - once the path is safe
 from harness.errors import HarnessError  # noqa: E402 - once the path is safe
 from harness.interrupts import keep_interrupts  # noqa: E402 - once the path is safe
 from harness.rooms import secure  # noqa: E402 - once the path is safe
+from harness.streams import settle_streams  # noqa: E402 - once the path is safe
 
 __all__ = ["main"]
 
@@ -26,12 +27,10 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    if sys.stdout is None:  # closed by whoever started us
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open for as long as the program
-    if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding cannot carry is spelled, as on stderr
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         keep_interrupts()
+        settle_streams()
+        faulthandler.enable()  # a crash in native code says where
         secure()
         from harness.cli import run
 

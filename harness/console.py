@@ -31,14 +31,8 @@ def notes() -> Console:
 def _console(stream: IO[str]) -> Console:
     from rich.console import Console
 
-    class Pipe(Console):
-        """A console whose broken pipe is the caller's to handle, not an exit code of 1."""
-
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError
-
     width = None if stream.isatty() else PIPE_WIDTH
-    return Pipe(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def progress_bar(console: Console) -> Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -443,6 +444,62 @@ def test_full_disk_behind_stdout_is_one_line() -> None:
     assert result.stderr.startswith("error: ")
     assert "No space left on device" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_crash_in_native_code_says_where() -> None:
+    program = """
+import os, signal, sys
+from harness import __main__, cli
+cli.run = lambda arguments: os.kill(os.getpid(), signal.SIGSEGV)
+__main__.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == -signal.SIGSEGV
+    assert done.stderr.startswith("Fatal Python error: Segmentation fault")
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_reader_that_leaves_ends_the_output_and_not_the_work(stream: str) -> None:
+    program = f"""
+import sys
+from harness.streams import settle_streams
+settle_streams()
+for _ in range(3):
+    print("line\\n" * 10_000, file=sys.{stream}, flush=True)
+sys.exit(7)
+"""
+    reading, writing = os.pipe()
+    os.close(reading)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writing}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+        **streams,
+    )
+    os.close(writing)
+    assert done.returncode == 7, done
+    assert not done.stdout
+    assert not done.stderr
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(("list",), 0), (("lst",), 2)])
+def test_a_full_disk_behind_stderr_changes_no_exit_code(arguments: tuple[str, ...], code: int) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=full,
+            check=False,
+        )
+    assert done.returncode == code
 
 
 def test_a_closed_pipe_is_no_traceback() -> None:

@@ -118,13 +118,14 @@ def interrupt_another_thread(program: Program) -> None:
 
 
 def interrupted(program: Program, how: Callable[[Program], None]) -> tuple[float, int, str]:
-    """Interrupt a program and return seconds, code and last line; nothing of it may be left."""
+    """Interrupt a program and return seconds, code and last line; no process may be left, and no silence."""
     start = time.monotonic()
     with contextlib.suppress(ProcessLookupError):  # it has just ended
         how(program)
     code, said = program.finish()
     seconds = time.monotonic() - start
-    assert "Traceback" not in said
+    assert "Traceback" not in said, said
+    assert bool(said) or code == 0, f"ended with {code} and said nothing"
     assert program.all_gone(2)
     return seconds, code, said.splitlines()[-1] if code else ""
 

@@ -1,0 +1,68 @@
+"""Standard output and standard error that a program can rely on.
+
+A reader that leaves early, such as `head`, ends the output and not the work: what is written to
+a broken pipe is dropped, so that files are still written and the exit code is still the command's own.
+A stream that was closed by whoever started us drops everything. What an encoding cannot
+carry is spelled in escapes. Any other error of standard output, such as a full disk, is raised once;
+one of standard error could be told to nobody.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = ["settle_streams"]
+
+
+def settle_streams() -> None:
+    """Replace `sys.stdout` and `sys.stderr`."""
+    sys.stdout = _settled(sys.stdout, dropped=BrokenPipeError)
+    sys.stderr = _settled(sys.stderr, dropped=OSError)
+
+
+def _settled(stream: IO[str] | None, dropped: type[OSError]) -> IO[str]:
+    if stream is None:
+        return open(os.devnull, "w")  # noqa: PTH123 - open for as long as the program
+    if not isinstance(stream, io.TextIOWrapper) or not _is_plain(stream):
+        return stream
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Output(stream.fileno(), dropped)),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering or stream.write_through,
+    )
+
+
+def _is_plain(stream: io.TextIOWrapper) -> bool:
+    """Tell whether it writes to a file descriptor, unlike a console of Windows or what a test looks into."""
+    return isinstance(getattr(stream.buffer, "raw", stream.buffer), io.FileIO)
+
+
+class _Output(io.FileIO):
+    """An open file that fails at most once: what buffers still hold must not fail again as Python ends.
+
+    Args:
+        dropped: the errors that are not raised.
+    """
+
+    def __init__(self, descriptor: int, dropped: type[OSError]) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self._dropped = dropped
+        self._failed = False
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            if not self._failed:
+                return super().write(data)
+        except OSError as error:
+            self._failed = True
+            if not isinstance(error, self._dropped):
+                raise
+        return memoryview(data).nbytes
