@@ -55,7 +55,7 @@ def to_numpy(array: Any) -> Array:
         if library == "jax":
             return np.asarray(array)
         if library == "cupy":
-            return np.asarray(sys.modules["cupy"].asnumpy(array))
+            return _from_cupy(array)
         return np.asarray(np.from_dlpack(array) if hasattr(array, "__dlpack__") else array)
     except (TypeError, RuntimeError, BufferError) as error:
         said = " ".join(str(error).split())
@@ -81,7 +81,7 @@ def from_numpy(x: Array, library: str, device: Any = None) -> Any:
 
 
 def device_named(library: str, name: str = "") -> Any:
-    """Return a library's device by its name, None where no name is given.
+    """Return a library's device by its name; without one the current of CuPy, None of the others.
 
     Raises:
         ValueError: the library is not installed, or has no such device here; one line.
@@ -90,7 +90,7 @@ def device_named(library: str, name: str = "") -> Any:
         module = importlib.import_module(library)
     except ImportError as error:
         raise ValueError(f"{library} cannot be imported ({error}); install it") from error
-    return _DEVICES[library](module, name) if name else None
+    return _DEVICES[library](module, name) if name or library == "cupy" else None
 
 
 def context(library: str, x: Array) -> AbstractContextManager[Any]:
@@ -101,7 +101,22 @@ def context(library: str, x: Array) -> AbstractContextManager[Any]:
 
 
 def _bits(x: Array) -> Array:
-    return x.view(f"uint{8 * x.itemsize}")
+    bits: Array = x.view(f"uint{8 * x.itemsize}")
+    return bits.copy() if any(stride % x.itemsize for stride in x.strides) else bits
+
+
+def _memory(x: Array) -> tuple[Array, int]:
+    """Return what lies from the lowest to the highest entry of x, and the index there of x[0, ..., 0].
+
+    A library that copies a strided array closes its gaps; of one that copies this nothing changes.
+    """
+    if not x.size:
+        return x.ravel(), 0
+    reach = [stride * (count - 1) // x.itemsize for stride, count in zip(x.strides, x.shape, strict=True)]
+    below = -sum(min(r, 0) for r in reach)
+    lowest = x[tuple(slice(-1, None) if r < 0 else slice(1) for r in reach)]
+    count = below + sum(max(r, 0) for r in reach) + 1
+    return np.lib.stride_tricks.as_strided(lowest, (count,), (x.itemsize,)), below
 
 
 # PyTorch ---------------------------------------------------------------------------------
@@ -139,7 +154,9 @@ def _torch_array(x: Array, device: Any) -> Any:
     bits = _bits(x)
     if not bits.flags.writeable or any(stride < 0 for stride in bits.strides):
         bits = bits.copy(order="K")  # PyTorch knows neither
-    return torch.from_numpy(bits).to(device).view(dtype)
+    memory, first = _memory(bits)
+    strides = [stride // bits.itemsize for stride in bits.strides]
+    return torch.from_numpy(memory).to(device).as_strided(bits.shape, strides, first).view(dtype)
 
 
 def _torch_device(torch: Any, name: str) -> Any:
@@ -153,6 +170,8 @@ def _torch_device(torch: Any, name: str) -> Any:
 
 def _no_device(library: str, name: str, error: BaseException) -> ValueError:
     first = str(error).strip().split("\n", 1)[0][:200] or type(error).__name__
+    if not name:
+        return ValueError(f"{library} has no device here ({first})")
     return ValueError(f"{library} has no device {name!r} here ({first}); leave out @{name} for its default")
 
 
@@ -184,16 +203,29 @@ def _jax_device(jax: Any, name: str) -> Any:
 # CuPy ------------------------------------------------------------------------------------
 
 
+def _from_cupy(array: Any) -> Array:
+    if array.itemsize not in (1, 2, 4, 8):
+        return np.asarray(sys.modules["cupy"].asnumpy(array))
+    bits = array.view(f"uint{8 * array.itemsize}")  # it has no kernel that copies a strided float8
+    return np.asarray(sys.modules["cupy"].asnumpy(bits, order="A")).view(array.dtype)
+
+
 def _cupy_array(x: Array, device: Any) -> Any:
     cupy = importlib.import_module("cupy")
-    with contextlib.nullcontext() if device is None else device:
-        return cupy.asarray(_bits(x)).view(x.dtype)
+    bits = _bits(x)
+    memory, first = _memory(bits)
+    with device or contextlib.nullcontext():
+        there = cupy.asarray(memory)[first:]
+        return cupy.lib.stride_tricks.as_strided(there, bits.shape, bits.strides).view(x.dtype)
 
 
 def _cupy_device(cupy: Any, name: str) -> Any:
+    """Return a device by its name, after a look at whether it is there; the current one without a name."""
+    kind, _, index = ("cuda", "", name) if name.isdigit() else name.partition(":")
+    if kind not in ("", "cuda", "gpu"):
+        raise _no_device("cupy", name, ValueError("its devices are cuda:0, cuda:1, ..."))
     try:
-        kind, _, index = name.rpartition(":")
-        device = cupy.cuda.Device(int(index) if kind or index.isdigit() else 0)
+        device = cupy.cuda.Device(int(index or 0) if name else None)
         device.compute_capability  # noqa: B018 - asks the driver
     except Exception as error:  # CuPy's own exception classes share no base with anything
         raise _no_device("cupy", name, error) from error

@@ -21,7 +21,7 @@ from harness.candidates.loading import locate
 from harness.candidates.via import Via, via_named
 from harness.execution import InProcess, Isolated
 from reference import correctly_rounded, softmax, ulp_errors
-from reference.foreign import LIBRARIES, from_numpy, library_of, to_numpy
+from reference.foreign import LIBRARIES, device_named, from_numpy, library_of, to_numpy
 from reference.formats import FORMATS, FloatFormat
 
 KERNELS = Path(__file__).resolve().parent.parent / "docs" / "kernels"
@@ -52,6 +52,16 @@ def identity(x):
     return x
 """
 
+IN_PLACE = """import cupy
+
+def identity(x):
+    return x
+
+def in_place(x):
+    x.view("uint32").fill(0)
+    return x
+"""
+
 
 @pytest.fixture(autouse=True)
 def _leave_the_interpreter_as_it_was() -> Iterator[None]:
@@ -60,10 +70,7 @@ def _leave_the_interpreter_as_it_was() -> Iterator[None]:
     sys.path[:] = path
 
 
-def every_library(*names: str) -> Any:
-    return pytest.mark.parametrize("library", names or LIBRARIES)
-
-
+every_library = pytest.mark.parametrize("library", LIBRARIES)
 every_format = pytest.mark.parametrize("fmt", list(FORMATS.values()), ids=str)
 
 
@@ -80,8 +87,19 @@ def patterns(fmt: FloatFormat) -> np.ndarray:
     return np.concatenate([np.array([e | s for e in edges for s in (0, sign)], dtype=fmt.bits_dtype), drawn])
 
 
+def need(library: str) -> Any:
+    """Skip the test where a library cannot be imported, or CuPy has no device."""
+    module = pytest.importorskip(library)
+    if library == "cupy":
+        try:
+            device_named("cupy")
+        except ValueError as error:
+            pytest.skip(str(error))
+    return module
+
+
 def array_of(x: np.ndarray, library: str) -> Any:
-    pytest.importorskip(library)
+    need(library)
     return from_numpy(x, library)
 
 
@@ -96,34 +114,71 @@ def same_bits(fmt: FloatFormat, a: np.ndarray, b: np.ndarray) -> None:
 # Bits ------------------------------------------------------------------------------------
 
 
-@every_library("torch", "jax")
+@every_library
 @every_format
 def test_every_bit_pattern_goes_there_and_back(library: str, fmt: FloatFormat) -> None:
     x = fmt.from_bits(patterns(fmt))
     same_bits(fmt, to_numpy(array_of(x, library)), x)
 
 
-@every_library("torch", "jax")
+@every_library
 @every_format
 def test_the_library_sees_the_same_numbers(library: str, fmt: FloatFormat) -> None:
     x = fmt.from_float64([0.0, -0.0, 1.0, -1.5, 0.15625, 384.0, 2.0**-9])
+    module, there = need(library), array_of(x, library)
     if library == "torch":
-        seen = array_of(x, library).double().numpy()
+        seen = there.double().numpy()
+    elif library == "jax":
+        with module.enable_x64(True):
+            seen = np.asarray(there.astype("float64"))
     else:
-        jax = pytest.importorskip("jax")
-        with jax.enable_x64(True):
-            seen = np.asarray(array_of(x, library).astype("float64"))
+        assert there.dtype == fmt.dtype
+        seen = module.asnumpy(there).astype("float64")
     assert seen.tolist() == fmt.to_float64(x).tolist()
     assert np.signbit(seen).tolist() == np.signbit(fmt.to_float64(x)).tolist()
 
 
+@every_library
 @every_format
-def test_strided_reversed_and_read_only_rows_keep_their_bits(fmt: FloatFormat) -> None:
+def test_strided_reversed_and_read_only_rows_keep_their_bits(library: str, fmt: FloatFormat) -> None:
     wide = fmt.from_bits(patterns(fmt)[:96].reshape(8, 12))
     fixed = wide.copy()
     fixed.flags.writeable = False
-    for x in (wide[:, ::2], wide[::-1, ::-1], wide.T, fixed, wide[0], wide.reshape(2, 4, 12)):
-        same_bits(fmt, to_numpy(array_of(x, "torch")), np.ascontiguousarray(x).reshape(x.shape))
+    apart = np.zeros(8, dtype=np.dtype([("gap", "u1"), ("x", fmt.dtype)]))[
+        "x"
+    ]  # not a whole number of entries
+    for x in (
+        wide[:, ::2],
+        wide[::-1, ::-1],
+        wide.T,
+        fixed,
+        wide[0],
+        wide.reshape(2, 4, 12),
+        wide[2:5, 3:7],
+        wide[:0],
+        wide[3, 4, ...],
+        np.broadcast_to(wide[0], (3, 12)),
+        apart,
+    ):
+        same_bits(fmt, to_numpy(array_of(x, library)), np.ascontiguousarray(x).reshape(x.shape))
+
+
+def strides_in_entries(array: Any) -> list[int]:
+    return list(array.stride()) if hasattr(array, "stride") else [s // array.itemsize for s in array.strides]
+
+
+@pytest.mark.parametrize("library", ["torch", "cupy"])
+def test_rows_arrive_with_the_gaps_and_the_order_that_they_have(library: str) -> None:
+    """Else a kernel that takes no strides would pass, as it is never given any."""
+    wide = np.arange(96, dtype=np.float32).reshape(8, 12)
+    for x in (
+        wide[:, ::2],
+        wide.T,
+        wide[:, 3:7],
+        np.asfortranarray(wide),
+        wide.reshape(2, 4, 12).swapaxes(0, 2),
+    ):
+        assert strides_in_entries(array_of(x, library)) == [stride // 4 for stride in x.strides], x.strides
 
 
 def test_tensors_lie_in_the_memory_of_rows_that_may_be_written() -> None:
@@ -145,11 +200,11 @@ def test_float64_stays_float64_in_jax_and_the_setting_is_given_back() -> None:
     assert jax.config.jax_enable_x64 == before
 
 
-@every_library("torch", "jax")
+@every_library
 def test_a_worker_sends_every_pattern_through_an_identity(library: str, tmp_path: Path) -> None:
-    pytest.importorskip(library)
+    need(library)
     file = tmp_path / f"with_{library}.py"
-    file.write_text({"torch": TUTORIAL, "jax": JITTED}[library])
+    file.write_text({"torch": TUTORIAL, "jax": JITTED, "cupy": IN_PLACE}[library])
     with Isolated(jobs=1) as executor:
         for fmt in FORMATS.values():
             x = fmt.from_bits(patterns(fmt))[None]
@@ -162,7 +217,7 @@ def test_a_worker_sends_every_pattern_through_an_identity(library: str, tmp_path
 # The reference ---------------------------------------------------------------------------
 
 
-@every_library("torch", "jax")
+@every_library
 @every_format
 def test_the_reference_takes_arrays_of_libraries(library: str, fmt: FloatFormat) -> None:
     x = fmt.from_float64([[0.0, 1.0, -2.5], [0.5, 0.5, 4.0]])
@@ -254,13 +309,14 @@ def test_the_triton_example_runs_by_its_fallback() -> None:
             assert ulp_errors(x, outcome.outputs).max() <= 0.51  # binary32 inside, rounded once
 
 
-def test_what_a_function_does_to_its_tensor_is_seen(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
+@pytest.mark.parametrize("library", ["torch", "cupy"])
+def test_what_a_function_does_to_its_array_is_seen(library: str, tmp_path: Path) -> None:
+    need(library)
     file = tmp_path / "kernel.py"
-    file.write_text(TUTORIAL)
+    file.write_text({"torch": TUTORIAL, "cupy": IN_PLACE}[library])
     with Isolated(jobs=1) as executor:
         outcome = executor.run(
-            f"{file}:in_place@torch", np.float32([[1, 2]]), FORMATS["float32"], presentation="watched"
+            f"{file}:in_place@{library}", np.float32([[1, 2]]), FORMATS["float32"], presentation="watched"
         )
     assert outcome.overwritten is not None
     assert outcome.overwritten.all()
@@ -300,6 +356,13 @@ def _is_there(module: str) -> bool:
     from importlib.util import find_spec
 
     return find_spec(module) is not None
+
+
+@pytest.mark.parametrize("name", ["tpu", "tpu:0", "cuda:x", "-1", "cuda:999"])
+def test_a_name_that_is_no_device_of_cupy_is_refused(name: str) -> None:
+    need("cupy")
+    with pytest.raises(ValueError, match=f"cupy has no device '{name}' here"):
+        device_named("cupy", name)
 
 
 def test_a_device_may_have_a_number() -> None:

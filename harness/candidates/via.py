@@ -56,7 +56,8 @@ class Via:
             with foreign.context(self.library, x):
                 array = foreign.from_numpy(x, self.library, device)
                 y: Array = foreign.to_numpy(function(array, **keywords))
-                if self.device and self.library != "jax" and x.flags.writeable:
+                copied = self.device or self.library == "cupy"
+                if copied and self.library != "jax" and x.flags.writeable:
                     _carry_back(foreign.to_numpy(array), x)
             return y
 
