@@ -142,6 +142,7 @@ def test_interrupts_and_lost_workers_lose_nothing(dask: Dask, tmp_path: Path) ->
     assert figures(folder) == figures(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_cluster_started_here_gives_the_same_and_leaves_no_process(tmp_path: Path) -> None:
     asked = ("run", "naive", *ARGUMENTS[3:], *FEW, "--jobs", "2")
     program = Program(tmp_path / "cluster", "--cluster", "local", asked=asked)

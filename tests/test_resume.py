@@ -86,6 +86,7 @@ def test_run_killed_at_many_moments_resumes_to_the_same_summary(
     assert figures(tmp_path / "run") == undisturbed
 
 
+@pytest.mark.slow
 def test_run_whose_worker_is_killed_ends_with_the_same_figures(tmp_path: Path, whole: Path) -> None:
     """A worker killed from outside is told as a crash that did not repeat; no figure changes."""
     kill_until_it_survives(tmp_path / "run", 1, 3, kill_worker)
@@ -266,6 +267,7 @@ def test_second_run_of_the_same_folder_is_refused_while_the_first_goes_on(tmp_pa
     assert first.finish()[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [("--jobs", "1"), ("--in-process",)], ids=" ".join)
 def test_summary_is_the_same_however_it_ran(tmp_path: Path, undisturbed: str, how: Sequence[str]) -> None:
     """Byte for byte as with two jobs; that a resumed run's is, is tried above."""

@@ -2,8 +2,11 @@
 
     python -m harness run triton_softmax.py:softmax --via torch@cuda --format float32 --format float16
 
-Without Triton or a GPU the same steps run in PyTorch: `--via torch`.
+Without a GPU, `--via torch` and TRITON_INTERPRET=1 run this kernel in Triton's interpreter; without
+Triton, or its interpreter, the same steps run in PyTorch.
 """
+
+import os
 
 import torch
 
@@ -12,6 +15,8 @@ try:
     import triton.language as tl
 except ImportError:
     triton = None
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 if triton is not None:
 
@@ -26,7 +31,7 @@ if triton is not None:
 
 def softmax(x):
     """Return the softmax of the rows of a tensor, computed in float32."""
-    if triton is None or not x.is_cuda:
+    if triton is None or not (x.is_cuda or INTERPRETED):
         wide = x.float()
         numerator = torch.exp(wide - wide.max(dim=-1, keepdim=True).values)
         return (numerator / numerator.sum(dim=-1, keepdim=True)).to(x.dtype)
