@@ -31,9 +31,18 @@ def keep_interrupts() -> None:
 
     def notice(unraisable: sys.UnraisableHookArgs) -> None:
         if isinstance(unraisable.exc_value, KeyboardInterrupt):
-            threading.Timer(AGAIN_SECONDS, signal.raise_signal, (signal.SIGINT,)).start()
+            threading.Timer(AGAIN_SECONDS, _interrupt_main_thread).start()
         elif not interrupted.is_set():
             report(unraisable)
 
     signal.signal(signal.SIGINT, interrupt)
     sys.unraisablehook = notice
+
+
+def _interrupt_main_thread() -> None:
+    """Raise SIGINT where a system call that the main thread waits in ends by it."""
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, signal.SIGINT)
+    else:
+        signal.raise_signal(signal.SIGINT)

@@ -98,7 +98,7 @@ def hanging(x):
     ("function", "kind", "bad"),
     [
         ("dying", "crashed", {"0000", "3e00", "c280"}),
-        ("hanging", "timed_out", {"3e00"}),
+        pytest.param("hanging", "timed_out", {"3e00"}, marks=pytest.mark.slow),
     ],
 )
 def test_each_row_that_dies_or_hangs_is_named_and_all_others_are_proved(

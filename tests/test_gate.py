@@ -393,6 +393,7 @@ def test_one_good_candidate_does_not_hide_a_bad_one(capsys: pytest.CaptureFixtur
 def test_junit_markdown_and_annotations_say_the_same(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    briefly(monkeypatch, 2, 7, 33)
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "step.md"))
     code = cli.run(

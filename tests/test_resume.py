@@ -239,7 +239,7 @@ class Finalized:
 keep_interrupts()
 Finalized()
 try:
-    time.sleep(5)
+    time.sleep(120)
 except KeyboardInterrupt:
     print("heard")
 """
@@ -248,6 +248,7 @@ except KeyboardInterrupt:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         check=True,
+        timeout=60,
     )
     assert (done.stdout, done.stderr) == (b"heard\n", b"")
 
