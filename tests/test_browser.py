@@ -231,8 +231,15 @@ def test_a_telephone_never_scrolls_sideways(browser: Browser, pages: dict[str, P
     assert browser.js("return document.documentElement.scrollWidth") <= NARROW
 
 
-@pytest.mark.parametrize("width", [NARROW, WIDE])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    ("dark", "width"),
+    [
+        (False, NARROW),
+        (True, WIDE),
+        pytest.param(False, WIDE, marks=pytest.mark.slow),
+        pytest.param(True, NARROW, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("name", RUNS)
 def test_axe_finds_nothing(
     browser: Browser, pages: dict[str, Path], name: str, dark: bool, width: int

@@ -149,13 +149,8 @@ def wait_until_one_is_kept(folder: Path) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        interrupt_another_thread,
-        *(pytest.param(how, marks=pytest.mark.slow) for how in (interrupt, interrupt_all)),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [interrupt, interrupt_all, interrupt_another_thread])
 def test_interrupt_keeps_what_was_measured_and_says_how_to_go_on(
     tmp_path: Path, how: Callable[[Program], None]
 ) -> None:
