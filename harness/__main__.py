@@ -30,7 +30,8 @@ def main() -> None:
     try:
         keep_interrupts()
         settle_streams()
-        faulthandler.enable()  # a crash in native code says where
+        with contextlib.suppress(OSError, ValueError):  # stderr may be no file
+            faulthandler.enable()  # a crash in native code says where
         secure()
         from harness.cli import run
 

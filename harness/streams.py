@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 __all__ = ["settle_streams"]
+
+ERRORS: Final = "backslashreplace"
 
 
 def settle_streams() -> None:
@@ -28,14 +31,17 @@ def settle_streams() -> None:
 
 def _settled(stream: IO[str] | None, dropped: type[OSError]) -> IO[str]:
     if stream is None:
-        return open(os.devnull, "w")  # noqa: PTH123 - open for as long as the program
-    if not isinstance(stream, io.TextIOWrapper) or not _is_plain(stream):
+        return open(os.devnull, "w", encoding="utf-8", errors=ERRORS)  # noqa: PTH123 - until the program ends
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    if not _is_plain(stream):
+        stream.reconfigure(errors=ERRORS)
         return stream
     stream.flush()
     return io.TextIOWrapper(
         io.BufferedWriter(_Output(stream.fileno(), dropped)),
         encoding=stream.encoding,
-        errors="backslashreplace",
+        errors=ERRORS,
         line_buffering=stream.line_buffering or stream.write_through,
     )
 
@@ -48,6 +54,9 @@ def _is_plain(stream: io.TextIOWrapper) -> bool:
 class _Output(io.FileIO):
     """An open file that fails at most once: what buffers still hold must not fail again as Python ends.
 
+    It waits for a reader where the descriptor does not. An interrupt just after a write that wrote a part
+    may have that part written twice.
+
     Args:
         dropped: the errors that are not raised.
     """
@@ -59,8 +68,11 @@ class _Output(io.FileIO):
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
-            if not self._failed:
-                return super().write(data)
+            while not self._failed:
+                written: int | None = super().write(data)
+                if written is not None:
+                    return written
+                select.select([], [self], [])
         except OSError as error:
             self._failed = True
             if not isinstance(error, self._dropped):

@@ -67,7 +67,8 @@ def to_numpy(array: Any) -> Array:
 def from_numpy(x: Array, library: str, device: Any = None) -> Any:
     """Return the library's array of the same bits, shape and, where it has them, strides.
 
-    On the processor PyTorch's array lies in x's own memory, unless that may not be written to.
+    On the processor PyTorch's array lies in x's own memory, unless that may not be written to, or strides
+    are negative or no whole number of entries.
 
     Args:
         x: an array of a format.
@@ -114,7 +115,7 @@ def _memory(x: Array) -> tuple[Array, int]:
         return x.ravel(), 0
     reach = [stride * (count - 1) // x.itemsize for stride, count in zip(x.strides, x.shape, strict=True)]
     below = -sum(min(r, 0) for r in reach)
-    lowest = x[tuple(slice(-1, None) if r < 0 else slice(1) for r in reach)]
+    lowest = x[(*(slice(-1, None) if r < 0 else slice(1) for r in reach), ...)]
     count = below + sum(max(r, 0) for r in reach) + 1
     return np.lib.stride_tricks.as_strided(lowest, (count,), (x.itemsize,)), below
 
@@ -154,9 +155,9 @@ def _torch_array(x: Array, device: Any) -> Any:
     bits = _bits(x)
     if not bits.flags.writeable or any(stride < 0 for stride in bits.strides):
         bits = bits.copy(order="K")  # PyTorch knows neither
-    memory, first = _memory(bits)
+    memory, _ = _memory(bits)
     strides = [stride // bits.itemsize for stride in bits.strides]
-    return torch.from_numpy(memory).to(device).as_strided(bits.shape, strides, first).view(dtype)
+    return torch.from_numpy(memory).to(device).as_strided(bits.shape, strides).view(dtype)
 
 
 def _torch_device(torch: Any, name: str) -> Any:

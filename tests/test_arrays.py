@@ -40,6 +40,11 @@ def identity(x):
 
 def in_place(x):
     return x.sub_(x).add_(1.0 / x.shape[-1])
+
+def turning(x):
+    y = torch.softmax(x, dim=-1)
+    x.t_()
+    return y
 """
 
 JITTED = """import jax
@@ -185,6 +190,8 @@ def test_tensors_lie_in_the_memory_of_rows_that_may_be_written() -> None:
     x = np.zeros((2, 3), dtype=np.float32)
     array_of(x, "torch")[0, 0] = 7.0
     assert x[0, 0] == 7.0
+    array_of(x[1, 1, ...], "torch").fill_(5.0)
+    assert x[1, 1] == 5.0
     fixed = np.zeros(3, dtype=np.float32)
     fixed.flags.writeable = False
     array_of(fixed, "torch")[0] = 7.0
@@ -320,6 +327,19 @@ def test_what_a_function_does_to_its_array_is_seen(library: str, tmp_path: Path)
         )
     assert outcome.overwritten is not None
     assert outcome.overwritten.all()
+
+
+@pytest.mark.parametrize("x", [np.float32([[1, 2], [3, 4]]), np.float32([[1, 2, 3], [4, 5, 6]])], ids=str)
+def test_a_tensor_of_another_shape_is_the_function_s_own(x: np.ndarray, tmp_path: Path) -> None:
+    """On a device, where what becomes of the rows is copied back."""
+    need("torch")
+    file = tmp_path / "kernel.py"
+    file.write_text(TUTORIAL)
+    with Isolated(jobs=1) as executor:
+        outcome = executor.run(f"{file}:turning@torch@cpu", x, FORMATS["float32"], presentation="watched")
+    assert not outcome.faults, outcome.faults
+    assert outcome.overwritten is not None
+    assert not outcome.overwritten.any()
 
 
 def test_a_notebook_and_a_test_may_hand_over_tensors() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -482,6 +484,34 @@ sys.exit(7)
     assert done.returncode == 7, done
     assert not done.stdout
     assert not done.stderr
+
+
+def test_a_closed_stream_drops_what_no_encoding_carries() -> None:
+    command = f"{sys.executable} -m harness run $(printf 'no\\377file.py:f') 2>&-"
+    done = subprocess.run(
+        ["sh", "-c", command],  # noqa: S607
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == 2
+
+
+def test_a_slow_reader_of_a_descriptor_that_does_not_wait_gets_all() -> None:
+    program = """
+import os, sys
+from harness.streams import settle_streams
+os.set_blocking(1, False)
+settle_streams()
+print("x" * (1 << 20))
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
+    ) as started:
+        assert started.stdout is not None
+        assert select.select([started.stdout], [], [], 60)[0], "nothing came"
+        time.sleep(0.2)  # the pipe is full
+        assert started.stdout.read() == b"x" * (1 << 20) + b"\n"
+    assert started.returncode == 0
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(("list",), 0), (("lst",), 2)])

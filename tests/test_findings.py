@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -25,13 +26,14 @@ def library_of(code: str) -> str:
 
 def lacks(library: str, said: str) -> str | None:
     """Say why a reproduction cannot be tried here, if so."""
-    if library in LIBRARIES and (missing := LIBRARIES[library].lacks()):
+    if library in LIBRARIES:
+        missing, found = LIBRARIES[library].lacks(), LIBRARIES[library].version()
+    else:  # Triton, which needs PyTorch for its arrays
+        missing = LIBRARIES["torch"].lacks()
+        found = version(library) if find_spec(library) else None
+    if missing or f"{library} {found}" in said:
         return missing
-    try:
-        found = version(library)
-    except PackageNotFoundError:
-        return f"{library} is not installed"
-    return None if f"{library} {found}" in said else f"{library} of the version named is not installed"
+    return f"{library} of the version named is not installed"
 
 
 def test_every_entry_has_a_reproduction() -> None:

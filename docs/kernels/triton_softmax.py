@@ -6,8 +6,6 @@ Without a GPU, `--via torch` and TRITON_INTERPRET=1 run this kernel in Triton's 
 Triton, or its interpreter, the same steps run in PyTorch.
 """
 
-import os
-
 import torch
 
 try:
@@ -15,8 +13,6 @@ try:
     import triton.language as tl
 except ImportError:
     triton = None
-
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 if triton is not None:
 
@@ -27,6 +23,9 @@ if triton is not None:
         numerator = tl.exp(values - tl.max(values, axis=0))
         result = numerator / tl.sum(numerator, axis=0)
         tl.store(y + row * stride + columns, result.to(y.dtype.element_ty), mask=columns < n)
+
+
+INTERPRETED = triton is not None and not isinstance(_row, triton.runtime.JITFunction)
 
 
 def softmax(x):

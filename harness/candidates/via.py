@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,14 +51,16 @@ class Via:
         """
         foreign = _foreign()
         device = foreign.device_named(self.library, self.device)
+        copied = self.library == "cupy" or (self.library == "torch" and self.device)
 
         def call(x: Array, **keywords: Any) -> Array:
             with foreign.context(self.library, x):
                 array = foreign.from_numpy(x, self.library, device)
+                if not copied or not x.flags.writeable:
+                    return cast("Array", foreign.to_numpy(function(array, **keywords)))
+                same = array[...]  # whatever becomes of the array's shape or dtype
                 y: Array = foreign.to_numpy(function(array, **keywords))
-                copied = self.device or self.library == "cupy"
-                if copied and self.library != "jax" and x.flags.writeable:
-                    _carry_back(foreign.to_numpy(array), x)
+                _carry_back(foreign.to_numpy(same), x)
             return y
 
         return call
