@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -425,116 +422,3 @@ def test_names_beyond_ascii_are_spelled_where_the_output_cannot_carry_them() -> 
 def test_no_command_shows_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([]) == 2
     assert "Commands:" in capsys.readouterr().out
-
-
-def test_full_disk_behind_stdout_is_one_line() -> None:
-    with Path("/dev/full").open("w") as full:
-        result = subprocess.run(
-            [sys.executable, "-m", "harness", "list"],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    assert result.returncode == 3
-    assert result.stderr.startswith("error: ")
-    assert "No space left on device" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-
-
-def test_a_crash_in_native_code_says_where() -> None:
-    program = """
-import os, signal, sys
-from harness import __main__, cli
-cli.run = lambda arguments: os.kill(os.getpid(), signal.SIGSEGV)
-__main__.main()
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    assert done.returncode == -signal.SIGSEGV
-    assert done.stderr.startswith("Fatal Python error: Segmentation fault")
-
-
-@pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_a_reader_that_leaves_ends_the_output_and_not_the_work(stream: str) -> None:
-    program = f"""
-import sys
-from harness.streams import settle_streams
-settle_streams()
-for _ in range(3):
-    print("line\\n" * 10_000, file=sys.{stream}, flush=True)
-sys.exit(7)
-"""
-    reading, writing = os.pipe()
-    os.close(reading)
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writing}
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-        **streams,
-    )
-    os.close(writing)
-    assert done.returncode == 7, done
-    assert not done.stdout
-    assert not done.stderr
-
-
-def test_a_closed_stream_drops_what_no_encoding_carries() -> None:
-    command = f"{sys.executable} -m harness run $(printf 'no\\377file.py:f') 2>&-"
-    done = subprocess.run(
-        ["sh", "-c", command],  # noqa: S607
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
-    assert done.returncode == 2
-
-
-def test_a_slow_reader_of_a_descriptor_that_does_not_wait_gets_all() -> None:
-    program = """
-import os, sys
-from harness.streams import settle_streams
-os.set_blocking(1, False)
-settle_streams()
-print("x" * (1 << 20))
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
-    ) as started:
-        assert started.stdout is not None
-        assert select.select([started.stdout], [], [], 60)[0], "nothing came"
-        time.sleep(0.2)  # the pipe is full
-        assert started.stdout.read() == b"x" * (1 << 20) + b"\n"
-    assert started.returncode == 0
-
-
-@pytest.mark.parametrize(("arguments", "code"), [(("list",), 0), (("lst",), 2)])
-def test_a_full_disk_behind_stderr_changes_no_exit_code(arguments: tuple[str, ...], code: int) -> None:
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "harness", *arguments],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL,
-            stderr=full,
-            check=False,
-        )
-    assert done.returncode == code
-
-
-def test_a_closed_pipe_is_no_traceback() -> None:
-    command = f"{sys.executable} -m harness list | head -n 1"
-    result = subprocess.run(
-        ["sh", "-c", command],  # noqa: S607
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.stdout == "candidates\n"
-    assert result.stderr == ""

@@ -51,7 +51,7 @@ class Via:
         """
         foreign = _foreign()
         device = foreign.device_named(self.library, self.device)
-        copied = self.library == "cupy" or (self.library == "torch" and self.device)
+        copied = self.library == "cupy" or (self.library == "torch" and self.device != "")
 
         def call(x: Array, **keywords: Any) -> Array:
             with foreign.context(self.library, x):
