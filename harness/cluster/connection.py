@@ -43,7 +43,7 @@ def connected(address: str, jobs: int) -> Iterator[Client]:
 
 def _require() -> None:
     try:
-        import distributed  # noqa: F401
+        import distributed  # noqa: F401 - whether it is there
     except ImportError as error:
         raise UsageError(
             f"cluster: dask.distributed is missing ({error}); pip install 'softmax-harness[cluster]'"
