@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.rooms import at_home
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -36,6 +38,7 @@ class Run:
         return self._html
 
 
+@at_home()
 def measure(
     f: Callable[..., Any],
     format: str | Sequence[str] = "float32",

@@ -27,6 +27,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.rooms import at_home
+
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
     from numpy.typing import NDArray
@@ -59,6 +61,7 @@ __all__ = [
 Softmax = Callable[..., Any]
 
 
+@at_home()
 def assert_accurate(
     f: Softmax,
     format: str = "float32",
@@ -168,6 +171,7 @@ def check_monotone(f: Softmax, format: str = "float32", seed: int = 0, effort: s
     _check("monotone", f, format, seed, effort)
 
 
+@at_home()
 def assert_keeps(check: str, f: Softmax, x: NDArray[Any]) -> None:
     """Assert that a function keeps a rule on one row.
 
@@ -200,6 +204,7 @@ def assert_keeps(check: str, f: Softmax, x: NDArray[Any]) -> None:
             raise AssertionError(f"{asked.title}: x = {hexadecimal(fmt, x)}: {examined.note(0)}")
 
 
+@at_home()
 def rows(format: str, length: int, regimes: Sequence[str] = ()) -> SearchStrategy[NDArray[Any]]:
     """Return the Hypothesis strategy of a row (length,) of any of the regimes.
 
@@ -218,9 +223,17 @@ def rows(format: str, length: int, regimes: Sequence[str] = ()) -> SearchStrateg
 
     fmt = format_named(format)
     names = regimes or [n for n, r in REGIMES.items() if r.supports(fmt, length) and not r.policy]
-    return st.one_of([logits(fmt, length, name) for name in names])
+    any_row = st.one_of([logits(fmt, length, name) for name in names])
+
+    @st.composite
+    def row(draw: Callable[[SearchStrategy[NDArray[Any]]], NDArray[Any]]) -> NDArray[Any]:
+        with at_home():
+            return draw(any_row)
+
+    return row()
 
 
+@at_home()
 def _check(name: str, f: Softmax, format: str, seed: int, effort: str) -> None:
     from harness.checks import check_named, run_check
     from harness.execution import InProcess

@@ -25,6 +25,7 @@ from harness.candidates.inspection import Foreign, inspect_apart
 from harness.candidates.libraries import LIBRARIES, Library
 from harness.candidates.loading import DECLARES, CandidateError, axis_parameter, declarations, locate
 from harness.candidates.via import via_named
+from harness.rooms import guest
 from reference.declaration import Declaration
 
 __all__ = ["BUILTINS", "Candidate", "CandidateError", "from_function", "load"]
@@ -91,7 +92,7 @@ def from_function(function: Callable[..., Any], name: str | None = None, via: st
     return Candidate(
         name=called,
         spec="",
-        call=call,
+        call=guest(call),
         declaration=declaration_of(called, declares),
         formats=formats_of(called, declares),
         axis_parameter=axis_parameter(function),
