@@ -1,11 +1,13 @@
 """The configuration file: `[tool.harness]` of the nearest pyproject.toml, strictly validated.
 
+The nearest one decides, whether it has the table or not, and none above the root of a repository does.
 What is returned are the values as written, by the names of `settings.resolve`; paths are taken from the
 file's own folder.
 """
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -15,7 +17,13 @@ from harness.mistakes import mistake
 
 __all__ = ["configured", "configured_gate", "table_of"]
 
+_TABLE: Final = "harness"
+
 _OF_THE_GATE: Final = ("gate", "budgets", "tiers")
+_REPOSITORIES: Final = (".git", ".hg", ".jj", ".svn")
+_MISNAMED: Final = (f"softmax-{_TABLE}", f"softmax_{_TABLE}")
+_SIMILAR: Final = 0.85
+"""From this share of equal letters on a name looks misspelt."""
 
 
 def configured(start: Path) -> tuple[dict[str, Any], Path | None]:
@@ -44,33 +52,47 @@ def configured_gate(start: Path) -> tuple[dict[str, Any], Path | None]:
 
 
 def _found(start: Path) -> tuple[dict[str, Any], Path | None]:
+    file = _nearest(start)
+    table = None if file is None else _table(file)
+    return ({}, None) if file is None or table is None else (_validated(table, file), file)
+
+
+def _nearest(start: Path) -> Path | None:
     for folder in (start, *start.parents):
-        file = folder / "pyproject.toml"
-        if file.is_file():
-            table = _table(file)
-            if table is not None:
-                return _validated(table, file), file
-    return {}, None
+        if (file := folder / "pyproject.toml").is_file():
+            return file
+        if any((folder / name).exists() for name in _REPOSITORIES):
+            return None
+    return None
 
 
 def table_of(file: Path) -> Any:
     """Return `[tool.harness]` of a pyproject.toml, whatever stands there; None where nothing does.
 
     Raises:
-        UsageError: the file cannot be read as TOML.
+        UsageError: the file cannot be read as TOML, or has a table that looks like this one misspelt.
     """
     try:
-        tool = tomllib.loads(file.read_text(encoding="utf-8-sig")).get("tool", {})
+        document = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{file}: not readable as TOML ({error})") from error
+    tool = document.get("tool", {})
     if not isinstance(tool, dict):
-        raise UsageError(f"{file}: tool is {tool!r}; write a table, [tool.harness]")
-    return tool.get("harness")
+        raise UsageError(f"{file}: tool is {tool!r}; write a table, [tool.{_TABLE}]")
+    for name in (*(f"tool.{name}" for name in tool if _looks_misspelt(name)), *({_TABLE} & document.keys())):
+        raise UsageError(f"{file}: has a table [{name}], which is not read; did you mean [tool.{_TABLE}]?")
+    return tool.get(_TABLE)
+
+
+def _looks_misspelt(name: str) -> bool:
+    plain = name.lower()
+    near = difflib.get_close_matches(plain, (_TABLE, *_MISNAMED), n=1, cutoff=_SIMILAR)
+    return name != _TABLE and bool(near)
 
 
 def _table(file: Path) -> dict[str, Any] | None:
     table = table_of(file)
-    return table if table is None or isinstance(table, dict) else {"harness": table}
+    return table if table is None or isinstance(table, dict) else {_TABLE: table}
 
 
 def _validated(table: dict[str, Any], file: Path) -> dict[str, Any]:
