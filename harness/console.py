@@ -9,13 +9,30 @@ import json
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
+from harness.errors import UsageError
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-__all__ = ["carries", "notes", "print_json", "progress_bar", "results"]
+__all__ = ["carries", "notes", "print_json", "progress_bar", "read_input", "results"]
 
 PIPE_WIDTH = 140
+
+
+def read_input(most: int) -> str:
+    """Return what comes in on stdin.
+
+    Raises:
+        UsageError: there is none, it is more than so many characters, or no text.
+    """
+    try:
+        text = sys.stdin.read(most + 1)
+    except (AttributeError, OSError, ValueError) as error:
+        raise UsageError(f"stdin: cannot be read as text ({error}); give what it was to hold") from error
+    if len(text) > most:
+        raise UsageError(f"stdin: more than {most} characters; give one line")
+    return text
 
 
 def results() -> Console:

@@ -14,6 +14,7 @@ forks, and end with it, also by SIGKILL. Readers need no lock and see the shards
 from __future__ import annotations
 
 import json
+import platform
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,6 +73,9 @@ CREATE TABLE tally (
 """
 
 _IS_KEY: Final = " AND ".join(f"{f.name} = ?" for f in fields(CellKey))
+
+_BEGUN: Final = "begun"
+"""The document that tells where a ledger was begun."""
 
 _MERGED_AT_ONCE: Final = 16  # bounds the memory that a cell of many shards takes
 
@@ -232,6 +236,10 @@ class Ledger:
         listed += self.get("faulty") or ()
         yield from dict.fromkeys(Witness.from_document(w) for w in listed)
 
+    def is_of_here(self) -> bool:
+        """Tell whether it was begun in this very file on this machine, rather than copied or sent here."""
+        return bool(self.get(_BEGUN) == _place_of(self.path))
+
     def small(self) -> dict[str, str]:
         """Return the id of the small witness that stands for each, by its id; its own where it is small."""
         found: dict[str, str] = self.get("small") or {}
@@ -379,6 +387,7 @@ def _write_new(path: Path, settings: Mapping[str, Any], cells: Sequence[CellInfo
     try:
         with transaction(connection):
             _fill(connection, settings, cells)
+            connection.execute("INSERT INTO document VALUES (?, ?)", (_BEGUN, _json(_place_of(aside))))
     finally:
         connection.close()
     aside.replace(path)
@@ -396,6 +405,11 @@ def _fill(connection: sqlite3.Connection, settings: Mapping[str, Any], cells: Se
         "INSERT INTO cell VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ((*astuple(info.key), info.sampled, info.status, info.message) for info in cells),
     )
+
+
+def _place_of(path: Path) -> dict[str, Any]:
+    """Return what only this file on this machine has: who sends a ledger cannot know its number here."""
+    return {"host": platform.node(), "file": path.stat().st_ino}
 
 
 def _place_number(db: sqlite3.Connection, place: Place) -> int:

@@ -15,6 +15,7 @@ from reports.cells import SEARCHED, Row, cell_row
 from reports.findings import Finding, findings_of, gathered
 from reports.ledger import CellInfo, Ledger
 from reports.machines import machines
+from reports.runs import replay_command
 from reports.tally import Tally, Witness, gravity, merge
 from reports.verdicts import Verdict
 
@@ -195,7 +196,7 @@ class RunData:
 
     def replay_command(self, identity: str) -> str:
         """Return the command that runs a witness again."""
-        return f"python -m harness replay {self.name}#{identity}"
+        return replay_command(self.name, identity)
 
 
 def build(ledger: Ledger, name: str, each: Callable[[Tally], None] | None = None) -> RunData:

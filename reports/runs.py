@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from reports.ledger import APPLICATION_ID, CellInfo, Ledger
+from reports.spelling import command
 from reports.sqlite import reporting, writer_lock
 from reports.tally import Witness
 
@@ -31,6 +32,7 @@ __all__ = [
     "open_ledger",
     "prepare",
     "reference_of",
+    "replay_command",
     "write_atomically",
     "writing_atomically",
 ]
@@ -172,6 +174,11 @@ def reference_of(folder: Path) -> str:
         return folder.name
     here = Path.cwd()
     return (folder.relative_to(here) if here in folder.parents else folder).as_posix()
+
+
+def replay_command(run: str, identity: str) -> str:
+    """Return the command that runs a witness of a run again."""
+    return command("python", "-m", "harness", "replay", f"{run}#{identity}")
 
 
 def write_atomically(path: Path, content: bytes) -> None:

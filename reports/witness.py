@@ -11,8 +11,23 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from reference.formats import FORMATS
+from reports.schema import (
+    FIGURE,
+    Malformed,
+    Rule,
+    inflated,
+    integer,
+    list_of,
+    one_of,
+    optional,
+    record,
+    text,
+)
+
 __all__ = [
     "ALONE_BEYOND",
+    "CELL",
     "DEFECTS",
     "LONG_BEYOND",
     "PACKED_BEYOND",
@@ -164,24 +179,25 @@ class Witness:
         return json.dumps(document, ensure_ascii=False)
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Witness:
+    def from_document(cls, document: Any) -> Witness:
         """Read `document` or a `line` back; the ids are not looked at.
 
         Raises:
-            ValueError: a key is missing or unknown, or a packed row cannot be unpacked.
+            ValueError: it is not what was written; the message names the place and the rule.
         """
-        values = {k: v for k, v in document.items() if k not in ("id", "small")}
         try:
-            for name in ("x", "y"):
-                if f"{name}_packed" in values:
-                    values[name] = _unpacked(values.pop(f"{name}_packed"))
+            _WRITTEN(document, "")
+            values = {k: v for k, v in document.items() if k in cls.__dataclass_fields__}
+            values |= {name: _bits(document, name) for name in ("x", "y")}
             if "remade" in values:
                 remade = values["remade"]
                 values["remade"] = Remade(**{**remade, "exact": tuple(remade["exact"])})
-            cell = CellKey(**{name: values.pop(name) for name in CellKey.__dataclass_fields__})
-            return cls(cell=cell, **{**values, "score": parse_float(values["score"])})
-        except (KeyError, TypeError, ValueError, zlib.error) as error:
-            raise ValueError(f"witness: {error}; it needs the keys of a line of witnesses.jsonl") from None
+            cell = CellKey(**{name: document[name] for name in CellKey.__dataclass_fields__})
+            witness = cls(cell=cell, **{**values, "score": parse_float(values["score"])})
+            _check_bits(witness)
+        except Malformed as error:
+            raise ValueError(f"witness: {error}; give a line of witnesses.jsonl as it was written") from None
+        return witness
 
 
 def gravity(w: Witness) -> tuple[bool, bool, int]:
@@ -194,8 +210,101 @@ def _packed(encodings: str) -> str:
     return base64.b64encode(zlib.compress(bytes.fromhex(encodings))).decode()
 
 
-def _unpacked(text: str) -> str:
-    return zlib.decompress(base64.b64decode(text, validate=True)).hex()
+def _bits(document: Mapping[str, Any], name: str) -> str:
+    """Return the encodings of a line, packed or not, or of a document."""
+    packed = document.get(f"{name}_packed")
+    if packed is not None:
+        return _unpacked(packed)
+    if name not in document:
+        raise Malformed(f"it lacks {name}")
+    return str(document[name])
+
+
+def _unpacked(packed: str) -> str:
+    try:
+        content = base64.b64decode(packed, validate=True)
+    except ValueError as error:
+        raise Malformed(f"packed bits are base64 ({error})") from None
+    return inflated(content, LONGEST_ROW * _WIDEST_BYTES).hex()
+
+
+# What is written ---------------------------------------------------------------------------
+
+
+LONGEST_ROW: Final = 1 << 24
+"""The most entries of a row."""
+
+MOST_MADE: Final = 1 << 26
+"""The most entries of a batch that a row is made again with."""
+
+_WIDEST_BYTES: Final = max(fmt.storage_bits for fmt in FORMATS.values()) // 8
+_HEX: Final = text(2 * _WIDEST_BYTES * LONGEST_ROW, "[0-9a-f]*")
+_PACKED_TEXT: Final = text(2 * _WIDEST_BYTES * LONGEST_ROW, "[A-Za-z0-9+/=]*")
+_DIGEST: Final = text(64, "[0-9a-f]{64}")
+
+CELL: Final[Mapping[str, Rule]] = {
+    "candidate": text(4096),
+    "op": one_of(("softmax",)),
+    "format": one_of(FORMATS),
+    "out_format": one_of(FORMATS),
+    "regime": text(200),
+    "length": integer(0, LONGEST_ROW),
+}
+"""The rules of a `CellKey`."""
+
+_EXACT: Final = text(200, r"-|-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,100})?")
+"""A decimal is shown as it is written, never expanded: its exponent may have forty digits."""
+
+_REMADE: Final = record(
+    {
+        "seed": optional(integer(0, 1 << 256)),
+        "batch": integer(),
+        "rows": integer(1, MOST_MADE),
+        "row": integer(0, MOST_MADE),
+        "x_digest": _DIGEST,
+        "y_digest": text(64, "([0-9a-f]{64})?"),
+        "first": integer(0, LONGEST_ROW),
+        "x": text(4096, "[0-9a-f]*"),
+        "y": text(4096, "[0-9a-f]*"),
+        "exact": list_of(_EXACT, 256),
+    }
+)
+
+_WRITTEN: Final = record(
+    {
+        **CELL,
+        "kind": text(100, "[a-z][a-z0-9_]*"),
+        "score": FIGURE,
+        "element": optional(integer(0, LONGEST_ROW)),
+        "origin": text(4096),
+        "message": text(),
+    },
+    {
+        "id": text(64, "[0-9a-f]*"),
+        "small": text(64, "[0-9a-f]*"),
+        "x": _HEX,
+        "y": _HEX,
+        "x_packed": _PACKED_TEXT,
+        "y_packed": _PACKED_TEXT,
+        "remade": _REMADE,
+    },
+)
+
+
+def _check_bits(witness: Witness) -> None:
+    """Hold the bits to the formats: whole entries, and of the row at least one."""
+    cell = witness.cell
+    for name, encodings, fmt in (("x", witness.x, cell.format), ("y", witness.y, cell.out_format)):
+        entries, rest = divmod(len(encodings), FORMATS[fmt].storage_bits // 4)
+        if rest or entries > LONGEST_ROW:
+            raise Malformed(f"{name}: {entries} entries of {fmt}, and {rest} digits: not a row of it")
+    if witness.score is None:
+        raise Malformed("score: null: it is a number")
+    remade = witness.remade
+    if remade is None and not witness.x:
+        raise Malformed("x: it holds no entry of the row")
+    if remade is not None and not (remade.row < remade.rows and remade.rows * cell.length <= MOST_MADE):
+        raise Malformed("remade: it is no row of a batch that the program makes")
 
 
 def json_float(value: float | None) -> float | str | None:

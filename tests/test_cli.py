@@ -180,7 +180,7 @@ def test_replay_names_the_small_row_that_stands_for_a_witness(
 ) -> None:
     lines = map(json.loads, (small_run / "witnesses.jsonl").read_text().splitlines())
     drawn = next(line for line in lines if line.get("small") not in (None, line["id"]))
-    command = f"replay '{small_run}#{drawn['small']}'"
+    command = f"replay {small_run}#{drawn['small']}"
     assert cli.run(["replay", f"{small_run}#{drawn['id']}"]) == 0
     assert capsys.readouterr().err.splitlines()[-1] == f"its small row: python -m harness {command}"
     assert cli.run(["replay", f"{small_run}#{drawn['small']}"]) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.console import notes, print_json, results
+from harness.console import notes, print_json, read_input, results
 from harness.errors import UsageError, user_mistakes
 from reports.figures import count, ulps
+from reports.spelling import command
 from reports.tally import Witness
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ __all__ = ["replay"]
 
 SHOWN = 12
 """Elements printed of a long row: those with the greatest error."""
+
+LONGEST_LINE = 1 << 30
+"""Characters of a witness; one of the longest row in its widest format is a third of it."""
+
+SHOWN_CHARACTERS = 200
 
 
 def replay(
@@ -50,8 +55,9 @@ def replay(
     check_timeout(timeout)
     found, run = _read(witness)
     with user_mistakes():
-        chosen = load(candidate or found.cell.candidate)
         known = _known(run, found) if run else _Known((), WITHIN_STANDARD)
+        chosen = load(candidate or _imported_by(found, known))
+        _tell_import(chosen)
         policy = chosen.declaration.policy
         for setting in known.policies:
             policy = policy.with_setting(setting)
@@ -66,35 +72,63 @@ def replay(
     else:
         _print(result, sys.maxsize if show_all else SHOWN)
         if known.small is not None:
-            notes().print(f"its small row: python -m harness replay '{run}#{known.small}'", soft_wrap=True)
+            from reports.runs import replay_command
+
+            notes().print(f"its small row: {replay_command(run, known.small)}", soft_wrap=True)
     return int(expect and not result.is_sound)
 
 
 def _emit(witness: Witness, candidate: Candidate, path: Path, *, is_sound: bool) -> None:
     from harness.shrinking import emit_test
+    from reports.runs import write_atomically
 
     if path.exists():
         raise UsageError(f"{path}: there is a file already; give --emit-test a new name")
     with user_mistakes():
-        path.write_text(emit_test(witness, candidate, is_sound=is_sound), encoding="utf-8")
+        write_atomically(path, emit_test(witness, candidate, is_sound=is_sound).encode())
     notes().print(f"test: {path}", soft_wrap=True)
 
 
 def _read(text: str) -> tuple[Witness, str]:
     """Return the witness, and the run that it is named by; an empty one for a JSON line."""
     from reports.runs import find_witness
+    from reports.schema import Malformed, parsed
 
-    text = sys.stdin.read() if text == "-" else text
+    if text == "-":
+        text = read_input(LONGEST_LINE)
     if text.lstrip().startswith("{"):
         try:
-            return Witness.from_document(json.loads(text)), ""
-        except ValueError as error:
+            return Witness.from_document(parsed(text)), ""
+        except Malformed as error:
             raise UsageError(f"witness: {error}; give one line of witnesses.jsonl") from error
+        except ValueError as error:
+            raise UsageError(str(error)) from error
     run, separator, identity = text.rpartition("#")
     if not separator:
-        raise UsageError(f"witness {text!r}: write RUN#ID, such as latest#0123456789, or give its JSON line")
+        shown = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+        raise UsageError(f"witness {shown!r}: write RUN#ID, such as latest#0123456789, or give its JSON line")
     with user_mistakes():
         return find_witness(run, identity), run
+
+
+def _imported_by(witness: Witness, known: _Known) -> str:
+    """Return the spec of whom to import: a built-in, or what the ledger of this machine has of it.
+
+    Raises:
+        UsageError: the witness names code of somebody's own, and comes from elsewhere.
+    """
+    name = witness.cell.candidate
+    if ":" not in name or known.is_of_here:
+        return name
+    raise UsageError(
+        f"witness {witness.id}: it names {name!r} to import, and does not come from a run of this machine; "
+        f"say whom to import: --candidate {command(name)}"
+    )
+
+
+def _tell_import(candidate: Candidate) -> None:
+    if ":" in candidate.spec and not candidate.version:
+        notes().print(f"imports {candidate.spec.rpartition(':')[0]}", soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -105,11 +139,13 @@ class _Known:
         policies: by which the run judged.
         limits: that its gate says the witness is above, by columns of the table of cells.
         small: the id of the small row that stands for it; None where there is none but itself.
+        is_of_here: whether the run was made where it lies.
     """
 
     policies: Sequence[str]
     limits: Mapping[str, Any]
     small: str | None = None
+    is_of_here: bool = False
 
 
 def _known(run: str, witness: Witness) -> _Known:
@@ -121,9 +157,10 @@ def _known(run: str, witness: Witness) -> _Known:
         policies, verdicts = ledger.settings().get("policies", ()), ledger.get("verdicts") or ()
         made = ledger.shrunk().get(witness.id)
         small = made.id if made is not None else ledger.small().get(witness.id)
+        is_of_here = ledger.is_of_here()
     own = (v for v in verdicts if v["witness"] == witness.id and v["metric"] in FIGURES)
     limits = {v["metric"]: v["limit"] for v in own} or WITHIN_STANDARD
-    return _Known(policies, limits, None if small == witness.id else small)
+    return _Known(policies, limits, None if small == witness.id else small, is_of_here)
 
 
 def _print(result: Replay, most: int) -> None:
@@ -139,7 +176,8 @@ def _print(result: Replay, most: int) -> None:
         return
     alike = _alike(result.elements) if most < len(result.elements) else [(e,) for e in result.elements]
     for group in _worst(alike, most):
-        console.print("\n".join(_lines(*group)), soft_wrap=True)
+        for line in _lines(*group):
+            console.print(line, soft_wrap=True)
     if most < len(result.elements):
         told = "all" if len(alike) <= most else f"the worst {most} of {len(alike)} kinds among"
         console.print(f"... {told} {len(result.elements)} elements; --all prints every one")

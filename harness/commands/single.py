@@ -163,6 +163,6 @@ def finish(ledger: Ledger, candidate: Candidate, executor: Executor) -> dict[str
 
 def replay_command(folder: Path, witness: Witness) -> str:
     """Return the command that runs a witness again."""
-    from reports.runs import reference_of
+    from reports import runs
 
-    return f"python -m harness replay {reference_of(folder)}#{witness.id}"
+    return runs.replay_command(runs.reference_of(folder), witness.id)

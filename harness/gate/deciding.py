@@ -21,6 +21,7 @@ from harness.kernels import MEASURING, prepare_kernels
 from harness.settings import Settings
 from reference.tiers import STANDARD
 from reports.common import in_common
+from reports.runs import replay_command
 from reports.tally import Witness
 from reports.verdicts import Verdict, exit_code, headline_name, worst_first
 
@@ -304,7 +305,7 @@ def _with_replay(
     if verdict.witness is None:
         return verdict
     witness = shrunk.get(verdict.witness) or witnesses[verdict.witness]
-    replay = f"python -m harness replay '{run}#{witness.id}'"
+    replay = replay_command(run, witness.id)
     return replace(verdict, witness=witness.id, replay=replay, bits=_grouped(witness))
 
 

@@ -11,6 +11,7 @@ function is better on that row. A row that `replay` finds sound is held to that 
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from reference.oracle import softmax
 from reference.rows import RowKind
 from reference.tiers import STANDARD
 from reference.truth import Truth, truth
+from reports.spelling import docstring
 from reports.tally import Witness
 
 __all__ = ["emit_test"]
@@ -53,11 +55,7 @@ _COLUMNS: Final = "encoding, exact result, exponent of its ulp, most ULP"
 _LEVELS: Final = ("1 ULP, as a faithful result is", "1/2 ULP, as a correctly rounded result is")
 
 _FILE: Final = Template('''\
-"""$title
-
-The row was found at: $origin.
-$rule
-"""
+$told
 
 $imports
 
@@ -134,10 +132,9 @@ def emit_test(witness: Witness, candidate: Candidate, *, is_sound: bool = False)
     row = _row(witness)
     apart = witness.kind in APART
     limits = None if row.is_policy else _limits(row, witness.kind, is_sound=is_sound)
-    return _FILE.substitute(
-        title=f"Witness {witness.id}: {witness.kind} of {candidate.name} in {witness.cell.format}.",
-        origin=f"{witness.cell.regime}, {witness.origin}",
-        rule=_policy_rule(row, candidate) if limits is None else limits.rule,
+    rule = _policy_rule(row, candidate) if limits is None else limits.rule
+    text = _FILE.substitute(
+        told=docstring(f"{_title(witness, candidate)}\n{rule}\n"),
         imports=_imports(row, candidate, apart=apart),
         source=_source(candidate),
         columns="encoding, wanted" if limits is None else _COLUMNS,
@@ -152,6 +149,19 @@ def emit_test(witness: Witness, candidate: Candidate, *, is_sound: bool = False)
         name=f"{witness.kind}_{witness.id}",
         test="check_apart()" if apart else "check()",
     )
+    ast.parse(text)
+    return text
+
+
+def _title(witness: Witness, candidate: Candidate) -> str:
+    cell = witness.cell
+    named = f"Witness {witness.id}: {witness.kind} of {candidate.name} in {cell.format}."
+    origin = f"The row was found at: {cell.regime}, {witness.origin}."
+    return f"{_on_one_line(named)}\n\n{_on_one_line(origin)}"
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 # The row -----------------------------------------------------------------------------------
@@ -297,17 +307,23 @@ def _source(candidate: Candidate) -> str:
             " path/file.py:function"
         )
     if ":" not in candidate.spec:
-        return f"from harness.candidates import load\n\nsoftmax = load({json.dumps(candidate.spec)})"
+        return f"from harness.candidates import load\n\nsoftmax = load({_literal(candidate.spec)})"
     if _is_loaded(candidate):
         named = candidate.name if candidate.version else candidate.spec
-        return f"from harness.candidates import load\n\nsoftmax = load({json.dumps(named)}).call"
+        return f"from harness.candidates import load\n\nsoftmax = load({_literal(named)}).call"
     where, _, function = candidate.spec.rpartition(":")
     if not _file_of(candidate):
         return f"import {where}\n\nsoftmax = {where}.{function}"
     return (
-        f"FILE = {json.dumps(where)}\n"
-        f'SPECIFICATION = importlib.util.spec_from_file_location("{Path(where).stem}", FILE)\n'
+        f"FILE = {_literal(where)}\n"
+        f"SPECIFICATION = importlib.util.spec_from_file_location({_literal(Path(where).stem)}, FILE)\n"
         "MODULE = importlib.util.module_from_spec(SPECIFICATION)\n"
         "SPECIFICATION.loader.exec_module(MODULE)\n"
         f"softmax = MODULE.{function}"
     )
+
+
+def _literal(text: str) -> str:
+    """Return a literal of Python, in the quotes that formatters prefer."""
+    written = json.dumps(text)
+    return written if ast.literal_eval(written) == text else ascii(text)
