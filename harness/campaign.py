@@ -25,7 +25,6 @@ from harness.remaking import kept_as_recipe
 from harness.searching import Search, run_searches
 from harness.settings import Settings
 from harness.tallying import tally_outcome
-from reference.declaration import Declaration
 from reference.formats import FloatFormat
 from reference.truth import truth
 from reports.cells import SEARCHED
@@ -99,6 +98,7 @@ class Campaign:
     """The cells and shards of one invocation.
 
     Attributes:
+        candidates: in order, each with the settings' policies over its own: what they are judged by.
         pairs: names of the candidates and formats that have cells; None where every candidate has in every
             format.
     """
@@ -121,6 +121,10 @@ class Campaign:
         settings = self.settings
         asked = (probed(c, settings.formats, settings.out_format, executor) for c in self.candidates)
         return replace(self, candidates=tuple(asked))
+
+    def __post_init__(self) -> None:
+        bound = tuple(candidate.under(self.settings.policies) for candidate in self.candidates)
+        object.__setattr__(self, "candidates", bound)
 
     # The plan ----------------------------------------------------------------------------
 
@@ -262,7 +266,7 @@ class Campaign:
             for candidate in candidates:
                 cell = shard.cell(candidate.name)
                 outcome = executor.run(candidate.spec, rows.x, shard.out_format, self.settings.timeout)
-                declaration = self.declaration(candidate, shard.format)
+                declaration = candidate.declared(shard.format)
                 tally = tally_outcome(cell, rows, outcome, declaration, self.settings.tiers)
                 parts[cell].append(replace(tally, digests=digest, fallbacks=fallbacks))
         return {cell: self._compact(merge(tallies), shard) for cell, tallies in parts.items()}
@@ -291,8 +295,3 @@ class Campaign:
                 part = slice(start, start + count)
                 return fixed.rows[part], fixed.labels[part]
         raise LookupError(shard.id)
-
-    def declaration(self, candidate: Candidate, fmt: FloatFormat) -> Declaration:
-        """Return what a candidate is judged by in a format."""
-        declared = candidate.declared(fmt)
-        return replace(declared, policy=self.settings.policy(declared.policy))

@@ -161,7 +161,8 @@ def _broken(
             yield f"not kept: {check.title}: {examined.note(0)}"
         return
     yield from sorted({w.kind for w in tally.witnesses} & DEFECTS)
-    row = cell_row(CellInfo(witness.cell, sampled=False), tally)
+    spared = replace(tally, max_bound_ratio=judged.without_flushes().greatest("bound_ratio"))
+    row = cell_row(CellInfo(witness.cell, sampled=False), spared)
     for name, limit in limits.items():
         if row[name] is not None and row[name] > limit:
             yield f"{name} {float(row[name])!r} is above {limit!r}"

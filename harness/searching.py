@@ -67,7 +67,7 @@ def run_searches(
 
     Args:
         searches: the plan, in the order in which the document `search` lists them.
-        settings: seed, policy, tiers, reference and limits of the campaign.
+        settings: seed, tiers, reference and limits of the campaign.
         ledger: where tallies and curves go.
         executor: calls the candidates.
         progress: told of each search when it is recorded.
@@ -100,7 +100,6 @@ def _searched(search: Search, settings: Settings, executor: Executor) -> tuple[d
         executor,
         out_format=search.out_format,
         timeout=settings.timeout,
-        policy=settings.policy(search.candidate.declared(search.format).policy),
         tiers=settings.tiers,
         reference=settings.reference,
     )

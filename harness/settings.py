@@ -149,12 +149,6 @@ class Settings:
         """Return how many rows a search of that length may try."""
         return self.effort.evaluations(length) if self.rows is None else self.rows
 
-    def policy(self, declared: Policy) -> Policy:
-        """Return a candidate's declared policy with this campaign's settings over it."""
-        for setting in self.policies:
-            declared = declared.with_setting(setting)
-        return declared
-
     def identity(self) -> dict[str, Any]:
         """Return what decides the figures, as JSON carries it."""
         return {
@@ -202,7 +196,7 @@ def resolve(given: Mapping[str, Any]) -> Settings:
     if settings.cluster is not None and settings.in_process:
         raise UsageError("--in-process: it is for debugging here; leave out --cluster")
     with user_mistakes():
-        settings.policy(Policy())
+        Policy().with_settings(settings.policies)
     return settings
 
 

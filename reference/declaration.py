@@ -8,7 +8,9 @@ be judged by, each of which is printed with the verdict.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
+from functools import reduce
 from typing import Any, Literal, get_args, get_type_hints
 
 __all__ = ["Algorithm", "Argument", "Declaration", "Division", "Policy", "Summation"]
@@ -56,7 +58,8 @@ class Policy:
     """What a candidate asks to be judged by where there is no exact result, or a choice.
 
     Attributes:
-        subnormals: `flush` excuses flushed outputs (RN(r) subnormal), never lost ones.
+        subnormals: `flush` excuses an output 0 where the exact result lies below 2^emin, the least normal
+            number, also where it rounds up to it; never one where the result is 2^emin or more.
         batch: `accurate` does not ask for the same bits alone as in a batch.
         nan_row: the outputs of a row that holds a NaN.
         masked_row: the outputs of a row that is all -inf.
@@ -84,6 +87,14 @@ class Policy:
             raise ValueError(f"policy {setting!r}: {key} is one of {', '.join(get_args(hints[key]))}")
         changes: dict[str, Any] = {key: value}
         return replace(self, **changes)
+
+    def with_settings(self, settings: Iterable[str]) -> Policy:
+        """Return the policy with several KEY=VALUE changed, the last of a key counting.
+
+        Raises:
+            ValueError: as `with_setting` does.
+        """
+        return reduce(Policy.with_setting, settings, self)
 
     def relaxations(self) -> tuple[str, ...]:
         """Return the settings that differ from the default, as KEY=VALUE."""

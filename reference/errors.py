@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from reference.rows import RowKind
 from reference.truth import Truth
 
-__all__ = ["ElementClass", "Judgement", "RowFailure", "judge", "ulp_exponents", "ulp_of"]
+__all__ = ["ElementClass", "Judgement", "RowFailure", "below_normal", "judge", "ulp_exponents", "ulp_of"]
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -120,6 +120,19 @@ def ulp_exponents(truth: Truth) -> NDArray[np.int32]:
     exponent = exponent - 1 - ((significand == 0.5) & (truth.residual < 0))
     exponent = np.where(significand == 0, fmt.emin, np.maximum(exponent, fmt.emin))
     return (exponent - fmt.precision + 1).astype(np.int32)
+
+
+def below_normal(truth: Truth) -> Flags:
+    """Tell which exact results lie below 2^emin, the least normal number, whatever they round to.
+
+    Those just below it round up to it. The sign of a residual is exact, so the answer is too. It is no for
+    masked entries, whose result is 0, and in policy rows.
+    """
+    least = float(truth.format.smallest_normal)
+    size, towards_zero = np.abs(truth.nearest), np.sign(truth.nearest) * truth.residual < 0
+    masked = (truth.nearest == 0) & (truth.residual == 0)
+    below: Flags = ((size < least) | ((size == least) & towards_zero)) & ~masked
+    return below
 
 
 def ulp_of(truth: Truth) -> Floats:

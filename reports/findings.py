@@ -72,8 +72,8 @@ def findings_of(row: Row, tally: Tally) -> list[Finding]:
         for kind, count in tally.faults.items()
     ]
     for column, (kind, unit, message) in _DEFECTS.items():
-        if row[column]:
-            found.append(_finding(row, kind, row[column], unit, message, witnesses))
+        if count := row[column] - tally.excused.get(kind, 0):
+            found.append(_finding(row, kind, count, unit, message, witnesses))
     ratio = row["algorithm_ratio"]
     if ratio is not None and ratio > 1:
         message = "a greater error than the algorithm it declares can make"

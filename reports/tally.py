@@ -71,7 +71,8 @@ class Tally:
         places: counts of rows by `reports.profiles.place_key`.
         place_errors: `HISTOGRAM_SHIFT` bins of the greatest ULP error, by `reports.profiles.place_numbers`.
         violations, excused: how often each clause of a tier that the campaign judges by is broken, and what
-            was excused, by `over_TIER:CLAUSE`.
+            was excused, by `over_TIER:CLAUSE`; also excused, by `unexplained`, unexplained rows that a policy
+            excuses.
         tier_ratios: the greatest error over the tier's bound, by `over_TIER`.
         policies: what was observed on policy rows, e.g. {"pos_inf:nan": 3}.
         policy_violations: policy rows where that is not what the candidate declares.

@@ -155,7 +155,7 @@ def test_each_kind_of_witness_is_kept_from_the_row_that_shows_it(kind: str) -> N
     tally = measure(CELL, rows, y, declaration)
     origins = [w.origin for w in tally.witnesses if w.kind == kind]
     assert origins == ["batch 0, row 2"], {w.kind: w.origin for w in tally.witnesses}
-    assert scores_by_row(kind, rows, y, declaration).tolist() == [0.0, 0.0, 1.0, 0.0]
+    assert scores_by_row(kind, Judged(rows, y, declaration)).tolist() == [0.0, 0.0, 1.0, 0.0]
 
 
 @pytest.mark.parametrize("outcome", ["unexplained", "overflow", "total_underflow", "inaccurate"])

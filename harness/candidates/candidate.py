@@ -86,6 +86,15 @@ class Candidate:
         takes = (self.formats is None or fmt.name in self.formats) and fmt.name not in self.refused
         return takes and (out is None or out == fmt or not self.keeps_format)
 
+    def under(self, policies: Iterable[str]) -> Candidate:
+        """Return it with KEY=VALUE settings over the policy that it declares: how a command binds it.
+
+        Raises:
+            ValueError: a setting names no key or value of a policy.
+        """
+        policy = self.declaration.policy.with_settings(policies)
+        return replace(self, declaration=replace(self.declaration, policy=policy))
+
     def declared(self, fmt: FloatFormat) -> Declaration:
         """Return what it declares for rows of a format."""
         algorithm = self.algorithms.get(fmt.name, self.declaration.algorithm)

@@ -124,8 +124,7 @@ def _plan(asked: Single, executor: Executor, *, all_orders: bool) -> Exhaustion:
     symmetries = NONE
     if not all_orders:
         symmetries = check_symmetries(candidate, fmt, out, asked.length, executor, timeout)
-    policy = asked.settings.policy(candidate.declared(fmt).policy)
-    return Exhaustion(candidate, fmt, out, asked.length, symmetries, timeout, policy)
+    return Exhaustion(candidate, fmt, out, asked.length, symmetries, timeout)
 
 
 def _estimate(plan: Exhaustion, executor: Executor, jobs: int, *, yes: bool) -> None:

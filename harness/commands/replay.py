@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.commands.single import Policies
 from harness.console import notes, print_json, read_input, results
 from harness.errors import UsageError, user_mistakes
 from reports.figures import count, ulps
@@ -43,6 +44,7 @@ def replay(
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Call the candidate in this process.")
     ] = False,
+    policies: Policies = None,
     timeout: Annotated[float, typer.Option(help="Seconds that the candidate may take.")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
@@ -58,10 +60,7 @@ def replay(
         known = _known(run, found) if run else _Known((), WITHIN_STANDARD)
         chosen = load(candidate or _imported_by(found, known))
         _tell_import(chosen)
-        policy = chosen.declaration.policy
-        for setting in known.policies:
-            policy = policy.with_setting(setting)
-        chosen = replace(chosen, declaration=replace(chosen.declaration, policy=policy))
+        chosen = chosen.under((*known.policies, *(policies or ())))
     with InProcess() if in_process else Isolated(jobs=1) as executor:
         result = replay_witness(found, chosen, executor, timeout, known.limits)
         if emit_test is not None:

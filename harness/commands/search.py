@@ -134,7 +134,6 @@ def _search(asked: Single, evaluations: int, objective: str, out: Path | None, *
                 executor,
                 out_format=asked.out_format,
                 timeout=settings.timeout,
-                policy=settings.policy(asked.candidate.declared(asked.fmt).policy),
                 keep_interrupted=True,
                 observe=advance,
             )

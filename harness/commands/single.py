@@ -58,7 +58,7 @@ _CAMPAIGN_ONLY = ("candidates", "formats", "lengths", "regimes", "rows", "effort
 
 @dataclass(frozen=True)
 class Single:
-    """One candidate, its formats and the length of rows, and the settings they came from."""
+    """One candidate under the settings' policies, its formats and the length of rows, and the settings."""
 
     settings: Settings
     candidate: Candidate
@@ -96,7 +96,7 @@ def single(
     kept.update({key: value for key, value in given.items() if value is not None and value is not False})
     settings = resolve({**kept, "candidates": [candidate], "formats": [chosen], "lengths": [length]})
     with user_mistakes():
-        loaded = load(settings.candidates[0], settings.import_timeout)
+        loaded = load(settings.candidates[0], settings.import_timeout).under(settings.policies)
     fmt = settings.formats[0]
     out = settings.out_format or fmt
     if not loaded.supports(fmt, out):

@@ -24,7 +24,7 @@ from harness.exhaust.enumeration import Enumeration
 from harness.exhaust.symmetry import Symmetries
 from harness.measurement import Rows
 from harness.tallying import fault_witness, tally_outcome
-from reference.declaration import Declaration, Policy
+from reference.declaration import Declaration
 from reference.formats import FloatFormat
 from reference.truth import truth
 from reports.ledger import CellInfo
@@ -72,7 +72,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Exhaustion:
-    """Every row of a format and length, through one candidate; `policy` stands in place of the declared."""
+    """Every row of a format and length, through one candidate."""
 
     candidate: Candidate
     fmt: FloatFormat
@@ -80,13 +80,11 @@ class Exhaustion:
     length: int
     symmetries: Symmetries
     timeout: float | None = None
-    policy: Policy | None = None
 
     @property
     def declaration(self) -> Declaration:
         """What the candidate is held to."""
-        declared = self.candidate.declared(self.fmt)
-        return declared if self.policy is None else replace(declared, policy=self.policy)
+        return self.candidate.declared(self.fmt)
 
     @property
     def enumeration(self) -> Enumeration:

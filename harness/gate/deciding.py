@@ -27,7 +27,6 @@ from reports.verdicts import Verdict, exit_code, headline_name, worst_first
 
 if TYPE_CHECKING:
     from harness.campaign import Campaign
-    from harness.candidates import Candidate
     from harness.execution import Executor
     from reports.ledger import Ledger
 
@@ -270,7 +269,7 @@ def _shrunk(
     from harness.shrinking import Budget as Spending
     from harness.shrinking import shrink
 
-    candidates = {candidate.name: _relaxed(candidate, gated.settings) for candidate in gated.candidates}
+    candidates = {candidate.name: candidate for candidate in gated.candidates}
     seen: set[tuple[str, ...]] = set()
     for verdict in worst_first(verdicts):
         witness = witnesses.get(verdict.witness or "")
@@ -292,11 +291,6 @@ def _least(verdict: Verdict, witness: Witness) -> float:
     if isinstance(verdict.limit, str) or verdict.limit is None or FIGURES.get(verdict.metric) != witness.kind:
         return 0.0
     return math.nextafter(verdict.limit, math.inf)
-
-
-def _relaxed(candidate: Candidate, settings: Settings) -> Candidate:
-    declaration = candidate.declaration
-    return replace(candidate, declaration=replace(declaration, policy=settings.policy(declaration.policy)))
 
 
 def _with_replay(

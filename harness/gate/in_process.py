@@ -42,8 +42,7 @@ def failure(
     asked = Settings((candidate.name,), chosen, seed=seed, policies=tuple(policies), effort=BRIEF)
     settings = gate_settings(asked, (tier,))
     with user_mistakes():
-        settings.policy(candidate.declaration.policy)
-    campaign = Campaign(settings, (candidate,))
+        campaign = Campaign(settings, (candidate,))
     with temporary_ledger(campaign) as ledger, InProcess(load=lambda _: candidate) as executor:
         gated = measure_gated(campaign, ledger, executor, lambda _shard, _tallies: None)
         verdicts = judge(gated, of_tier(tier, [candidate.name], [format], None))

@@ -140,8 +140,11 @@ def _with_rows_unbounded(cell: Cell) -> Row:
     """Return the row of the table, its bound ratio over those rows too where the algorithm may overflow.
 
     Of these the tier judges what did not overflow; without them a wrong output there would be no figure.
+    Where a policy excuses flushes, it is over the others alone.
     """
-    ratios = (cell.row["bound_ratio"], cell.tally.tier_ratios.get(f"over_{STANDARD.name}"))
+    kind = f"over_{STANDARD.name}"
+    of_all = None if cell.tally.excused.get(f"{kind}:flushed") else cell.row["bound_ratio"]
+    ratios = (of_all, cell.tally.tier_ratios.get(kind))
     known = [ratio for ratio in ratios if ratio is not None]
     return {**cell.row, "bound_ratio": max(known, default=None)}
 

@@ -62,8 +62,8 @@ class Gated:
     Attributes:
         cells: in the plan's order.
         checks: of the contract.
-        candidates: in order.
-        settings: what was measured; its policies relax those that the candidates declare.
+        candidates: in order, each under the policy that it was judged by.
+        settings: what was measured.
     """
 
     cells: tuple[Cell, ...]
@@ -73,7 +73,7 @@ class Gated:
 
     def relaxations(self) -> dict[str, tuple[str, ...]]:
         """Return the policy settings that differ from the default, by candidate."""
-        return {c.name: self.settings.policy(c.declaration.policy).relaxations() for c in self.candidates}
+        return {c.name: c.declaration.policy.relaxations() for c in self.candidates}
 
 
 def gate_settings(settings: Settings, tiers: tuple[str, ...], lengths: tuple[int, ...] = ()) -> Settings:
@@ -163,10 +163,8 @@ def _checked(campaign: Campaign, executor: Executor) -> Iterator[CheckResult]:
 
     settings = campaign.settings
     for candidate in campaign.candidates:
-        policy = settings.policy(candidate.declaration.policy)
-        declared = replace(candidate, declaration=replace(candidate.declaration, policy=policy))
         yield from run_checks(
-            declared,
+            candidate,
             campaign.formats_of(candidate),
             executor,
             settings.seed,

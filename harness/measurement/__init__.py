@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measurement.counts import element_counts, row_counts, ulp_figures
+from harness.measurement.counts import element_counts, excused_rows, row_counts, ulp_figures
 from harness.measurement.judged import Judged
 from harness.measurement.policy import OBSERVED, policy_counts, policy_fits
 from harness.measurement.profiles import profiles
@@ -52,6 +52,7 @@ def tally_of(cell: CellKey, judged: Judged, *, profiled: bool = True) -> Tally:
         **element_counts(judged.elements),
         **ulp_figures(judged.elements),
         **policy_counts(judged.behaviour),
+        excused=excused_rows(judged),
         **(profiles(judged) if profiled else {}),
         max_ulp=judged.greatest("max_ulp"),
         max_bound_ratio=judged.greatest("bound_ratio"),

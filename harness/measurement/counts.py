@@ -14,7 +14,7 @@ from reference.attribution import RowOutcome
 from reference.errors import ElementClass, RowFailure
 from reference.rows import RowKind
 
-__all__ = ["element_counts", "row_counts", "ulp_figures"]
+__all__ = ["element_counts", "excused_rows", "row_counts", "ulp_figures"]
 
 
 def row_counts(judged: Judged) -> dict[str, Any]:
@@ -30,6 +30,12 @@ def row_counts(judged: Judged) -> dict[str, Any]:
         "collapsed_rows": int((failure == RowFailure.COLLAPSED).sum()),
         "inflated_rows": int((failure == RowFailure.INFLATED).sum()),
     }
+
+
+def excused_rows(judged: Judged) -> dict[str, int]:
+    """Return how many unexplained rows the policy excuses, by `unexplained`; empty where none."""
+    excused = (judged.outcomes == RowOutcome.UNEXPLAINED) & judged.collapsed_by_flushes
+    return {"unexplained": int(excused.sum())} if excused.any() else {}
 
 
 def element_counts(elements: Elements) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What was done on policy rows, which have no exact result, beside what the candidate declares."""
+"""What a declared policy says of outputs: of rows that have no exact result, and of flushed results."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from harness.measurement.rows import Flags, Floats, Rows
 from reference.declaration import Policy
+from reference.errors import ElementClass, Judgement, below_normal
 from reference.rows import RowKind
+from reference.truth import Truth
 
-__all__ = ["OBSERVED", "Behaviour", "policy_counts", "policy_fits", "policy_rows"]
+__all__ = ["OBSERVED", "Behaviour", "excused_flushes", "policy_counts", "policy_fits", "policy_rows"]
 
 _POLICY_OF: Mapping[RowKind, str] = {
     RowKind.NAN: "nan_row",
@@ -52,6 +54,18 @@ class Behaviour:
         if self.declared == "any":
             return np.zeros(0, dtype=np.intp)
         return np.flatnonzero(~self.fits[self.declared])
+
+
+def excused_flushes(judgement: Judgement, truth: Truth, policy: Policy) -> Flags:
+    """Tell which outputs are 0 where `subnormals=flush` excuses that, of shape (rows, n).
+
+    The exact result decides, not RN(r): a kernel that flushes below the least normal number cannot do better
+    where a result just below it rounds up to it. Such an output is still of the class `lost`.
+    """
+    if policy.subnormals == "keep":
+        return np.zeros(judgement.classes.shape, dtype=np.bool_)
+    spurious: Flags = (judgement.classes == ElementClass.FLUSHED) | (judgement.classes == ElementClass.LOST)
+    return spurious & below_normal(truth) if spurious.any() else spurious
 
 
 def policy_fits(x: Floats, y: Floats) -> dict[str, Flags]:

@@ -4,7 +4,8 @@ What a tier forbids is a clause. Of every judged element: `not_rounded` or `not_
 the bound ratio judges, `over_bound`, `no_bound` and `lost`. Of every judged row, likewise there: that it
 failed, by its outcome (an inaccurate row is finite, and its elements are judged).
 
-Excused, and counted: elements flushed to zero where the policy says so; and, where the bound ratio judges,
+Excused, and counted: elements flushed to zero where the policy says so and the exact result lies below
+2^emin, and so is a row's failure where its sum collapsed for them alone; and, where the bound ratio judges,
 rows that overflowed and for which the tier has no bound, as the loosest algorithm that it allows may
 overflow there, or, in an 8-bit format, where x - max is itself out of range.
 """
@@ -84,9 +85,9 @@ def tier_judgement(tier: Tier, judged: Judged) -> TierJudgement:
     """Return how a batch stands against one tier."""
     judgement = judged.judgement
     counted = judgement.classes != ElementClass.POLICY
-    flushed = (judgement.classes == ElementClass.FLUSHED) & (judged.declaration.policy.subnormals == "flush")
+    flushed = judged.flushes
     if tier.every is None:
-        return _by_bound(tier, judged, flushed)
+        return _by_bound(tier, judged)
     kept = judgement.correct if tier.every == "correctly_rounded" else judgement.faithful
     clause = "not_rounded" if tier.every == "correctly_rounded" else "not_faithful"
     broken = counted & ~kept & ~flushed
@@ -94,8 +95,8 @@ def tier_judgement(tier: Tier, judged: Judged) -> TierJudgement:
     return TierJudgement(f"over_{tier.name}", None, {clause: broken}, {"flushed": flushed}, scores)
 
 
-def _by_bound(tier: Tier, judged: Judged, flushed: Flags) -> TierJudgement:
-    rows, judgement, outcomes = judged.rows, judged.judgement, judged.outcomes
+def _by_bound(tier: Tier, judged: Judged) -> TierJudgement:
+    rows, judgement, outcomes, flushed = judged.rows, judged.judgement, judged.outcomes, judged.flushes
     bounds = rows.bounds_of(tier).copy()
     overflowed = _excused_rows(rows, outcomes, bounds)
     _bound_the_rest(tier, rows, bounds, ~overflowed)
@@ -108,7 +109,8 @@ def _by_bound(tier: Tier, judged: Judged, flushed: Flags) -> TierJudgement:
         "lost": counted & (judgement.classes == ElementClass.LOST),
     }
     for outcome in _FORBIDDEN_OUTCOMES:
-        violations[outcome.name.lower()] = (outcomes[:, None] == outcome) & ~overflowed
+        failed = (outcomes == outcome) & ~judged.collapsed_by_flushes
+        violations[outcome.name.lower()] = failed[:, None] & ~overflowed
     excused = {"overflow": overflowed, "flushed": flushed}
     return TierJudgement(f"over_{tier.name}", ratio, violations, excused, _scores(ratio, violations))
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.measurement.judged import Judged
-from harness.measurement.rows import Flags, Floats, Rows, hexadecimal
+from harness.measurement.rows import Flags, Floats, hexadecimal
 from harness.measurement.tiers import TIER_KINDS, tier_judgement
 from reference.attribution import RowOutcome
-from reference.declaration import Declaration
 from reference.errors import ElementClass
 from reports.tally import CellKey, Witness
 
@@ -42,7 +39,7 @@ def witnesses(cell: CellKey, judged: Judged) -> Iterator[Witness]:
         return Witness(cell, kind, score, rows.hexadecimal(row), bits, element, rows.origin(row), message)
 
     for kind, outcome in _OUTCOME_WITNESSES.items():
-        for row in np.flatnonzero(judged.outcomes == outcome)[:1]:
+        for row in np.flatnonzero(_failed(judged, outcome))[:1]:
             yield witness(kind, 0.0, int(row), None)
     for kind, where in _flags(judged):
         yield witness(kind, 0.0, *divmod(int(np.argmax(where)), where.shape[1]))
@@ -58,14 +55,16 @@ def witnesses(cell: CellKey, judged: Judged) -> Iterator[Witness]:
 def _flags(judged: Judged) -> Iterator[tuple[str, Flags]]:
     """Yield each kind of witness that a class of elements shows, and which elements do."""
     for kind, wanted in _CLASS_WITNESSES.items():
-        where = judged.of_class(wanted)
-        if where is not None:
-            yield kind, where
+        is_excused = kind == "flushed" and judged.flushes.any()
+        if is_excused or judged.of_class(wanted) is not None:
+            where = _defective(kind, judged)
+            if where.any():
+                yield kind, where
     if judged.elements.negative_zeros:
         yield "negative_zero", _defective("negative_zero", judged)
 
 
-def scores_by_row(kind: str, rows: Rows, y: NDArray[Any], declaration: Declaration) -> Floats:
+def scores_by_row(kind: str, judged: Judged) -> Floats:
     """Return how much each row shows of a kind of witness, shape (rows,); 0 where it shows nothing of it.
 
     Where the kind is a figure it is the greatest of the row; else 1 where the row shows it. The row of the
@@ -74,7 +73,6 @@ def scores_by_row(kind: str, rows: Rows, y: NDArray[Any], declaration: Declarati
     Raises:
         ValueError: outputs do not show that kind: it is a fault.
     """
-    judged = Judged(rows, y, declaration)
     if kind in TIER_KINDS:
         scores = tier_judgement(TIER_KINDS[kind], judged).scores
         return np.asarray(scores.max(axis=1))
@@ -88,18 +86,26 @@ def scores_by_row(kind: str, rows: Rows, y: NDArray[Any], declaration: Declarati
     else:
         figure = _defective(kind, judged)
     if figure is None:
-        return np.zeros(len(y))
+        return np.zeros(len(judged.y))
     return np.asarray(np.fmax(figure, 0.0).max(axis=1), dtype=np.float64)
+
+
+def _failed(judged: Judged, outcome: RowOutcome) -> Flags:
+    """Tell which rows failed in a way, and not for excused flushes alone."""
+    return np.asarray((judged.outcomes == outcome) & ~judged.collapsed_by_flushes)
 
 
 def _defective(kind: str, judged: Judged) -> Flags:
     judgement = judged.judgement
     if kind in _CLASS_WITNESSES:
-        return np.asarray(judgement.classes == _CLASS_WITNESSES[kind])
+        of_class: Flags = judgement.classes == _CLASS_WITNESSES[kind]
+        if kind == "lost":  # some excused flushes are of its class, as their results round up to 2^emin
+            return of_class & ~judged.flushes
+        return of_class | judged.flushes if kind == "flushed" else of_class
     if kind == "negative_zero":
         return np.asarray(judgement.negative_zero & (judgement.classes != ElementClass.POLICY))
     if kind in _OUTCOME_WITNESSES:
-        return np.asarray(judged.outcomes == _OUTCOME_WITNESSES[kind])[:, None]
+        return _failed(judged, _OUTCOME_WITNESSES[kind])[:, None]
     if kind == "policy":
         flags = np.zeros((len(judged.y), 1), dtype=np.bool_)
         for done in judged.behaviour:

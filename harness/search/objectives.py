@@ -31,6 +31,7 @@ class Objective:
         witness: the kind of the witness that shows it.
         figure: from rows, their outputs as float64 and the verdict to a figure for each element; NaN: none.
         least: scores up to this one show nothing, and only lead the way.
+        of_elements: whether it is a figure of single elements, and a policy may excuse some.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Objective:
     witness: str
     figure: Figure
     least: float = 0.0
+    of_elements: bool = True
 
 
 def _ulp(_rows: Rows, _y: Floats, judgement: Judgement) -> Floats:
@@ -78,7 +80,12 @@ OBJECTIVES: Final[Mapping[str, Objective]] = MappingProxyType(
                 _bound_ratio,
             ),
             Objective(
-                "row_sum", "the sum of outputs furthest from the exact one", "off", "row_sum", _row_sum
+                "row_sum",
+                "the sum of outputs furthest from the exact one",
+                "off",
+                "row_sum",
+                _row_sum,
+                of_elements=False,
             ),
             Objective(
                 "underflow", "the greatest result returned as zero", "lost to zero", "lost", _underflow

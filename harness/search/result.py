@@ -18,7 +18,6 @@ from harness.search.objectives import OBJECTIVES, Objective
 from harness.search.trials import Trial, Trials
 from harness.tallying import tally_outcome
 from reference.bounds import element_bounds
-from reference.declaration import Policy
 from reference.errors import ElementClass
 from reference.formats import FloatFormat
 from reference.tiers import STANDARD, Tier
@@ -168,7 +167,6 @@ def search_tally(
     *,
     out_format: FloatFormat | None = None,
     timeout: float | None = None,
-    policy: Policy | None = None,
     tiers: Sequence[Tier] = (),
     reference: Method = "certified",
     keep_interrupted: bool = False,
@@ -177,15 +175,14 @@ def search_tally(
     """Search as `search` does, and count all rows that were tried, as those of the result's cell.
 
     The cell is not sampled: rows that were searched for tell no rate of anything. Its witness of the
-    objective is that of the result. `policy` stands in place of the declared one, `tiers` are those to judge
-    by as well; the other arguments are those of `search`.
+    objective is that of the result. `tiers` are those to judge by as well; the other arguments are those of
+    `search`.
 
     Raises:
         ValueError: as `search` does.
     """
     _check(candidate, fmt, out_format or fmt, length, evaluations, objective)
-    declared = candidate.declared(fmt)
-    declaration = declared if policy is None else replace(declared, policy=policy)
+    declaration = candidate.declared(fmt)
     cell = CellKey(candidate.name, OP, fmt.name, (out_format or fmt).name, SEARCHED, length)
     parts: list[Tally] = []
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from harness.candidates import Candidate
 from harness.execution import Executor, Outcome
 from harness.measurement import Rows
+from harness.measurement.policy import excused_flushes
 from harness.search.mutations import Ordinals
 from harness.search.objectives import Objective
 from reference.formats import FloatFormat
@@ -61,9 +62,13 @@ class Trials:
         return Trial(rows, outcome, figure[np.arange(len(figure)), elements], elements)
 
     def _figure(self, rows: Rows, outcome: Outcome) -> Floats:
-        """Return the objective's figure of each element, -inf where there is none."""
+        """Return the objective's figure of each element, -inf where it has none or is excused."""
         if outcome.outputs is None:
             return np.full(rows.x.shape, -np.inf)
         y = self.out_format.to_float64(outcome.outputs)
-        figure = self.objective.figure(rows, y, rows.judge(y))
-        return np.where(np.isnan(figure) | ~outcome.completed[:, None], -np.inf, figure)
+        judgement = rows.judge(y)
+        figure = self.objective.figure(rows, y, judgement)
+        left_out = np.isnan(figure) | ~outcome.completed[:, None]
+        if self.objective.of_elements:
+            left_out |= excused_flushes(judgement, rows.truth, self.candidate.declaration.policy)
+        return np.where(left_out, -np.inf, figure)

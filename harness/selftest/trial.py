@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -116,10 +116,8 @@ class _Trial:
                     self._note(self._contract(candidate, executor))
 
     def _contract(self, candidate: Candidate, executor: Executor) -> Iterator[Verdict]:
-        policy = self._settings.policy(candidate.declaration.policy)
-        declared = replace(candidate, declaration=replace(candidate.declaration, policy=policy))
         for result in each_check(
-            declared, self._format, executor, self._settings.seed, checks=CONTRACT, floors=()
+            candidate, self._format, executor, self._settings.seed, checks=CONTRACT, floors=()
         ):
             yield from judge_check(result)
 
@@ -133,15 +131,13 @@ class _Trial:
                     left = [c for name, c in candidates.items() if name not in self._found]
                     if not left:
                         return
-                    self._judge(campaign, shard, rows, executor, left)
+                    self._judge(shard, rows, executor, left)
 
-    def _judge(
-        self, campaign: Campaign, shard: Shard, rows: Rows, executor: Executor, left: Sequence[Candidate]
-    ) -> None:
+    def _judge(self, shard: Shard, rows: Rows, executor: Executor, left: Sequence[Candidate]) -> None:
         """Judge the outputs of a batch, of as many suspects at once as a batch has room for."""
         alike: dict[tuple[str, Declaration], list[_Called]] = defaultdict(list)
         for candidate in left:
-            held = self._suspects[candidate.name].tier, campaign.declaration(candidate, shard.format)
+            held = self._suspects[candidate.name].tier, candidate.declared(shard.format)
             outcome = executor.run(candidate.spec, rows.x, shard.out_format)
             alike[held].append(_Called(candidate.name, outcome))
         room = max(1, BATCH_ELEMENTS // rows.x.size)

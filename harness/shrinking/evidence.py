@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.candidates import Candidate
 from harness.execution import Executor, Outcome
-from harness.measurement import Judged, Rows, measure, scores_by_row
+from harness.measurement import Judged, Rows, scores_by_row, tally_of
 from harness.measurement.tiers import TIER_KINDS, judge_by_tiers
 from harness.remaking import entries_of_hex
 from harness.shrinking.reduction import BATCH_ELEMENTS, Budget
@@ -36,6 +36,9 @@ KEPT: Final = 0.9
 
 PATIENCE_SECONDS: Final = 0.5
 """A row that hangs is given up after this long, where the executor would wait longer."""
+
+_FIGURES: Final = frozenset({"max_ulp", "bound_ratio", "algorithm_ratio"})
+"""Kinds that are the greatest figure of an element."""
 
 MOST_HANGS: Final = 6
 MOST_DEATHS: Final = 16
@@ -70,7 +73,19 @@ def evidence_of(
     if witness.kind in FAULTS:
         return _Fault(calls, witness.kind)
     kept = max(KEPT * witness.score, least) if witness.score else 1.0
-    return _Score(calls, budget, witness.kind, kept, failed_rows([witness])[0])
+    failed = failed_rows([witness])[0]
+    return _Score(calls, budget, witness.kind, kept, failed, _is_beside_flushes(witness, candidate))
+
+
+def _is_beside_flushes(witness: Witness, candidate: Candidate) -> bool:
+    """Tell whether flushes are excused and the witness's figure is that of another element."""
+    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
+    declaration = candidate.declared(fmt)
+    if witness.kind not in _FIGURES or witness.element is None or declaration.policy.subnormals == "keep":
+        return False
+    x, y = fmt.from_bits(entries_of_hex(witness.x, fmt))[None], out.from_bits(entries_of_hex(witness.y, out))
+    judged = Judged(_rows(x, fmt, out), y[None], declaration)
+    return not judged.flushes[0, witness.element]
 
 
 def failed_rows(witnesses: Sequence[Witness]) -> list[bool]:
@@ -103,8 +118,12 @@ class _Calls:
         return self.executor.run(self.candidate.spec, x, self.out, self.timeout)
 
     def rows(self, x: Array) -> Rows:
-        values = self.format.to_float64(x)
-        return Rows(self.format, x, values, truth(values, self.out), 0)
+        return _rows(x, self.format, self.out)
+
+
+def _rows(x: Array, fmt: FloatFormat, out: FloatFormat) -> Rows:
+    values = fmt.to_float64(x)
+    return Rows(fmt, x, values, truth(values, out), 0)
 
 
 @dataclass(frozen=True)
@@ -116,6 +135,7 @@ class _Score:
         least: the least score.
         may_fail: whether the row may fail as a whole; one that does not is no witness of the same
             thing where it does.
+        beside_flushes: whether flushes that the policy excuses do not show it.
     """
 
     calls: _Calls
@@ -123,6 +143,7 @@ class _Score:
     kind: str
     least: float
     may_fail: bool
+    beside_flushes: bool = False
     rows_at_once: int = BATCH_ELEMENTS
 
     def shows(self, x: Array) -> Flags:
@@ -131,24 +152,26 @@ class _Score:
         done = outcome.completed
         shown = np.zeros(len(x), dtype=np.bool_)
         if outcome.outputs is not None:
-            declaration = self.calls.candidate.declared(self.calls.format)
-            rows, y = self.calls.rows(x[done]), outcome.outputs[done]
-            sound = self.may_fail or rows.judge(y).failure == RowFailure.NONE
-            shown[done] = sound & (scores_by_row(self.kind, rows, y, declaration) >= self.least)
+            judged = self._judged(x[done], outcome.outputs[done])
+            sound = self.may_fail or judged.judgement.failure == RowFailure.NONE
+            shown[done] = sound & (scores_by_row(self.kind, judged) >= self.least)
         return shown
 
     def witness(self, row: Array) -> Witness | None:
         outcome = self.calls.run(row[None])
         if outcome.outputs is None or not outcome.completed.all():
             return None
-        rows, declaration = self.calls.rows(row[None]), self.calls.candidate.declared(self.calls.format)
+        judged = self._judged(row[None], outcome.outputs)
         if self.kind in TIER_KINDS:
-            tiers = [TIER_KINDS[self.kind]]
-            tally = judge_by_tiers(self.calls.cell, Judged(rows, outcome.outputs, declaration), tiers)
+            tally = judge_by_tiers(self.calls.cell, judged, [TIER_KINDS[self.kind]])
         else:
-            tally = measure(self.calls.cell, rows, outcome.outputs, declaration)
+            tally = tally_of(self.calls.cell, judged)
         found = [w for w in tally.witnesses if w.kind == self.kind]
         return found[0] if found and (found[0].score or 1.0) >= self.least else None
+
+    def _judged(self, x: Array, y: Array) -> Judged:
+        judged = Judged(self.calls.rows(x), y, self.calls.candidate.declared(self.calls.format))
+        return judged.without_flushes() if self.beside_flushes else judged
 
 
 class _Fault:
