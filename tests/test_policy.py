@@ -96,9 +96,10 @@ def test_a_witness_by_itself_is_replayed_by_the_policy_given(capsys: pytest.Capt
             "y": "00003c00", "element": 0, "origin": "here", "message": "",
         }
     )  # fmt: skip
-    assert cli.run(["replay", line, "--expect", "--in-process"]) == 1
+    asked = ["replay", line, "--candidate=flushing.py:softmax", "--expect", "--in-process"]
+    assert cli.run(asked) == 1
     assert "lost, which the tier standard forbids" in capsys.readouterr().out
-    assert cli.run(["replay", line, "--expect", "--in-process", FLUSH]) == 0
+    assert cli.run([*asked, FLUSH]) == 0
 
 
 # What a flush is ---------------------------------------------------------------------------
