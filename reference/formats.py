@@ -20,15 +20,22 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final, Literal
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["FORMATS", "FloatFormat", "floor_log2", "format_named", "format_of"]
+__all__ = ["FORMATS", "FloatFormat", "NaNs", "floor_log2", "format_named", "format_of"]
 
 Array = NDArray[Any]
+
+NaNs = Literal["beyond infinity", "all ones", "negative zero"]
+"""Which encodings are NaN: all beyond the infinities' (IEEE 754); those with nothing but ones, whatever the
+sign, in a format without infinities (Open Compute Project, OFP8 specification, 2023); or the one that would
+be -0, in a format with neither (the "fnuz" formats of Graphcore, AMD and Qualcomm, arXiv:2206.02915)."""
+
+_TABULATED_BITS: Final = 16
 
 
 def floor_log2(value: Fraction) -> int:
@@ -43,9 +50,7 @@ def floor_log2(value: Fraction) -> int:
 class FloatFormat:
     """A binary floating-point format of precision p and exponents emin..emax.
 
-    With an infinity, the all-ones exponent holds the infinities and NaNs (IEEE 754). Without
-    one, as in float8_e4m3fn, that exponent holds numbers too and only the all-ones
-    significand is NaN (Open Compute Project, OFP8 specification, 2023).
+    Without infinities the all-ones exponent holds numbers too.
     """
 
     name: str
@@ -54,6 +59,8 @@ class FloatFormat:
     emax: int
     storage_bits: int
     has_infinity: bool
+    has_negative_zero: bool
+    nans: NaNs
     dtype: np.dtype[Any]
 
     def __str__(self) -> str:
@@ -105,8 +112,9 @@ class FloatFormat:
     @cached_property
     def _largest_code(self) -> int:
         """Omega's encoding: the last finite magnitude in encoding order."""
-        first_special = (self.sign_bit - 1) ^ ((1 << self._fraction_bits) - 1)
-        return first_special - 1 if self.has_infinity else self.sign_bit - 2
+        if self.has_infinity:
+            return self.sign_bit - (1 << self._fraction_bits) - 1
+        return self.sign_bit - 2 if self.nans == "all ones" else self.sign_bit - 1
 
     @cached_property
     def infinity_code(self) -> int | None:
@@ -116,15 +124,17 @@ class FloatFormat:
     @cached_property
     def nan_code(self) -> int:
         """The encoding of one quiet NaN."""
-        if not self.has_infinity:
-            return self.sign_bit - 1
-        return self._largest_code + 1 + (1 << max(self._fraction_bits - 1, 0))
+        if self.nans == "beyond infinity":
+            return self._largest_code + 1 + (1 << max(self._fraction_bits - 1, 0))
+        return self.sign_bit - 1 if self.nans == "all ones" else self.sign_bit
 
     # Scalars: exact, on encodings and fractions -------------------------------------------
 
     def is_finite(self, code: int) -> bool:
         """Tell whether the encoding stands for a number."""
-        return (code & ~self.sign_bit) <= self._largest_code
+        return (code != self.sign_bit or self.has_negative_zero) and (
+            code & ~self.sign_bit
+        ) <= self._largest_code
 
     def decode(self, code: int) -> Fraction | None:
         """Return the number that an encoding stands for, None for an infinity or NaN.
@@ -157,7 +167,7 @@ class FloatFormat:
         """Return the encoding nearest to a rational, ties to even.
 
         At Omega + ulp/2 and beyond it overflows to infinity, or to NaN in a format
-        without one. A negative value that rounds to zero gives -0.
+        without one. A negative value that rounds to zero gives -0 where there is one.
         """
         sign = self.sign_bit if value < 0 else 0
         magnitude = abs(value)
@@ -165,7 +175,7 @@ class FloatFormat:
         rounded = round(magnitude / ulp) * ulp  # Fraction.__round__ is ties-to-even
         if rounded > self.largest:
             return self.nan_code | sign if self.infinity_code is None else self.infinity_code | sign
-        return self._encode_magnitude(rounded) | sign
+        return self._encode_magnitude(rounded) | (sign if rounded or self.has_negative_zero else 0)
 
     def _encode_magnitude(self, value: Fraction) -> int:
         if value == 0:
@@ -177,8 +187,10 @@ class FloatFormat:
     def ordinal(self, code: int) -> int:
         """Number the encodings in the order of their values; +0 and -0 are both 0.
 
-        Consecutive finite values have consecutive ordinals; the infinities follow.
+        Consecutive finite values have consecutive ordinals; the infinities and NaNs follow.
         """
+        if code == self.sign_bit and not self.has_negative_zero:
+            return self.sign_bit
         magnitude = code & ~self.sign_bit
         return -magnitude if code & self.sign_bit else magnitude
 
@@ -188,6 +200,8 @@ class FloatFormat:
         Raises:
             ValueError: the magnitude does not fit into the encoding.
         """
+        if ordinal == self.sign_bit and not self.has_negative_zero:
+            return self.sign_bit
         if abs(ordinal) >= self.sign_bit:
             raise ValueError(f"ordinal {ordinal}: magnitudes of {self.name} stay below {self.sign_bit}")
         return -ordinal | self.sign_bit if ordinal < 0 else ordinal
@@ -220,6 +234,19 @@ class FloatFormat:
         with np.errstate(invalid="ignore"):  # signalling NaNs
             return np.asarray(array.astype(np.float64))
 
+    @cached_property
+    def values(self) -> NDArray[np.float64]:
+        """What every encoding stands for, as float64 by encoding, in a format of up to 16 bits.
+
+        Raises:
+            ValueError: the format is wider.
+        """
+        if self.storage_bits > _TABULATED_BITS:
+            raise ValueError(f"{self.name}: {self.storage_bits} bits are too many for a table of all values")
+        values = self.to_float64(self.from_bits(np.arange(2 * self.sign_bit)))
+        values.flags.writeable = False
+        return values
+
     def from_float64(self, values: ArrayLike) -> Array:
         """Round float64 values to this format once, to nearest, ties to even.
 
@@ -243,6 +270,8 @@ class FloatFormat:
         """`ordinal` of an array of encodings."""
         magnitude = (bits & self.bits_dtype.type(self.sign_bit - 1)).astype(np.int64)
         ordinals: NDArray[np.int64] = np.where(bits >= self.sign_bit, -magnitude, magnitude)
+        if not self.has_negative_zero:
+            ordinals[bits == self.sign_bit] = self.sign_bit
         return ordinals
 
     def from_ordinals(self, ordinals: NDArray[np.int64]) -> Array:
@@ -251,22 +280,27 @@ class FloatFormat:
         bits[ordinals < 0] |= self.bits_dtype.type(self.sign_bit)
         return bits
 
+    def negated(self, bits: Array, which: NDArray[np.bool_]) -> Array:
+        """Return encodings of numbers with a minus where asked, which 0 takes only where there is -0."""
+        signed = which if self.has_negative_zero else which & (bits != 0)
+        return np.asarray(np.where(signed, bits | self.bits_dtype.type(self.sign_bit), bits))
 
-def _row(name: str, p: int, emin: int, emax: int, bits: int, infinity: bool, dtype: Any) -> FloatFormat:
-    return FloatFormat(name, p, emin, emax, bits, infinity, np.dtype(dtype))
 
+_IEEE: Final = (True, True, "beyond infinity")
 
 FORMATS: MappingProxyType[str, FloatFormat] = MappingProxyType(
     {
         f.name: f
         for f in (
-            # name, precision p, emin, emax, storage bits, has an infinity, NumPy dtype
-            _row("float16", 11, -14, 15, 16, True, np.float16),
-            _row("float32", 24, -126, 127, 32, True, np.float32),
-            _row("float64", 53, -1022, 1023, 64, True, np.float64),
-            _row("bfloat16", 8, -126, 127, 16, True, ml_dtypes.bfloat16),
-            _row("float8_e4m3fn", 4, -6, 8, 8, False, ml_dtypes.float8_e4m3fn),
-            _row("float8_e5m2", 3, -14, 15, 8, True, ml_dtypes.float8_e5m2),
+            # name, precision p, emin, emax, storage bits; infinities, -0, NaNs; NumPy dtype
+            FloatFormat("float16", 11, -14, 15, 16, *_IEEE, np.dtype(np.float16)),
+            FloatFormat("float32", 24, -126, 127, 32, *_IEEE, np.dtype(np.float32)),
+            FloatFormat("float64", 53, -1022, 1023, 64, *_IEEE, np.dtype(np.float64)),
+            FloatFormat("bfloat16", 8, -126, 127, 16, *_IEEE, np.dtype(ml_dtypes.bfloat16)),
+            FloatFormat(
+                "float8_e4m3fn", 4, -6, 8, 8, False, True, "all ones", np.dtype(ml_dtypes.float8_e4m3fn)
+            ),
+            FloatFormat("float8_e5m2", 3, -14, 15, 8, *_IEEE, np.dtype(ml_dtypes.float8_e5m2)),
         )
     }
 )

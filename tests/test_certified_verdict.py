@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from reference.certified import evaluate, judge_certified, truth_certified
 from reference.certified.exact_sums import LIMBS, accumulate, rounded
 from reference.certified.row_sums import new_tally, sum_rows, tally_rows
-from reference.errors import Judgement, judge
+from reference.errors import ElementClass, Judgement, judge
 from reference.formats import FORMATS, FloatFormat
+from reference.truth import truth
 from strategies import REGIMES, Regime
+from tests.more_formats import SMALL
 
 F32, F64 = FORMATS["float32"], FORMATS["float64"]
 each_format = pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)
@@ -34,6 +36,19 @@ def differences(a: Judgement, b: Judgement) -> list[str]:
         elif unlike.any():
             lines.append(f"{name} at {np.argwhere(unlike)[0]}: {u[unlike][0]!r} and {v[unlike][0]!r}")
     return lines
+
+
+@pytest.mark.parametrize("fmt", SMALL, ids=str)
+def test_every_encoding_is_judged_as_the_value_that_it_stands_for(fmt: FloatFormat) -> None:
+    codes = np.arange(2**fmt.storage_bits)
+    y = fmt.from_bits(codes).reshape(-1, 4)
+    exact = truth(np.zeros(y.shape), fmt, "certified")
+    judged = judge_certified(y, exact)
+    assert differences(judged, judge(y, exact)) == []
+    finite = np.array([fmt.is_finite(code) for code in codes.tolist()]).reshape(y.shape)
+    assert ((judged.classes == ElementClass.NONFINITE) == ~finite).all()
+    negative = fmt.to_bits(y) == fmt.sign_bit
+    assert (judged.negative_zero == (negative & fmt.has_negative_zero)).all()
 
 
 def wrong_outputs(nearest: np.ndarray, fmt: FloatFormat, rng: np.random.Generator) -> list[np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import struct
+from collections.abc import Iterable
 from fractions import Fraction
 from functools import cache
 
@@ -15,10 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference.formats import FORMATS, FloatFormat, floor_log2, format_named, format_of
+from tests.more_formats import EVERY, SMALL
 
-ALL = list(FORMATS.values())
-SMALL = [f for f in ALL if f.storage_bits <= 16]
-WIDE = [f for f in ALL if f.storage_bits > 16]
+WIDE = [f for f in EVERY if f.storage_bits > 16]
 TINY = Fraction(1, 2**1200)
 
 # The largest number and smallest subnormal: IEEE 754-2019 table 3.5, the OFP8 specification
@@ -30,10 +30,16 @@ LIMITS = {
     "bfloat16": (Fraction(2**128 - 2**120), Fraction(1, 2**133)),
     "float8_e4m3fn": (Fraction(448), Fraction(1, 2**9)),
     "float8_e5m2": (Fraction(57344), Fraction(1, 2**16)),
+    # What ml_dtypes states of its own.
+    "float8_e4m3fnuz": (Fraction(240), Fraction(1, 2**10)),
+    "float8_e5m2fnuz": (Fraction(57344), Fraction(1, 2**17)),
+    "float8_e4m3b11fnuz": (Fraction(30), Fraction(1, 2**13)),
+    "float8_e4m3": (Fraction(240), Fraction(1, 2**9)),
+    "float8_e3m4": (Fraction(31, 2), Fraction(1, 2**6)),
 }
 
 
-def each_format(formats: list[FloatFormat]) -> pytest.MarkDecorator:
+def each_format(formats: Iterable[FloatFormat]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("fmt", formats, ids=str)
 
 
@@ -53,19 +59,23 @@ def all_bits(fmt: FloatFormat) -> np.ndarray:
 # Values ------------------------------------------------------------------------------------
 
 
-@each_format(ALL)
+@each_format(EVERY)
 def test_limits_are_those_of_the_standards(fmt: FloatFormat) -> None:
     assert (fmt.largest, fmt.smallest_subnormal) == LIMITS[fmt.name]
     assert fmt.smallest_normal == fmt.smallest_subnormal * 2 ** (fmt.precision - 1)
+    assert floor_log2(fmt.largest) == fmt.emax
+    if fmt.dtype.kind == "V":
+        stated = ml_dtypes.finfo(fmt.dtype)
+        assert (float(stated.max), float(stated.smallest_subnormal)) == tuple(map(float, LIMITS[fmt.name]))
 
 
 @each_format(SMALL)
 def test_every_encoding_decodes_as_the_dtype_does(fmt: FloatFormat) -> None:
-    values = fmt.to_float64(fmt.from_bits(all_bits(fmt)))  # the dtype widens, exactly
-    for code, value in enumerate(values.tolist()):
+    for code, value in enumerate(fmt.values.tolist()):  # as the dtype widens, exactly
         decoded = fmt.decode(code)
         expected = Fraction(value) if math.isfinite(value) else None
         assert decoded == expected, f"{fmt} {code:#x}: {decoded} where the dtype has {value!r}"
+        assert value != 0 or (math.copysign(1, value) < 0) == (code == fmt.sign_bit)
 
 
 @given(code=st.integers(0, 2**32 - 1))
@@ -80,7 +90,7 @@ def test_float64_encodings_decode_as_the_machine_does(code: int) -> None:
     assert FORMATS["float64"].decode(code) == (Fraction(value) if math.isfinite(value) else None), hex(code)
 
 
-@each_format(ALL)
+@each_format(EVERY)
 def test_special_codes_are_special_in_the_dtype(fmt: FloatFormat) -> None:
     assert np.isnan(fmt.to_float64(fmt.from_bits([fmt.nan_code]))).all(), hex(fmt.nan_code)
     if fmt.infinity_code is None:
@@ -89,7 +99,16 @@ def test_special_codes_are_special_in_the_dtype(fmt: FloatFormat) -> None:
         assert fmt.to_float64(fmt.from_bits([fmt.infinity_code]))[0] == np.inf, hex(fmt.infinity_code)
 
 
-@each_format(ALL)
+@each_format(EVERY)
+def test_only_small_formats_have_a_table_of_values(fmt: FloatFormat) -> None:
+    if fmt not in SMALL:
+        with pytest.raises(ValueError, match="bits are too many"):
+            fmt.values  # noqa: B018
+    else:
+        assert not fmt.values.flags.writeable
+
+
+@each_format(EVERY)
 def test_a_code_too_wide_is_refused(fmt: FloatFormat) -> None:
     with pytest.raises(ValueError, match=f"{fmt.name} has {fmt.storage_bits} bits"):
         fmt.decode(1 << fmt.storage_bits)
@@ -109,7 +128,7 @@ def test_values_rise_with_their_ordinals(fmt: FloatFormat) -> None:
 def test_ordinals_number_every_encoding(fmt: FloatFormat) -> None:
     for code in range(2**fmt.storage_bits):
         ordinal = fmt.ordinal(code)
-        expected = 0 if code == fmt.sign_bit else code
+        expected = 0 if code == fmt.sign_bit and fmt.has_negative_zero else code
         assert fmt.from_ordinal(ordinal) == expected, f"{fmt} {code:#x}: ordinal {ordinal}"
 
 
@@ -121,7 +140,7 @@ def test_ulp_is_the_gap_above_a_value(fmt: FloatFormat) -> None:
         assert fmt.ulp((low + high) / 2) == high - low, f"{fmt}: between {low} and {high}"
 
 
-@each_format(ALL)
+@each_format(EVERY)
 def test_ulp_of_a_real_changes_at_powers_of_two(fmt: FloatFormat) -> None:
     for e in range(fmt.emin + 1, fmt.emax + 1):
         edge = Fraction(2) ** e
@@ -148,6 +167,7 @@ def test_every_number_rounds_to_itself(fmt: FloatFormat) -> None:
     for code, value in enumerate(positive_values(fmt)):
         assert fmt.round(value) == code
         assert fmt.round(-value) == (code | fmt.sign_bit if value else 0)
+    assert fmt.round(-TINY) == (fmt.sign_bit if fmt.has_negative_zero else 0)
 
 
 @each_format(SMALL)
@@ -161,7 +181,7 @@ def test_midpoints_round_to_even_and_a_hair_decides(fmt: FloatFormat) -> None:
         assert fmt.round(middle + TINY) == code + 1, f"{fmt}: just above {middle}"
 
 
-@each_format(ALL)
+@each_format(EVERY)
 def test_rounding_overflows_half_an_ulp_beyond_the_largest(fmt: FloatFormat) -> None:
     edge = fmt.largest + fmt.ulp(fmt.largest) / 2
     beyond = fmt.nan_code if fmt.infinity_code is None else fmt.infinity_code
@@ -188,13 +208,14 @@ def nearest_by_search(fmt: FloatFormat, value: float) -> int:
     code = low + 1 if up else low
     if code > fmt.largest_ordinal:
         code = fmt.nan_code if fmt.infinity_code is None else fmt.infinity_code
-    return code | (fmt.sign_bit if math.copysign(1, value) < 0 else 0)
+    signed = math.copysign(1, value) < 0 and (code or fmt.has_negative_zero)
+    return code | fmt.sign_bit if signed else code
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
-@each_format(ALL)
+@each_format(EVERY)
 @given(value=finite | st.floats(-1e5, 1e5) | st.floats(-(2.0**-5), 2.0**-5))
 @settings(max_examples=150)
 def test_scalar_and_array_rounding_agree_with_a_search(fmt: FloatFormat, value: float) -> None:
@@ -229,11 +250,14 @@ def test_arrays_round_values_midpoints_and_neighbours_as_scalars_do(fmt: FloatFo
             (np.nextafter(middle, np.inf), codes[1:]),
         ):
             assert_same_bits(
-                fmt, fmt.from_float64(factor * points), (expected | sign).tolist(), "array rounding"
+                fmt,
+                fmt.from_float64(factor * points),
+                np.where((expected == 0) & (not fmt.has_negative_zero), 0, expected | sign).tolist(),
+                "array rounding",
             )
 
 
-@each_format(ALL)
+@each_format(EVERY)
 def test_arrays_round_specials_and_beyond_the_largest(fmt: FloatFormat) -> None:
     beyond = fmt.nan_code if fmt.infinity_code is None else fmt.infinity_code
     points = [np.inf, -np.inf, np.nan]
@@ -269,6 +293,15 @@ def test_array_ordinals_are_the_scalar_ones(fmt: FloatFormat) -> None:
     assert back.tolist() == [fmt.from_ordinal(o) for o in ordinals.tolist()]
 
 
+@each_format(SMALL)
+def test_a_minus_before_zero_is_kept_where_there_is_one(fmt: FloatFormat) -> None:
+    bits = np.array([0, 0, 1, fmt.largest_ordinal], dtype=fmt.bits_dtype)
+    negated = fmt.negated(bits, np.array([True, False, True, False]))
+    zero = fmt.sign_bit if fmt.has_negative_zero else 0
+    assert negated.tolist() == [zero, 0, fmt.sign_bit + 1, fmt.largest_ordinal]
+    assert negated.dtype == fmt.bits_dtype
+
+
 @each_format(WIDE)
 @given(data=st.data())
 def test_wide_array_ordinals_are_the_scalar_ones(fmt: FloatFormat, data: st.DataObject) -> None:
@@ -279,7 +312,7 @@ def test_wide_array_ordinals_are_the_scalar_ones(fmt: FloatFormat, data: st.Data
     assert fmt.from_ordinals(ordinals).tolist() == [fmt.from_ordinal(o) for o in ordinals.tolist()]
 
 
-@each_format(ALL)
+@each_format(EVERY)
 def test_a_bit_pattern_needs_its_own_dtype(fmt: FloatFormat) -> None:
     stranger = np.zeros(2, dtype=np.float64 if fmt.storage_bits < 64 else np.float32)
     with pytest.raises(ValueError, match=f"{fmt.name} expected"):
@@ -289,7 +322,7 @@ def test_a_bit_pattern_needs_its_own_dtype(fmt: FloatFormat) -> None:
 # Names ---------------------------------------------------------------------------------------------
 
 
-@each_format(ALL)
+@each_format(FORMATS.values())
 def test_formats_are_found_by_name_and_dtype(fmt: FloatFormat) -> None:
     assert format_named(fmt.name) is fmt
     assert format_of(fmt.dtype) is fmt

@@ -52,7 +52,7 @@ def _catalogue() -> dict[str, dict[str, dict[str, Any]]]:
         "formats": {
             f.name: {
                 "title": f"p = {f.precision}, emin = {f.emin}, emax = {f.emax}, "
-                f"{'with' if f.has_infinity else 'no'} infinity",
+                f"{'with' if f.has_infinity else 'no'} infinity{'' if f.has_negative_zero else ', no -0'}",
                 "precision": f.precision,
                 "emin": f.emin,
                 "emax": f.emax,

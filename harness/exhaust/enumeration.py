@@ -39,9 +39,14 @@ class Enumeration:
     one_zero: bool
 
     @property
+    def zeros(self) -> int:
+        """How many zeros there are."""
+        return 1 if self.one_zero or not self.fmt.has_negative_zero else 2
+
+    @property
     def numbers(self) -> int:
         """How many finite numbers, or encodings of them, an entry can be."""
-        return 2 * self.fmt.largest_ordinal + (1 if self.one_zero else 2)
+        return 2 * self.fmt.largest_ordinal + self.zeros
 
     @property
     def rows(self) -> int:
@@ -52,7 +57,7 @@ class Enumeration:
 
     def __str__(self) -> str:
         """Say which rows these are."""
-        zeros = "-0 and +0 as one" if self.one_zero else "-0 and +0 apart"
+        zeros = "-0 and +0 apart" if self.zeros == 2 else "-0 and +0 as one"
         if self.length == 1:
             return f"every finite {self.fmt} number, {zeros}"
         kind = {2: "pair", 3: "triple"}.get(self.length, f"row of {self.length}")
@@ -74,7 +79,7 @@ class Enumeration:
         """Return the encodings of `count` rows from number `first` on, shape (count, n)."""
         bits: NDArray[Any] = np.empty((count, self.length), dtype=self.fmt.bits_dtype)
         largest = self.fmt.largest_ordinal
-        negatives = largest + (0 if self.one_zero else 1)
+        negatives = largest + self.zeros - 1
         _fill(
             np.array(self.indices(first), dtype=np.int64),
             self.numbers,

@@ -104,13 +104,15 @@ def _orders(length: int) -> Iterator[list[int]]:
 
 
 def _zeros_agree(check: _Check, fmt: FloatFormat, rows: Array) -> bool:
-    """Put zeros into the rows, and tell whether their sign matters."""
+    """Put zeros into the rows, and tell whether they have a sign that does not matter."""
+    if not fmt.has_negative_zero:
+        return False
     which = Words(("zeros", fmt.name, rows.shape[1])).below(2, rows.shape) == 1
     bits = np.where(which, 0, fmt.to_bits(rows)).astype(fmt.bits_dtype)
     bits = bits[(bits == 0).any(axis=1)]
     positive = _distinct(fmt, fmt.from_bits(bits))
     bits = fmt.to_bits(positive)
-    negative = fmt.from_bits(np.where(bits == 0, fmt.sign_bit, bits))
+    negative = fmt.from_bits(fmt.negated(bits, bits == 0))
     return check.same(check.called(positive), negative, list(range(rows.shape[1])))
 
 

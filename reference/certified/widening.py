@@ -1,7 +1,7 @@
 """Outputs of any format to float64, inside the kernels: a copy of the whole would cost as much as judging.
 
 All formats are handed over in one type, so that kernels have one signature: an array for
-each width, of which one is used.
+each width, of which one is used. What an encoding stands for is looked up in the format's own table.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.certified.compiled import FRACTION_BITS, compiled, float_of, inlined
+from reference.certified.compiled import compiled, inlined
 from reference.formats import FloatFormat
 
 __all__ = ["Encoded", "encoded", "rows_of", "widened"]
@@ -21,26 +21,22 @@ _SINGLE: Final = 32
 _HALF: Final = 16
 _QUARTER: Final = 8
 
-
-class _Encoding(NamedTuple):
-    """What decoding a format of up to 16 bits needs."""
-
-    fraction_bits: int
-    emin: int
-    magnitudes: int
-    largest: int
-    infinity: int
+_NO_VALUES: Final = np.empty(0)
+_NO_VALUES.flags.writeable = False
 
 
 class Encoded(NamedTuple):
-    """Rows of a format: the array of its `width` in bits holds them, the others are empty."""
+    """Rows of a format: the array of its `width` in bits holds them, the others are empty.
+
+    Up to 16 bits they are encodings, which stand for the format's own `values`.
+    """
 
     width: int
     double: NDArray[np.float64]
     single: NDArray[np.float32]
     half: NDArray[np.uint16]
     quarter: NDArray[np.uint8]
-    encoding: _Encoding
+    values: NDArray[np.float64]
 
 
 def encoded(y: NDArray[Any], fmt: FloatFormat) -> Encoded:
@@ -52,8 +48,6 @@ def encoded(y: NDArray[Any], fmt: FloatFormat) -> Encoded:
     width = _DOUBLE if y.dtype == np.float64 else fmt.storage_bits
     if y.dtype not in (np.dtype(np.float64), fmt.dtype):
         raise ValueError(f"y of {y.dtype}: it must be of {fmt}, or float64 with values of {fmt}")
-    infinity = -1 if fmt.infinity_code is None else fmt.infinity_code
-    encoding = _Encoding(fmt.precision - 1, fmt.emin, fmt.sign_bit - 1, fmt.largest_ordinal, infinity)
     data = np.require(y, requirements=["C", "W"])
     return Encoded(
         width,
@@ -61,7 +55,7 @@ def encoded(y: NDArray[Any], fmt: FloatFormat) -> Encoded:
         data if width == _SINGLE else np.empty((0, 0), np.float32),
         data.view(np.uint16) if width == _HALF else np.empty((0, 0), np.uint16),
         data.view(np.uint8) if width == _QUARTER else np.empty((0, 0), np.uint8),
-        encoding,
+        fmt.values if width <= _HALF else _NO_VALUES,
     )
 
 
@@ -81,9 +75,9 @@ def widened(y: Encoded, first: int, last: int, room: Any) -> Any:
     if y.width == _SINGLE:
         _extend(y.single[first:last].reshape(-1), values.reshape(-1))
     elif y.width == _HALF:
-        _decode(y.half[first:last].reshape(-1), y.encoding, values.reshape(-1))
+        _decode(y.half[first:last].reshape(-1), y.values, values.reshape(-1))
     else:
-        _decode(y.quarter[first:last].reshape(-1), y.encoding, values.reshape(-1))
+        _decode(y.quarter[first:last].reshape(-1), y.values, values.reshape(-1))
     return values
 
 
@@ -94,17 +88,6 @@ def _extend(singles: Any, values: Any) -> None:
 
 
 @compiled
-def _decode(codes: Any, encoding: _Encoding, values: Any) -> None:
-    """Move the fields into binary64's, or scale a subnormal's integer."""
-    fraction_bits, largest, infinity = encoding.fraction_bits, encoding.largest, encoding.infinity
-    magnitudes = encoding.magnitudes
-    rebias = np.int64(encoding.emin + 1022) << FRACTION_BITS
-    quantum = 2.0 ** (encoding.emin - fraction_bits)
+def _decode(codes: Any, decoded: Any, values: Any) -> None:
     for i in range(codes.size):
-        code = np.int64(codes[i])
-        magnitude = code & magnitudes
-        normal = float_of((magnitude << (FRACTION_BITS - fraction_bits)) + rebias)
-        value = float(magnitude) * quantum if magnitude >> fraction_bits == 0 else normal
-        value = value if magnitude <= largest else np.nan
-        value = np.inf if magnitude == infinity else value
-        values[i] = value if code == magnitude else -value
+        values[i] = decoded[codes[i]]

@@ -21,8 +21,7 @@ _FEW: Final = 3
 
 def _uniform_bits(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
     magnitude = source.below(fmt.largest_ordinal + 1, (rows, length)).astype(fmt.bits_dtype)
-    sign = source.below(2, (rows, length)).astype(fmt.bits_dtype)
-    return fmt.from_bits(magnitude | sign * fmt.bits_dtype.type(fmt.sign_bit))
+    return fmt.from_bits(fmt.negated(magnitude, source.below(2, (rows, length)) == 1))
 
 
 def _log_uniform(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:

@@ -1,0 +1,35 @@
+"""Formats beyond the table's, each as the row that would add it: with and without -0 and infinities."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import ml_dtypes
+import numpy as np
+
+from reference.formats import FORMATS, FloatFormat
+
+MORE: Final = (
+    FloatFormat(
+        "float8_e4m3fnuz", 4, -7, 7, 8, False, False, "negative zero", np.dtype(ml_dtypes.float8_e4m3fnuz)
+    ),
+    FloatFormat(
+        "float8_e5m2fnuz", 3, -15, 15, 8, False, False, "negative zero", np.dtype(ml_dtypes.float8_e5m2fnuz)
+    ),
+    FloatFormat(
+        "float8_e4m3b11fnuz",
+        4,
+        -10,
+        4,
+        8,
+        False,
+        False,
+        "negative zero",
+        np.dtype(ml_dtypes.float8_e4m3b11fnuz),
+    ),
+    FloatFormat("float8_e4m3", 4, -6, 7, 8, True, True, "beyond infinity", np.dtype(ml_dtypes.float8_e4m3)),
+    FloatFormat("float8_e3m4", 5, -2, 3, 8, True, True, "beyond infinity", np.dtype(ml_dtypes.float8_e3m4)),
+)
+
+EVERY: Final = (*FORMATS.values(), *MORE)
+SMALL: Final = tuple(fmt for fmt in EVERY if fmt.storage_bits <= 16)
