@@ -40,6 +40,9 @@ class Algorithm:
         exp2: whether the exponential is computed as exp2(t log2 e).
         arithmetic: the format that intermediates are kept in, None for the output's own.
         constant: c, where the argument is x + c.
+        one_at_zero: whether its exp(0) is exactly 1.
+        rescaled: whether entries are exponentiated against the maximum of their block, and brought to that
+            of the row by one more factor: exp(x - m) exp(m - max).
     """
 
     name: str
@@ -51,6 +54,8 @@ class Algorithm:
     exp2: bool = False
     arithmetic: str | None = None
     constant: float = 0.0
+    one_at_zero: bool = False
+    rescaled: bool = False
 
 
 @dataclass(frozen=True)

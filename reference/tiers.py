@@ -109,14 +109,20 @@ def _wide_enough(fmt: FloatFormat) -> int:
 
 def _standard(fmt: FloatFormat, n: int) -> Iterator[Algorithm]:  # noqa: ARG001 - their height knows n
     loosest = Algorithm(
-        "standard", "shifted", _EXP_ULPS, "pairwise", division="reciprocal", arithmetic=_inside(fmt)
+        "standard",
+        "shifted",
+        _EXP_ULPS,
+        "pairwise",
+        division="reciprocal",
+        arithmetic=_inside(fmt),
+        one_at_zero=True,
     )
     yield loosest
     yield replace(loosest, summation="lanes", accumulator_precision=_wide_enough(fmt))
 
 
 def _fast(fmt: FloatFormat, n: int) -> Iterator[Algorithm]:
-    standard = [replace(a, name="fast", exp2=True) for a in _standard(fmt, n)]
+    standard = [replace(a, name="fast", exp2=True, rescaled=True) for a in _standard(fmt, n)]
     yield from standard
     one_by_one = replace(standard[0], summation="sequential")
     yield replace(one_by_one, accumulator_precision=_wide_enough(fmt))
@@ -143,21 +149,24 @@ STANDARD: Final = Tier(
     "standard",
     "as accurate as the max-shifted form with a good exp and a pairwise or vectorised sum",
     "x - max, rounded once, for without it rows overflow; an exp good to 3 ULP, as the vectorised"
-    " libraries state theirs (NumPy: 2.52 in binary32); a sum of height at most min(n - 1, ceil(log2 n) +"
-    " 24), NumPy's own, or one by one in the 8 lanes (4 of binary64) of a 256-bit register in accumulators"
-    " of at least 24 bits, PyTorch's own; a division, or the two roundings of a multiplication by the"
-    " reciprocal. All in the format itself. For 8-bit formats binary32 inside and one final rounding: with 3"
-    " or 4 bits every step would lose more than a result can.",
+    " libraries state theirs (NumPy: 2.52 in binary32), whose exp(0) is exactly 1, as all have it; a sum of"
+    " height at most min(n - 1, ceil(log2 n) + 24), NumPy's own, or one by one in the lanes of a 128-bit or"
+    " 256-bit register, 4 or 8 (2 or 4 of binary64), in accumulators of at least 24 bits, PyTorch's own;"
+    " a division, or the two roundings of a multiplication by the reciprocal. The exponential that is divided"
+    " is the one that is summed. All in the format itself. For 8-bit formats binary32 inside and one final"
+    " rounding: with 3 or 4 bits every step would lose more than a result can.",
     allowed=_standard,
 )
 
 FAST: Final = Tier(
     "fast",
-    "also a sum one by one in a wide enough accumulator, and exp2(x log2 e)",
+    "also a sum one by one in a wide enough accumulator, exp2(x log2 e), and outputs rescaled once",
     "As standard, and: a sum of height n - 1 whose accumulator has at least 24 bits, as attention kernels"
     " have, or in the format itself as long as (n - 1) u <= 1/8, where it loses at most an eighth;"
-    " exp2((x - max) log2 e), whose rounded factor and product cost a relative error of 2 u |x - max|."
-    " Kernels on GPUs do both for speed.",
+    " exp2((x - max) log2 e), whose rounded factor and product cost a relative error of 2 u |x - max|; and"
+    " exp(x - m) exp(m - max), m the maximum of a block of the row, whose two differences may be off by"
+    " u |x - max|, whose two exponentials cost twice the error of one, and whose products are rounded up to"
+    " three times: split rows. Kernels on GPUs do all three for speed.",
     allowed=_fast,
 )
 

@@ -52,7 +52,7 @@ class IntervalForm:
         if self.algorithm.division == "none":
             outputs = self._by_logarithm(low, high, MP.fsum(exact))
         else:
-            outputs = [self._quotient(lo, hi, low, high) for lo, hi in ends]
+            outputs = [self._quotient(i, ends, low, high) for i in range(len(self.row))]
         return [float(max(y[1] - r, r - y[0]) / ulp) for r, y, ulp in zip(shares, outputs, ulps, strict=True)]
 
     def _argument(self, x: float) -> Fraction:
@@ -74,7 +74,25 @@ class IntervalForm:
         if x == -math.inf:
             return MP.mpf(0), MP.mpf(0)
         t = self._argument(x)
+        if t == 0 and self.algorithm.one_at_zero:
+            return MP.mpf(1), MP.mpf(1)
+        if self.algorithm.rescaled:
+            return self._product_of_two(t)
         return self._around(MP.exp(real(t)), self._wrong(t))
+
+    def _product_of_two(self, t: Fraction) -> tuple[Any, Any]:
+        """(U2) and (L2): exp(a) exp(b), a + b = t, neither above 0 nor with an error above v of it."""
+        k = self.v * real(abs(t))
+        if self.algorithm.exp2:
+            k += (real(abs(t)) + k) * ((1 + self.v) ** 2 - 1) + self.eta * MP.ln(2)
+        least, most = MP.exp(real(t) - k), MP.exp(real(t) + k)
+        underflow = 2 * self.c * self.eta * (1 + self.e) + (self.c * self.eta) ** 2
+        if most <= self.eta / 2:
+            return MP.mpf(0), self.eta / 2 * (1 + self.e) ** 2 + underflow
+        if least >= real(self.inside.smallest_normal):
+            underflow = MP.mpf(0)
+        low = least * max(1 - self.e, 0) ** 2 - underflow
+        return max(low, MP.mpf(0)), most * (1 + self.e) ** 2 + underflow
 
     def _around(self, exact: Any, k: Any) -> tuple[Any, Any]:
         """(U) and (L): the exp of an argument that lies within k of that of `exact`."""
@@ -97,6 +115,8 @@ class IntervalForm:
             return MP.mpf(0), floor
         low = max(1 - self.e, 0) ** (links + 1) * (1 + self.u) ** -links * MP.exp(-k) * w
         high = (1 + self.e) ** (links + 1) * (1 + self.v) ** links * MP.exp(k) * w
+        if links == 0 and self.algorithm.one_at_zero:
+            return MP.mpf(1), MP.mpf(1)
         if low / (1 + self.u) >= real(self.inside.smallest_normal) or links == 0:
             floor = 0
         return max(low - floor, MP.mpf(0)), high + floor
@@ -135,26 +155,48 @@ class IntervalForm:
         """Half an ulp of the greatest of some numbers."""
         return MP.ldexp(1, self._exponent(most, self.inside) - self.inside.precision)
 
-    def _sum(self, lows: list[Any], highs: list[Any]) -> tuple[Any, Any]:
-        n = len(lows)
-        lanes = 8 if self.algorithm.accumulator_precision == 24 else 4
+    def _growth(self) -> tuple[Any, Any]:
+        """The factors that a computed sum lies above and below the sum of its terms."""
+        n = len(self.row)
+        four = 4 if self.algorithm.accumulator_precision == 24 else 2
         heights = {
             "sequential": n - 1,
             "pairwise": math.ceil(math.log2(n)) + 24,
-            "lanes": math.ceil(n / lanes) + 2 * lanes,
+            "lanes": max(math.ceil(n / four) + 2 * four, math.ceil(n / (2 * four)) + 4 * four),
         }
         h = min(n - 1, heights[self.algorithm.summation])
         up = (1 + self.v) ** h
         if self.algorithm.summation == "sequential":
             up = min(up, 1 + h * self.u)
-        return max(MP.fsum(lows) / (1 + self.u) ** h, *lows), MP.fsum(highs) * up
+        extra = 1 if self.algorithm.rescaled else 0
+        return up * (1 + self.v) ** extra, (1 + self.u) ** (h + extra)
 
-    def _quotient(self, lo: Any, hi: Any, low: Any, high: Any) -> tuple[Any, Any]:
+    def _sum(self, lows: list[Any], highs: list[Any]) -> tuple[Any, Any]:
+        up, down = self._growth()
+        return max(MP.fsum(lows) / down, *lows), MP.fsum(highs) * up
+
+    def _quotient(self, i: int, ends: list[tuple[Any, Any]], low: Any, high: Any) -> tuple[Any, Any]:
+        """(Q): the i-th exponential is the same number above and below the line, but for a running sum."""
+        lo, hi = ends[i]
+        smallest = low
+        if self.algorithm.argument == "running":
+            q = lo / high, hi / low
+        else:
+            up, down = self._growth()
+            others = [end for j, end in enumerate(ends) if j != i]
+            top = self.row.index(max(self.row))
+            most = hi / ((hi + MP.fsum(end[0] for end in others)) / down) if hi else MP.mpf(0)
+            beside = hi / ends[top][0] if ends[top][0] else MP.inf
+            least = lo / ((lo + MP.fsum(end[1] for end in others)) * up) if lo else MP.mpf(0)
+            q = least, min(most, beside)
+        if self.algorithm.rescaled:
+            lost = (self.eta / 2 + self.eta / smallest) * (1 + self.e)
+            wrong = (1 + self.v) ** 3 - 1
+            q = q[0] * (1 - wrong) - lost, q[1] * (1 + wrong) + lost
+            q = max(q[0], MP.mpf(0)), q[1]
         if self.algorithm.division == "reciprocal":
             wrong = max(self.v, self.eta / 2 * high)
-            q = max(lo / high * (1 - wrong), MP.mpf(0)), hi / low * (1 + wrong)
-        else:
-            q = lo / high, hi / low
+            q = max(q[0] * (1 - wrong), MP.mpf(0)), q[1] * (1 + wrong)
         if self.inside != self.fmt:
             q = q[0] - max(self.v * q[0], self.eta / 2), q[1] + max(self.v * q[1], self.eta / 2)
         q = max(q[0], MP.mpf(0)), q[1]

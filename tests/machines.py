@@ -27,15 +27,21 @@ class Machine:
 
     fmt: FloatFormat
     exp_ulps: float
+    one_at_zero: bool = False
 
     def round(self, value: Floats) -> Floats:
         return self.fmt.to_float64(self.fmt.from_float64(value))
 
     def exp(self, t: Floats, push: Floats) -> Floats:
-        return np.where(t == -np.inf, 0.0, self._pushed(np.exp(t), push * self.exp_ulps))
+        return self._settled(t, self._pushed(np.exp(t), push * self.exp_ulps))
 
     def exp2(self, t: Floats, push: Floats) -> Floats:
-        return np.where(t == -np.inf, 0.0, self._pushed(np.exp2(t), push * self.exp_ulps))
+        return self._settled(t, self._pushed(np.exp2(t), push * self.exp_ulps))
+
+    def _settled(self, t: Floats, pushed: Floats) -> Floats:
+        """Put in what is known of exp: 0 at -inf, and 1 at 0 where that is promised."""
+        settled = np.where(t == -np.inf, 0.0, pushed)
+        return np.where(t == 0, 1.0, settled) if self.one_at_zero else settled
 
     def log(self, s: Floats, push: Floats) -> Floats:
         return self._pushed(np.log(s), push * 1.5 * self.exp_ulps)
@@ -60,7 +66,7 @@ class Machine:
 def machine_of(algorithm: Algorithm, fmt: FloatFormat) -> Machine:
     """The machine that an algorithm runs on."""
     inside = FORMATS[algorithm.arithmetic] if algorithm.arithmetic else fmt
-    return Machine(inside, algorithm.exp_ulps)
+    return Machine(inside, algorithm.exp_ulps, algorithm.one_at_zero)
 
 
 def run(algorithm: Algorithm, fmt: FloatFormat, x: Floats, push: Floats) -> Floats:
@@ -97,6 +103,8 @@ def _exponential(algorithm: Algorithm, machine: Machine, t: Floats, push: Floats
 
 
 def _two_pass(algorithm: Algorithm, machine: Machine, x: Floats, push: Floats) -> Floats:
+    if algorithm.rescaled:
+        return _split(algorithm, machine, x, push)
     top = x.max(axis=1, keepdims=True)
     shift = {"plain": np.zeros(1), "constant": np.array([algorithm.constant]), "shifted": -top}
     t = machine.round(x + shift[algorithm.argument])
@@ -107,6 +115,26 @@ def _two_pass(algorithm: Algorithm, machine: Machine, x: Floats, push: Floats) -
     log = machine.log(s, -push)
     lse = log if algorithm.argument == "plain" else machine.round(top + log)
     return machine.exp(machine.round(x - lse), push)
+
+
+def _split(algorithm: Algorithm, machine: Machine, x: Floats, push: Floats) -> Floats:
+    """A block of one entry and blocks of two, each summed against its own maximum, then rescaled."""
+    n, top = x.shape[1], x.max(axis=1, keepdims=True)
+    sums, outputs = [], []
+    for first in range(-1, n, 2):
+        block_of = slice(max(first, 0), first + 2)
+        part, pushed = x[:, block_of], push[:, block_of]
+        if not part.size:
+            continue
+        own = part.max(axis=1, keepdims=True)
+        t = np.where(own == -np.inf, -np.inf, machine.round(part - own))
+        e = _exponential(algorithm, machine, t, pushed)
+        factor = _exponential(algorithm, machine, machine.round(own - top), pushed[:, :1])
+        block = np.where(own == -np.inf, 1.0, _sum(algorithm, machine, e)[:, None])
+        sums.append(machine.round(block * factor))
+        outputs.append(machine.round(machine.round(e / block) * sums[-1]))
+    s = _sum(algorithm, machine, np.concatenate(sums, axis=1))[:, None]
+    return _divided(algorithm, machine, np.concatenate(outputs, axis=1), s)
 
 
 def _divided(algorithm: Algorithm, machine: Machine, e: Floats, s: Floats) -> Floats:

@@ -39,6 +39,15 @@ ALGORITHMS = {
     for a in (
         Algorithm("shifted", "shifted", 3.0, "sequential"),
         Algorithm("rounded exp", "shifted", 0.55, "pairwise"),
+        Algorithm("one at zero", "shifted", 3.0, "sequential", one_at_zero=True),
+        Algorithm("one reciprocal", "shifted", 1.0, "pairwise", division="reciprocal", one_at_zero=True),
+        Algorithm("split", "shifted", 1.0, "sequential", one_at_zero=True, rescaled=True),
+        Algorithm(
+            *("split exp2", "shifted", 1.0, "pairwise", None, "reciprocal"),
+            exp2=True,
+            one_at_zero=True,
+            rescaled=True,
+        ),
         Algorithm("reciprocal", "shifted", 1.0, "sequential", division="reciprocal"),
         Algorithm("exp2", "shifted", 1.0, "sequential", exp2=True),
         Algorithm("accumulated", "shifted", 1.0, "sequential", accumulator_precision=24),
@@ -52,6 +61,7 @@ ALGORITHMS = {
         Algorithm("plain lse", "plain", 1.0, "sequential", division="none"),
         Algorithm("constant", "constant", 1.0, "sequential", constant=-3.0),
         Algorithm("online", "running", 1.0, "sequential"),
+        Algorithm("online one", "running", 1.0, "sequential", one_at_zero=True),
         Algorithm("online exp2", "running", 1.0, "sequential", exp2=True),
     )
 }
@@ -142,6 +152,11 @@ def worst_ratio(algorithm: Algorithm, fmt: FloatFormat, x: Floats, truth: Truth,
     return worst
 
 
+def least_reach(algorithm: Algorithm) -> float:
+    """How much of the bound is used at least: of two entries neither is a product of two exponentials."""
+    return 0.15 if algorithm.rescaled else 0.4
+
+
 def ulp_errors(y: Floats, truth: Truth) -> Floats:
     with np.errstate(over="ignore"):
         return np.abs((y - truth.nearest) / ulp_of(truth) - truth.residual)
@@ -174,7 +189,7 @@ def test_holds_on_every_pair_of_8_bits_and_is_reached(format_name: str, name: st
     algorithm = algorithm_in(name, fmt)
     assert algorithm is not None
     x, truth = pairs(format_name, ordered=algorithm.argument == "running")
-    assert 0.4 < worst_ratio(algorithm, fmt, x, truth) <= 1
+    assert least_reach(algorithm) < worst_ratio(algorithm, fmt, x, truth) <= 1
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -184,7 +199,7 @@ def test_holds_on_hard_rows_and_is_reached(format_name: str, name: str) -> None:
     algorithm = algorithm_in(name, fmt)
     if algorithm is None:
         pytest.skip(f"{name} needs something wider than {fmt}")
-    assert 0.4 < worst_ratio(algorithm, fmt, *hard_rows(format_name, 3)) <= 1
+    assert least_reach(algorithm) < worst_ratio(algorithm, fmt, *hard_rows(format_name, 3)) <= 1
     worst_ratio(algorithm, fmt, *hard_rows(format_name, 9, 6))
 
 
@@ -246,7 +261,8 @@ def test_holds_where_input_arithmetic_and_output_differ(output: str) -> None:
     "name",
     [
         *("shifted", "rounded exp", "reciprocal", "exp2", "upcast", "plain", "plain exp2", "constant"),
-        *("online", "online exp2", "lse", "plain lse"),
+        *("one at zero", "one reciprocal", "split", "split exp2"),
+        *("online", "online one", "online exp2", "lse", "plain lse"),
     ],
 )
 @pytest.mark.parametrize("format_name", FORMATS)

@@ -109,12 +109,12 @@ def by_halving(depths: list[int]) -> int:
 @pytest.mark.parametrize("n", [1, 2, 5, 8, 9, 15, 31, 33, 300, 70_001])
 def test_sums_in_lanes_are_no_higher_than_their_bound(n: int) -> None:
     entries = [0] * n
-    for accumulator, lanes in ((24, 8), (53, 4)):
+    for accumulator, lanes in ((24, 4), (24, 8), (53, 2), (53, 4)):
         bound = height(summed("lanes", accumulator), n)
         whole = n // lanes * lanes
         held = [one_by_one(entries[lane:whole:lanes]) for lane in range(lanes if whole else 0)]
         assert one_by_one([*held, *entries[whole:]]) <= bound
-        for more in (lanes, 16, 64, 256):
+        for more in (lanes, 16, 64, 256, 1024):
             held = [one_by_one(entries[lane::more]) for lane in range(min(more, n))]
             assert by_halving(held) <= bound, more
 

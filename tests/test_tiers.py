@@ -69,14 +69,14 @@ def test_standard_and_fast_are_reached_by_what_they_allow(name: str) -> None:
     x = fmt.to_float64(drawn(fmt, 3, rows=12))
     truth = truth_mpmath(x, fmt)
     x, truth = x[truth.kinds < RowKind.NAN], truth_mpmath(x[truth.kinds < RowKind.NAN], fmt)
-    for tier in (STANDARD, FAST):
+    for tier, reached in ((STANDARD, 0.7), (FAST, 0.4)):  # which takes exp2 and two exponentials at once
         algorithm = replace(tier.algorithm_for(fmt, 3), summation="sequential", accumulator_precision=None)
         bounds = tier.bounds(x, truth, fmt)
         found = [
             ratios(run(algorithm, fmt, x, p), truth, bounds).max()
             for p in pushes(x, np.random.default_rng(0), 2)
         ]
-        assert 0.7 < max(found) <= 1
+        assert reached < max(found) <= 1
 
 
 def test_fast_allows_whatever_standard_does() -> None:
@@ -127,9 +127,9 @@ def test_standard_is_the_algorithm_that_it_is_written_down_as() -> None:
     algorithm = STANDARD.algorithm_for(FORMATS["float32"], 100)
     assert (algorithm.argument, algorithm.exp_ulps, algorithm.arithmetic) == ("shifted", 3.0, None)
     for name, n, summed in (
-        ("float32", 100, 7 + 24),
-        ("float32", 70_001, 8751 + 16),
-        ("float64", 70_001, 17_501 + 8),
+        ("float32", 100, 25 + 8),
+        ("float32", 70_001, 17_501 + 8),
+        ("float64", 70_001, 35_001 + 4),
         ("float16", 70_001, 17 + 24),
         ("bfloat16", 70_001, 17 + 24),
     ):

@@ -17,11 +17,25 @@ its exact value, which is at most E = 2 c u relative in the normal range and c e
     below exp(k_j) w_j, c ulp(a) <= max(E a, c eta), and both grow with a. Deep entries have a <= eta / 2.
 (L) ê_j >= L_j = max(0, exp(-k_j) w_j - max(E exp(-k_j) w_j, c eta)): a - max(E a, c eta) grows with a.
     Masked entries: ê_j = 0. No `if underflow` is left: each max holds on both sides.
-(S+) The computed sum is at most S+ = (1 + up) sum U, and
-(S-) at least S- = max((1 - down) sum L, L_max), with `summation.sum_growth`. L_max: rounding to nearest
-    is monotone and ê_max a number, so no addition of a nonnegative number leads below it (not so for a
-    compensated sum, nor for an accumulator of fewer bits).
-(Q) Dividing, ê_i / sum lies between L_i / S+ and U_i / S-, before rounding.
+(1) Where exp(0) is said to be exactly 1 and the computed argument is 0 for certain (t = 0 and k = 0),
+    ê = w = 1, so U = L = w: the row's maximum and its ties in the shifted form.
+(S) The computed sum lies between (1 - down) S and (1 + up) S, S = sum ê being the exact sum of the computed
+    terms and (up, down) `summation.sum_growth`. So it is at most S+ = (1 + up) sum U, and
+(S-) at least max((1 - down) sum L, L_max). L_max: rounding to nearest is monotone and ê_max a number, so no
+    addition of a nonnegative number leads below it (not so for a compensated sum, nor for an accumulator of
+    fewer bits).
+(Q) Numerator and sum hold the same ê_i. With R = sum over j != i of ê_j, ê_i / (ê_i + R) grows with ê_i and
+    falls with R: its derivatives are R / (ê_i + R)^2 and -ê_i / (ê_i + R)^2. So before rounding
+        ê_i / sum <= U_i / (U_i + sum over j != i of L_j) / (1 - down), and
+        ê_i / sum >= L_i / (L_i + sum over j != i of U_j) / (1 + up).
+    For (S) holds for the same terms ê that stand above the line. Also ê_i / sum <= U_i / L_max by (S-), and
+    the lesser of the two counts: in a row that one entry dominates, nothing is lost of the sum. With
+    a_j = (U_j - w_j) / W, b_j = (w_j - L_j) / W, A and B the sums of the others' a and b:
+        U_i / (U_i + ..) = (r_i + a_i) / (1 + a_i - B), above r_i by (a_i (1 - r_i) + r_i B) / (1 + a_i - B),
+        L_i / (L_i + ..) = (r_i - b_i) / (1 - b_i + A), below r_i by (b_i (1 - r_i) + r_i A) / (1 - b_i + A);
+    dividing by 1 - down adds r_i down / (1 - down) to the first, dividing by 1 + up adds r_i up / (1 + up) to
+    the second. All terms are nonnegative. So the maximum's own error is damped by the share of the others.
+    The terms of a running sum are not the numerators: there it is U_i / S- and L_i / S+.
 (R) Multiplying by a rounded reciprocal adds a factor 1 +- max(v, S+ eta / 2): the second
     where 1 / sum is subnormal. There is no bound where it may overflow.
 (F) The last rounding moves q by at most half an ulp of q, a step function that grows with
@@ -40,6 +54,21 @@ its exact value, which is at most E = 2 c u relative in the normal range and c e
     product by eta / 2; every factor and every value is at most 1 + E and a power of (1 + E)(1 + v), so both
     bounds widen by ((l + 1)(c + 1/2) + c + 1/2) eta ((1 + E)(1 + v))^(l + 2). The outputs are
     exp(x_i - max) / sum, from a second pass: (U) and (L). Sums on the way hold at most n such terms.
+
+(U2) Outputs rescaled once, as split rows have them: e_1 = exp(x - m), m the maximum of a block of entries,
+    and e_2 = exp(m - max) give ê = e_1 e_2 exactly, the same number above the line and, as a term of the
+    block's sum times e_2, in the sum. Both computed arguments lie at or below 0 and by k (`arguments`) in all
+    from their exact values, both exponentials are within max(E a, c eta) of their a <= 1, so
+        ê <= (1 + E)^2 exp(k) w, and where one may be below 2^emin, which takes exp(-k) w < 2^emin,
+        another c eta (2 (1 + E) + c eta), both factors being at most 1 + E + c eta;
+(L2) ê >= (1 - E)^2 exp(-k) w, less the same. Deep: a_1 a_2 <= eta / 2. In the block of the maximum e_2 = 1,
+    and the maximum itself is 1. The block's sum times e_2 is rounded once more than other sums, which
+    `summation.sum_growth` counts. Where it underflows it is off by eta / 2, which the term of the block's
+    own maximum has room for: its e_1 is 1, and its weight below 2^emin, as no block's sum is below 1.
+(P) Above the line up to three roundings come first: of e_1 times e_2; or of e_1 over the block's sum s, of
+    s e_2, and of their product. They are at most (1 + v)^3 - 1 relative. Underflow adds eta / 2
+    to a share of the block, which is multiplied by s e_2 / sum <= 1, and eta / 2 over the sum twice, all
+    times at most 1 + E.
 
 (E) exp(x - lse): log(sum) lies within log(S+ / W) or log(W / S-) of log W, the logarithm is taken to be
     good to 1.53 c ULP (NumPy states 3.83 for it and 2.52 for exp, in binary32), and lse = max + log and x -

@@ -6,8 +6,9 @@ differs from it:
 * plain: t = x, k = 0;
 * constant: t = x + c, k half an ulp of t in the arithmetic, 0 where the sum is a number of it;
 * shifted: t = x - max, likewise;
+* rescaled, x - m and m - max: v |t| in all, as |x - m| + |m - max| = |t| and each is rounded to within v;
 * exp2(t log2 e): k + (|t| + k) s, s covering the rounding of log2 e and of the product, which
-  at the bottom of the range adds half a smallest subnormal.
+  at the bottom of the range adds half a smallest subnormal, for each of two such products one.
 
 An entry is *deep* where exp(t + k) is at most half the smallest subnormal, eta.
 
@@ -84,9 +85,14 @@ def arguments_of(x: Floats, setting: Setting) -> Arguments:
     """Return the arguments of rows of an exact result."""
     t, rest = two_sum(x, shift_of(x, setting))
     masked = x == -np.inf
-    k = np.zeros_like(t) if setting.algorithm.argument == "plain" else _half_ulp(t, rest, setting.arithmetic)
+    if setting.algorithm.argument == "plain":
+        k = np.zeros_like(t)
+    elif setting.algorithm.rescaled:
+        k = setting.v * np.abs(t)
+    else:
+        k = _half_ulp(t, rest, setting.arithmetic)
     if setting.scaling:
-        k += (np.abs(t) + k) * setting.scaling + _product_quantum(t, setting.arithmetic)
+        k += (np.abs(t) + k) * setting.scaling + _product_quantum(t, setting)
     depth = (1 - setting.arithmetic.quantum_exponent) * LN2_ABOVE
     k[np.isinf(t)] = 0.0
     deep = (t + k <= -depth) & ~masked
@@ -107,10 +113,13 @@ def _half_ulp(t: Floats, rest: Floats, fmt: FloatFormat) -> Floats:
     return np.where(exact, 0.0, np.ldexp(0.5, exponents))
 
 
-def _product_quantum(t: Floats, fmt: FloatFormat) -> Floats:
-    """Return eta / 2 in units of the argument where t log2 e may be subnormal."""
-    small = (t != 0) & (np.abs(t) < 2 * float(fmt.smallest_normal))
-    return np.where(small, float(fmt.smallest_subnormal) * 0.5 * LN2_ABOVE, 0.0)
+def _product_quantum(t: Floats, setting: Setting) -> Floats:
+    """Return eta / 2 in units of the argument where t log2 e may be subnormal; of a rescaled entry, two."""
+    fmt = setting.arithmetic
+    half = float(fmt.smallest_subnormal) * 0.5 * LN2_ABOVE
+    if setting.algorithm.rescaled:
+        return np.where(t != 0, 2 * half, 0.0)
+    return np.where((t != 0) & (np.abs(t) < 2 * float(fmt.smallest_normal)), half, 0.0)
 
 
 def leaves_range(arguments: Arguments, setting: Setting) -> Flags:

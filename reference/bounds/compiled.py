@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from reference.bounds.elementary import (
     EXP_DEGREE,
     LN2_ABOVE,
+    LN2_BELOW,
     LN2_HIGH,
     LN2_LOW,
     LOG2E_ABOVE,
@@ -50,6 +51,7 @@ _FARTHEST: Final = 1000
 _BEYOND: Final = 2.0**1000
 _ROUNDED_UP: Final = 1 + 2.0**-40
 _NEXT: Final = 1 + 2.0**-51
+_ABSOLUTE: Final = 2.0**-50
 
 
 class Constants(NamedTuple):
@@ -65,6 +67,11 @@ class Constants(NamedTuple):
     outer_emin: int
     exp_error: float
     exp_ulps: float
+    one_at_zero: bool
+    rescaled: bool
+    rescaled_floor: float
+    rescaled_deep: float
+    products: float
     v: float
     scaling: float
     grown: float
@@ -102,6 +109,11 @@ def _constants_of(setting: Setting, n: int) -> Constants | None:
         outer_emin=outer.emin,
         exp_error=setting.exp_error,
         exp_ulps=algorithm.exp_ulps,
+        one_at_zero=algorithm.one_at_zero,
+        rescaled=algorithm.rescaled,
+        rescaled_floor=setting.rescaled_floor,
+        rescaled_deep=setting.rescaled_floor + 0.5 * (1 + setting.exp_error) ** 2,
+        products=setting.products,
         v=setting.v,
         scaling=setting.scaling,
         grown=growth[0],
@@ -129,6 +141,16 @@ class _Row(NamedTuple):
     fraction: float
     exponent: int
     outward: float
+
+
+class _Sum(NamedTuple):
+    """The computed sum of a row; see `intervals._Sum`: `excess` and `lack` are its deviation."""
+
+    up: float
+    down: float
+    at_least: float
+    excess: float
+    lack: float
 
 
 @inlined
@@ -196,8 +218,10 @@ def _wrong(x: float, shift: float, t: float, c: Constants) -> float:
     adder = _two_to(min(binade + 53 - c.inner_precision, _BIAS))
     exact = (rest == 0.0) & ((c.inner_precision == 53) | ((size + adder) - adder == size))
     k = 0.0 if exact else _two_to(binade - c.inner_precision)
-    small = (size < _two_to(c.inner_emin + 1)) & (size > 0.0)
+    k = c.v * size if c.rescaled else k
+    small = ((size < _two_to(c.inner_emin + 1)) | c.rescaled) & (size > 0.0)
     quantum = _two_to(max(c.inner_emin - c.inner_precision, -1022)) * LN2_ABOVE
+    quantum = 2.0 * quantum if c.rescaled else quantum
     scaled = k + ((size + k) * c.scaling + (quantum if small else 0.0))
     return scaled if c.scaling > 0.0 else k
 
@@ -241,16 +265,25 @@ def _fill(x: Any, nearest: Any, residual: Any, kinds: Any, bounds: Any, c: Const
         shared = _shared(x[row], nearest[row, top], residual[row, top], top, c)
         up = bounds[row]
         _exponentials(x[row], nearest[row], residual[row], shared, up, down, up_terms, down_terms, c)
-        excess = _lanes_sum(up_terms, lanes) * _FROM * shared.outward
-        lack = _lanes_sum(down_terms, lanes) * _FROM * shared.outward
-        excess = (excess + c.grown + excess * c.grown) * shared.outward
-        lack = (lack + c.shrunk * (1.0 - min(lack, 1.0))) * shared.outward
-        if c.monotone:
-            lack = min(lack, (shared.largest_rest + down_terms[top] * _FROM) * shared.outward)
-        if _impossible(x[row], shared, excess, lack, c):
+        total = _sum_of(
+            _lanes_sum(up_terms, lanes) * _FROM * shared.outward,
+            _lanes_sum(down_terms, lanes) * _FROM * shared.outward,
+            (shared.largest_rest + down_terms[top] * _FROM) * shared.outward,
+            shared.outward,
+            c,
+        )
+        if _impossible(x[row], shared, total, c):
             bounds[row, :] = np.nan
         else:
-            _quotients(nearest[row], residual[row], shared, excess, lack, up, down, c)
+            _quotients(nearest[row], residual[row], shared, total, up, down, up_terms, down_terms, c)
+
+
+@inlined
+def _sum_of(up: float, down: float, at_least: float, outward: float, c: Constants) -> _Sum:
+    at_least = at_least if c.monotone else math.inf
+    excess = (up + c.grown + up * c.grown) * outward
+    lack = (down + c.shrunk * (1.0 - min(down, 1.0))) * outward
+    return _Sum(up, down, at_least, excess, min(lack, at_least))
 
 
 @inlined
@@ -312,12 +345,13 @@ def _exponentials(
         masked = x[j] == -math.inf
         deep = (t + k <= -depth) & (not masked)
         z = _expm1_above(0.0 if deep else k)
-        floor = c.exp_ulps * unit
-        above = ulps * z + max(c.exp_error * (ulps * (1.0 + z)), floor)
-        low = ulps / (1.0 + z)
-        below = min(ulps, low * z + max(c.exp_error * low, floor))
-        above = max(floor + 0.5 * unit - max(exact - _TOLERANCE, 0.0), 0.0) if deep else above
+        above, below = _product_of_two(ulps, unit, z, k - t, c) if c.rescaled else _single(ulps, unit, z, c)
+        deep_above = c.rescaled_deep if c.rescaled else c.exp_ulps + 0.5
+        above = max(deep_above * unit - max(exact - _TOLERANCE, 0.0), 0.0) if deep else above
         below = ulps if deep else below
+        one = c.one_at_zero & (t == 0.0) & (k == 0.0)
+        above = 0.0 if one else above
+        below = 0.0 if one else below
         up[j] = 0.0 if masked else above
         down[j] = below
         scale = _two_to(exponent + _SPLIT)
@@ -326,8 +360,27 @@ def _exponentials(
 
 
 @inlined
-def _impossible(x: Any, shared: _Row, excess: float, lack: float, c: Constants) -> bool:
+def _single(ulps: float, unit: float, z: float, c: Constants) -> tuple[float, float]:
+    """Lines (U) and (L)."""
+    floor = c.exp_ulps * unit
+    low = ulps / (1.0 + z)
+    above = ulps * z + max(c.exp_error * (ulps * (1.0 + z)), floor)
+    return above, min(ulps, low * z + max(c.exp_error * low, floor))
+
+
+@inlined
+def _product_of_two(ulps: float, unit: float, z: float, depth: float, c: Constants) -> tuple[float, float]:
+    """Lines (U2) and (L2)."""
+    floor = c.rescaled_floor * unit if depth > -c.inner_emin * LN2_BELOW else 0.0
+    above = ulps * z + (ulps * (1.0 + z)) * (c.exp_error * (2.0 + c.exp_error)) + floor
+    lost = z + c.exp_error * (2.0 - c.exp_error) if c.exp_error < 1.0 else 1.0 + z
+    return above, min(ulps, ulps * (lost / (1.0 + z)) + floor)
+
+
+@inlined
+def _impossible(x: Any, shared: _Row, total: _Sum, c: Constants) -> bool:
     """`intervals._may_overflow` and `arguments.leaves_range`."""
+    excess, lack = total.excess, total.lack
     size = (1.0 + excess) / (shared.fraction * shared.largest_low) * shared.outward
     beyond = not size * _two_to(_near(-c.inner_emax - shared.exponent)) <= c.inner_largest
     beyond |= not lack < 1.0
@@ -342,23 +395,51 @@ def _impossible(x: Any, shared: _Row, excess: float, lack: float, c: Constants) 
 
 @inlined
 def _quotients(
-    nearest: Any, residual: Any, shared: _Row, excess: float, lack: float, up: Any, down: Any, c: Constants
+    nearest: Any,
+    residual: Any,
+    shared: _Row,
+    total: _Sum,
+    up: Any,
+    down: Any,
+    up_terms: Any,
+    down_terms: Any,
+    c: Constants,
 ) -> None:
     """`intervals._by_quotient`: turn the deviations of the exponentials into bounds, in place of `up`."""
-    more = lack / (1.0 - lack) * shared.outward
-    less = min(excess / (1.0 + excess) * shared.outward, 1.0)
+    outward = shared.outward
+    kept, least = 1.0 - c.shrunk - _ABSOLUTE, total.at_least / (1.0 - total.at_least) * outward
+    least = least if total.at_least < 1.0 else math.inf
+    more = c.shrunk / kept if kept > 0.0 else math.inf
+    kept_inverse = 1.0 / kept if kept > 0.0 else math.inf
+    less, grown_inverse = c.grown / (1.0 + c.grown), 1.0 / (1.0 + c.grown)
     rounding = c.v
     if c.reciprocal:
-        size = (1.0 + excess) / (shared.fraction * shared.largest_low) * shared.outward
+        size = (1.0 + total.excess) / (shared.fraction * shared.largest_low) * outward
         rounding = max(c.v, size * _two_to(_near(c.inner_emin - c.inner_precision - shared.exponent)))
-        more = (more + rounding + more * rounding) * shared.outward
-        less = min(1.0, (less + min(rounding, 1.0) * (1.0 - less)) * shared.outward)
     capped = c.monotone & (rounding <= c.v)
     for j in range(nearest.size):
         exponent = _ulp_exponent(nearest[j], residual[j], c)
         ulps = _in_ulps(nearest[j], exponent) + residual[j] + _TOLERANCE
-        above = up[j] + (ulps + up[j]) * more
-        below = down[j] + (ulps - down[j]) * less
+        ulp = _two_to(max(exponent, -_BIAS + 1))
+        rest = ((1.0 - nearest[j]) - (residual[j] - _TOLERANCE) * ulp) * _NEXT
+        own_up, own_down = up_terms[j] * _FROM, down_terms[j] * _FROM
+        others_up, others_down = max(total.up - own_up, 0.0), max(total.down - own_down, 0.0)
+        least_sum = (1.0 + own_up) - others_down - _ABSOLUTE
+        above = (up[j] * rest + ulps * others_down) / least_sum * kept_inverse + ulps * more
+        above = above if least_sum > 0.0 else math.inf
+        above = min(above, up[j] + (ulps + up[j]) * least)
+        most_sum = (1.0 - own_down) + others_up - _ABSOLUTE
+        below = (down[j] * rest + ulps * others_up) / most_sum * grown_inverse + ulps * less
+        below = min(below, ulps) if most_sum > 0.0 else ulps
+        if c.rescaled:
+            unit = shared.unit * _two_to(_near(shared.unit_exponent - exponent))
+            half = 0.5 * _two_to(_near(c.inner_emin - c.inner_precision + 1 - exponent))
+            lost = (half + unit / (1.0 - total.lack)) * (1.0 + c.exp_error)
+            above += (ulps + above) * c.products + lost
+            below += max(ulps - below, 0.0) * c.products + lost
+        if c.reciprocal:
+            above += (ulps + above) * rounding
+            below += max(ulps - below, 0.0) * min(rounding, 1.0)
         if c.rounds_quotient:
             floor = 0.5 * _two_to(_near(c.inner_emin - c.inner_precision + 1 - exponent))
             above += max(c.v * (ulps + above), floor)
@@ -368,4 +449,4 @@ def _quotients(
             below += min(_half_ulp(max(ulps - below, 0.0) * _NEXT, exponent, c), 0.5)
         room = _in_ulps(1.0 - nearest[j], exponent) - residual[j] + _TOLERANCE
         above = min(above, room) if capped else above
-        up[j] = max(above, min(below, ulps)) * shared.outward + 2.0 * _TOLERANCE
+        up[j] = max(above, min(below, ulps)) * outward + 2.0 * _TOLERANCE

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 __all__ = [
     "EXP_DEGREE",
     "LN2_ABOVE",
+    "LN2_BELOW",
     "LN2_HIGH",
     "LN2_LOW",
     "LOG2E_ABOVE",
@@ -42,6 +43,7 @@ STEEP: Final = 32.0
 """Beyond it `expm1_above` bounds nothing that is of use."""
 
 LN2_ABOVE: Final = 0.6931471806
+LN2_BELOW: Final = 0.693147180559
 LOG2E_ABOVE: Final = 1.45
 
 

@@ -26,6 +26,7 @@ class Exact:
         largest: the row's largest r, from above, shape (rows, 1).
         largest_low: the same from below.
         largest_rest: 1 minus it, from above.
+        rest: 1 - r, from above.
         room: (1 - r) / ulp(r), from above; inf where that leaves float64.
         top: the index of the row's largest r, shape (rows, 1).
     """
@@ -35,6 +36,7 @@ class Exact:
     largest: Floats
     largest_low: Floats
     largest_rest: Floats
+    rest: Floats
     room: Floats
     top: NDArray[Any]
 
@@ -52,6 +54,7 @@ def exact_of(x: Floats, truth: Truth) -> Exact:
     residual = np.take_along_axis(truth.residual, top, 1)
     slack = np.ldexp(RESIDUAL_TOLERANCE, shift) + 2.0**-52 * nearest
     largest, rest = nearest + np.ldexp(residual, shift), (1.0 - nearest) - np.ldexp(residual, shift)
+    above = np.ldexp(truth.residual - RESIDUAL_TOLERANCE, exponents)
     room = np.ldexp(1.0 - truth.nearest, -exponents) - truth.residual + RESIDUAL_TOLERANCE
     return Exact(
         ulps=ulps + RESIDUAL_TOLERANCE,
@@ -59,6 +62,7 @@ def exact_of(x: Floats, truth: Truth) -> Exact:
         largest=largest + slack,
         largest_low=np.maximum(largest - slack, 1.0 / truth.nearest.shape[1] * (1 - 2.0**-52)),
         largest_rest=rest + np.ldexp(RESIDUAL_TOLERANCE, shift),
+        rest=((1.0 - truth.nearest) - above) * (1 + 2.0**-52),
         room=room,
         top=top,
     )

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.bounds.arguments import Arguments, Chain, arguments_of, chain_of, leaves_range, rescalings
-from reference.bounds.elementary import LN2_ABOVE, STEEP, exp_parts, expm1_above, log, log1p_above
+from reference.bounds.elementary import LN2_ABOVE, LN2_BELOW, STEEP, exp_parts, expm1_above, log, log1p_above
 from reference.bounds.exact import Exact, exact_of
 from reference.bounds.setting import Setting
 from reference.bounds.summation import sum_growth
@@ -27,6 +27,9 @@ __all__ = ["bounds_of_rows"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+
+ABSOLUTE: Final = 2.0**-50
+"""More than the roundings of a few sums of numbers up to 2: a difference is taken that much smaller."""
 
 OUTWARD: Final = 1 + 2.0**-40
 """More than n + 60 roundings of 2^-53, NumPy's pairwise sums having height below 100."""
@@ -50,9 +53,21 @@ class _Sum:
     """The computed sum, shape (rows, 1): relative deviation from the exact one, and its size.
 
     size(e) is an upper bound of the computed sum times 2^e, size_low(e) a lower one.
+
+    Attributes:
+        deviation: how far the computed sum may lie from the exact one.
+        terms: the same of the exact sum of the computed terms: A and B of line (Q).
+        grown: how far the computed sum may lie from that, relatively: `summation.sum_growth`.
+        at_least: how far the greatest term alone may lie below the exact sum; infinite where the computed sum
+            may be smaller.
+        fraction, exponent: f and e such that the exact sum is 1 / (f 2^e r), r being the largest result.
+        exact: the exact results.
     """
 
     deviation: _Deviation
+    terms: _Deviation
+    grown: tuple[float, float]
+    at_least: Floats
     fraction: Floats
     exponent: NDArray[np.int32]
     exact: Exact
@@ -94,7 +109,31 @@ def _exponentials(ulps: Floats, unit: Floats, arguments: Arguments, setting: Set
     down = np.minimum(ulps, low * z + np.maximum(setting.exp_error * low, floor))
     rest = floor + 0.5 * unit - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0)
     up = np.where(arguments.deep, np.maximum(rest, 0.0), up)
-    return _Deviation(np.where(arguments.masked, 0.0, up), np.where(arguments.deep, ulps, down))
+    down = np.where(arguments.deep, ulps, down)
+    known = arguments.masked | _is_one(arguments, setting)
+    return _Deviation(np.where(known, 0.0, up), np.where(known & ~arguments.masked, 0.0, down))
+
+
+def _is_one(arguments: Arguments, setting: Setting) -> Flags:
+    """Tell which exponentials are exactly 1: line (1)."""
+    one: Flags = (arguments.t == 0) & (arguments.k == 0) & setting.algorithm.one_at_zero
+    return one
+
+
+def _rescaled(ulps: Floats, unit: Floats, arguments: Arguments, setting: Setting) -> _Deviation:
+    """Bound the same for the products of two exponentials: lines (U2) and (L2)."""
+    z, error = expm1_above(arguments.k), setting.exp_error
+    smallest = -setting.arithmetic.emin * LN2_BELOW
+    reached = (arguments.k - arguments.t > smallest) | arguments.deep
+    floor = np.where(reached, setting.rescaled_floor * unit, 0.0)
+    up = ulps * z + (ulps * (1 + z)) * (error * (2 + error)) + floor
+    lost = z + error * (2 - error) if error < 1 else 1 + z
+    down = np.minimum(ulps, ulps * (lost / (1 + z)) + floor)
+    rest = 0.5 * (1 + error) ** 2 * unit - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0) + floor
+    up = np.where(arguments.deep, np.maximum(rest, 0.0), up)
+    down = np.where(arguments.deep, ulps, down)
+    known = arguments.masked | _is_one(arguments, setting)
+    return _Deviation(np.where(known, 0.0, up), np.where(known & ~arguments.masked, 0.0, down))
 
 
 def _chained(ulps: Floats, unit: Floats, arguments: Arguments, chain: Chain, setting: Setting) -> _Deviation:
@@ -103,17 +142,17 @@ def _chained(ulps: Floats, unit: Floats, arguments: Arguments, chain: Chain, set
     z_up = expm1_above(chain.k + chain.links * link_up)
     z_down = expm1_above(chain.k + np.where(chain.links == 0, 0.0, chain.links * link_down))
     floor = _chained_floor(chain, setting) * unit
-    smallest = -setting.arithmetic.emin * 0.693147180559945 * (1 - 2.0**-40)
+    smallest = -setting.arithmetic.emin * LN2_BELOW
     lost = np.where(chain.links == 0, 0.0, (chain.links + 1) * link_down)
     reached = chain.k - arguments.t + lost > smallest
     floor = np.where(reached | arguments.deep, floor, 0.0)
     up = ulps * z_up + setting.exp_error * (ulps * (1 + z_up)) + floor
     down = np.minimum(ulps, ulps * (z_down + setting.exp_error) / (1 + z_down) + floor)
-    up = np.where(arguments.deep, floor, up)
-    return _Deviation(
-        np.where(arguments.masked, 0.0, up),
-        np.where(arguments.deep, ulps, down),
-    )
+    rest = floor - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0)
+    up = np.where(arguments.deep, np.maximum(rest, 0.0), up)
+    down = np.where(arguments.deep, ulps, down)
+    one = _is_one(arguments, setting) & (chain.links == 0)
+    return _Deviation(np.where(arguments.masked | one, 0.0, up), np.where(one, 0.0, down))
 
 
 def _chained_floor(chain: Chain, setting: Setting) -> Floats:
@@ -129,13 +168,32 @@ def _sum_of(
     x: Floats, exact: Exact, arguments: Arguments, setting: Setting
 ) -> tuple[_Sum | None, _Deviation]:
     fraction, exponent = exp_parts(-_top_argument(arguments, setting))
-    unit = _underflow_unit(exact, fraction, exponent, setting.arithmetic)
-    own = _exponentials(exact.ulps, unit, arguments, setting)
+    unit = _unit(exact, fraction, exponent, setting.arithmetic)
+    own = (_rescaled if setting.algorithm.rescaled else _exponentials)(exact.ulps, unit, arguments, setting)
     terms = own
     if setting.algorithm.argument == "running":
         terms = _chained(exact.ulps, unit, arguments, chain_of(x, arguments, setting), setting)
-    deviation = _sum_deviation(exact, terms, setting)
-    return (None if deviation is None else _Sum(deviation, fraction, exponent, exact)), own
+    grown = sum_growth(setting.algorithm, x.shape[1], setting.arithmetic.precision)
+    if grown is None:
+        return None, own
+    up, down = (
+        np.ldexp(side, exact.exponents).sum(axis=1, keepdims=True) * OUTWARD
+        for side in (terms.up, terms.down)
+    )
+    at_least = _greatest_term(exact, terms, setting)
+    deviation = _Deviation(
+        (up + grown[0] + up * grown[0]) * OUTWARD,
+        np.minimum((down + grown[1] * (1 - np.minimum(down, 1.0))) * OUTWARD, at_least),
+    )
+    return _Sum(deviation, _Deviation(up, down), grown, at_least, fraction, exponent, exact), own
+
+
+def _greatest_term(exact: Exact, terms: _Deviation, setting: Setting) -> Floats:
+    """Return how far the greatest term may lie below the exact sum: line (S-)."""
+    if not setting.is_monotone:
+        return np.full(exact.largest.shape, np.inf)
+    at_top = np.ldexp(exact.at_top(terms.down), exact.at_top(exact.exponents))
+    return np.asarray((exact.largest_rest + at_top) * OUTWARD)
 
 
 def _top_argument(arguments: Arguments, setting: Setting) -> Floats:
@@ -143,27 +201,10 @@ def _top_argument(arguments: Arguments, setting: Setting) -> Floats:
     return np.zeros_like(arguments.top) if shifted else arguments.top
 
 
-def _underflow_unit(exact: Exact, fraction: Floats, exponent: NDArray[np.int32], fmt: FloatFormat) -> Floats:
+def _unit(exact: Exact, fraction: Floats, exponent: NDArray[np.int32], fmt: FloatFormat) -> Floats:
     """Return eta over the exact sum, in ulps of each r: 1 / sum exp(t) = r_max exp(-t_max)."""
     shift = exponent + fmt.quantum_exponent - exact.exponents
     return np.asarray(np.ldexp(exact.largest * fraction * OUTWARD, shift))
-
-
-def _sum_deviation(exact: Exact, terms: _Deviation, setting: Setting) -> _Deviation | None:
-    """Bound the computed sum relative to the exact one: lines (S+) and (S-)."""
-    growth = sum_growth(setting.algorithm, terms.up.shape[1], setting.arithmetic.precision)
-    if growth is None:
-        return None
-    up, down = (
-        np.ldexp(side, exact.exponents).sum(axis=1, keepdims=True) * OUTWARD
-        for side in (terms.up, terms.down)
-    )
-    up = (up + growth[0] + up * growth[0]) * OUTWARD
-    down = (down + growth[1] * (1 - np.minimum(down, 1.0))) * OUTWARD
-    if setting.is_monotone:
-        at_top = np.ldexp(exact.at_top(terms.down), exact.at_top(exact.exponents))
-        down = np.minimum(down, (exact.largest_rest + at_top) * OUTWARD)
-    return _Deviation(up, down)
 
 
 def _may_overflow(x: Floats, total: _Sum, setting: Setting) -> Flags:
@@ -191,24 +232,61 @@ def _largest_prefix(x: Floats, setting: Setting) -> Floats:
 
 
 def _by_quotient(exact: Exact, own: _Deviation, total: _Sum, setting: Setting) -> Floats:
-    inverse = _inverse_deviation(total, setting)
-    up = own.up + (exact.ulps + own.up) * inverse.up
-    down = own.down + (exact.ulps - own.down) * inverse.down
-    result = _rounded(_Deviation(up, down), exact, setting)
+    quotient = _quotient(exact, own, total, setting)
+    if setting.algorithm.rescaled:
+        quotient = _by_products(quotient, exact, total, setting)
+    if setting.algorithm.division == "reciprocal":
+        quotient = _times(quotient, exact, _reciprocal_rounding(total, setting))
+    result = _rounded(quotient, exact, setting)
     highest = np.where(_capped(total, setting), np.minimum(result.up, exact.room), result.up)
     return np.maximum(highest, np.minimum(result.down, exact.ulps))
 
 
-def _inverse_deviation(total: _Sum, setting: Setting) -> _Deviation:
-    """Bound the factor 1 / sum relative to the exact one: lines (Q) and (R)."""
+def _quotient(exact: Exact, own: _Deviation, total: _Sum, setting: Setting) -> _Deviation:
+    """Bound the exact quotient of an exponential and the computed sum: line (Q)."""
+    ulps = exact.ulps
+    least = np.where(total.at_least < 1, total.at_least / (1 - total.at_least) * OUTWARD, np.inf)
+    above_least = own.up + (ulps + own.up) * least
+    if setting.algorithm.argument == "running":
+        more, less = _inverse_deviation(total)
+        return _Deviation(own.up + (ulps + own.up) * more, own.down + (ulps - own.down) * less)
+    grown, shrunk = total.grown
+    own_up, own_down = (np.ldexp(side, exact.exponents) for side in (own.up, own.down))
+    others_up = np.maximum(total.terms.up - own_up, 0.0)
+    others_down = np.maximum(total.terms.down - own_down, 0.0)
+    kept = 1 - shrunk - ABSOLUTE
+    least_sum = 1 + own_up - others_down - ABSOLUTE
+    up = (own.up * exact.rest + ulps * others_down) / (least_sum * kept) + ulps * (shrunk / kept)
+    up = np.where((least_sum > 0) & (kept > 0), up, np.inf)
+    most_sum = 1 - own_down + others_up - ABSOLUTE
+    down = (own.down * exact.rest + ulps * others_up) / (most_sum * (1 + grown))
+    down = down + ulps * (grown / (1 + grown))
+    down = np.where(most_sum > 0, np.minimum(down, ulps), ulps)
+    return _Deviation(np.minimum(up, above_least), down)
+
+
+def _inverse_deviation(total: _Sum) -> tuple[Floats, Floats]:
+    """Bound the factor 1 / sum relative to the exact one, whatever is divided by it."""
     sums = total.deviation
     up, down = sums.down / (1 - sums.down) * OUTWARD, sums.up / (1 + sums.up) * OUTWARD
-    down = np.where(np.isnan(down), 1.0, np.minimum(down, 1.0))
-    if setting.algorithm.division == "reciprocal":
-        rounding = _reciprocal_rounding(total, setting)
-        up = (up + rounding + up * rounding) * OUTWARD
-        down = np.minimum(1.0, (down + np.minimum(rounding, 1.0) * (1 - down)) * OUTWARD)
-    return _Deviation(up, down)
+    return up, np.where(np.isnan(down), 1.0, np.minimum(down, 1.0))
+
+
+def _times(value: _Deviation, exact: Exact, rounding: float | Floats) -> _Deviation:
+    """Multiply by 1 +- rounding."""
+    below = np.maximum(exact.ulps - value.down, 0.0)
+    return _Deviation(
+        value.up + (exact.ulps + value.up) * rounding, value.down + below * np.minimum(rounding, 1.0)
+    )
+
+
+def _by_products(quotient: _Deviation, exact: Exact, total: _Sum, setting: Setting) -> _Deviation:
+    """Add the roundings of the products: line (P)."""
+    unit = _unit(exact, total.fraction, total.exponent, setting.arithmetic)
+    rounded = _times(quotient, exact, setting.products)
+    lost = 0.5 * np.ldexp(1.0, setting.arithmetic.quantum_exponent - exact.exponents)
+    lost = (lost + unit / (1 - total.deviation.down)) * (1 + setting.exp_error)
+    return _Deviation(rounded.up + lost, rounded.down + lost)
 
 
 def _reciprocal_rounding(total: _Sum, setting: Setting) -> Floats:

@@ -95,6 +95,17 @@ class Setting:
         up, down = (log1p_above(np.array([a, b])).sum() for a, b in ((error, self.v), (lost, self.u)))
         return float(up), float(down) if error < 1 else float("inf")
 
+    @cached_property
+    def rescaled_floor(self) -> float:
+        """What underflow adds to a product of two exponentials, in eta: line (L2) of `reference.bounds`."""
+        c, eta = self.algorithm.exp_ulps, 2.0**self.arithmetic.quantum_exponent
+        return c * (2 * (1 + self.exp_error) + c * eta) * (1 + 2.0**-50)
+
+    @cached_property
+    def products(self) -> float:
+        """The relative error of the roundings before the last of a rescaled output: line (P)."""
+        return self.v * (3 + self.v * (3 + self.v)) * (1 + 2.0**-50)
+
     @property
     def is_monotone(self) -> bool:
         """Whether no addition makes the sum smaller than one of its terms."""
@@ -113,13 +124,16 @@ def setting_of(algorithm: Algorithm, fmt_in: FloatFormat, fmt_out: FloatFormat) 
 
     That is so where the arithmetic does not hold the inputs, where the argument is unknown, and, in the
     form exp(x - lse), for exp2, whose logarithm may be of either base, and for a constant,
-    which may be taken from x or added to lse.
+    which may be taken from x or added to lse. Outputs rescaled once are those of the shifted form that
+    divides, with an exp(0) of exactly 1.
     """
     arithmetic = working_format(algorithm, fmt_in, fmt_out)
     by_lse = algorithm.division == "none"
     underived = algorithm.argument == "unknown" or (
         by_lse and (algorithm.exp2 or algorithm.argument == "constant")
     )
+    if algorithm.rescaled:
+        underived = underived or by_lse or algorithm.argument != "shifted" or not algorithm.one_at_zero
     if underived or not holds(arithmetic, fmt_in):
         return None
     return Setting(algorithm, arithmetic, fmt_out)
@@ -149,8 +163,9 @@ def growth(algorithm: Algorithm, n: int, fmt: FloatFormat, rescalings: int = 0) 
     sums = sum_growth(algorithm, n, fmt.precision)
     if sums is None:
         return float("inf")
-    factor = (1 + setting.exp_error) * _exp(setting.link[0] * rescalings)
-    underflow = n * algorithm.exp_ulps * 2.0**fmt.quantum_exponent
+    factor = (1 + setting.exp_error) * _exp(setting.link[0] * (rescalings + algorithm.rescaled))
+    floor = setting.rescaled_floor if algorithm.rescaled else algorithm.exp_ulps
+    underflow = n * floor * 2.0**fmt.quantum_exponent
     room = float(fmt.largest) / (1 + sums[0]) - underflow
     if algorithm.argument in ("plain", "constant"):
         room = room / factor - (n if setting.bend else 0)

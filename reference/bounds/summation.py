@@ -15,11 +15,12 @@ them, 7 for the rest: 24. Halving, rounded to multiples of 8, reaches 128 after 
 <= ceil(log2 n) - 6 levels, and a reduction may add its first entry apart. So the
 height is at most min(n - 1, ceil(log2 n) + 24), with room for other blockings.
 
-In the W lanes of a 256-bit register, 8 for accumulators of 24 bits and 4 for wider ones: floor(n / W) - 1
-additions in a lane, at most W - 1 to join the lanes, and at most W - 1 more for the rest of less than W
-entries. So the height is at most min(n - 1, ceil(n / W) + 2 W). Up to 256 lanes that are joined by
-halving and take the rest as a vector stay below that too. PyTorch's softmax sums so (ATen,
-`vec::reduce_all`), in as many lanes as its registers hold.
+In the W lanes of a register, 4 for accumulators of 24 bits in 128 bits, 8 in 256, and half as many for wider
+ones: floor(n / W) - 1 additions in a lane, at most W - 1 to join the lanes, and at most W - 1 more for the
+rest of less than W entries. So the height is at most min(n - 1, ceil(n / W) + 2 W), and the greater of the
+two counts: beyond n = 64 that of 4 lanes, below that of 8. Any number L >= W of lanes that are joined by
+halving and take the rest as a vector stays below too: ceil(n / L) - 1 + ceil(log2 min(n, L)) additions.
+PyTorch's softmax sums so (ATen, `vec::reduce_all`), in as many lanes as its registers hold: 4 on ARM.
 
 Kahan's compensated sum takes y = x - c, s' = s + y, c' = (s' - s) - y. Let D = s' - s and e = D - y be
 exact, so |e| <= u s'.
@@ -53,7 +54,7 @@ _CONTEXT: Final = mpmath.MPContext()
 _CONTEXT.prec = 200
 
 _PAIRWISE_EXTRA: Final = 24
-_REGISTER_BITS: Final = 256
+_REGISTER_BITS: Final = (128, 256)
 
 
 def _above(value: Any) -> float:
@@ -66,8 +67,9 @@ def height(algorithm: Algorithm, n: int) -> int:
     if algorithm.summation == "sequential":
         return n - 1
     if algorithm.summation == "lanes":
-        lanes = _REGISTER_BITS // (32 if (algorithm.accumulator_precision or 53) <= 24 else 64)
-        return min(n - 1, -(-n // lanes) + 2 * lanes)
+        width = 32 if (algorithm.accumulator_precision or 53) <= 24 else 64
+        by_lanes = (-(-n // lanes) + 2 * lanes for lanes in (bits // width for bits in _REGISTER_BITS))
+        return min(n - 1, max(by_lanes))
     return min(n - 1, (n - 1).bit_length() + _PAIRWISE_EXTRA)
 
 
@@ -76,6 +78,7 @@ def sum_growth(algorithm: Algorithm, n: int, precision: int) -> tuple[float, flo
     """Return (up, down) for n >= 1 terms that are numbers of the given precision; None without a bound.
 
     An accumulator of another precision rounds the terms where it is narrower, its result where it is wider.
+    Sums of blocks that are rescaled to the row's maximum are rounded once more each.
     """
     kept = algorithm.accumulator_precision or precision
     one = _CONTEXT.mpf(1)
@@ -85,9 +88,16 @@ def sum_growth(algorithm: Algorithm, n: int, precision: int) -> tuple[float, flo
         return None
     up, low = bounds
     if kept != precision:
-        w = _CONTEXT.ldexp(1, -min(kept, precision))
-        up, low = up * (1 + w / (1 + w)), low / (1 + w)
+        up, low = _rounded(up, low, min(kept, precision))
+    if algorithm.rescaled:
+        up, low = _rounded(up, low, precision)
     return _above(up - one), _above(max(one - low, 0))
+
+
+def _rounded(up: Any, low: Any, precision: int) -> tuple[Any, Any]:
+    """Add one rounding."""
+    u = _CONTEXT.ldexp(1, -precision)
+    return up * (1 + u / (1 + u)), low / (1 + u)
 
 
 def _tree(algorithm: Algorithm, n: int, u: Any) -> tuple[Any, Any]:
