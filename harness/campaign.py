@@ -219,8 +219,7 @@ class Campaign:
         key = CellKey(candidate.name, OP, fmt.name, self._out_format(fmt).name, regime, length)
         if candidate.supports(fmt, self._out_format(fmt)):
             return CellInfo(key, sampled=sampled)
-        why = candidate.refused.get(fmt.name, "")
-        message = f"does not take {fmt} to {self._out_format(fmt)}" + (f": {why}" if why else "")
+        message = candidate.refusal(fmt, self._out_format(fmt))
         return CellInfo(key, sampled=sampled, status="unsupported", message=message)
 
     def _empty_inputs(self, candidate: Candidate, fmt: FloatFormat) -> Iterator[CellInfo]:

@@ -54,7 +54,7 @@ def _by_candidate(verdicts: Sequence[Verdict]) -> Iterable[list[Verdict]]:
 
 def _of_candidate(own: Sequence[Verdict]) -> str:
     """Return the sentence about one candidate; empty where there is little or nothing to say."""
-    failing = [v for v in own if v.status != "pass"]
+    failing = [v for v in own if v.stops]
     cells = [v for v in failing if _is_of_cell(v)]
     if len(cells) < LEAST:
         return ""

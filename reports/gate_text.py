@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from reports.common import in_common
 from reports.figures import NOTHING, count, plural
 from reports.summary_md import escaped
-from reports.verdicts import Verdict, counted, headline_name, worst_first
+from reports.verdicts import FORMAT, Verdict, counted, headline_name, worst_first
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -62,8 +62,8 @@ def terminal(
     from rich.console import Group
     from rich.text import Text
 
-    failing = [v for v in worst_first(verdicts) if v.status != "pass"]
-    lines = [*in_common(verdicts), *_passed(verdicts)]
+    failing = [v for v in worst_first(verdicts) if v.stops]
+    lines = [*in_common(verdicts), *_passed(verdicts), *_unsupported(verdicts)]
     lines += [line for v in spread(failing)[:most] for line in told(v)]
     if len(failing) > most:
         lines.append(f"{most} of {count(len(failing))} shown; all are in {folder}/junit.xml and with --json")
@@ -98,6 +98,10 @@ def _passed(verdicts: Sequence[Verdict]) -> Iterator[str]:
             yield f"pass  {candidate}  {formats}  {held}: {_worst(metric, members)}"
 
 
+def _unsupported(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    yield from (line for v in verdicts if v.status == "unsupported" for line in told(v))
+
+
 def _worst(metric: str, members: Sequence[Verdict]) -> str:
     if metric == "contract":
         return plural(len(members), "check")
@@ -113,6 +117,9 @@ def _worst(metric: str, members: Sequence[Verdict]) -> str:
 
 def told(v: Verdict) -> Iterator[str]:
     """Yield the lines about one verdict: what it is, its row where that is short, and how to replay it."""
+    if v.metric == FORMAT:
+        yield f"{v.status}  {v.candidate}  {v.formats}: {v.message}"
+        return
     limit, observed = spelled(v)
     figure = "" if v.observed is None else f"{observed}, "
     message = f"; {v.message}" if v.message else ""
@@ -137,7 +144,7 @@ def markdown(verdicts: Sequence[Verdict], relaxations: Mapping[str, Sequence[str
         folder: of the run, where junit.xml holds all.
     """
     everything = f"{folder}/junit.xml"
-    failing = [v for v in worst_first(verdicts) if v.status != "pass"]
+    failing = [v for v in worst_first(verdicts) if v.stops]
     head = [f"**{escaped(headline(verdicts))}**", ""]
     head += [f"{escaped(sentence)}\n" for sentence in in_common(verdicts)]
     head += [f"policy of {escaped(name)}: {escaped(', '.join(p))}\n" for name, p in relaxations.items() if p]
@@ -169,7 +176,7 @@ def _beyond(failing: int, where: str) -> list[str]:
 
 
 def _passes(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    lines = list(_passed(verdicts))
+    lines = [*_passed(verdicts), *_unsupported(verdicts)]
     if lines:
         yield "<details><summary>What passes</summary>"
         yield ""

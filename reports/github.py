@@ -14,7 +14,7 @@ MOST: Final = 10
 
 def workflow_commands(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """Yield a workflow command for each verdict that does not pass, the gravest first."""
-    failing = [v for v in worst_first(verdicts) if v.status != "pass"]
+    failing = [v for v in worst_first(verdicts) if v.stops]
     for verdict in failing[:MOST]:
         level = "error" if verdict.status in FAILED else "warning"
         title = f"{verdict.status}: {verdict.candidate} {verdict.formats}"

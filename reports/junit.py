@@ -1,6 +1,7 @@
 """junit.xml, as CI servers read it: a test suite a candidate and format, a test case a verdict.
 
-Failures are budgets exceeded and defects; errors are crashes, and verdicts that could not be had.
+Failures are budgets exceeded and defects; errors are crashes, and verdicts that could not be had; what is
+skipped are formats that a candidate does not take.
 """
 
 from __future__ import annotations
@@ -32,8 +33,14 @@ def junit(verdicts: Sequence[Verdict]) -> bytes:
 
 def _counts(verdicts: Sequence[Verdict]) -> dict[str, str]:
     failures = sum(v.status in _FAILURES for v in verdicts)
-    errors = sum(v.status not in {*_FAILURES, "pass"} for v in verdicts)
-    return {"tests": str(len(verdicts)), "failures": str(failures), "errors": str(errors)}
+    skipped = sum(v.status == "unsupported" for v in verdicts)
+    counts = {
+        "tests": len(verdicts),
+        "failures": failures,
+        "errors": sum(v.stops for v in verdicts) - failures,
+        "skipped": skipped,
+    }
+    return {name: str(count) for name, count in counts.items()}
 
 
 def _case(suite: ET.Element, verdict: Verdict) -> None:
@@ -45,6 +52,9 @@ def _case(suite: ET.Element, verdict: Verdict) -> None:
         properties = ET.SubElement(case, "properties")
         ET.SubElement(properties, "property", name="policy", value=_legal(verdict.policy))
     if verdict.status == "pass":
+        return
+    if not verdict.stops:
+        ET.SubElement(case, "skipped", message=_legal(verdict.message))
         return
     kind = "failure" if verdict.status in _FAILURES else "error"
     told = f"observed {verdict.observed!r}, limit {verdict.operator} {verdict.limit!r}: {verdict.message}"

@@ -114,7 +114,7 @@ def _rate(standing: Standing, column: str) -> str:
 
 
 def _verdicts(run: RunData) -> Iterator[str]:
-    failing = [v for v in worst_first(run.verdicts) if v.status != "pass"]
+    failing = [v for v in worst_first(run.verdicts) if v.stops]
     yield from _listed("Gate: what did not pass", (f"{v.status}: {v.name}: {v.message}" for v in failing))
 
 

@@ -2,7 +2,8 @@
 
 Only `pass` passes. A gate as a whole fails (1) where anything is over its budget, a defect, crashed or
 timed out, gives no verdict (3) where anything was not measured, not certified or has no budget, or where
-there is nothing at all, and passes (0) otherwise.
+nothing passes, and passes (0) otherwise. A format that a candidate does not take is `unsupported`: it is
+told, and neither passes nor stops a gate.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from reports.tally import json_float
 
 __all__ = [
     "FAILED",
+    "FORMAT",
     "PASSED",
     "Verdict",
     "VerdictStatus",
@@ -26,8 +28,19 @@ __all__ = [
 ]
 
 VerdictStatus = Literal[
-    "pass", "over_budget", "no_budget", "defect", "crashed", "timed_out", "uncertified", "not_run"
+    "pass",
+    "over_budget",
+    "no_budget",
+    "defect",
+    "crashed",
+    "timed_out",
+    "uncertified",
+    "not_run",
+    "unsupported",
 ]
+
+FORMAT: Final = "format"
+"""What verdicts call their metric that say that a candidate does not take a format."""
 
 FAILED: Final = frozenset({"over_budget", "defect", "crashed", "timed_out"})
 
@@ -41,6 +54,7 @@ _ORDER: Final = (
     "uncertified",
     "not_run",
     "no_budget",
+    "unsupported",
     "pass",
 )
 
@@ -52,7 +66,8 @@ class Verdict:
     Attributes:
         candidate, format, out_format: of whom.
         regime, length: of which cell; None where it is about more than one.
-        metric: a column of the table of cells, `tier`, the kind of a defect, or `contract` and a check.
+        metric: a column of the table of cells, `tier`, the kind of a defect, `contract` and a check, or
+            FORMAT.
         operator: `<=`, `>=`, or `meets` for a tier.
         limit: a number, or a tier's name; None where there is no budget.
         observed: unrounded; None where there is nothing to observe.
@@ -78,6 +93,11 @@ class Verdict:
     replay: str = ""
     bits: str = ""
     policy: str = ""
+
+    @property
+    def stops(self) -> bool:
+        """Whether it keeps a gate from passing."""
+        return self.status not in ("pass", "unsupported")
 
     @property
     def formats(self) -> str:
@@ -114,7 +134,7 @@ def exit_code(verdicts: Iterable[Verdict]) -> int:
     statuses = {verdict.status for verdict in verdicts}
     if statuses & FAILED:
         return FAILING
-    return PASSED if statuses == {"pass"} else NO_VERDICT
+    return PASSED if statuses - {"unsupported"} == {"pass"} else NO_VERDICT
 
 
 def headline_name(verdicts: Iterable[Verdict]) -> str:

@@ -86,6 +86,15 @@ class Candidate:
         takes = (self.formats is None or fmt.name in self.formats) and fmt.name not in self.refused
         return takes and (out is None or out == fmt or not self.keeps_format)
 
+    def refusal(self, fmt: FloatFormat, out: FloatFormat) -> str:
+        """Say that it does not take a format to another, and why; of one that it does not support."""
+        told = f"does not take {fmt}" + ("" if out == fmt else f" to {out}")
+        if fmt.name in self.refused:
+            return f"{told}: {self.refused[fmt.name]}"
+        if self.formats is not None and fmt.name not in self.formats:
+            return f"{told}; it declares {', '.join(sorted(self.formats)) or 'none'}"
+        return f"{told}; it returns the format that it is given"
+
     def under(self, policies: Iterable[str]) -> Candidate:
         """Return it with KEY=VALUE settings over the policy that it declares: how a command binds it.
 

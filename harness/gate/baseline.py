@@ -76,7 +76,8 @@ def verdicts_against(
     """
     later = [cell.row for cell in gated.cells]
     whose = {(row["candidate"], row["format"], row["out_format"]) for row in later}
-    earlier = [r for r in baseline.rows if (r["candidate"], r["format"], r["out_format"]) in whose]
+    whole = [r for r in baseline.rows if r["status"] != "unsupported" or r["rows"]]
+    earlier = [r for r in whole if (r["candidate"], r["format"], r["out_format"]) in whose]
     comparison = compare(baseline.name, earlier, run, later)
     shown = {_key(row): row["witness"] for row in later}
     moved = _moved(baseline.environment, environment)

@@ -110,7 +110,7 @@ def decide(
         Interrupted: the user stopped it.
     """
     from harness.campaign import Campaign
-    from reports.ledger import LedgerError
+    from harness.execution import Isolated
     from reports.runs import open_ledger, prepare
 
     settings = gate_settings(_with_rows(settings, rows), _tiers(budgets), _lengths(budgets))
@@ -118,10 +118,33 @@ def decide(
         campaign = replace(Campaign.of(settings), pairs=pairs)
         _require_reach(campaign, budgets)
         folder = prepare(out, seed=settings.seed, resume=None, overwrite=overwrite)
-        ledger = open_ledger(folder, settings.identity(), list(campaign.cells()))
+        executor = Isolated(settings.jobs, settings.timeout, load_timeout=settings.import_timeout)
+    with executor:
+        campaign = campaign.probed(executor)
+        with user_mistakes():
+            ledger = open_ledger(folder, settings.identity(), list(campaign.cells()))
+        decision = _decided(campaign, ledger, folder, executor, budgets, baseline, fresh=fresh, strict=strict)
+    _write(decision)
+    return decision
+
+
+def _decided(
+    campaign: Campaign,
+    ledger: Ledger,
+    folder: Path,
+    executor: Executor,
+    budgets: Sequence[Budget],
+    baseline: Baseline | None,
+    *,
+    fresh: bool,
+    strict: bool,
+) -> Decision:
+    """Measure into an open ledger, which is closed then, and judge."""
+    from reports.ledger import LedgerError
+
     with ledger:
         try:
-            decision = _decide(campaign, ledger, folder, budgets, baseline, fresh=fresh, strict=strict)
+            return _decide(campaign, ledger, folder, executor, budgets, baseline, fresh=fresh, strict=strict)
         except LedgerError as error:
             raise NoVerdict(str(error)) from error
         except KeyboardInterrupt:
@@ -129,29 +152,24 @@ def decide(
                 f"interrupted: no verdict; what was measured lies in {folder}, "
                 f"and python -m harness report {folder} draws it; a gate begins anew"
             ) from None
-    _write(decision)
-    return decision
 
 
 def _decide(
     campaign: Campaign,
     ledger: Ledger,
     folder: Path,
+    executor: Executor,
     budgets: Sequence[Budget],
     baseline: Baseline | None,
     *,
     fresh: bool,
     strict: bool,
 ) -> Decision:
-    from harness.execution import Isolated
     from harness.progress import Progress
     from reports.runs import reference_of
 
-    settings = campaign.settings
     prepare_kernels(MEASURING)
-    with user_mistakes():
-        executor = Isolated(settings.jobs, settings.timeout, load_timeout=settings.import_timeout)
-    with executor, Progress(notes(), list(campaign.shards())) as progress:
+    with Progress(notes(), list(campaign.shards())) as progress:
         gated = measure_gated(campaign, ledger, executor, progress)
         verdicts = judge(gated, budgets, _rule(gated, budgets, fresh=fresh))
         verdicts += with_policies(gated, slack_verdicts(gated, budgets)) if strict else ()

@@ -43,8 +43,10 @@ def failure(
     settings = gate_settings(asked, (tier,))
     with user_mistakes():
         campaign = Campaign(settings, (candidate,))
-    with temporary_ledger(campaign) as ledger, InProcess(load=lambda _: candidate) as executor:
-        gated = measure_gated(campaign, ledger, executor, lambda _shard, _tallies: None)
+    with InProcess(load=lambda _: candidate) as executor:
+        campaign = campaign.probed(executor)
+        with temporary_ledger(campaign) as ledger:
+            gated = measure_gated(campaign, ledger, executor, lambda _shard, _tallies: None)
         verdicts = judge(gated, of_tier(tier, [candidate.name], [format], None))
         if exit_code(verdicts) == 0:
             return ""
@@ -53,7 +55,7 @@ def failure(
 
 
 def _told(gated: Gated, verdicts: Sequence[Verdict]) -> str:
-    failing = [v for v in worst_first(verdicts) if v.status != "pass"]
+    failing = [v for v in worst_first(verdicts) if v.stops]
     lines = [headline(verdicts), *in_common(verdicts)]
     lines += [f"policy of {name}: {', '.join(p)}" for name, p in gated.relaxations().items() if p]
     for verdict in spread(failing)[:TOLD]:

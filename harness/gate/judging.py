@@ -18,7 +18,7 @@ from reference.tiers import STANDARD
 from reports.cells import Row
 from reports.findings import Finding, findings_of
 from reports.tally import Witness, gravity
-from reports.verdicts import Verdict, VerdictStatus
+from reports.verdicts import FORMAT, Verdict, VerdictStatus
 
 __all__ = ["judge", "judge_cell", "judge_check", "with_policies"]
 
@@ -56,14 +56,18 @@ _OF_FAILURES: Final = frozenset({"overflow_rows", "overflow_rate"})
 def judge(gated: Gated, budgets: Sequence[Budget], rule: Rule | None = None) -> list[Verdict]:
     """Return a verdict for every budget in every cell, every defect, every check and what none judges.
 
+    Cells of a format that the candidate does not take have one verdict together: see `_unsupported`.
+
     Args:
         gated: what was measured.
         budgets: what is allowed.
         rule: how a figure is compared with its limit; exactly, where left out.
     """
     verdicts: list[Verdict] = []
-    for cell in gated.cells:
+    taken = [cell for cell in gated.cells if not _is_unsupported(cell)]
+    for cell in taken:
         verdicts += judge_cell(cell, budgets, rule)
+    verdicts += _unsupported(gated, budgets, {cell.row["candidate"] for cell in taken})
     verdicts += [_unmatched(b) for b in budgets if not any(b.applies_to(c.row) for c in gated.cells)]
     for check in gated.checks:
         verdicts += judge_check(check)
@@ -74,6 +78,45 @@ def with_policies(gated: Gated, verdicts: Iterable[Verdict]) -> list[Verdict]:
     """Return verdicts with the policy that each was judged by, where it differs from the default."""
     policies = {name: ", ".join(settings) for name, settings in gated.relaxations().items()}
     return [replace(verdict, policy=policies.get(verdict.candidate, "")) for verdict in verdicts]
+
+
+# Formats that are not taken ----------------------------------------------------------------
+
+
+def _is_unsupported(cell: Cell) -> bool:
+    """Tell whether a cell was planned as one of a format that its candidate does not take."""
+    return bool(cell.row["status"] == "unsupported" and not cell.row["rows"])
+
+
+def _unsupported(gated: Gated, budgets: Sequence[Budget], judged: set[str]) -> Iterator[Verdict]:
+    """Yield a verdict for every candidate and format that it does not take.
+
+    That is no failure, but where a file of budgets names the two, or the candidate takes none of the formats:
+    then nobody has judged what was to be judged.
+
+    Args:
+        gated: what was measured.
+        budgets: what is allowed.
+        judged: the candidates that take some format.
+    """
+    rows = {(c.row["candidate"], c.row["format"]): c.row for c in gated.cells if _is_unsupported(c)}
+    for row in rows.values():
+        named = next((b for b in budgets if b.number is not None and _is_about(b, row)), None)
+        status: VerdictStatus = "unsupported"
+        message = row["message"]
+        if named is not None:
+            status, message = "not_run", f"{message}; budget[{named.number}] is about it: take it out"
+        elif row["candidate"] not in judged:
+            status = "not_run"
+            message = f"{message}; it takes none of the formats gated: give --format with one that it takes"
+        yield Verdict(
+            row["candidate"], row["format"], row["out_format"], None, None, FORMAT, "is", "taken", None,
+            status, message,
+        )  # fmt: skip
+
+
+def _is_about(budget: Budget, row: Row) -> bool:
+    return budget.applies_to({**row, "regime": budget.regime, "length": budget.length})
 
 
 # One cell ----------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ def render(run: RunData) -> Markup:
     headings = ("status", "metric", "candidate", "format", "cell", "observed", "limit", "why")
     lines = map(_record, worst_first(verdicts))
     intro = " ".join(f"{sentence}." for sentence in (headline(verdicts), *in_common(verdicts)))
-    failing = sum(verdict.status != "pass" for verdict in verdicts)
+    failing = sum(verdict.stops for verdict in verdicts)
     most = max(MOST_RECORDS, min(failing, _MOST_FAILING))
     return records("verdicts", headings, lines, more="junit.xml", intro=intro, most=most)
 
@@ -58,6 +58,7 @@ SECTION = Section(
     guide=(
         "Each line is one limit held against what this run observed. Only `pass` passes: over budget, defect,"
         " crashed and timed out fail the gate; uncertified, not run and no budget leave it without a verdict."
+        " A format that a candidate does not take is unsupported, which is neither."
     ),
     render=render,
 )

@@ -1,0 +1,148 @@
+"""The gate of candidates that do not take every format: what they do not take is told, and fails nobody."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+from harness import cli
+from harness.gate.in_process import failure
+from tests.gating import briefly, gate, statuses, written
+from tests.gating import budget as toml
+
+SOFTMAX = """
+import numpy as np
+
+def {name}(x):
+    {first}
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+"""
+CANDIDATES = "\n".join(
+    [
+        SOFTMAX.format(name="declaring", first="pass"),
+        "declaring.formats = ['float32']",
+        SOFTMAX.format(name="refusing", first="if x.dtype != np.float32: raise TypeError('float32 alone')"),
+        SOFTMAX.format(name="wide", first="pass"),
+        "wide.formats = ['float64']",
+        SOFTMAX.format(name="odd", first="pass"),
+        "odd.formats = ['bfloat16']",
+        SOFTMAX.format(name="wrong", first="x = x * np.float32(1.5)"),
+        "wrong.formats = ['float32']",
+    ]
+)
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "mine.py").write_text(CANDIDATES)
+    briefly(monkeypatch, 1, 5)
+
+
+def by_status(document: dict[str, Any], status: str) -> list[tuple[str, str]]:
+    return [(v["candidate"], v["format"]) for v in document["verdicts"] if v["status"] == status]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("declaring", "it declares float32"), ("refusing", "TypeError: float32 alone")]
+)
+def test_a_kernel_of_one_format_passes_where_none_is_named(
+    name: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = f"mine.py:{name}"
+    code, document = gate(capsys, spec, "--tier=standard")
+    assert code == 0
+    assert document["outcome"] == "pass"
+    assert by_status(document, "unsupported") == [(spec, "float16"), (spec, "float64")]
+    assert all(why in v["message"] for v in document["verdicts"] if v["status"] == "unsupported")
+    assert {v["format"] for v in document["verdicts"] if v["status"] == "pass"} == {"float32"}
+
+
+def test_each_of_many_is_judged_in_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    code = cli.run(["gate", "mine.py:declaring", "mine.py:wide", "--tier=standard", "--out=run"])
+    out = capsys.readouterr().out
+    assert code == 0
+    for line in ("declaring  float16", "declaring  float64", "wide  float16", "wide  float32"):
+        assert f"unsupported  mine.py:{line}: does not take " in out
+    suites = {s.get("name"): s for s in ET.parse("run/junit.xml").getroot()}  # noqa: S314
+    counts = suites["mine.py:wide float16"]
+    assert (counts.get("tests"), counts.get("errors"), counts.get("skipped")) == ("1", "0", "1")
+    assert suites["mine.py:wide float16"].find("testcase/skipped") is not None
+    assert "does not take float16" in Path("run/gate.md").read_text()
+
+
+def test_a_violation_is_not_buried_among_what_is_not_taken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    code = cli.run(["gate", "mine.py:wrong", "--tier=standard"])
+    out = capsys.readouterr().out
+    assert code == 1
+    annotations = [line for line in out.splitlines() if line.startswith("::")]
+    assert annotations
+    assert all("float16" not in line and "float64" not in line for line in annotations)
+
+
+@pytest.mark.parametrize("more", [(), ("mine.py:declaring",)])
+def test_whoever_takes_none_of_the_formats_leaves_the_gate_without_a_verdict(
+    more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, document = gate(capsys, "mine.py:odd", *more, "--tier=fast")
+    assert code == 3
+    assert by_status(document, "not_run") == [("mine.py:odd", f) for f in ("float16", "float32", "float64")]
+    assert cli.run(["gate", "mine.py:odd", *more, "--tier=fast"]) == 3
+    said = capsys.readouterr().out
+    assert (
+        "not_run  mine.py:odd  float16: does not take float16; it declares bfloat16;"
+        " it takes none of the formats gated: give --format with one that it takes" in said
+    )
+
+
+def test_a_budget_of_the_file_is_judged_or_the_gate_has_no_verdict(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Who writes a budget for a format wants it judged: a kernel that refuses it now does not pass."""
+    mine = {"candidate": "mine.py:refusing", "metric": "bound_ratio", "limit": 1.0}
+    written(toml(**mine, format="float32"))
+    code, document = gate(capsys, "--budgets=budgets.toml")
+    assert (code, {v["format"] for v in document["verdicts"]}) == (0, {"float32"})
+    written(toml(**mine, format="float32"), toml(**mine, format="float16"))
+    code, document = gate(capsys, "--budgets=budgets.toml")
+    assert (code, statuses(document)) == (3, {"pass", "not_run"})
+    (missing,) = (v for v in document["verdicts"] if v["status"] == "not_run")
+    assert "budget[1] is about it: take it out" in missing["message"]
+
+
+def test_a_baseline_that_had_the_same_formats_is_no_reason_to_stop(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = ("mine.py:declaring", "--tier=standard")
+    assert gate(capsys, *asked, "--out=before")[0] == 0
+    code, document = gate(capsys, *asked, "--baseline=before")
+    assert (code, statuses(document)) == (0, {"pass", "unsupported"})
+
+
+def test_a_unit_test_says_in_one_line_that_a_format_is_not_taken() -> None:
+    def softmax(x: np.ndarray) -> np.ndarray:
+        e = np.exp(x - x.max(axis=-1, keepdims=True))
+        return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+    softmax.formats = ["float64"]  # type: ignore[attr-defined]
+    said = failure(softmax, "float32", "standard", 0, ())
+    assert said.splitlines()[0].startswith("gate: no verdict (1 not_run)")
+    assert "does not take float32; it declares float64" in said
+    assert failure(softmax, "float64", "standard", 0, ()) == ""
+
+
+def test_the_ledger_holds_them_as_a_run_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gate(capsys, "mine.py:refusing", "--tier=standard", "--out=run")[0] == 0
+    cells = json.loads(Path("run/summary.json").read_text())["cells"]
+    assert {c["status"] for c in cells if c["format"] != "float32"} == {"unsupported"}
