@@ -12,7 +12,7 @@ from typing import Any, Final
 from harness.candidates import Candidate
 from reports.ledger import Place
 
-__all__ = ["environment", "here"]
+__all__ = ["environment", "here", "own_version"]
 
 DECIDING: Final = ("python", "machine", "cpu", "cpu_features", "libraries", "candidates")
 """What of an environment can change figures; the rest names the machine."""
@@ -50,6 +50,11 @@ def here(candidates: Iterable[Candidate] = ()) -> Place:
     """Return where this process runs, and by which versions of the candidates' libraries."""
     document = {name: value for name, value in environment(candidates).items() if name in DECIDING}
     return Place(platform.node(), json.dumps(document, sort_keys=True))
+
+
+def own_version() -> str:
+    """Return this program's version, `not installed` where it runs from a folder."""
+    return _version(LIBRARIES[0]) or "not installed"
 
 
 def _version(distribution: str) -> str | None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
+from reports.program import Program
 from reports.sqlite import (
     DAMAGED,
     LedgerError,
@@ -76,6 +77,8 @@ _IS_KEY: Final = " AND ".join(f"{f.name} = ?" for f in fields(CellKey))
 
 _BEGUN: Final = "begun"
 """The document that tells where a ledger was begun."""
+
+_PROGRAM: Final = "program"
 
 _MERGED_AT_ONCE: Final = 16  # bounds the memory that a cell of many shards takes
 
@@ -240,6 +243,11 @@ class Ledger:
         """Tell whether it was begun in this very file on this machine, rather than copied or sent here."""
         return bool(self.get(_BEGUN) == _place_of(self.path))
 
+    def program(self) -> Program | None:
+        """Return which programs the figures are of, None where that is not told."""
+        document = self.get(_PROGRAM)
+        return None if document is None else Program.from_document(document)
+
     def small(self) -> dict[str, str]:
         """Return the id of the small witness that stands for each, by its id; its own where it is small."""
         found: dict[str, str] = self.get("small") or {}
@@ -294,6 +302,10 @@ class Ledger:
         number = self._number(key)
         with self._transaction() as db:
             db.execute("UPDATE cell SET status = ?, message = ? WHERE id = ?", (status, message, number))
+
+    def put_program(self, program: Program) -> None:
+        """Keep which programs the figures are of."""
+        self.put(_PROGRAM, program.document())
 
     def put(self, name: str, document: Any) -> None:
         """Keep a JSON document under a name, in place of one kept before; NaN becomes null.

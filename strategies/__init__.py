@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from reference.formats import FloatFormat, format_named
 from strategies.regimes import REGIMES, Regime, regime_named
@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
     from numpy.typing import NDArray
 
-__all__ = ["REGIMES", "Regime", "logits", "regime_named"]
+__all__ = ["REGIMES", "ROWS_VERSION", "Regime", "logits", "regime_named"]
 
 __room_of__ = "softmax-harness"
+
+ROWS_VERSION: Final = 1
+"""Raised whenever the same settings and seed give other rows: by regimes, corpora, lengths, or batches."""
 
 
 def logits(format: FloatFormat | str, length: int, regime: Regime | str) -> SearchStrategy[NDArray[Any]]:

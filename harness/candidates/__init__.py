@@ -69,6 +69,7 @@ def load(spec: str, timeout: float = 120.0) -> Candidate:
         formats=formats_of(spec, declares),
         axis_parameter=description["axis"],
         description=description["doc"],
+        sources=description["sources"],
     )
 
 

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from harness.candidates.loading import CandidateError
+from harness.candidates.sources import Sources
 from reference.declaration import Algorithm, Declaration, Policy
 from reference.formats import FORMATS, FloatFormat
 
@@ -54,6 +55,7 @@ class Candidate:
         variant: makes the candidate of NAME@VALUE from VALUE; None where it has no parameter.
         refused: why it does not take a format, by the format's name, where that was found out by trying.
         version: that of the library whose softmax it is; empty where it is none's.
+        sources: of a user's own, what it was loaded from when it was looked at: see `sources.loaded_from`.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Candidate:
     variant: Callable[[str], Candidate] | None = None
     refused: Mapping[str, str] = field(default_factory=dict, hash=False)
     version: str = ""
+    sources: Sources = field(default_factory=dict, hash=False, compare=False)
 
     def __call__(self, x: Any, axis: int = -1) -> Any:
         """Return the candidate's softmax of x along an axis.

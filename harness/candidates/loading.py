@@ -6,9 +6,9 @@ it, or `@torch@cuda`, it is called with that library's arrays, see `via`. The fi
 one for a module, goes first on `sys.path` and stays there, so that whatever the candidate imports, now
 or later, is found beside it first.
 
-This file imports nothing of ours but `native` and `via`, which import none of the rooms either: a worker
-loads them by their path. There a candidate is looked at, as it is called there, so a stranger's module
-cannot stand in for one of ours and a crash at import hurts nobody.
+This file imports nothing of ours but `native`, `sources` and `via`, which import none of the rooms either:
+a worker loads them by their path. There a candidate is looked at, as it is called there, so a stranger's
+module cannot stand in for one of ours and a crash at import hurts nobody.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from types import ModuleType
 from typing import Any, Final, Literal
 
 from .native import SUFFIXES, native_function
+from .sources import Sources, loaded_from
 from .via import Via, hinting, library_of, via_named
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "import_function",
     "load_function",
     "locate",
+    "sources_of",
     "through",
 ]
 
@@ -284,6 +286,12 @@ def _no_attribute(location: Location, holder: Any, name: str) -> str:
     return f"{location.file or location.module} has no {name!r}; {hint}"
 
 
+def sources_of(spec: str) -> Sources:
+    """Return what this process has loaded of a user's candidate."""
+    location = locate(spec)
+    return loaded_from(location.folder, None if location.file is None else str(location.file))
+
+
 # What ------------------------------------------------------------------------------------
 
 
@@ -346,6 +354,7 @@ def described(spec: str) -> dict[str, Any]:
     """Return the description of a candidate that is imported here, or `error` and the reason for none."""
     try:
         location = locate(spec)
-        return describe(location, import_function(location))
+        description = describe(location, import_function(location))
+        return {**description, "sources": sources_of(spec)}
     except CandidateError as error:
         return {"error": str(error)}

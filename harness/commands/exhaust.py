@@ -87,7 +87,7 @@ def exhaust(
         plan = _plan(asked, executor, all_orders=all_orders)
         _estimate(plan, executor, asked.settings.jobs, yes=yes)
         folder = _folder(out, resume=resume, overwrite=overwrite)
-        with begin(folder, plan.identity(), plan.cells) as ledger:
+        with begin(folder, asked, plan.identity(), plan.cells) as ledger:
             _fill(plan, ledger, executor, asked.settings.jobs, folder)
             shrunk = finish(ledger, asked.candidate, executor)
             tally, seconds = next(ledger.tallies())[1], ledger.seconds()

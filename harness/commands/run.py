@@ -122,13 +122,14 @@ def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: b
 
 def _keep(campaign: Campaign, folder: Path, executor: Executor) -> Path:
     """Measure into the folder's ledger what that lacks, and return the folder."""
+    from harness.provenance import open_measured
     from reports.ledger import LedgerError
-    from reports.runs import open_ledger
 
+    settings, cells = campaign.settings, list(campaign.cells())
     with user_mistakes():
-        ledger = open_ledger(folder, campaign.settings.identity(), list(campaign.cells()))
+        ledger = open_measured(folder, settings.identity(), cells, settings, campaign.candidates)
     with ledger:
-        if not any(True for _ in campaign.cells()):
+        if not cells:
             raise NoVerdict("nothing to run: no regime has rows of these formats and lengths")
         try:
             _fill(campaign, ledger, executor)
@@ -173,6 +174,7 @@ def _fill(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
     """Measure what the ledger lacks, and put the documents about the whole run into it."""
     from harness.claims import evaluate
     from harness.environment import environment
+    from harness.provenance import hold_program
 
     start = time.perf_counter()
     settings = campaign.settings
@@ -182,6 +184,7 @@ def _fill(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
     ledger.put("environment", environment(campaign.candidates))
     _run_shards(campaign, ledger, executor)
     examine(campaign, ledger, executor, notes())
+    hold_program(ledger, executor)
     if ledger.get("claims") is None:
         ledger.put("claims", [claim.document() for claim in evaluate(settings.seed, settings.reference)])
     ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": settings.jobs})

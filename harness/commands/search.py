@@ -162,7 +162,7 @@ def _keep(folder: Path, asked: Single, result: SearchResult, tally: Tally, execu
     from reports.ledger import CellInfo
 
     identity = {**asked.settings.identity(), "objective": result.objective, "evaluations": result.asked}
-    with begin(folder, identity, [CellInfo(result.cell, sampled=False)]) as ledger:
+    with begin(folder, asked, identity, [CellInfo(result.cell, sampled=False)]) as ledger:
         ledger.record("search", {result.cell: tally}, result.seconds)
         ledger.put("search", [result.document()])
         shrunk = {} if result.stopped == INTERRUPTED else finish(ledger, asked.candidate, executor)

@@ -137,27 +137,33 @@ def require_format(asked: Single, executor: Executor) -> None:
 # The run folder --------------------------------------------------------------------------
 
 
-def begin(folder: Path, identity: Mapping[str, Any], cells: list[CellInfo]) -> Ledger:
+def begin(folder: Path, asked: Single, identity: Mapping[str, Any], cells: list[CellInfo]) -> Ledger:
     """Open the ledger of a prepared folder, with the documents that every run has.
 
     Raises:
-        UsageError: it is of other settings, damaged, or being written by another run.
+        UsageError: it is of other settings or programs, damaged, or being written by another run.
     """
     from harness.environment import environment
-    from reports.runs import open_ledger
+    from harness.provenance import open_measured
 
     with user_mistakes():
-        ledger = open_ledger(folder, identity, cells)
+        ledger = open_measured(folder, identity, cells, asked.settings, [asked.candidate])
     ledger.put("command", ["harness", *sys.argv[1:]])
     ledger.put("environment", environment())
     return ledger
 
 
 def finish(ledger: Ledger, candidate: Candidate, executor: Executor) -> dict[str, Witness]:
-    """Make the witnesses small, keep the small ones, and return them by the id of what they stand for."""
+    """Make the witnesses small, keep the small ones, and return them by the id of what they stand for.
+
+    Raises:
+        NoVerdict: the candidate was replaced meanwhile.
+    """
+    from harness.provenance import hold_program
     from harness.shrinking import keep_small, shrink_all
 
     keep_small(ledger, shrink_all(ledger, {candidate.name: candidate}, executor))
+    hold_program(ledger, executor)
     return ledger.shrunk()
 
 

@@ -12,13 +12,14 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import NoVerdict
 from harness.execution.calling import Presentation, keep_freed_memory
 from harness.execution.narrowing import Attempt, Failure, Part, complete
 from harness.execution.outcome import Closing, Fault, Outcome, check_rows
 from harness.execution.process import Worker, WorkerLost
 from reference.formats import FloatFormat
 
-__all__ = ["ExecutorClosed", "Isolated"]
+__all__ = ["ExecutorClosed", "Isolated", "SourceReplaced"]
 
 Array = NDArray[Any]
 
@@ -34,6 +35,10 @@ LEAST_PATIENCE: Final = 0.25
 
 class ExecutorClosed(RuntimeError):
     """The executor was closed, maybe while it ran a batch."""
+
+
+class SourceReplaced(NoVerdict):
+    """A file of a candidate was replaced meanwhile: one worker loaded another program than those before."""
 
 
 class _NotLoaded(Exception):
@@ -86,6 +91,7 @@ class Isolated(Closing):
         self._idle: list[tuple[str, Worker]] = []  # the longest idle first
         self._busy: set[Worker] = set()
         self._once_loaded: set[str] = set()
+        self._files: dict[str, dict[str, str]] = {}
         self._unloadable: dict[str, Failure] = {}
         self._lost_batches: Counter[tuple[str, str]] = Counter()
         self._idle_deaths: Counter[str] = Counter()
@@ -132,6 +138,26 @@ class Isolated(Closing):
             worker.kill()
         for worker in busy:
             worker.wait()
+
+    def files(self, spec: str) -> dict[str, str]:
+        """Return digests of the files of a candidate's project that its workers loaded so far."""
+        with self._lock:
+            return dict(self._files.get(spec, {}))
+
+    def hold(self, spec: str, worker: Worker) -> None:
+        """Hold what a worker has loaded against what others of the candidate had.
+
+        Raises:
+            SourceReplaced: a file differs.
+        """
+        with self._lock:
+            known = self._files.setdefault(spec, {})
+            differing = [path for path, told in worker.files.items() if known.setdefault(path, told) != told]
+        if differing:
+            raise SourceReplaced(
+                f"{differing[0]}: replaced while it was measured, so that the figures are of two programs; "
+                "leave it alone, and begin again with --overwrite or another --out"
+            )
 
     # What is known of a candidate ----------------------------------------------------------
 
@@ -272,6 +298,7 @@ class _Calls:
         if limit is not None and patience < 1:
             limit = min(limit, max(patience * limit, LEAST_PATIENCE))
         result = self._worker.call(x, parts, self._out_dtype, self._presentation, limit)
+        self._owner.hold(self._spec, self._worker)
         if result.failure is not None and (result.failure.fatal or result.failure.kind == "out_of_memory"):
             self._owner.discard(self._worker)
             self._worker, self.kept_alive = None, False

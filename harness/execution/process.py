@@ -62,6 +62,9 @@ class Worker:
 
     Args:
         max_memory: bytes of address space that the candidate may take, 0 for no limit.
+
+    Attributes:
+        files: digests of those of the candidate's project that it has loaded, as it told last.
     """
 
     def __init__(self, max_memory: int = 0) -> None:
@@ -82,6 +85,7 @@ class Worker:
         theirs.close()
         keepers.close()
         os.close(writing)
+        self.files: dict[str, str] = {}
         self._said = b""
         self._received = b""
         self._meanwhile = ""
@@ -187,6 +191,7 @@ class Worker:
             if left is not None and left <= 0:
                 raise self._overdue(cast("float", timeout))
             self._listen(ATTENTION_SECONDS if left is None else min(left, ATTENTION_SECONDS))
+        self.files = _files(answer) or self.files
         return answer
 
     def _listen(self, seconds: float) -> None:
@@ -267,6 +272,13 @@ class Worker:
             return int(self._lifeline.recv(64))
         except (OSError, ValueError):
             return None
+
+
+def _files(answer: dict[str, Any]) -> dict[str, str]:
+    told = answer.get("sources")
+    files = told.get("files") if isinstance(told, dict) else None
+    found = files.items() if isinstance(files, dict) else ()
+    return {path: digest for path, digest in found if isinstance(digest, str)}
 
 
 def _failure(answer: dict[str, Any]) -> Failure | None:

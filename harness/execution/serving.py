@@ -10,6 +10,7 @@ import json
 import mmap
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,9 +25,12 @@ __all__ = ["serve"]
 
 Loader = Callable[[str], calling.Loaded]
 Describer = Callable[[str], dict[str, Any]]
+Sources = Callable[[str], dict[str, dict[str, str]]]
 
 
-def serve(control: int, memory: int, max_memory: int, load: Loader, describe: Describer) -> NoReturn:
+def serve(
+    control: int, memory: int, max_memory: int, load: Loader, describe: Describer, sources: Sources
+) -> NoReturn:
     """Answer requests until the connection is gone, then exit.
 
     Args:
@@ -35,12 +39,13 @@ def serve(control: int, memory: int, max_memory: int, load: Loader, describe: De
         max_memory: bytes of address space that the candidate may take; 0 for no limit.
         load: from a specification to what is called.
         describe: from a user's specification to what the candidate says of itself.
+        sources: from a specification to what of the candidate is loaded here.
     """
     calling.keep_freed_memory()
     if max_memory:
         _limit_memory(max_memory)
     connection = socket.socket(fileno=control)
-    server = _Server(connection, memory, load, describe)
+    server = _Server(connection, memory, load, describe, sources)
     try:
         while True:
             connection.sendall(wire.frame(server.answer(_receive(connection))))
@@ -67,13 +72,18 @@ def _limit_memory(more: int) -> None:
 
 
 class _Server:
-    def __init__(self, connection: socket.socket, memory: int, load: Loader, describe: Describer) -> None:
+    def __init__(
+        self, connection: socket.socket, memory: int, load: Loader, describe: Describer, sources: Sources
+    ) -> None:
         self._connection = connection
         self._process = os.getpid()
         self._descriptor = memory
         self._memory = mmap.mmap(memory, wire.HEADER_BYTES)
         self._load = load
         self._describer = describe
+        self._sources = sources
+        self._spec = ""
+        self._modules = 0
         self._candidate: calling.Loaded | None = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -81,8 +91,20 @@ class _Server:
         if "describe" in request:
             return self._describe(request["describe"])
         if "load" in request:
-            return {"failure": self._import(request["load"])}
-        return self._call(request)
+            self._spec = request["load"]
+            return {"failure": self._import(self._spec), **self._grown()}
+        return {**self._call(request), **self._grown()}
+
+    def _grown(self) -> dict[str, Any]:
+        """Return what the candidate is loaded from, where more is loaded than when that was last told."""
+        count = len(sys.modules)
+        if count == self._modules:
+            return {}
+        self._modules = count
+        try:
+            return {"sources": self._sources(self._spec)}
+        except Exception:  # noqa: BLE001 - it may have put anything among the modules, or moved its file away
+            return {}
 
     def _describe(self, spec: str) -> dict[str, Any]:
         try:

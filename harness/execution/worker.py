@@ -42,7 +42,7 @@ def main() -> None:
     _settle()
     keeper.bind_to_parent(parent)
     serving = importlib.import_module(f"{PRIVATE_NAME}.serving")
-    serving.serve(_out_of_the_way(control), _out_of_the_way(memory), max_memory, load, describe)
+    serving.serve(_out_of_the_way(control), _out_of_the_way(memory), max_memory, load, describe, sources)
 
 
 def load(spec: str) -> Any:
@@ -57,6 +57,12 @@ def describe(spec: str) -> dict[str, Any]:
     """Import a user's candidate and return what it says of itself, or why it cannot be had."""
     description: dict[str, Any] = _loading().described(spec)
     return description
+
+
+def sources(spec: str) -> dict[str, dict[str, str]]:
+    """Return what of a user's candidate is loaded here; of others nothing."""
+    found: dict[str, dict[str, str]] = _loading().sources_of(spec) if ":" in spec else {}
+    return found
 
 
 def _loading() -> ModuleType:

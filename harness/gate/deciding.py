@@ -111,7 +111,8 @@ def decide(
     """
     from harness.campaign import Campaign
     from harness.execution import Isolated
-    from reports.runs import open_ledger, prepare
+    from harness.provenance import open_measured
+    from reports.runs import prepare
 
     settings = gate_settings(_with_rows(settings, rows), _tiers(budgets), _lengths(budgets))
     with user_mistakes():
@@ -122,7 +123,8 @@ def decide(
     with executor:
         campaign = campaign.probed(executor)
         with user_mistakes():
-            ledger = open_ledger(folder, settings.identity(), list(campaign.cells()))
+            cells = list(campaign.cells())
+            ledger = open_measured(folder, settings.identity(), cells, settings, campaign.candidates)
         decision = _decided(campaign, ledger, folder, executor, budgets, baseline, fresh=fresh, strict=strict)
     _write(decision)
     return decision
@@ -166,6 +168,7 @@ def _decide(
     strict: bool,
 ) -> Decision:
     from harness.progress import Progress
+    from harness.provenance import hold_program
     from reports.runs import reference_of
 
     prepare_kernels(MEASURING)
@@ -176,6 +179,7 @@ def _decide(
         if baseline is not None:
             verdicts = _with_baseline(baseline, gated, verdicts, ledger, reference_of(folder))
         verdicts, shrunk = with_witnesses(gated, verdicts, executor, reference_of(folder))
+        hold_program(ledger, executor)
     ledger.put("checks", [check.document() for check in gated.checks])
     ledger.put("shrunk", {identity: w.document() for identity, w in shrunk.items()})
     ledger.put("verdicts", [verdict.document() for verdict in verdicts])

@@ -1,0 +1,100 @@
+"""Which programs are measured: what the candidates were loaded from, and whether that still lies there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.candidates import Candidate
+from harness.candidates.sources import digest
+from harness.environment import own_version
+from harness.errors import NoVerdict, UsageError
+from harness.settings import Settings
+from reports.program import Loaded, Program
+from strategies import ROWS_VERSION
+
+if TYPE_CHECKING:
+    from harness.execution import Executor
+    from reports.ledger import CellInfo, Ledger
+
+__all__ = ["hold_program", "open_measured"]
+
+
+def open_measured(
+    folder: Path,
+    identity: Mapping[str, Any],
+    cells: Sequence[CellInfo],
+    settings: Settings,
+    candidates: Sequence[Candidate],
+) -> Ledger:
+    """Open the ledger of a prepared folder for writing; one that is there, if it is of these programs.
+
+    Raises:
+        UsageError: they are of others.
+        LedgerError: it is of other settings, damaged, or being written by another run.
+    """
+    from reports.runs import open_ledger
+
+    ledger = open_ledger(folder, identity, cells)
+    now = _program(settings, candidates)
+    before = ledger.program()
+    if before is None and not ledger.finished():
+        ledger.put_program(now)
+        return ledger
+    other = "it does not say of which programs" if before is None else before.difference(_late(now, before))
+    if other:
+        ledger.close()
+        raise UsageError(
+            f"{ledger.path}: its figures are not of what would be measured now: {other};"
+            " begin anew with --overwrite, or give another --out"
+        )
+    return ledger
+
+
+def hold_program(ledger: Ledger, executor: Executor) -> None:
+    """Hold the candidates' files against what was loaded of them, and keep those that were loaded late.
+
+    Raises:
+        NoVerdict: one was replaced while it was measured.
+    """
+    from harness.execution import Isolated
+
+    program = ledger.program()
+    candidates = {} if program is None else dict(program.candidates)
+    for name, loaded in candidates.items():
+        told = executor.files(loaded.spec) if isinstance(executor, Isolated) else {}
+        known = {**told, **loaded.late, **loaded.files}
+        for path, was in known.items():
+            if digest(path) != was or told.get(path, was) != was:
+                raise NoVerdict(
+                    f"{path}: replaced while {name} was measured, so that the figures are of two programs;"
+                    " leave it alone, and begin again with --overwrite or another --out"
+                )
+        late = {path: was for path, was in known.items() if path not in loaded.files}
+        candidates[name] = replace(loaded, late=late)
+    if program is not None:
+        ledger.put_program(replace(program, candidates=candidates))
+
+
+def _program(settings: Settings, candidates: Iterable[Candidate]) -> Program:
+    calls = "in-process" if settings.in_process else "isolated"
+    return Program(own_version(), ROWS_VERSION, calls, {c.name: _loaded(c) for c in candidates})
+
+
+def _loaded(candidate: Candidate) -> Loaded:
+    versions = dict(candidate.sources.get("versions", {}))
+    if candidate.version:
+        versions[candidate.name] = candidate.version
+    return Loaded(candidate.spec, candidate.sources.get("files", {}), versions=versions)
+
+
+def _late(now: Program, before: Program) -> Program:
+    """Return the program with the files that calls have loaded before, as they are now."""
+    candidates = {
+        name: replace(loaded, late={path: digest(path) for path in before.candidates[name].late})
+        for name, loaded in now.candidates.items()
+        if name in before.candidates
+    }
+    return replace(now, candidates=candidates)

@@ -1,0 +1,110 @@
+"""Which programs a run's figures are of: the candidates as they were loaded, and this program itself.
+
+A run that goes on must measure what it has measured so far; two programs in one table tell of neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from reports.schema import integer, mapping_of, record, text
+
+__all__ = ["Loaded", "Program"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A candidate as it was loaded.
+
+    Attributes:
+        spec: what it is loaded by, from whatever folder.
+        files: digests of the files of its own project, by absolute path.
+        late: those of files that only a call of it loaded.
+        versions: those of installed libraries that were loaded with it, by name.
+    """
+
+    spec: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    late: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What measures, and what is measured.
+
+    Attributes:
+        version: this program's.
+        rows: the version of the rows that settings and a seed give.
+        calls: how candidates are called, `isolated` or `in-process`.
+        candidates: by name.
+    """
+
+    version: str
+    rows: int
+    calls: str
+    candidates: Mapping[str, Loaded] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """Return this as JSON carries it."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Any) -> Program:
+        """Read `document` back.
+
+        Raises:
+            ValueError: it is none.
+        """
+        _WRITTEN(document, "program")
+        candidates = {name: Loaded(**loaded) for name, loaded in document["candidates"].items()}
+        return cls(**{**document, "candidates": candidates})
+
+    def difference(self, now: Program) -> str:
+        """Return the first thing that is another one now; empty where nothing is."""
+        return next(self._differences(now), "")
+
+    def _differences(self, now: Program) -> Iterator[str]:
+        if now.version != self.version:
+            yield f"softmax-harness was {self.version}, is {now.version}"
+        if now.rows != self.rows:
+            yield f"its rows are those of version {self.rows}, this program draws those of {now.rows}"
+        if now.calls != self.calls:
+            yield f"candidates were called {self.calls}, now they would be {now.calls}"
+        for name, loaded in self.candidates.items():
+            if (other := now.candidates.get(name)) is not None:
+                yield from _differing(name, loaded, other)
+
+
+def _differing(name: str, before: Loaded, now: Loaded) -> Iterator[str]:
+    if before.spec != now.spec:
+        yield f"{name} was {before.spec}, is {now.spec}"
+    for path in (*before.files, *now.files):
+        told = before.files.get(path), now.files.get(path)
+        if None in told:
+            yield f"{name} {'does not load' if told[1] is None else 'now loads'} {path}"
+        elif told[0] != told[1]:
+            yield f"{path}, of which {name} is made, was replaced"
+    for path, was in before.late.items():
+        if now.late.get(path, was) != was:
+            yield f"{path}, which {name} loads, was replaced"
+    for library, version in before.versions.items():
+        if now.versions.get(library, version) != version:
+            yield f"{library}, which {name} loads, was {version}, is {now.versions[library]}"
+
+
+_DIGESTS: Final = mapping_of(text(4096), text(100))
+
+_WRITTEN: Final = record(
+    {
+        "version": text(100),
+        "rows": integer(),
+        "calls": text(20),
+        "candidates": mapping_of(
+            text(4096),
+            record({"spec": text(4096), "files": _DIGESTS, "late": _DIGESTS, "versions": _DIGESTS}),
+        ),
+    }
+)
