@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reference.formats import FORMATS, FloatFormat, format_named, format_of
-from reference.inputs import as_numpy, logit_rows, values_of
+from reference.inputs import dtype_of, logit_rows, values_of
 from reference.rounding import to_nearest
 
 if TYPE_CHECKING:
@@ -115,4 +115,4 @@ def _format(wanted: str | FloatFormat | None, array: ArrayLike) -> FloatFormat:
         return wanted
     if wanted is not None:
         return format_named(wanted)
-    return format_of(np.asarray(as_numpy(array)).dtype if hasattr(array, "dtype") else np.float64)
+    return format_of(dtype_of(array))

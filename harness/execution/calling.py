@@ -286,7 +286,15 @@ def _invoke(candidate: Loaded, x: Array, axis: int) -> Any:
     keywords = {candidate.axis_parameter: axis} if candidate.axis_parameter else {}
     with undisturbed(), np.errstate(all="ignore"):  # infinities are judged, not warned of
         y = candidate.call(x, **keywords)
+        _refuse_masked(y)
         return np.asarray(y)  # of a subclass its memory, whatever its methods would say
+
+
+def _refuse_masked(y: Any) -> None:
+    if isinstance(y, np.ma.MaskedArray) and (masked := int(np.count_nonzero(np.ma.getmaskarray(y)))):
+        raise CallFailed(
+            "wrong_dtype", f"returned an array with {masked} of {y.size} entries masked, which hold no number"
+        )
 
 
 def _refuses_format(candidate: Loaded, x: Array) -> bool:
