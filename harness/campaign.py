@@ -3,7 +3,8 @@
 The plan is a pure function of the settings and of what the candidates support. A shard is
 a run of batches of one (format, regime, length): its rows are made, their truth is computed
 once, every candidate is given the same rows, and the tallies are handed back. Batches depend
-on the seed and on row counts only, so a shard gives the same tallies wherever it runs.
+on the seed and on row counts only, so a shard gives the same tallies wherever it runs. A candidate is
+given a batch in one call; a crowd, which is one batch however large, is judged in parts.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final, Self
 
 from numpy.typing import NDArray
@@ -20,10 +22,11 @@ from harness.dealing import Crew, Threads, deal
 from harness.environment import here
 from harness.execution import Executor
 from harness.measurement import Rows
+from harness.measurement.rows import digest
 from harness.probing import probed
 from harness.remaking import kept_as_recipe
 from harness.searching import Search, run_searches
-from harness.settings import Settings
+from harness.settings import LARGEST_CELL, Settings
 from harness.tallying import tally_outcome
 from reference.formats import FloatFormat
 from reference.truth import truth
@@ -32,9 +35,11 @@ from reports.ledger import CellInfo, Ledger
 from reports.tally import CellKey, Tally, merge
 from strategies.corpora import CORPORA, FixedRows
 from strategies.regimes import REGIMES
+from strategies.regimes.crowd import CROWD
 from strategies.regimes.medley import MEDLEY
+from strategies.words import Words
 
-__all__ = ["BATCH_ELEMENTS", "SHARD_BATCHES", "Campaign", "Shard"]
+__all__ = ["BATCH_ELEMENTS", "SHARD_BATCHES", "Batch", "Campaign", "Shard"]
 
 BATCH_ELEMENTS: Final = 1 << 17
 """Elements of a batch: its arrays stay within a few megabytes, whatever the number of rows."""
@@ -44,6 +49,16 @@ SHARD_BATCHES: Final = 16
 
 SWEPT_ELEMENTS: Final = 1 << 17
 """The most elements of a cell at a length that is swept only: two rows of every regime, or fewer."""
+
+DRAWN_ROWS: Final = 3
+DRAWN_ELEMENTS: Final = 1 << 15
+"""The most rows and elements of a cell at a length that is drawn: few, as there are many such lengths."""
+
+LEAST_ROWS: Final = 2
+"""Rows of a cell at a length that is swept or drawn, however long they are."""
+
+CROWDED: Final = (16, 17, 18)
+"""Lengths of the rows of a crowd: whole vectors, and one and two entries more."""
 
 OP: Final = "softmax"
 
@@ -83,14 +98,48 @@ class Shard:
 
     def batches(self) -> Iterator[tuple[int, int]]:
         """Yield number and rows of each batch."""
-        full = rows_per_batch(self.length)
+        full = rows_per_batch(self.regime, self.length)
         for number in range(self.first, self.last + 1):
             yield number, min(full, self.rows - number * full)
 
 
-def rows_per_batch(length: int) -> int:
-    """Return the rows of a full batch of rows of that length."""
+def rows_per_batch(regime: str, length: int) -> int:
+    """Return the most rows of a batch: all there are of a crowd."""
+    return LARGEST_CELL if regime == CROWD else rows_per_part(length)
+
+
+def rows_per_part(length: int) -> int:
+    """Return the most rows of that length that are judged at once."""
     return max(1, BATCH_ELEMENTS // length)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The rows of one call.
+
+    Attributes:
+        number: its number within the cell.
+        x: the rows.
+        rows: makes some of them, with their truth.
+    """
+
+    number: int
+    x: NDArray[Any]
+    rows: Callable[[slice], Rows]
+
+    def parts(self) -> Iterator[tuple[slice, Rows]]:
+        """Yield the rows as they are judged, and where each part lies."""
+        yield from self._whole or ((part, self.rows(part)) for part in self._slices)
+
+    @cached_property
+    def _whole(self) -> tuple[tuple[slice, Rows], ...]:
+        """The only part, made once for all candidates; of a batch of several none is kept."""
+        return tuple((part, self.rows(part)) for part in self._slices) if len(self._slices) == 1 else ()
+
+    @property
+    def _slices(self) -> list[slice]:
+        step = rows_per_part(self.x.shape[1])
+        return [slice(start, start + step) for start in range(0, len(self.x), step)]
 
 
 @dataclass(frozen=True)
@@ -174,9 +223,9 @@ class Campaign:
             return
         for name, regime in REGIMES.items():
             if self._wanted(name):
-                for length in self._lengths(name):
+                for length, rows in self._shapes(name):
                     if regime.supports(fmt, length):
-                        yield name, length, self._rows_of(length)
+                        yield name, length, rows
 
     def _fixed(self, fmt: FloatFormat) -> Iterator[tuple[str, FixedRows]]:
         for name, corpus in CORPORA.items():
@@ -188,14 +237,32 @@ class Campaign:
     def _wanted(self, regime: str) -> bool:
         return not self.settings.regimes or regime in self.settings.regimes
 
-    def _lengths(self, regime: str) -> tuple[int, ...]:
-        lengths = self.settings.lengths or self.settings.effort.lengths
-        return tuple(sorted({*lengths, *self.settings.effort.sweep})) if regime == MEDLEY else lengths
+    def _shapes(self, regime: str) -> Iterator[tuple[int, int]]:
+        """Yield length and rows of each drawn cell of a regime, by length."""
+        settings = self.settings
+        if regime == CROWD and settings.is_spread and settings.effort.crowd:
+            yield self._crowd(settings.effort.crowd)
+            return
+        if regime == CROWD and CROWD not in settings.regimes:
+            return
+        shapes = {length: settings.rows_of(length) for length in settings.lengths or settings.effort.lengths}
+        further = self._further_shapes() if regime == MEDLEY and settings.is_spread else {}
+        yield from sorted({**further, **shapes}.items())
 
-    def _rows_of(self, length: int) -> int:
-        if length in (self.settings.lengths or self.settings.effort.lengths):
-            return self.settings.rows_of(length)
-        return max(2, min(2 * len(REGIMES), SWEPT_ELEMENTS // length))
+    def _further_shapes(self) -> dict[int, int]:
+        """Return rows by length, of the lengths that are swept and of those that the seed draws."""
+        effort, seed = self.settings.effort, self.settings.seed
+        drawn = effort.drawn.lengths(seed) if effort.drawn else ()
+        few = {n: min(DRAWN_ROWS, DRAWN_ELEMENTS // n) for n in drawn}
+        some = {n: min(2 * len(REGIMES), SWEPT_ELEMENTS // n) for n in effort.sweep}
+        return {n: max(LEAST_ROWS, rows) for n, rows in {**few, **some}.items()}
+
+    def _crowd(self, least: int) -> tuple[int, int]:
+        """Return the shape that the seed draws for a call of more rows than the least."""
+        words = Words((CROWD, self.settings.seed))
+        (length,) = words.below(len(CROWDED), (1,)).tolist()
+        (more,) = words.below(least >> 6, (1,)).tolist()
+        return CROWDED[length], least + 1 + more
 
     def _searched_lengths(self) -> tuple[int, ...]:
         if not self.settings.is_searched:
@@ -208,7 +275,7 @@ class Campaign:
     def _split(
         self, fmt: FloatFormat, regime: str, length: int, rows: int, *, sampled: bool
     ) -> Iterator[Shard]:
-        batches = -(-rows // rows_per_batch(length))
+        batches = -(-rows // rows_per_batch(regime, length))
         for first in range(0, batches, SHARD_BATCHES):
             last = min(first + SHARD_BATCHES, batches) - 1
             yield Shard(fmt, self._out_format(fmt), regime, length, rows, first, last, sampled)
@@ -259,16 +326,24 @@ class Campaign:
             for c in self.candidates
             if c.supports(shard.format, shard.out_format) and shard.format in self.formats_of(c)
         ]
-        for rows in self.batches(shard) if candidates else ():
-            digest = {rows.number: rows.digest()}
-            fallbacks = rows.truth.fallbacks
+        is_profiled = self._is_profiled(shard)
+        for batch in self.batches(shard) if candidates else ():
+            counted = {batch.number: digest(shard.format, batch.x)}
             for candidate in candidates:
                 cell = shard.cell(candidate.name)
-                outcome = executor.run(candidate.spec, rows.x, shard.out_format, self.settings.timeout)
+                outcome = executor.run(candidate.spec, batch.x, shard.out_format, self.settings.timeout)
                 declaration = candidate.declared(shard.format)
-                tally = tally_outcome(cell, rows, outcome, declaration, self.settings.tiers)
-                parts[cell].append(replace(tally, digests=digest, fallbacks=fallbacks))
+                for part, rows in batch.parts():
+                    tally = tally_outcome(
+                        cell, rows, outcome.of(part), declaration, self.settings.tiers, profiled=is_profiled
+                    )
+                    parts[cell].append(replace(tally, digests=counted, fallbacks=rows.truth.fallbacks))
         return {cell: self._compact(merge(tallies), shard) for cell, tallies in parts.items()}
+
+    def _is_profiled(self, shard: Shard) -> bool:
+        """Whether it is counted where in the input errors lie: not where rows are few, or all of one kind."""
+        own = self.settings.lengths or self.settings.effort.lengths
+        return shard.regime != CROWD and (shard.regime != MEDLEY or shard.length in own)
 
     def _compact(self, tally: Tally, shard: Shard) -> Tally:
         """Return the tally with long rows as the way to make them again."""
@@ -276,19 +351,25 @@ class Campaign:
         kept = (kept_as_recipe(w, seed, batches, method) for w in tally.witnesses)
         return replace(tally, witnesses=tuple(kept))
 
-    def batches(self, shard: Shard) -> Iterator[Rows]:
-        """Yield the batches of a shard, with their truth."""
+    def batches(self, shard: Shard) -> Iterator[Batch]:
+        """Yield the batches of a shard."""
+        method = self.settings.reference
         for number, count in shard.batches():
             x, labels = self._batch(shard, number, count)
-            values = shard.format.to_float64(x)
-            exact = truth(values, shard.out_format, self.settings.reference)
-            yield Rows(shard.format, x, values, exact, number, labels, self.settings.reference)
+
+            def rows(part: slice, x: Any = x, labels: Any = labels, number: int = number) -> Rows:
+                values = shard.format.to_float64(x[part])
+                exact = truth(values, shard.out_format, method)
+                first = part.start
+                return Rows(shard.format, x[part], values, exact, number, labels[part], method, first)
+
+            yield Batch(number, x, rows)
 
     def _batch(self, shard: Shard, number: int, count: int) -> tuple[NDArray[Any], tuple[str, ...]]:
         if shard.regime in REGIMES:
             regime = REGIMES[shard.regime]
             return regime.rows(shard.format, count, shard.length, self.settings.seed, number), ()
-        start = number * rows_per_batch(shard.length)
+        start = number * rows_per_batch(shard.regime, shard.length)
         for name, fixed in self._fixed(shard.format):
             if (name, fixed.length) == (shard.regime, shard.length):
                 part = slice(start, start + count)

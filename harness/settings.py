@@ -16,7 +16,7 @@ from harness.errors import UsageError, choose, user_mistakes
 from reference.declaration import Policy
 from reference.formats import FORMATS, FloatFormat
 from reference.truth import Method
-from strategies.lengths import DEEP, QUICK, STANDARD
+from strategies.lengths import DEEP, QUICK, STANDARD, USUAL, Drawn
 
 if TYPE_CHECKING:
     from reference.tiers import Tier
@@ -59,6 +59,8 @@ class Effort:
     Attributes:
         searches: whether the worst rows are searched for as well, where no regime is named.
         sweep: further lengths, at which there are only rows of the regime `medley`, and few.
+        drawn: how many such lengths more are drawn from the seed; none where None.
+        crowd: the least rows of the one call that has rows of the regime `crowd`; no such call where 0.
     """
 
     name: str
@@ -68,6 +70,8 @@ class Effort:
     most_rows: int
     searches: bool = False
     sweep: tuple[int, ...] = ()
+    drawn: Drawn | None = None
+    crowd: int = 0
 
     def rows(self, length: int) -> int:
         """Return the rows of a cell of that length."""
@@ -86,9 +90,19 @@ class Effort:
 EFFORTS: Final[Mapping[str, Effort]] = {
     e.name: e
     for e in (
-        Effort("quick", QUICK, 1 << 14, 4, 1 << 12),
-        Effort("standard", STANDARD, 1 << 17, 4, 1 << 13),
-        Effort("deep", DEEP, 1 << 22, 16, 1 << 17, searches=True),
+        Effort("quick", QUICK, 1 << 14, 4, 1 << 12, drawn=Drawn(16, 1, 0)),
+        Effort("standard", STANDARD, 1 << 17, 4, 1 << 13, sweep=USUAL, drawn=Drawn(64, 2, 7), crowd=1 << 17),
+        Effort(
+            "deep",
+            DEEP,
+            1 << 22,
+            16,
+            1 << 17,
+            searches=True,
+            sweep=USUAL,
+            drawn=Drawn(512, 16, 7),
+            crowd=1 << 20,
+        ),
     )
 }
 
@@ -132,6 +146,11 @@ class Settings:
     def rows_of(self, length: int) -> int:
         """Return how many rows a drawn cell of that length gets."""
         return self.effort.rows(length) if self.rows is None else self.rows
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether there are lengths and calls beside those of the cells of an effort, or of the user's."""
+        return not self.lengths and self.rows is None
 
     @property
     def import_timeout(self) -> float:

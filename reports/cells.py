@@ -27,6 +27,7 @@ __all__ = [
     "COLUMNS",
     "DEFECTS",
     "FAILURES",
+    "NOT_A_FAMILY",
     "SEARCHED",
     "Row",
     "cell_row",
@@ -40,6 +41,9 @@ Row = dict[str, Any]
 
 SEARCHED: Final = "search"
 """The regime of rows that were searched for; their rates tell of the search, and of no generator."""
+
+NOT_A_FAMILY: Final = frozenset({SEARCHED, "medley"})
+"""The regimes whose rates tell of no family of rows: of a medley there are few rows, of many families."""
 
 FAILURES: Final = ("total_underflow", "overflow", "inaccurate", "unexplained")
 """The outcomes of rows that failed."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
-from reports.cells import SEARCHED, Row, cell_row
+from reports.cells import NOT_A_FAMILY, SEARCHED, Row, cell_row
 from reports.findings import Finding, findings_of, gathered
 from reports.ledger import CellInfo, Ledger
 from reports.machines import machines
@@ -68,10 +68,10 @@ class Standing:
     def worst(self, column: str) -> Row | None:
         """Return the cell with the greatest figure, None where all are null.
 
-        Of rates, that of rows that were searched for is named only where all others are 0 or null.
+        Of rates, those of `NOT_A_FAMILY` are named only where all others are 0 or null.
         """
         if column.endswith("_rate"):
-            found = worst_of((cell for cell in self.cells if cell["regime"] != SEARCHED), column)
+            found = worst_of((cell for cell in self.cells if cell["regime"] not in NOT_A_FAMILY), column)
             if found is not None and found[column]:
                 return found
         return worst_of(self.cells, column)

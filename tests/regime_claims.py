@@ -128,8 +128,9 @@ CLAIMS = {
     "medley": lambda fmt, x: any(
         CLAIMS[name](fmt, x)
         for name in CLAIMS
-        if name not in ("medley", "all-masked", "positive-infinity", "nan")
+        if name not in ("medley", "crowd", "all-masked", "positive-infinity", "nan")
     ),
+    "crowd": lambda fmt, x: np.abs(x).max() <= 48 and np.ptp(x) <= 64 + spacing(fmt, x),
     "all-masked": lambda _, x: (x == -np.inf).all(),
     "positive-infinity": lambda _, x: (x == np.inf).any() and not np.isnan(x).any(),
     "nan": lambda _, x: np.isnan(x).any(),

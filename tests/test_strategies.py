@@ -120,6 +120,7 @@ GOLDEN = {
     "causal": "f7da6997cfc399fc",
     "close-together": "49fe49b5ae516818",
     "common-offset": "7620104776159da9",
+    "crowd": "f723eb827af53bab",
     "descending": "21478fb025138f8d",
     "dominated": "c1b9fe431baf79dc",
     "exp-overflow": "b0139372c49addd1",

@@ -56,6 +56,21 @@ class Outcome:
         """Return the outcome of a batch of which no row completed."""
         return cls(None, np.zeros(rows, dtype=np.bool_), faults)
 
+    def of(self, part: slice) -> Outcome:
+        """Return the outcome of some rows; what is no single row's doing is told with the first of all."""
+        rows = range(len(self.completed))[part]
+        if len(rows) == len(self.completed):
+            return self
+        own = (f for f in self.faults if (rows.start == 0 if f.row is None else f.row in rows))
+        faults = tuple(f if f.row is None else replace(f, row=f.row - rows.start) for f in own)
+        y, changed = self.outputs, self.overwritten
+        return Outcome(
+            None if y is None else y[part],
+            self.completed[part],
+            faults,
+            None if changed is None else changed[part],
+        )
+
 
 def joined(outcome: Outcome, rest: Outcome, rows: NDArray[np.intp]) -> Outcome:
     """Return an outcome with rows that it left out as they came out when they were called again.

@@ -1,8 +1,9 @@
 """What the gate measures: one deterministic campaign, and the contract of every candidate.
 
 The campaign holds every regime, the corpora and the known bugs at lengths that leave tails at every
-vector width, and one beyond which float16 cannot count; and a few rows of every regime at hundreds of
-lengths more. Its rows depend on the seed alone.
+vector width, and one beyond which float16 cannot count; a few rows of every regime at hundreds of
+lengths more, and at hundreds that the seed draws, one of each residue modulo 512 among them; and one call
+of more than 2^20 rows and 2^24 elements. Its rows depend on the seed alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.settings import EFFORTS, Effort, Settings
-from strategies.lengths import SWEEP
+from strategies.lengths import SWEEP, Drawn
 
 if TYPE_CHECKING:
     from harness.campaign import Campaign
@@ -36,6 +37,8 @@ GATE: Final = Effort(
     least_rows=2,
     most_rows=1 << 11,
     sweep=SWEEP,
+    drawn=Drawn(512, 16, 7),
+    crowd=1 << 20,
 )
 """One candidate in one format within a minute on two processors, start to exit."""
 
@@ -89,9 +92,9 @@ def gate_settings(settings: Settings, tiers: tuple[str, ...], lengths: tuple[int
     effort = settings.effort if settings.effort.name not in EFFORTS else GATE
     return replace(
         settings,
-        effort=effort,
+        effort=replace(effort, lengths=tuple(sorted({*effort.lengths, *lengths}))),
         regimes=(),
-        lengths=tuple(sorted({*effort.lengths, *lengths})),
+        lengths=(),
         rows=None,
         tiers=tuple(TIERS[name] for name in TIERS if name in tiers),
     )

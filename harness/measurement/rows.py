@@ -18,7 +18,7 @@ from reference.tiers import STANDARD, Tier
 from reference.truth import Method, Truth
 from reports.profiles import place_numbers
 
-__all__ = ["Flags", "Floats", "Rows", "hexadecimal"]
+__all__ = ["Flags", "Floats", "Rows", "digest", "hexadecimal"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -36,6 +36,7 @@ class Rows:
         number: the batch's number within its cell.
         labels: where each row comes from; drawn rows are named by batch and row.
         method: how the truth was made, and outputs are to be judged.
+        first: how many rows of the batch come before these.
     """
 
     format: FloatFormat
@@ -45,10 +46,11 @@ class Rows:
     number: int
     labels: tuple[str, ...] = ()
     method: Method = "certified"
+    first: int = 0
 
     def origin(self, row: int) -> str:
         """Say where a row comes from."""
-        return self.labels[row] if self.labels else f"batch {self.number}, row {row}"
+        return self.labels[row] if self.labels else f"batch {self.number}, row {self.first + row}"
 
     def hexadecimal(self, row: int) -> str:
         """Return a row's encodings, big-endian and fixed-width."""
@@ -56,8 +58,7 @@ class Rows:
 
     def digest(self) -> str:
         """Return the SHA-256 of the batch's input bits, little-endian, row after row."""
-        bits = self.format.to_bits(self.x)
-        return hashlib.sha256(bits.astype(bits.dtype.newbyteorder("<")).tobytes()).hexdigest()
+        return digest(self.format, self.x)
 
     @property
     def standard_bounds(self) -> Floats:
@@ -120,6 +121,12 @@ class Rows:
             self.truth.kinds[chosen],
         )
         return replace(self, x=self.x[chosen], values=self.values[chosen], truth=truth, labels=labels)
+
+
+def digest(fmt: FloatFormat, x: NDArray[Any]) -> str:
+    """Return the SHA-256 of rows' bits, little-endian, row after row."""
+    bits = fmt.to_bits(x)
+    return hashlib.sha256(np.ascontiguousarray(bits, bits.dtype.newbyteorder("<")).data).hexdigest()
 
 
 def hexadecimal(fmt: FloatFormat, row: NDArray[Any]) -> str:

@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from harness.campaign import BATCH_ELEMENTS, Campaign, Shard
+from harness.campaign import BATCH_ELEMENTS, Batch, Campaign, Shard
 from harness.candidates import Candidate
 from harness.checks import each_check
 from harness.checks.contract import CONTRACT
@@ -34,6 +34,7 @@ from reference.tiers import STANDARD, TIERS
 from reports.cells import CHEAP, cell_row
 from reports.ledger import CellInfo
 from reports.verdicts import FAILED, Verdict
+from strategies.regimes.crowd import CROWD
 
 __all__ = ["Suspect", "first_failures"]
 
@@ -127,23 +128,22 @@ class _Trial:
         campaign = Campaign(self._settings, tuple(candidates.values()))
         with InProcess(load=candidates.__getitem__) as executor:
             for shard in sorted(campaign.shards(), key=_telling):
-                for rows in campaign.batches(shard):
+                for batch in campaign.batches(shard):
                     left = [c for name, c in candidates.items() if name not in self._found]
                     if not left:
                         return
-                    self._judge(shard, rows, executor, left)
+                    room = max(1, BATCH_ELEMENTS // batch.x.size)
+                    for some in _alike(shard, left, self._suspects, room):
+                        self._judge(shard, batch, executor, some)
 
-    def _judge(self, shard: Shard, rows: Rows, executor: Executor, left: Sequence[Candidate]) -> None:
-        """Judge the outputs of a batch, of as many suspects at once as a batch has room for."""
-        alike: dict[tuple[str, Declaration], list[_Called]] = defaultdict(list)
-        for candidate in left:
-            held = self._suspects[candidate.name].tier, candidate.declared(shard.format)
-            outcome = executor.run(candidate.spec, rows.x, shard.out_format)
-            alike[held].append(_Called(candidate.name, outcome))
-        room = max(1, BATCH_ELEMENTS // rows.x.size)
-        for (tier, declaration), called in alike.items():
-            for some in (called[i : i + room] for i in range(0, len(called), room)):
-                self._judge_together(_Held(shard, tier, declaration), rows, some)
+    def _judge(self, shard: Shard, batch: Batch, executor: Executor, alike: _Alike) -> None:
+        """Judge the outputs of a batch, of several suspects at once."""
+        outcomes = {c.name: executor.run(c.spec, batch.x, shard.out_format) for c in alike.candidates}
+        held = _Held(shard, alike.tier, alike.declaration)
+        for part, rows in batch.parts():
+            called = [_Called(n, out.of(part)) for n, out in outcomes.items() if n not in self._found]
+            if called:
+                self._judge_together(held, rows, called)
 
     def _judge_together(self, held: _Held, rows: Rows, called: Sequence[_Called]) -> None:
         """Judge outputs as if one suspect had made them all, and each half of them where that fails.
@@ -164,8 +164,27 @@ class _Trial:
         self._judge_together(held, rows, called[half:])
 
 
-def _telling(shard: Shard) -> float:
-    return abs(math.log(shard.length / TELLING))
+def _telling(shard: Shard) -> tuple[bool, float]:
+    return shard.regime == CROWD, abs(math.log(shard.length / TELLING))
+
+
+@dataclass(frozen=True)
+class _Alike:
+    """Suspects that are held to the same, few enough for their outputs to be judged at once."""
+
+    tier: str
+    declaration: Declaration
+    candidates: Sequence[Candidate]
+
+
+def _alike(
+    shard: Shard, left: Sequence[Candidate], suspects: Mapping[str, Suspect], room: int
+) -> Iterator[_Alike]:
+    held: dict[tuple[str, Declaration], list[Candidate]] = defaultdict(list)
+    for candidate in left:
+        held[suspects[candidate.name].tier, candidate.declared(shard.format)].append(candidate)
+    for (tier, declaration), some in held.items():
+        yield from (_Alike(tier, declaration, some[i : i + room]) for i in range(0, len(some), room))
 
 
 @dataclass(frozen=True)

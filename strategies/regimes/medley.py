@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from reference.formats import FloatFormat
 from strategies.regime import Regime
+from strategies.regimes.crowd import CROWD
 from strategies.source import Source
 
 __all__ = ["MEDLEY", "REGIMES"]
@@ -33,7 +34,7 @@ def _medley(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
 def _others() -> list[Regime]:
     from strategies.regimes import REGIMES as EVERY
 
-    return [regime for regime in EVERY.values() if not regime.policy and regime.name != MEDLEY]
+    return [r for r in EVERY.values() if not r.policy and r.name not in (MEDLEY, CROWD)]
 
 
 REGIMES = (Regime(MEDLEY, "a row of each other regime in turn", _medley),)
