@@ -22,9 +22,11 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, get_args
 
+from reports.documents import DOCUMENTS, KIND, SETTINGS
 from reports.program import Program
+from reports.schema import ANYTHING, Malformed, inflated, one_of, parsed
 from reports.sqlite import (
     DAMAGED,
     LedgerError,
@@ -35,6 +37,7 @@ from reports.sqlite import (
     writer_lock,
 )
 from reports.tally import CellKey, Tally, Witness, merge, plain
+from reports.witness import CELL
 
 __all__ = [
     "APPLICATION_ID",
@@ -72,6 +75,21 @@ CREATE TABLE tally (
     cell INTEGER NOT NULL REFERENCES cell, shard INTEGER NOT NULL REFERENCES shard,
     value BLOB NOT NULL, UNIQUE (cell, shard));
 """
+
+
+def _written_tables() -> list[tuple[str, str, str | None]]:
+    """Return what SQLite's own table says of these tables: no view, no trigger, nothing else."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        return connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY rowid").fetchall()
+
+
+_TABLES: Final = _written_tables()
+
+TALLY_BYTES: Final = 1 << 26
+ROW_BYTES: Final = 64
+"""A tally is at most so large, and so much more for each entry of a row: it holds the bits of a few."""
 
 _IS_KEY: Final = " AND ".join(f"{f.name} = ?" for f in fields(CellKey))
 
@@ -181,7 +199,10 @@ class Ledger:
     def settings(self) -> dict[str, Any]:
         """Return what the ledger was created with."""
         rows = self._select("SELECT name, value FROM setting ORDER BY rowid")
-        return {name: json.loads(value) for name, value in rows}
+        with self._reading("settings"):
+            settings = {str(name): parsed(_text(value)) for name, value in rows}
+            SETTINGS(settings, "")
+        return settings
 
     def cells(self) -> list[CellInfo]:
         """Return the plan, in its order, each cell with its present status."""
@@ -189,7 +210,7 @@ class Ledger:
 
     def finished(self) -> set[str]:
         """Return the names of the shards recorded."""
-        return {name for (name,) in self._select("SELECT name FROM shard")}
+        return {str(name) for (name,) in self._select("SELECT name FROM shard")}
 
     def seconds(self) -> float:
         """Return the time that the recorded shards took, added up."""
@@ -206,8 +227,10 @@ class Ledger:
         )
         cells: dict[Place, tuple[CellKey, ...]] = {}
         for _, host, kind, _, *key in rows:
-            place = Place(host, kind)
-            cells[place] = (*cells.get(place, ()), CellKey(*key))
+            with self._reading("places"):
+                KIND(parsed(_text(kind)), "")
+                place = Place(_text(host), kind)
+                cells[place] = (*cells.get(place, ()), _cell_key(key))
         return cells
 
     def tallies(self) -> Iterator[tuple[CellInfo, Tally]]:
@@ -217,19 +240,25 @@ class Ledger:
         a single shard that shard's own.
         """
         for number, info in self._cells():
-            yield info, self._tally(number)
+            yield info, self._tally(number, info.key)
 
     def shard_witnesses(self, key: CellKey) -> Iterator[Witness]:
         """Yield the witnesses of a cell as its shards recorded them, also those that merging leaves out."""
         with reporting(self.path):
             query = "SELECT value FROM tally WHERE cell = ? ORDER BY shard"
             for (value,) in self._connection.execute(query, (self._number(key),)):
-                yield from _unpacked(value).witnesses
+                yield from self._unpacked(value, key).witnesses
 
     def get(self, name: str) -> Any:
         """Return the document of that name, None where there is none."""
         rows = self._select("SELECT value FROM document WHERE name = ?", name)
-        return json.loads(rows[0][0]) if rows else None
+        if not rows:
+            return None
+        with self._reading(name):
+            document = parsed(_text(rows[0][0]))
+            if document is not None:
+                DOCUMENTS.get(name, ANYTHING)(document, "")
+        return document
 
     def document_witnesses(self) -> Iterator[Witness]:
         """Yield the witnesses of the documents `claims`, `checks`, `shrunk` and `faulty`, each once."""
@@ -237,7 +266,9 @@ class Ledger:
         listed += [check["witness"] for check in self.get("checks") or () if check.get("witness")]
         listed += (self.get("shrunk") or {}).values()
         listed += self.get("faulty") or ()
-        yield from dict.fromkeys(Witness.from_document(w) for w in listed)
+        with self._reading("a witness"):
+            witnesses = [Witness.from_document(w) for w in listed]
+        yield from dict.fromkeys(witnesses)
 
     def is_of_here(self) -> bool:
         """Tell whether it was begun in this very file on this machine, rather than copied or sent here."""
@@ -246,7 +277,10 @@ class Ledger:
     def program(self) -> Program | None:
         """Return which programs the figures are of, None where that is not told."""
         document = self.get(_PROGRAM)
-        return None if document is None else Program.from_document(document)
+        if document is None:
+            return None
+        with self._reading(_PROGRAM):
+            return Program.from_document(document)
 
     def small(self) -> dict[str, str]:
         """Return the id of the small witness that stands for each, by its id; its own where it is small."""
@@ -255,7 +289,9 @@ class Ledger:
 
     def shrunk(self) -> dict[str, Witness]:
         """Return the witnesses that were made small, by the id of each that one of them stands for."""
-        made = {identity: Witness.from_document(w) for identity, w in (self.get("shrunk") or {}).items()}
+        documents = (self.get("shrunk") or {}).items()
+        with self._reading("a witness"):
+            made = {identity: Witness.from_document(w) for identity, w in documents}
         by_id = {witness.id: witness for witness in made.values()}
         return made | {id_: by_id[small] for id_, small in self.small().items() if small in by_id}
 
@@ -336,6 +372,8 @@ class Ledger:
                 f"{self.path}: schema version {version}, this program reads {SCHEMA_VERSION};"
                 " use the program's version that wrote it"
             )
+        if self._select("SELECT type, name, sql FROM sqlite_master ORDER BY rowid") != _TABLES:
+            raise LedgerError(f"{self.path}: its tables are not those of this program; {DAMAGED}")
         [(verdict,)] = self._select("PRAGMA quick_check(1)")
         if verdict != "ok":
             raise LedgerError(f"{self.path}: {DAMAGED}")
@@ -354,19 +392,34 @@ class Ledger:
 
     def _cells(self) -> list[tuple[int, CellInfo]]:
         rows = self._select("SELECT * FROM cell ORDER BY id")
-        return [
-            (number, CellInfo(CellKey(*key), bool(sampled), status, message))
-            for number, *key, sampled, status, message in rows
-        ]
+        with self._reading("cells"):
+            return [
+                (number, CellInfo(_cell_key(key), bool(sampled), _status(status), _text(message)))
+                for number, *key, sampled, status, message in rows
+            ]
 
-    def _tally(self, cell: int) -> Tally:
+    def _tally(self, cell: int, key: CellKey) -> Tally:
         parts: list[Tally] = []
         with reporting(self.path):
             for (value,) in self._connection.execute("SELECT value FROM tally WHERE cell = ?", (cell,)):
-                parts.append(_unpacked(value))
+                parts.append(self._unpacked(value, key))
                 if len(parts) == _MERGED_AT_ONCE:
                     parts = [merge(parts)]
         return parts[0] if len(parts) == 1 else merge(parts)
+
+    def _unpacked(self, value: Any, key: CellKey) -> Tally:
+        with self._reading(f"a tally of {key}"):
+            if not isinstance(value, bytes):
+                raise Malformed("it is no blob")
+            return Tally.from_json(inflated(value, TALLY_BYTES + ROW_BYTES * key.length))
+
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """Turn what is wrong with something that the ledger holds into a `LedgerError` of one line."""
+        try:
+            yield
+        except ValueError as error:
+            raise LedgerError(f"{self.path}: {what} cannot be read ({error}); {DAMAGED}") from error
 
     def _number(self, key: CellKey) -> int:
         rows = self._select(f"SELECT id FROM cell WHERE {_IS_KEY}", *astuple(key))  # noqa: S608
@@ -438,11 +491,24 @@ def packed(tally: Tally) -> bytes:
     return zlib.compress(tally.to_json().encode(), level=6)
 
 
-def _unpacked(value: bytes) -> Tally:
-    try:
-        return Tally.from_json(zlib.decompress(value).decode())
-    except (zlib.error, ValueError, TypeError, KeyError) as error:
-        raise LedgerError(f"a recorded tally cannot be read ({error}); {DAMAGED}") from error
+def _cell_key(values: Sequence[Any]) -> CellKey:
+    """Return the key of a row of the table of cells, which SQLite holds to no types."""
+    key = CellKey(*values)
+    for name, rule in CELL.items():
+        rule(getattr(key, name), name)
+    return key
+
+
+def _status(value: Any) -> Status:
+    one_of(get_args(Status))(value, "status")
+    status: Status = value
+    return status
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise Malformed("it is no text")
+    return value
 
 
 def _json(document: Any) -> str:

@@ -14,7 +14,18 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GAPS", "LOGITS", "PLACE_COUNTS", "SPREADS", "Scale", "place_key", "place_numbers", "place_of"]
+__all__ = [
+    "GAPS",
+    "KINDS",
+    "LOGITS",
+    "PLACE_COUNTS",
+    "SIDE",
+    "SPREADS",
+    "Scale",
+    "place_key",
+    "place_numbers",
+    "place_of",
+]
 
 
 @dataclass(frozen=True)
@@ -72,24 +83,27 @@ SPREADS: Final = Scale(least=-2, most=12, finer=1)
 PLACE_COUNTS: Final = ("rows", "overflow", "total_underflow", "inaccurate", "unexplained", "underflow")
 """What is counted of the rows of a place; `underflow`: rows with at least one spurious zero."""
 
-_SIDE: Final = 64
-_KINDS: Final = 8
+SIDE: Final = 64
+"""Columns, and spreads, that a place's number has room for;"""
+
+KINDS: Final = 8
+"""and counts that its keys have."""
 
 
 def place_numbers(largest: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the number of each row's place, from its largest logit and its spread."""
     size = LOGITS.bins(np.abs(largest))
     column = np.where(largest < 0, -size, size)
-    return (column + _SIDE // 2) * _SIDE + SPREADS.bins(spread)
+    return (column + SIDE // 2) * SIDE + SPREADS.bins(spread)
 
 
 def place_key(place: Any, kind: str) -> Any:
     """Return the key of a count: that of `PLACE_COUNTS` of that name, in a place or an array of places."""
-    return place * _KINDS + PLACE_COUNTS.index(kind)
+    return place * KINDS + PLACE_COUNTS.index(kind)
 
 
 def place_of(key: int) -> tuple[int, int, str]:
     """Return the column (the bin of `LOGITS`, negative for negative logits), the spread's bin, the kind."""
-    place, kind = divmod(key, _KINDS)
-    column, row = divmod(place, _SIDE)
-    return column - _SIDE // 2, row, PLACE_COUNTS[kind]
+    place, kind = divmod(key, KINDS)
+    column, row = divmod(place, SIDE)
+    return column - SIDE // 2, row, PLACE_COUNTS[kind]

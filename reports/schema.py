@@ -18,6 +18,7 @@ __all__ = [
     "BOOLEAN",
     "COUNT",
     "FIGURE",
+    "LARGEST_COUNT",
     "WORDS",
     "Malformed",
     "Rule",
@@ -37,6 +38,8 @@ Rule = Callable[[Any, str], None]
 
 LARGEST_COUNT: Final = 1 << 63
 LONGEST_TEXT: Final = 1 << 16
+LARGEST_SHOWN: Final = 1 << 256
+DEEPEST: Final = 16
 _SHOWN: Final = 60
 
 
@@ -143,9 +146,24 @@ def _boolean(value: Any, where: str) -> None:
         _fail(where, value, "it is true or false")
 
 
-def _anything(value: Any, where: str) -> None:
-    """Let any JSON pass: what is only shown, never counted with."""
+def _anything(value: Any, where: str, depth: int = 0) -> None:
+    """Let any JSON pass that is not nested deeply: what is only shown, never counted with."""
+    if depth > DEEPEST:
+        raise Malformed(f"{where}: nested more than {DEEPEST} deep")
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            _TEXT(name, where)
+            _anything(entry, where, depth + 1)
+    elif isinstance(value, list):
+        for entry in value:
+            _anything(entry, where, depth + 1)
+    elif isinstance(value, str):
+        _TEXT(value, where)
+    elif isinstance(value, float) or (isinstance(value, int) and abs(value) >= LARGEST_SHOWN):
+        _figure(value, where)
 
+
+_TEXT: Final = text()
 
 FIGURE: Final[Rule] = _figure
 """What `reports.witness.json_float` writes."""
@@ -207,7 +225,9 @@ def record(
         for name, entry in value.items():
             if name in rules:
                 rules[name](entry, _within(where, name))
-            elif not open_:
+            elif open_:
+                ANYTHING(entry, _within(where, name))
+            else:
                 _fail(where, name, "no such key is known")
 
     return rule

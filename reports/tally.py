@@ -16,9 +16,24 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import Any, Final
 
+from reports.profiles import GAPS, KINDS, PLACE_COUNTS, SIDE
+from reports.schema import (
+    ANYTHING,
+    COUNT,
+    FIGURE,
+    LARGEST_COUNT,
+    Malformed,
+    integer,
+    list_of,
+    mapping_of,
+    parsed,
+    record,
+    text,
+)
 from reports.witness import (
     ALONE_BEYOND,
     DEFECTS,
+    LONGEST_ROW,
     WITNESS_ORDER,
     CellKey,
     Witness,
@@ -141,21 +156,44 @@ class Tally:
         return json.dumps(document, sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str) -> Tally:
-        """Read `to_json` back."""
-        document = json.loads(text)
+    def from_json(cls, content: str | bytes) -> Tally:
+        """Read `to_json` back.
+
+        Raises:
+            ValueError: it is not what was written; the message names the place and the rule.
+        """
+        document = parsed(content)
+        _WRITTEN(document, "")
         document["ulp_sum"] = Fraction(document["ulp_sum"])
         bits = document.pop("bits")
-        document["witnesses"] = tuple(
-            Witness.from_document({**w, "x": bits[w["x"]], "y": bits[w["y"]]}) for w in document["witnesses"]
-        )
+        document["witnesses"] = tuple(_with_bits(w, bits) for w in document["witnesses"])
         for name in _NUMBERED:
             document[name] = _numbered(document.get(name, {}))
+            _check_numbers(name, document[name])
         document["digests"] = {int(key): value for key, value in document["digests"].items()}
         for name in _MAXIMA:
             document[name] = parse_float(document[name])
         document["tier_ratios"] = {k: parse_float(v) for k, v in document.get("tier_ratios", {}).items()}
         return cls(**document)
+
+
+def _with_bits(document: Mapping[str, Any], bits: Sequence[str]) -> Witness:
+    """Return the witness of a document that names its rows by their place in a list."""
+    try:
+        rows = {name: bits[document[name]] for name in ("x", "y")}
+    except (IndexError, KeyError, TypeError):
+        raise Malformed("witnesses: a row that the list of bits lacks") from None
+    return Witness.from_document({**document, **rows})
+
+
+def _check_numbers(name: str, counts: Mapping[int, int]) -> None:
+    """Hold bins to those that there are, and what is counted or found in them to what can be."""
+    most_key, most_value = _BINS[name]
+    for key, value in counts.items():
+        if not (0 <= key < most_key and type(value) is int and 0 <= value < most_value):
+            raise Malformed(f"{name}: {key}: {str(value)[:40]}: there is no such bin or number")
+        if name == "places" and key % KINDS >= len(PLACE_COUNTS):
+            raise Malformed(f"places: {key}: there is no such count")
 
 
 def _steps(counts: Mapping[int, int]) -> list[list[int]]:
@@ -168,7 +206,8 @@ def _numbered(steps: Sequence[Sequence[int]] | Mapping[str, int]) -> dict[int, i
     """Read `_steps` back, or a mapping by keys as text, which ledgers held before."""
     if isinstance(steps, Mapping):
         return {int(key): value for key, value in steps.items()}
-    return dict(zip(accumulate(steps[0]), steps[1], strict=True))
+    keys, values = steps
+    return dict(zip(accumulate(keys), values, strict=True))
 
 
 def _with_bits_apart(witnesses: Iterable[Witness]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -200,6 +239,42 @@ _SUMS: Final = tuple(
     name
     for name in Tally.__dataclass_fields__
     if name not in (*_MAXIMA, *_MAPPINGS, *_PEAKS, "digests", "witnesses")
+)
+
+
+_ERRORS: Final = 1 << (64 - HISTOGRAM_SHIFT)
+
+_BINS: Final[Mapping[str, tuple[int, int]]] = {
+    "histogram": (_ERRORS - 1, LARGEST_COUNT),
+    "places": (SIDE * SIDE * KINDS, LARGEST_COUNT),
+    "place_errors": (SIDE * SIDE, _ERRORS),
+    "gap_errors": (GAPS.count, _ERRORS),
+    "gap_bounds": (GAPS.count, _ERRORS),
+}
+"""By the numbered counts: how many bins there are, and what is less than none of their numbers."""
+
+_NAME: Final = text(200)
+_COUNTS: Final = mapping_of(_NAME, COUNT)
+_STEPS: Final = list_of(list_of(integer(-LARGEST_COUNT)), 2)
+_BY_TEXT: Final = mapping_of(text(20, "[0-9]{1,18}"), COUNT)
+
+
+def _binned(value: Any, where: str) -> None:
+    """Hold a value to what `_numbered` reads."""
+    (_BY_TEXT if isinstance(value, dict) else _STEPS)(value, where)
+
+
+_WRITTEN: Final = record(
+    {
+        **dict.fromkeys((name for name in _SUMS if name != "ulp_sum"), COUNT),
+        "ulp_sum": text(4000, "[0-9]{1,1999}(/[1-9][0-9]{0,1999})?"),
+        **dict.fromkeys(_MAXIMA, FIGURE),
+        "bits": list_of(text(LONGEST_ROW * 16)),
+        "digests": mapping_of(text(20, "[0-9]{1,18}"), text(64, "[0-9a-f]{64}")),
+        "witnesses": list_of(mapping_of(_NAME, ANYTHING)),
+        **{name: _COUNTS for name in _MAPPINGS if name not in _NUMBERED},
+    },
+    {"tier_ratios": mapping_of(_NAME, FIGURE), **dict.fromkeys(_NUMBERED, _binned)},
 )
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "ALONE_BEYOND",
     "CELL",
     "DEFECTS",
+    "LONGEST_ROW",
     "LONG_BEYOND",
     "PACKED_BEYOND",
     "WITNESS_ORDER",

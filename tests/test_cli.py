@@ -134,7 +134,7 @@ def test_a_section_that_cannot_be_drawn_says_so_in_the_page_and_exits_3(
 ) -> None:
     cell = CellKey("naive", "softmax", "float32", "float32", "tied", 2)
     with Ledger.create(tmp_path / "run.sqlite", {"seed": 0}, [CellInfo(cell, sampled=True)]) as ledger:
-        ledger.put("search", [{"curve": "<none>"}])
+        ledger.put("search", [{"curve": [[1]]}])
     assert cli.run(["report", str(tmp_path)]) == 3
     said = capsys.readouterr()
     assert said.err.splitlines()[-1].endswith("sections that could not be drawn: search")

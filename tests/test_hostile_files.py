@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import io
 import json
+import sqlite3
+import zlib
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from harness import cli
 from harness.candidates import load
 from harness.shrinking import emit_test
 from reports.tally import CellKey, Witness
+from synthetic_run import key, ledger_at, tally_of
 
 BREAKING_OUT = '''"""
 import pathlib; pathlib.Path("ran").touch()
@@ -186,3 +190,96 @@ def test_a_run_that_was_copied_here_has_nothing_imported(capsys: pytest.CaptureF
     Path("sent").mkdir()
     Path("sent/run.sqlite").write_bytes(Path("made/run.sqlite").read_bytes())
     assert "--candidate own.py:softmax" in refused(capsys, ["replay", f"sent#{identity}"])
+
+
+# Ledgers ---------------------------------------------------------------------------------------
+
+CELL = key(length=2)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sound")
+    with ledger_at(folder, CELL) as ledger:
+        ledger.record("s1", {CELL: tally_of(CELL, [0.25, 3.0])}, 0.5)
+    return folder / "run.sqlite"
+
+
+def with_tally(**changes: Any) -> str:
+    document = {**json.loads(tally_of(CELL, [0.25, 3.0]).to_json()), **changes}
+    return f"UPDATE tally SET value = x'{zlib.compress(json.dumps(document).encode()).hex()}'"  # noqa: S608 - crafted
+
+
+def with_document(name: str, document: Any) -> str:
+    return f"INSERT INTO document VALUES ('{name}', '{json.dumps(document)}')"  # noqa: S608 - crafted
+
+
+BOMB, DEEP = zlib.compress(bytes(1 << 28)).hex(), "[" * 50_000
+
+LEDGERS = {
+    "sum that takes a gigabyte to expand": with_tally(ulp_sum="1e999999999"),
+    "sum over nothing": with_tally(ulp_sum="1/0"),
+    "count of a text": with_tally(rows="4"),
+    "count below nothing": with_tally(rows=-4),
+    "count without an end": with_tally(rows=10**30),
+    "maximum of a text": with_tally(max_ulp="1e999"),
+    "bin beyond every float": with_tally(histogram=[[1 << 30], [1]]),
+    "bins and counts of two lengths": with_tally(histogram=[[1, 2], [1]]),
+    "place beyond the picture": with_tally(places=[[1 << 40], [1]]),
+    "gap beyond the picture": with_tally(gap_errors=[[1 << 20], [1]]),
+    "digest of nothing": with_tally(digests={"0": "zz"}),
+    "witness without its bits": with_tally(bits=[]),
+    "witness of a number": with_tally(witnesses=[1]),
+    "tally of nothing": with_tally(classes=None),
+    "tally of a text": "UPDATE tally SET value = 'text'",
+    "tally of other bytes": "UPDATE tally SET value = x'00ff'",
+    "tally that inflates to gigabytes": f"UPDATE tally SET value = x'{BOMB}'",  # noqa: S608 - crafted
+    "length of a text": "UPDATE cell SET length = 'two'",
+    "length beyond every row": "UPDATE cell SET length = 1 << 40",
+    "candidate of a blob": "UPDATE cell SET candidate = x'00'",
+    "format unknown": "UPDATE cell SET format = 'float99'",
+    "status unknown": "UPDATE cell SET status = 'fine'",
+    "text that is no UTF-8": "UPDATE cell SET message = CAST(x'ff' AS TEXT)",
+    "setting that is no JSON": "UPDATE setting SET value = '{'",
+    "setting nested deeply": f"UPDATE setting SET value = '{DEEP}'",  # noqa: S608 - crafted
+    "claims of a text": with_document("claims", "all"),
+    "claims without a verdict": with_document("claims", [{"id": 1}]),
+    "claim by a witness that is none": with_document(
+        "claims", [{"id": 1, "statement": "", "verdict": "", "witnesses": [{}]}]
+    ),
+    "checks of a number": with_document("checks", 3),
+    "check broken in a text": with_document(
+        "checks", [{"check": "", "candidate": "", "format": "", "status": "", "broken": "2"}]
+    ),
+    "verdict of no status": with_document("verdicts", [{"status": "fine"}]),
+    "small of a list": with_document("small", []),
+    "search without a curve": with_document("search", [{}]),
+    "comparison of a list": with_document("comparison", [1]),
+    "environment nested deeply": with_document("environment", json.loads("[" * 40 + "]" * 40)),
+    "self-test without trials": with_document("selftest", {"scores": {}}),
+    "view that never ends": (
+        "DROP TABLE document; CREATE VIEW document AS WITH RECURSIVE forever(name) AS"
+        " (SELECT 'claims' UNION ALL SELECT name FROM forever) SELECT name, name AS value FROM forever"
+    ),
+    "trigger": "CREATE TRIGGER t AFTER INSERT ON document BEGIN DELETE FROM cell; END",
+    "table missing": "DROP TABLE place",
+}
+
+
+@pytest.mark.parametrize("change", LEDGERS.values(), ids=LEDGERS)
+def test_a_crafted_ledger_is_refused_in_a_line(
+    sound: Path, change: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("run").mkdir()
+    ledger = Path("run/run.sqlite")
+    ledger.write_bytes(sound.read_bytes())
+    with closing(sqlite3.connect(ledger)) as connection:
+        connection.executescript(change)
+        connection.commit()
+    line = refused(capsys, ["report", "run"])
+    assert line.startswith("error: run/run.sqlite: ")
+    assert len(line) < 600
+
+
+def test_the_ledger_that_is_crafted_above_is_sound(sound: Path) -> None:
+    assert cli.run(["report", str(sound.parent)]) == 0

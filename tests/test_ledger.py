@@ -78,12 +78,13 @@ def test_a_shard_with_a_cell_outside_the_plan_is_recorded_not_at_all(ledger: Led
 
 def test_status_and_documents_are_kept(ledger: Ledger, path: Path) -> None:
     ledger.set_status(SECOND, "crashed", "signal 11 <at row 3>")
-    ledger.put("claims", [{"id": 1, "figures": {"ulp": float("inf"), "none": float("nan")}}])
+    claim = {"id": 1, "statement": "exp is even", "verdict": "refuted"}
+    ledger.put("claims", [{**claim, "figures": {"ulp": float("inf"), "none": float("nan")}}])
     with Ledger.open(path) as reader:
         assert reader.cells()[1] == CellInfo(
             SECOND, sampled=True, status="crashed", message="signal 11 <at row 3>"
         )
-        assert reader.get("claims") == [{"id": 1, "figures": {"ulp": "inf", "none": None}}]
+        assert reader.get("claims") == [{**claim, "figures": {"ulp": "inf", "none": None}}]
         assert reader.get("timing") is None
 
 

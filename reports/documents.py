@@ -1,0 +1,154 @@
+"""The shape of what a ledger holds as JSON: its documents, settings and places.
+
+A ledger may come from anywhere; what reports are made of is held to these rules when it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, get_args
+
+from reports.schema import (
+    ANYTHING,
+    BOOLEAN,
+    COUNT,
+    FIGURE,
+    WORDS,
+    Rule,
+    integer,
+    list_of,
+    mapping_of,
+    one_of,
+    optional,
+    record,
+    text,
+)
+from reports.verdicts import VerdictStatus
+
+__all__ = ["DOCUMENTS", "KIND", "SETTINGS"]
+
+_TEXT: Final = text()
+_MAYBE: Final = optional(_TEXT)
+_OBJECT: Final = mapping_of(_TEXT, ANYTHING)
+_WITNESS: Final = _OBJECT  # read by `Witness.from_document`, which has its rules
+
+KIND: Final[Rule] = _OBJECT
+"""What of a machine can change figures."""
+
+SETTINGS: Final[Rule] = record(
+    {},
+    {
+        "candidates": WORDS,
+        "formats": WORDS,
+        "regimes": WORDS,
+        "policies": WORDS,
+        "tiers": WORDS,
+        "lengths": list_of(COUNT),
+    },
+    open_=True,
+)
+
+_CLAIM: Final = record(
+    {"id": integer(), "statement": _TEXT, "verdict": _TEXT},
+    {
+        "source": _TEXT,
+        "explanation": _TEXT,
+        "figures": mapping_of(_TEXT, ANYTHING),
+        "witness": optional(_WITNESS),
+        "witnesses": list_of(_WITNESS),
+    },
+    open_=True,
+)
+
+_CHECK: Final = record(
+    {"check": _TEXT, "candidate": _TEXT, "format": _TEXT, "status": _TEXT},
+    {
+        **dict.fromkeys(("kind", "title", "out_format", "message", "consequence"), _MAYBE),
+        "rows": COUNT,
+        "broken": COUNT,
+        "witness": optional(_WITNESS),
+    },
+    open_=True,
+)
+
+
+def _limit(value: Any, where: str) -> None:
+    """Hold the limit of a verdict to a figure or the name of a tier."""
+    (_TEXT if isinstance(value, str) else FIGURE)(value, where)
+
+
+_VERDICT: Final = record(
+    {
+        **dict.fromkeys(("candidate", "format", "out_format", "metric", "operator"), _TEXT),
+        "status": one_of(get_args(VerdictStatus)),
+    },
+    {
+        **dict.fromkeys(("message", "replay", "bits", "policy"), _TEXT),
+        "regime": _MAYBE,
+        "length": optional(COUNT),
+        "witness": _MAYBE,
+        "observed": FIGURE,
+        "limit": _limit,
+    },
+    open_=True,
+)
+
+_CHANGE: Final = record(
+    {}, {"change": _TEXT, "metric": _TEXT, "before": FIGURE, "after": FIGURE, "message": _MAYBE}, open_=True
+)
+
+_COMPARISON: Final = record(
+    {},
+    {
+        **dict.fromkeys(("better", "worse", "equal", "incomparable", "new", "gone"), COUNT),
+        "base": _MAYBE,
+        "run": _MAYBE,
+        "changes": list_of(_CHANGE),
+    },
+    open_=True,
+)
+
+_SEARCH: Final = record(
+    {"curve": list_of(list_of(FIGURE, 2))},
+    {"objective": _TEXT, "candidate": _TEXT, "format": _TEXT, "length": COUNT, "evaluations": COUNT},
+    open_=True,
+)
+
+_SCORE: Final = record(dict.fromkeys(("caught", "planted", "whole", "kinds", "refused", "honest"), COUNT))
+
+_TRIAL: Final = record(
+    {
+        **dict.fromkeys(("name", "kind", "mechanism", "seen"), _TEXT),
+        "honest": BOOLEAN,
+        "noticed": mapping_of(_TEXT, optional(BOOLEAN)),
+    },
+    open_=True,
+)
+
+_SELFTEST: Final = record(
+    {"scores": mapping_of(_TEXT, _SCORE), "trials": list_of(_TRIAL), "exit_code": integer(0, 255)},
+    {"titles": mapping_of(_TEXT, _TEXT)},
+    open_=True,
+)
+
+DOCUMENTS: Final[Mapping[str, Rule]] = MappingProxyType(
+    {
+        "claims": list_of(_CLAIM),
+        "checks": list_of(_CHECK),
+        "findings": list_of(_OBJECT),
+        "shrunk": mapping_of(_TEXT, _WITNESS),
+        "small": mapping_of(_TEXT, _TEXT),
+        "faulty": list_of(_WITNESS),
+        "shards": COUNT,
+        "pairs": COUNT,
+        "verdicts": list_of(_VERDICT),
+        "comparison": _COMPARISON,
+        "search": list_of(_SEARCH),
+        "command": WORDS,
+        "selftest": _SELFTEST,
+        "environment": _OBJECT,
+        "timing": _OBJECT,
+    }
+)
+"""By name; of others nothing is made but what their readers check."""
