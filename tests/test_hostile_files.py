@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from synthetic_run import key, ledger_at, tally_of
 
 from harness import cli
 from harness.candidates import load
 from harness.shrinking import emit_test
 from reports.tally import CellKey, Witness
-from synthetic_run import key, ledger_at, tally_of
 
 BREAKING_OUT = '''"""
 import pathlib; pathlib.Path("ran").touch()
