@@ -41,6 +41,7 @@ __all__ = [
     "assert_keeps",
     "check_axis",
     "check_batch",
+    "check_endurance",
     "check_keeps",
     "check_large_batch",
     "check_monotone",
@@ -54,6 +55,7 @@ __all__ = [
     "check_shape",
     "check_shift",
     "check_strides",
+    "check_threads",
     "check_unchanged",
     "rows",
 ]
@@ -132,8 +134,18 @@ def check_keeps(f: Softmax, format: str = "float32", seed: int = 0, effort: str 
 
 
 def check_large_batch(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that a row alone has the bits that it has among tens of thousands."""
+    """Assert that a row alone has the bits that it has in the largest calls."""
     _check("large_batch", f, format, seed, effort)
+
+
+def check_endurance(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that thousands of calls in succession give the same bits."""
+    _check("endurance", f, format, seed, effort)
+
+
+def check_threads(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that two threads that call at once have the bits that one thread has."""
+    _check("threads", f, format, seed, effort)
 
 
 def check_batch(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:

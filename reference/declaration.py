@@ -110,10 +110,11 @@ class Policy:
 
 @dataclass(frozen=True)
 class Declaration:
-    """Argument, algorithm, saturation and policy of a candidate."""
+    """Argument, algorithm, saturation and policy of a candidate, and whether threads may call it at once."""
 
     argument: Argument = "unknown"
     constant: float = 0.0
     algorithm: Algorithm | None = None
     saturating: bool = False
     policy: Policy = field(default_factory=Policy)
+    threads: bool = True

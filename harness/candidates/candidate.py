@@ -9,6 +9,7 @@ A user's function declares by one attribute of plain values, so that it need not
         "argument": "shifted",                    # what it exponentiates: reference.declaration.Argument
         "constant": 0.0,                          # c, where that is x + c
         "saturating": False,                      # whether overflow gives the largest number
+        "threads": True,                          # whether two threads may call it at once
         "policy": {"pos_inf": "limit"},           # reference.declaration.Policy
         "algorithm": {                            # reference.declaration.Algorithm; none, where left out
             "name": "two-pass",

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.candidates import Candidate
+from harness.checks.rows import EXTENTS, Extent
 from harness.execution import Executor, Outcome, Presentation
+from harness.execution.calling import OFTEN, THREAD_CALLS
 from reference.formats import FloatFormat
 from reference.rows import RowKind, row_kinds
 from reports.tally import Witness
 
 __all__ = [
+    "SHOWN",
     "Check",
     "CheckResult",
     "Examined",
     "Floor",
     "Kind",
+    "Looked",
+    "Pace",
     "Status",
     "Subject",
     "hexadecimal",
@@ -64,6 +70,68 @@ class Examined:
         return cls(none, none, lambda _: "")
 
 
+@dataclass(frozen=True)
+class Looked:
+    """What a check looked at.
+
+    Attributes:
+        longest_row: entries of the longest row.
+        largest_call: entries of the largest call.
+        calls: how often the candidate was called, at least.
+        threads: of how many threads it was called at once.
+        unseen: what there was no time or memory for, a phrase each.
+    """
+
+    longest_row: int = 0
+    largest_call: int = 0
+    calls: int = 0
+    threads: int = 1
+    unseen: tuple[str, ...] = ()
+
+    def at(self, x: Array, presentation: Presentation) -> Looked:
+        """Return this and one request more."""
+        return replace(
+            self,
+            longest_row=max(self.longest_row, x.shape[1]),
+            largest_call=max(self.largest_call, x.size),
+            calls=self.calls + _CALLS.get(presentation, 1),
+            threads=2 if presentation == "two_threads" else self.threads,
+        )
+
+
+_CALLS: Final[dict[str, int]] = {
+    "kept": 3,
+    "empty": 2,
+    "often": OFTEN,
+    "halves": 2,
+    "two_threads": 2 * (1 + THREAD_CALLS),
+}
+"""Calls of a request, where it is more than one."""
+
+
+@dataclass
+class Pace:
+    """How fast a candidate is called, beyond what any call costs."""
+
+    _seen: list[tuple[int, int, float]] = field(default_factory=list)
+
+    def note(self, x: Array, seconds: float) -> None:
+        """Take in a call."""
+        self._seen.append((len(x), x.size, seconds))
+
+    def seconds(self, rows: int, length: int) -> float:
+        """Return about how long a call takes, had the time of those seen gone into rows, or into entries."""
+        if not self._seen:
+            return 0.0
+        least = min(seconds for *_, seconds in self._seen)
+        each = []
+        for of, wanted in ((0, rows), (1, rows * length)):
+            most = max(seen[of] for seen in self._seen)
+            near = [seen for seen in self._seen if 2 * seen[of] >= most]
+            each.append(wanted * min((seen[2] - least) / seen[of] for seen in near))
+        return max(each)
+
+
 @dataclass
 class Subject:
     """A candidate in one format, and how it is called.
@@ -72,6 +140,9 @@ class Subject:
         format, out: the input's and the output's format.
         timeout: the most seconds of a call; None for the executor's own.
         floor: what its plain calls were seen to keep, so that other calls must keep it too.
+        extent: how much is looked at.
+        looked: what has been looked at since this was last emptied.
+        pace: how fast its plain calls of many rows are.
     """
 
     candidate: Candidate
@@ -80,21 +151,39 @@ class Subject:
     executor: Executor
     timeout: float | None = None
     floor: Floor | None = None
+    extent: Extent = EXTENTS["quick"]
+    looked: Looked = Looked()
+    pace: Pace = field(default_factory=Pace)
     _seen: dict[int, tuple[Array, Outcome]] = field(default_factory=dict)
 
     def call(self, x: Array, presentation: Presentation = "plain") -> Outcome:
         """Return what the candidate makes of rows (k, n), called now."""
+        self.looked = self.looked.at(x, presentation)
         return self.executor.run(self.candidate.spec, x, self.out, self.timeout, presentation=presentation)
 
     def remember(self, x: Array) -> Outcome:
-        """Call it on rows that more than one check will look at."""
+        """Call it on rows that more than one check will look at, and note how long that takes."""
+        start = time.perf_counter()
         outcome = self.call(x)
+        self.pace.note(x, time.perf_counter() - start)
         self._seen[id(x)] = (x, outcome)  # keeps x alive, and so its id its own
         return outcome
 
     def outcome(self, x: Array) -> Outcome:
         """Return what it made of rows, called now or remembered."""
-        return self._seen[id(x)][1] if id(x) in self._seen else self.call(x)
+        if id(x) not in self._seen:
+            return self.call(x)
+        self.looked = self.looked.at(x, "plain")
+        return self._seen[id(x)][1]
+
+    def lacks_time_for(self, what: str) -> None:
+        """Note what is not looked at."""
+        self.looked = replace(self.looked, unseen=tuple(dict.fromkeys((*self.looked.unseen, what))))
+
+    def affordable(self, rows: int, length: int) -> int:
+        """Return as many of so many rows as a call has time for, two at least."""
+        share = self.extent.seconds / max(self.pace.seconds(rows, length), 1e-9)
+        return rows if share >= 1 else max(2, int(share * rows))
 
     def judged(self, x: Array) -> tuple[Array, Flags]:
         """Return outputs (k, n) of rows, and which rows are completed and have an exact result."""
@@ -118,8 +207,11 @@ class Check:
         examine: looks at rows (k, n) of a subject.
         needs_axis: whether it applies only to candidates with an axis parameter.
         unpruned: whether it looks also at rows that a plain call does not complete.
+        needs_threads: whether it applies only to candidates that threads may call at once.
+        only: the one length of rows that is examined; 0 for all.
         longest: rows of more entries are not examined; a number, or one that depends on the output format.
         most_rows: of rows of one length so many are examined, at most.
+        most_entries: and no more than so many entries, one row at least.
         rows_at_once: rows examined together when a counterexample is shrunk; 0 where it is left as found.
     """
 
@@ -130,14 +222,22 @@ class Check:
     examine: Callable[[Subject, Array], Examined]
     consequence: str = ""
     needs_axis: bool = False
+    needs_threads: bool = False
     unpruned: bool = False
+    only: int = 0
     longest: int | Callable[[FloatFormat], int] = 1 << 20
     most_rows: int = 1 << 20
+    most_entries: int = 1 << 30
     rows_at_once: int = 1 << 15
 
     def examines(self, length: int, fmt: FloatFormat) -> bool:
         """Tell whether rows of a length are examined in an output format."""
-        return length <= (self.longest(fmt) if callable(self.longest) else self.longest)
+        longest = self.longest(fmt) if callable(self.longest) else self.longest
+        return length <= longest and self.only in (0, length)
+
+    def most(self, length: int) -> int:
+        """Return how many rows of a length are examined, at most."""
+        return max(1, min(self.most_rows, self.most_entries // length))
 
 
 @dataclass(frozen=True)
@@ -152,6 +252,7 @@ class CheckResult:
         broken: how many of them break the rule.
         message: what was seen, or why there is nothing to see; empty where all is well.
         witness: the smallest counterexample found.
+        looked: what was looked at.
     """
 
     check: Check
@@ -163,6 +264,7 @@ class CheckResult:
     broken: int = 0
     message: str = ""
     witness: Witness | None = None
+    looked: Looked = Looked()
 
     def document(self) -> dict[str, Any]:
         """Return this result as JSON carries it."""
@@ -175,13 +277,16 @@ class CheckResult:
             "title": check.title,
             **{name: getattr(self, name) for name in named},
             "consequence": check.consequence if is_consequence else "",
+            "looked": {**asdict(self.looked), "unseen": list(self.looked.unseen)},
             "witness": {"id": self.witness.id, **self.witness.document()} if self.witness else None,
         }
 
 
 def same_bits(fmt: FloatFormat, a: Array, b: Array) -> Flags:
     """Tell which elements are the same bits, or both NaN."""
-    equal = fmt.to_bits(a) == fmt.to_bits(b)
+    equal = np.asarray(fmt.to_bits(a) == fmt.to_bits(b))
+    if equal.all():
+        return equal
     return np.asarray(equal | (np.isnan(fmt.to_float64(a)) & np.isnan(fmt.to_float64(b))))
 
 

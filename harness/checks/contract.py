@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -9,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checks.accuracy import as_accurate, company, less_accurate
-from harness.checks.check import Check, Examined, Subject, hexadecimal, same_bits
+from harness.checks.check import SHOWN, Check, Examined, Subject, hexadecimal, same_bits
 from harness.execution import Outcome, Presentation
+from harness.execution.calling import OFTEN
 from reference.formats import FloatFormat
 from reference.tiers import FAST
 
@@ -19,20 +21,14 @@ __all__ = ["CONTRACT"]
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
 
-BATCHES: Final = (2, 3, 4, 7, 16, 31, 64, 100, 500, 2048)
-"""Rows of the batches that a row alone is held against; a square one comes too."""
-
-LARGE: Final = 70_001
-"""Rows of a large batch: beyond 65 535, the most blocks in two of a CUDA grid's three dimensions."""
-
 REPEATS: Final = 3
 
-MANY: Final = 64
-"""Calls in succession at each of several lengths, to show what happens once in so many, or after them."""
+SOME: Final = 4
+"""Rows of a length that are called a hundred times, and in two threads."""
 
 
 def _keeps_shape(subject: Subject, x: Array) -> Examined:
-    """Rows, vectors and cubes must come back in the shape and format asked for."""
+    """Rows, vectors, stacks and empty batches must come back in the shape and format asked for."""
     plain = subject.outcome(x)
     wrong = {
         fault.row: fault.message
@@ -42,7 +38,7 @@ def _keeps_shape(subject: Subject, x: Array) -> Examined:
     done, broken = plain.completed, np.zeros(len(x), dtype=np.bool_)
     broken[list(wrong)] = True
     notes = dict(wrong)
-    arrangements: tuple[Presentation, ...] = ("vectors", "cube")
+    arrangements: tuple[Presentation, ...] = ("vectors", "cube", "four_axes", "empty")
     for presentation in arrangements if done.any() else ():
         rows = np.flatnonzero(done)
         other = subject.call(x[rows], presentation)
@@ -85,43 +81,110 @@ def _differing(subject: Subject, y: Array, other: Array, tried: Flags, what: str
 
 def _alone_as_in_a_batch(subject: Subject, x: Array) -> Examined:
     """A row alone has the bits that it has in any batch; the same accuracy, where the policy is that."""
-    sizes = sorted({*BATCHES, max(2, min(x.shape[1], BATCHES[-1]))})
-    return _alone_as_in(subject, x, sizes)
+    return _alone_as_in(subject, x, subject.extent.batch_sizes(x.shape[1]))
 
 
 def _alone_as_in_a_large_batch(subject: Subject, x: Array) -> Examined:
-    return _alone_as_in(subject, x, [LARGE])
+    sizes = subject.extent.large_sizes(x.shape[1])
+    return _alone_as_in(subject, x, sizes) if sizes else Examined.nothing(len(x))
 
 
 def _alone_as_in(subject: Subject, x: Array, sizes: Iterable[int]) -> Examined:
     """Hold rows called alone against every copy of them in batches of so many rows."""
-    crowd = np.concatenate([x, company(subject.format, x.shape[1])])
-    y, done = _each_alone(subject, x)
+    length = x.shape[1]
+    crowd = np.concatenate([x, company(subject.format, length)])
+    alone, done = _each_alone(subject, x)
     tried, broken = np.zeros(len(x), dtype=np.bool_), np.zeros(len(x), dtype=np.bool_)
-    seen: dict[int, tuple[int, int, Array]] = {}
-    for size in sizes:
-        places = np.arange(size) % len(crowd)
-        batch = subject.call(np.ascontiguousarray(crowd[places]))
-        if batch.outputs is None:
-            continue
-        copies = np.flatnonzero((places < len(x)) & batch.completed)
-        copies = copies[done[places[copies]]]
-        which = places[copies]
-        tried[which] = True
-        wrong = _other_than_alone(subject, x, y, batch.outputs, which, copies)
-        rows, first = np.unique(which[wrong], return_index=True)
-        for row, place in zip(rows.tolist(), copies[wrong][first].tolist(), strict=True):
-            seen[row] = place, size, batch.outputs[place].copy()
-        broken[rows] = True
+    notes: dict[int, str] = {}
+    for wanted in sizes:
+        size = subject.affordable(wanted, length)
+        if size < wanted:
+            subject.lacks_time_for(f"a call of {wanted} rows of {length} entries")
+        batch = subject.call(_repeated(crowd, size))
+        found = _Copies(subject, x, alone, done, batch, len(crowd))
+        tried |= found.tried
+        notes |= found.told(size)
+        broken[list(notes)] = True
         if broken.any():
             break
+    return Examined(broken, tried, lambda row: notes[row])
 
-    def note(row: int) -> str:
-        place, size, there = seen[row]
-        alone = hexadecimal(subject.out, y[row])
-        return f"row {place} of {size}: {hexadecimal(subject.out, there)}; alone: {alone}"
 
-    return Examined(broken, tried, note)
+def _repeated(crowd: Array, size: int) -> Array:
+    """Return so many rows, those given again and again."""
+    whole = np.broadcast_to(crowd, (-(-size // len(crowd)), *crowd.shape)).reshape(-1, crowd.shape[1])
+    return np.ascontiguousarray(whole[:size])
+
+
+AT_ONCE: Final = 1 << 18
+"""Entries that are compared together: few enough to stay in a processor's cache."""
+
+
+class _Copies:
+    """The copies of rows in a batch, held against the rows alone.
+
+    Args:
+        subject: what was called.
+        x: the rows.
+        alone: their outputs alone, of those that are done.
+        done: which completed alone.
+        batch: what came of the batch, in which rows x begin every `period` rows.
+        period: rows of x and of its company.
+    """
+
+    def __init__(
+        self, subject: Subject, x: Array, alone: Array, done: Flags, batch: Outcome, period: int
+    ) -> None:
+        self._subject = subject
+        self._x = x
+        self._alone = alone
+        self._done = done
+        self._batch = batch
+        self._period = period
+        self.tried = np.zeros(len(x), dtype=np.bool_)
+        self._wrong: dict[int, int] = {}
+        if batch.outputs is not None:
+            step = max(1, AT_ONCE // (period * x.shape[1])) * period
+            for low in range(0, len(batch.outputs), step):
+                self._compare(low, min(low + step, len(batch.outputs)))
+
+    def _compare(self, low: int, high: int) -> None:
+        assert self._batch.outputs is not None
+        places = np.arange(low, high)
+        places = places[(places % self._period < len(self._x)) & self._batch.completed[low:high]]
+        places = places[self._done[places % self._period]]
+        which = places % self._period
+        self.tried[which] = True
+        wrong = _other_than_alone(self._subject, self._x, self._alone, self._batch.outputs, which, places)
+        for row, place in zip(which[wrong].tolist(), places[wrong].tolist(), strict=True):
+            self._wrong.setdefault(row, place)
+
+    def told(self, size: int) -> dict[int, str]:
+        """Return what is to be said of the rows that are not as they are alone, by their places in x."""
+        return {row: self._told(row, place, size) for row, place in self._wrong.items()} or self._lost(size)
+
+    def _told(self, row: int, place: int, size: int) -> str:
+        assert self._batch.outputs is not None
+        there, alone = self._batch.outputs[place], self._alone[row]
+        first = np.flatnonzero(~same_bits(self._subject.out, there, alone))[:1]
+        low = max(0, min(int(first[0]), len(alone) - SHOWN)) if first.size and len(alone) > SHOWN else 0
+        where = f" from entry {low}" if low else ""
+        return (
+            f"row {place} of {size}{where}: {hexadecimal(self._subject.out, there[low:])};"
+            f" alone: {hexadecimal(self._subject.out, alone[low:])}"
+        )
+
+    def _lost(self, size: int) -> dict[int, str]:
+        """Tell of rows that complete alone, and not together, unless memory is what was lacking."""
+        faults = [fault for fault in self._batch.faults if fault.row is None]
+        if not faults or not self._done.any():
+            return {}
+        if faults[0].kind == "out_of_memory":
+            self._subject.lacks_time_for(f"a call of {size} rows of {self._x.shape[1]} entries: no memory")
+            return {}
+        row = int(np.argmax(self._done))
+        self.tried[row] = True
+        return {row: f"in a batch of {size} rows: {faults[0].message}"}
 
 
 def _each_alone(subject: Subject, x: Array) -> tuple[Array, Flags]:
@@ -149,16 +212,37 @@ def _other_than_alone(
 
 
 def _keeps_its_bits(subject: Subject, x: Array) -> Examined:
-    """A result is what it was after other calls, and the same bits come out however often it is asked for."""
+    """A result is what it was after other calls, and the same bits come out of a hundred calls."""
     first = subject.outcome(x)
     kept = _compared(subject, x, first, subject.call(x, "kept"), "after other calls")
     if kept.broken.any():
         return kept
-    for call in range(MANY):
-        again = _compared(subject, x, first, subject.call(x), f"call {call + 2}")
+    return _compared(subject, x, first, subject.call(x, "often"), f"one of {OFTEN} further calls")
+
+
+def _keeps_going(subject: Subject, x: Array) -> Examined:
+    """The same bits come out of call after call, as many as there is time for."""
+    first = subject.outcome(x)
+    start = time.perf_counter()
+    for calls in range(OFTEN, subject.extent.calls + 1, OFTEN):
+        told = f"one of calls {calls - OFTEN} to {calls}"
+        again = _compared(subject, x, first, subject.call(x, "often"), told)
         if again.broken.any():
-            return again
-    return kept
+            break
+        if time.perf_counter() - start > subject.extent.seconds:
+            subject.lacks_time_for(f"calls in succession after {calls}")
+            break
+    return again
+
+
+def _same_in_two_threads(subject: Subject, x: Array) -> Examined:
+    single = subject.call(x, "halves")
+    both = subject.call(x, "two_threads")
+    lost = single.completed & ~both.completed
+    if not lost.any():
+        return _compared(subject, x, single, both, "called from two threads at once")
+    told = both.faults[0].message if both.faults else "not completed"
+    return Examined(lost, single.completed, lambda _: told)
 
 
 def _no_negative_zero(subject: Subject, x: Array) -> Examined:
@@ -186,7 +270,8 @@ CONTRACT: Final = (
     _check(
         "shape",
         "shape and format kept",
-        "Rows (k, n), vectors (n,) and stacks (a, b, n) come back in their shape, in the format asked for.",
+        "Rows (k, n), vectors (n,), stacks (a, b, n) and (a, b, c, n), and an empty batch (0, n) come back in"
+        " their shape, in the format asked for.",
         _keeps_shape,
         unpruned=True,
         most_rows=24,
@@ -194,15 +279,25 @@ CONTRACT: Final = (
     _check(
         "axis",
         "axis obeyed",
-        "Along the first, the middle and the last axis of two and three, counted from either end, the outputs"
-        " meet the tier fast where those of C-contiguous rows along the last axis do.",
+        "Along each axis of one to four, counted from either end, the outputs meet the tier fast where those"
+        " of C-contiguous rows along the last axis do.",
         as_accurate(
+            "only_axis",
             "first_axis",
+            "last_axis",
+            "first_from_the_end",
             "first_of_cube",
             "middle_of_cube",
             "last_of_cube",
-            "first_from_the_end",
             "middle_from_the_end",
+            "first_of_cube_from_the_end",
+            "first_of_four",
+            "second_of_four",
+            "third_of_four",
+            "last_of_four",
+            "third_from_the_end",
+            "second_from_the_end",
+            "first_of_four_from_the_end",
             tiers=REORDERED,
         ),
         needs_axis=True,
@@ -220,9 +315,10 @@ CONTRACT: Final = (
     _check(
         "placed",
         "as good wherever it lies, and nothing beside it written",
-        "Vectors (n,), stacks (a, b, n), and rows that begin anywhere in memory are C-contiguous too: their"
-        " outputs meet each tier that those of rows do, and what lies beside them in memory is left alone.",
-        as_accurate("vectors", "cube", "amid"),
+        "Vectors (n,), stacks (a, b, n) and (a, b, c, n), and rows that begin anywhere in memory are"
+        " C-contiguous too: their outputs meet each tier that those of rows do, and what lies beside them in"
+        " memory is left alone.",
+        as_accurate("vectors", "cube", "four_axes", "amid"),
         most_rows=60,
     ),
     _check(
@@ -240,29 +336,47 @@ CONTRACT: Final = (
     _check(
         "keeps",
         "a result that stays as it is, call after call",
-        f"An output is the same after calls with other rows, and {MANY} further calls give the same bits.",
+        f"An output is the same after calls with other rows, and {OFTEN} further calls give the same bits.",
         _keeps_its_bits,
-        longest=300,
-        most_rows=4,
+        most_rows=SOME,
+        most_entries=1 << 13,
     ),
     _check(
         "batch",
         "a row alone as in a batch",
-        f"A C-contiguous row alone has the bits that it has anywhere in batches of {BATCHES[0]} to"
-        f" {BATCHES[-1]} rows, one of them square; with the policy batch=accurate, it meets the same tiers.",
+        "A C-contiguous row alone has the bits that it has anywhere in batches of 2 to 2048 rows, one of them"
+        " square, and of up to 133 where rows are long; with the policy batch=accurate, it meets the same"
+        " tiers.",
         _alone_as_in_a_batch,
-        longest=300,
         most_rows=16,
         rows_at_once=8,
     ),
+    _check("negative_zero", "no -0", "No output of a row with an exact result is -0.", _no_negative_zero),
+    _check(
+        "threads",
+        "the same bits from two threads at once",
+        "Two threads that call at once, each with rows of its own, have the bits that one thread has.",
+        _same_in_two_threads,
+        needs_threads=True,
+        most_rows=SOME,
+        most_entries=1 << 15,
+        rows_at_once=0,
+    ),
+    _check(
+        "endurance",
+        "the same bits after thousands of calls",
+        "Twenty thousand calls in succession give the same bits.",
+        _keeps_going,
+        only=3,
+        most_rows=SOME,
+        rows_at_once=0,
+    ),
     _check(
         "large_batch",
-        "a row alone as among tens of thousands",
-        f"The same in a batch of {LARGE} rows.",
+        "a row alone as in the largest calls",
+        "The same in a batch of 140 001 short rows, and in a call of more than 2e7 entries, in rows of 70 001.",
         _alone_as_in_a_large_batch,
-        longest=17,
         most_rows=16,
         rows_at_once=0,
     ),
-    _check("negative_zero", "no -0", "No output of a row with an exact result is -0.", _no_negative_zero),
 )

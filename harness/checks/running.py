@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.candidates import Candidate
 from harness.checks.accuracy import floor_of
-from harness.checks.check import Check, CheckResult, Examined, Floor, Subject, hexadecimal
+from harness.checks.check import Check, CheckResult, Examined, Floor, Looked, Subject, hexadecimal
 from harness.checks.contract import CONTRACT
 from harness.checks.properties import PROPERTIES
 from harness.checks.rows import EXTENTS, RowsOfLength, rows_of
@@ -88,8 +88,8 @@ def each_check(
     floors: Sequence[Floor] = FLOORS,
 ) -> Iterator[CheckResult]:
     """Yield the result of each check in one format, each when it is asked for; as `run_checks` otherwise."""
-    subject = Subject(candidate, fmt, out_format or fmt, executor, timeout)
-    yield from _Examination(subject, seed, effort, floors).results(checks)
+    subject = Subject(candidate, fmt, out_format or fmt, executor, timeout, extent=EXTENTS[effort])
+    yield from _Examination(subject, seed, floors).results(checks)
 
 
 def run_check(
@@ -133,14 +133,14 @@ class _Seen:
 class _Examination:
     """All checks of one subject, over the same rows."""
 
-    def __init__(self, subject: Subject, seed: int, effort: str, floors: Sequence[Floor]) -> None:
+    def __init__(self, subject: Subject, seed: int, floors: Sequence[Floor]) -> None:
         self._subject = subject
         self._floors = floors
         self._rows: list[RowsOfLength] = []
         self._tried: list[RowsOfLength] = []
         self._reason = ""
         if subject.candidate.supports(subject.format, subject.out):
-            self._call_plainly(rows_of(subject.format, EXTENTS[effort], seed))
+            self._call_plainly(rows_of(subject.format, subject.extent, seed))
             subject.floor = self._floor() if floors else None
 
     def results(self, checks: Iterable[Check]) -> Iterator[CheckResult]:
@@ -194,12 +194,15 @@ class _Examination:
             return replace(blank, message=f"it does not take {subject.format}")
         if check.needs_axis and subject.candidate.axis_parameter is None:
             return replace(blank, message="it has no axis parameter")
+        if check.needs_threads and not subject.candidate.declaration.threads:
+            return replace(blank, message="it declares that threads may not call it at once")
+        subject.looked = Looked()
         rows = self._tried if check.unpruned else self._rows
         seen = [self._examine(check, part) for part in rows if check.examines(part.x.shape[1], subject.out)]
-        return self._judged(blank, seen)
+        return self._judged(replace(blank, looked=subject.looked), seen)
 
     def _examine(self, check: Check, rows: RowsOfLength) -> _Seen:
-        chosen = rows.take(check.most_rows)
+        chosen = rows.take(check.most(rows.x.shape[1]))
         return _Seen(chosen, check.examine(self._subject, chosen.x))
 
     def _judged(self, blank: CheckResult, seen: list[_Seen]) -> CheckResult:

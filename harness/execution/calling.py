@@ -14,6 +14,8 @@ import ctypes
 import math
 import mmap
 import os
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, Protocol
 
@@ -21,11 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "OFTEN",
+    "THREAD_CALLS",
     "CallFailed",
     "FaultKind",
     "Loaded",
     "Mode",
     "Presentation",
+    "Watched",
     "call",
     "changed_rows",
     "describe",
@@ -48,24 +53,43 @@ Presentation = Literal[
     "fortran",
     "vectors",
     "cube",
+    "four_axes",
     "transposed",
+    "only_axis",
     "first_axis",
+    "last_axis",
+    "first_from_the_end",
     "first_of_cube",
     "middle_of_cube",
     "last_of_cube",
-    "first_from_the_end",
     "middle_from_the_end",
+    "first_of_cube_from_the_end",
+    "first_of_four",
+    "second_of_four",
+    "third_of_four",
+    "last_of_four",
+    "third_from_the_end",
+    "second_from_the_end",
+    "first_of_four_from_the_end",
     "pitched",
     "amid",
+    "empty",
     "kept",
+    "often",
+    "halves",
+    "two_threads",
 ]
 """How rows (k, n) are handed over: as a C-contiguous array of their own that may be written to; the
 same, and looked at afterwards; not writable; every second column of a wider array; with negative
-strides; in Fortran order; one by one as vectors (n,); as (a, b, n) with a b = k; the same, transposed in
-memory. The next are C-contiguous and give the axis by keyword: (n, k), 0; (n, a, b), 0; (a, n, b), 1;
-(a, b, n), 2; (n, k), -2; (a, n, b), -2. Then each row contiguous and farther from the next than it is long;
-C-contiguous, anywhere in memory, and not to write around it; and looked at only after another call. What
-lies between and around the rows is NaN, so that reading it shows."""
+strides; in Fortran order; one by one as vectors (n,); as (a, b, n) with a b = k; as (a, b, c, n) with
+a b c = k; as (a, b, n) transposed in memory. The next are C-contiguous and give the axis by keyword: of
+vectors 0; of matrices 0, 1, -2; of three axes 0, 1, 2, -2, -3; of four 0, 1, 2, 3, -2, -3, -4. Then each row
+contiguous and farther from the next than it is long; C-contiguous, anywhere in memory, and not to write
+around it; after a batch of no rows, (0, n), which must come back as such; looked at only after other calls;
+called `OFTEN` times, up to the first output that differs from the first; the first half of the rows and then
+the second; and both halves at once, each `THREAD_CALLS` times in a thread of its own, up to the first output
+that differs from what a single thread gives. What lies between and around the rows is NaN, so that reading
+it shows."""
 
 FaultKind = Literal[
     "crashed", "timed_out", "raised", "wrong_shape", "wrong_dtype", "unsupported", "out_of_memory"
@@ -76,6 +100,13 @@ LARGEST_KEPT = (32 << 20) - (1 << 16)
 OTHER_FORMATS = ("float32", "float64", "float16")
 PITCH = 5
 AROUND = 67  # no multiple of a vector: the rows begin where an element may, and no vector does
+
+OFTEN = 100
+"""Calls in succession: what happens in one call of twenty happens in one of these with 99.4 %."""
+
+THREAD_CALLS = 40
+SWITCH_SECONDS = 2e-5
+"""After which one thread lets another run Python, here, where 5 ms are usual."""
 
 
 class Loaded(Protocol):
@@ -102,6 +133,25 @@ class CallFailed(Exception):
         super().__init__(message)
         self.kind = kind
         self.message = message
+
+
+class Watched:
+    """A candidate of which each call is announced before it is made.
+
+    Args:
+        candidate: what is called.
+        announce: told of every call.
+    """
+
+    def __init__(self, candidate: Loaded, announce: Callable[[], None]) -> None:
+        self._candidate = candidate
+        self._announce = announce
+        self.axis_parameter = candidate.axis_parameter
+
+    def call(self, *arguments: Any, **keywords: Any) -> Any:
+        """Announce the call and make it."""
+        self._announce()
+        return self._candidate.call(*arguments, **keywords)
 
 
 def dtype_named(name: str) -> np.dtype[Any]:
@@ -181,16 +231,16 @@ def describe(error: BaseException) -> str:
 
 
 def _present(candidate: Loaded, x: Array, presentation: Presentation) -> Any:
-    if presentation == "vectors":
-        return np.stack([_arranged(candidate, row, row, -1) for row in x])
-    if presentation == "amid":
-        return _amid(candidate, x)
-    if presentation == "kept":
-        return _kept(candidate, x)
+    if presentation in _WAYS:
+        return _WAYS[presentation](candidate, x)
     arrange, axis = _ARRANGEMENTS[presentation]
+    _require_axis(candidate, axis)
+    return _arranged(candidate, x, arrange(x), axis)
+
+
+def _require_axis(candidate: Loaded, axis: int) -> None:
     if axis != -1 and candidate.axis_parameter is None:
         raise CallFailed("unsupported", "it takes no axis")
-    return _arranged(candidate, x, arrange(x), axis)
 
 
 def _arranged(candidate: Loaded, x: Array, arranged: Array, axis: int) -> Any:
@@ -201,7 +251,7 @@ def _arranged(candidate: Loaded, x: Array, arranged: Array, axis: int) -> Any:
         raise CallFailed(
             "wrong_shape", f"returned shape {y.shape} for an input of shape {arranged.shape}{where}"
         )
-    return np.moveaxis(y, axis, -1).reshape(x.shape)
+    return (y if axis == -1 else np.moveaxis(y, axis, -1)).reshape(x.shape)
 
 
 def _amid(candidate: Loaded, x: Array) -> Any:
@@ -223,6 +273,131 @@ def _kept(candidate: Loaded, x: Array) -> Any:
     _invoke(candidate, np.zeros_like(x), -1)
     _invoke(candidate, np.ascontiguousarray(x[::-1, ::-1]), -1)
     return y
+
+
+def _vectors(candidate: Loaded, x: Array, axis: int = -1) -> Any:
+    _require_axis(candidate, axis)
+    return np.stack([_arranged(candidate, row, row, axis) for row in x])
+
+
+def _after_an_empty_batch(candidate: Loaded, x: Array) -> Any:
+    nothing = _invoke(candidate, x[:0], -1)
+    if nothing.shape != (0, x.shape[1]):
+        shape = (0, x.shape[1])
+        raise CallFailed("wrong_shape", f"returned shape {nothing.shape} for an empty batch of shape {shape}")
+    y = _arranged(candidate, x, x, -1)
+    if nothing.dtype != y.dtype:
+        raise CallFailed("wrong_dtype", f"returned {nothing.dtype} for an empty batch, {y.dtype} for another")
+    return y
+
+
+# Call after call, and at once -----------------------------------------------------------
+
+
+def _often(candidate: Loaded, x: Array) -> Any:
+    """Call it again and again; return the first output that differs from the first, or else that.
+
+    The state is given back at the end only: thousands of calls of a few entries are to cost little more.
+    """
+    first = _fresh(candidate, x).copy()
+    bits, own, keywords = first.tobytes(), page_aligned_copy(x), _keywords(candidate, -1)
+    with undisturbed(), np.errstate(all="ignore"):
+        for _ in range(OFTEN - 1):
+            own[...] = x
+            y = _array(candidate.call(own, **keywords))
+            if y.shape != x.shape or (y.tobytes() != bits and not _same(y, first)):
+                return y
+    return first
+
+
+def _fresh(candidate: Loaded, x: Array, own: Array | None = None) -> Array:
+    """Call with a copy of rows, which the candidate may overwrite, in memory of one's own."""
+    if own is None:
+        own = page_aligned_copy(x)
+    own[...] = x
+    y: Array = _arranged(candidate, own, own, -1)
+    return y
+
+
+def _same(y: Array, other: Array) -> bool:
+    """Tell whether two arrays have the same bits, or are NaN in the same places."""
+    if y.dtype != other.dtype:
+        return False
+    a, b = np.ascontiguousarray(y), np.ascontiguousarray(other)
+    bits = f"u{a.itemsize}"
+    equal = a.view(bits) == b.view(bits)
+    return bool(equal.all() or (equal | (np.isnan(a) & np.isnan(b))).all())
+
+
+def _halves(x: Array) -> tuple[Array, Array]:
+    """Return the first rows and as many last ones; of one row, it and itself reversed."""
+    if len(x) == 1:
+        return x, np.ascontiguousarray(x[:, ::-1])
+    half = -(-len(x) // 2)
+    return x[:half], x[-half:]
+
+
+def _whole(x: Array, first: Array, second: Array) -> Array:
+    """Return the outputs of rows from those of their halves."""
+    return np.concatenate([first, second[2 * len(first) - len(x) :]])[: len(x)]
+
+
+def _one_after_the_other(candidate: Loaded, x: Array) -> Any:
+    return _whole(x, *(_fresh(candidate, part).copy() for part in _halves(x)))
+
+
+def _at_once(candidate: Loaded, x: Array) -> Any:
+    """Call with each half in a thread of its own; return what differs from a single thread's, or that."""
+    parts = _halves(x)
+    expected = [_fresh(candidate, part).copy() for part in parts]
+    seen = list(expected)
+    told: list[BaseException] = []
+    begin, end = threading.Barrier(len(parts)), threading.Event()
+
+    def work(which: int) -> None:
+        own = page_aligned_copy(parts[which])
+        try:
+            begin.wait()
+            for _ in range(THREAD_CALLS):
+                if end.is_set():
+                    return
+                y = _fresh(candidate, parts[which], own)
+                if not _same(y, expected[which]):
+                    seen[which] = y.copy()
+                    end.set()
+        except BaseException as error:  # noqa: BLE001 - raised where the thread is joined
+            told.append(error)
+            end.set()
+
+    threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(len(parts))]
+    with _switching_often():
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                thread.join()
+        finally:
+            end.set()
+    if told:
+        raise CallFailed("raised", f"called from two threads at once: {_said(told[0])}") from told[0]
+    return _whole(x, *seen)
+
+
+def _said(error: BaseException) -> str:
+    return error.message if isinstance(error, CallFailed) else describe(error)
+
+
+@contextlib.contextmanager
+def _switching_often() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+# Arrangements ---------------------------------------------------------------------------
 
 
 def _nans(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -253,9 +428,18 @@ def _reversed(x: Array) -> Array:
 
 def _cube(x: Array) -> Array:
     """Return rows (k, n) as (a, b, n), a the greatest divisor of k up to its root."""
-    rows, length = x.shape
+    return x.reshape(*_factors(len(x)), x.shape[1])
+
+
+def _four(x: Array) -> Array:
+    """Return rows (k, n) as (a, b, c, n), b c the greater of the factors in `_cube`."""
+    a, rest = _factors(len(x))
+    return x.reshape(a, *_factors(rest), x.shape[1])
+
+
+def _factors(rows: int) -> tuple[int, int]:
     a = next(d for d in range(math.isqrt(rows), 0, -1) if rows % d == 0)
-    return x.reshape(a, rows // a, length)
+    return a, rows // a
 
 
 def _moved(x: Array, axis: int) -> Array:
@@ -270,31 +454,56 @@ _ARRANGEMENTS: dict[str, tuple[Callable[[Array], Array], int]] = {
     "reversed": (_reversed, -1),
     "fortran": (np.asfortranarray, -1),
     "cube": (_cube, -1),
+    "four_axes": (_four, -1),
     "transposed": (lambda x: np.ascontiguousarray(_cube(x).T).T, -1),
     "first_axis": (lambda x: _moved(x, 0), 0),
+    "last_axis": (lambda x: x, 1),
+    "first_from_the_end": (lambda x: _moved(x, 0), -2),
     "first_of_cube": (lambda x: _moved(_cube(x), 0), 0),
     "middle_of_cube": (lambda x: _moved(_cube(x), 1), 1),
     "last_of_cube": (_cube, 2),
-    "first_from_the_end": (lambda x: _moved(x, 0), -2),
     "middle_from_the_end": (lambda x: _moved(_cube(x), 1), -2),
+    "first_of_cube_from_the_end": (lambda x: _moved(_cube(x), 0), -3),
+    "first_of_four": (lambda x: _moved(_four(x), 0), 0),
+    "second_of_four": (lambda x: _moved(_four(x), 1), 1),
+    "third_of_four": (lambda x: _moved(_four(x), 2), 2),
+    "last_of_four": (_four, 3),
+    "third_from_the_end": (lambda x: _moved(_four(x), 2), -2),
+    "second_from_the_end": (lambda x: _moved(_four(x), 1), -3),
+    "first_of_four_from_the_end": (lambda x: _moved(_four(x), 0), -4),
     "pitched": (_pitched, -1),
 }
 """The array for rows (k, n), and the axis, by presentation."""
 
+_WAYS: dict[str, Callable[[Loaded, Array], Any]] = {
+    "vectors": _vectors,
+    "only_axis": lambda candidate, x: _vectors(candidate, x, 0),
+    "amid": _amid,
+    "empty": _after_an_empty_batch,
+    "kept": _kept,
+    "often": _often,
+    "halves": _one_after_the_other,
+    "two_threads": _at_once,
+}
+"""What is more than one call with an array for rows (k, n), by presentation."""
+
 
 def _invoke(candidate: Loaded, x: Array, axis: int) -> Any:
-    keywords = {candidate.axis_parameter: axis} if candidate.axis_parameter else {}
     with undisturbed(), np.errstate(all="ignore"):  # infinities are judged, not warned of
-        y = candidate.call(x, **keywords)
-        _refuse_masked(y)
-        return np.asarray(y)  # of a subclass its memory, whatever its methods would say
+        return _array(candidate.call(x, **_keywords(candidate, axis)))
 
 
-def _refuse_masked(y: Any) -> None:
+def _array(y: Any) -> Array:
+    """Return the memory of what was returned, whatever methods a subclass would put before it."""
     if isinstance(y, np.ma.MaskedArray) and (masked := int(np.count_nonzero(np.ma.getmaskarray(y)))):
         raise CallFailed(
             "wrong_dtype", f"returned an array with {masked} of {y.size} entries masked, which hold no number"
         )
+    return np.asarray(y)
+
+
+def _keywords(candidate: Loaded, axis: int) -> dict[str, int]:
+    return {candidate.axis_parameter: axis} if candidate.axis_parameter else {}
 
 
 def _refuses_format(candidate: Loaded, x: Array) -> bool:

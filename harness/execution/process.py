@@ -141,6 +141,7 @@ class Worker:
             passed, failure = self._memory.current_part(len(parts)), lost.failure
         outputs = self._memory.outputs(x.shape, out_dtype, outputs_at)
         watched = self._memory.differs(x) if presentation == "watched" else None
+        self._memory.release()
         return Attempt(passed, outputs, failure, watched)
 
     def death(self) -> Failure | None:

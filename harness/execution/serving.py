@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -143,8 +144,9 @@ class _Server:
         y = self._array(shape, calling.dtype_named(request["out_dtype"]), request["outputs_at"])
         for number, (low, high) in enumerate(parts):
             self._begin(number)
+            candidate = calling.Watched(self._candidate, partial(self._begin, number))
             try:
-                outputs = calling.call(self._candidate, x[low:high], y.dtype, request["presentation"])
+                outputs = calling.call(candidate, x[low:high], y.dtype, request["presentation"])
                 self._check_itself()
                 y[low:high] = outputs
             except calling.CallFailed as failed:

@@ -8,6 +8,7 @@ is the worker's own copy: the harness never reads rows back but to see whether t
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import tempfile
@@ -24,6 +25,8 @@ __all__ = ["SharedRows"]
 Array = NDArray[Any]
 
 FIRST_BYTES: Final = 1 << 20
+KEPT_BYTES: Final = 32 << 20
+"""What is beyond these is given back to the system after the call that needed it."""
 
 
 class SharedRows:
@@ -31,7 +34,7 @@ class SharedRows:
 
     def __init__(self) -> None:
         self.descriptor = _unlinked_file()
-        self._size = 0
+        self._size = self._held = 0
         self._grow(FIRST_BYTES)
 
     def place(self, x: Array, out_dtype: np.dtype[Any]) -> tuple[int, int]:
@@ -40,8 +43,17 @@ class SharedRows:
         size = outputs_at + _whole_pages(x.size * out_dtype.itemsize)
         if size > self._size:
             self._grow(size)
+        elif size > self._held:
+            self._hold(size)
         self._array(x.shape, x.dtype, HEADER_BYTES)[...] = x
         return outputs_at, size
+
+    def release(self) -> None:
+        """Give back what only a large call needs; what lies there is lost."""
+        if self._held > KEPT_BYTES and hasattr(mmap, "MADV_REMOVE"):
+            with contextlib.suppress(OSError):
+                self._memory.madvise(mmap.MADV_REMOVE, KEPT_BYTES, self._held - KEPT_BYTES)
+                self._held = KEPT_BYTES
 
     def outputs(self, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> Array:
         """Return a copy of the outputs, out of the worker's reach."""
@@ -74,15 +86,19 @@ class SharedRows:
         return np.frombuffer(self._memory, dtype, int(np.prod(shape)), offset).reshape(shape)
 
     def _grow(self, size: int) -> None:
-        size = _whole_pages(max(size, 2 * self._size))
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(self.descriptor, 0, size)  # a full memory is an error here, no SIGBUS later
-        else:
-            os.ftruncate(self.descriptor, size)
+        size = _whole_pages(max(size, min(2 * self._size, KEPT_BYTES)))
+        self._hold(size)
         self._size = size
         self._memory = mmap.mmap(self.descriptor, size)
         self._part = np.frombuffer(self._memory, np.int64, 1, PART_AT)
         self._started = np.frombuffer(self._memory, np.float64, 1, STARTED_AT)
+
+    def _hold(self, size: int) -> None:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(self.descriptor, 0, size)  # a full memory is an error here, no SIGBUS later
+        else:
+            os.ftruncate(self.descriptor, size)
+        self._held = size
 
 
 def _unlinked_file() -> int:

@@ -171,6 +171,7 @@ def _checked(campaign: Campaign, executor: Executor) -> Iterator[CheckResult]:
             campaign.formats_of(candidate),
             executor,
             settings.seed,
+            BRIEF.name if settings.effort.name == BRIEF.name else "quick",
             out_format=settings.out_format,
             timeout=settings.timeout,
             checks=CONTRACT,

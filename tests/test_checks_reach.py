@@ -1,0 +1,241 @@
+"""The contract asked of long rows, huge calls, many calls, two threads and four axes.
+
+Each defect is one of the self-test's, and is caught by the check that is there for it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.candidates import from_function, load
+from harness.checks import CheckResult, check_named, run_check
+from harness.checks.check import Pace
+from harness.checks.rows import EXTENTS
+from harness.execution import InProcess, Isolated
+from harness.execution.calling import OFTEN, call
+from harness.selftest.defects.reach import DEFECTS
+from reference.formats import FORMATS
+
+F32 = FORMATS["float32"]
+
+WATCHED_BY = {
+    "static scratch": "threads",
+    "static scratch of long rows": "threads",
+    "long rows wrong now and then": "keeps",
+    "long input overwritten": "unchanged",
+    "entries beyond a cap": "large_batch",
+    "rows beyond a cap": "large_batch",
+    "long rows split by the batch": "batch",
+    "four axes passed through": "placed",
+    "empty batch refused": "shape",
+    "long strided rows wrong": "strides",
+    "long vectors wrong": "placed",
+    "long rows off a vector wrong": "placed",
+    "axis one of a matrix taken for zero": "axis",
+    "third axis from the end miscounted": "axis",
+    "inner axis of four taken for the last": "axis",
+    "columns beyond a grid": "axis",
+    "wrong after many calls": "endurance",
+    "long rows in random order": "repeat",
+}
+
+SLOW = ("long rows in random order", "entries beyond a cap", "columns beyond a grid")
+
+
+def result_of(candidate, name: str, fmt=F32, effort="quick", seed=0) -> CheckResult:
+    with InProcess(load=lambda _: candidate) as executor:
+        return run_check(check_named(name), candidate, fmt, executor, seed, effort)
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def test_every_defect_of_reach_is_tried_here():
+    assert {defect.name for defect in DEFECTS} == set(WATCHED_BY)
+
+
+CASES = [
+    pytest.param(defect, check, marks=[pytest.mark.slow] if defect.name in SLOW else [])
+    for defect in DEFECTS
+    for check in (WATCHED_BY[defect.name],)
+]
+
+
+@pytest.mark.parametrize(("defect", "check"), CASES, ids=lambda value: str(getattr(value, "name", value)))
+def test_defect_is_caught_by_the_check_that_is_there_for_it(defect, check):
+    instance = next(i for i in defect.instances(0) if i.format == F32 or F32.name not in defect.formats)
+    result = result_of(instance.candidate(), check, instance.format)
+    assert result.status == "violated", result
+    assert result.message
+
+
+def test_what_happens_in_one_call_of_twenty_is_seen_with_99_percent():
+    assert 0.95**OFTEN < 0.01
+    calls = []
+
+    def counted(x):
+        calls.append(x.shape)
+        return softmax(x)
+
+    result = result_of(from_function(counted), "keeps")
+    assert result.status == "ok"
+    for length in (3, 1025, 1026, 2048, 4096, 8193, 70_001):
+        assert sum(shape[1] == length for shape in calls) >= OFTEN, length
+    assert result.looked.calls <= len(calls) + 2 * len(set(calls))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_another_order_of_long_sums_at_every_call_is_seen_at_every_seed(seed):
+    generator = np.random.default_rng(seed)
+
+    def random_order(x):
+        e = np.exp(x - x.max(axis=-1, keepdims=True))
+        parts = np.add.reduceat(e, np.arange(0, x.shape[-1], 1024), axis=-1)
+        return e / np.cumsum(generator.permuted(parts, axis=-1), axis=-1)[..., -1:]
+
+    assert result_of(from_function(random_order), "keeps", seed=seed).status == "violated"
+
+
+# Two threads ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tries", range(5))
+def test_a_static_scratch_is_seen_every_time(tries):
+    defect = next(d for d in DEFECTS if d.name == "static scratch")
+    assert result_of(defect.instances(tries)[1].candidate(), "threads").status == "violated"
+
+
+STATIC = """
+#include <math.h>
+static float scratch[1 << 17];
+void softmax(const float *x, float *y, long rows, long n) {
+    for (long r = 0; r < rows; r++, x += n, y += n) {
+        float top = x[0], sum = 0;
+        for (long i = 1; i < n; i++) if (x[i] > top) top = x[i];
+        for (long i = 0; i < n; i++) { scratch[i] = expf(x[i] - top); sum += scratch[i]; }
+        for (long i = 0; i < n; i++) y[i] = scratch[i] / sum;
+    }
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_a_static_scratch_of_native_code_is_seen_and_an_automatic_one_let_by(tmp_path):
+    found = {}
+    for name, source in {"static": STATIC, "local": STATIC.replace("static float", "__thread float")}.items():
+        (tmp_path / f"{name}.c").write_text(source)
+        library = tmp_path / f"{name}.so"
+        command = ["cc", "-O2", "-shared", "-fPIC", "-o", library, tmp_path / f"{name}.c", "-lm"]
+        subprocess.run(command, check=True)
+        native = ctypes.CDLL(str(library))
+
+        def softmax(x, native=native):
+            x = np.ascontiguousarray(x)
+            y = np.empty_like(x)
+            n = x.shape[-1]
+            if x.size:
+                pointers = (ctypes.c_void_p(a.ctypes.data) for a in (x, y))
+                native.softmax(*pointers, ctypes.c_long(x.size // n), ctypes.c_long(n))
+            return y
+
+        found[name] = result_of(from_function(softmax), "threads").status
+    assert found == {"static": "violated", "local": "ok"}
+
+
+def test_threads_call_with_different_rows_at_the_same_time():
+    inside, together = set(), []
+
+    class Seeing:
+        axis_parameter = None
+
+        def call(self, x):
+            inside.add(threading.get_ident())
+            together.append(len(inside))
+            time.sleep(1e-4)
+            inside.discard(threading.get_ident())
+            return softmax(x)
+
+    x = np.arange(15, dtype=np.float32).reshape(3, 5) ** 2
+    y = call(Seeing(), x, x.dtype, "two_threads")
+    assert max(together) == 2
+    assert (y == call(Seeing(), x, x.dtype, "halves")).all()
+    assert np.allclose(y, softmax(x))
+
+
+def test_who_declares_that_threads_may_not_call_at_once_is_not_asked():
+    defect = next(d for d in DEFECTS if d.name == "static scratch")
+    candidate = defect.instances(0)[1].candidate()
+    alone = replace(candidate, declaration=replace(candidate.declaration, threads=False))
+    result = result_of(alone, "threads")
+    assert (result.status, result.message) == (
+        "not_applicable",
+        "it declares that threads may not call it at once",
+    )
+
+
+def test_the_declaration_is_read_from_the_function(tmp_path):
+    (tmp_path / "mine.py").write_text("def softmax(x): return x\nsoftmax.declares = {'threads': False}\n")
+    assert load(f"{tmp_path}/mine.py:softmax").declaration.threads is False
+
+
+# What was looked at --------------------------------------------------------------------------
+
+
+def test_what_was_looked_at_is_told_as_data():
+    candidate = from_function(softmax)
+    large = result_of(candidate, "large_batch")
+    assert large.looked.largest_call >= 20_000_000
+    assert large.looked.longest_row == 70_001
+    threads = result_of(candidate, "threads")
+    assert threads.looked.threads == 2
+    endurance = result_of(candidate, "endurance").document()["looked"]
+    assert endurance["calls"] > 20_000
+    assert endurance["unseen"] == []
+
+
+def test_a_slow_candidate_is_asked_less_and_the_result_says_so(monkeypatch):
+    extent = replace(EXTENTS["brief"], seconds=0.02, large_batch=4000, calls=2000)
+    monkeypatch.setattr("harness.checks.running.EXTENTS", {"quick": extent})
+
+    def slow(x):
+        time.sleep(1e-4 * (x.size // x.shape[-1]))
+        return softmax(x)
+
+    candidate = from_function(slow)
+    large = result_of(candidate, "large_batch")
+    assert large.status == "ok"
+    assert "a call of 4000 rows of 3 entries" in large.looked.unseen
+    endurance = result_of(candidate, "endurance")
+    assert endurance.status == "ok"
+    assert endurance.looked.unseen == (f"calls in succession after {OFTEN}",)
+
+
+def test_pace_is_that_of_rows_or_of_entries_whichever_costs_more():
+    pace = Pace()
+    for rows, length, seconds in ((250, 3, 0.251), (250, 17, 0.251), (4, 70_001, 0.005)):
+        pace.note(np.empty((rows, length), np.int8), seconds)
+    assert pace.seconds(1000, 3) == pytest.approx(0.984)
+    assert pace.seconds(1, 3) < 0.001
+
+
+def test_memory_of_a_huge_call_is_given_back():
+    x = np.zeros((300, 70_001), np.float32)
+    with Isolated() as executor:
+        executor.run("max_shifted", x, F32)
+        ((_, worker),) = executor._idle
+        descriptor = worker._memory.descriptor
+        held = os.fstat(descriptor).st_blocks * 512
+        again = executor.run("max_shifted", x[:1], F32)
+    assert held <= 33 << 20
+    assert again.completed.all()
