@@ -347,7 +347,7 @@ class Counting(InProcess):
         return super().run(spec, x, *arguments, **keywords)
 
 
-@pytest.mark.parametrize(("effort", "calls", "entries"), [("brief", 1500, 1 << 24), ("quick", 2000, 1 << 26)])
+@pytest.mark.parametrize(("effort", "calls", "entries"), [("brief", 1500, 1 << 24), ("quick", 2000, 3 << 25)])
 def test_a_candidate_and_format_take_few_requests_of_few_entries(effort, calls, entries):
     """Of the entries of quick checks more than half are those of two calls and of batches of long rows."""
     with Counting() as executor:
