@@ -77,7 +77,7 @@ def assert_accurate(
     Args:
         f: `f(x)`, `f(x, axis=)` or `f(x, dim=)`.
         format: a format's name.
-        tier: rounded, faithful, standard or fast.
+        tier: rounded, faithful, wide, standard or fast.
         seed: decides the rows.
         policies: KEY=VALUE settings that relax what is asked, as `--policy` takes them.
         via: whose arrays f takes, `torch`, `jax` or `cupy`, with @device if need be; NumPy's where left out.

@@ -1,6 +1,6 @@
 """The tiers: named levels of quality that a softmax implementation can be held to.
 
-Two ask for the result itself, two hold the error against a bound for the very row that it occurs
+Two ask for the result itself, three hold the error against a bound for the very row that it occurs
 in (`reference.bounds`), so that a tier can be tight without knowing the input. What such
 a tier asks for is written as an algorithm: the loosest that it allows. A row without a bound (NaN) is a
 policy row, or one where that algorithm itself may overflow: G sum exp(x - max) > Omega, in
@@ -24,7 +24,7 @@ from reference.declaration import Algorithm
 from reference.formats import FORMATS, FloatFormat
 from reference.truth import Truth
 
-__all__ = ["FAITHFUL", "FAST", "ROUNDED", "STANDARD", "TIERS", "Tier"]
+__all__ = ["FAITHFUL", "FAST", "ROUNDED", "STANDARD", "TIERS", "WIDE", "Tier"]
 
 Allowed = Callable[[FloatFormat, int], Iterator[Algorithm]]
 
@@ -40,6 +40,7 @@ class Tier:
         every: what every element must be; None where the bound ratio judges.
         allowed: the loosest algorithms that it allows for an output format and a length; None where
             `every` judges.
+        most_bits: the greatest output format that it speaks of, in bits of storage; None for all.
     """
 
     name: str
@@ -47,6 +48,18 @@ class Tier:
     derivation: str
     every: Literal["correctly_rounded", "faithful"] | None = None
     allowed: Allowed | None = None
+    most_bits: int | None = None
+
+    def takes(self, fmt: FloatFormat) -> bool:
+        """Tell whether the tier speaks of an output format."""
+        return self.most_bits is None or fmt.storage_bits <= self.most_bits
+
+    def refusal(self, fmt: FloatFormat) -> str:
+        """Say in one line why it does not speak of an output format, and what to do."""
+        return (
+            f"tier {self.name}: {fmt} has {fmt.storage_bits} bits, and {self.name} is for output formats of"
+            f" {self.most_bits} and fewer; name such formats, or take standard"
+        )
 
     def algorithm_for(self, fmt: FloatFormat, n: int = 1) -> Algorithm:
         """Return the loosest algorithm allowed for rows of length n and an output format.
@@ -54,8 +67,10 @@ class Tier:
         Of several it is that whose sum may grow most; they differ in nothing else.
 
         Raises:
-            ValueError: the tier allows no error that a bound would judge.
+            ValueError: the tier allows no error that a bound would judge, or does not speak of the format.
         """
+        if not self.takes(fmt):
+            raise ValueError(self.refusal(fmt))
         if self.allowed is None:
             raise ValueError(f"tier {self.name}: it asks for {self.every} elements and has no bound")
         return max(self.allowed(fmt, n), key=lambda algorithm: _growth(algorithm, fmt, n))
@@ -73,7 +88,7 @@ class Tier:
                 computed value lies beyond Omega, and the bound of an arithmetic without an Omega holds.
 
         Raises:
-            ValueError: the tier allows no error that a bound would judge.
+            ValueError: the tier allows no error that a bound would judge, or does not speak of the format.
         """
         algorithm = self.algorithm_for(truth.format, x.shape[1])
         if overflowing:
@@ -91,6 +106,8 @@ def _growth(algorithm: Algorithm, fmt: FloatFormat, n: int) -> float:
 _EXP_ULPS: Final = 3.0
 _ACCUMULATOR: Final = 24
 _SHORT: Final = 0.125
+_WIDE_INSIDE: Final = "float32"
+_WIDE_BITS: Final = 16
 
 
 def _inside(fmt: FloatFormat) -> str | None:
@@ -128,6 +145,11 @@ def _fast(fmt: FloatFormat, n: int) -> Iterator[Algorithm]:
     yield replace(one_by_one, accumulator_precision=_wide_enough(fmt))
     if (n - 1) * 2.0 ** -_arithmetic(fmt).precision <= _SHORT:
         yield one_by_one
+
+
+def _wide(fmt: FloatFormat, n: int) -> Iterator[Algorithm]:  # noqa: ARG001 - it is binary32 for all
+    for algorithm in _standard(FORMATS[_WIDE_INSIDE], n):
+        yield replace(algorithm, name="wide", arithmetic=_WIDE_INSIDE)
 
 
 ROUNDED: Final = Tier(
@@ -170,5 +192,16 @@ FAST: Final = Tier(
     allowed=_fast,
 )
 
-TIERS: Final = MappingProxyType({tier.name: tier for tier in (ROUNDED, FAITHFUL, STANDARD, FAST)})
+WIDE: Final = Tier(
+    "wide",
+    "standard in binary32 throughout, and one final rounding; for output formats of 16 bits and fewer",
+    "As standard with every step in binary32, and one rounding to the output format at the end, as nearly all"
+    " kernels of such formats work. The error is half an ULP and what binary32 adds, about 2^-13 ULP in"
+    " bfloat16 and 2^-10 in float16 for short rows. standard lets every step round to the format itself,"
+    " which in the 8 bits of bfloat16 passes an output that is a percent and more off.",
+    allowed=_wide,
+    most_bits=_WIDE_BITS,
+)
+
+TIERS: Final = MappingProxyType({tier.name: tier for tier in (ROUNDED, FAITHFUL, WIDE, STANDARD, FAST)})
 """Every tier by name."""

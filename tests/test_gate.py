@@ -97,7 +97,7 @@ def test_a_gate_of_one_candidate_in_one_format_takes_less_than_a_minute(tmp_path
 
 @pytest.mark.slow
 def test_correct_rounding_passes_every_tier() -> None:
-    for tier in ("rounded", "faithful", "standard", "fast"):
+    for tier in ("rounded", "faithful", "wide", "standard", "fast"):
         assert failure(correctly_rounded_or_nan, "float8_e4m3fn", tier, 0, ()) == "", tier
 
 
@@ -112,6 +112,16 @@ def correctly_rounded_or_nan(x: Any) -> Any:
 def test_rounded_and_faithful_refuse_what_is_only_standard() -> None:
     for tier in ("rounded", "faithful"):
         assert f"limit meets {tier}" in failure(suspects.sound, "float16", tier, 0, ())
+
+
+def test_a_truncating_store_is_wide_no_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    briefly(monkeypatch, 2, 33)
+    for name, code in (("in_binary32_and_rounded", 0), ("in_binary32_and_cut_off", 1)):
+        found, document = gate(capsys, suspect(name), "--format", "bfloat16", "--tier", "wide")
+        assert (found, bool(failing(document))) == (code, code == 1), name
+    assert "over_bound" in failing(document)[0]["message"]
 
 
 # What is broken fails even fast ------------------------------------------------------------

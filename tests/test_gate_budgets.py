@@ -86,6 +86,11 @@ MISTAKES = [
         )
     ),
     ({"metric": "tier", "limit": 1.0}, "budget[0].limit '1.0': unknown"),
+    (
+        {"metric": "tier", "limit": '"wide"', "format": '"float64"'},
+        "budget[0].limit: tier wide: float64 has 64 bits",
+    ),
+    ({"metric": "tier", "limit": '"wide"', "out_format": '"float32"'}, "tier wide: float32 has 32 bits"),
     ({"candidate": '""'}, "budget[0].candidate"),
     ({"limit": "true"}, "budget[0].limit: input should be a number or the name of a tier"),
     ({"metric": "max_ulp", "limit": 1e308}, "nothing but 0 would pass in float16; give less than 2048"),
@@ -140,6 +145,10 @@ def test_the_greatest_limits_on_errors_and_ratios_are_what_zeros_stay_below(name
         (("--margin", "nan"), "margin nan: give a number from 0 on"),
         (("--margin", "-1"), "margin -1.0: give a number from 0 on"),
         (("--tier", "standrad"), "did you mean 'standard'?"),
+        (
+            ("--tier", "wide"),
+            "tier wide: float32 has 32 bits, and wide is for output formats of 16",
+        ),
         (("--format", "float31"), "did you mean 'float32'?"),
         (("--policy", "subnormals=off"), "subnormals is one of keep, flush"),
         (("--timeout", "nan"), "timeout nan"),

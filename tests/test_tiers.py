@@ -15,7 +15,7 @@ from reference.errors import ulp_of
 from reference.formats import FORMATS, FloatFormat
 from reference.oracle import truth_mpmath
 from reference.rows import RowKind
-from reference.tiers import FAITHFUL, FAST, ROUNDED, STANDARD, TIERS
+from reference.tiers import FAITHFUL, FAST, ROUNDED, STANDARD, TIERS, WIDE
 from reference.truth import Truth
 from strategies.regimes import REGIMES
 from tests.machines import pushes, run
@@ -142,7 +142,7 @@ def test_rounded_and_faithful_have_no_bound() -> None:
         assert tier.every is not None
         with pytest.raises(ValueError, match=f"tier {tier.name}: .* has no bound"):
             tier.algorithm_for(FORMATS["float32"])
-    assert list(TIERS) == ["rounded", "faithful", "standard", "fast"]
+    assert list(TIERS) == ["rounded", "faithful", "wide", "standard", "fast"]
 
 
 def test_a_narrower_input_is_computed_in_the_output_format() -> None:
@@ -151,3 +151,69 @@ def test_a_narrower_input_is_computed_in_the_output_format() -> None:
     truth = truth_mpmath(x, out)
     own = element_bounds(x, truth, replace(STANDARD.algorithm_for(out, 5), arithmetic="float32"), fmt)
     np.testing.assert_array_equal(STANDARD.bounds(x, truth, fmt), own)
+
+
+# wide ----------------------------------------------------------------------------------------
+
+
+def test_wide_is_standard_in_binary32_and_one_rounding() -> None:
+    for name in ("float16", "bfloat16"):
+        fmt = FORMATS[name]
+        x = fmt.to_float64(drawn(fmt, 5, rows=2))
+        truth = truth_mpmath(x, fmt)
+        inside = replace(STANDARD.algorithm_for(FORMATS["float32"], 5), arithmetic="float32")
+        np.testing.assert_array_equal(WIDE.bounds(x, truth, fmt), element_bounds(x, truth, inside, fmt))
+        standard = STANDARD.bounds(x, truth, fmt)
+        counted = ~np.isnan(standard) & (x > -np.inf)
+        assert (WIDE.bounds(x, truth, fmt)[counted] <= standard[counted]).all()
+
+
+def test_wide_is_what_standard_asks_of_8_bits() -> None:
+    fmt = FORMATS["float8_e5m2"]
+    x = fmt.to_float64(drawn(fmt, 5, rows=2))
+    truth = truth_mpmath(x, fmt)
+    np.testing.assert_array_equal(WIDE.bounds(x, truth, fmt), STANDARD.bounds(x, truth, fmt))
+
+
+def test_wide_speaks_of_no_more_than_16_bits() -> None:
+    assert [name for name, fmt in FORMATS.items() if not WIDE.takes(fmt)] == ["float32", "float64"]
+    with pytest.raises(ValueError, match=r"tier wide: float32 has 32 bits.* take standard"):
+        WIDE.algorithm_for(FORMATS["float32"])
+
+
+def in_binary32(x: NDArray) -> NDArray:
+    return max_shifted(x.astype(np.float32))
+
+
+def truncated(y: NDArray) -> NDArray:
+    return (y.view(np.uint32) >> 16).astype(np.uint16).view(FORMATS["bfloat16"].dtype)
+
+
+def off_by_two_percent(x: NDArray) -> NDArray:
+    """An exp with an error that goes up and down."""
+    with np.errstate(all="ignore"):
+        t = x.astype(np.float32) - x.astype(np.float32).max(axis=-1, keepdims=True)
+        e = np.exp(t) * (1 + np.float32(0.02) * np.sin(np.where(np.isfinite(t), t, 0)))
+        return e / e.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("softmax", "n", "kept"),
+    [
+        (in_binary32, 33, True),
+        (lambda x: truncated(in_binary32(x)), 2, False),
+        (off_by_two_percent, 2, False),
+        (lambda x: in_binary32(x) * np.float32(0.95), 2, False),
+        (lambda x: in_binary32(x) * np.float32(299 / 300), 300, False),
+    ],
+    ids=["binary32 inside", "a truncating store", "an exp off by 2 %", "5 % low", "(n - 1) / n"],
+)
+def test_in_bfloat16_wide_takes_one_rounding_of_binary32_and_nothing_coarser(softmax, n, kept) -> None:
+    fmt = FORMATS["bfloat16"]
+    x = drawn(fmt, n, rows=4)
+    values = fmt.to_float64(x)
+    truth = truth_mpmath(values, fmt)
+    found = ratios(fmt.to_float64(softmax(x).astype(x.dtype)), truth, WIDE.bounds(values, truth, fmt))[
+        truth.kinds < RowKind.NAN
+    ]
+    assert (found.max() <= 1) == kept, found.max()

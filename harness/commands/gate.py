@@ -40,7 +40,7 @@ def gate(
     ] = None,
     out_format: Annotated[str | None, typer.Option(help="Output format, where not the input's.")] = None,
     tiers: Annotated[
-        Many, typer.Option("--tier", help="rounded, faithful, standard or fast; repeat for several.")
+        Many, typer.Option("--tier", help="rounded, faithful, wide, standard or fast; repeat for several.")
     ] = None,
     budgets: Annotated[Path | None, typer.Option(help="A TOML file of budgets.")] = None,
     baseline: Annotated[

@@ -153,10 +153,13 @@ def of_tier(
     """Return the budgets of a built-in tier: every candidate meets it in every format.
 
     Raises:
-        UsageError: there is no such tier.
+        UsageError: there is no such tier, or it does not speak of a format.
     """
     choose("tier", tier, TIERS)
     names = list(formats)
+    for name in names:
+        if not TIERS[tier].takes(FORMATS[out_format or name]):
+            raise UsageError(TIERS[tier].refusal(FORMATS[out_format or name]))
     return [
         Budget(candidate, name, TIER, tier, "asked for", out_format)
         for candidate in candidates
@@ -286,9 +289,15 @@ def _meaningless(at: str, values: Mapping[str, Any]) -> Iterator[str]:
         return
     if metric == TIER:
         yield from _unknown(f"{at}.limit", limit, TIERS)
+        yield from _not_of_tier(f"{at}.limit", limit, values.get("out_format") or values.get("format"))
     elif metric in METRICS:
         written = values.get("out_format") or values.get("format")
         yield from _unlimited(f"{at}.limit", metric, limit, FORMATS.get(str(written)))
+
+
+def _not_of_tier(where: str, tier: Any, written: Any) -> Iterator[str]:
+    if tier in TIERS and written in FORMATS and not TIERS[tier].takes(FORMATS[written]):
+        yield f"{where}: {TIERS[tier].refusal(FORMATS[written])}"
 
 
 def _unknown(where: str, value: Any, known: Iterable[str]) -> Iterator[str]:

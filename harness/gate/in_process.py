@@ -12,7 +12,6 @@ from harness.gate.judging import judge
 from harness.gate.measuring import BRIEF, Gated, gate_settings, measure_gated, temporary_ledger
 from harness.settings import Settings
 from reference.formats import FORMATS
-from reference.tiers import TIERS
 from reports.common import in_common
 from reports.gate_text import headline, spread, told
 from reports.verdicts import Verdict, exit_code, worst_first
@@ -38,7 +37,7 @@ def failure(
     with user_mistakes():
         candidate = from_function(f, via=via)
     chosen = (FORMATS[choose("format", format, FORMATS)],)
-    choose("tier", tier, TIERS)
+    budgets = of_tier(tier, [candidate.name], [format], None)
     asked = Settings((candidate.name,), chosen, seed=seed, policies=tuple(policies), effort=BRIEF)
     settings = gate_settings(asked, (tier,))
     with user_mistakes():
@@ -47,7 +46,7 @@ def failure(
         campaign = campaign.probed(executor)
         with temporary_ledger(campaign) as ledger:
             gated = measure_gated(campaign, ledger, executor, lambda _shard, _tallies: None)
-        verdicts = judge(gated, of_tier(tier, [candidate.name], [format], None))
+        verdicts = judge(gated, budgets)
         if exit_code(verdicts) == 0:
             return ""
         verdicts, _ = with_witnesses(gated, verdicts, executor, "in-process")

@@ -67,13 +67,13 @@ def judge_by_tiers(cell: CellKey, judged: Judged, tiers: Iterable[Tier]) -> Tall
     Args:
         cell: the cell that the witnesses will name.
         judged: the batch with its outputs; the declared policy excuses.
-        tiers: whose clauses are counted.
+        tiers: whose clauses are counted, as far as they speak of the output format.
     """
     ratios: dict[str, float] = {}
     violations: dict[str, int] = {}
     excused: dict[str, int] = {}
     witnesses = []
-    for held in (tier_judgement(tier, judged) for tier in tiers):
+    for held in (tier_judgement(tier, judged) for tier in tiers if tier.takes(judged.rows.truth.format)):
         ratios |= held.worst_ratio()
         violations |= _counts(held.kind, held.violations)
         excused |= _counts(held.kind, held.excused)

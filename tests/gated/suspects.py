@@ -67,6 +67,16 @@ def flushing_subnormals(x, axis=-1):
     return np.where(y < np.finfo(x.dtype).smallest_normal, np.zeros_like(y), y)
 
 
+def in_binary32_and_cut_off(x, axis=-1):
+    """bfloat16 kernels that keep the upper half of the result."""
+    y = np.ascontiguousarray(sound(x.astype(np.float32), axis))
+    return (y.view(np.uint32) >> 16).astype(np.uint16).view(x.dtype)
+
+
+def in_binary32_and_rounded(x, axis=-1):
+    return sound(x.astype(np.float32), axis).astype(x.dtype)
+
+
 def ignoring_the_axis(x, axis=-1):
     return sound(x, -1)
 
