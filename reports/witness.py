@@ -63,6 +63,7 @@ WITNESS_ORDER: Final = (
     "over_faithful",
     "over_fast",
     "over_standard",
+    "over_wide",
     "bound_ratio",
     "algorithm_ratio",
     "flushed",
