@@ -12,7 +12,10 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["HarnessError", "Interrupted", "NoVerdict", "UsageError", "choose", "user_mistakes"]
+__all__ = ["HarnessError", "Interrupted", "NoVerdict", "UsageError", "choose", "nearest", "user_mistakes"]
+
+_SHORT = 3
+"""A name of so few letters is found within others by chance."""
 
 
 class HarnessError(Exception):
@@ -55,6 +58,21 @@ def choose(what: str, value: str, known: Iterable[str]) -> str:
     names = list(known)
     if value in names:
         return value
-    near = difflib.get_close_matches(value, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(names)}"
+    near = nearest(value, names)
+    hint = f"did you mean {near!r}?" if near else f"it is one of {', '.join(names)}"
     raise UsageError(f"{what} {value!r}: unknown; {hint} (python -m harness list)")
+
+
+def nearest(value: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is meant, by another name of a format, misspelt or in part; else None."""
+    from reference.formats import OTHER_NAMES  # here, since this module is needed before the rooms are
+
+    names = {name.lower(): name for name in known}
+    asked = value.lower()
+    if (other := OTHER_NAMES.get(asked, "")) in names:
+        return names[other]
+    near = difflib.get_close_matches(asked, names, n=1)
+    within = [
+        name for name in names if min(len(name), len(asked)) > _SHORT and (name in asked or asked in name)
+    ]
+    return next((names[name] for name in (*near, *within)), None)

@@ -26,7 +26,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["FORMATS", "FloatFormat", "NaNs", "floor_log2", "format_named", "format_of"]
+__all__ = ["FORMATS", "OTHER_NAMES", "FloatFormat", "NaNs", "floor_log2", "format_named", "format_of"]
 
 Array = NDArray[Any]
 
@@ -307,6 +307,21 @@ FORMATS: MappingProxyType[str, FloatFormat] = MappingProxyType(
 """Every format by name."""
 
 
+OTHER_NAMES: MappingProxyType[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("fp16", "f16", "half", "binary16", "e5m10"), "float16"),
+        **dict.fromkeys(("fp32", "f32", "single", "float", "binary32", "e8m23"), "float32"),
+        **dict.fromkeys(("fp64", "f64", "double", "binary64", "e11m52"), "float64"),
+        **dict.fromkeys(("bf16", "bfloat", "brain", "e8m7"), "bfloat16"),
+        **dict.fromkeys(
+            ("e4m3", "e4m3fn", "f8e4m3fn", "fp8", "fp8e4m3", "fp8_e4m3", "float8"), "float8_e4m3fn"
+        ),
+        **dict.fromkeys(("e5m2", "f8e5m2", "fp8e5m2", "fp8_e5m2"), "float8_e5m2"),
+    }
+)
+"""What else formats are called, in lower case; taken nowhere, and told back as the name that is meant."""
+
+
 def format_named(name: str) -> FloatFormat:
     """Return the format of that name.
 
@@ -316,7 +331,9 @@ def format_named(name: str) -> FloatFormat:
     try:
         return FORMATS[name]
     except KeyError:
-        raise ValueError(f"format {name!r}: it is one of {', '.join(FORMATS)}") from None
+        meant = OTHER_NAMES.get(name.lower())
+        hint = f"did you mean {meant!r}?" if meant else f"it is one of {', '.join(FORMATS)}"
+        raise ValueError(f"format {name!r}: {hint}") from None
 
 
 def format_of(dtype: Any) -> FloatFormat:

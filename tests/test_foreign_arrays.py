@@ -104,4 +104,6 @@ def test_a_masked_output_is_no_output() -> None:
     with pytest.raises(AssertionError, match="1 of 2 entries masked, which hold no number"):
         testing.assert_keeps("range", masking, np.float32([0, 100]))
     testing.assert_keeps("range", masking, np.array([0, 1], dtype=">f4"))
-    testing.assert_keeps("range", lambda x: np.ma.array(np.zeros_like(x)), np.array([0, 1], ml_dtypes.bfloat16))
+    testing.assert_keeps(
+        "range", lambda x: np.ma.array(np.zeros_like(x)), np.array([0, 1], ml_dtypes.bfloat16)
+    )

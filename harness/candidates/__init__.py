@@ -12,7 +12,6 @@ Importing this package loads NumPy, ml_dtypes and the formats, nothing heavier.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pkgutil import iter_modules
@@ -24,7 +23,9 @@ from harness.candidates.candidate import Candidate, declaration_of, formats_of
 from harness.candidates.inspection import Foreign, inspect_apart
 from harness.candidates.libraries import LIBRARIES, Library
 from harness.candidates.loading import DECLARES, CandidateError, axis_parameter, declarations, locate
-from harness.candidates.via import via_named
+from harness.candidates.native import SUFFIXES
+from harness.candidates.via import hinted, via_named
+from harness.errors import nearest
 from harness.rooms import guest
 from reference.declaration import Declaration
 
@@ -87,7 +88,7 @@ def from_function(function: Callable[..., Any], name: str | None = None, via: st
     called = name or str(getattr(function, "__qualname__", type(function).__qualname__))
     declares = declarations(function)
     try:
-        call = function if via is None else via_named(via).around(function)
+        call = hinted(function) if via is None else via_named(via).around(function)
     except ValueError as error:
         raise CandidateError(f"candidate {called!r}: {error}") from None
     return Candidate(
@@ -142,8 +143,8 @@ def _builtin(spec: str) -> Candidate:
 
 
 def _unknown(name: str) -> str:
-    if name.endswith(".py"):
+    if name.endswith((".py", *SUFFIXES)):
         return f"it names no function; write {name}:function"
-    near = difflib.get_close_matches(name, [*BUILTINS, *LIBRARIES], n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"they are {', '.join(BUILTINS)}"
+    near = nearest(name, [*BUILTINS, *LIBRARIES])
+    hint = f"did you mean {near!r}?" if near else f"they are {', '.join(BUILTINS)}"
     return f"no built-in of that name; {hint} (your own: module:function or path/file.py:function)"

@@ -24,13 +24,13 @@ All of it is optional; `softmax.formats = ["float32"]` by itself does as well. A
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from harness.candidates.loading import CandidateError
 from harness.candidates.sources import Sources
+from harness.errors import nearest
 from reference.declaration import Algorithm, Declaration, Policy
 from reference.formats import FORMATS, FloatFormat
 
@@ -200,9 +200,9 @@ def _check(spec: str, key: str, value: Any, hint: Any) -> None:
 def _choose(spec: str, key: str, value: Any, known: Iterable[str]) -> None:
     names = list(known)
     if value not in names:
-        near = difflib.get_close_matches(str(value), names, n=1)
+        near = nearest(str(value), names)
         raise _mistake(
-            spec, key, value, f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(names)}"
+            spec, key, value, f"did you mean {near!r}?" if near else f"it is one of {', '.join(names)}"
         )
 
 

@@ -30,7 +30,7 @@ from typing import Any, Final, Literal
 
 from .native import SUFFIXES, native_function
 from .sources import Sources, loaded_from
-from .via import Via, hinting, library_of, via_named
+from .via import Via, hinted, via_named
 
 __all__ = [
     "AXIS_KEYWORDS",
@@ -199,6 +199,11 @@ def import_function(location: Location) -> Callable[..., Any]:
         raise _error(
             location.spec, f"{location.function} is a {type(found).__name__}, which cannot be called"
         )
+    if inspect.isclass(found):
+        reason = (
+            f"{location.function} is a class; name an instance of it, such as softmax = {found.__name__}(...)"
+        )
+        raise _error(location.spec, reason)
     function: Callable[..., Any] = found
     return function
 
@@ -210,8 +215,7 @@ def through(location: Location, function: Callable[..., Any]) -> Callable[..., A
         CandidateError: it takes the arrays of a library, or of a device, that is not here.
     """
     if location.via is None:
-        library = library_of(function)
-        return hinting(function, library) if library else function
+        return hinted(function)
     try:
         return location.via.around(function)
     except ValueError as error:

@@ -20,7 +20,7 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Via", "hinting", "library_of", "via_named"]
+__all__ = ["Via", "hinted", "library_of", "via_named"]
 
 Array = NDArray[Any]
 
@@ -85,13 +85,17 @@ def library_of(function: Callable[..., Any]) -> str:
         function = function.func
     inner = inspect.unwrap(function)
     own = getattr(inner, "__globals__", {}).values()
-    names = {value.__name__.partition(".")[0] for value in own if isinstance(value, ModuleType)}
-    names.add(str(getattr(inner, "__module__", "")).partition(".")[0])
+    modules = [value.__name__ for value in own if isinstance(value, ModuleType)]
+    modules += [str(getattr(one, "__module__", "")) for one in (inner, *type(inner).__mro__)]  # nn.Module's
+    names = {module.partition(".")[0] for module in modules}
     return next((name for name in _foreign().LIBRARIES if name in names), "")
 
 
-def hinting(function: Callable[..., Any], library: str) -> Callable[..., Any]:
+def hinted(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function; where it cannot do with NumPy's arrays, the error says how it gets others."""
+    library = library_of(function)
+    if not library:
+        return function
 
     @functools.wraps(function)
     def call(x: Array, **keywords: Any) -> Any:
