@@ -12,10 +12,10 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any, Final
 
+import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +24,7 @@ from harness.measurement.rows import hexadecimal
 from reference.errors import ulp_of
 from reference.formats import FloatFormat, format_named
 from reference.truth import RESIDUAL_TOLERANCE, Method, truth
+from reports.figures import exact as spelled
 from reports.witness import LONG_BEYOND, Remade, Witness
 from strategies.corpora import CORPORA, FixedRows
 from strategies.regimes import REGIMES
@@ -32,6 +33,8 @@ __all__ = ["entries_of_hex", "is_same_output", "kept_as_recipe", "row_of"]
 
 ENTRIES: Final = 8
 """Entries kept of a row, about the one that is meant."""
+
+_MOST_DIGITS: Final = 17
 
 _DRAWN: Final = re.compile(r"batch (\d+), row (\d+)")
 
@@ -154,26 +157,31 @@ def _entries(text: str, fmt: FloatFormat) -> NDArray[np.float64]:
 
 
 def _exact(row: NDArray[np.float64], out: FloatFormat, part: slice, method: Method) -> tuple[str, ...]:
-    """Spell exact results to the digits that RN(r) and its residual decide; none of a policy row."""
-    known = truth(row[None], out, method)
-    nearest, residual, ulp = (a[0, part] for a in (known.nearest, known.residual, ulp_of(known)))
-    if np.isnan(nearest).any():
-        return ()
-    return tuple(map(_spelled, nearest.tolist(), residual.tolist(), ulp.tolist()))
+    """Spell the exact results of a part of a row; nothing of a policy row.
 
-
-def _spelled(nearest: float, residual: float, ulp: float) -> str:
-    """Spell RN(r) + residual * ulp, of which the residual alone is inexact, by `RESIDUAL_TOLERANCE` ulps.
-
-    With d digits the last one is worth at least 10^-d of the value, and the error is at most
-    10^-(d + 1) of it: the last digit is good to a tenth of itself besides its own rounding.
+    Each is that of the greatest entry, which RN(r) and its residual give, times the exponential of an exact
+    difference: as many digits are known of the smallest as of the greatest.
     """
-    value = Fraction(nearest) + Fraction(residual) * Fraction(ulp)
-    if value == 0:
-        return "0"
-    relative = Fraction(RESIDUAL_TOLERANCE) * Fraction(ulp) / value
-    digits = min(17, math.floor(-math.log10(relative)) - 1) if relative < 1 else 0
-    if digits < 1:
-        return "-"
-    context = Context(prec=digits)
-    return str(context.divide(Decimal(value.numerator), Decimal(value.denominator)))
+    known = truth(row[None], out, method)
+    top = int(np.argmax(row))
+    nearest, residual, ulp = (float(a[0, top]) for a in (known.nearest, known.residual, ulp_of(known)))
+    if math.isnan(nearest):
+        return ()
+    greatest = Fraction(nearest) + Fraction(residual) * Fraction(ulp)
+    digits = _known_digits(greatest, Fraction(ulp))
+    context = mpmath.MPContext()
+    context.dps = 2 * _MOST_DIGITS
+    scale = context.mpf(greatest.numerator) / greatest.denominator
+    gaps = (context.fsub(v, row[top], exact=True) for v in row[part].tolist())
+    return tuple(spelled(scale * context.exp(gap), digits) for gap in gaps)
+
+
+def _known_digits(value: Fraction, ulp: Fraction) -> int:
+    """Return how many digits of a result are known, whose residual alone is inexact.
+
+    With d digits the last one is worth at least 10^-d of the value, and the error is at most 10^-(d + 1) of
+    it: the last digit is good to a tenth of itself besides its own rounding. The greatest result of a row of
+    n is at least 1/n, so that one digit is known in the narrowest format and the longest row.
+    """
+    relative = Fraction(RESIDUAL_TOLERANCE) * ulp / value
+    return max(1, min(_MOST_DIGITS, math.floor(-math.log10(relative)) - 1))

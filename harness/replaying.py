@@ -21,6 +21,7 @@ from reference.oracle import softmax
 from reference.rows import RowKind
 from reference.truth import truth
 from reports.cells import DEFECTS, cell_row
+from reports.figures import exact as spelled
 from reports.ledger import CellInfo
 from reports.tally import Tally, Witness, json_float
 
@@ -222,9 +223,7 @@ def _texts(fmt: FloatFormat, row: NDArray[Any]) -> list[tuple[str, str]]:
 
 
 def _exact_digits(rows: Rows) -> Callable[[int], str]:
-    import mpmath
-
     if RowKind(rows.truth.kinds[0]).is_policy:
         return lambda _: ""
     exact = softmax(rows.values[0])
-    return lambda i: str(mpmath.nstr(exact[i], EXACT_DIGITS, strip_zeros=False))
+    return lambda i: spelled(exact[i], EXACT_DIGITS)

@@ -2,19 +2,22 @@
 
 A display never lies: a rate is 0 % or 100 %, and an error 0, 1/2 or 1 ULP, only where it is
 exactly that; otherwise as many digits are shown as set it apart. Intervals are rounded
-outwards. All text is ASCII.
+outwards. All text is ASCII. An exact result may have an exponent of hundreds of digits, beyond every
+number type but mpmath's: `exact` and `shortened` spell it as text.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
-from typing import Final
+from typing import Any, Final
 
 __all__ = [
     "NOTHING",
     "count",
+    "exact",
     "figure",
     "interval",
     "percent",
@@ -23,6 +26,7 @@ __all__ = [
     "searched",
     "seconds",
     "seeded",
+    "shortened",
     "ulps",
 ]
 
@@ -32,6 +36,10 @@ NOTHING: Final = "-"
 _WALLS: Final = (Decimal(0), Decimal("0.5"), Decimal(1))
 _PLAIN_BELOW: Final = Decimal(100_000)
 _PLAIN_FROM: Final = Decimal("0.001")
+
+_SPELLED: Final = re.compile(r"(-?)0*(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?")
+_LONG_EXPONENT: Final = 1_000_000
+"""Powers of ten from which on a shortened number is given by its power alone."""
 
 
 def count(value: int) -> str:
@@ -63,27 +71,58 @@ def ulps(value: float | None, digits: int = 3) -> str:
 def figure(value: object) -> str:
     """Return a figure of any kind: counts with their thousands apart, numbers to four digits."""
     if isinstance(value, float):
-        return ulps(value, digits=4) if value >= 0 else f"-{ulps(-value, digits=4)}"
+        return f"-{ulps(-value, digits=4)}" if value < 0 else ulps(value, digits=4)
     if isinstance(value, int) and not isinstance(value, bool):
         return count(value)
     return NOTHING if value is None else str(value)
+
+
+def exact(value: Any, digits: int) -> str:
+    """Spell an exact result, an mpmath number of any exponent, to so many digits; 0 only where it is 0."""
+    import mpmath
+
+    return str(mpmath.nstr(value, digits, strip_zeros=False)) if value else "0"
+
+
+def shortened(text: str, digits: int = 4) -> str:
+    """Round a number that is spelled in decimal, whatever its exponent; other text stays as it is.
+
+    Of a number beyond 10^(+-`_LONG_EXPONENT`) the power of ten is given: 10^-7.372e37.
+    """
+    found = _SPELLED.fullmatch(text)
+    if found is None or not any(c.isdigit() for c in text):
+        return text
+    sign, whole, fraction, power = (part or "" for part in found.groups())
+    ciphers = (whole + fraction).lstrip("0")
+    if not ciphers:
+        return f"{sign}0"
+    exponent = int(power or 0) - len(fraction) + len(ciphers) - 1
+    rounded = _rounded(Decimal(f"{ciphers[0]}.{ciphers[1:] or 0}"), digits)
+    exponent += rounded.adjusted()
+    if abs(exponent) >= _LONG_EXPONENT:
+        return f"{sign}10^{shortened(str(exponent), digits)}"
+    significand = _plain(rounded.scaleb(-rounded.adjusted()))
+    plain = _plain(Decimal(significand).scaleb(exponent)) if -5 < exponent < 4 else ""
+    return f"{sign}{plain or f'{significand}e{exponent}'}"
 
 
 def percent(rate: float | None, digits: int = 3) -> str:
     """Return a rate in percent: 0 % and 100 % only where it is exactly that."""
     if rate is None or math.isnan(rate):
         return NOTHING
-    exact = Decimal(rate) * 100
-    if exact in (0, 100):
-        return f"{exact:.0f} %"
-    if exact > 50:  # what is missing from 100 decides how many digits it takes
-        return f"{_plain(100 - _rounded(100 - exact, digits - 1))} %"
-    return f"{_plain(_rounded(exact, digits))} %"
+    if math.isinf(rate):
+        return f"{rate} %"
+    share = Decimal(rate) * 100
+    if share in (0, 100):
+        return f"{share:.0f} %"
+    if 50 < share < 100:  # what is missing from 100 decides how many digits it takes
+        return f"{_plain(100 - _rounded(100 - share, digits - 1))} %"
+    return f"{_plain(_rounded(share, digits))} %"
 
 
 def interval(low: float | None, high: float | None, digits: int = 2) -> str:
     """Return an interval of rates in percent, rounded outwards; nothing where there is none."""
-    if low is None or high is None or math.isnan(low):
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
     below, above = Decimal(low) * 100, Decimal(high) * 100
     if below > 90:
@@ -110,7 +149,7 @@ def seeded(seed: object) -> str:
 
 def seconds(value: float) -> str:
     """Return a time as a person says it."""
-    if value < 60:
+    if not 60 <= value < math.inf:
         return f"{value:.3g} s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest} s"

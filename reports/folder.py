@@ -19,6 +19,7 @@ from reports.libraries import as_csv, as_markdown, library_lines
 from reports.page import draw
 from reports.rundata import SCHEMA_VERSION, RunData, build
 from reports.runs import LEDGER, reference_of, write_atomically, writing_atomically
+from reports.section import Guard
 from reports.summary_md import markdown
 from reports.tally import Witness, plain
 
@@ -32,7 +33,7 @@ class Finished:
     Attributes:
         folder: where.
         run: what was drawn.
-        failed_sections: the names of sections that could not be drawn; the page says so, too.
+        failed_sections: the names of sections that could not be drawn; page and summary say so, too.
     """
 
     folder: Path
@@ -51,14 +52,14 @@ def write(folder: Path) -> Finished:
     write_atomically(folder / "summary.json", summary(run).encode())
     for name, content in _tables(run.cells):
         write_atomically(folder / name, content)
-    page = draw(run)
+    page, guard = draw(run), Guard()
     write_atomically(folder / "report.html", page.html.encode())
-    write_atomically(folder / "summary.md", markdown(run).encode())
+    write_atomically(folder / "summary.md", markdown(run, guard).encode())
     lines = library_lines(run)
     if lines:
         write_atomically(folder / "libraries.md", as_markdown(lines).encode())
         write_atomically(folder / "libraries.csv", as_csv(lines).encode())
-    return Finished(folder, run, page.failed_sections)
+    return Finished(folder, run, (*page.failed_sections, *guard.failed))
 
 
 def _read(folder: Path) -> RunData:

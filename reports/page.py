@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from reports import sections
 from reports.rundata import RunData
-from reports.section import Section, fill
+from reports.section import Section, fill, undrawn
 
 __all__ = ["Drawn", "Page", "all_sections", "draw", "first_screen"]
 
@@ -83,8 +83,7 @@ def _drawn(name: str, section: Section, run: RunData) -> Drawn:
     try:
         return Drawn(name, section, section.render(run))
     except Exception as error:  # noqa: BLE001  one section's failure must not take the page, and is shown
-        said = escape(f"{type(error).__name__}: {error}")
-        body = Markup('<p class="alarm">This section could not be drawn: {}</p>').format(said)
+        body = Markup('<p class="alarm">{}</p>').format(undrawn(name, error))
         return Drawn(name, section, body, failed=True)
 
 

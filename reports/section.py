@@ -7,8 +7,9 @@ fails.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -18,7 +19,40 @@ from markupsafe import Markup
 from reports import figures, verdict
 from reports.rundata import RunData
 
-__all__ = ["Section", "fill"]
+__all__ = ["Guard", "Section", "Undrawn", "fill", "undrawn"]
+
+
+class Undrawn(RuntimeWarning):
+    """A part of what is drawn failed: the rest is drawn all the same, but where warnings are errors."""
+
+
+warnings.simplefilter("ignore", Undrawn, append=True)  # a line in the part's place tells of it
+
+
+def undrawn(name: str, error: Exception) -> str:
+    """Return the line that stands in the place of a part that could not be drawn."""
+    said = f"{type(error).__name__}: {error}"
+    warnings.warn(f"{name}: {said}", Undrawn, stacklevel=2)
+    return f"This section could not be drawn: {said}"
+
+
+@dataclass
+class Guard:
+    """Draws one part after the other; one that fails costs no other, and says so in its place.
+
+    Attributes:
+        failed: the names of those that failed.
+    """
+
+    failed: list[str] = field(default_factory=list)
+
+    def lines(self, name: str, draw: Callable[[], Iterable[str]]) -> list[str]:
+        """Return the lines of a part, or the one that says why there are none."""
+        try:
+            return list(draw())
+        except Exception as error:  # noqa: BLE001  whatever fails in it
+            self.failed.append(name)
+            return [undrawn(name, error)]
 
 
 @dataclass(frozen=True)

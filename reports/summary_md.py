@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 from reports import selftest
 from reports.figures import NOTHING, count, percent, seeded, ulps
 from reports.rundata import RunData, Standing
+from reports.section import Guard
 from reports.sections.checks import is_known
 from reports.sections.comparison import sentence as comparison_sentence
 from reports.sections.witnesses import instance
@@ -23,12 +26,18 @@ _WIDEST: Final = 240
 _MARKS: Final = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~"})
 
 
-def markdown(run: RunData) -> str:
-    """Return the summary of a run: verdict and worst witnesses, then tables within <details>."""
-    if not run.is_of_cells:
-        return "\n".join((*_opening(run), "", *_selftest(run.documents["selftest"]), ""))
-    folded = (*_table(run), *_verdicts(run), *_changes(run), *_findings(run), *_checks(run), *_claims(run))
-    return "\n".join((*_opening(run), "", *folded, ""))
+def markdown(run: RunData, guard: Guard | None = None) -> str:
+    """Return the summary of a run: verdict and worst witnesses, then tables within <details>.
+
+    Args:
+        run: what is drawn of it.
+        guard: told which parts could not be drawn.
+    """
+    guard = guard or Guard()
+    parts = _OF_CELLS if run.is_of_cells else _OF_SELFTEST
+    drawn = [guard.lines(f"summary.md: {name}", partial(part, run)) for name, part in parts.items()]
+    opening, *folded = drawn
+    return "\n".join((*opening, "", *chain.from_iterable(folded), ""))
 
 
 def _opening(run: RunData) -> Iterator[str]:
@@ -38,6 +47,9 @@ def _opening(run: RunData) -> Iterator[str]:
         if paragraph:
             yield ""
             yield " ".join(map(escaped, paragraph))
+
+
+def _witnesses(run: RunData) -> Iterator[str]:
     if run.witnesses:
         yield ""
     for w in run.telling_witnesses(_WITNESSES):
@@ -87,8 +99,9 @@ def _line(standing: Standing) -> Iterator[str]:
         yield _rate(standing, column)
 
 
-def _selftest(document: Mapping[str, Any]) -> Iterator[str]:
+def _selftest(run: RunData) -> Iterator[str]:
     """Yield the score of a self-test, and its matrix."""
+    document = run.documents["selftest"]
     names = selftest.columns(document)
     score = ("protocol", "what it does", "instances caught", "defects caught whole", "controls refused")
     yield from _folded("Score by protocol", score, selftest.score_rows(document))
@@ -174,3 +187,20 @@ def _claims(run: RunData) -> Iterator[str]:
 def escaped(text: object) -> str:
     """Return text that Markdown shows as it is, on one line."""
     return " ".join(str(text).split()).translate(_MARKS)
+
+
+_Part = Callable[[RunData], Iterator[str]]
+
+_OF_CELLS: Final[Mapping[str, _Part]] = {
+    "verdict": _opening,
+    "witnesses": _witnesses,
+    "candidates": _table,
+    "gate": _verdicts,
+    "comparison": _changes,
+    "findings": _findings,
+    "checks": _checks,
+    "claims": _claims,
+}
+"""What stands in the summary of a run, in this order."""
+
+_OF_SELFTEST: Final[Mapping[str, _Part]] = {"verdict": _opening, "matrix": _selftest}

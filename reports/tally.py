@@ -308,7 +308,10 @@ def _greatest(peaks: Iterable[Mapping[Any, Any]]) -> dict[Any, Any]:
 
 
 def _gravest(witnesses: Iterable[Witness]) -> tuple[Witness, ...]:
-    """Keep one witness of each kind, the greatest score, of equals the first row; one in all of long rows."""
+    """Keep one witness of each kind, the greatest score, of equals the first row.
+
+    Of long rows the gravest is kept, and that of the greatest ULP error.
+    """
     best: dict[str, Witness] = {}
     for w in witnesses:
         held = best.get(w.kind)
@@ -316,7 +319,7 @@ def _gravest(witnesses: Iterable[Witness]) -> tuple[Witness, ...]:
             best[w.kind] = w
     kept = sorted(best.values(), key=gravity)
     if kept and kept[0].cell.length > ALONE_BEYOND:
-        return (kept[0],)
+        kept = [kept[0], *(w for w in kept[1:] if w.kind == "max_ulp")]
     return tuple(sorted(kept, key=lambda w: WITNESS_ORDER.index(w.kind)))
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from reports.figures import NOTHING, count, percent, plural, seeded, ulps
 from reports.rundata import RunData, Standing
+from reports.section import Guard, undrawn
 from reports.verdict import sentences, where
 
 if TYPE_CHECKING:
@@ -41,9 +43,15 @@ def summary(run: RunData, encoding: str | None = "utf-8") -> RenderableType:
     from rich.text import Text
 
     printable = _printable(encoding or "ascii")
-    lines = [Text(printable(line)) for line in (*sentences(run), *_findings(run))]
+    guard = Guard()
+    parts = {"verdict": partial(sentences, run), "findings": partial(_findings, run)}
+    lines = [Text(printable(line)) for name, part in parts.items() for line in guard.lines(name, part)]
     note = Text(printable(f"Each figure is the worst of its line, beside its cell{seeded(run.seed)}."))
-    return Group(_Fitting(_table(run, printable, encoding), _list(run, printable)), *lines, note)
+    try:
+        figures: RenderableType = _Fitting(_table(run, printable, encoding), _list(run, printable))
+    except Exception as error:  # noqa: BLE001  whatever fails in it costs no sentence
+        figures = Text(undrawn("table", error))
+    return Group(figures, *lines, note)
 
 
 @dataclass(frozen=True)

@@ -124,8 +124,7 @@ class Verdict:
     def from_document(cls, document: Mapping[str, Any]) -> Verdict:
         """Read `document` back."""
         values = {key: document[key] for key in cls.__dataclass_fields__ if key in document}
-        if values.get("observed") == "inf":
-            values["observed"] = math.inf
+        values |= {name: math.inf for name in ("limit", "observed") if values.get(name) == "inf"}
         return cls(**values)
 
 

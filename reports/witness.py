@@ -77,7 +77,7 @@ PACKED_BEYOND: Final = 32
 """Rows of more entries than this are packed in a line of witnesses.jsonl."""
 
 ALONE_BEYOND: Final = 256
-"""Of cells with rows of more entries than this, the gravest witness is kept, not one of each kind."""
+"""Of cells with rows of more entries than this the gravest witness and the greatest error are kept."""
 
 LONG_BEYOND: Final = 1000
 """Rows of more entries than this are kept as the way to make them again, where the program made them.
@@ -254,8 +254,8 @@ CELL: Final[Mapping[str, Rule]] = {
 }
 """The rules of a `CellKey`."""
 
-_EXACT: Final = text(200, r"-|-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,100})?")
-"""A decimal is shown as it is written, never expanded: its exponent may have forty digits."""
+_EXACT: Final = text(500, r"-|-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,400})?")
+"""A decimal is shown as it is written, never expanded: its exponent may have three hundred digits."""
 
 _REMADE: Final = record(
     {

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from reference.formats import format_named
 from reports.ledger import CellInfo, Ledger
 from reports.profiles import place_key, place_numbers
 from reports.tally import HISTOGRAM_SHIFT, CellKey, Tally, Witness
@@ -28,7 +29,7 @@ def histogram(errors: Sequence[float]) -> dict[int, int]:
 
 
 def witness(cell: CellKey, kind: str = "max_ulp", score: float = 1.5, **changes: Any) -> Witness:
-    digits = {"float32": 8, "float16": 4, "float64": 16}[cell.format]
+    digits = format_named(cell.format).storage_bits // 4
     values: dict[str, Any] = {
         "x": ("0" * (digits - 1) + "1") * cell.length,
         "y": "0" * digits * cell.length,

@@ -27,7 +27,7 @@ from reports.ledger import CellInfo, Ledger
 from reports.page import all_sections, draw, first_screen
 from reports.rundata import RunData, build
 from reports.runs import DRAWN, find_witness
-from reports.section import Section
+from reports.section import Section, Undrawn
 from reports.tally import CellKey, Tally, Witness
 from reports.terminal import summary
 from reports.verdict import sentences
@@ -281,7 +281,8 @@ def test_a_section_that_fails_says_so_and_is_named(run: Path) -> None:
         raise RuntimeError("<b>no such figure</b>")
 
     broken = Section(title="Broken", order=1, guide="", render=fail)
-    page = draw(data(run), [("broken", broken), *all_sections().items()])
+    with pytest.warns(Undrawn, match="broken: RuntimeError"):
+        page = draw(data(run), [("broken", broken), *all_sections().items()])
     assert page.failed_sections == ("broken",)
     assert "could not be drawn: RuntimeError: &lt;b&gt;no such figure&lt;/b&gt;" in page.html
     assert "What to look at first" in page.html

@@ -107,6 +107,7 @@ def gate(
         pairs=pairs,
     )
     code = _tell(decision, as_json=as_json)
+    _draw(decision, as_json=as_json)
     if path is not None:
         _tell_slack(decision, allowed, path, margin if tighten else None)
     return code
@@ -240,12 +241,22 @@ def _tell(decision: Decision, *, as_json: bool) -> int:
         print_json(decision.document())
     else:
         results().print(terminal(verdicts, relaxations, folder), soft_wrap=True)
-        results().print(f"report: {decision.folder / 'report.html'}", soft_wrap=True)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         stream = sys.stderr if as_json else sys.stdout
         stream.writelines(f"{line}\n" for line in workflow_commands(verdicts))
     _summarise(markdown(verdicts, relaxations, folder))
     return decision.exit_code
+
+
+def _draw(decision: Decision, *, as_json: bool) -> None:
+    """Draw the report, after the verdict is told: whatever fails in it changes no verdict."""
+    from harness.gate import draw
+
+    page = decision.folder / "report.html"
+    if failed := draw(decision):
+        notes().print(f"{page}: sections that could not be drawn: {', '.join(failed)}", soft_wrap=True)
+    if not as_json:
+        results().print(f"report: {page}", soft_wrap=True)
 
 
 def _summarise(text: str) -> None:

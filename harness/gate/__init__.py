@@ -6,7 +6,7 @@ folder, `judging` makes verdicts of both, and `ratchet` lowers limits that have 
 
 from harness.gate.baseline import Baseline, read_baseline
 from harness.gate.budgets import Budget, of_tier, read_budgets
-from harness.gate.deciding import Decision, decide
+from harness.gate.deciding import Decision, decide, draw
 from harness.gate.judging import judge
 from harness.gate.measuring import GATE, Gated, gate_settings, measure_gated
 
@@ -17,6 +17,7 @@ __all__ = [
     "Decision",
     "Gated",
     "decide",
+    "draw",
     "gate_settings",
     "judge",
     "measure_gated",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from harness.execution import Executor
     from reports.ledger import Ledger
 
-__all__ = ["SCHEMA_VERSION", "Decision", "decide", "with_witnesses"]
+__all__ = ["SCHEMA_VERSION", "Decision", "decide", "draw", "with_witnesses"]
 
 SCHEMA_VERSION: Final = 1
 
@@ -91,7 +91,7 @@ def decide(
     baseline: Baseline | None = None,
     pairs: frozenset[tuple[str, str]] | None = None,
 ) -> Decision:
-    """Measure, judge, and write the run folder.
+    """Measure and judge, into a run folder that `draw` completes.
 
     Args:
         settings: whom, in which formats, from which seed, by which policies.
@@ -125,9 +125,7 @@ def decide(
         with user_mistakes():
             cells = list(campaign.cells())
             ledger = open_measured(folder, settings.identity(), cells, settings, campaign.candidates)
-        decision = _decided(campaign, ledger, folder, executor, budgets, baseline, fresh=fresh, strict=strict)
-    _write(decision)
-    return decision
+        return _decided(campaign, ledger, folder, executor, budgets, baseline, fresh=fresh, strict=strict)
 
 
 def _decided(
@@ -197,19 +195,32 @@ def _with_baseline(
     return [*kept, *with_policies(gated, against)]
 
 
-def _write(decision: Decision) -> None:
+def draw(decision: Decision) -> tuple[str, ...]:
+    """Complete the run folder, and return what of it could not be drawn: that costs no verdict.
+
+    Raises:
+        NoVerdict: a file cannot be written.
+    """
     from reports.folder import write
     from reports.gate_text import markdown
     from reports.junit import junit
-    from reports.runs import write_atomically
+    from reports.ledger import LedgerError
+    from reports.runs import RunFolderError, write_atomically
+    from reports.section import undrawn
 
     text = markdown(decision.verdicts, decision.gated.relaxations(), decision.folder.as_posix())
     try:
-        write(decision.folder)
         write_atomically(decision.folder / "junit.xml", junit(decision.verdicts))
         write_atomically(decision.folder / "gate.md", text.encode())
-    except (ValueError, OSError) as error:  # the disk is full, or somebody took the run away meanwhile
+        return write(decision.folder).failed_sections
+    except (
+        LedgerError,
+        RunFolderError,
+        OSError,
+    ) as error:  # the disk is full, or somebody took the run away meanwhile
         raise NoVerdict(f"{error} (after all was measured)") from error
+    except Exception as error:  # noqa: BLE001  the verdict stands, whatever the report's fault
+        return ("report", undrawn("report", error))
 
 
 def _with_rows(settings: Settings, rows: int | None) -> Settings:

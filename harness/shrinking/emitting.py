@@ -33,6 +33,7 @@ from reference.oracle import softmax
 from reference.rows import RowKind
 from reference.tiers import STANDARD
 from reference.truth import Truth, truth
+from reports.figures import shortened
 from reports.spelling import docstring
 from reports.tally import Witness
 
@@ -42,6 +43,9 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 DIGITS: Final = 30
+
+_NEGLIGIBLE: Final = 200
+"""Results below an ulp by more than so many powers of two are held as 0."""
 SECONDS: Final = 60
 APART: Final = frozenset({"crashed", "timed_out", "out_of_memory"})
 
@@ -239,12 +243,24 @@ def _meets(row: _Row, most: Floats) -> bool:
 
 
 def _lines(row: _Row, limits: _Limits) -> Iterator[str]:
-    exact = [mpmath.nstr(r, DIGITS) for r in softmax(row.values[0], 4 * DIGITS)]
+    exact = softmax(row.values[0], 4 * DIGITS)
     exponents = ulp_exponents(row.truth)[0].tolist()
     for bits, r, e, most, comment in zip(
         row.encodings(), exact, exponents, limits.most, row.comments(), strict=True
     ):
-        yield f'    ({bits}, "{r}", {e}, {most!r}),  # {comment}'
+        held, said = _held(r, e)
+        yield f'    ({bits}, "{held}", {e}, {most!r}),  # {comment}{said}'
+
+
+def _held(exact: Any, ulp: int) -> tuple[str, str]:
+    """Return the decimal that outputs are held against, and what to say where it is not the exact result.
+
+    A result far below an ulp is held as 0: a `Fraction` of an exponent of 40 digits fits no memory.
+    """
+    text = mpmath.nstr(exact, DIGITS)
+    if not exact or mpmath.mag(exact) > ulp - _NEGLIGIBLE:
+        return text, ""
+    return "0", f", exactly {shortened(text)}, held as 0"
 
 
 def _policy_rule(row: _Row, candidate: Candidate) -> str:

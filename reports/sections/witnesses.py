@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from markupsafe import Markup
@@ -13,7 +12,8 @@ from markupsafe import Markup
 from reference import softmax
 from reference.formats import FloatFormat, format_named
 from reference.rows import RowKind, row_kinds
-from reports.figures import NOTHING, count, plural, ulps
+from reports.figures import NOTHING, count, plural, shortened, ulps
+from reports.figures import exact as spelled
 from reports.rundata import RunData
 from reports.section import Section, fill
 from reports.witness import Remade, Witness
@@ -27,10 +27,12 @@ ENTRIES: Final = 8
 TOLD: Final = 3
 """Entries of a row that is told in one line."""
 
-EXACT_UP_TO: Final = 1024
-"""The longest row of which the exact result is computed for the page."""
+EXACT_UP_TO: Final = 1 << 17
+"""The longest row of which the exact result is computed for the page: two seconds or so; few are so long."""
 
 DIGITS: Final = 17
+
+EXACT_BITS: Final = 64
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def instance(witness: Witness) -> str:
     if not row.entries or all(not e.y_bits for e in row.entries):
         return ""
     is_told = not row.hidden and len(row.entries) <= TOLD
-    x, y, exact = ([_short(getattr(e, name)) for e in row.entries] for name in ("x", "y", "exact"))
+    x, y, exact = ([shortened(getattr(e, name)) for e in row.entries] for name in ("x", "y", "exact"))
     meant = next((k for k, e in enumerate(row.entries) if e.index == witness.element), 0)
     name = f"softmax({', '.join(x)})" if is_told else f"a row of {count(witness.cell.length)} entries"
     where = f"entry {row.entries[meant].index} of {name}"
@@ -110,16 +112,6 @@ def instance(witness: Witness) -> str:
     else:
         said, truth = f"{name} = ({', '.join(y)})", f"({', '.join(exact)})"
     return f"{said}; exact: {truth}" if exact[meant] != NOTHING else said
-
-
-def _short(text: str) -> str:
-    """Spell a decimal to four digits."""
-    if text == NOTHING:
-        return text
-    value = Decimal(f"{Decimal(text):.4g}").normalize()
-    if value.is_finite() and -5 < value.adjusted() < 4:
-        return f"{value:f}"
-    return str(value).replace("E", "e").replace("e+", "e")
 
 
 def _decoded(text: str, fmt: FloatFormat) -> list[tuple[float, str]]:
@@ -139,13 +131,7 @@ def _exact(values: list[float]) -> list[str]:
     row = np.array([values])
     if len(values) > EXACT_UP_TO or not values or RowKind(row_kinds(row)[0]).is_policy:
         return []
-    return [_spelled(value) for value in softmax(row)[0]]
-
-
-def _spelled(value: Any) -> str:
-    import mpmath
-
-    return str(mpmath.nstr(value, DIGITS, strip_zeros=False)) if value else "0"
+    return [spelled(value, DIGITS) for value in softmax(row, EXACT_BITS)[0]]
 
 
 def _shown(element: int, length: int) -> range:
