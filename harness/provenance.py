@@ -1,7 +1,11 @@
-"""Which programs are measured: what the candidates were loaded from, and whether that still lies there."""
+"""Which programs are measured: what the candidates were loaded from, and whether that still lies there.
+
+Every run begins here, so that each says by which command, where and with which libraries it was made.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.candidates import Candidate
 from harness.candidates.sources import digest
-from harness.environment import own_version
+from harness.environment import environment, own_version
 from harness.errors import NoVerdict, UsageError
 from harness.settings import Settings
 from reports.program import Loaded, Program
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from harness.execution import Executor
     from reports.ledger import CellInfo, Ledger
 
-__all__ = ["hold_program", "open_measured"]
+__all__ = ["begun", "hold_program", "open_measured"]
 
 
 def open_measured(
@@ -42,7 +46,7 @@ def open_measured(
     before = ledger.program()
     if before is None and not ledger.finished():
         ledger.put_program(now)
-        return ledger
+        return begun(ledger, candidates)
     other = "it does not say of which programs" if before is None else before.difference(_late(now, before))
     if other:
         ledger.close()
@@ -50,6 +54,13 @@ def open_measured(
             f"{ledger.path}: its figures are not of what would be measured now: {other};"
             " begin anew with --overwrite, or give another --out"
         )
+    return begun(ledger, candidates)
+
+
+def begun(ledger: Ledger, candidates: Iterable[Candidate] = ()) -> Ledger:
+    """Return a ledger with the documents that every run has: the command, and where and with what it runs."""
+    ledger.put("command", ["harness", *sys.argv[1:]])
+    ledger.put("environment", environment(candidates))
     return ledger
 
 

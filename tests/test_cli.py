@@ -15,6 +15,7 @@ import pytest
 from harness import cli
 from reports.ledger import CellInfo, Ledger
 from reports.runs import find_run, prepare
+from reports.section import Undrawn
 from reports.tally import CellKey
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -135,7 +136,8 @@ def test_a_section_that_cannot_be_drawn_says_so_in_the_page_and_exits_3(
     cell = CellKey("naive", "softmax", "float32", "float32", "tied", 2)
     with Ledger.create(tmp_path / "run.sqlite", {"seed": 0}, [CellInfo(cell, sampled=True)]) as ledger:
         ledger.put("search", [{"curve": [[1]]}])
-    assert cli.run(["report", str(tmp_path)]) == 3
+    with pytest.warns(Undrawn, match="search: "):
+        assert cli.run(["report", str(tmp_path)]) == 3
     said = capsys.readouterr()
     assert said.err.splitlines()[-1].endswith("sections that could not be drawn: search")
     page = (tmp_path / "report.html").read_text()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -173,15 +172,12 @@ def _report_changed_inputs(settings: Settings) -> None:
 def _fill(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
     """Measure what the ledger lacks, and put the documents about the whole run into it."""
     from harness.claims import evaluate
-    from harness.environment import environment
     from harness.provenance import hold_program
 
     start = time.perf_counter()
     settings = campaign.settings
     if settings.reference == "certified":
         prepare_kernels(MEASURING)
-    ledger.put("command", ["harness", *sys.argv[1:]])
-    ledger.put("environment", environment(campaign.candidates))
     _run_shards(campaign, ledger, executor)
     examine(campaign, ledger, executor, notes())
     hold_program(ledger, executor)

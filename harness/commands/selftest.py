@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -82,15 +81,13 @@ def _keep(out: Path, matrix: Matrix, *, quick: bool, seconds: float) -> None:
     Raises:
         NoVerdict: a section could not be drawn.
     """
-    from harness.environment import environment
+    from harness.provenance import begun
     from harness.selftest.telling import titles
     from reports.folder import write
     from reports.runs import open_ledger
 
     with user_mistakes():
-        with open_ledger(out, {"seed": matrix.seed, "quick": quick}, []) as ledger:
-            ledger.put("command", ["harness", *sys.argv[1:]])
-            ledger.put("environment", environment())
+        with begun(open_ledger(out, {"seed": matrix.seed, "quick": quick}, [])) as ledger:
             ledger.put("timing", {"run_seconds": seconds})
             ledger.put("selftest", {**matrix.document(), "titles": titles()})
         failed = write(out).failed_sections

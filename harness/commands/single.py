@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,14 +142,10 @@ def begin(folder: Path, asked: Single, identity: Mapping[str, Any], cells: list[
     Raises:
         UsageError: it is of other settings or programs, damaged, or being written by another run.
     """
-    from harness.environment import environment
     from harness.provenance import open_measured
 
     with user_mistakes():
-        ledger = open_measured(folder, identity, cells, asked.settings, [asked.candidate])
-    ledger.put("command", ["harness", *sys.argv[1:]])
-    ledger.put("environment", environment())
-    return ledger
+        return open_measured(folder, identity, cells, asked.settings, [asked.candidate])
 
 
 def finish(ledger: Ledger, candidate: Candidate, executor: Executor) -> dict[str, Witness]:

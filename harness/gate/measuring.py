@@ -8,7 +8,6 @@ of more than 2^20 rows and 2^24 elements. Its rows depend on the seed alone.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -114,11 +113,7 @@ def measure_gated(
     Raises:
         LedgerError: the ledger does not hold what was counted.
     """
-    from harness.environment import environment
-
     start = time.perf_counter()
-    ledger.put("command", ["harness", *sys.argv[1:]])
-    ledger.put("environment", environment())
     ledger.put("shards", sum(1 for _ in campaign.pieces()))
     ledger.put("pairs", sum(len(list(campaign.formats_of(c))) for c in campaign.candidates))
     counted: dict[CellKey, list[Tally]] = {}
