@@ -47,7 +47,7 @@ BATCH_ELEMENTS: Final = 1 << 17
 SHARD_BATCHES: Final = 16
 """Batches of a shard: about a second of work, and what a kill can lose."""
 
-SWEPT_ELEMENTS: Final = 1 << 17
+SWEPT_ELEMENTS: Final = 1 << 16
 """The most elements of a cell at a length that is swept only: two rows of every regime, or fewer."""
 
 DRAWN_ROWS: Final = 3
@@ -57,8 +57,8 @@ DRAWN_ELEMENTS: Final = 1 << 15
 LEAST_ROWS: Final = 2
 """Rows of a cell at a length that is swept or drawn, however long they are."""
 
-CROWDED: Final = (16, 17, 18)
-"""Lengths of the rows of a crowd: whole vectors, and one and two entries more."""
+CROWDED: Final = (16, 17)
+"""Lengths of the rows of a crowd: whole vectors, and one entry more."""
 
 OP: Final = "softmax"
 

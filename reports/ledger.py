@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import astuple, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, get_args
@@ -90,8 +91,6 @@ _TABLES: Final = _written_tables()
 TALLY_BYTES: Final = 1 << 26
 ROW_BYTES: Final = 64
 """A tally is at most so large, and so much more for each entry of a row: it holds the bits of a few."""
-
-_IS_KEY: Final = " AND ".join(f"{f.name} = ?" for f in fields(CellKey))
 
 _BEGUN: Final = "begun"
 """The document that tells where a ledger was begun."""
@@ -241,6 +240,12 @@ class Ledger:
         """
         for number, info in self._cells():
             yield info, self._tally(number, info.key)
+
+    def recorded(self) -> Iterator[tuple[CellInfo, list[bytes]]]:
+        """Yield each cell with what its shards recorded, as `Tally.to_json` gave it, in the plan's order."""
+        query = "SELECT value FROM tally WHERE cell = ? ORDER BY shard"
+        for number, info in self._cells():
+            yield info, [self._inflated(value, info.key) for (value,) in self._select(query, number)]
 
     def shard_witnesses(self, key: CellKey) -> Iterator[Witness]:
         """Yield the witnesses of a cell as its shards recorded them, also those that merging leaves out."""
@@ -408,10 +413,15 @@ class Ledger:
         return parts[0] if len(parts) == 1 else merge(parts)
 
     def _unpacked(self, value: Any, key: CellKey) -> Tally:
+        text = self._inflated(value, key)
+        with self._reading(f"a tally of {key}"):
+            return Tally.from_json(text)
+
+    def _inflated(self, value: Any, key: CellKey) -> bytes:
         with self._reading(f"a tally of {key}"):
             if not isinstance(value, bytes):
                 raise Malformed("it is no blob")
-            return Tally.from_json(inflated(value, TALLY_BYTES + ROW_BYTES * key.length))
+            return inflated(value, TALLY_BYTES + ROW_BYTES * key.length)
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
@@ -422,10 +432,14 @@ class Ledger:
             raise LedgerError(f"{self.path}: {what} cannot be read ({error}); {DAMAGED}") from error
 
     def _number(self, key: CellKey) -> int:
-        rows = self._select(f"SELECT id FROM cell WHERE {_IS_KEY}", *astuple(key))  # noqa: S608
-        if not rows:
+        if key not in self._numbers:
             raise LedgerError(f"{self.path}: {key} is not in the plan of this run")
-        return int(rows[0][0])
+        return self._numbers[key]
+
+    @cached_property
+    def _numbers(self) -> dict[CellKey, int]:
+        """The numbers of the cells; the plan is fixed when the ledger is begun."""
+        return {info.key: number for number, info in self._cells()}
 
     def _select(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with reporting(self.path):
@@ -488,7 +502,7 @@ def _place_number(db: sqlite3.Connection, place: Place) -> int:
 
 def packed(tally: Tally) -> bytes:
     """Return a tally as the ledger holds it."""
-    return zlib.compress(tally.to_json().encode(), level=6)
+    return zlib.compress(tally.to_json().encode(), level=4)
 
 
 def _cell_key(values: Sequence[Any]) -> CellKey:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from itertools import accumulate
 from typing import Any, Final
 
@@ -145,6 +146,10 @@ class Tally:
 
     def to_json(self) -> str:
         """Return this tally as one line of JSON, without loss."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> str:
         document = {name: getattr(self, name) for name in self.__dataclass_fields__}
         document["ulp_sum"] = str(self.ulp_sum)
         for name in _NUMBERED:
