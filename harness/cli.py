@@ -19,6 +19,7 @@ import typer
 from harness.commands import bench, compare, exhaust, gate, init, listing, replay, report, search, selftest
 from harness.commands import run as run_command
 from harness.errors import HarnessError, UsageError
+from reports import spelling
 
 __all__ = ["app", "run"]
 
@@ -106,6 +107,5 @@ def _value_of(error: Exception, arguments: Sequence[str]) -> str:
 
 
 def _complain(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    print(f"error: {line}", file=sys.stderr)  # noqa: T201 - stderr may not be a console
+    print(f"error: {spelling.line(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201 - stderr may not be a console
     return code

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
 from typing import IO, TYPE_CHECKING, Any
 
 from harness.errors import UsageError
+from reports.spelling import line
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-__all__ = ["carries", "notes", "print_json", "progress_bar", "read_input", "results"]
+__all__ = ["carries", "notes", "print_json", "print_lines", "progress_bar", "read_input", "results"]
 
 PIPE_WIDTH = 140
 
@@ -45,11 +47,27 @@ def notes() -> Console:
     return _console(sys.stderr)
 
 
+def print_lines(console: Console, text: str) -> None:
+    """Print text of several lines."""
+    for each in text.split("\n"):
+        console.print(each, soft_wrap=True)
+
+
 def _console(stream: IO[str]) -> Console:
+    width = None if stream.isatty() else PIPE_WIDTH
+    return _of_lines()(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+@cache
+def _of_lines() -> type[Console]:
+    """Return a console that prints a text as one line, in which nothing is obeyed."""
     from rich.console import Console
 
-    width = None if stream.isatty() else PIPE_WIDTH
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    class Lines(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            super().print(*(line(o) if isinstance(o, str) else o for o in objects), **options)
+
+    return Lines
 
 
 def progress_bar(console: Console) -> Progress:

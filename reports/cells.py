@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reports.intervals import clopper_pearson
 from reports.ledger import CellInfo, Ledger, Status
+from reports.spelling import csv_cell
 from reports.tally import DEFECTS, HISTOGRAM_SHIFT, Tally, gravity
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def cell_row(
         **_rates(info, tally),
         "status": _status(info, tally),
         "sampled": info.sampled,
-        "message": _message(info, tally),
+        "message": csv_cell(_message(info, tally)),
     }
     if not _QUANTILES.keys().isdisjoint(columns):
         values |= zip(_QUANTILES, quantiles(tally, _QUANTILES.values()), strict=True)
@@ -165,8 +166,13 @@ def table(rows: list[Row]) -> pd.DataFrame:
     """Return rows as a DataFrame with the columns and dtypes of `COLUMNS`."""
     import pandas as pd
 
-    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+    columns = {name: [_cell(row[name]) for row in rows] for name in COLUMNS}
     return pd.DataFrame({name: pd.Series(columns[name], dtype=COLUMNS[name]) for name in COLUMNS})
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as every table has it: text that no spreadsheet takes for a formula."""
+    return csv_cell(value) if isinstance(value, str) else value
 
 
 def frame(ledger: Ledger) -> pd.DataFrame:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from reports import spelling
 from reports.common import in_common
 from reports.figures import NOTHING, count, plural
-from reports.summary_md import escaped
+from reports.spelling import markdown as escaped
+from reports.spelling import markdown_code
 from reports.verdicts import FORMAT, Verdict, counted, headline_name, worst_first
 
 if TYPE_CHECKING:
@@ -68,12 +70,7 @@ def terminal(
     if len(failing) > most:
         lines.append(f"{most} of {count(len(failing))} shown; all are in {folder}/junit.xml and with --json")
     lines += [f"policy of {name}: {', '.join(p)}" for name, p in relaxations.items() if p]
-    return Group(*(Text(_printable(line)) for line in [*lines, headline(verdicts)]))
-
-
-def _printable(text: str) -> str:
-    """Return the text with what a terminal would obey written out."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return Group(*(Text(spelling.line(line)) for line in [*lines, headline(verdicts)]))
 
 
 def spread(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -163,7 +160,7 @@ def _table(failing: Sequence[Verdict]) -> Iterator[str]:
     yield "|---|---|--:|--:|---|---|"
     for v in failing:
         limit, observed = spelled(v)
-        replay = f"`{v.replay.replace('`', '')}`" if v.replay else ""
+        replay = markdown_code(v.replay) if v.replay else ""
         cells = (v.status, v.name, observed, f"{v.operator} {limit}", v.message)
         yield f"| {' | '.join(escaped(cell) for cell in cells)} | {replay} |"
     yield ""

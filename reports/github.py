@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from reports.spelling import annotation, annotation_property
 from reports.verdicts import FAILED, Verdict, worst_first
 
 __all__ = ["MOST", "workflow_commands"]
@@ -21,12 +22,4 @@ def workflow_commands(verdicts: Sequence[Verdict]) -> Iterator[str]:
         told = f"{verdict.name}: observed {verdict.observed!r}, limit {verdict.operator} {verdict.limit!r}"
         policy = f"policy: {verdict.policy}" if verdict.policy else ""
         lines = [told, verdict.message, policy, verdict.replay]
-        yield f"::{level} title={_property(title)}::{_data(chr(10).join(line for line in lines if line))}"
-
-
-def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+        yield f"::{level} title={annotation_property(title)}::{annotation(*filter(None, lines))}"

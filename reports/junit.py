@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from reports.spelling import xml
 from reports.verdicts import Verdict
 
 __all__ = ["junit"]
@@ -24,7 +25,7 @@ def junit(verdicts: Sequence[Verdict]) -> bytes:
         suites.setdefault(f"{verdict.candidate} {verdict.formats}", []).append(verdict)
     root = ET.Element("testsuites", {"name": "softmax-harness gate", **_counts(verdicts)})
     for name, members in suites.items():
-        suite = ET.SubElement(root, "testsuite", {"name": _legal(name), **_counts(members)})
+        suite = ET.SubElement(root, "testsuite", {"name": xml(name), **_counts(members)})
         for verdict in members:
             _case(suite, verdict)
     ET.indent(root)
@@ -47,25 +48,16 @@ def _case(suite: ET.Element, verdict: Verdict) -> None:
     place = verdict.place or "all"
     name = f"{place} {verdict.metric} {verdict.operator} {verdict.limit}"
     classname = f"{verdict.candidate}.{verdict.formats}".replace("/", ".")
-    case = ET.SubElement(suite, "testcase", classname=_legal(classname), name=_legal(name))
+    case = ET.SubElement(suite, "testcase", classname=xml(classname), name=xml(name))
     if verdict.policy:
         properties = ET.SubElement(case, "properties")
-        ET.SubElement(properties, "property", name="policy", value=_legal(verdict.policy))
+        ET.SubElement(properties, "property", name="policy", value=xml(verdict.policy))
     if verdict.status == "pass":
         return
     if not verdict.stops:
-        ET.SubElement(case, "skipped", message=_legal(verdict.message))
+        ET.SubElement(case, "skipped", message=xml(verdict.message))
         return
     kind = "failure" if verdict.status in _FAILURES else "error"
     told = f"observed {verdict.observed!r}, limit {verdict.operator} {verdict.limit!r}: {verdict.message}"
-    found = ET.SubElement(case, kind, type=verdict.status, message=_legal(told))
-    found.text = _legal("\n".join(line for line in (told, verdict.bits, verdict.replay) if line))
-
-
-def _legal(text: str) -> str:
-    """Return text whose every character XML 1.0 allows (section 2.2)."""
-    return "".join(c if c in "\t\n\r" or _is_character(ord(c)) else ascii(c)[1:-1] for c in text)
-
-
-def _is_character(code: int) -> bool:
-    return 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or 0x10000 <= code <= 0x10FFFF
+    found = ET.SubElement(case, kind, type=verdict.status, message=xml(told))
+    found.text = xml("\n".join(line for line in (told, verdict.bits, verdict.replay) if line))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from reports.figures import NOTHING, count, percent, ulps
 from reports.rundata import RunData, Standing
 from reports.sections.policy import observed
+from reports.spelling import csv_cell, markdown
 from reports.verdict import where
 
 __all__ = ["HEADINGS", "LibraryLine", "as_csv", "as_markdown", "library_lines"]
@@ -123,7 +124,7 @@ def as_csv(lines: Sequence[LibraryLine]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADINGS)
-    writer.writerows(line.texts for line in lines)
+    writer.writerows(map(csv_cell, line.texts) for line in lines)
     return text.getvalue()
 
 
@@ -136,4 +137,4 @@ def _markdown(lines: Sequence[LibraryLine]) -> Iterator[str]:
     yield f"| {' | '.join(HEADINGS)} |"
     yield f"|{'---|' * len(HEADINGS)}"
     for line in lines:
-        yield f"| {' | '.join(text.replace('|', '/') for text in line.texts)} |"
+        yield f"| {' | '.join(map(markdown, line.texts))} |"

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from reports.drawing import MOST_CURVES
 from reports.rundata import RunData, Standing
 from reports.section import fill
+from reports.spelling import csv_cell
 
 __all__ = ["Picture", "Table", "by_formats", "csv_text", "drawn", "worst_curves"]
 
@@ -54,10 +55,16 @@ def csv_text(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return rows as CSV, figures to six digits."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(headings)
+    writer.writerow(map(csv_cell, headings))
     for row in rows:
-        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])
+        writer.writerow([_spelled(value) for value in row])
     return buffer.getvalue()
+
+
+def _spelled(value: object) -> object:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return csv_cell(value) if isinstance(value, str) else value
 
 
 def by_formats(run: RunData) -> Iterator[tuple[str, list[Standing]]]:

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from reports import figures, verdict
 from reports.rundata import RunData
+from reports.spelling import xml
 
 __all__ = ["Guard", "Section", "Undrawn", "fill", "undrawn"]
 
@@ -79,12 +80,18 @@ def fill(template: str, **values: Any) -> Markup:
     return Markup(_environment().get_template(template).render(**values))  # noqa: S704  escaped by the template
 
 
+def _shown(value: Any) -> Any:
+    """Return what a template is given with what does not print written out; markup of ours as it is."""
+    return xml(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )

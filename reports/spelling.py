@@ -29,6 +29,7 @@ __all__ = [
 _BIDI: Final = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _NO_NAME: Final = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029{_BIDI}\ud800-\udfff]|^[=+\-@]")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_HARMLESS: Final = re.compile(r"-|[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _COMMAND: Final = re.compile(r"^(\s*):(?=:)|#(?=#\[)")
 _BARE: Final = re.compile(r"[\w@%+=:,./-][\w@%+=:,./#-]*", re.ASCII)
 _MARKS: Final = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~"})
@@ -105,7 +106,8 @@ def annotation_property(text: str) -> str:
 def csv_cell(text: str) -> str:
     """Return text that no spreadsheet takes for a formula, the same for whoever reads it as a table."""
     written = _written(text)
-    return f"'{written}" if text.startswith(_FORMULA) else written
+    is_formula = text.startswith(_FORMULA) and not _HARMLESS.fullmatch(text)
+    return f"'{written}" if is_formula else written
 
 
 def markdown(text: object) -> str:

@@ -14,6 +14,8 @@ from reports.section import Guard
 from reports.sections.checks import is_known
 from reports.sections.comparison import sentence as comparison_sentence
 from reports.sections.witnesses import instance
+from reports.spelling import markdown as escaped
+from reports.spelling import markdown_code
 from reports.verdict import sentences, where, with_place
 from reports.verdicts import counted, headline_name, worst_first
 
@@ -23,7 +25,6 @@ _WITNESSES: Final = 3
 _STANDINGS: Final = 100
 _LISTED: Final = 40
 _WIDEST: Final = 240
-_MARKS: Final = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~"})
 
 
 def markdown(run: RunData, guard: Guard | None = None) -> str:
@@ -54,12 +55,8 @@ def _witnesses(run: RunData) -> Iterator[str]:
         yield ""
     for w in run.telling_witnesses(_WITNESSES):
         named = escaped(f"{w.kind} {w.cell.candidate}, {w.cell.format}, {w.cell.regime}, n={w.cell.length}")
-        told = f" {_code(instance(w))}" if instance(w) else ""
-        yield f"- {named}:{told} {_code(run.replay_command(w.id))}"
-
-
-def _code(text: str) -> str:
-    return f"`{text.replace('`', '')}`"
+        told = f" {markdown_code(instance(w))}" if instance(w) else ""
+        yield f"- {named}:{told} {markdown_code(run.replay_command(w.id))}"
 
 
 def _judged(run: RunData) -> Iterator[str]:
@@ -182,11 +179,6 @@ def _claims(run: RunData) -> Iterator[str]:
         yield f"| {claim['id']} | {escaped(claim['statement'])} | {escaped(claim['verdict'])} |"
     yield ""
     yield "</details>"
-
-
-def escaped(text: object) -> str:
-    """Return text that Markdown shows as it is, on one line."""
-    return " ".join(str(text).split()).translate(_MARKS)
 
 
 _Part = Callable[[RunData], Iterator[str]]

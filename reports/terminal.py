@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from reports.figures import NOTHING, count, percent, plural, seeded, ulps
 from reports.rundata import RunData, Standing
 from reports.section import Guard, undrawn
+from reports.spelling import lines
 from reports.verdict import sentences, where
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _printable(encoding: str) -> Printable:
     """Return what spells a text so that the stream can carry it and the terminal obeys nothing in it."""
 
     def spelled(text: str) -> str:
-        safe = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+        safe = lines(text)
         return safe if _carries(encoding, safe) else safe.encode("ascii", "backslashreplace").decode()
 
     return spelled

@@ -28,6 +28,7 @@ from harness.candidates.via import hinted, via_named
 from harness.errors import nearest
 from harness.rooms import guest
 from reference.declaration import Declaration
+from reports.spelling import is_name
 
 __all__ = ["BUILTINS", "Candidate", "CandidateError", "from_function", "load"]
 
@@ -54,6 +55,7 @@ def load(spec: str, timeout: float = 120.0) -> Candidate:
     Raises:
         CandidateError: there is no such candidate, or it declares what it may not.
     """
+    _check_name(spec)
     name = spec.partition("@")[0]
     if name in LIBRARIES:
         return _of_library(spec, LIBRARIES[name], timeout)
@@ -86,6 +88,7 @@ def from_function(function: Callable[..., Any], name: str | None = None, via: st
         CandidateError: it declares what it may not, or there is no such library or device here.
     """
     called = name or str(getattr(function, "__qualname__", type(function).__qualname__))
+    _check_name(called)
     declares = declarations(function)
     try:
         call = hinted(function) if via is None else via_named(via).around(function)
@@ -100,6 +103,19 @@ def from_function(function: Callable[..., Any], name: str | None = None, via: st
         axis_parameter=axis_parameter(function),
         description=(getattr(function, "__doc__", None) or "").strip().partition("\n")[0],
     )
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that no table shows as it is: it stands in each of a run's.
+
+    Raises:
+        CandidateError: it holds control characters, or begins as a formula of a spreadsheet does.
+    """
+    if not is_name(name):
+        raise CandidateError(
+            f"candidate {name!r}: a name prints on one line, and begins with none of = + - @;"
+            " rename the file, or write ./ before it"
+        )
 
 
 def _of_library(spec: str, library: Library, timeout: float) -> Candidate:

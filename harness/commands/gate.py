@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.configuration import configured_gate
-from harness.console import notes, print_json, results
+from harness.console import notes, print_json, print_lines, results
 from harness.errors import NoVerdict, UsageError, user_mistakes
 from harness.settings import LARGEST_CELL, Settings, resolve
+from reports.spelling import line
 
 if TYPE_CHECKING:
     from harness.gate import Budget, Decision
@@ -133,7 +134,7 @@ def _loosen(path: Path, values: dict[str, Any], setting: str | None, reason: str
         raise UsageError("--reason: it goes with --loosen METRIC=LIMIT")
     chosen = values["chosen"]
     candidates, formats = (values[key] if key in chosen else () for key in ("candidates", "formats"))
-    results().print(loosen(path, setting, reason, candidates, formats), soft_wrap=True)
+    print_lines(results(), loosen(path, setting, reason, candidates, formats))
     return 0
 
 
@@ -143,9 +144,8 @@ def _tell_slack(decision: Decision, allowed: Sequence[Budget], path: Path, margi
 
     if margin is not None:
         difference = tighten(path, decision.gated, allowed, margin)
-        notes().print(
-            difference or f"{path}: no limit can be lowered with a margin of {margin:g}", soft_wrap=True
-        )
+        unchanged = f"{path}: no limit can be lowered with a margin of {margin:g}"
+        print_lines(notes(), difference or line(unchanged))
         return
     for verdict in slack_verdicts(decision.gated, allowed):
         notes().print(f"slack: {verdict.name}: {verdict.message}", soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.console import notes, print_json, results
+from harness.console import notes, print_json, print_lines, results
 from harness.errors import NoVerdict, UsageError, user_mistakes
 from harness.kernels import prepare_kernels
 
@@ -61,7 +61,7 @@ def selftest(
     if as_json:
         print_json(matrix.document())
     else:
-        results().print(_text(matrix), soft_wrap=True)
+        print_lines(results(), _text(matrix))
         if out is not None:
             results().print(f"report: {out / 'report.html'}", soft_wrap=True)
     return matrix.exit_code
