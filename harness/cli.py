@@ -23,11 +23,14 @@ from reports import spelling
 
 __all__ = ["app", "run"]
 
+PROGRAM = "softmax-harness"
+"""The console script: what shells complete, since they cannot complete `python -m harness`."""
+
 CRASHED = 3
 INTERRUPTED = 130
 
 app = typer.Typer(
-    name="harness",
+    name=PROGRAM,
     help="Is this softmax right, and how wrong is it where it is wrong?",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -72,7 +75,7 @@ def run(arguments: Sequence[str]) -> int:
         run(["--help"])
         return UsageError.exit_code
     try:
-        code = app(args=list(arguments), standalone_mode=False, prog_name="harness") or 0
+        code = app(args=list(arguments), standalone_mode=False, prog_name=PROGRAM) or 0
         sys.stdout.flush()  # a full disk is told here, not by the interpreter when it ends
         return _complain("interrupted", code) if code == INTERRUPTED else code  # as Typer returns it
     except HarnessError as error:

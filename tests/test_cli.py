@@ -424,3 +424,23 @@ def test_names_beyond_ascii_are_spelled_where_the_output_cannot_carry_them() -> 
 def test_no_command_shows_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([]) == 2
     assert "Commands:" in capsys.readouterr().out
+
+
+def test_shells_complete_the_console_script_and_its_commands() -> None:
+    import tomllib
+
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    asked = {
+        "_SOFTMAX_HARNESS_COMPLETE": "complete_bash",
+        "COMP_WORDS": "softmax-harness se",
+        "COMP_CWORD": "1",
+    }
+    program = [sys.executable, "-m", "harness"]
+    shown = subprocess.run(
+        [*program, "--show-completion", "bash"], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip().endswith(*scripts)
+    done = subprocess.run(
+        program, env={**os.environ, **asked}, capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.split() == ["search", "selftest"]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from harness import cli
+from harness.commands.init import _workflow
 from harness.configuration import configured, configured_gate
 from harness.gate.budgets import read_budgets
 from tests.gating import SUSPECTS
@@ -85,6 +88,57 @@ def test_unknown_names_are_exit_2_and_write_nothing() -> None:
     assert cli.run(["init", CANDIDATE, "--format", "float31"]) == 2
     assert cli.run(["init", CANDIDATE, "--tier", "best"]) == 2
     assert list(Path.cwd().iterdir()) == []
+
+
+def workflow(candidate: str) -> list[dict[str, Any]]:
+    assert cli.run(["init", candidate]) == 0
+    return yaml.safe_load(Path(".github/workflows/softmax.yml").read_text())["jobs"]["gate"]["steps"]
+
+
+def installed(candidate: str) -> list[str]:
+    (line,) = (step["run"] for step in workflow(candidate) if step.get("name") == "Install")
+    (command,) = (line for line in line.splitlines() if "pip install" in line)
+    return shlex.split(command.partition("pip install ")[2])
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"pyproject.toml": '[project]\nname = "mine"\n'}, ["softmax-harness", "."]),
+        ({"setup.py": "", "requirements.txt": "torch\n"}, ["softmax-harness", ".", "-r", "requirements.txt"]),
+        ({"pyproject.toml": "[tool.mypy]\n", "helper.py": ""}, ["softmax-harness", "scipy"]),
+    ],
+)
+def test_the_workflow_installs_the_project_or_what_the_candidate_imports(
+    files: dict[str, str], expected: list[str]
+) -> None:
+    for name, text in files.items():
+        Path(name).write_text(text)
+    imports = "import os\nimport helper\nimport numpy as np\nfrom scipy import special\n"
+    Path("helper.py").touch()
+    Path("my.py").write_text(f"{imports}def softmax(x): return special.softmax(x, -1)\n")
+    assert installed("my.py:softmax") == expected
+
+
+def test_the_workflow_installs_the_library_that_is_gated() -> None:
+    assert installed("scipy") == ["softmax-harness[scipy]"]
+
+
+def test_a_compiled_candidate_is_built_before_the_gate() -> None:
+    text = _workflow("@INSTALL@\n@BUILD@", "max_shifted")
+    assert text == "softmax-harness\n"
+    Path("soft.so").touch()
+    assert "run: make soft.so" in _workflow("@INSTALL@\n@BUILD@", "soft.so:softmax_f32")
+
+
+def test_the_workflow_keeps_the_environment_with_the_compiled_kernels_between_runs() -> None:
+    steps = workflow(CANDIDATE)
+    (cache,) = (step["with"] for step in steps if step.get("uses", "").startswith("actions/cache@"))
+    (install,) = (step["run"] for step in steps if step.get("name") == "Install")
+    assert f"python -m venv {cache['path']}\n" in install
+    assert f"{cache['path'].replace('~', '$HOME')}/bin" in install
+    kept = {"pyproject.toml", "requirements.txt", ".github/workflows/softmax.yml"}
+    assert all(name in cache["key"] for name in kept)
 
 
 @pytest.mark.slow

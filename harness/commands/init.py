@@ -23,6 +23,12 @@ EXAMPLE = "max_shifted"
 CHANGE = 'a built-in; change it to your own, such as "my.py:softmax"'
 
 
+BUILD = """\
+      - name: Build {0}
+        run: make {0} # change it to what builds yours
+"""
+
+
 def init(
     candidate: Annotated[
         str | None,
@@ -87,8 +93,19 @@ def _texts(candidate: str | None, formats: list[str], tier: str) -> dict[str, st
             budgets=_quoted(BUDGETS),
         ),
         BUDGETS: "\n".join([head, *budgets]),
-        WORKFLOW: templates.joinpath("workflow.yml").read_text("utf-8"),
+        WORKFLOW: _workflow(templates.joinpath("workflow.yml").read_text("utf-8"), candidate or EXAMPLE),
     }
+
+
+def _workflow(template: str, candidate: str) -> str:
+    """Return the workflow that installs what the candidate needs, and builds it where it is compiled."""
+    from harness.requirements import native_library, requirements
+
+    library = native_library(candidate)
+    build = "" if library is None else BUILD.format(library.name)
+    return template.replace("@INSTALL@", " ".join(requirements(candidate, Path.cwd()))).replace(
+        "@BUILD@", build
+    )
 
 
 def _quoted(text: str) -> str:
