@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 
 from numpy.typing import NDArray
 
+from harness.batches import Part, seen_among
 from harness.candidates import Candidate, load
 from harness.dealing import Crew, Threads, deal
 from harness.environment import here
@@ -61,6 +62,9 @@ CROWDED: Final = (16, 17)
 """Lengths of the rows of a crowd: whole vectors, and one entry more."""
 
 OP: Final = "softmax"
+
+INPUT: Final = "input"
+"""The regime of the user's own rows."""
 
 
 @dataclass(frozen=True)
@@ -231,8 +235,8 @@ class Campaign:
         for name, corpus in CORPORA.items():
             if self._wanted(name):
                 yield from ((name, fixed) for fixed in corpus.fixed_rows(fmt))
-        if self.settings.inputs is not None and self._wanted("input"):
-            yield from (("input", fixed) for fixed in self.settings.inputs.fixed_rows(fmt))
+        if self.settings.inputs is not None and self._wanted(INPUT):
+            yield from ((INPUT, fixed) for fixed in self.settings.inputs.fixed_rows(fmt))
 
     def _wanted(self, regime: str) -> bool:
         return not self.settings.regimes or regime in self.settings.regimes
@@ -291,9 +295,9 @@ class Campaign:
 
     def _empty_inputs(self, candidate: Candidate, fmt: FloatFormat) -> Iterator[CellInfo]:
         inputs = self.settings.inputs
-        if inputs is None or not self._wanted("input") or inputs.fixed_rows(fmt):
+        if inputs is None or not self._wanted(INPUT) or inputs.fixed_rows(fmt):
             return
-        key = CellKey(candidate.name, OP, fmt.name, self._out_format(fmt).name, "input", 0)
+        key = CellKey(candidate.name, OP, fmt.name, self._out_format(fmt).name, INPUT, 0)
         yield CellInfo(key, sampled=False, status="unsupported", message=f"no row of the input fits {fmt}")
 
     # Measuring ---------------------------------------------------------------------------
@@ -338,7 +342,30 @@ class Campaign:
                         cell, rows, outcome.of(part), declaration, self.settings.tiers, profiled=is_profiled
                     )
                     parts[cell].append(replace(tally, digests=counted, fallbacks=rows.truth.fallbacks))
-        return {cell: self._compact(merge(tallies), shard) for cell, tallies in parts.items()}
+        kept = {cell: self._compact(merge(tallies), shard) for cell, tallies in parts.items()}
+        if shard.regime != INPUT:
+            return kept
+        by_name = {candidate.name: candidate for candidate in candidates}
+        return {
+            cell: self._with_batches(tally, shard, by_name[cell.candidate], executor)
+            for cell, tally in kept.items()
+        }
+
+    def _with_batches(self, tally: Tally, shard: Shard, candidate: Candidate, executor: Executor) -> Tally:
+        """Return the tally, rows of the user's file in the batch that they need: the file may change."""
+        wholes = {
+            label: Part(x, row)
+            for number, count in shard.batches()
+            for x, labels in [self._batch(shard, number, count)]
+            for row, label in enumerate(labels)
+        }
+
+        def outputs(x: NDArray[Any]) -> NDArray[Any] | None:
+            outcome = executor.run(candidate.spec, x, shard.out_format, self.settings.timeout)
+            return outcome.outputs if outcome.completed.all() else None
+
+        seen = (seen_among(w, wholes[w.origin], outputs) for w in tally.witnesses)
+        return replace(tally, witnesses=tuple(seen))
 
     def _is_profiled(self, shard: Shard) -> bool:
         """Whether it is counted where in the input errors lie: not where rows are few, or all of one kind."""

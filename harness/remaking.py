@@ -19,17 +19,18 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.batches import Part
 from harness.errors import UsageError
 from harness.measurement.rows import hexadecimal
 from reference.errors import ulp_of
 from reference.formats import FloatFormat, format_named
 from reference.truth import RESIDUAL_TOLERANCE, Method, truth
 from reports.figures import exact as spelled
-from reports.witness import LONG_BEYOND, Remade, Witness
+from reports.witness import LONG_BEYOND, Batch, Remade, Witness
 from strategies.corpora import CORPORA, FixedRows
 from strategies.regimes import REGIMES
 
-__all__ = ["entries_of_hex", "is_same_output", "kept_as_recipe", "row_of"]
+__all__ = ["batch_of", "entries_of_hex", "is_same_output", "kept_as_recipe", "row_of"]
 
 ENTRIES: Final = 8
 """Entries kept of a row, about the one that is meant."""
@@ -42,7 +43,7 @@ _DRAWN: Final = re.compile(r"batch (\d+), row (\d+)")
 def kept_as_recipe(
     witness: Witness, seed: int, batches: Mapping[int, int], method: Method = "certified"
 ) -> Witness:
-    """Return the witness without its bits, if its row is long and can be made again; else as it is.
+    """Return the witness without its bits, if its row is long and can be made again; else with its batch.
 
     Args:
         witness: of a campaign's row, with its bits.
@@ -51,12 +52,12 @@ def kept_as_recipe(
         method: how the exact results of the entries kept are found.
     """
     cell = witness.cell
-    if cell.length <= LONG_BEYOND:
-        return witness
     fmt, out = format_named(cell.format), format_named(cell.out_format)
     place = _place(witness, fmt, seed, batches)
     if place is None:
         return witness
+    if cell.length <= LONG_BEYOND:
+        return replace(witness, batch=Batch(*place))
     first = max(0, min((witness.element or 0) - ENTRIES // 2, cell.length - ENTRIES))
     digits, out_digits = fmt.storage_bits // 4, out.storage_bits // 4
     remade = Remade(
@@ -92,6 +93,29 @@ def row_of(witness: Witness) -> NDArray[Any]:
             " replay it with the program's version that wrote it"
         )
     return made
+
+
+def batch_of(witness: Witness) -> Part | None:
+    """Return the batch that a witness was seen in; None where that is not known, or made otherwise now."""
+    fmt, held = format_named(witness.cell.format), witness.batch
+    if held is None and witness.remade is not None:
+        remade = witness.remade
+        held = Batch(remade.seed, remade.batch, remade.rows, remade.row)
+    if held is None:
+        return None
+    rows = _rows_of(witness, held, fmt)
+    same = rows is not None and hexadecimal(fmt, rows[held.row]) == hexadecimal(fmt, row_of(witness))
+    return Part(rows, held.row) if rows is not None and same else None
+
+
+def _rows_of(witness: Witness, held: Batch, fmt: FloatFormat) -> NDArray[Any] | None:
+    if held.x:
+        return fmt.from_bits(entries_of_hex(held.x, fmt)).reshape(held.rows, -1)
+    regime, length = witness.cell.regime, witness.cell.length
+    if held.seed is not None and regime in REGIMES:
+        return REGIMES[regime].rows(fmt, held.rows, length, held.seed, held.number)
+    of_length = (fixed.rows for fixed in _fixed(regime, length, fmt) if len(fixed.rows) == held.rows)
+    return next(of_length, None)
 
 
 def is_same_output(witness: Witness, y: NDArray[Any]) -> bool:

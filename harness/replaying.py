@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from numpy.typing import NDArray
 
+from harness.batches import Part, smallest_part
 from harness.candidates import Candidate
-from harness.execution import Executor
+from harness.errors import UsageError
+from harness.execution import Executor, Outcome
 from harness.measurement import Judged, Rows, tally_of
 from harness.measurement.rows import hexadecimal
 from harness.measurement.tiers import TIER_KINDS, judge_by_tiers
-from harness.remaking import is_same_output, row_of
+from harness.remaking import batch_of, is_same_output, row_of
 from reference.errors import ElementClass, Judgement
 from reference.formats import FloatFormat, format_named
 from reference.oracle import softmax
@@ -26,9 +28,17 @@ from reports.ledger import CellInfo
 from reports.tally import Tally, Witness, json_float
 
 if TYPE_CHECKING:
-    from harness.checks import Subject
+    from harness.checks import Check, Subject
 
-__all__ = ["FIGURES", "WITHIN_STANDARD", "ElementReplay", "Replay", "completed", "replay_witness"]
+__all__ = [
+    "FIGURES",
+    "WITHIN_STANDARD",
+    "ElementReplay",
+    "Replay",
+    "completed",
+    "completed_among",
+    "replay_witness",
+]
 
 EXACT_DIGITS = 20
 
@@ -72,6 +82,8 @@ class Replay:
         tally: what was counted of the row.
         same_bits: whether the outputs are those that the witness recorded.
         broken: what the row still shows of what the witness is about; empty where nothing.
+        among: with how many rows it was called: those of the batch that it was seen in, where alone it has
+            other outputs and does not show it.
     """
 
     witness: Witness
@@ -80,6 +92,7 @@ class Replay:
     tally: Tally
     same_bits: bool
     broken: str = ""
+    among: int = 1
 
     @property
     def is_sound(self) -> bool:
@@ -95,6 +108,7 @@ class Replay:
             "sound": self.is_sound,
             "broken": self.broken,
             "same_bits": self.same_bits,
+            "among": self.among,
             "max_ulp": json_float(t.max_ulp),
             "bound_ratio": json_float(t.max_bound_ratio),
             "row_sum_error": json_float(t.worst_row_sum_error),
@@ -113,7 +127,8 @@ def replay_witness(
     """Run a witness's row through its candidate again.
 
     A witness of a check is held to that check, one against a tier to that tier, and any other to the limits:
-    no defect, and no figure above its own.
+    no defect, and no figure above its own. Where the row alone shows nothing and has other outputs than were
+    recorded, it is called in the batch that it was seen in.
 
     Args:
         witness: what to replay.
@@ -125,11 +140,42 @@ def replay_witness(
     Raises:
         UsageError: the witness's bits are not a row of its format.
     """
-    from harness.checks import Subject
-
     rows = _rows(witness)
     out = rows.truth.format
     outcome = executor.run(candidate.spec, rows.x, out, timeout)
+    alone = _replayed(witness, candidate, executor, timeout, limits, rows, outcome)
+    if not alone.is_sound or alone.same_bits or _check_of(witness) is not None:
+        return alone
+    batch = batch_of(witness)
+    if batch is None or len(batch.x) == 1:
+        return alone
+    outcome = _of_row(executor.run(candidate.spec, batch.x, out, timeout), batch.row)
+    among = _replayed(witness, candidate, executor, timeout, limits, rows, outcome)
+    told = among.same_bits or not among.is_sound
+    return replace(among, among=len(batch.x)) if told else alone
+
+
+def _of_row(outcome: Outcome, row: int) -> Outcome:
+    """Return what came of one row of a batch."""
+    mine = slice(row, row + 1)
+    outputs = None if outcome.outputs is None else outcome.outputs[mine]
+    faults = tuple(fault for fault in outcome.faults if fault.row in (None, row))
+    return Outcome(outputs, outcome.completed[mine], faults)
+
+
+def _replayed(
+    witness: Witness,
+    candidate: Candidate,
+    executor: Executor,
+    timeout: float | None,
+    limits: Mapping[str, float],
+    rows: Rows,
+    outcome: Outcome,
+) -> Replay:
+    """Return what an outcome of the one row shows."""
+    from harness.checks import Subject
+
+    out = rows.truth.format
     if outcome.outputs is None or not outcome.completed.all():
         message = "; ".join(f"{f.kind}: {f.message}" for f in outcome.faults)
         return Replay(witness, message, (), Tally(), same_bits=False)
@@ -147,15 +193,13 @@ def _broken(
     witness: Witness, subject: Subject, judged: Judged, tally: Tally, limits: Mapping[str, float]
 ) -> Iterator[str]:
     """Yield what the row still shows of what its witness is about."""
-    from harness.checks import CHECKS
-
     if witness.kind in TIER_KINDS:
         tier = TIER_KINDS[witness.kind]
         held = judge_by_tiers(witness.cell, judged, [tier])
         clauses = (name.partition(":")[2] for name in held.violations)
         yield from (f"{clause}, which the tier {tier.name} forbids" for clause in clauses)
         return
-    check = next((c for c in CHECKS if c.name == witness.kind and not witness.score), None)
+    check = _check_of(witness)
     if check is not None:
         examined = check.examine(subject, judged.rows.x)
         if examined.broken[0]:
@@ -167,6 +211,13 @@ def _broken(
     for name, limit in limits.items():
         if row[name] is not None and row[name] > limit:
             yield f"{name} {float(row[name])!r} is above {limit!r}"
+
+
+def _check_of(witness: Witness) -> Check | None:
+    """Return the check that a witness is of, None where it is of none."""
+    from harness.checks import CHECKS
+
+    return next((c for c in CHECKS if c.name == witness.kind and not witness.score), None)
 
 
 def completed(
@@ -185,6 +236,32 @@ def completed(
     came = outcome.outputs is not None and outcome.completed.all()
     y = hexadecimal(out, outcome.outputs[0]) if came and outcome.outputs is not None else ""
     return replace(witness, x=hexadecimal(fmt, row), y=y, remade=None)
+
+
+def completed_among(
+    witness: Witness, candidate: Candidate, executor: Executor, timeout: float | None = None
+) -> tuple[Witness, Part]:
+    """Return the witness with what its row gives in its batch, and the smallest part in which it gives that.
+
+    Raises:
+        UsageError: its batch is not known, or too large a part of it is needed to be written down.
+    """
+    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
+    whole = batch_of(witness)
+
+    def output(part: Part) -> str:
+        outcome = executor.run(candidate.spec, part.x, out, timeout)
+        came = outcome.outputs is not None and outcome.completed[part.row]
+        return hexadecimal(out, outcome.outputs[part.row]) if came and outcome.outputs is not None else ""
+
+    y = "" if whole is None else output(whole)
+    part = None if whole is None else smallest_part(whole, lambda some: output(some) == y)
+    if part is None:
+        raise UsageError(
+            f"witness {witness.id}: its row shows it among all rows of its batch alone, which are too many to"
+            " write down; replay it from its run"
+        )
+    return replace(witness, x=hexadecimal(fmt, row_of(witness)), y=y, remade=None), part
 
 
 def _rows(witness: Witness) -> Rows:

@@ -8,7 +8,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from reference.formats import FORMATS
@@ -33,6 +33,7 @@ __all__ = [
     "LONG_BEYOND",
     "PACKED_BEYOND",
     "WITNESS_ORDER",
+    "Batch",
     "CellKey",
     "Remade",
     "Witness",
@@ -129,6 +130,37 @@ class Remade:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """The batch that a row was seen in, for a row that alone does not show what it showed there.
+
+    Its rows are the batch `number` that the regime draws from `seed`, or without a seed those of the corpus
+    that its regime is; or they are held bit by bit.
+
+    Attributes:
+        rows: how many; the row meant is row `row`.
+        x: the encodings of all of them; empty where they are made again.
+    """
+
+    seed: int | None
+    number: int
+    rows: int
+    row: int
+    x: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON carries it, the bits packed."""
+        document = asdict(self)
+        bits = document.pop("x")
+        return {**document, "x_packed": _packed(bits)} if bits else document
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Batch:
+        """Read `document` back; its shape has been checked."""
+        values = {key: value for key, value in document.items() if key != "x_packed"}
+        return cls(**values, x=_unpacked(document["x_packed"]) if "x_packed" in document else "")
+
+
+@dataclass(frozen=True)
 class Witness:
     """One row, as exact bits, that shows a cell's worst figure or a defect.
 
@@ -142,6 +174,7 @@ class Witness:
         origin: how the row came about, e.g. "batch 0, row 17" or "pytorch/pytorch#25110".
         message: what went wrong, where words are needed.
         remade: how the row is made again, where its bits are not kept.
+        batch: the one that it was seen in, where that is known; a row that is made again says so itself.
     """
 
     cell: CellKey
@@ -153,19 +186,22 @@ class Witness:
     origin: str
     message: str = ""
     remade: Remade | None = None
+    batch: Batch | None = None
 
     @property
     def id(self) -> str:
-        """Ten hexadecimal digits of the SHA-256 of everything the witness says."""
-        text = json.dumps(self.document(), sort_keys=True)
+        """Ten hexadecimal digits of the SHA-256 of everything the witness says of its row."""
+        text = json.dumps(replace(self, batch=None).document(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
     def document(self) -> dict[str, Any]:
         """Return the JSON document of this witness, without its id."""
         document = {**vars(self.cell), **vars(self), "score": json_float(self.score)}
-        del document["cell"], document["remade"]
+        del document["cell"], document["remade"], document["batch"]
         if self.remade is not None:
             document["remade"] = asdict(self.remade)
+        if self.batch is not None:
+            document["batch"] = self.batch.document()
         return document
 
     def line(self, small: str | None = None) -> str:
@@ -194,6 +230,8 @@ class Witness:
             if "remade" in values:
                 remade = values["remade"]
                 values["remade"] = Remade(**{**remade, "exact": tuple(remade["exact"])})
+            if "batch" in values:
+                values["batch"] = Batch.from_document(values["batch"])
             cell = CellKey(**{name: document[name] for name in CellKey.__dataclass_fields__})
             witness = cls(cell=cell, **{**values, "score": parse_float(values["score"])})
             _check_bits(witness)
@@ -272,6 +310,16 @@ _REMADE: Final = record(
     }
 )
 
+_BATCH: Final = record(
+    {
+        "seed": optional(integer(0, 1 << 256)),
+        "number": integer(),
+        "rows": integer(1, MOST_MADE),
+        "row": integer(0, MOST_MADE),
+    },
+    {"x_packed": _PACKED_TEXT},
+)
+
 _WRITTEN: Final = record(
     {
         **CELL,
@@ -289,6 +337,7 @@ _WRITTEN: Final = record(
         "x_packed": _PACKED_TEXT,
         "y_packed": _PACKED_TEXT,
         "remade": _REMADE,
+        "batch": _BATCH,
     },
 )
 
@@ -302,7 +351,13 @@ def _check_bits(witness: Witness) -> None:
             raise Malformed(f"{name}: {entries} entries of {fmt}, and {rest} digits: not a row of it")
     if witness.score is None:
         raise Malformed("score: null: it is a number")
-    remade = witness.remade
+    remade, batch = witness.remade, witness.batch
+    if batch is not None:
+        if not (batch.row < batch.rows and batch.rows * cell.length <= MOST_MADE):
+            raise Malformed("batch: the row is in no batch that the program makes")
+        entries = len(witness.x) * batch.rows
+        if batch.x and (remade is not None or len(batch.x) != entries):
+            raise Malformed("batch: x_packed holds other rows than so many of the row's length")
     if remade is None and not witness.x:
         raise Malformed("x: it holds no entry of the row")
     if remade is not None and not (remade.row < remade.rows and remade.rows * cell.length <= MOST_MADE):

@@ -18,6 +18,7 @@ from reports.spelling import command
 from reports.tally import Witness
 
 if TYPE_CHECKING:
+    from harness.batches import Part
     from harness.candidates import Candidate
     from harness.replaying import ElementReplay, Replay
 
@@ -51,7 +52,7 @@ def replay(
     """Run one witness again and print exact and computed values, hex and decimal."""
     from harness.candidates import load
     from harness.execution import InProcess, Isolated
-    from harness.replaying import WITHIN_STANDARD, completed, replay_witness
+    from harness.replaying import WITHIN_STANDARD, completed, completed_among, replay_witness
     from harness.settings import check_timeout
 
     check_timeout(timeout)
@@ -64,8 +65,12 @@ def replay(
     with InProcess() if in_process else Isolated(jobs=1) as executor:
         result = replay_witness(found, chosen, executor, timeout, known.limits)
         if emit_test is not None:
-            row = completed(found, chosen, executor, timeout)
-            _emit(row, chosen, emit_test, is_sound=result.is_sound and result.same_bits)
+            part = None
+            if result.among > 1:
+                row, part = completed_among(found, chosen, executor, timeout)
+            else:
+                row = completed(found, chosen, executor, timeout)
+            _emit(row, chosen, emit_test, part, is_sound=result.is_sound and result.same_bits)
     if as_json:
         print_json({**result.document(), "small": known.small})
     else:
@@ -77,14 +82,14 @@ def replay(
     return int(expect and not result.is_sound)
 
 
-def _emit(witness: Witness, candidate: Candidate, path: Path, *, is_sound: bool) -> None:
+def _emit(witness: Witness, candidate: Candidate, path: Path, part: Part | None, *, is_sound: bool) -> None:
     from harness.shrinking import emit_test
     from reports.runs import write_atomically
 
     if path.exists():
         raise UsageError(f"{path}: there is a file already; give --emit-test a new name")
     with user_mistakes():
-        write_atomically(path, emit_test(witness, candidate, is_sound=is_sound).encode())
+        write_atomically(path, emit_test(witness, candidate, part, is_sound=is_sound).encode())
     notes().print(f"test: {path}", soft_wrap=True)
 
 
@@ -222,6 +227,12 @@ def _print_row(result: Replay) -> None:
         if result.same_bits
         else "other bits than recorded: the candidate is another now, or a row alone is not as in a batch"
     )
+    if result.among > 1:
+        results().print(
+            f"called in the batch of {count(result.among)} rows that it was seen in:"
+            " alone it has other outputs, and shows nothing",
+            soft_wrap=True,
+        )
     results().print(
         f"row: {', '.join(t.outcomes)}; row sum error {ulps(t.worst_row_sum_error, 6)}; "
         f"bound ratio {ulps(t.max_bound_ratio, 6)}; {bits}",

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from harness.batches import Part, seen_among
 from harness.campaign import OP
 from harness.candidates import Candidate
 from harness.execution import Executor
@@ -147,7 +148,7 @@ def search(
         evaluations=engine.spent,
         score=engine.best.score if engine.best else None,
         curve=tuple(engine.curve),
-        **_found(cell, candidate, goal, engine.best),
+        **_found(cell, trials, engine.best),
         neighbourhood=str(engine.neighbourhood),
         polished=engine.polished,
         faults=dict(sorted(engine.faults.items())),
@@ -248,8 +249,9 @@ def _why_stopped(engine: Engine, evaluations: int) -> str:
     return ""
 
 
-def _found(cell: CellKey, candidate: Candidate, objective: Objective, best: Best | None) -> dict[str, Any]:
+def _found(cell: CellKey, trials: Trials, best: Best | None) -> dict[str, Any]:
     """Return the witness and its figures, from the verdict on the winner alone."""
+    candidate, objective = trials.candidate, trials.objective
     if best is None or best.score <= objective.least:
         return dict.fromkeys(("witness", "ulp", "standard_bound", "algorithm_bound"))
     rows, y, element = _winner(best)
@@ -261,8 +263,9 @@ def _found(cell: CellKey, candidate: Candidate, objective: Objective, best: Best
     bits = rows.truth.format.to_bits(y)
     encoded = bits.astype(bits.dtype.newbyteorder(">")).tobytes().hex()
     origin = f"evaluation {best.evaluation} of the search"
+    witness = Witness(cell, kind, best.score, rows.hexadecimal(0), encoded, element, origin)
     return {
-        "witness": Witness(cell, kind, best.score, rows.hexadecimal(0), encoded, element, origin),
+        "witness": seen_among(witness, Part(best.trial.rows.x, best.row), trials.outputs),
         "ulp": float(judgement.ulp[0, element]),
         "standard_bound": _figure(standard[0, element]),
         "algorithm_bound": None if own is None else _figure(own[0, element]),

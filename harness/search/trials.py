@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,11 @@ class Trials:
         figure = self._figure(rows, outcome)
         elements = np.argmax(figure, axis=1)
         return Trial(rows, outcome, figure[np.arange(len(figure)), elements], elements)
+
+    def outputs(self, x: NDArray[Any]) -> NDArray[Any] | None:
+        """Return the candidate's outputs on rows, None where any lacks."""
+        outcome = self.executor.run(self.candidate.spec, x, self.out_format, self.timeout)
+        return outcome.outputs if outcome.completed.all() else None
 
     def _figure(self, rows: Rows, outcome: Outcome) -> Floats:
         """Return the objective's figure of each element, -inf where it has none or is excused."""

@@ -12,7 +12,9 @@ function is better on that row. A row that `replay` finds sound is held to that 
 from __future__ import annotations
 
 import ast
+import base64
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.batches import Part
 from harness.candidates import Candidate
 from harness.candidates.loading import locate
 from harness.measurement.tiers import TIER_KINDS
@@ -49,6 +52,9 @@ _NEGLIGIBLE: Final = 200
 SECONDS: Final = 60
 APART: Final = frozenset({"crashed", "timed_out", "out_of_memory"})
 
+_WIDTH: Final = 100
+"""Characters of a line of bits."""
+
 _SLACK: Final = 1e-9
 """What thirty digits of a tie may be beside it, in ULP, with much to spare."""
 
@@ -71,14 +77,14 @@ $entries
 ]
 
 
-def outputs():
+${batch}def outputs():
     """Return the outputs of the one row, as float64."""
     x = np.array([[entry[0] for entry in ENTRIES]], dtype="$bits").view($dtype)
-    with np.errstate(all="ignore"):
+${among}    with np.errstate(all="ignore"):
         y = np.asarray(softmax(x$axis))
     assert y.shape == x.shape, f"shape {y.shape} for an input of shape {x.shape}"
     assert y.dtype == np.dtype($out_dtype), f"dtype {y.dtype}, not $out"
-    return y[0].astype(np.float64)
+    return y[$place].astype(np.float64)
 
 
 $judge$apart
@@ -121,12 +127,15 @@ def check_apart():
 ''')
 
 
-def emit_test(witness: Witness, candidate: Candidate, *, is_sound: bool = False) -> str:
+def emit_test(
+    witness: Witness, candidate: Candidate, part: Part | None = None, *, is_sound: bool = False
+) -> str:
     """Return the text of a pytest file that fails while the candidate does what the witness shows.
 
     Args:
         witness: the row, best shrunk.
         candidate: whose function the file calls, and whose policy it asks for.
+        part: the rows among which it shows that, where it does not alone.
         is_sound: whether its recorded outputs show nothing wrong, as a greatest figure may; then it passes.
 
     Raises:
@@ -139,7 +148,10 @@ def emit_test(witness: Witness, candidate: Candidate, *, is_sound: bool = False)
     rule = _policy_rule(row, candidate) if limits is None else limits.rule
     text = _FILE.substitute(
         told=docstring(f"{_title(witness, candidate)}\n{rule}\n"),
-        imports=_imports(row, candidate, apart=apart),
+        imports=_imports(row, candidate, part, apart=apart),
+        batch=_batch(row, part),
+        among=_among(row, part),
+        place=0 if part is None else part.row,
         source=_source(candidate),
         columns="encoding, wanted" if limits is None else _COLUMNS,
         entries="\n".join(_policy_lines(row, candidate) if limits is None else _lines(row, limits)),
@@ -288,10 +300,38 @@ def _policy_lines(row: _Row, candidate: Candidate) -> Iterator[str]:
         yield f"    ({bits}, {want}),  # {comment}"
 
 
-def _imports(row: _Row, candidate: Candidate, *, apart: bool) -> str:
-    standard = ["import importlib.util"] if _file_of(candidate) else []
+def _batch(row: _Row, part: Part | None) -> str:
+    """Return the lines that hold the bits of a batch, where copies of the row will not do."""
+    if part is None or part.is_of_copies:
+        return ""
+    bits = row.format.to_bits(part.x)
+    text = base64.b64encode(zlib.compress(bits.astype(bits.dtype.newbyteorder("<")).tobytes())).decode()
+    lines = (f'    "{text[i : i + _WIDTH]}"' for i in range(0, len(text), _WIDTH))
+    return "\n".join(["BATCH = (", *lines, ")", "", ""])
+
+
+def _among(row: _Row, part: Part | None) -> str:
+    """Return the line that puts the row among others; empty where it is called alone."""
+    if part is None:
+        return ""
+    rows, length = part.x.shape
+    if part.is_of_copies:
+        return f"    x = np.repeat(x, {rows}, axis=0)  # alone the row has other outputs\n"
+    stored = f'"<u{row.format.storage_bits // 8}"'
+    return (
+        f"    bits = np.frombuffer(zlib.decompress(base64.b64decode(BATCH)), dtype={stored})\n"
+        f'    x = bits.astype("{row.format.bits_dtype.name}").reshape({rows}, {length})'
+        f".view({_dtype(row.format)})  # alone the row has other outputs\n"
+    )
+
+
+def _imports(row: _Row, candidate: Candidate, part: Part | None, *, apart: bool) -> str:
+    is_held = part is not None and not part.is_of_copies
+    standard = ["import base64"] if is_held else []
+    standard += ["import importlib.util"] if _file_of(candidate) else []
     standard += ["import math"]
     standard += ["import os", "import subprocess", "import sys"] if apart else []
+    standard += ["import zlib"] if is_held else []
     standard += [] if row.is_policy else ["from fractions import Fraction"]
     others = ["import numpy as np"]
     if any(fmt.dtype.isbuiltin != 1 for fmt in (row.format, row.out)):
