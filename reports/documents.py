@@ -25,13 +25,13 @@ from reports.schema import (
     text,
 )
 from reports.verdicts import VerdictStatus
+from reports.witness import WITNESS
 
 __all__ = ["DOCUMENTS", "KIND", "SETTINGS"]
 
 _TEXT: Final = text()
 _MAYBE: Final = optional(_TEXT)
 _OBJECT: Final = mapping_of(_TEXT, ANYTHING)
-_WITNESS: Final = _OBJECT  # read by `Witness.from_document`, which has its rules
 
 KIND: Final[Rule] = _OBJECT
 """What of a machine can change figures."""
@@ -55,8 +55,8 @@ _CLAIM: Final = record(
         "source": _TEXT,
         "explanation": _TEXT,
         "figures": mapping_of(_TEXT, ANYTHING),
-        "witness": optional(_WITNESS),
-        "witnesses": list_of(_WITNESS),
+        "witness": optional(WITNESS),
+        "witnesses": list_of(WITNESS),
     },
     open_=True,
 )
@@ -67,7 +67,7 @@ _CHECK: Final = record(
         **dict.fromkeys(("kind", "title", "out_format", "message", "consequence"), _MAYBE),
         "rows": COUNT,
         "broken": COUNT,
-        "witness": optional(_WITNESS),
+        "witness": optional(WITNESS),
     },
     open_=True,
 )
@@ -137,9 +137,9 @@ DOCUMENTS: Final[Mapping[str, Rule]] = MappingProxyType(
         "claims": list_of(_CLAIM),
         "checks": list_of(_CHECK),
         "findings": list_of(_OBJECT),
-        "shrunk": mapping_of(_TEXT, _WITNESS),
+        "shrunk": mapping_of(_TEXT, WITNESS),
         "small": mapping_of(_TEXT, _TEXT),
-        "faulty": list_of(_WITNESS),
+        "faulty": list_of(WITNESS),
         "shards": COUNT,
         "pairs": COUNT,
         "verdicts": list_of(_VERDICT),

@@ -32,6 +32,7 @@ __all__ = [
     "LONGEST_ROW",
     "LONG_BEYOND",
     "PACKED_BEYOND",
+    "WITNESS",
     "WITNESS_ORDER",
     "Batch",
     "CellKey",
@@ -224,7 +225,7 @@ class Witness:
             ValueError: it is not what was written; the message names the place and the rule.
         """
         try:
-            _WRITTEN(document, "")
+            WITNESS(document, "")
             values = {k: v for k, v in document.items() if k in cls.__dataclass_fields__}
             values |= {name: _bits(document, name) for name in ("x", "y")}
             if "remade" in values:
@@ -320,7 +321,7 @@ _BATCH: Final = record(
     {"x_packed": _PACKED_TEXT},
 )
 
-_WRITTEN: Final = record(
+WITNESS: Final = record(
     {
         **CELL,
         "kind": text(100, "[a-z][a-z0-9_]*"),
@@ -340,6 +341,7 @@ _WRITTEN: Final = record(
         "batch": _BATCH,
     },
 )
+"""The rule of a witness's `document` or `line`."""
 
 
 def _check_bits(witness: Witness) -> None:
