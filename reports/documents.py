@@ -61,6 +61,14 @@ _CLAIM: Final = record(
     open_=True,
 )
 
+_LOOKED: Final = record(
+    {},
+    {
+        **dict.fromkeys(("longest_row", "largest_call", "calls", "threads"), COUNT),
+        "unseen": list_of(_TEXT),
+    },
+)
+
 _CHECK: Final = record(
     {"check": _TEXT, "candidate": _TEXT, "format": _TEXT, "status": _TEXT},
     {
@@ -68,6 +76,7 @@ _CHECK: Final = record(
         "rows": COUNT,
         "broken": COUNT,
         "witness": optional(WITNESS),
+        "looked": _LOOKED,
     },
     open_=True,
 )

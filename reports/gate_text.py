@@ -6,6 +6,7 @@ Figures are written with as many digits as it takes to tell them from their limi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from reports import spelling
@@ -25,6 +26,8 @@ MARKDOWN_BYTES: Final = 1 << 20
 
 SHOWN: Final = 12
 """Verdicts that a terminal shows one by one."""
+
+NOT_TOLD: Final[Mapping[tuple[str, str], str]] = MappingProxyType({})
 
 _LISTED: Final = 400
 
@@ -51,7 +54,11 @@ def spelled(verdict: Verdict) -> tuple[str, str]:
 
 
 def terminal(
-    verdicts: Sequence[Verdict], relaxations: Mapping[str, Sequence[str]], folder: str, most: int = SHOWN
+    verdicts: Sequence[Verdict],
+    relaxations: Mapping[str, Sequence[str]],
+    folder: str,
+    most: int = SHOWN,
+    looked: Mapping[tuple[str, str], str] = NOT_TOLD,
 ) -> RenderableType:
     """Return what a terminal shows: what the violations have in common, what passes, the worst one by one.
 
@@ -60,12 +67,13 @@ def terminal(
         relaxations: policies by candidate.
         folder: of the run, where all that is not shown stands.
         most: violations shown.
+        looked: what the contract's checks looked at, by candidate and formats.
     """
     from rich.console import Group
     from rich.text import Text
 
     failing = [v for v in worst_first(verdicts) if v.stops]
-    lines = [*in_common(verdicts), *_passed(verdicts), *_unsupported(verdicts)]
+    lines = [*in_common(verdicts), *_passed(verdicts, looked), *_unsupported(verdicts)]
     lines += [line for v in spread(failing)[:most] for line in told(v)]
     if len(failing) > most:
         lines.append(f"{most} of {count(len(failing))} shown; all are in {folder}/junit.xml and with --json")
@@ -84,15 +92,21 @@ def spread(verdicts: Sequence[Verdict]) -> list[Verdict]:
     return [verdict for _, verdict in sorted(turns, key=lambda turn: turn[0])]
 
 
-def _passed(verdicts: Sequence[Verdict]) -> Iterator[str]:
+def _passed(verdicts: Sequence[Verdict], looked: Mapping[tuple[str, str], str] = NOT_TOLD) -> Iterator[str]:
+    """Yield a line for each group that passes, and what the contract's checks looked at in any case."""
     groups: dict[tuple[str, str, str, str], list[Verdict]] = {}
     for v in verdicts:
         metric = "contract" if v.metric.startswith("contract ") else v.metric
         groups.setdefault((v.candidate, v.formats, metric, f"{v.operator} {v.limit}"), []).append(v)
     for (candidate, formats, metric, limit), members in groups.items():
-        if all(v.status == "pass" for v in members):
+        passes = all(v.status == "pass" for v in members)
+        seen = looked.get((candidate, formats)) if metric == "contract" else None
+        if passes:
             held = metric if metric == "contract" else f"{metric} {limit}"
-            yield f"pass  {candidate}  {formats}  {held}: {_worst(metric, members)}"
+            told = f"pass  {candidate}  {formats}  {held}: {_worst(metric, members)}"
+            yield f"{told}, {seen}" if seen else told
+        elif seen:
+            yield f"looked at  {candidate}  {formats}  contract: {seen}"
 
 
 def _unsupported(verdicts: Sequence[Verdict]) -> Iterator[str]:

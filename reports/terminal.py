@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from reports.figures import NOTHING, count, percent, plural, seeded, ulps
+from reports.looking import looked_at_in_all
 from reports.rundata import RunData, Standing
 from reports.section import Guard, undrawn
 from reports.spelling import lines
@@ -45,7 +46,11 @@ def summary(run: RunData, encoding: str | None = "utf-8") -> RenderableType:
 
     printable = _printable(encoding or "ascii")
     guard = Guard()
-    parts = {"verdict": partial(sentences, run), "findings": partial(_findings, run)}
+    parts = {
+        "verdict": partial(sentences, run),
+        "findings": partial(_findings, run),
+        "looked": partial(_looked, run),
+    }
     lines = [Text(printable(line)) for name, part in parts.items() for line in guard.lines(name, part)]
     note = Text(printable(f"Each figure is the worst of its line, beside its cell{seeded(run.seed)}."))
     try:
@@ -140,6 +145,12 @@ def _findings(run: RunData) -> Iterator[str]:
             yield f"    {run.replay_command(f.witness)}"
     if len(run.findings) > _FINDINGS_SHOWN:
         yield f"... and {plural(len(run.findings) - _FINDINGS_SHOWN, 'finding')} more in the report"
+
+
+def _looked(run: RunData) -> Iterator[str]:
+    seen = looked_at_in_all(run.checks)
+    if seen:
+        yield f"Contract and properties were asked of {seen}."
 
 
 def _carries(encoding: str | None, text: str) -> bool:

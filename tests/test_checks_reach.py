@@ -24,6 +24,9 @@ from harness.execution import InProcess, Isolated
 from harness.execution.calling import OFTEN, call
 from harness.selftest.defects.reach import DEFECTS
 from reference.formats import FORMATS
+from reports.gate_text import terminal
+from reports.looking import looked_at, looked_at_in_all
+from reports.verdicts import Verdict
 
 F32 = FORMATS["float32"]
 
@@ -239,3 +242,37 @@ def test_memory_of_a_huge_call_is_given_back():
         again = executor.run("max_shifted", x[:1], F32)
     assert held <= 33 << 20
     assert again.completed.all()
+
+
+def test_one_line_says_what_the_contract_was_asked_of():
+    looked = {"longest_row": 70_001, "largest_call": 21_000_300, "calls": 20_201, "threads": 2, "unseen": []}
+    checks = [
+        {"kind": "contract", "candidate": "f", "format": "float32", "rows": 1640, "looked": looked},
+        {
+            "kind": "contract",
+            "candidate": "f",
+            "format": "float32",
+            "looked": {"calls": 1, "unseen": ["a", "b", "c"]},
+        },
+        {"kind": "property", "candidate": "f", "format": "float32", "looked": looked},
+    ]
+    said = (
+        "1,640 rows of up to 70,001 entries, 20,202 calls of up to 21,000,300 entries, 2 threads at once;"
+        " not looked at: a, b, and 1 more"
+    )
+    assert looked_at(checks) == {("f", "float32"): said}
+    for status, begins in (
+        ("pass", "pass  f  float32  contract: 1 check, "),
+        ("defect", "looked at  f  float32  "),
+    ):
+        verdict = Verdict(
+            "f", "float32", "float32", None, None, "contract batch", "<=", 0.0, 0.0, status, "a row alone"
+        )
+        shown = terminal([verdict], {}, "out", looked=looked_at(checks))
+        lines = [str(line) for line in shown.renderables]
+        assert any(line.startswith(begins) and line.endswith(said) for line in lines), lines
+
+
+def test_checks_of_older_runs_tell_nothing_of_it():
+    assert looked_at([{"kind": "contract", "candidate": "f", "format": "float32", "rows": 3}]) == {}
+    assert looked_at_in_all([]) == ""

@@ -374,7 +374,7 @@ CONTRACT: Final = (
     _check(
         "large_batch",
         "a row alone as in the largest calls",
-        "The same in a batch of 140 001 short rows, and in a call of over 2e7 entries, in rows of 70001.",
+        "The same in a batch of 140 001 short rows, and in a call of more than 2e7 entries in long rows.",
         _alone_as_in_a_large_batch,
         most_rows=16,
         rows_at_once=0,

@@ -234,13 +234,15 @@ def _check_candidates(budgets: Sequence[Budget]) -> None:
 def _tell(decision: Decision, *, as_json: bool) -> int:
     from reports.gate_text import markdown, terminal
     from reports.github import workflow_commands
+    from reports.looking import looked_at
 
     verdicts, relaxations = decision.verdicts, decision.gated.relaxations()
     folder = decision.folder.as_posix()
     if as_json:
         print_json(decision.document())
     else:
-        results().print(terminal(verdicts, relaxations, folder), soft_wrap=True)
+        looked = looked_at(check.document() for check in decision.gated.checks)
+        results().print(terminal(verdicts, relaxations, folder, looked=looked), soft_wrap=True)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         stream = sys.stderr if as_json else sys.stdout
         stream.writelines(f"{line}\n" for line in workflow_commands(verdicts))

@@ -9,6 +9,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from reports.figures import NOTHING, count, plural
+from reports.looking import looked_at_in_all
 from reports.records import Record, State, records
 from reports.rundata import RunData
 from reports.section import Section
@@ -41,7 +42,9 @@ def _intro(checks: Sequence[Check]) -> str:
         told.append(f"{count(broken)} violated")
     if known := counts["known"]:
         told.append(f"{count(known)} broken in a way that the order of operations alone may break them")
-    return f"{'; '.join(told if len(told) > 1 else [*told, 'none broken'])}."
+    seen = looked_at_in_all(checks)
+    asked = f" They were asked of {seen}." if seen else ""
+    return f"{'; '.join(told if len(told) > 1 else [*told, 'none broken'])}.{asked}"
 
 
 def is_known(check: Check) -> bool:
