@@ -1,14 +1,16 @@
 """What a gate's violations have in common, told in a sentence before they are listed one by one.
 
 A dozen alike are one finding. A fact is told only where it holds of every violation of a candidate's cells,
-and only where the gate looked further: "at length > 128" says that 128 was gated, and that nothing of up to
-128 failed in the regimes named.
+and only where the gate looked further: "at lengths 257 to 4096, none at 128 or less" says that several cells
+of the same regimes were gated at 128 or less, and that all passed. Where the number of rows in a cell parts
+those that fail from those that pass, that is told too.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from reports.figures import count, plural
@@ -21,9 +23,6 @@ LEAST: Final = 3
 
 _SENTENCES: Final = 4
 _NAMED: Final = 3
-
-_FEW: Final = 10
-"""Longer rows that do not fail are not told where they are fewer than a tenth of the lengths that do."""
 
 _TOLD: Final = {
     "over_budget": "over budget",
@@ -82,29 +81,81 @@ def _what(cells: Sequence[Verdict]) -> str:
 def _facts(cells: Sequence[Verdict], gated: Sequence[Verdict]) -> Iterator[str]:
     """Yield what holds of all these cells, of those that were gated."""
     regimes = {str(v.regime) for v in cells}
-    yield from _at_lengths(
-        {v.length or 0 for v in cells}, {v.length or 0 for v in gated if v.regime in regimes}
-    )
+    yield from _where(cells, [v for v in gated if v.regime in regimes])
     yield from _extent("regime", regimes, {str(v.regime) for v in gated})
     yield from _extent("format", {v.formats for v in cells}, {v.formats for v in gated})
     yield from _reasons(cells)
 
 
-def _at_lengths(failing: Collection[int], gated: Collection[int]) -> Iterator[str]:
-    least, most = min(failing), max(failing)
-    below = max((n for n in gated if n < least), default=None)
-    above = min((n for n in gated if n > most), default=None)
-    if below is None and above is None:
-        return
-    beyond = sum(n > most for n in gated)
+def _where(cells: Sequence[Verdict], gated: Sequence[Verdict]) -> Iterator[str]:
+    """Say of which lengths or of how many rows the failing cells are, as far as those that pass show it."""
+    failing = {_place(v): v for v in cells}
+    passing = {_place(v): v for v in gated if _place(v) not in failing}
+    lengths = _Line([v.length or 0 for v in failing.values()], [v.length or 0 for v in passing.values()])
+    rows = _Line([v.rows or 0 for v in failing.values()], [v.rows or 0 for v in passing.values()])
+    if lengths.parts and rows.parts:
+        yield f"{_of_lengths(lengths)}; as these are the cells of {_of_rows(rows)}, their number may be why"
+    elif rows.parts:
+        yield f"in cells of {_of_rows(rows)}"
+    elif lengths.is_supported:
+        yield _of_lengths(lengths)
+
+
+def _place(verdict: Verdict) -> tuple[str, str | None, int | None]:
+    return verdict.formats, verdict.regime, verdict.length
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A figure of the cells that fail, and of those that pass."""
+
+    failing: Sequence[int]
+    passing: Sequence[int]
+
+    @property
+    def below(self) -> int | None:
+        """The greatest of those that pass below all that fail; None where they are too few to show it."""
+        found = [n for n in self.passing if n < min(self.failing)]
+        return max(found) if len(found) >= LEAST else None
+
+    @property
+    def above(self) -> int | None:
+        """The least of those that pass above all that fail; None where they are too few to show it."""
+        found = [n for n in self.passing if n > max(self.failing)]
+        return min(found) if len(found) >= LEAST else None
+
+    @property
+    def is_supported(self) -> bool:
+        """Whether enough cells pass on a side of all that fail."""
+        return self.below is not None or self.above is not None
+
+    @property
+    def parts(self) -> bool:
+        """Whether all that pass lie on one side of all that fail, and enough do."""
+        outside = [n for n in self.passing if not min(self.failing) <= n <= max(self.failing)]
+        one_side = (self.below is None) != (self.above is None)
+        return one_side and len(outside) == len(self.passing)
+
+
+def _of_lengths(line: _Line) -> str:
+    least, most = min(line.failing), max(line.failing)
+    failing = set(line.failing)
+    gated = failing | {n for n in line.passing if least <= n <= most}
     if least == most:
-        yield f"only at length {least}"
-    elif above is None or (below is not None and beyond * _FEW < len(failing)):
-        yield f"at length > {below}"
-    elif below is None:
-        yield f"at length < {above}"
+        where = f"only at length {least}"
+    elif len(failing) < len(gated):
+        where = f"at {len(failing)} of {len(gated)} lengths from {least} to {most}"
     else:
-        yield f"at lengths {least} to {most}"
+        where = f"at lengths {least} to {most}"
+    sides = [f"{line.below} or less"] if line.below is not None else []
+    sides += [f"{line.above} or more"] if line.above is not None else []
+    return f"{where}, none at {' and none at '.join(sides)}"
+
+
+def _of_rows(line: _Line) -> str:
+    if line.below is not None:
+        return f"{count(min(line.failing))} rows and more, none of {count(line.below)} or fewer"
+    return f"{count(max(line.failing))} rows and fewer, none of {count(line.above or 0)} or more"
 
 
 def _extent(noun: str, failing: set[str], gated: set[str]) -> Iterator[str]:

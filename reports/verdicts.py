@@ -76,6 +76,7 @@ class Verdict:
         witness: the id of a witness, and `replay` the command that runs it again.
         bits: the witness's input in hexadecimal where it is short.
         policy: the settings by which it was judged that differ from the default.
+        rows: of the cell; None where it is about more than one.
     """
 
     candidate: str
@@ -93,6 +94,7 @@ class Verdict:
     replay: str = ""
     bits: str = ""
     policy: str = ""
+    rows: int | None = None
 
     @property
     def stops(self) -> bool:

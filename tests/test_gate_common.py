@@ -42,14 +42,32 @@ def sentence(fails: Any, **options: Any) -> str:
 @pytest.mark.parametrize(
     ("fails", "said"),
     [
-        (lambda _f, _r, n: n > 128, "all 10 over budget (max_ulp) at length > 128, in every regime"),
-        (lambda _f, _r, n: n < 128, "all 10 over budget (max_ulp) at length < 128, in every regime"),
-        (lambda _f, _r, n: n == 257, "all 5 over budget (max_ulp) only at length 257, in every regime"),
-        (lambda _f, _r, n: 1 < n < 4096, "all 15 over budget (max_ulp) at lengths 8 to 257, in every regime"),
+        (
+            lambda _f, _r, n: n > 128,
+            "all 10 over budget (max_ulp) at lengths 257 to 4096, none at 128 or less, in every regime",
+        ),
+        (
+            lambda _f, _r, n: n < 128,
+            "all 10 over budget (max_ulp) at lengths 1 to 8, none at 128 or more, in every regime",
+        ),
+        (
+            lambda _f, _r, n: n == 257,
+            (
+                "all 5 over budget (max_ulp) only at length 257, none at 128 or less and none at 4096 or more,"
+                " in every regime"
+            ),
+        ),
+        (
+            lambda _f, _r, n: 1 < n < 4096,
+            (
+                "all 15 over budget (max_ulp) at lengths 8 to 257, none at 1 or less and none at 4096 or more,"
+                " in every regime"
+            ),
+        ),
         (lambda _f, r, _n: r == "tied", "all 5 over budget (max_ulp) only in regime tied"),
         (
             lambda _f, r, n: r == "result-underflow" and n > 8,
-            "all 3 over budget (max_ulp) at length > 8, only in regime result-underflow",
+            "all 3 over budget (max_ulp) only in regime result-underflow",
         ),
         (lambda _f, r, _n: r != "tied", "all 20 over budget (max_ulp) in every regime but tied"),
         (
@@ -79,7 +97,7 @@ def test_a_length_is_held_against_those_gated_in_the_regimes_that_fail() -> None
     ]
 
 
-def test_a_few_long_rows_that_do_not_fail_hide_no_threshold() -> None:
+def test_a_side_of_few_cells_is_no_line() -> None:
     where, limit = ("naive", "float32", "float32", "tied"), ("max_ulp", "<=", 1.0, 2.0)
 
     def told(spared: int) -> list[str]:
@@ -88,15 +106,17 @@ def test_a_few_long_rows_that_do_not_fail_hide_no_threshold() -> None:
             [Verdict(*where, n, *limit, "over_budget" if n in failing else "pass") for n in range(1, 60)]
         )
 
-    assert told(4) == ["naive: all 46 over budget (max_ulp) at length > 9"]
-    assert told(5) == ["naive: all 45 over budget (max_ulp) at lengths 10 to 54"]
+    assert told(4) == [
+        "naive: all 46 over budget (max_ulp) at lengths 10 to 55, none at 9 or less and none at 56 or more"
+    ]
+    assert told(2) == ["naive: all 48 over budget (max_ulp) at lengths 10 to 57, none at 9 or less"]
 
 
 @pytest.mark.parametrize("exception", [("tied", 8), ("masked", 1)])
 def test_one_violation_elsewhere_takes_the_fact_away(exception: tuple[str, int]) -> None:
     told = sentence(lambda _f, r, n: (r == "result-underflow" and n > 128) or (r, n) == exception)
     assert "only in regime result-underflow" not in told
-    assert "at length > 128" not in told
+    assert "128 or less" not in told
 
 
 def test_nothing_is_said_of_few_or_of_those_without_a_pattern() -> None:
@@ -124,9 +144,7 @@ def test_rows_that_do_not_come_back_for_one_reason_give_it() -> None:
         *verdicts(lambda _f, r, n: r == "tied" and n == 8, message=f"4 of 8 {killed}", **at),
     ]
     [told] = in_common(lost)
-    assert told == (
-        "my.py:softmax: all 4 crashed at length > 1, only in regime tied, each with killed by SIGKILL"
-    )
+    assert told == ("my.py:softmax: all 4 crashed only in regime tied, each with killed by SIGKILL")
 
 
 def contract(name: str) -> Verdict:
@@ -160,7 +178,10 @@ def test_the_screen_leads_with_it_and_says_where_the_rest_is() -> None:
     assert (
         lines[0]
         == in_common(many)[0]
-        == ("my.py:softmax: all 15 over budget (max_ulp) at length > 8, in every regime")
+        == (
+            "my.py:softmax: all 15 over budget (max_ulp) at lengths 128 to 4096, none at 8 or less,"
+            " in every regime"
+        )
     )
     assert len([line for line in lines if line.startswith("over_budget")]) == 12
     assert "12 of 15 shown; all are in out/run/junit.xml and with --json" in lines
@@ -173,5 +194,44 @@ def test_the_job_summary_leads_with_it_below_the_outcome_and_says_where_the_rest
     many = [Verdict(*where, n, *limit, "over_budget" if n > 9 else "pass") for n in range(1, 500)]
     lines = markdown(many, {}, "out/run").splitlines()
     assert lines[0].startswith("**gate: fail")
-    assert lines[2] == r"naive: all 490 over budget (max\_ulp) at length \> 9"
+    assert lines[2] == r"naive: all 490 over budget (max\_ulp) at lengths 10 to 499, none at 9 or less"
     assert "400 of 490 shown; all are in out/run/junit.xml" in lines
+
+
+def cells(*tried: tuple[int, int, str], regime: str = "medley") -> list[Verdict]:
+    """Verdicts on cells of (length, rows, status)."""
+    return [
+        Verdict("f", "float32", "float32", regime, n, "max_ulp", "<=", 1.0, 2.0, status, rows=rows)
+        for n, rows, status in tried
+    ]
+
+
+def test_a_cause_in_the_number_of_rows_is_not_told_as_one_in_the_length() -> None:
+    """Short rows come in larger cells: where those alone fail, few rows of the same lengths pass."""
+    large = [(n, 16384 // n, "over_budget") for n in (9, 10, 12)]
+    small = [(n, 40, "pass") for n in (8, 11, 13)] + [(n, 16384 // n, "pass") for n in (17, 33, 65)]
+    assert in_common(cells(*large, *small)) == [
+        "f: all 3 over budget (max_ulp) in cells of 1,365 rows and more, none of 963 or fewer"
+    ]
+
+
+def test_where_length_and_rows_part_the_cells_alike_both_are_told() -> None:
+    tried = [(n, 16384 // n, "over_budget" if n < 10 else "pass") for n in (3, 7, 9, 17, 33, 65)]
+    assert in_common(cells(*tried)) == [
+        (
+            "f: all 3 over budget (max_ulp) at lengths 3 to 9, none at 17 or more; as these are the cells of"
+            " 1,820 rows and more, none of 963 or fewer, their number may be why"
+        )
+    ]
+
+
+def test_one_long_row_that_passes_by_chance_is_no_line() -> None:
+    tried = [(n, 2, "over_budget") for n in (5, 9, 17, 1023, 131_071)] + [(131_073, 2, "pass")]
+    assert in_common(cells(*tried)) == []
+
+
+def test_lengths_that_pass_among_those_that_fail_are_counted() -> None:
+    tried = [(n, 2, "pass") for n in (1, 2, 3, 300)] + [(n, 2, "over_budget") for n in (257, 511, 4096)]
+    assert in_common(cells(*tried)) == [
+        "f: all 3 over budget (max_ulp) at 3 of 4 lengths from 257 to 4096, none at 3 or less"
+    ]

@@ -259,7 +259,7 @@ def _verdict(
     witness = _witness(cell.tally.witnesses, kind) if status != "pass" else None
     return Verdict(
         **where, metric=metric, operator=operator, limit=limit, observed=observed, status=status,
-        message=message, witness=witness.id if witness else None,
+        message=message, witness=witness.id if witness else None, rows=row["rows"],
     )  # fmt: skip
 
 
