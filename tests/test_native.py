@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness import cli
 from harness.candidates import CandidateError, load
 from harness.execution import Isolated
 from reference import ulp_errors
@@ -25,11 +26,30 @@ void idle_f32(const float *x, float *y, size_t rows, size_t n) { (void)x; (void)
 void beyond_f32(const float *x, float *y, size_t rows, size_t n) {
     for (size_t i = 0; i <= rows * n; i++) y[i] = x[0] - x[0];
 }
+void swapped_f32(float *y, const float *x, size_t rows, size_t n) {
+    for (size_t i = 0; i < rows * n; i++) y[i] = 1.0f / n;
+}
+void one_row_f32(const float *x, float *y, int n) { for (int i = 0; i < n; i++) y[i] = 1.0f / n; }
+void turned_f32(const float *x, float *y, size_t n, size_t rows) {
+    for (size_t i = 0; i < rows * n; i++) y[i] = 1.0f / n;
+}
+void doubles_f32(const double *x, double *y, size_t rows, size_t n) {
+    for (size_t i = 0; i < rows * n; i++) y[i] = 1.0 / n;
+}
+void in_place_f32(float *x, size_t rows, size_t n) {
+    for (size_t i = 0; i < rows * n; i++) x[i] = 1.0f / n;
+}
+void patterned_f32(const float *x, float *y, size_t rows, size_t n) {
+    for (size_t i = 0; i < rows * n; i++) ((unsigned *)y)[i] = 0xffffffffu;
+}
 void crash_f32(const float *x, float *y, size_t rows, size_t n) { *(volatile int *)0 = 1; }
 void write_f32(float *x, float *y, size_t rows, size_t n) {
     for (size_t i = 0; i < rows * n; i++) { y[i] = 1.0f / n; x[i] = 0.0f; }
 }
 """
+
+
+UNNAMED = "int softmax(void) { return 0; } int other(void) { return 1; }\n"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +59,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("no C compiler")
     folder = tmp_path_factory.mktemp("native")
     (folder / "bad.c").write_text(MISBEHAVING)
-    for source, name in ((SOURCE, "libsoftmax.so"), (folder / "bad.c", "bad.so")):
+    (folder / "unnamed.c").write_text(UNNAMED)
+    sources = {"libsoftmax.so": SOURCE, "bad.so": folder / "bad.c", "unnamed.so": folder / "unnamed.c"}
+    for name, source in sources.items():
         command = [compiler, "-O2", "-shared", "-fPIC", "-o", str(folder / name), str(source), "-lm"]
         subprocess.run(command, check=True, timeout=60)
     return folder
@@ -91,3 +113,38 @@ def test_a_name_that_is_not_there_is_one_line(folder: Path) -> None:
         with pytest.raises(CandidateError, match=f"has no function '{name}' whose name ends in") as caught:
             load(f"{folder}/libsoftmax.so:{name}")
         assert "\n" not in str(caught.value)
+        assert "it has softmax_bf16, softmax_bf16_f32" in str(caught.value) or "softmax_f32" in str(
+            caught.value
+        )
+
+
+def test_where_no_name_fits_those_that_are_there_are_told(folder: Path) -> None:
+    with pytest.raises(CandidateError, match="it has other, softmax; wrap one as void softmax_f32"):
+        load(f"{folder}/unnamed.so:softmax")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("idle_f32", "left 768 of 768 entries of y unwritten; it is to be void idle_f32"),
+        ("swapped_f32", "left 768 of 768 entries of y unwritten, and wrote into x"),
+        ("one_row_f32", "left 765 of 768 entries of y unwritten"),
+        ("turned_f32", "took the number of rows for the length of a row"),
+        ("doubles_f32", "wrote beyond the end of y"),
+        ("beyond_f32", "wrote beyond the end of y"),
+        ("in_place_f32", "SIGSEGV"),
+        ("crash_f32", "SIGSEGV"),
+    ],
+)
+def test_another_signature_is_refused_at_once(
+    name: str, told: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["run", f"{folder}/bad.so:{name}"]) == 2
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1].startswith("error: candidate ")
+    assert told in said
+    assert f"void {name}(const float *x, float *y, size_t rows, size_t n)" in said
+
+
+def test_a_kernel_that_writes_what_was_there_has_written(folder: Path) -> None:
+    assert load(f"{folder}/bad.so:patterned_f32").formats == {"float32"}

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.candidates.loading import CandidateError, Location, import_function, through
+from harness.candidates.native import signature
 
 if TYPE_CHECKING:
     from harness.execution.narrowing import Failure
@@ -36,7 +37,9 @@ def inspect_apart(location: Location, timeout: float) -> dict[str, Any]:
     try:
         answer = worker.describe(location.absolute, timeout)
     except WorkerLost as lost:
-        raise CandidateError(f"candidate {location.spec!r}: {_ending(lost.failure, timeout)}") from None
+        raise CandidateError(
+            f"candidate {location.spec!r}: {_ending(lost.failure, timeout, location)}"
+        ) from None
     finally:
         worker.kill()
     if "error" in answer:
@@ -44,7 +47,12 @@ def inspect_apart(location: Location, timeout: float) -> dict[str, Any]:
     return answer
 
 
-def _ending(failure: Failure, timeout: float) -> str:
+def _ending(failure: Failure, timeout: float, location: Location) -> str:
+    if location.is_native:
+        wanted = signature(location.function, "float32", "float32")
+        return (
+            f"tried with a few rows of zeros: {failure.message}; it is to be {wanted}, or of another format"
+        )
     if failure.kind == "timed_out":
         return f"still importing after {timeout:g} s; make it import faster, or give a longer --timeout"
     return f"importing it: {failure.message}"

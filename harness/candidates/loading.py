@@ -28,7 +28,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
 
-from .native import SUFFIXES, native_function
+from .native import SUFFIXES, native_function, try_out
 from .sources import Sources, loaded_from
 from .via import Via, hinted, via_named
 
@@ -321,6 +321,11 @@ def describe(location: Location, function: Callable[..., Any]) -> dict[str, Any]
     axis = axis_parameter(function)
     _check_arguments(location, function, axis)
     through(location, function)
+    if location.is_native:
+        try:
+            try_out(function)
+        except ValueError as error:
+            raise _error(location.spec, str(error)) from error
     declares = declarations(function)
     try:
         json.dumps(declares)

@@ -10,7 +10,8 @@ are passed as their encodings, `uint16_t` and `uint8_t`. Two ends, as in `softma
 format and the output's. A name without an end, `lib.so:softmax`, stands for all of the library's
 functions that have that name and one end.
 
-Every entry of y that a kernel leaves alone is a NaN, and what it writes beyond y's end is found out.
+Every entry of y that a kernel leaves alone is a NaN, and what it writes beyond y's end is found out. One
+that leaves some alone in a few rows of zeros is of another signature, and refused.
 Imports none of the rooms.
 """
 
@@ -25,7 +26,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ENDS", "SUFFIXES", "native_function"]
+from .symbols import exported_functions
+
+__all__ = ["ENDS", "SUFFIXES", "native_function", "signature", "try_out"]
 
 Array = NDArray[Any]
 
@@ -46,6 +49,20 @@ ENDS: Final[Mapping[str, str]] = MappingProxyType(
 
 _GUARD_BYTES: Final = 4096
 _GUARD: Final = 0xFF  # a NaN in every format
+_OTHER_PATTERN: Final = 0x5A
+_TRIED: Final = (3, 256)  # whole vectors of any machine
+_MOST_SHOWN: Final = 12
+_EXAMPLE: Final = ("softmax_f32", "float32", "float32")
+_C_TYPES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "float16": "uint16_t",
+        "bfloat16": "uint16_t",
+        "float32": "float",
+        "float64": "double",
+        "float8_e4m3fn": "uint8_t",
+        "float8_e5m2": "uint8_t",
+    }
+)
 
 
 def native_function(file: Path, name: str) -> Callable[[Array], Array]:
@@ -61,7 +78,7 @@ def native_function(file: Path, name: str) -> Callable[[Array], Array]:
     kernels = dict(_kernels(library, name))
     if not kernels:
         ends = ", ".join(f"_{end}" for end in ENDS)
-        raise ValueError(f"{file} has no function {name!r} whose name ends in one of {ends}")
+        raise ValueError(f"{file} has no function {name!r} whose name ends in one of {ends}; {_has(file)}")
 
     def softmax(x: Array) -> Array:
         try:
@@ -70,9 +87,64 @@ def native_function(file: Path, name: str) -> Callable[[Array], Array]:
             raise TypeError(f"{name} has no kernel for {x.dtype.name}") from None
         return _called(kernel, x, out)
 
+    softmax.kernels = kernels  # type: ignore[attr-defined]  # functions take any
     softmax.formats = tuple(kernels)  # type: ignore[attr-defined]  # functions take any
     softmax.__doc__ = f"{name} of {file.name}, for {', '.join(kernels)}."
     return softmax
+
+
+def _has(file: Path) -> str:
+    """Say which functions of a library can be kernels by their names, or else which it has."""
+    names = exported_functions(file)
+    fitting = [name for name in names if name.rpartition("_")[2] in ENDS]
+    if not names:
+        return "see nm -D for those that it has"
+    listed = fitting or names
+    shown = ", ".join(listed[:_MOST_SHOWN]) + (", ..." if len(listed) > _MOST_SHOWN else "")
+    return f"it has {shown}" if fitting else f"it has {shown}; wrap one as {signature(*_EXAMPLE)}"
+
+
+def signature(symbol: str, fmt: str, out: str) -> str:
+    """Return the prototype that a kernel has."""
+    return f"void {symbol}(const {_C_TYPES[fmt]} *x, {_C_TYPES[out]} *y, size_t rows, size_t n)"
+
+
+def try_out(function: Callable[[Array], Array]) -> None:
+    """Call each kernel of a native function once, with a few rows of zeros.
+
+    Raises:
+        ValueError: it left entries of y alone, wrote beyond its end, or took rows for n; one line.
+    """
+    for fmt, (kernel, out) in getattr(function, "kernels", {}).items():
+        if told := _misuse(kernel, np.zeros(_TRIED, dtype=_dtype_named(fmt)), out):
+            wanted = signature(kernel.__name__, fmt, out)
+            rows, length = _TRIED
+            raise ValueError(
+                f"{kernel.__name__}, given {rows} rows of {length} zeros, {told}; it is to be {wanted}"
+            )
+
+
+def _misuse(kernel: Any, x: Array, out: str) -> str:
+    """Say what a call shows of another signature; nothing where it shows none."""
+    unwritten = np.ones(x.shape, dtype=np.bool_)
+    for pattern in (_GUARD, _OTHER_PATTERN):  # what is written may look like one, not like both
+        own = x.copy()
+        try:
+            y = _called(kernel, own, out, pattern)
+        except IndexError as error:
+            return str(error).removeprefix("it ")
+        bits = y.view(np.uint8).reshape(*x.shape, -1)
+        unwritten &= (bits == pattern).all(axis=-1)
+        if not unwritten.any():
+            break
+    if unwritten.any():
+        instead = ", and wrote into x" if own.tobytes() != x.tobytes() else ""
+        return f"left {int(unwritten.sum())} of {x.size} entries of y unwritten{instead}"
+    rows, length = x.shape
+    values = y.astype(np.float64)
+    if np.allclose(values, 1 / rows, rtol=0.1) and not np.allclose(values, 1 / length, rtol=0.1):
+        return "took the number of rows for the length of a row"
+    return ""
 
 
 def _kernels(library: ctypes.CDLL, name: str) -> Iterator[tuple[str, tuple[Any, str]]]:
@@ -90,14 +162,14 @@ def _kernels(library: ctypes.CDLL, name: str) -> Iterator[tuple[str, tuple[Any, 
             yield fmt, (kernel, out)
 
 
-def _called(kernel: Any, x: Array, out: str) -> Array:
+def _called(kernel: Any, x: Array, out: str, pattern: int = _GUARD) -> Array:
     rows = np.ascontiguousarray(x)
     dtype = _dtype_named(out)
     size = rows.size * dtype.itemsize
-    memory = np.full(size + _GUARD_BYTES, _GUARD, dtype=np.uint8)
+    memory = np.full(size + _GUARD_BYTES, pattern, dtype=np.uint8)
     length = rows.shape[-1]
     kernel(rows.ctypes.data, memory.ctypes.data, rows.size // length, length)
-    if (memory[size:] != _GUARD).any():
+    if (memory[size:] != pattern).any():
         raise IndexError(f"it wrote beyond the end of y, {rows.size} entries of {out}")
     return np.asarray(memory[:size].view(dtype).reshape(rows.shape))
 
