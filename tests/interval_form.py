@@ -99,8 +99,10 @@ class IntervalForm:
         least, most = exact * MP.exp(-k), exact * MP.exp(k)
         if most <= self.eta / 2:
             return MP.mpf(0), (self.c + 0.5) * self.eta
-        low = least - max(self.e * least, self.c * self.eta)
-        return max(low, MP.mpf(0)), most + max(self.e * most, self.c * self.eta)
+        hair = MP.ldexp(1, -38)  # so close to a power of two binary64 takes the greater ulp
+        wrong = self.c * 2 * self._half_step(most * (1 + hair))
+        low = least - min(wrong, max(self.e * least, self.c * self.eta))
+        return max(low, MP.mpf(0)), most + wrong
 
     def _chained(self, i: int) -> tuple[Any, Any]:
         """(U') and (L'): the i-th term as it stands in a running sum at the end."""

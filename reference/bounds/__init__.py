@@ -13,10 +13,11 @@ its exact value times 1 + d, |d| <= v, and times 1 / (1 + d), |d| <= u. t_j is t
 (`arguments`), w_j = exp(t_j), W = sum w_j, r_j = w_j / W. The exp is wrong by at most c ULP of
 its exact value, which is at most E = 2 c u relative in the normal range and c eta below it.
 
-(U) ê_j <= U_j = exp(k_j) w_j + max(E exp(k_j) w_j, c eta). For the exact a = exp(t_j + d), |d| <= k_j, lies
-    below exp(k_j) w_j, c ulp(a) <= max(E a, c eta), and both grow with a. Deep entries have a <= eta / 2.
-(L) ê_j >= L_j = max(0, exp(-k_j) w_j - max(E exp(-k_j) w_j, c eta)): a - max(E a, c eta) grows with a.
-    Masked entries: ê_j = 0. No `if underflow` is left: each max holds on both sides.
+(U) ê_j <= U_j = exp(k_j) w_j + c ulp(exp(k_j) w_j). For the exact a = exp(t_j + d), |d| <= k_j, lies below
+    exp(k_j) w_j, and ulp(a) grows with a; it is eta at least. Deep entries have a <= eta / 2.
+(L) ê_j >= L_j = max(0, exp(-k_j) w_j - min(c ulp(exp(k_j) w_j), max(E exp(-k_j) w_j, c eta))), for a is at
+    least exp(-k_j) w_j and ulp(a) at most that of exp(k_j) w_j; and a - max(E a, c eta), which is no more
+    than a - c ulp(a), grows with a. Masked entries: ê_j = 0.
 (1) Where exp(0) is said to be exactly 1 and the computed argument is 0 for certain (t = 0 and k = 0),
     ê = w = 1, so U = L = w: the row's maximum and its ties in the shifted form.
 (S) The computed sum lies between (1 - down) S and (1 + up) S, S = sum ê being the exact sum of the computed

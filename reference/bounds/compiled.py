@@ -134,6 +134,7 @@ class _Row(NamedTuple):
 
     shift: float
     unit: float
+    per_unit: float
     unit_exponent: int
     largest: float
     largest_low: float
@@ -306,9 +307,11 @@ def _shared(x: Any, nearest: float, residual: float, top: int, c: Constants) -> 
         shift = -x[top]
     fraction, exponent = _exp_parts(0.0 if c.argument == _SHIFTED else -(x[top] + shift))
     outward = 1.0 + 2.0**-40 + x.size * 2.0**-52
+    unit = (largest + slack) * fraction * outward
     return _Row(
         shift,
-        (largest + slack) * fraction * outward,
+        unit,
+        outward * outward * outward / unit,
         exponent + c.inner_emin - c.inner_precision + 1,
         largest + slack,
         max(largest - slack, (1.0 - 2.0**-52) / x.size),
@@ -345,7 +348,13 @@ def _exponentials(
         masked = x[j] == -math.inf
         deep = (t + k <= -depth) & (not masked)
         z = _expm1_above(0.0 if deep else k)
-        above, below = _product_of_two(ulps, unit, z, k - t, c) if c.rescaled else _single(ulps, unit, z, c)
+        raised = ulps * (1.0 + z)
+        binade = (pattern(raised * shared.per_unit) >> FRACTION_BITS) - _BIAS
+        power = shared.unit_exponent - exponent
+        step = shared.unit * _two_to(_near(power + max(binade - power - c.inner_precision + 1, 0)))
+        above, below = (
+            _product_of_two(ulps, unit, z, k - t, c) if c.rescaled else _single(ulps, unit, step, z, c)
+        )
         deep_above = c.rescaled_deep if c.rescaled else c.exp_ulps + 0.5
         above = max(deep_above * unit - max(exact - _TOLERANCE, 0.0), 0.0) if deep else above
         below = ulps if deep else below
@@ -360,12 +369,12 @@ def _exponentials(
 
 
 @inlined
-def _single(ulps: float, unit: float, z: float, c: Constants) -> tuple[float, float]:
+def _single(ulps: float, unit: float, step: float, z: float, c: Constants) -> tuple[float, float]:
     """Lines (U) and (L)."""
-    floor = c.exp_ulps * unit
-    low = ulps / (1.0 + z)
-    above = ulps * z + max(c.exp_error * (ulps * (1.0 + z)), floor)
-    return above, min(ulps, low * z + max(c.exp_error * low, floor))
+    wrong, low = c.exp_ulps * step, ulps / (1.0 + z)
+    above = ulps * z + wrong
+    wrong = min(wrong, max(c.exp_error * low, c.exp_ulps * unit))
+    return above, min(ulps, low * z + wrong)
 
 
 @inlined

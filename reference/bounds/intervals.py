@@ -10,7 +10,7 @@ Elements are in ulps of r, so float64's own extremes stay in range.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,25 @@ class _Deviation:
 
     up: Floats
     down: Floats
+
+
+@dataclass(frozen=True)
+class _Eta:
+    """The smallest subnormal over the exact sum, in ulps of each r, from above: significand 2^exponent."""
+
+    significand: Floats
+    exponent: NDArray[Any]
+
+    @property
+    def ulps(self) -> Floats:
+        return np.asarray(np.ldexp(self.significand, self.exponent))
+
+    def step(self, value: Floats, precision: int) -> Floats:
+        """Return one ulp of the arithmetic at a value, both in ulps of each r, from above."""
+        m, e = np.frexp(value * OUTWARD)
+        m_eta, e_eta = np.frexp(self.significand / OUTWARD**2)
+        binade = e - e_eta - (m < m_eta) - self.exponent
+        return np.asarray(np.ldexp(self.significand, self.exponent + np.maximum(binade - precision + 1, 0)))
 
 
 @dataclass(frozen=True)
@@ -100,14 +119,15 @@ def bounds_of_rows(x: Floats, truth: Truth, setting: Setting) -> Floats:
 # Exponentials ------------------------------------------------------------------------------
 
 
-def _exponentials(ulps: Floats, unit: Floats, arguments: Arguments, setting: Setting) -> _Deviation:
-    """Bound ê - w and w - ê for exponentials of value `ulps`, eta being `unit`: lines (U) and (L)."""
+def _exponentials(ulps: Floats, eta: _Eta, arguments: Arguments, setting: Setting) -> _Deviation:
+    """Bound ê - w and w - ê for exponentials of value `ulps`: lines (U) and (L)."""
     z = expm1_above(arguments.k)
-    floor = setting.algorithm.exp_ulps * unit
-    up = ulps * z + np.maximum(setting.exp_error * (ulps * (1 + z)), floor)
-    low = ulps / (1 + z)
-    down = np.minimum(ulps, low * z + np.maximum(setting.exp_error * low, floor))
-    rest = floor + 0.5 * unit - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0)
+    wrong = setting.algorithm.exp_ulps * eta.step(ulps * (1 + z), setting.arithmetic.precision)
+    up = ulps * z + wrong
+    low, floor = ulps / (1 + z), setting.algorithm.exp_ulps * eta.ulps
+    wrong = np.minimum(wrong, np.maximum(setting.exp_error * low, floor))
+    down = np.minimum(ulps, low * z + wrong)
+    rest = floor + 0.5 * eta.ulps - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0)
     up = np.where(arguments.deep, np.maximum(rest, 0.0), up)
     down = np.where(arguments.deep, ulps, down)
     known = arguments.masked | _is_one(arguments, setting)
@@ -120,9 +140,9 @@ def _is_one(arguments: Arguments, setting: Setting) -> Flags:
     return one
 
 
-def _rescaled(ulps: Floats, unit: Floats, arguments: Arguments, setting: Setting) -> _Deviation:
+def _rescaled(ulps: Floats, eta: _Eta, arguments: Arguments, setting: Setting) -> _Deviation:
     """Bound the same for the products of two exponentials: lines (U2) and (L2)."""
-    z, error = expm1_above(arguments.k), setting.exp_error
+    z, error, unit = expm1_above(arguments.k), setting.exp_error, eta.ulps
     smallest = -setting.arithmetic.emin * LN2_BELOW
     reached = (arguments.k - arguments.t > smallest) | arguments.deep
     floor = np.where(reached, setting.rescaled_floor * unit, 0.0)
@@ -172,7 +192,7 @@ def _sum_of(
     own = (_rescaled if setting.algorithm.rescaled else _exponentials)(exact.ulps, unit, arguments, setting)
     terms = own
     if setting.algorithm.argument == "running":
-        terms = _chained(exact.ulps, unit, arguments, chain_of(x, arguments, setting), setting)
+        terms = _chained(exact.ulps, unit.ulps, arguments, chain_of(x, arguments, setting), setting)
     grown = sum_growth(setting.algorithm, x.shape[1], setting.arithmetic.precision)
     if grown is None:
         return None, own
@@ -201,10 +221,10 @@ def _top_argument(arguments: Arguments, setting: Setting) -> Floats:
     return np.zeros_like(arguments.top) if shifted else arguments.top
 
 
-def _unit(exact: Exact, fraction: Floats, exponent: NDArray[np.int32], fmt: FloatFormat) -> Floats:
-    """Return eta over the exact sum, in ulps of each r: 1 / sum exp(t) = r_max exp(-t_max)."""
+def _unit(exact: Exact, fraction: Floats, exponent: NDArray[np.int32], fmt: FloatFormat) -> _Eta:
+    """Return eta over the exact sum: 1 / sum exp(t) = r_max exp(-t_max)."""
     shift = exponent + fmt.quantum_exponent - exact.exponents
-    return np.asarray(np.ldexp(exact.largest * fraction * OUTWARD, shift))
+    return _Eta(exact.largest * fraction * OUTWARD, shift)
 
 
 def _may_overflow(x: Floats, total: _Sum, setting: Setting) -> Flags:
@@ -282,7 +302,7 @@ def _times(value: _Deviation, exact: Exact, rounding: float | Floats) -> _Deviat
 
 def _by_products(quotient: _Deviation, exact: Exact, total: _Sum, setting: Setting) -> _Deviation:
     """Add the roundings of the products: line (P)."""
-    unit = _unit(exact, total.fraction, total.exponent, setting.arithmetic)
+    unit = _unit(exact, total.fraction, total.exponent, setting.arithmetic).ulps
     rounded = _times(quotient, exact, setting.products)
     lost = 0.5 * np.ldexp(1.0, setting.arithmetic.quantum_exponent - exact.exponents)
     lost = (lost + unit / (1 - total.deviation.down)) * (1 + setting.exp_error)
@@ -342,8 +362,8 @@ def _by_logarithm(x: Floats, exact: Exact, arguments: Arguments, total: _Sum, se
     deep = (z + k <= -depth) & ~masked
     steep = (k > STEEP) & ~deep & ~masked
     k = np.where(deep | masked, 0.0, k)
-    unit = np.ldexp(1.0, setting.arithmetic.quantum_exponent - exact.exponents)
-    value = _exponentials(exact.ulps, unit, Arguments(z, k, deep, masked, arguments.top), setting)
+    eta = _Eta(np.ones_like(arguments.top), setting.arithmetic.quantum_exponent - exact.exponents)
+    value = _exponentials(exact.ulps, eta, Arguments(z, k, deep, masked, arguments.top), setting)
     up, down = value.up, value.down
     beyond = np.ldexp((exact.ulps + up) * OUTWARD, exact.exponents) > float(setting.arithmetic.largest)
     if setting.rounds_result:
