@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from typing import Any, Final
 
 import mpmath
@@ -193,11 +194,21 @@ def _exact(row: NDArray[np.float64], out: FloatFormat, part: slice, method: Meth
         return ()
     greatest = Fraction(nearest) + Fraction(residual) * Fraction(ulp)
     digits = _known_digits(greatest, Fraction(ulp))
-    context = mpmath.MPContext()
-    context.dps = 2 * _MOST_DIGITS
+    context = _context()
     scale = context.mpf(greatest.numerator) / greatest.denominator
     gaps = (context.fsub(v, row[top], exact=True) for v in row[part].tolist())
     return tuple(spelled(scale * context.exp(gap), digits) for gap in gaps)
+
+
+@cache
+def _context() -> mpmath.MPContext:
+    """Return a context of digits enough; what is asked of it changes nothing in it, so threads share it.
+
+    To make one takes longer than all that is asked of it.
+    """
+    context = mpmath.MPContext()
+    context.dps = 2 * _MOST_DIGITS
+    return context
 
 
 def _known_digits(value: Fraction, ulp: Fraction) -> int:
