@@ -34,7 +34,7 @@ from strategies.regimes import REGIMES
 __all__ = ["batch_of", "entries_of_hex", "is_same_output", "kept_as_recipe", "row_of"]
 
 ENTRIES: Final = 8
-"""Entries kept of a row, about the one that is meant."""
+"""Entries kept of a row, about the one that is meant, else about the greatest."""
 
 _MOST_DIGITS: Final = 17
 
@@ -59,7 +59,9 @@ def kept_as_recipe(
         return witness
     if cell.length <= LONG_BEYOND:
         return replace(witness, batch=Batch(*place))
-    first = max(0, min((witness.element or 0) - ENTRIES // 2, cell.length - ENTRIES))
+    x = _entries(witness.x, fmt)
+    meant = int(np.argmax(x)) if witness.element is None else witness.element
+    first = max(0, min(meant - ENTRIES // 2, cell.length - ENTRIES))
     digits, out_digits = fmt.storage_bits // 4, out.storage_bits // 4
     remade = Remade(
         *place,
@@ -68,7 +70,7 @@ def kept_as_recipe(
         first=first,
         x=witness.x[first * digits : (first + ENTRIES) * digits],
         y=witness.y[first * out_digits : (first + ENTRIES) * out_digits],
-        exact=_exact(_entries(witness.x, fmt), out, slice(first, first + ENTRIES), method),
+        exact=_exact(x, out, slice(first, first + ENTRIES), method),
     )
     return replace(witness, x="", y="", remade=remade)
 

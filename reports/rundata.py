@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from reports.cells import NOT_A_FAMILY, SEARCHED, Row, cell_row
@@ -17,7 +19,7 @@ from reports.ledger import CellInfo, Ledger
 from reports.machines import machines
 from reports.runs import replay_command
 from reports.tally import Tally, Witness, gravity, merge
-from reports.verdicts import Verdict
+from reports.verdicts import FAILED, Verdict
 
 __all__ = ["SCHEMA_VERSION", "RunData", "Standing", "StandingKey", "build", "worst_of"]
 
@@ -26,6 +28,20 @@ SCHEMA_VERSION: Final = 1
 
 DOCUMENTS: Final = ("comparison", "search", "selftest")
 """Documents that sections draw where the ledger has them."""
+
+WRONGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "lost": "entries lost to 0",
+        "mask_leaks": "masked entries not 0",
+        "out_of_range": "entries outside [0, 1]",
+        "negative_zeros": "entries -0",
+        "policy_violations": "policy rows not as declared",
+    }
+)
+"""Counts that show a candidate wrong though no row failed, the gravest first, and what is counted."""
+
+_FIRST_TURNS: Final = 2
+"""Witnesses of each candidate and format that come before any further one."""
 
 _MERGED_AT_ONCE: Final = 32  # merging one by one would sort the growing histogram once a cell
 
@@ -89,6 +105,11 @@ class Standing:
     def lost_rows(self) -> int:
         """How many of its rows gave no output."""
         return self.total("rows") - self.total("completed_rows")
+
+    @property
+    def wrongs(self) -> dict[str, int]:
+        """The counts of `WRONGS` that are not 0."""
+        return {column: number for column in WRONGS if (number := self.total(column))}
 
     @property
     def is_measured(self) -> bool:
@@ -177,22 +198,45 @@ class RunData:
         """The pairs of formats, in the plan's order."""
         return tuple(dict.fromkeys(standing.key.formats for standing in self.standings))
 
+    @cached_property
+    def violations(self) -> Mapping[tuple[str, str], int]:
+        """How many limits of a gate each candidate is beyond, by candidate and formats."""
+        return Counter((v.candidate, v.formats) for v in self.verdicts if v.status in FAILED)
+
+    def is_troubled(self, standing: Standing) -> bool:
+        """Whether anything is wrong with a candidate in a format.
+
+        Rows failed or gave no output, entries are wrong outright, or a limit is exceeded: the gate's where
+        one judged, else the bound of the standard tier or of the declared algorithm.
+        """
+        key = standing.key
+        ratios = () if self.verdicts else ("bound_ratio", "algorithm_ratio")
+        return bool(
+            standing.total("failed_rows")
+            or standing.lost_rows
+            or standing.wrongs
+            or self.violations.get((key.candidate, key.formats))
+            or any((standing.greatest(ratio) or 0) > 1 for ratio in ratios)
+        )
+
     def telling_witnesses(self, most: int) -> list[Witness]:
-        """Return up to `most` witnesses, candidates in turn, each kind once before any comes twice."""
-        turns: Counter[tuple[str, ...]] = Counter()
+        """Return up to `most` witnesses: of all that are in trouble the gravest, then of all others.
+
+        Candidates and formats take turns; each shows first its gravest witness, then its greatest error.
+        """
+        troubled = {s.key for s in self.standings if self.is_troubled(s)}
+        by_standing: dict[StandingKey, list[Witness]] = {}
+        for witness in self.witnesses:  # the gravest first
+            cell = witness.cell
+            key = StandingKey(cell.candidate, cell.op, cell.format, cell.out_format)
+            by_standing.setdefault(key, []).append(witness)
         ranked = []
-        for witness in self.witnesses:
-            same = (witness.cell.candidate, witness.kind)
-            ranked.append((turns[same], witness))
-            turns[same] += 1
-        ranked.sort(key=lambda entry: entry[0])  # stable: within a round, the gravest first
-        places: Counter[str] = Counter()
-        spread = []
-        for _, witness in ranked:
-            spread.append((places[witness.cell.candidate], witness))
-            places[witness.cell.candidate] += 1
-        spread.sort(key=lambda entry: entry[0])
-        return [witness for _, witness in spread[:most]]
+        for number, (key, own) in enumerate(by_standing.items()):
+            greatest = [w for w in own if w.kind == "max_ulp" and w is not own[0]]
+            others = [w for w in own[1:] if w not in greatest]
+            for turn, witness in enumerate([own[0], *greatest, *others]):
+                ranked.append((turn >= _FIRST_TURNS, key not in troubled, turn, number, witness))
+        return [witness for *_, witness in sorted(ranked, key=lambda entry: entry[:-1])[:most]]
 
     def replay_command(self, identity: str) -> str:
         """Return the command that runs a witness again."""

@@ -17,7 +17,7 @@ from reports.sections.witnesses import instance
 from reports.spelling import markdown as escaped
 from reports.spelling import markdown_code
 from reports.verdict import sentences, where, with_place
-from reports.verdicts import counted, headline_name, worst_first
+from reports.verdicts import worst_first
 
 __all__ = ["markdown"]
 
@@ -44,7 +44,7 @@ def markdown(run: RunData, guard: Guard | None = None) -> str:
 def _opening(run: RunData) -> Iterator[str]:
     verdict, *more = sentences(run)
     yield f"**{escaped(verdict)}**"
-    for paragraph in (more, *([line] for line in _judged(run))):
+    for paragraph in (more, *([line] for line in _compared(run))):
         if paragraph:
             yield ""
             yield " ".join(map(escaped, paragraph))
@@ -59,11 +59,8 @@ def _witnesses(run: RunData) -> Iterator[str]:
         yield f"- {named}:{told} {markdown_code(run.replay_command(w.id))}"
 
 
-def _judged(run: RunData) -> Iterator[str]:
-    """Say what a gate and a comparison with an earlier run found, where there was either."""
-    if run.verdicts:
-        counts = ", ".join(f"{n} {status}" for status, n in counted(run.verdicts).items())
-        yield f"Gate: {headline_name(run.verdicts)} ({counts})."
+def _compared(run: RunData) -> Iterator[str]:
+    """Say what a comparison with an earlier run found, where there was one."""
     if comparison := run.documents.get("comparison"):
         yield comparison_sentence(comparison)
 

@@ -1,8 +1,8 @@
 """What a run says in a few sentences: the same in the terminal, in HTML and in Markdown.
 
-Who fails comes first, and in which formats: an ULP error says nothing where outputs are NaN. Then how
-wrong the rest is, against what its bound allows. Rates are never pooled over regimes: a sentence names
-the worst cell.
+A gate's verdict comes first. Then what is wrong, the gravest first: who fails, in which formats (an ULP
+error says nothing where outputs are NaN), wrong entries, errors above their bound. What is well comes last.
+Rates are never pooled over regimes: a sentence names the worst cell.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from typing import Final
 
 from reports import selftest
 from reports.cells import SEARCHED, Row
+from reports.common import in_common
 from reports.figures import count, percent, plural, sample, searched, ulps
-from reports.rundata import RunData, Standing
+from reports.rundata import WRONGS, RunData, Standing
+from reports.verdicts import counted, headline_name
 
 __all__ = ["place", "sentences", "some", "where", "with_place"]
 
@@ -35,9 +37,17 @@ def sentences(run: RunData) -> Iterator[str]:
         if not run.shards_left:
             yield f"Nothing was measured: no row of {plural(len(run.cells), 'cell')} came back."
         return
-    yield from _failures(measured, losing=_lost_rows(run))
-    yield from _against_bounds(measured)
-    yield from _worst_error(measured, run)
+    yield from _judged(run)
+    failing, calm = _failures(measured, losing=_lost_rows(run))
+    beyond, within = _against_bounds(measured)
+    grave = [*failing, *_wrong_entries(measured), *beyond]
+    worst = list(_worst_error(measured, run))
+    yield from (*grave, *(worst if grave else ()))
+    yield from _apart_from_accuracy(run)
+    yield from (*calm, *within, *(() if grave else worst))
+
+
+def _apart_from_accuracy(run: RunData) -> Iterator[str]:
     if run.findings:
         yield (
             f"{plural(len(run.findings), 'finding')} apart from accuracy:"
@@ -46,11 +56,34 @@ def sentences(run: RunData) -> Iterator[str]:
     yield from _broken_contract(run)
 
 
+def _judged(run: RunData) -> Iterator[str]:
+    """Say what a gate decided, and what its violations have in common."""
+    if run.verdicts:
+        counts = ", ".join(f"{count(n)} {status}" for status, n in counted(run.verdicts).items())
+        yield f"Gate: {headline_name(run.verdicts)} ({counts})."
+        yield from (f"{sentence}." for sentence in in_common(run.verdicts))
+
+
+def _wrong_entries(measured: list[Standing]) -> Iterator[str]:
+    """Say who has entries that are wrong outright, though their rows need not have failed."""
+    told = [(s, column, number) for s in measured for column, number in s.wrongs.items()]
+    for column in WRONGS:
+        own = [(s, number) for s, name, number in told if name == column and number]
+        if not own:
+            continue
+        worst, number = max(own, key=lambda entry: entry[1])
+        cell = worst.worst(column)
+        assert cell is not None
+        others = f", and {plural(len(own) - 1, 'more pair')} of candidate and format" if own[1:] else ""
+        whose = f"{worst.key.candidate} in {worst.key.formats}"
+        yield f"{whose}: {count(number)} {WRONGS[column]} (most in {place(cell)}){others}."
+
+
 def _broken_contract(run: RunData) -> Iterator[str]:
-    """Say who breaks which part of the contract."""
+    """Say who breaks which part of the contract, or a property by more than rounding explains."""
     broken: dict[str, dict[str, None]] = {}
     for check in run.checks:
-        if (check.get("kind"), check.get("status")) == ("contract", "violated"):
+        if check.get("status") == "violated" and not check.get("consequence"):
             broken.setdefault(str(check["candidate"]), {})[str(check["check"])] = None
     if len(broken) > _NAMED:
         yield f"{count(len(broken))} of {plural(len(run.candidates), 'candidate')} break the contract."
@@ -96,7 +129,8 @@ def _lost_rows(run: RunData) -> dict[str, int]:
     return lost
 
 
-def _failures(measured: list[Standing], losing: Mapping[str, int]) -> Iterator[str]:
+def _failures(measured: list[Standing], losing: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    """Return what there is to say where rows failed, and where none did."""
     formats: dict[str, list[str]] = {}
     failing: dict[str, list[str]] = {}
     for s in measured:
@@ -107,25 +141,23 @@ def _failures(measured: list[Standing], losing: Mapping[str, int]) -> Iterator[s
     if not failing:
         told = [s for s in measured if s.key.candidate in healthy] or measured
         rows = plural(sum(s.total("completed_rows") for s in told), "row")
-        yield (
-            f"No row of {some(healthy)} failed: {rows} tried."
-            if healthy
-            else f"No row of the {rows} that came back failed."
-        )
-        return
+        if not healthy:
+            return [], [f"No row of the {rows} that came back failed."]
+        return [], [f"No row of {some(healthy)} failed: {rows} tried."]
     rest = f" No row of {some(healthy)} failed." if healthy else ""
     if len(failing) > _NAMED:
-        yield f"{count(len(failing))} of {plural(len(formats), 'candidate')} fail.{rest}"
+        said = f"{count(len(failing))} of {plural(len(formats), 'candidate')} fail.{rest}"
     else:
         clauses = (f"{name} fails {_in(there, formats[name])}" for name, there in failing.items())
-        yield f"{'; '.join(clauses)}.{rest}"
+        said = f"{'; '.join(clauses)}.{rest}"
     worst = max((s for s in measured if s.total("failed_rows")), key=lambda s: s.greatest("failed_rate") or 0)
     cell = worst.worst("failed_rate")
     assert cell is not None
-    yield (
+    at_worst = (
         f"At worst {percent(cell['failed_rate'])} of the rows of"
         f" {place(cell)} failed ({cell['candidate']}, {worst.key.formats})."
     )
+    return [said, at_worst], []
 
 
 def _in(there: list[str], everywhere: list[str]) -> str:
@@ -140,36 +172,31 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def _against_bounds(measured: list[Standing]) -> Iterator[str]:
-    """Say whether errors stay within the bound of the standard tier, where no row failed."""
+def _against_bounds(measured: list[Standing]) -> tuple[list[str], list[str]]:
+    """Return what there is to say where errors exceed the standard tier's bound, and where they keep it."""
     ratios = [
         (ratio, s)
         for s in measured
         if not s.total("failed_rows") and (ratio := s.greatest("bound_ratio")) is not None
     ]
     if not ratios:
-        return
+        return [], []
     ratio, worst = max(ratios, key=lambda pair: pair[0])
     cell = worst.worst("bound_ratio")
     assert cell is not None
     named = f"{cell['candidate']}, {worst.key.formats}, {place(cell)}"
     every = "Every" if all(not s.total("failed_rows") for s in measured) else "Where no row failed, every"
     if ratio <= 1:
-        yield (
-            f"{every} error is within the a-priori bound of the standard tier:"
-            f" at most {ulps(ratio)} of it ({named})."
-        )
-    else:
-        beyond = sum(ratio > 1 for ratio, _ in ratios)
-        among = (
-            f"{count(beyond)} of the {count(len(ratios))} pairs of candidate and format without a failed row"
-        )
-        whose = among if len(ratios) > 1 else f"{cell['candidate']} in {worst.key.formats}"
-        where = named if len(ratios) > 1 else place(cell)
-        yield (
-            f"Errors of {whose} exceed the a-priori bound of the standard tier:"
-            f" {ulps(ratio)} times it at worst ({where})."
-        )
+        said = f"{every} error is within the a-priori bound of the standard tier: at most {ulps(ratio)} of it"
+        return [], [f"{said} ({named})."]
+    beyond = sum(ratio > 1 for ratio, _ in ratios)
+    among = f"{count(beyond)} of the {count(len(ratios))} pairs of candidate and format without a failed row"
+    whose = among if len(ratios) > 1 else f"{cell['candidate']} in {worst.key.formats}"
+    where = named if len(ratios) > 1 else place(cell)
+    said = (
+        f"Errors of {whose} exceed the a-priori bound of the standard tier: {ulps(ratio)} times it at worst"
+    )
+    return [f"{said} ({where})."], []
 
 
 def some(names: Sequence[str]) -> str:

@@ -10,13 +10,14 @@ import json
 from dataclasses import replace
 from fractions import Fraction
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
 import reference
-from harness import testing
+from harness import cli, testing
 from harness.candidates import BUILTINS, Candidate, from_function, load
 from harness.checks import CHECKS, CheckResult, check_named, run_checks
 from harness.checks.check import hexadecimal
@@ -429,3 +430,33 @@ def test_a_row_that_raises_fails_the_rule_and_what_is_no_row_is_refused():
         testing.assert_keeps("range", max_shifted, np.zeros((2, 2), np.float32))
     with pytest.raises(ValueError, match="regime"):
         testing.rows("float32", 3, ["no-such"])
+
+
+ROW_SUMS = """
+import numpy as np
+
+def low(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return (e / e.sum(-1, keepdims=True) * np.float32(0.373)).astype(x.dtype)
+
+def by_lse(x):
+    top = x.max(-1, keepdims=True)
+    return np.exp(x - (top + np.log(np.exp(x - top).sum(-1, keepdims=True))))
+"""
+
+
+@pytest.mark.parametrize(("name", "is_rounding"), [("low", False), ("by_lse", True)])
+def test_a_row_sum_further_off_than_rounding_explains_is_not_called_rounding(
+    name: str, is_rounding: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sums.py").write_text(ROW_SUMS)
+    few = ["--format", "float32", "--regime", "wide-normal", "--length", "65", "--rows", "8", "--in-process"]
+    assert cli.run(["run", f"sums.py:{name}", *few, "--out", "r"]) == 0
+    checks = json.loads(Path("r/summary.json").read_text())["checks"]
+    [found] = [check for check in checks if check["check"] == "row_sum"]
+    assert found["status"] == "violated"
+    assert bool(found["consequence"]) == is_rounding
+    assert ("more than rounding explains" in found["message"]) != is_rounding
+    said = Path("r/summary.md").read_text()
+    assert (f"sums.py:{name}: row\\_sum" in said) != is_rounding

@@ -57,11 +57,18 @@ class Examined:
         broken: the rows that break the rule, shape (k,).
         tried: the rows that could have.
         note: says of a broken row, by its place, what was seen.
+        beyond: the rows that break it by more than rounding explains; None where that is not told apart.
     """
 
     broken: Flags
     tried: Flags
     note: Callable[[int], str]
+    beyond: Flags | None = None
+
+    @property
+    def worst(self) -> Flags:
+        """The rows that break it by more than rounding explains, where there are any, else all that do."""
+        return self.broken if self.beyond is None or not self.beyond.any() else self.beyond
 
     @classmethod
     def nothing(cls, rows: int) -> Examined:
@@ -265,12 +272,13 @@ class CheckResult:
     message: str = ""
     witness: Witness | None = None
     looked: Looked = Looked()
+    beyond: int = 0
 
     def document(self) -> dict[str, Any]:
         """Return this result as JSON carries it."""
         named = ("candidate", "format", "out_format", "status", "rows", "broken", "message")
         check = self.check
-        is_consequence = self.status == "violated" and check.kind == "property"
+        is_consequence = self.status == "violated" and check.kind == "property" and not self.beyond
         return {
             "check": check.name,
             "kind": check.kind,

@@ -16,7 +16,7 @@ from harness.checks.contract import CONTRACT
 from harness.checks.properties import PROPERTIES
 from harness.checks.rows import EXTENTS, RowsOfLength, rows_of
 from harness.execution import Executor, Outcome
-from harness.shrinking import Budget, reduced
+from harness.shrinking import Budget, origin_of, reduced
 from harness.shrinking.simplicity import keys
 from reference.formats import FloatFormat
 from reports.tally import CellKey, Witness
@@ -123,9 +123,14 @@ class _Seen:
     rows: RowsOfLength
     examined: Examined
 
+    @property
+    def is_beyond(self) -> bool:
+        """Whether a row breaks the rule by more than rounding explains."""
+        return self.examined.beyond is not None and bool(self.examined.beyond.any())
+
     def simplest(self, fmt: FloatFormat) -> int:
         """Return the place of the simplest row that breaks the rule."""
-        broken = np.flatnonzero(self.examined.broken)
+        broken = np.flatnonzero(self.examined.worst)
         ranks = keys(fmt, self.rows.x[broken])
         return int(broken[min(range(len(broken)), key=ranks.__getitem__)])
 
@@ -212,10 +217,17 @@ class _Examination:
             return replace(blank, status="not_run", message=self._reason or "no row of this format tries it")
         if not broken:
             return replace(blank, status="ok", rows=tried)
-        first = next(s for s in seen if s.examined.broken.any())
+        beyond = sum(int(s.examined.beyond.sum()) for s in seen if s.examined.beyond is not None)
+        first = next(s for s in seen if s.examined.broken.any() and (not beyond or s.is_beyond))
         witness = self._counterexample(blank.check, first)
         return replace(
-            blank, status="violated", rows=tried, broken=broken, message=witness.message, witness=witness
+            blank,
+            status="violated",
+            rows=tried,
+            broken=broken,
+            beyond=beyond,
+            message=witness.message,
+            witness=witness,
         )
 
     # Counterexamples -----------------------------------------------------------------------
@@ -227,7 +239,8 @@ class _Examination:
         cell = self._cell(seen.rows.regimes[place], len(row))
 
         def shows(x: Array) -> NDArray[np.bool_]:
-            return check.examine(self._subject, np.ascontiguousarray(x)).broken
+            found = check.examine(self._subject, np.ascontiguousarray(x))
+            return found.broken if found.beyond is None or not seen.is_beyond else found.beyond
 
         if not shows(row[None])[0]:
             note = f"{seen.examined.note(place)} (not when called alone)"
@@ -239,7 +252,7 @@ class _Examination:
         for smaller in reversed(steps):
             alone = check.examine(self._subject, smaller[None])
             if alone.broken[0]:
-                told = origin if len(steps) == 1 else f"{origin}, shrunk from {len(row)} entries"
+                told = origin if len(steps) == 1 else origin_of(origin, row, smaller)
                 return self._witness(check, cell, smaller, told, alone.note(0))
         return self._witness(check, cell, row, origin, seen.examined.note(place))
 

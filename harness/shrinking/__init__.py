@@ -12,8 +12,18 @@ for many: `harness.shrinking.sharing`.
 from __future__ import annotations
 
 from harness.shrinking.emitting import emit_test
-from harness.shrinking.reduction import Budget, Shows, reduced
+from harness.shrinking.reduction import Budget, Shows, origin_of, reduced
 from harness.shrinking.sharing import keep_small, shrink_all
 from harness.shrinking.single import shrink, smallest
 
-__all__ = ["Budget", "Shows", "emit_test", "keep_small", "reduced", "shrink", "shrink_all", "smallest"]
+__all__ = [
+    "Budget",
+    "Shows",
+    "emit_test",
+    "keep_small",
+    "origin_of",
+    "reduced",
+    "shrink",
+    "shrink_all",
+    "smallest",
+]

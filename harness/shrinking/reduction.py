@@ -22,7 +22,7 @@ from harness.shrinking.changes import changes
 from harness.shrinking.simplicity import keys
 from reference.formats import FloatFormat
 
-__all__ = ["BATCH_ELEMENTS", "Budget", "Shows", "reduced"]
+__all__ = ["BATCH_ELEMENTS", "Budget", "Shows", "origin_of", "reduced"]
 
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
@@ -58,6 +58,11 @@ class Budget:
         """Count one call."""
         self.elements -= x.size
         self.batches -= 1
+
+
+def origin_of(origin: str, row: NDArray[Any], smaller: NDArray[Any]) -> str:
+    """Return where a simpler row comes from: from how many entries it was shrunk, if it has fewer now."""
+    return f"{origin}, " + ("made simpler" if len(smaller) == len(row) else f"shrunk from {len(row)} entries")
 
 
 def reduced(

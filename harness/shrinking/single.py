@@ -9,7 +9,7 @@ from harness.execution import Executor
 from harness.remaking import row_of
 from harness.replaying import completed
 from harness.shrinking.evidence import evidence_of
-from harness.shrinking.reduction import Budget, reduced
+from harness.shrinking.reduction import Budget, origin_of, reduced
 from reference.formats import format_named
 from reports.tally import Witness
 
@@ -64,5 +64,5 @@ def smallest(
     for smaller in reversed(steps[1:]):
         found = evidence.witness(smaller)
         if found is not None:
-            return replace(found, origin=f"{witness.origin}, shrunk from {len(row)} entries")
+            return replace(found, origin=origin_of(witness.origin, row, smaller))
     return witness

@@ -8,7 +8,8 @@ from typing import Final
 
 from markupsafe import Markup
 
-from reports.rundata import RunData, Standing
+from reports.figures import count, plural
+from reports.rundata import WRONGS, RunData, Standing
 from reports.section import Section, fill
 from reports.sections.witnesses import instance
 from reports.verdict import sentences
@@ -31,6 +32,14 @@ def level(standing: Standing) -> int:
     return len(STEPS) if worst is None or math.isinf(worst) else bisect_left(STEPS, worst)
 
 
+def wrong(run: RunData, standing: Standing) -> list[str]:
+    """Say what is wrong with a standing that its failed rows and its errors do not show."""
+    told = [f"{count(number)} {WRONGS[column]}" for column, number in standing.wrongs.items()]
+    if beyond := run.violations.get((standing.key.candidate, standing.key.formats)):
+        told.insert(0, f"beyond {plural(beyond, 'limit')} of the gate")
+    return told
+
+
 def render(run: RunData) -> Markup:
     """Draw the verdict, the matrix, and what to look at first."""
     standings = {(s.key.candidate, s.key.op, s.key.formats): s for s in run.standings}
@@ -45,6 +54,7 @@ def render(run: RunData) -> Markup:
         subjects=list(subjects),
         ops=dict.fromkeys(op for _, op in subjects),
         level=level,
+        wrong=wrong,
         dense=len(subjects) > MOST_ROOMY or len(run.formats) > MOST_FORMATS,
         steps=STEPS,
         looks=[(w, instance(w)) for w in run.telling_witnesses(MOST_LOOKS)],

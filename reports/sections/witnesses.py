@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,6 +58,7 @@ class Card:
     hidden: int
     command: str
     made_small: str = ""
+    meant: int = 0
 
 
 def card(witness: Witness, command: str, found: Witness | None = None) -> Card:
@@ -73,15 +75,23 @@ def card(witness: Witness, command: str, found: Witness | None = None) -> Card:
     y = _decoded(kept.y, format_named(cell.out_format))
     exact = kept.exact if isinstance(kept, Remade) else _exact([value for value, _ in x])
     first = kept.first if isinstance(kept, Remade) else 0
+    meant = _meant(witness, [value for value, _ in x], first)
     entries = tuple(
         Entry(
             first + i, *_texts(x[i]), *(_texts(y[i]) if y else (NOTHING, "")), exact[i] if exact else NOTHING
         )
-        for i in _shown((witness.element or 0) - first, len(x))
+        for i in _shown(meant - first, len(x))
     )
     length = cell.length if isinstance(kept, Remade) else len(x)
     made_small = "" if found is None else _made_small(witness, found, length)
-    return Card(witness, _figure(witness), entries, length - len(entries), command, made_small)
+    return Card(witness, _figure(witness), entries, length - len(entries), command, made_small, meant)
+
+
+def _meant(witness: Witness, x: Sequence[float], first: int) -> int:
+    """Return the entry that a row is told by: the one meant, else the greatest of those kept."""
+    if witness.element is not None or not x:
+        return witness.element or 0
+    return first + max(range(len(x)), key=lambda i: (not math.isnan(x[i]), x[i]))
 
 
 def _made_small(drawn: Witness, found: Witness, length: int) -> str:
@@ -102,7 +112,7 @@ def instance(witness: Witness) -> str:
         return ""
     is_told = not row.hidden and len(row.entries) <= TOLD
     x, y, exact = ([shortened(getattr(e, name)) for e in row.entries] for name in ("x", "y", "exact"))
-    meant = next((k for k, e in enumerate(row.entries) if e.index == witness.element), 0)
+    meant = next((k for k, e in enumerate(row.entries) if e.index == row.meant), 0)
     name = f"softmax({', '.join(x)})" if is_told else f"a row of {count(witness.cell.length)} entries"
     where = f"entry {row.entries[meant].index} of {name}"
     if row.figure:
