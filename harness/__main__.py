@@ -10,7 +10,11 @@ import sys
 
 # `python -m` puts the current folder first; nothing in it may pass for a module of ours or
 # of the standard library. `harness.rooms` puts back what is needed.
-_HERE = os.path.realpath(os.curdir)
+try:
+    _HERE = os.path.realpath(os.curdir)
+except OSError as gone:
+    sys.stderr.write(f"error: the current folder is gone ({gone.strerror}); change to one that is there\n")
+    sys.exit(2)
 sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != _HERE]
 
 from typing import NoReturn  # noqa: E402 - once the path is safe

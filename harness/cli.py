@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from harness.commands import bench, compare, exhaust, gate, init, listing, repla
 from harness.commands import run as run_command
 from harness.errors import HarnessError, UsageError
 from reports import spelling
+from reports.files import is_known, told
 
 __all__ = ["app", "run"]
 
@@ -89,8 +89,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _last_resort(error: Exception, arguments: Sequence[str]) -> int:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return _complain(f"{error}; free some space, what was measured is kept", CRASHED)
+    if isinstance(error, OSError) and is_known(error):
+        return _complain(f"{told(error)}; what was measured is kept", CRASHED)
     if isinstance(error.__cause__, KeyboardInterrupt):  # Abort, which older versions of Typer make of it
         return _complain("interrupted", INTERRUPTED)
     # Typer's own usage errors share a base class that it does not export.

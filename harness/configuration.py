@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from harness.errors import UsageError
 from harness.mistakes import mistake
+from reports.files import FileError, read_text
 
 __all__ = ["configured", "configured_gate", "table_of"]
 
@@ -73,8 +74,10 @@ def table_of(file: Path) -> Any:
         UsageError: the file cannot be read as TOML, or has a table that looks like this one misspelt.
     """
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        document = tomllib.loads(read_text(file))
+    except FileError as error:
+        raise UsageError(str(error)) from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{file}: not readable as TOML ({error})") from error
     tool = document.get("tool", {})
     if not isinstance(tool, dict):

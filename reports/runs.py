@@ -8,13 +8,14 @@ writes into a run folder, and those only where the ledger beside them is one of 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
+from reports.files import FileError, read_text, writing_atomically
 from reports.ledger import APPLICATION_ID, CellInfo, Ledger
 from reports.spelling import command
 from reports.sqlite import reporting, writer_lock
@@ -64,6 +65,7 @@ _LEDGER_PARTS: Final = tuple(
     f"{LEDGER}{suffix}" for suffix in ("", "-wal", "-shm", "-journal", ".new", ".new-journal")
 )
 _PART: Final = ".part"
+LONGEST_NAME: Final = 4096
 _OURS: Final = frozenset(
     (
         *(f"{name}{part}" for name in (*DRAWN, *GATED, *TABULATED) for part in ("", _PART)),
@@ -75,7 +77,7 @@ _HEADER: Final = b"SQLite format 3\0"
 _APPLICATION_ID_AT: Final = slice(68, 72)  # https://www.sqlite.org/fileformat.html, section 1.3
 
 
-class RunFolderError(ValueError):
+class RunFolderError(FileError):
     """A folder that cannot be used as asked; the message is one line. What was there stays."""
 
 
@@ -185,26 +187,10 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file aside, then rename it, so that readers see the old one or the new one whole.
 
     Raises:
-        RunFolderError: it cannot be written.
+        FileError: it cannot be written.
     """
     with writing_atomically(path) as file:
         file.write(content)
-
-
-@contextmanager
-def writing_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to write as `write_atomically` does, in pieces.
-
-    Raises:
-        RunFolderError: it cannot be written.
-    """
-    aside = path.with_name(f"{path.name}{_PART}")
-    try:
-        with aside.open("wb") as file:
-            yield file
-        aside.replace(path)
-    except OSError as error:
-        raise RunFolderError(f"{path}: {error.strerror}; free some space or give another --out") from error
 
 
 # Within ------------------------------------------------------------------------------------
@@ -231,8 +217,9 @@ def _latest(parent: Path) -> Path | None:
     pointer = parent / "latest"
     if not pointer.is_file():
         return None
-    folder = parent / pointer.read_text(encoding="utf-8").strip()
-    return folder if folder.is_dir() else None
+    name = read_text(pointer, LONGEST_NAME).strip()
+    folder = parent / name
+    return folder if name == Path(name).name and folder.is_dir() else None
 
 
 def _previous(parent: Path) -> Path | None:

@@ -12,11 +12,23 @@ __all__ = ["DAMAGED", "LedgerError", "connect", "connect_for_reading", "reportin
 
 
 class LedgerError(ValueError):
-    """A ledger that cannot be used as asked; the message is one line. What was there stays."""
+    """A ledger that cannot be used as asked; the message is one line. What was there stays.
+
+    Attributes:
+        anew: the message where the command cannot go on with a run.
+    """
+
+    @property
+    def anew(self) -> str:
+        """The message without the way to go on."""
+        return str(self).replace(_THEN_RESUME, ", then begin anew").replace(_RESUME_IT, "")
 
 
 DAMAGED: Final = "the ledger is damaged or truncated; nothing was changed; restore it, or give another --out"
 """What is said of a ledger whose content does not hold together."""
+
+_THEN_RESUME: Final = ", then --resume"
+_RESUME_IT: Final = "--resume it, or "
 
 _REASONS: Final = {
     sqlite3.SQLITE_NOTADB: "not a ledger of this program; give the folder of a run",

@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 from zipfile import BadZipFile
 
 import numpy as np
@@ -31,6 +31,8 @@ __all__ = ["InputRows", "load"]
 Array = NDArray[Any]
 
 _LOST_DTYPES: Final = {1: "a float8", 2: "bfloat16"}
+_PIECE: Final = 1 << 20
+_LONGEST_LINE: Final = 1 << 29
 _ARCHIVE: Final = b"PK"
 _UNREADABLE: Final = (OSError, ValueError, EOFError, BadZipFile, MemoryError)
 
@@ -207,12 +209,30 @@ def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text)
+            reader = csv.reader(_lines(text))
             for fields in reader:
                 if any(field.strip() for field in fields):
                     yield reader.line_num, fields
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise ValueError(f"{_name(path)}: not readable as UTF-8 text ({error}); write it again") from None
+
+
+def _lines(text: TextIO) -> Iterator[str]:
+    """Yield lines piece by piece, so that a file that is no text is not read to its end.
+
+    Raises:
+        ValueError: it holds zero bytes, or a line is longer than any row's.
+    """
+    pieces: list[str] = []
+    while piece := text.readline(_PIECE):
+        pieces.append(piece)
+        if "\0" in piece or len(pieces) > _LONGEST_LINE // _PIECE:
+            raise ValueError("a line is no text, or longer than any row's")
+        if len(piece) < _PIECE or piece.endswith("\n"):
+            yield "".join(pieces)
+            pieces = []
+    if pieces:
+        yield "".join(pieces)
 
 
 def _csv_values(path: Path, number: int, fields: list[str]) -> list[float]:

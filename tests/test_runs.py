@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from synthetic_run import SETTINGS, key, ledger_at, planned, tally_of, witness
 
+from reports.files import FileError
 from reports.ledger import Ledger, LedgerError
 from reports.runs import (
     RunFolderError,
@@ -140,6 +141,6 @@ def test_an_interrupted_write_leaves_the_old_file_whole(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(RunFolderError, match="No space left on device"):
+    with pytest.raises(FileError, match=r"No space left on device; free some space"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"

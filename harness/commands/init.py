@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +12,8 @@ import typer
 
 from harness.console import results
 from harness.errors import UsageError, user_mistakes
+from reports.files import FileError, read_text
+from reports.files import told as told_of
 
 __all__ = ["init"]
 
@@ -54,8 +58,9 @@ def init(
     with user_mistakes():
         load(candidate or EXAMPLE)
         _check_free()
-        for name, text in _texts(candidate, chosen, tier).items():
-            _write(Path(name), text)
+        written = _write_all(_texts(candidate, chosen, tier))
+    for told in written:
+        results().print(told, soft_wrap=True)
     todo = f"fill in the reasons in {BUDGETS}"
     if candidate is None:
         todo = f"name your own softmax for {EXAMPLE} in {CONFIGURATION} and {BUDGETS}, {todo}"
@@ -115,9 +120,42 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    held = file.read_text(encoding="utf-8") if file.exists() else ""
-    gap = "" if not held else "\n" if held.endswith("\n") else "\n\n"
-    file.write_text(f"{held}{gap}{text}", encoding="utf-8")
-    results().print(f"{'added to' if held else 'wrote'} {file.as_posix()}", soft_wrap=True)
+def _write_all(texts: Mapping[str, str]) -> list[str]:
+    """Write every file, or leave all as it was; return what is told of each.
+
+    Raises:
+        FileError: one cannot be written.
+    """
+    from reports.runs import write_atomically
+
+    told = []
+    with ExitStack() as undo:
+        for name, text in texts.items():
+            file = Path(name)
+            _make_folder(file.parent, undo)
+            held = read_text(file) if file.exists() else ""
+            undo.callback(_restore, file, file.read_bytes() if file.exists() else None)
+            gap = "" if not held else "\n" if held.endswith("\n") else "\n\n"
+            write_atomically(file, f"{held}{gap}{text}".encode())
+            told.append(f"{'added to' if held else 'wrote'} {file.as_posix()}")
+        undo.pop_all()
+    return told
+
+
+def _make_folder(folder: Path, undo: ExitStack) -> None:
+    try:
+        for missing in reversed([f for f in (folder, *folder.parents) if not f.exists()]):
+            missing.mkdir()
+            undo.callback(missing.rmdir)
+        if not folder.is_dir():
+            raise FileError(f"{folder}: it is no folder; move it away")
+    except OSError as error:
+        raise FileError(told_of(error, folder)) from error
+
+
+def _restore(file: Path, content: bytes | None) -> None:
+    with suppress(OSError):
+        if content is None:
+            file.unlink(missing_ok=True)
+        elif file.read_bytes() != content:
+            file.write_bytes(content)

@@ -29,10 +29,10 @@ from typing import Any, Final
 
 from harness.errors import UsageError, choose
 from harness.mistakes import mistake
-from harness.settings import LONGEST
 from reference.formats import FORMATS, FloatFormat
 from reference.tiers import TIERS
 from reports.cells import COLUMNS
+from reports.files import FileError, read_text
 
 __all__ = [
     "AT_LEAST",
@@ -92,6 +92,10 @@ OF_ELEMENTS: Final = frozenset(
 
 _ERRORS: Final = frozenset({"max_ulp", "mean_ulp", "p50_ulp", "p99_ulp"})
 _RATIOS: Final = frozenset({"bound_ratio", "algorithm_ratio"})
+
+
+LONGEST_GATED: Final = 1 << 20
+"""Entries of a row that a budget is about: rows of every regime are made, so that longer ones take hours."""
 
 
 @dataclass(frozen=True)
@@ -174,9 +178,9 @@ def read_budgets(path: Path) -> list[Budget]:
         UsageError: it cannot be read, or holds a mistake; all are listed with their paths.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"{path}: not readable as a file of budgets ({error})") from error
+        text = read_text(path)
+    except FileError as error:
+        raise UsageError(f"not readable as a file of budgets: {error}") from error
     return budgets_of(text, path)
 
 
@@ -188,7 +192,7 @@ def budgets_of(text: str, path: Path) -> list[Budget]:
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{path}: not readable as a file of budgets ({error})") from error
     entries, mistakes = _validated(document)
     mistakes += [text for number, values, _ in entries for text in _meaningless(f"budget[{number}]", values)]
@@ -224,7 +228,7 @@ def _validated(document: Mapping[str, Any]) -> tuple[list[tuple[int, dict[str, A
         reason: str = Field(min_length=1)
         out_format: str | None = None
         regime: str | None = None
-        length: int | None = Field(default=None, ge=1, le=LONGEST)
+        length: int | None = Field(default=None, ge=1, le=LONGEST_GATED)
         date: dt.date | None = None
         loosened: list[str] = []
 

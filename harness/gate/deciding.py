@@ -146,7 +146,7 @@ def _decided(
         try:
             return _decide(campaign, ledger, folder, executor, budgets, baseline, fresh=fresh, strict=strict)
         except LedgerError as error:
-            raise NoVerdict(str(error)) from error
+            raise NoVerdict(error.anew) from error
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted: no verdict; what was measured lies in {folder}, "

@@ -22,6 +22,7 @@ from harness.errors import UsageError
 from harness.gate.budgets import AT_LEAST, TIER, Budget, budgets_of, read_budgets
 from harness.gate.judging import judge
 from harness.gate.measuring import Gated
+from reports.files import read_text
 from reports.runs import write_atomically
 from reports.verdicts import Verdict
 
@@ -141,7 +142,7 @@ def _loosened(path: Path, budget: Budget, text: str, reason: str) -> dict[str, A
                 f"--loosen {budget.metric}={text}: the limit is {budget.limit!r}, not tighter than that"
             )
     today = datetime.now(UTC).date().isoformat()
-    entry = tomllib.loads(path.read_text(encoding="utf-8-sig"))["budget"][_number(budget)]
+    entry = tomllib.loads(read_text(path))["budget"][_number(budget)]
     line = f"{today}: {budget.limit} to {limit}: {reason}"
     return {"limit": limit, "loosened": [*entry.get("loosened", ()), line]}
 
@@ -181,7 +182,7 @@ def _only(gated: Gated, cells: tuple[Any, ...]) -> Gated:
 
 def _rewrite(path: Path, changes: Mapping[int, Mapping[str, Any]]) -> str:
     """Change keys of numbered budgets in the file, and return the difference."""
-    text = path.read_text(encoding="utf-8-sig")
+    text = read_text(path)
     meant = tomllib.loads(text)
     for number, values in changes.items():
         meant["budget"][number].update(values)

@@ -1,0 +1,98 @@
+"""How files of a user's are read and written: whole or not at all, and what is said where that fails."""
+
+from __future__ import annotations
+
+import errno
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+__all__ = ["LARGEST_TEXT", "FileError", "is_known", "read_text", "told", "writing_atomically"]
+
+LARGEST_TEXT: Final = 1 << 24
+"""Bytes of a file that people write."""
+
+_PART: Final = ".part"
+
+_REMEDIES: Final = {
+    errno.ENOSPC: "free some space, or give another place",
+    errno.EDQUOT: "free some space, or give another place",
+    errno.EROFS: "give a place that can be written to",
+    errno.EACCES: "change its permissions, or give another place",
+    errno.EPERM: "change its permissions, or give another place",
+    errno.EIO: "look after the disk, or give another place",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "close some programs, and try again",
+    errno.ENOMEM: "free some memory, and try again",
+    errno.ENOTDIR: "give a path whose folders are folders",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ELOOP: "give a path whose links end somewhere",
+    errno.ENOENT: "give a path that is there",
+}
+
+
+class FileError(ValueError):
+    """A file that cannot be read or written; the message is one line."""
+
+
+def told(error: OSError, path: Path | str | None = None) -> str:
+    """Return what went wrong with a file, and what helps, in a line; of an unknown kind no help."""
+    named = error.filename if path is None else path
+    remedy = _REMEDIES.get(error.errno or 0, "")
+    return "; ".join(filter(None, (f"{named}: {error.strerror or error}", remedy)))
+
+
+def is_known(error: OSError) -> bool:
+    """Tell whether an error is of the machine's making: a disk, a permission, a limit."""
+    return error.errno in _REMEDIES
+
+
+def read_text(path: Path, most: int = LARGEST_TEXT) -> str:
+    """Return the text of a file in UTF-8, without a byte order mark.
+
+    Raises:
+        FileError: there is none, it is no regular file (which may never end), too large, or other than UTF-8.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise FileError(f"{path}: it is no file, but a folder or a device; give the path of a file")
+        if status.st_size > most:
+            raise FileError(f"{path}: {status.st_size} bytes, more than the {most} that such a file may have")
+        with path.open("rb") as file:
+            return file.read(most).decode("utf-8-sig")
+    except OSError as error:
+        raise FileError(told(error, path)) from error
+    except UnicodeDecodeError as error:
+        raise FileError(
+            f"{path}: no UTF-8 ({error.reason} at byte {error.start}); save it as such"
+        ) from error
+
+
+@contextmanager
+def writing_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write aside, and rename it when all is written; else nothing is left of it.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    aside = path.with_name(f"{path.name}{_PART}")
+    try:
+        with aside.open("wb") as file:
+            yield file
+        aside.replace(path)
+    except OSError as error:
+        _forget(aside)
+        raise FileError(told(error, path)) from error
+    except BaseException:
+        _forget(aside)
+        raise
+
+
+def _forget(file: Path) -> None:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError:
+        return
