@@ -1,10 +1,15 @@
-"""GitHub annotations: workflow commands on standard output, at most ten, as GitHub shows no more a step."""
+"""GitHub annotations: workflow commands on standard output, at most ten, as GitHub shows no more a step.
+
+One for each candidate and format, at its function: what its violations have in common, and the gravest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from reports.common import in_common
+from reports.figures import plural
 from reports.spelling import annotation, annotation_property
 from reports.verdicts import FAILED, Verdict, worst_first
 
@@ -13,13 +18,32 @@ __all__ = ["MOST", "workflow_commands"]
 MOST: Final = 10
 
 
-def workflow_commands(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Yield a workflow command for each verdict that does not pass, the gravest first."""
-    failing = [v for v in worst_first(verdicts) if v.stops]
-    for verdict in failing[:MOST]:
-        level = "error" if verdict.status in FAILED else "warning"
-        title = f"{verdict.status}: {verdict.candidate} {verdict.formats}"
-        told = f"{verdict.name}: observed {verdict.observed!r}, limit {verdict.operator} {verdict.limit!r}"
-        policy = f"policy: {verdict.policy}" if verdict.policy else ""
-        lines = [told, verdict.message, policy, verdict.replay]
-        yield f"::{level} title={annotation_property(title)}::{annotation(*filter(None, lines))}"
+def workflow_commands(
+    verdicts: Sequence[Verdict], places: Mapping[str, tuple[str, int]] | None = None
+) -> Iterator[str]:
+    """Yield a workflow command for each candidate and format that does not pass, the gravest first.
+
+    Args:
+        verdicts: all of a gate.
+        places: file and line of candidates' functions, where they are known.
+    """
+    groups: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in worst_first(verdicts):
+        groups.setdefault((verdict.candidate, verdict.formats), []).append(verdict)
+    failing = [own for own in groups.values() if own[0].stops]
+    for own in failing[:MOST]:
+        yield _command(own, (places or {}).get(own[0].candidate))
+
+
+def _command(own: Sequence[Verdict], place: tuple[str, int] | None) -> str:
+    worst, failed = own[0], sum(v.stops for v in own)
+    level = "error" if worst.status in FAILED else "warning"
+    more = f", the gravest of {plural(failed, 'violation')}" if failed > 1 else ""
+    title = f"{worst.status}: {worst.candidate} {worst.formats}{more}"
+    told = f"{worst.name}: observed {worst.observed!r}, limit {worst.operator} {worst.limit!r}"
+    policy = f"policy: {worst.policy}" if worst.policy else ""
+    lines = [*in_common(own), told, worst.message, policy, worst.replay]
+    properties = [f"title={annotation_property(title)}"]
+    if place is not None:
+        properties = [f"file={annotation_property(place[0])}", f"line={place[1]}", *properties]
+    return f"::{level} {','.join(properties)}::{annotation(*filter(None, lines))}"

@@ -407,7 +407,11 @@ def test_junit_markdown_and_annotations_say_the_same(
     out = capsys.readouterr().out
     assert code == 1
     annotations = [line for line in out.splitlines() if line.startswith(("::error", "::warning"))]
-    assert len(annotations) == 10
+    [annotation] = annotations
+    line = 1 + SUSPECTS.read_text().splitlines().index("def printing_a_verdict(x):")
+    assert annotation.startswith(f"::error file={SUSPECTS},line={line},title=")
+    assert "the gravest of" in annotation
+    assert "python -m harness replay run#" in annotation
     suites = ET.parse("run/junit.xml").getroot()  # noqa: S314 - our own file
     assert int(suites.get("failures", "0")) == len(suites.findall(".//failure")) > 100
     assert suites.findall(".//error") == []

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.candidates.places import place_of
 from reports.common import in_common
 from reports.gate_text import markdown, terminal
+from reports.github import workflow_commands
 from reports.verdicts import Verdict
 
 REGIMES = ("normal", "tied", "masked", "result-underflow", "extreme")
@@ -235,3 +238,33 @@ def test_lengths_that_pass_among_those_that_fail_are_counted() -> None:
     assert in_common(cells(*tried)) == [
         "f: all 3 over budget (max_ulp) at 3 of 4 lengths from 257 to 4096, none at 3 or less"
     ]
+
+
+def test_an_annotation_stands_at_the_candidate_and_says_what_is_common() -> None:
+    mine = verdicts(lambda _f, _r, n: n >= 257)
+    others = verdicts(lambda _f, r, _n: r == "tied", candidate="max_shifted")
+    told = list(workflow_commands([*mine, *others], {"my.py:softmax": ("src/my.py", 12)}))
+    assert len(told) == 2
+    own, other = sorted(told, key=lambda line: "max_shifted" in line)
+    assert own.startswith(
+        "::error file=src/my.py,line=12,title=over_budget%3A my.py%3Asoftmax float32%2C the"
+    )
+    assert in_common(mine)[0].replace("%", "%25") in own
+    assert other.startswith("::error title=")
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("plain", 4), ("decorated", 9), ("assigned", 13), ("Kind.softmax", 15), ("elsewhere", 1)],
+)
+def test_a_candidate_s_place_is_where_it_is_defined(
+    name: str, line: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "my.py"
+    file.write_text(
+        "from other import elsewhere\n\n\ndef plain(x):\n    return x\n\n\n@wrapped\ndef decorated(x):\n"
+        "    return x\n\n\nassigned = plain\n\nclass Kind:\n    pass\n"
+    )
+    assert place_of(f"my.py:{name}") == place_of(f"my:{name}@torch") == (file, line)
+    assert place_of("max_shifted") is place_of("absent:softmax") is None

@@ -21,6 +21,7 @@ from reports.spelling import line
 
 if TYPE_CHECKING:
     from harness.gate import Budget, Decision
+    from reports.verdicts import Verdict
 
 __all__ = ["gate"]
 
@@ -245,7 +246,7 @@ def _tell(decision: Decision, *, as_json: bool) -> int:
         results().print(terminal(verdicts, relaxations, folder, looked=looked), soft_wrap=True)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         stream = sys.stderr if as_json else sys.stdout
-        stream.writelines(f"{line}\n" for line in workflow_commands(verdicts))
+        stream.writelines(f"{line}\n" for line in workflow_commands(verdicts, _places(verdicts)))
     _summarise(markdown(verdicts, relaxations, folder))
     return decision.exit_code
 
@@ -259,6 +260,20 @@ def _draw(decision: Decision, *, as_json: bool) -> None:
         notes().print(f"{page}: sections that could not be drawn: {', '.join(failed)}", soft_wrap=True)
     if not as_json:
         results().print(f"report: {page}", soft_wrap=True)
+
+
+def _places(verdicts: Sequence[Verdict]) -> dict[str, tuple[str, int]]:
+    """Return where the candidates' functions stand, the files named from the top of the checkout."""
+    from harness.candidates.places import place_of
+
+    top = Path(os.environ.get("GITHUB_WORKSPACE", os.curdir)).resolve()
+    found = {}
+    for name in {verdict.candidate for verdict in verdicts}:
+        if (place := place_of(name)) is not None:
+            file, line = place
+            shown = file.relative_to(top) if file.is_relative_to(top) else file
+            found[name] = (shown.as_posix(), line)
+    return found
 
 
 def _summarise(text: str) -> None:
