@@ -47,7 +47,8 @@ def main() -> None:
 
 
 def _end(message: str, code: int) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)  # noqa: T201 - before there is a console
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+    print(f"error: {shown}", file=sys.stderr)  # noqa: T201 - before there is a console
     _leave(code)
 
 

@@ -119,3 +119,15 @@ def test_a_command_is_taken_apart_by_a_shell_as_it_was_put_together(part: str) -
 
 def test_code_in_a_table_of_markdown_stays_in_its_cell() -> None:
     assert spelling.markdown_code("a | `b`\nc") == "`a \\| b c`"
+
+
+def test_a_bar_shows_names_that_look_like_markup_as_they_are() -> None:
+    from rich.console import Console
+
+    from harness.console import progress_bar
+
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with progress_bar(console) as bar:
+        bar.add_task("checking x[/].py:softmax", total=1)
+        bar.refresh()
+    assert "x[/].py:softmax" in console.file.getvalue()  # type: ignore[attr-defined]

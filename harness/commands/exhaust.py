@@ -33,6 +33,7 @@ from harness.console import notes, print_json, progress_bar, results
 from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
 from harness.kernels import EVALUATION, MEASURING, prepare_kernels
 from reference.formats import FORMATS
+from reports.spelling import command
 
 if TYPE_CHECKING:
     from harness.execution import Executor
@@ -161,7 +162,7 @@ def _fill(plan: Exhaustion, ledger: Ledger, executor: Executor, jobs: int, folde
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted: {len(ledger.finished())} of {total} parts are kept in {folder}; "
-            f"go on with the same command and --resume --out {folder}"
+            f"go on with the same command and --resume --out {command(str(folder))}"
         ) from None
     except LedgerError as error:
         raise NoVerdict(str(error)) from error

@@ -17,6 +17,7 @@ from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
 from harness.examining import examine, unchecked
 from harness.kernels import MEASURING, prepare_kernels
 from harness.settings import Settings, resolve
+from reports.spelling import command
 
 if TYPE_CHECKING:
     from harness.campaign import Campaign
@@ -135,7 +136,7 @@ def _keep(campaign: Campaign, folder: Path, executor: Executor) -> Path:
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted: {_kept(campaign, ledger)} are kept in {folder}; "
-                f"go on with the same command and --resume --out {folder}"
+                f"go on with the same command and --resume --out {command(str(folder))}"
             ) from None
         except LedgerError as error:
             raise NoVerdict(str(error)) from error
