@@ -42,7 +42,8 @@ class Algorithm:
         constant: c, where the argument is x + c.
         one_at_zero: whether its exp(0) is exactly 1.
         rescaled: whether entries are exponentiated against the maximum of their block, and brought to that
-            of the row by one more factor: exp(x - m) exp(m - max).
+            of the row by one more factor: exp(x - m) exp(m - max), of which `exp_ulps` is the error of both
+            together.
     """
 
     name: str

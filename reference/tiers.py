@@ -187,8 +187,8 @@ FAST: Final = Tier(
     " have, or in the format itself as long as (n - 1) u <= 1/8, where it loses at most an eighth;"
     " exp2((x - max) log2 e), whose rounded factor and product cost a relative error of 2 u |x - max|; and"
     " exp(x - m) exp(m - max), m the maximum of a block of the row, whose two differences may be off by"
-    " u |x - max|, whose two exponentials cost twice the error of one, and whose products are rounded up to"
-    " three times: split rows. Kernels on GPUs do all three for speed.",
+    " u |x - max|, whose two exponentials are good to 3 ULP together (the GPU's ex2 is to 1.42), and whose"
+    " products are rounded up to three times: split rows. Kernels on GPUs do all three for speed.",
     allowed=_fast,
 )
 

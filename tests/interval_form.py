@@ -86,13 +86,13 @@ class IntervalForm:
         if self.algorithm.exp2:
             k += (real(abs(t)) + k) * ((1 + self.v) ** 2 - 1) + self.eta * MP.ln(2)
         least, most = MP.exp(real(t) - k), MP.exp(real(t) + k)
-        underflow = 2 * self.c * self.eta * (1 + self.e) + (self.c * self.eta) ** 2
+        underflow = self.c * self.eta * (1 + self.e) + (self.c * self.eta / 2) ** 2
         if most <= self.eta / 2:
-            return MP.mpf(0), self.eta / 2 * (1 + self.e) ** 2 + underflow
+            return MP.mpf(0), self.eta / 2 * (1 + self.e / 2) ** 2 + underflow
         if least >= real(self.inside.smallest_normal):
             underflow = MP.mpf(0)
-        low = least * max(1 - self.e, 0) ** 2 - underflow
-        return max(low, MP.mpf(0)), most * (1 + self.e) ** 2 + underflow
+        low = least * max(1 - self.e, 0) - underflow
+        return max(low, MP.mpf(0)), most * (1 + self.e / 2) ** 2 + underflow
 
     def _around(self, exact: Any, k: Any) -> tuple[Any, Any]:
         """(U) and (L): the exp of an argument that lies within k of that of `exact`."""

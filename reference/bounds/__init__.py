@@ -59,13 +59,15 @@ its exact value, which is at most E = 2 c u relative in the normal range and c e
 (U2) Outputs rescaled once, as split rows have them: e_1 = exp(x - m), m the maximum of a block of entries,
     and e_2 = exp(m - max) give ê = e_1 e_2 exactly, the same number above the line and, as a term of the
     block's sum times e_2, in the sum. Both computed arguments lie at or below 0 and by k (`arguments`) in all
-    from their exact values, both exponentials are within max(E a, c eta) of their a <= 1, so
-        ê <= (1 + E)^2 exp(k) w, and where one may be below 2^emin, which takes exp(-k) w < 2^emin,
-        another c eta (2 (1 + E) + c eta), both factors being at most 1 + E + c eta;
-(L2) ê >= (1 - E)^2 exp(-k) w, less the same. Deep: a_1 a_2 <= eta / 2. In the block of the maximum e_2 = 1,
+    from their exact values. Each exponential is good to c / 2 ULP, so within max(E a, c eta) / 2 of its a <= 1:
+        ê <= (1 + E / 2)^2 exp(k) w, and where one may be below 2^emin, which takes exp(-k) w < 2^emin,
+        another 2 (c eta / 2)(1 + E / 2) + (c eta / 2)^2 <= c eta (1 + E + c eta / 4).
+    An entry of the maximum's own block has one exponential, which may then be off by c ULP as well.
+(L2) ê >= (1 - E) exp(-k) w, less the same. Deep: a_1 a_2 <= eta / 2. In the block of the maximum e_2 = 1,
     and the maximum itself is 1. The block's sum times e_2 is rounded once more than other sums, which
     `summation.sum_growth` counts. Where it underflows it is off by eta / 2, which the term of the block's
-    own maximum has room for: its e_1 is 1, and its weight below 2^emin, as no block's sum is below 1.
+    own maximum has room for if c >= 1: its e_1 is 1, so it takes c eta / 2 of c eta; and its weight is below
+    2^emin, as no block's sum is below 1.
 (P) Above the line up to three roundings come first: of e_1 times e_2; or of e_1 over the block's sum s, of
     s e_2, and of their product. They are at most (1 + v)^3 - 1 relative. Underflow adds eta / 2
     to a share of the block, which is multiplied by s e_2 / sum <= 1, and eta / 2 over the sum twice, all

@@ -112,7 +112,7 @@ def _constants_of(setting: Setting, n: int) -> Constants | None:
         one_at_zero=algorithm.one_at_zero,
         rescaled=algorithm.rescaled,
         rescaled_floor=setting.rescaled_floor,
-        rescaled_deep=setting.rescaled_floor + 0.5 * (1 + setting.exp_error) ** 2,
+        rescaled_deep=setting.rescaled_floor + 0.5 * (1 + setting.exp_error / 2) ** 2,
         products=setting.products,
         v=setting.v,
         scaling=setting.scaling,
@@ -381,8 +381,8 @@ def _single(ulps: float, unit: float, step: float, z: float, c: Constants) -> tu
 def _product_of_two(ulps: float, unit: float, z: float, depth: float, c: Constants) -> tuple[float, float]:
     """Lines (U2) and (L2)."""
     floor = c.rescaled_floor * unit if depth > -c.inner_emin * LN2_BELOW else 0.0
-    above = ulps * z + (ulps * (1.0 + z)) * (c.exp_error * (2.0 + c.exp_error)) + floor
-    lost = z + c.exp_error * (2.0 - c.exp_error) if c.exp_error < 1.0 else 1.0 + z
+    above = ulps * z + (ulps * (1.0 + z)) * (c.exp_error * (1.0 + c.exp_error * 0.25)) + floor
+    lost = z + min(c.exp_error, 1.0)
     return above, min(ulps, ulps * (lost / (1.0 + z)) + floor)
 
 

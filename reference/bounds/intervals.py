@@ -146,10 +146,10 @@ def _rescaled(ulps: Floats, eta: _Eta, arguments: Arguments, setting: Setting) -
     smallest = -setting.arithmetic.emin * LN2_BELOW
     reached = (arguments.k - arguments.t > smallest) | arguments.deep
     floor = np.where(reached, setting.rescaled_floor * unit, 0.0)
-    up = ulps * z + (ulps * (1 + z)) * (error * (2 + error)) + floor
-    lost = z + error * (2 - error) if error < 1 else 1 + z
+    up = ulps * z + (ulps * (1 + z)) * (error * (1 + error / 4)) + floor
+    lost = z + min(error, 1.0)
     down = np.minimum(ulps, ulps * (lost / (1 + z)) + floor)
-    rest = 0.5 * (1 + error) ** 2 * unit - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0) + floor
+    rest = 0.5 * (1 + error / 2) ** 2 * unit - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0) + floor
     up = np.where(arguments.deep, np.maximum(rest, 0.0), up)
     down = np.where(arguments.deep, ulps, down)
     known = arguments.masked | _is_one(arguments, setting)

@@ -99,7 +99,7 @@ class Setting:
     def rescaled_floor(self) -> float:
         """What underflow adds to a product of two exponentials, in eta: line (L2) of `reference.bounds`."""
         c, eta = self.algorithm.exp_ulps, 2.0**self.arithmetic.quantum_exponent
-        return c * (2 * (1 + self.exp_error) + c * eta) * (1 + 2.0**-50)
+        return c * (1 + self.exp_error + c * eta / 4) * (1 + 2.0**-50)
 
     @cached_property
     def products(self) -> float:
