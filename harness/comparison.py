@@ -1,25 +1,31 @@
-"""Two runs cell by cell: better, worse, same, new, gone, or not comparable.
+"""Two runs cell by cell: better, worse, noise, same, new, gone, or not comparable.
 
 Cells are compared only where they were given the same rows, bit for bit (`rows_digest`), and their candidates
 were called with the same result format. A cell is worse where it fails more rows, loses more, or errs
-more, in any of `METRICS`; better where it does so in some and in none the other way.
+more, in any of `METRICS`; better where it does so in some and in none the other way: strictly, for a gate.
+A person is told the trend: figures that differ by less than they would with other rows are noise.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
+from reference.formats import format_named
 from reports.cells import Row
+from reports.figures import figure
 from reports.tally import CellKey, json_float
 
-__all__ = ["METRICS", "VERDICTS", "Change", "Comparison", "Verdict", "compare"]
+__all__ = ["METRICS", "TRENDS", "Change", "Comparison", "Trend", "Verdict", "compare"]
 
 Verdict = Literal["better", "worse", "same", "new", "gone", "not comparable"]
 
-VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
+Trend = Literal["better", "worse", "noise", "same", "new", "gone", "not comparable"]
+
+TRENDS: Final[tuple[Trend, ...]] = get_args(Trend)
 
 METRICS: Final = (
     "failed_rows",
@@ -41,6 +47,22 @@ METRICS: Final = (
 )
 """What cells are compared in, the gravest first."""
 
+_WALLS: Final[Mapping[str, tuple[float, ...]]] = {
+    "max_ulp": (0.5, 1.0),
+    "mean_ulp": (),
+    "bound_ratio": (1.0,),
+    "worst_row_sum_error": (),
+}
+"""Figures that a change of rows changes, and the values that they cannot cross by it unnoticed."""
+
+_NOISE: Final = 1.25
+"""Such figures that differ by no greater factor are noise."""
+
+_NOISE_SHARE: Final = 0.01
+"""Likewise shares that differ by no more."""
+
+_ORDER: Final = ("worse", "not comparable", "gone", "new", "better", "noise", "same")
+
 _MORE_IS_BETTER: Final = frozenset({"correctly_rounded", "faithful"})
 
 
@@ -50,7 +72,8 @@ class Change:
 
     Attributes:
         cell: which.
-        change: how it went.
+        change: how it went, strictly.
+        trend: how it went, noise apart.
         metric: the gravest that differs; empty where none does.
         before: its figure in the earlier run, None where it is null or the cell is new.
         after: likewise in the later one.
@@ -59,6 +82,7 @@ class Change:
 
     cell: CellKey
     change: Verdict
+    trend: Trend
     metric: str = ""
     before: float | None = None
     after: float | None = None
@@ -67,27 +91,39 @@ class Change:
     def document(self) -> dict[str, Any]:
         """Return this change as JSON carries it."""
         figures = {"before": json_float(self.before), "after": json_float(self.after)}
-        said = {name: getattr(self, name) for name in ("change", "metric", "message")}
+        said = {"change": self.trend, "metric": self.metric, "message": self.message}
         return {**vars(self.cell), **said, **figures}
+
+    @property
+    def rank(self) -> tuple[int, int, float]:
+        """Order changes by trend, by the gravity of the metric, and by how much it changed."""
+        grave = METRICS.index(self.metric) if self.metric else len(METRICS)
+        return _ORDER.index(self.trend), grave, -_size(self.before, self.after)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All cells of two runs."""
+    """All cells of two runs.
+
+    Attributes:
+        base, run: what the earlier and the later run are called.
+        cells: in the plan's order.
+        greatest: the greatest ULP error of the cells compared, in the earlier run and in the later one.
+    """
 
     base: str
     run: str
     cells: tuple[Change, ...]
+    greatest: tuple[float | None, float | None] = (None, None)
 
-    def count(self, change: Verdict) -> int:
+    def count(self, trend: Trend) -> int:
         """Return how many cells went so."""
-        return Counter(cell.change for cell in self.cells)[change]
+        return Counter(cell.trend for cell in self.cells)[trend]
 
     @property
     def changes(self) -> list[Change]:
-        """The cells that are not the same, the worse first."""
-        order = ("worse", "not comparable", "gone", "new", "better")
-        return sorted((c for c in self.cells if c.change != "same"), key=lambda c: order.index(c.change))
+        """The cells that are not the same: the worse first, noise last, the gravest first among each."""
+        return sorted((c for c in self.cells if c.trend != "same"), key=lambda c: c.rank)
 
     def document(self) -> dict[str, Any]:
         """Return the comparison as JSON carries it."""
@@ -96,6 +132,7 @@ class Comparison:
             "run": self.run,
             "better": self.count("better"),
             "worse": self.count("worse"),
+            "noise": self.count("noise"),
             "equal": self.count("same"),
             "incomparable": self.count("not comparable"),
             "new": self.count("new"),
@@ -115,7 +152,14 @@ def compare(base: str, earlier: Sequence[Row], run: str, later: Sequence[Row]) -
     """
     before, after = ({_key(row): row for row in rows} for rows in (earlier, later))
     keys = dict.fromkeys([*before, *after])
-    return Comparison(base, run, tuple(_change(key, before.get(key), after.get(key)) for key in keys))
+    cells = tuple(_change(key, before.get(key), after.get(key)) for key in keys)
+    both = [c.cell for c in cells if c.change in ("better", "worse", "same")]
+    greatest = _greatest(before[key] for key in both), _greatest(after[key] for key in both)
+    return Comparison(base, run, cells, greatest)
+
+
+def _greatest(rows: Iterable[Row]) -> float | None:
+    return max((float(row["max_ulp"]) for row in rows if row["max_ulp"] is not None), default=None)
 
 
 def _key(row: Row) -> CellKey:
@@ -124,21 +168,53 @@ def _key(row: Row) -> CellKey:
 
 def _change(key: CellKey, before: Row | None, after: Row | None) -> Change:
     if before is None or after is None:
-        return Change(key, "new" if before is None else "gone")
+        only: Literal["new", "gone"] = "new" if before is None else "gone"
+        return Change(key, only, only)
     lost = _not_comparable(before, after)
     if lost:
-        return Change(key, "not comparable", message=lost)
+        return Change(key, "not comparable", "not comparable", message=lost)
     signs = {
         metric: _sign(before[metric], after[metric], more_is_better=metric in _MORE_IS_BETTER)
         for metric in METRICS
     }
     worse, better = ([metric for metric in METRICS if signs[metric] == sign] for sign in (-1, 1))
     if not worse and not better:
-        return Change(key, "same")
-    metric = (worse or better)[0]
-    message = _message(worse, better, before, after)
+        return Change(key, "same", "same")
     change: Verdict = "worse" if worse else "better"
-    return Change(key, change, metric, _float(before[metric]), _float(after[metric]), message)
+    real_worse, real_better = (
+        [metric for metric in metrics if not _is_noise(metric, before, after)] for metrics in (worse, better)
+    )
+    trend: Trend = "worse" if real_worse else "better" if real_better else "noise"
+    metric = (real_worse or real_better or worse or better)[0]
+    shown = (worse, better) if trend == "noise" else (real_worse, real_better)
+    message = _message(*shown, before, after)
+    return Change(key, change, trend, metric, _float(before[metric]), _float(after[metric]), message)
+
+
+def _is_noise(metric: str, before: Row, after: Row) -> bool:
+    """Tell whether a metric differs by no more than it would between two draws of the rows.
+
+    A row's sum is off by rounding alone where it is within n u of the exact one, see the check `row_sum`.
+    """
+    was, now = before[metric], after[metric]
+    if metric in _MORE_IS_BETTER:
+        return abs(now - was) <= _NOISE_SHARE and 1.0 not in (was, now)
+    if metric not in _WALLS:
+        return False
+    low, high = sorted((was, now))
+    if metric == "worst_row_sum_error":
+        rounding = after["length"] * float(format_named(after["out_format"]).unit_roundoff)
+        return bool(high <= max(rounding, _NOISE * low))
+    return bool(high <= _NOISE * low and not any(low <= wall < high for wall in _WALLS[metric]))
+
+
+def _size(before: float | None, after: float | None) -> float:
+    """Return by how many powers of e a figure changed; infinite where it was or became 0 or infinite."""
+    if before is None or after is None or before == after:
+        return 0.0
+    if min(before, after) <= 0 or math.isinf(max(before, after)):
+        return math.inf
+    return abs(math.log(after) - math.log(before))
 
 
 def _not_comparable(before: Row, after: Row) -> str:
@@ -161,16 +237,12 @@ def _sign(before: float | None, after: float | None, *, more_is_better: bool) ->
 
 def _message(worse: Sequence[str], better: Sequence[str], before: Row, after: Row) -> str:
     def told(metrics: Sequence[str]) -> str:
-        return ", ".join(f"{name} {_text(before[name])} to {_text(after[name])}" for name in metrics)
+        return ", ".join(f"{name} {figure(before[name])} to {figure(after[name])}" for name in metrics)
 
     parts = [
         f"{word}: {told(metrics)}" for word, metrics in (("worse", worse), ("better", better)) if metrics
     ]
     return "; ".join(parts)
-
-
-def _text(value: Any) -> str:
-    return repr(value)
 
 
 def _float(value: float | None) -> float | None:

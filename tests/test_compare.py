@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from harness.comparison import compare
 from reports.cells import Row, cell_row
 from reports.ledger import CellInfo
 from reports.tally import Tally
-from tests.synthetic_run import key, overflowing, tally_of
+from tests.synthetic_run import key, ledger_at, overflowing, tally_of
 
 
 def rows(**tallies: Tally) -> list[Row]:
@@ -60,3 +61,58 @@ def test_runs_are_compared_by_the_command(
     assert "Compared with an earlier run" in Path("b/report.html").read_text()
     assert cli.run(["compare", "a", "c"]) == 3
     assert cli.run(["compare", "a", "nothing"]) == 2
+
+
+# What a person is told -------------------------------------------------------------------------
+
+
+def folder_of(folder: Path, tallies: Mapping[str, Tally]) -> None:
+    cells = {key(regime=name): tally for name, tally in tallies.items()}
+    with ledger_at(folder, *cells) as ledger:
+        ledger.record("s", cells, 0.1)
+
+
+def test_an_improved_run_is_told_as_such_and_its_noise_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [f"r{number}" for number in range(109)]
+    before = {name: tally_of(key(), [4.0], worst_row_sum_error=2.6e-8) for name in names}
+    after = {name: tally_of(key(), [4.0], worst_row_sum_error=6.7e-8) for name in names}
+    before["bad"] = tally_of(key(), [1.7e7], worst_row_sum_error=2.6e-8)
+    after["bad"] = tally_of(key(), [68.0], worst_row_sum_error=6.7e-8)
+    folder_of(Path("a"), before)
+    folder_of(Path("b"), after)
+    assert cli.run(["compare", "a", "b"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "b against a: 1 better, 0 worse, 109 noise, 0 same, 0 new, 0 gone, 0 not comparable"
+    assert said[1] == "greatest error of the cells compared: 1.7e7 to 68 ULP"
+    assert said[2].startswith("better  naive  float32  bad, n=8: better: max_ulp 1.7e7 to 68")
+    assert said[3].startswith("noise in 109 cells, at most noise  naive")
+    assert len(said) == 5
+    page = Path("b/report.html").read_text()
+    assert "1 better, 0 worse, 109 noise" in page
+    assert page.index(">bad, n=8<") < page.index(">r0, n=8<")
+
+
+def test_what_got_worse_stands_by_its_gravity_and_then_by_how_much() -> None:
+    names = ("failing", "lost", "tenfold", "double", "barely")
+    before = rows(**{name: tally_of(key(), [4.0]) for name in names})
+    after = rows(
+        barely=tally_of(key(), [4.1]),
+        double=tally_of(key(), [8.0]),
+        tenfold=tally_of(key(), [40.0]),
+        lost=tally_of(key(), [4.0], classes={"normal": 0, "lost": 1}),
+        failing=overflowing(key(), [4.0]),
+    )
+    found = [(c.cell.regime, c.trend) for c in compare("a", before, "b", after).changes]
+    assert found == [(name, "noise" if name == "barely" else "worse") for name in names]
+    assert changes(before, after)["barely"] == "worse", "a gate is strict"
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.45, 0.5001), (0.99, 1.01), (4.0, 5.1)])
+def test_an_error_that_leaves_its_level_is_no_noise(before: float, after: float) -> None:
+    [change] = compare(
+        "a", rows(tied=tally_of(key(), [before])), "b", rows(tied=tally_of(key(), [after]))
+    ).cells
+    assert change.trend == "worse"

@@ -41,7 +41,7 @@ def compare(
         print_json(comparison.document())
     else:
         _print(comparison, folders[1])
-    if not any(comparison.count(change) for change in ("better", "worse", "same")):
+    if not any(comparison.count(change) for change in ("better", "worse", "noise", "same")):
         raise NoVerdict(
             f"no cell of {base} and {run} was given the same rows; compare runs of one seed and effort"
         )
@@ -71,17 +71,24 @@ def _draw(folder: Path, comparison: Comparison) -> None:
 
 
 def _print(comparison: Comparison, folder: Path) -> None:
-    from harness.comparison import VERDICTS
+    """Print the sum first, then what changed, the gravest first; of noise the greatest alone."""
+    from harness.comparison import TRENDS
+    from reports.figures import ulps
 
     console = results()
-    for change in ("worse", "not comparable", "gone", "new", "better"):
-        cells = [c for c in comparison.changes if c.change == change]
+    counts = ", ".join(f"{comparison.count(name)} {name}" for name in TRENDS)
+    console.print(f"{comparison.run} against {comparison.base}: {counts}", soft_wrap=True)
+    if None not in comparison.greatest:
+        before, after = map(ulps, comparison.greatest)
+        console.print(f"greatest error of the cells compared: {before} to {after} ULP", soft_wrap=True)
+    for trend in ("worse", "not comparable", "gone", "new", "better"):
+        cells = [c for c in comparison.changes if c.trend == trend]
         for cell in cells[:SHOWN]:
             console.print(_line(cell), soft_wrap=True)
         if len(cells) > SHOWN:
-            console.print(f"... and {len(cells) - SHOWN} more {change}; --json lists all")
-    counts = ", ".join(f"{comparison.count(name)} {name}" for name in VERDICTS)
-    console.print(f"{comparison.run} against {comparison.base}: {counts}", soft_wrap=True)
+            console.print(f"... and {len(cells) - SHOWN} more {trend}; --json lists all")
+    if noise := [c for c in comparison.changes if c.trend == "noise"]:
+        console.print(f"noise in {len(noise)} cells, at most {_line(noise[0])}", soft_wrap=True)
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
 
@@ -89,4 +96,4 @@ def _line(cell: Change) -> str:
     key = cell.cell
     formats = key.format if key.format == key.out_format else f"{key.format} > {key.out_format}"
     place = f"{key.candidate}  {formats}  {key.regime}, n={key.length}"
-    return f"{cell.change}  {place}{f': {cell.message}' if cell.message else ''}"
+    return f"{cell.trend}  {place}{f': {cell.message}' if cell.message else ''}"

@@ -13,7 +13,7 @@ from reports.rundata import RunData
 from reports.section import Section
 
 _STATES: Final[Mapping[str, State]] = {"worse": "bad", "better": "good"}
-_ORDER: Final = ("worse", "better")
+_LAST: Final = "noise"
 
 Change = Mapping[str, Any]
 
@@ -31,14 +31,17 @@ def render(run: RunData) -> Markup:
 
 def sentence(document: Mapping[str, Any]) -> str:
     """Say how many cells got better and worse, and against what."""
-    counts = {name: int(document.get(name) or 0) for name in ("better", "worse", "equal", "incomparable")}
+    counts = {
+        name: int(document.get(name) or 0) for name in ("better", "worse", "noise", "equal", "incomparable")
+    }
     said = ", ".join(f"{count(number)} {name}" for name, number in counts.items())
     return f"Against {document.get('base') or 'an earlier run'}: {said}."
 
 
 def _rank(change: Change) -> int:
+    """Order changes: the worse first, noise last; each kind stands in the order of its gravity."""
     name = change.get("change")
-    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
+    return 0 if name == "worse" else 2 if name == _LAST else 1
 
 
 def _record(change: Change) -> Record:
@@ -60,7 +63,8 @@ SECTION = Section(
     order=18,
     guide=(
         "Two cells are compared only where they were given the same rows, bit for bit; the rest are counted"
-        " as incomparable. A change is listed where the exact figures differ."
+        " as incomparable. A change is listed where the exact figures differ, the gravest first. Figures that"
+        " differ by no more than other rows would make them differ are noise, and come last."
     ),
     render=render,
 )
