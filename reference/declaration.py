@@ -102,6 +102,12 @@ class Policy:
         """
         return reduce(Policy.with_setting, settings, self)
 
+    @staticmethod
+    def spelled() -> str:
+        """Return every key and its values, as KEY=VALUE|VALUE."""
+        hints = get_type_hints(Policy)
+        return ", ".join(f"{key}={'|'.join(get_args(hint))}" for key, hint in hints.items())
+
     def relaxations(self) -> tuple[str, ...]:
         """Return the settings that differ from the default, as KEY=VALUE."""
         return tuple(

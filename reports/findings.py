@@ -73,7 +73,9 @@ def findings_of(row: Row, tally: Tally) -> list[Finding]:
     ]
     for column, (kind, unit, message) in _DEFECTS.items():
         if count := row[column] - tally.excused.get(kind, 0):
-            found.append(_finding(row, kind, count, unit, message, witnesses))
+            shown = witnesses.get(kind) if kind == "policy" else None
+            told = shown.message if shown and shown.message else message
+            found.append(_finding(row, kind, count, unit, told, witnesses))
     ratio = row["algorithm_ratio"]
     if ratio is not None and ratio > 1:
         message = "a greater error than the algorithm it declares can make"

@@ -5,6 +5,7 @@ Figures are written with as many digits as it takes to tell them from their limi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -30,6 +31,11 @@ SHOWN: Final = 12
 NOT_TOLD: Final[Mapping[tuple[str, str], str]] = MappingProxyType({})
 
 _LISTED: Final = 400
+
+_EXCUSED: Final = re.compile(r"excused: (\d+) (\w+)")
+_EXCUSED_NOUNS: Final = {"overflow": "overflowing row", "flushed": "flushed output"}
+_NAMED: Final = 3
+"""Cells that are named of those where something was excused."""
 
 
 def headline(verdicts: Sequence[Verdict]) -> str:
@@ -117,13 +123,27 @@ def _worst(metric: str, members: Sequence[Verdict]) -> str:
     if metric == "contract":
         return plural(len(members), "check")
     figures = [v for v in members if v.observed is not None]
-    excused = sum("excused" in v.message for v in members)
-    notes = f", {plural(excused, 'cell')} with rows excused" if excused else ""
+    notes = "".join(f"; {text}" for text in _excused(members))
     if not figures:
         return f"{plural(len(members), 'cell')}, no figure{notes}"
     least = members[0].operator == ">=" or members[0].limit in ("rounded", "faithful")
     worst = (min if least else max)(figures, key=lambda v: v.observed or 0.0)
     return f"{plural(len(members), 'cell')}, worst {spelled(worst)[1]} ({worst.place}){notes}"
+
+
+def _excused(members: Sequence[Verdict]) -> Iterator[str]:
+    """Say how much was excused for each reason, and in which cells first."""
+    amounts: dict[str, int] = {}
+    places: dict[str, list[str]] = {}
+    for v in members:
+        for amount, name in _EXCUSED.findall(v.message):
+            amounts[name] = amounts.get(name, 0) + int(amount)
+            places.setdefault(name, []).append(v.place)
+    for name, amount in amounts.items():
+        where = places[name]
+        more = f" and {plural(len(where) - _NAMED, 'more cell')}" if len(where) > _NAMED else ""
+        noun = _EXCUSED_NOUNS.get(name, name)
+        yield f"excused: {plural(amount, noun)} in {'; '.join(where[:_NAMED])}{more}"
 
 
 def told(v: Verdict) -> Iterator[str]:

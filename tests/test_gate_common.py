@@ -56,15 +56,15 @@ def sentence(fails: Any, **options: Any) -> str:
         (
             lambda _f, _r, n: n == 257,
             (
-                "all 5 over budget (max_ulp) only at length 257, none at 128 or less and none at 4096 or more,"
-                " in every regime"
+                "all 5 over budget (max_ulp) only at length 257, none at 128 or less and none at 4096 or"
+                " more, in every regime"
             ),
         ),
         (
             lambda _f, _r, n: 1 < n < 4096,
             (
-                "all 15 over budget (max_ulp) at lengths 8 to 257, none at 1 or less and none at 4096 or more,"
-                " in every regime"
+                "all 15 over budget (max_ulp) at lengths 8 to 257, none at 1 or less and none at 4096 or"
+                " more, in every regime"
             ),
         ),
         (lambda _f, r, _n: r == "tied", "all 5 over budget (max_ulp) only in regime tied"),

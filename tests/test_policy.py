@@ -7,9 +7,10 @@ over exp(0) + exp(d) lies below 2^emin; and a softmax that flushes exactly that,
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import mpmath
 import numpy as np
@@ -39,6 +40,15 @@ def softmax(x):
     return np.where(y < 2.0**-14, 0, y).astype(np.float16)
 
 softmax.formats = ["float16"]
+"""
+
+ZEROS = """
+import numpy as np
+
+def softmax(x):
+    with np.errstate(all="ignore"):
+        e = np.exp(x - x.max(axis=-1, keepdims=True))
+        return np.nan_to_num(e / e.sum(axis=-1, keepdims=True))
 """
 
 
@@ -100,6 +110,58 @@ def test_a_witness_by_itself_is_replayed_by_the_policy_given(capsys: pytest.Capt
     assert cli.run(asked) == 1
     assert "lost, which the tier standard forbids" in capsys.readouterr().out
     assert cli.run([*asked, FLUSH]) == 0
+
+
+# What is said of it ------------------------------------------------------------------------
+
+
+SAYING = [
+    ("nan", "nan_row", "row holds NaN: expected all NaN, got ", "any"),
+    ("all-masked", "masked_row", "row is all -inf: expected all NaN, got 0 0 0 0 0; ", "zero"),
+    ("positive-infinity", "pos_inf", "row holds +inf: expected all NaN, got ", "any"),
+]
+
+
+@pytest.mark.parametrize(("regime", "key", "said", "accepting"), SAYING)
+def test_a_violation_says_what_was_expected_what_came_and_what_accepts_it(
+    regime: str, key: str, said: str, accepting: str, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    Path("zeros.py").write_text(ZEROS)
+    briefly(monkeypatch, 5)
+    asked = ("zeros.py:softmax", "--format=float32", "--tier=fast")
+    code, document = gate(capsys, *asked)
+    told = [v for v in failing(document) if v["metric"] == "policy" and v["message"].startswith(said)]
+    assert code == 1
+    assert told
+    setting = f"{key}={accepting}"
+    assert all(v["message"].endswith(f"; --policy {setting}") for v in told)
+    code, document = gate(capsys, *asked, f"--policy={setting}")
+    assert not [v for v in failing(document) if v["metric"] == "policy" and v["message"].startswith(said)]
+
+
+@pytest.mark.parametrize("command", ["run", "gate", "search", "exhaust", "replay"])
+def test_help_names_every_key_and_value(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([command, "--help"]) == 0
+    said = "".join(capsys.readouterr().out.replace("\u2502", "").split())
+    assert Policy.spelled().replace(" ", "") in said
+
+
+def test_the_readme_names_every_key_and_value() -> None:
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+    for key, hint in get_type_hints(Policy).items():
+        assert f"| `{key}` | {', '.join(f'`{value}`' for value in get_args(hint))} |" in readme
+
+
+def test_a_pass_says_how_much_was_excused_and_where(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    briefly(monkeypatch, 2, 20_000)
+    assert cli.run(["gate", "flushing.py:softmax", "--tier=fast", FLUSH]) == 0
+    said = capsys.readouterr().out
+    named = re.search(r"; excused: [\d,]+ flushed outputs in (.+) and \d+ more cells", said)
+    assert named
+    assert len(named[1].split("; ")) == 3
 
 
 # What a flush is ---------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.commands.single import Policies
 from harness.configuration import configured_gate
 from harness.console import notes, print_json, print_lines, results
 from harness.errors import NoVerdict, UsageError, user_mistakes
@@ -48,7 +49,7 @@ def gate(
     baseline: Annotated[
         str | None, typer.Option(help="An earlier run (a folder, latest, previous): be no worse.")
     ] = None,
-    policies: Annotated[Many, typer.Option("--policy", help="KEY=VALUE; repeat for several.")] = None,
+    policies: Policies = None,
     seed: Annotated[int | None, typer.Option(help="Other rows than the default's, which are seed 0.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="A new seed, printed; for a nightly job.")] = False,
     rows: Annotated[int | None, typer.Option(help="At least so many rows of each drawn cell.")] = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.commands.report import show
-from harness.commands.single import executor_for
+from harness.commands.single import Policies, executor_for
 from harness.configuration import configured
 from harness.console import notes
 from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
@@ -55,7 +55,7 @@ def run(
     input_file: Annotated[
         str | None, typer.Option("--input", help="Your logits: .npy .npz .csv .parquet.")
     ] = None,
-    policies: Annotated[Many, typer.Option("--policy", help="KEY=VALUE; repeat for several.")] = None,
+    policies: Policies = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; harness-out/... where not given.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,

@@ -14,6 +14,7 @@ from harness.configuration import configured
 from harness.console import notes
 from harness.errors import UsageError, user_mistakes
 from harness.settings import Settings, resolve
+from reference.declaration import Policy
 from reference.formats import FloatFormat
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ __all__ = [
 CandidateSpec = Annotated[str, typer.Argument(help="A built-in name, module:function or file.py:function.")]
 FormatName = Annotated[str | None, typer.Option("--format", help="Input format; float32.")]
 OutFormatName = Annotated[str | None, typer.Option(help="Output format, where not the input's.")]
-Policies = Annotated[list[str] | None, typer.Option("--policy", help="KEY=VALUE; repeat for several.")]
+Policies = Annotated[
+    list[str] | None,
+    typer.Option("--policy", help=f"What to excuse; repeat for several: {Policy.spelled()}."),
+]
 ViaLibrary = Annotated[
     str | None, typer.Option("--via", help="Hand it arrays of torch, jax or cupy; torch@cuda on a device.")
 ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,24 @@ _POLICY_OF: Mapping[RowKind, str] = {
     RowKind.ALL_NEG_INF: "masked_row",
 }
 
+
+_ROWS_OF: Final[Mapping[str, str]] = {
+    "nan_row": "holds NaN",
+    "pos_inf": "holds +inf",
+    "masked_row": "is all -inf",
+}
+_EXPECTED: Final[Mapping[str, str]] = {
+    "nan": "all NaN",
+    "zero": "all 0",
+    "limit": "shares among the infinities and 0 elsewhere",
+    "nan_at_inf": "NaN at the infinities and 0 elsewhere",
+}
+
+GOT: Final = ", got "
+"""What comes before the outputs in what is told."""
+
+SHOWN: Final = 8
+"""Outputs told of a row."""
 
 OBSERVED: Final = ("nan", "zero", "nan_at_inf", "limit", "uniform")
 """What a candidate may do on a policy row, beside anything else."""
@@ -48,6 +66,17 @@ class Behaviour:
     def observed(self) -> NDArray[np.str_]:
         """Return the first name that fits, for each row."""
         return np.select(list(self.fits.values()), list(self.fits), default="other")
+
+    def told(self, place: int, outputs: Sequence[float]) -> str:
+        """Say what was expected of a row, what came, and the setting that accepts it."""
+        allowed = get_args(get_type_hints(Policy)[self.key])
+        accepted = next((name for name in allowed if name != "any" and self.fits[name][place]), "any")
+        came = " ".join(f"{y:.4g}".replace("nan", "NaN") for y in outputs[:SHOWN])
+        more = " ..." if len(outputs) > SHOWN else ""
+        return (
+            f"row {_ROWS_OF[self.key]}: expected {_EXPECTED[self.declared]}{GOT}{came}{more};"
+            f" --policy {self.key}={accepted}"
+        )
 
     def violations(self) -> NDArray[np.intp]:
         """Return the places in `rows` of those where the declared policy is not what was done."""

@@ -48,8 +48,9 @@ def witnesses(cell: CellKey, judged: Judged) -> Iterator[Witness]:
             yield witness(kind, score, row, None if kind == "row_sum" else element)
     for done in judged.behaviour:
         for place in done.violations()[:1]:
-            message = f"{done.key}={done.observed()[place]}, declared {done.declared}"
-            yield witness("policy", 0.0, int(done.rows[place]), None, message)
+            row = int(done.rows[place])
+            values = out.to_float64(judged.y[row]).tolist()
+            yield witness("policy", 0.0, row, None, done.told(int(place), values))
 
 
 def _flags(judged: Judged) -> Iterator[tuple[str, Flags]]:

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from harness.candidates import Candidate
 from harness.execution import Executor
+from harness.measurement.policy import GOT
 from harness.shrinking.evidence import FAULTS, KEPT, failed_rows
 from harness.shrinking.reduction import Budget
 from harness.shrinking.single import smallest
@@ -158,7 +159,7 @@ class _Bands:
         self._bands: dict[_Place, _Band] = {}
 
     def add(self, witness: Witness, *, failed: bool) -> None:
-        told = witness.message if witness.kind == "policy" else ""
+        told = _kind_of_policy(witness) if witness.kind == "policy" else ""
         place = _Place(witness.kind, told, failed, _step(witness.score))
         self._bands.setdefault(place, _Band(place, witness)).add(witness)
 
@@ -171,6 +172,12 @@ class _Bands:
             ordered.append((turns[band.place[:3]], band))
             turns[band.place[:3]] += 1
         return sorted(ordered, key=lambda turn: turn[0])
+
+
+def _kind_of_policy(witness: Witness) -> str:
+    """Return what was expected of a policy row and what accepts what came, without the outputs."""
+    expected, _, came = witness.message.partition(GOT)
+    return expected + came.rpartition(";")[2]
 
 
 def _step(score: float) -> int | None:
