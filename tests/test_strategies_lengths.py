@@ -14,7 +14,7 @@ from harness import cli
 from harness.campaign import Batch, Campaign
 from harness.gate.measuring import GATE, gate_settings
 from harness.selftest.defects import sizes
-from harness.selftest.planted import of_rows
+from harness.selftest.planted import Defect, Instance, of_rows
 from harness.selftest.trial import Suspect, first_failures
 from harness.settings import EFFORTS, Effort, Settings
 from reference.formats import FORMATS
@@ -166,7 +166,7 @@ PART = {
     [
         ("lengths", sizes.tail_lost_at_some_residues, (2, 5, 6)),
         ("lengths", sizes.tail_lost_at_one_residue_of_long_rows, (256,)),
-        ("lengths", sizes.tail_lost_in_a_narrow_range, (273,)),
+        ("lengths", sizes.tail_lost_in_a_narrow_range, (1500,)),
         ("lengths", sizes.tail_lost_at_a_usual_length, (32_064,)),
         ("lengths", sizes.entries_beyond_a_limit_unsummed, (300_000,)),
         ("calls", sizes.rows_counted_anew_from_a_limit, (131_072,)),
@@ -177,10 +177,7 @@ PART = {
 def test_defects_of_size_are_caught_by_what_the_seed_draws(
     part: str, function: Any, values: tuple[int, ...], fmt: str
 ) -> None:
-    from harness.candidates import from_function
-
-    def made() -> Any:
-        return from_function(of_rows(function)(*values), "planted")
-
-    found = first_failures([Suspect("planted", made, "fast")], FORMATS[fmt], effort=PART[part])
-    assert found["planted"].regime in ("medley", "crowd")
+    instance = Instance(Defect("size", function, of_rows(function)), FORMATS[fmt], values)
+    suspect = Suspect(instance.name, instance.candidate, "fast")
+    found = first_failures([suspect], instance.format, effort=PART[part])
+    assert found[instance.name].regime == ("crowd" if part == "calls" else "medley")

@@ -74,7 +74,8 @@ def elements_beyond_a_limit_unwritten(z: Array, limit: int) -> Array:
 def one_row_in_many(z: Array, period: int) -> Array:
     """An optimisation whose condition is met by chance, by one row in so many."""
     bits = np.ascontiguousarray(z).view(np.uint32 if z.itemsize == 4 else np.uint64)
-    chosen = bits.sum(axis=-1, keepdims=True, dtype=np.uint64) % np.uint64(period) == 0
+    key = bits.sum(axis=-1, keepdims=True, dtype=np.uint64)
+    chosen = (key % np.uint64(period) == 0) & (key > 0)
     y = shares(np.exp(z - top(z)))
     return np.where(chosen, y * z.dtype.type(0.99), y)
 
