@@ -33,7 +33,11 @@ _TEXT: Final = text()
 _MAYBE: Final = optional(_TEXT)
 _OBJECT: Final = mapping_of(_TEXT, ANYTHING)
 
-KIND: Final[Rule] = _OBJECT
+_ENVIRONMENT: Final = record(
+    {}, {"libraries": _OBJECT, "candidates": _OBJECT, "cpu_features": WORDS}, open_=True
+)
+
+KIND: Final[Rule] = _ENVIRONMENT
 """What of a machine can change figures."""
 
 SETTINGS: Final[Rule] = record(
@@ -156,7 +160,7 @@ DOCUMENTS: Final[Mapping[str, Rule]] = MappingProxyType(
         "search": list_of(_SEARCH),
         "command": WORDS,
         "selftest": _SELFTEST,
-        "environment": _OBJECT,
+        "environment": _ENVIRONMENT,
         "timing": _OBJECT,
     }
 )

@@ -256,6 +256,7 @@ LEDGERS = {
     "search without a curve": with_document("search", [{}]),
     "comparison of a list": with_document("comparison", [1]),
     "environment nested deeply": with_document("environment", json.loads("[" * 40 + "]" * 40)),
+    "environment of a list of libraries": with_document("environment", {"libraries": ["numpy"]}),
     "self-test without trials": with_document("selftest", {"scores": {}}),
     "view that never ends": (
         "DROP TABLE document; CREATE VIEW document AS WITH RECURSIVE forever(name) AS"
