@@ -158,3 +158,14 @@ def test_a_current_folder_that_is_gone_is_told_in_a_line() -> None:
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: the current folder is gone")
     assert "Traceback" not in done.stderr
+
+
+def test_a_gate_whose_ledger_does_not_fit_does_not_offer_to_go_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise LedgerError("run.sqlite: the disk is full; free some space, then --resume")
+
+    monkeypatch.setattr("harness.provenance.open_measured", full)
+    assert cli.run(["gate", "naive", "--format", "float16", "--tier", "fast", "--out", "run"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith("free some space, then begin anew")

@@ -112,6 +112,7 @@ def decide(
     from harness.campaign import Campaign
     from harness.execution import Isolated
     from harness.provenance import open_measured
+    from reports.ledger import LedgerError
     from reports.runs import prepare
 
     settings = gate_settings(_with_rows(settings, rows), _tiers(budgets), _lengths(budgets))
@@ -122,9 +123,11 @@ def decide(
         executor = Isolated(settings.jobs, settings.timeout, load_timeout=settings.import_timeout)
     with executor:
         campaign = campaign.probed(executor)
-        with user_mistakes():
-            cells = list(campaign.cells())
+        cells = list(campaign.cells())
+        try:
             ledger = open_measured(folder, settings.identity(), cells, settings, campaign.candidates)
+        except LedgerError as error:
+            raise UsageError(error.anew) from error
         return _decided(campaign, ledger, folder, executor, budgets, baseline, fresh=fresh, strict=strict)
 
 
