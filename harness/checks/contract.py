@@ -229,7 +229,7 @@ def _keeps_going(subject: Subject, x: Array) -> Examined:
         again = _compared(subject, x, first, subject.call(x, "often"), told)
         if again.broken.any():
             break
-        if time.perf_counter() - start > subject.extent.seconds:
+        if time.perf_counter() - start > 2 * subject.extent.seconds:
             subject.lacks_time_for(f"calls in succession after {calls}")
             break
     return again

@@ -31,8 +31,8 @@ class Extent:
         large_batch: rows of a batch larger than these, for rows of `SHORT` entries at most.
         large_calls: entries of a call, at least, by the length of its rows.
         calls: calls in succession, of a few rows of 3 entries.
-        seconds: about the most that a call, or the calls in succession, may take; of a slower candidate
-            less is looked at, and the result says so.
+        seconds: about the most that a call may take, and half of what the calls in succession may; of a
+            slower candidate less is looked at, and the result says so.
     """
 
     lengths: tuple[int, ...]
@@ -43,7 +43,7 @@ class Extent:
     large_batch: int = 140_001
     large_calls: tuple[tuple[int, int], ...] = ((70_001, 5 << 22),)
     calls: int = 20_100
-    seconds: float = 10.0
+    seconds: float = 5.0
 
     def batch_sizes(self, length: int) -> tuple[int, ...]:
         """Return the rows of batches of rows of a length; of short rows one is square."""
