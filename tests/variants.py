@@ -212,13 +212,13 @@ STANDARD: dict[str, Callable[[Array], Array]] = {
     "Kahan's sum": shifted(np.exp, by_kahan),
     "sorted": shifted(np.exp, lambda e: numpys(np.sort(e, axis=-1))),
     "reversed": shifted(np.exp, lambda e: numpys(e[..., ::-1])),
-    "online": online,
     "binary64 inside": binary64_inside,
 }
 """What keeps `standard`."""
 
 FAST: dict[str, Callable[[Array], Array]] = {
     "one by one": shifted(np.exp, one_by_one),
+    "online": online,
     "backwards": shifted(np.exp, lambda e: one_by_one(e[..., ::-1])),
     "exp2": shifted(by_plain_exp2, one_by_one, reciprocal=True),
     "exp(t - log s)": by_the_logarithm_of_the_sum,

@@ -262,7 +262,7 @@ def _built_in() -> Iterator[_Row]:
     for name, formats, tier in (
         ("max_shifted", ("float16", "float32", "float64"), "standard"),
         ("kahan", ("float32",), "standard"),
-        ("upcast", ("bfloat16", "float8_e4m3fn"), "standard"),
+        ("upcast", ("bfloat16", "float8_e4m3fn"), "wide"),
         ("online", ("float64",), "fast"),
         ("blocked", ("float32",), "fast"),
     ):

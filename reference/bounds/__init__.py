@@ -59,7 +59,8 @@ its exact value, which is at most E = 2 c u relative in the normal range and c e
 (U2) Outputs rescaled once, as split rows have them: e_1 = exp(x - m), m the maximum of a block of entries,
     and e_2 = exp(m - max) give ê = e_1 e_2 exactly, the same number above the line and, as a term of the
     block's sum times e_2, in the sum. Both computed arguments lie at or below 0 and by k (`arguments`) in all
-    from their exact values. Each exponential is good to c / 2 ULP, so within max(E a, c eta) / 2 of its a <= 1:
+    from their exact values. Each exponential is good to c / 2 ULP, so within max(E a, c eta) / 2 of its
+    a <= 1, and
         ê <= (1 + E / 2)^2 exp(k) w, and where one may be below 2^emin, which takes exp(-k) w < 2^emin,
         another 2 (c eta / 2)(1 + E / 2) + (c eta / 2)^2 <= c eta (1 + E + c eta / 4).
     An entry of the maximum's own block has one exponential, which may then be off by c ULP as well.

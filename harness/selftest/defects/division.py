@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.selftest.planted import WIDE, listed, top, total
+from harness.selftest.planted import WIDE, listed, sound, top, total
 
 __all__ = ["DEFECTS"]
 
@@ -104,12 +104,24 @@ def power_of_two_for_the_sum(z: Array) -> Array:
     return _over(z, lambda e, s: e / np.exp2(np.ceil(np.log2(s))).astype(e.dtype))
 
 
+def low_by_units(z: Array, units: int) -> Array:
+    """Every output a few units in the last place too low, which no tolerance on random normals sees."""
+    return np.asarray(sound(z) * (1 - units * np.finfo(z.dtype).eps).astype(z.dtype))
+
+
+def low_reciprocal(z: Array) -> Array:
+    """A reciprocal low by 3.5e-7, as refined once from a coarse estimate."""
+    return _over(z, lambda e, s: e * ((1 / s) * (1 - 3.5e-7)).astype(e.dtype))
+
+
 DEFECTS: Final = listed(
     "division",
     (
         (approximate_reciprocal, {"draw": lambda r: (r.randint(10, 16),), "formats": WIDE, "each": 3}),
         (approximate_reciprocal, {"draw": lambda r: (r.randint(4, 6),), "formats": ("float16",)}),
         (reciprocal_in_float16, {"formats": WIDE}),
+        (low_by_units, {"draw": lambda r: (r.randint(13, 26),), "formats": WIDE, "each": 2}),
+        (low_reciprocal, {"formats": ("float32",), "tier": "standard"}),
         (reciprocal_in_float32, {"formats": ("float64",)}),
         (one_newton_step_short, {"formats": WIDE}),
         (epsilon_in_the_denominator, {"draw": lambda _: (1,), "formats": ("bfloat16",)}),

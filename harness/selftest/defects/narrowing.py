@@ -121,4 +121,5 @@ DEFECTS: Final = (
         _whole,
         formats=_EIGHT,
     ),
+    *listed("format", ((truncated, {}),), _whole, formats=("bfloat16",), tier="wide"),
 )
