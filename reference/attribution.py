@@ -35,7 +35,7 @@ from reference.errors import Judgement, RowFailure
 from reference.formats import FloatFormat
 from reference.truth import Truth
 
-__all__ = ["RowOutcome", "attribute"]
+__all__ = ["RowOutcome", "attribute", "hedge"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -81,6 +81,28 @@ def attribute(
             case = _case(declaration, fmt_in, truth.format)
             outcomes[failed] = _explain(x[failed], values, judgement.failure[failed], case)
     return outcomes
+
+
+def hedge(outcome: RowOutcome, y: Floats, declaration: Declaration) -> str:
+    """Say what a row supports of its outcome, where the candidate does not say what it exponentiates.
+
+    Total underflow of an undeclared argument is that of the plain form. A shift by the maximum gives
+    exp(0) = 1, so that a candidate which shifts has another fault, and one row cannot tell which of the two
+    it does. A sum that underflows to 0 makes 0 / 0 of every output: zeros come of a guarded division, or of a
+    sum of inf.
+
+    Args:
+        outcome: of the row.
+        y: its outputs, values of shape (n,).
+        declaration: what the candidate says of itself.
+    """
+    if outcome != RowOutcome.TOTAL_UNDERFLOW or declaration.argument != "unknown":
+        return ""
+    zeros = "; outputs of 0 come of a sum of inf, or of a guarded division" if np.isfinite(y).all() else ""
+    return (
+        f"total underflow if it exponentiates x, another fault if it subtracts the maximum first{zeros};"
+        " declare its argument to have that judged"
+    )
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,11 @@ The thresholds are evaluated a second time, in mpmath with 300 bits, from the de
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import mpmath
@@ -14,7 +17,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from reference.attribution import RowOutcome, _case, _limits, attribute
+from harness import cli
+from reference.attribution import RowOutcome, _case, _limits, attribute, hedge
 from reference.bounds import growth
 from reference.bounds.extremes import steps_exceed, sums_exceed, tops_below
 from reference.declaration import Algorithm, Argument, Declaration
@@ -288,3 +292,52 @@ def test_thousands_of_failed_rows_take_no_time() -> None:
     )
     found = attribute(x, y, many, judge(y, many), declared("unknown"), fmt)
     assert (found == RowOutcome.OVERFLOW).mean() > 0.9
+
+
+PADDED_LANES = """
+import numpy as np
+
+def softmax(x):
+    with np.errstate(all="ignore"):
+        top = x.max(-1, keepdims=True)
+        lanes = np.exp(0 - top) * (-x.shape[-1] % 8)
+        e = np.exp(x - top)
+        return e / (e.sum(-1, keepdims=True) + lanes)
+"""
+
+
+def test_what_one_row_of_zeros_cannot_tell_is_said_beside_its_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("padded.py").write_text(PADDED_LANES)
+    np.save("rows.npy", np.full((1, 5), -128, np.float32))
+    few = ["--input", "rows.npy", "--regime", "input", "--format", "float32", "--in-process", "--out", "r"]
+    assert cli.run(["run", "padded.py:softmax", *few]) == 0
+    witnesses = [json.loads(line) for line in Path("r/witnesses.jsonl").read_text().splitlines()]
+    found, *_ = [w for w in witnesses if w["kind"] == "total_underflow"]
+    hedged = "total underflow if it exponentiates x, another fault if it subtracts the maximum first"
+    assert hedged in found["message"]
+    assert "outputs of 0 come of a sum of inf, or of a guarded division" in found["message"]
+    assert hedged in Path("r/report.html").read_text()
+    capsys.readouterr()
+    assert cli.run(["replay", f"r#{found['id']}"]) == 0
+    assert hedged in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("outcome", "argument", "y", "said"),
+    [
+        (RowOutcome.TOTAL_UNDERFLOW, "plain", 0.0, ""),
+        (RowOutcome.OVERFLOW, "unknown", 0.0, ""),
+        (RowOutcome.TOTAL_UNDERFLOW, "unknown", math.nan, "if it exponentiates x"),
+        (RowOutcome.TOTAL_UNDERFLOW, "unknown", 0.0, "a sum of inf"),
+    ],
+)
+def test_only_an_undeclared_argument_leaves_total_underflow_open(
+    outcome: RowOutcome, argument: Any, y: float, said: str
+) -> None:
+    told = hedge(outcome, np.full(5, y), Declaration(argument=argument))
+    assert said in told
+    assert bool(said) == bool(told)
+    assert ("sum of inf" in told) == (said == "a sum of inf")

@@ -238,5 +238,7 @@ def _print_row(result: Replay) -> None:
         f"bound ratio {ulps(t.max_bound_ratio, 6)}; {bits}",
         soft_wrap=True,
     )
+    for message in (w.message for w in t.witnesses if w.kind in t.outcomes and w.message):
+        results().print(message, soft_wrap=True)
     if result.broken:
         results().print(f"not sound: {result.broken}", soft_wrap=True)

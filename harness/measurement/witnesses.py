@@ -9,7 +9,7 @@ import numpy as np
 from harness.measurement.judged import Judged
 from harness.measurement.rows import Flags, Floats, hexadecimal
 from harness.measurement.tiers import TIER_KINDS, tier_judgement
-from reference.attribution import RowOutcome
+from reference.attribution import RowOutcome, hedge
 from reference.errors import ElementClass
 from reports.tally import CellKey, Witness
 
@@ -40,7 +40,8 @@ def witnesses(cell: CellKey, judged: Judged) -> Iterator[Witness]:
 
     for kind, outcome in _OUTCOME_WITNESSES.items():
         for row in np.flatnonzero(_failed(judged, outcome))[:1]:
-            yield witness(kind, 0.0, int(row), None)
+            values = out.to_float64(judged.y[row])
+            yield witness(kind, 0.0, int(row), None, hedge(outcome, values, judged.declaration))
     for kind, where in _flags(judged):
         yield witness(kind, 0.0, *divmod(int(np.argmax(where)), where.shape[1]))
     for kind, (score, row, element) in judged.worst.items():
