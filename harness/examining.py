@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.execution import Executor
     from reports.ledger import Ledger
 
-__all__ = ["examine", "unchecked"]
+__all__ = ["examine", "say_what_was_given_up", "unchecked"]
 
 
 def examine(campaign: Campaign, ledger: Ledger, executor: Executor, console: Console) -> None:
@@ -33,10 +33,19 @@ def examine(campaign: Campaign, ledger: Ledger, executor: Executor, console: Con
     """
     from harness.shrinking import keep_small, shrink_all
 
+    executor.grant()
     _check(campaign, ledger, executor, console)
     if ledger.get("shrunk") is None:
+        executor.grant()
         named = {candidate.name: candidate for candidate in campaign.candidates}
         keep_small(ledger, shrink_all(ledger, named, executor))
+    say_what_was_given_up(executor, console)
+
+
+def say_what_was_given_up(executor: Executor, console: Console) -> None:
+    """Print of each candidate which rows were not tried, and why."""
+    for spec, told in executor.given_up().items():
+        console.print(f"{spec}: {told}", soft_wrap=True)
 
 
 def unchecked(campaign: Campaign, ledger: Ledger) -> Iterator[tuple[Candidate, FloatFormat]]:

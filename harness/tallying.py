@@ -50,11 +50,15 @@ def tally_outcome(
 
 
 def fault_tally(cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:
-    """Return the tally of the rows that brought no outputs; a fault of no one row names the first."""
+    """Return the tally of the rows that brought no outputs; a fault of no one row names the first.
+
+    Rows that were not tried show nothing, and have no witness.
+    """
     lost = np.flatnonzero(~outcome.completed)
     first = int(lost[0]) if lost.size else 0
     kinds = Counter[str](fault.kind for fault in outcome.faults)
-    first_of_kind = {fault.kind: fault for fault in reversed(outcome.faults)}.values()
+    shown = [fault for fault in outcome.faults if fault.kind != "not_tried"]
+    first_of_kind = {fault.kind: fault for fault in reversed(shown)}.values()
     witnesses = tuple(fault_witness(cell, rows, f, first if f.row is None else f.row) for f in first_of_kind)
     return Tally(rows=lost.size, faults=dict(kinds), witnesses=witnesses)
 

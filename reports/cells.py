@@ -46,6 +46,9 @@ SEARCHED: Final = "search"
 NOT_A_FAMILY: Final = frozenset({SEARCHED, "medley"})
 """The regimes whose rates tell of no family of rows: of a medley there are few rows, of many families."""
 
+NOT_TRIED: Final = "not_tried"
+"""The fault of rows that were never called."""
+
 FAILURES: Final = ("total_underflow", "overflow", "inaccurate", "unexplained")
 """The outcomes of rows that failed."""
 
@@ -316,6 +319,8 @@ def _status(info: CellInfo, tally: Tally) -> Status:
         return info.status
     if set(tally.faults) == {"unsupported"}:
         return "unsupported"
+    if set(tally.faults) == {NOT_TRIED}:
+        return "not_tried"
     return "timed_out" if tally.faults.get("timed_out") and not tally.faults.get("crashed") else "crashed"
 
 
@@ -324,6 +329,9 @@ def _message(info: CellInfo, tally: Tally) -> str:
     if info.message or tally.completed == tally.rows:
         return info.message
     told = [w.message for w in sorted(tally.witnesses, key=gravity) if w.kind in tally.faults]
+    if tally.faults.get(NOT_TRIED):
+        told = [*told[:1], "rows were not tried, as its failures had taken their time"]
+        return "; ".join(told)
     return told[0] if told else ", ".join(tally.faults)
 
 

@@ -57,7 +57,7 @@ APPLICATION_ID: Final = 0x534D5848
 SCHEMA_VERSION: Final = 2
 """Raised whenever the tables, or the documents in them, change their meaning."""
 
-Status = Literal["ok", "crashed", "timed_out", "unsupported"]
+Status = Literal["ok", "crashed", "timed_out", "unsupported", "not_tried"]
 
 _SCHEMA: Final = """
 CREATE TABLE setting  (name TEXT PRIMARY KEY, value TEXT NOT NULL);

@@ -26,6 +26,7 @@ __all__ = [
     "Floor",
     "Kind",
     "Looked",
+    "NotTried",
     "Pace",
     "Status",
     "Subject",
@@ -47,6 +48,10 @@ Floor = Literal["rounded", "faithful"]
 
 SHOWN: Final = 8
 """Values written out of a long row."""
+
+
+class NotTried(Exception):
+    """Rows were not called, so that a check has nothing to say."""
 
 
 @dataclass(frozen=True)
@@ -164,9 +169,17 @@ class Subject:
     _seen: dict[int, tuple[Array, Outcome]] = field(default_factory=dict)
 
     def call(self, x: Array, presentation: Presentation = "plain") -> Outcome:
-        """Return what the candidate makes of rows (k, n), called now."""
+        """Return what the candidate makes of rows (k, n), called now.
+
+        Raises:
+            NotTried: its failures have taken the time that they may; what is not called breaks no rule.
+        """
         self.looked = self.looked.at(x, presentation)
-        return self.executor.run(self.candidate.spec, x, self.out, self.timeout, presentation=presentation)
+        outcome = self.executor.run(self.candidate.spec, x, self.out, self.timeout, presentation=presentation)
+        for fault in outcome.faults:
+            if fault.kind == "not_tried":
+                raise NotTried(fault.message)
+        return outcome
 
     def remember(self, x: Array) -> Outcome:
         """Call it on rows that more than one check will look at, and note how long that takes."""

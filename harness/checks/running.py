@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from harness.candidates import Candidate
 from harness.checks.accuracy import floor_of
-from harness.checks.check import Check, CheckResult, Examined, Floor, Looked, Subject, hexadecimal
+from harness.checks.check import Check, CheckResult, Examined, Floor, Looked, NotTried, Subject, hexadecimal
 from harness.checks.contract import CONTRACT
 from harness.checks.properties import PROPERTIES
 from harness.checks.rows import EXTENTS, RowsOfLength, rows_of
@@ -159,7 +160,11 @@ class _Examination:
         """Keep the rows that the candidate completes when they are called plainly."""
         for rows in lengths:
             self._tried.append(rows)
-            outcome = self._subject.remember(rows.x)
+            try:
+                outcome = self._subject.remember(rows.x)
+            except NotTried as not_tried:
+                self._reason = self._reason or str(not_tried)
+                continue
             if any(fault.kind == "unsupported" for fault in outcome.faults):
                 self._reason = outcome.faults[0].message
                 return
@@ -172,8 +177,9 @@ class _Examination:
         self._reason = self._reason or next((fault.message for fault in outcome.faults), "")
         if outcome.completed.any():
             kept = rows.of(np.flatnonzero(outcome.completed).tolist())
-            self._subject.remember(kept.x)
-            self._rows.append(kept)
+            with suppress(NotTried):
+                self._subject.remember(kept.x)
+                self._rows.append(kept)
 
     def _floor(self) -> Floor | None:
         """Return the tightest tier of elements that every plain output meets."""
@@ -203,8 +209,12 @@ class _Examination:
             return replace(blank, message="it declares that threads may not call it at once")
         subject.looked = Looked()
         rows = self._tried if check.unpruned else self._rows
-        seen = [self._examine(check, part) for part in rows if check.examines(part.x.shape[1], subject.out)]
-        return self._judged(replace(blank, looked=subject.looked), seen)
+        parts = [part for part in rows if check.examines(part.x.shape[1], subject.out)]
+        try:
+            seen = [self._examine(check, part) for part in parts]
+            return self._judged(replace(blank, looked=subject.looked), seen)
+        except NotTried as not_tried:
+            return replace(blank, status="not_run", message=str(not_tried), looked=subject.looked)
 
     def _examine(self, check: Check, rows: RowsOfLength) -> _Seen:
         chosen = rows.take(check.most(rows.x.shape[1]))

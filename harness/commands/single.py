@@ -161,6 +161,7 @@ def finish(ledger: Ledger, candidate: Candidate, executor: Executor) -> dict[str
     from harness.provenance import hold_program
     from harness.shrinking import keep_small, shrink_all
 
+    executor.grant()
     keep_small(ledger, shrink_all(ledger, {candidate.name: candidate}, executor))
     hold_program(ledger, executor)
     return ledger.shrunk()

@@ -92,8 +92,16 @@ that differs from what a single thread gives. What lies between and around the r
 it shows."""
 
 FaultKind = Literal[
-    "crashed", "timed_out", "raised", "wrong_shape", "wrong_dtype", "unsupported", "out_of_memory"
+    "crashed",
+    "timed_out",
+    "raised",
+    "wrong_shape",
+    "wrong_dtype",
+    "unsupported",
+    "out_of_memory",
+    "not_tried",
 ]
+"""What went wrong; rows that are `not_tried` were never called, and a candidate never says so of itself."""
 
 FENV_BYTES = 256  # fenv_t is 8 to 32 bytes on the platforms that NumPy supports
 LARGEST_KEPT = (32 << 20) - (1 << 16)

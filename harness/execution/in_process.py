@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.execution import calling
+from harness.execution.allowance import Allowance, told
 from harness.execution.calling import CallFailed, Loaded, Presentation
 from harness.execution.narrowing import Attempt, Failure, Part, complete
 from harness.execution.outcome import Closing, Fault, Outcome, check_rows
@@ -48,6 +51,7 @@ class InProcess(Closing):
         calling.keep_freed_memory()
         self._load = load
         self._loaded: dict[str, Loaded] = {}
+        self._allowances: defaultdict[str, Allowance] = defaultdict(Allowance)
         self._lock = threading.Lock()
         self._mode: calling.Mode | None = None
         self._nearest = ExitStack()
@@ -75,10 +79,28 @@ class InProcess(Closing):
             except Exception as error:  # noqa: BLE001 - whatever an import does is a finding
                 return Outcome.failed(len(x), Fault("raised", None, calling.describe(error)))
 
-            def attempt(x: Array, parts: Sequence[Part], patience: float = 1.0) -> Attempt:  # noqa: ARG001
-                return _call(candidate, x, parts, out_format.dtype, presentation)
+            allowance = self._allowances[spec]
+            failing = False
 
-            return complete(attempt, x)
+            def attempt(x: Array, parts: Sequence[Part], patience: float = 1.0) -> Attempt:  # noqa: ARG001
+                nonlocal failing
+                start = time.monotonic()
+                result = _call(candidate, x, parts, out_format.dtype, presentation)
+                failing |= result.failure is not None and result.failure.kind != "unsupported"
+                if failing:
+                    allowance.charge(time.monotonic() - start)
+                return result
+
+            return complete(attempt, x, allowance)
+
+    def grant(self) -> None:
+        """See `Executor.grant`."""
+        for allowance in list(self._allowances.values()):
+            allowance.grant()
+
+    def given_up(self) -> dict[str, str]:
+        """See `Executor.given_up`."""
+        return told(self._allowances)
 
     def close(self) -> None:
         """Forget the candidates."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import NoVerdict
+from harness.execution.allowance import MOST_FOR_A_CRASH, Allowance, told
 from harness.execution.calling import Presentation, keep_freed_memory
 from harness.execution.narrowing import Attempt, Failure, Part, complete
 from harness.execution.outcome import Closing, Fault, Outcome, check_rows
@@ -26,7 +29,14 @@ Array = NDArray[Any]
 LOAD_SECONDS: Final = 120.0
 LOAD_ATTEMPTS: Final = 2
 TIMEOUT_SECONDS: Final = 60.0
-MOST_IDLE_PER_JOB: Final = 16
+CROWD_PER_JOB: Final = 16
+"""Workers, from which on each candidate keeps one, and not one for each job."""
+
+MOST_KEPT: Final = 128
+"""Idle workers; each takes five descriptors, of which a process may often have 1024."""
+
+LEAST_FREE_MEMORY: Final = 1 / 10
+ATTENTION_SECONDS: Final = 0.25
 MOST_LOST_BATCHES: Final = 3
 MOST_IDLE_DEATHS: Final = 8
 LEAST_PATIENCE: Final = 0.25
@@ -51,7 +61,8 @@ class Isolated(Closing):
     """Calls every candidate in processes of its own, at most `jobs` at a time.
 
     A worker stays for as long as its candidate behaves, so a library is imported once per
-    worker; the longest idle one makes room when there are many candidates. A candidate that
+    worker; of many candidates each keeps one. What the faults of a candidate may cost is limited
+    (`allowance`). A candidate that
     cannot be imported is not imported again; one that loses its workers on every row tried, in three
     batches of a format in succession, is not tried further in that format; nor is one of which eight
     workers ended after a call that they had answered, none between them living on to the next.
@@ -86,14 +97,17 @@ class Isolated(Closing):
         self._max_memory = max_memory or 0
         self._load_timeout = load_timeout
         self._slots = threading.BoundedSemaphore(jobs)
-        self._most_idle = MOST_IDLE_PER_JOB * jobs
+        self._crowd = CROWD_PER_JOB * jobs
         self._lock = threading.Lock()
+        self._freed = threading.Condition(self._lock)
         self._idle: list[tuple[str, Worker]] = []  # the longest idle first
-        self._busy: set[Worker] = set()
+        self._busy: dict[Worker, str] = {}
+        self._allowances: defaultdict[str, Allowance] = defaultdict(Allowance)
         self._once_loaded: set[str] = set()
         self._files: dict[str, dict[str, str]] = {}
         self._unloadable: dict[str, Failure] = {}
         self._lost_batches: Counter[tuple[str, str]] = Counter()
+        self._came_back: set[tuple[str, str]] = set()
         self._idle_deaths: Counter[str] = Counter()
         self._closed = False
 
@@ -116,14 +130,24 @@ class Isolated(Closing):
         if refusal is not None:
             return Outcome.failed(len(x), Fault(refusal.kind, None, refusal.message))
         limit = self._timeout if timeout is None else timeout
-        with self._slots, _Calls(self, spec, out_format.dtype, presentation, limit) as calls:
+        allowance = self._allowances[spec]
+        with self._slots, _Calls(self, spec, out_format.dtype, presentation, limit, allowance) as calls:
             try:
-                outcome = complete(calls, x)
+                outcome = complete(calls, x, allowance)
             except _NotLoaded as not_loaded:
                 failure = not_loaded.failure
                 return Outcome.failed(len(x), Fault(failure.kind, None, failure.message))
         self._remember((spec, x.dtype.name), outcome, kept_alive=calls.kept_alive)
         return calls.with_earlier_deaths(outcome)
+
+    def grant(self) -> None:
+        """See `Executor.grant`."""
+        for allowance in list(self._allowances.values()):
+            allowance.grant()
+
+    def given_up(self) -> dict[str, str]:
+        """See `Executor.given_up`."""
+        return told(self._allowances)
 
     def close(self) -> None:
         """Kill every worker and all that they started; batches under way raise `ExecutorClosed`."""
@@ -165,19 +189,21 @@ class Isolated(Closing):
         if spec in self._unloadable:
             return self._unloadable[spec]
         if self._lost_batches[spec, x.dtype.name] >= MOST_LOST_BATCHES:
-            told = f"{MOST_LOST_BATCHES} batches of {x.dtype.name} in a row lost every row tried"
+            why = f"no row of {x.dtype.name} came back of {MOST_LOST_BATCHES} batches"
         elif self._idle_deaths[spec] >= MOST_IDLE_DEATHS:
-            told = f"{MOST_IDLE_DEATHS} of its processes in a row ended after a call that they had answered"
+            why = f"{MOST_IDLE_DEATHS} of its processes in a row ended after a call that they had answered"
         else:
             return None
-        return Failure("crashed", f"not tried: {told}")
+        self._allowances[spec].leave(len(x))
+        return Failure("not_tried", f"not tried: {why}")
 
     def _remember(self, key: tuple[str, str], outcome: Outcome, *, kept_alive: bool) -> None:
         lost = any(fault.kind in ("crashed", "timed_out") for fault in outcome.faults)
         with self._lock:
-            self._lost_batches[key] = (
-                0 if outcome.completed.any() or not lost else self._lost_batches[key] + 1
-            )
+            if outcome.completed.any():
+                self._came_back.add(key)
+            elif lost and key not in self._came_back:
+                self._lost_batches[key] += 1
             if kept_alive:
                 self._idle_deaths[key[0]] = 0
 
@@ -186,8 +212,7 @@ class Isolated(Closing):
     def obtain(self, spec: str) -> tuple[Worker, bool, Failure | None]:
         """Return a worker with the candidate loaded, whether it was idle, and how an idle one had died."""
         death = None
-        with self._lock:
-            worker = self._take_idle(spec)
+        worker = self._wait_for_idle(spec)
         if worker is not None:
             death = worker.death()
             if death is None:
@@ -195,13 +220,32 @@ class Isolated(Closing):
             self.discard(worker)
             with self._lock:
                 self._idle_deaths[spec] += 1
-        return self._start(spec), False, death
+        start = time.monotonic()
+        started = self._start(spec)
+        self._allowances[spec].charge_start(time.monotonic() - start)
+        return started, False, death
+
+    def _wait_for_idle(self, spec: str) -> Worker | None:
+        """Return an idle worker; None where another may be started.
+
+        In a crowd there is one of each candidate, and threads take turns at it.
+        """
+        with self._freed:
+            while (worker := self._take_idle(spec)) is None and self._is_crowded and not self._closed:
+                if spec not in self._busy.values():
+                    return None
+                self._freed.wait(ATTENTION_SECONDS)
+            return worker
+
+    @property
+    def _is_crowded(self) -> bool:
+        return len(self._idle) + len(self._busy) >= self._crowd
 
     def _take_idle(self, spec: str) -> Worker | None:
         for index in reversed(range(len(self._idle))):
             if self._idle[index][0] == spec:
                 worker = self._idle.pop(index)[1]
-                self._busy.add(worker)
+                self._busy[worker] = spec
                 return worker
         return None
 
@@ -225,7 +269,7 @@ class Isolated(Closing):
             if self._closed:
                 raise ExecutorClosed("this executor is closed")
             worker = Worker(self._max_memory)
-            self._busy.add(worker)
+            self._busy[worker] = spec
         try:
             return worker, worker.load(spec, self._load_timeout)
         except WorkerLost as lost:
@@ -238,30 +282,46 @@ class Isolated(Closing):
         with self._lock:
             if self._closed:
                 raise ExecutorClosed("this executor was closed meanwhile")
-            told = Failure(
+            said = Failure(
                 failure.kind,
                 f"importing it: {failure.message}" if failure.fatal else failure.message,
                 failure.fatal,
             )
             if spec not in self._once_loaded:
-                self._unloadable[spec] = told
-        return _NotLoaded(told)
+                self._unloadable[spec] = said
+        return _NotLoaded(said)
 
     def give_back(self, spec: str, worker: Worker) -> None:
-        """Keep a worker for the next call of its candidate."""
-        with self._lock:
-            self._busy.discard(worker)
-            if not self._closed:
+        """Keep a worker for the next call of its candidate.
+
+        In a crowd no second one of a candidate is kept. Where there is no room left, the one used before this
+        makes room: candidates are called in turn, so that the longest idle is the next to be called.
+        """
+        surplus = []
+        with self._freed:
+            is_second = spec in (*(other for other, _ in self._idle), *self._other_busy(worker))
+            del self._busy[worker]
+            if self._closed or (is_second and self._is_crowded):
+                surplus.append(worker)
+            else:
                 self._idle.append((spec, worker))
-            surplus = [self._idle.pop(0)[1]] if len(self._idle) > self._most_idle else []
-        for unwanted in [worker] if self._closed else surplus:
+                if len(self._idle) > 1 and (
+                    len(self._idle) > MOST_KEPT or (self._is_crowded and _memory_is_short())
+                ):
+                    surplus.append(self._idle.pop(-2)[1])
+            self._freed.notify_all()
+        for unwanted in surplus:
             unwanted.kill()
+
+    def _other_busy(self, worker: Worker) -> list[str]:
+        return [spec for other, spec in self._busy.items() if other is not worker]
 
     def discard(self, worker: Worker) -> None:
         """End a worker that is lost, tainted or of unknown state."""
         worker.kill()
-        with self._lock:
-            self._busy.discard(worker)
+        with self._freed:
+            self._busy.pop(worker, None)
+            self._freed.notify_all()
 
 
 class _Calls:
@@ -278,8 +338,11 @@ class _Calls:
         out_dtype: np.dtype[Any],
         presentation: Presentation,
         timeout: float | None,
+        allowance: Allowance,
     ) -> None:
         self._owner = owner
+        self._allowance = allowance
+        self._failing = False
         self._spec = spec
         self._out_dtype = out_dtype
         self._presentation = presentation
@@ -294,15 +357,29 @@ class _Calls:
             self._worker, self.kept_alive, death = self._owner.obtain(self._spec)
             if death is not None:
                 self._deaths.append(Fault(death.kind, None, death.message))
-        limit = self._timeout
-        if limit is not None and patience < 1:
-            limit = min(limit, max(patience * limit, LEAST_PATIENCE))
-        result = self._worker.call(x, parts, self._out_dtype, self._presentation, limit)
+        longest = max(last - first for first, last in parts)
+        start = time.monotonic()
+        result = self._worker.call(
+            x, parts, self._out_dtype, self._presentation, self._limit(longest, x.shape[1], patience)
+        )
         self._owner.hold(self._spec, self._worker)
-        if result.failure is not None and (result.failure.fatal or result.failure.kind == "out_of_memory"):
+        self._failing |= result.failure is not None and result.failure.kind != "unsupported"
+        if self._failing:
+            self._charge(result.failure, time.monotonic() - start)
+        if result.failure is not None and result.failure.fatal:
             self._owner.discard(self._worker)
             self._worker, self.kept_alive = None, False
         return result
+
+    def _charge(self, failure: Failure | None, seconds: float) -> None:
+        crashed = failure is not None and failure.kind == "crashed"
+        self._allowance.charge(min(seconds, MOST_FOR_A_CRASH) if crashed else seconds)
+
+    def _limit(self, rows: int, length: int, patience: float) -> float | None:
+        if self._timeout is None:
+            return None
+        limit = self._allowance.limit(self._timeout, rows, length)
+        return min(limit, max(patience * limit, LEAST_PATIENCE)) if patience < 1 else limit
 
     def with_earlier_deaths(self, outcome: Outcome) -> Outcome:
         """Return the outcome with what happened to an idle worker added."""
@@ -321,6 +398,16 @@ class _Calls:
             self._owner.give_back(self._spec, self._worker)
         else:  # interrupted: the worker may be in the middle of a call
             self._owner.discard(self._worker)
+
+
+def _memory_is_short() -> bool:
+    """Whether little memory is left (Linux; elsewhere the number of workers alone is limited)."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        sizes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+        return sizes["MemAvailable"] < LEAST_FREE_MEMORY * sizes["MemTotal"]
+    except (OSError, ValueError, KeyError, IndexError):
+        return False
 
 
 def _require_memory_limit(max_memory: int) -> None:

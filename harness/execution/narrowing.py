@@ -12,25 +12,31 @@ A batch that succeeds costs one call. One that fails is narrowed down as follows
    cost ten and twenty. Only a row called alone, and the whole batch, may take all of a time
    limit; parts are given up after an eighth of it, or a quarter of a second if that is more, and
    their rows tried.
-3. After 48 lost workers, or 8 whole time limits, the rows not tried by then are left out, and
-   the outcome says so.
+3. After 48 lost workers, or 8 whole time limits, or when what the candidate's faults may cost is spent
+   (`allowance`), the rows not tried by then are left out, and the outcome says so.
 4. All rows that completed are called again together, as one batch, so that their outputs are those of
    a batch in which the culprits never were. If that fails although no row of it fails alone, the fault
    names no row but the smallest failing number of rows from the start, and the outputs are those of
    the parts. If there was no culprit and it succeeds, the failure did not repeat; that is
-   told as well.
+   told as well. The number of rows that failed together is kept, and later batches are called in parts.
+
+A call that took all of a time limit may be slow rather than hung. So one row and a few are timed: where
+as many as the batch has would take half of the limit or more, the batch is called once more, and given
+the time that it needs.
 """
 
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.execution.allowance import SUSPICION, Allowance
 from harness.execution.calling import FaultKind
 from harness.execution.outcome import Fault, Outcome
 
@@ -41,11 +47,11 @@ Part = tuple[int, int]
 
 FAN_OUT_MILD: Final = 32
 FAN_OUT_FATAL: Final = 1024
-SUSPICION: Final = 1 / 8
 SAMPLE_FATAL: Final = 3
 SAMPLE_MILD: Final = 16
 MOST_FATAL: Final = 48
 MOST_TIMED_OUT: Final = 8
+FEW: Final = 16  # rows, called together to tell what one costs from what a call does
 
 
 @dataclass(frozen=True)
@@ -90,30 +96,95 @@ class Attempts(Protocol):
         """
 
 
-def complete(attempt: Attempts, x: Array) -> Outcome:
+def complete(attempt: Attempts, x: Array, allowance: Allowance) -> Outcome:
     """Return the outputs of every row that can be completed and name those that cannot.
 
     Args:
         attempt: calls the candidate.
         x: the rows, shape (rows, n).
+        allowance: what its faults may still cost.
     """
+    if allowance.is_exhausted:
+        return _left(len(x), allowance)
+    aside = allowance.set_aside(x)
+    if not aside.any():
+        return _called(attempt, x, allowance)
+    if aside.all():
+        return _left(len(x), allowance)
+    others = np.flatnonzero(~aside)
+    allowance.leave(len(x) - len(others))
+    reason = "not tried: beyond all rows that came back, where others failed"
+    fault = Fault("not_tried", None, reason)
+    return _spread(_called(attempt, x[others], allowance), others, len(x), fault)
+
+
+def _left(rows: int, allowance: Allowance) -> Outcome:
+    allowance.leave(rows)
+    reason = "not tried: its failures had taken the time that they may, or rows of this sort failed"
+    return Outcome.failed(rows, Fault("not_tried", None, reason))
+
+
+def _spread(outcome: Outcome, rows: NDArray[np.intp], count: int, fault: Fault) -> Outcome:
+    """Return the outcome of some rows as that of all, the others set aside."""
+
+    def placed(part: NDArray[Any] | None) -> Any:
+        if part is None:
+            return None
+        whole = np.zeros((count, *part.shape[1:]), dtype=part.dtype)
+        whole[rows] = part
+        return whole
+
+    faults = tuple(replace(f, row=None if f.row is None else int(rows[f.row])) for f in outcome.faults)
+    return Outcome(
+        placed(outcome.outputs), placed(outcome.completed), (*faults, fault), placed(outcome.overwritten)
+    )
+
+
+def _called(attempt: Attempts, x: Array, allowance: Allowance) -> Outcome:
     rows = len(x)
-    whole = attempt(x, [(0, rows)])
+    start = time.monotonic()
+    whole = attempt(x, _together(rows, allowance))
     if whole.failure is None:
-        return Outcome(whole.outputs, np.ones(rows, dtype=np.bool_), overwritten=whole.overwritten)
-    if whole.failure.kind == "unsupported":
-        return Outcome.failed(rows, Fault("unsupported", None, whole.failure.message))
-    return _Narrowing(attempt, x, whole).outcome()
+        completed = np.ones(rows, dtype=np.bool_)
+        allowance.learn(x, completed, ~completed)
+        return Outcome(whole.outputs, completed, overwritten=whole.overwritten)
+    failure = whole.failure
+    if failure.kind == "unsupported":
+        return Outcome.failed(rows, Fault("unsupported", None, failure.message))
+    if not allowance.narrows:
+        return _without_strange(attempt, x, failure, allowance)
+    narrowing = _Narrowing(attempt, x, whole, allowance, time.monotonic() - start)
+    outcome = narrowing.outcome()
+    allowance.learn(x, outcome.completed, narrowing.culprits)
+    return outcome
+
+
+def _without_strange(attempt: Attempts, x: Array, failure: Failure, allowance: Allowance) -> Outcome:
+    """Call what is familiar of a batch that failed, in place of looking for the row."""
+    fault = Fault(failure.kind, None, f"{failure.message}; no time was left to look for the row")
+    familiar = allowance.familiar(x)
+    if not familiar.any() or familiar.all() or allowance.is_spent:
+        return Outcome.failed(len(x), fault)
+    rows = np.flatnonzero(familiar)
+    rest = attempt(x[rows], _together(len(rows), allowance))
+    if rest.failure is not None:
+        return Outcome.failed(len(x), fault)
+    allowance.suspect(x[~familiar])
+    completed = np.ones(len(rows), dtype=np.bool_)
+    return _spread(Outcome(rest.outputs, completed, overwritten=rest.overwritten), rows, len(x), fault)
 
 
 class _Narrowing:
     """The search in one failed batch."""
 
-    def __init__(self, attempt: Attempts, x: Array, whole: Attempt) -> None:
+    def __init__(
+        self, attempt: Attempts, x: Array, whole: Attempt, allowance: Allowance, seconds: float
+    ) -> None:
         assert whole.failure is not None
         self._attempt = attempt
         self._x = x
         self._first = whole.failure
+        self._allowance = allowance
         self._outputs = np.zeros(x.shape, dtype=whole.outputs.dtype)
         self._completed = np.zeros(len(x), dtype=np.bool_)
         self._overwritten = np.zeros(len(x), dtype=np.bool_)
@@ -121,12 +192,20 @@ class _Narrowing:
         self._general: list[Fault] = []
         self._fatal = 0
         self._timed_out = 0
+        self._first_seconds = seconds
         self._count(whole.failure)
 
+    @property
+    def culprits(self) -> NDArray[np.bool_]:
+        """The rows that fail alone."""
+        flags = np.zeros(len(self._x), dtype=np.bool_)
+        flags[list(self._culprits)] = True
+        return flags
+
     def outcome(self) -> Outcome:
-        if not self._fails_everywhere():
+        if not self._fails_everywhere() and not self._is_only_slow():
             self._descend(0, len(self._x))
-            self._tell_untried("the limit on lost workers was reached")
+            self._tell_untried("the limit on what its failures may cost was reached")
             self._call_survivors()
         own = (Fault(f.kind, row, f.message) for row, f in sorted(self._culprits.items()))
         outputs = self._outputs if self._completed.any() else None
@@ -140,7 +219,9 @@ class _Narrowing:
         for row in sample:
             if not self._fails_alone(row):
                 return False
-        self._tell_untried(f"each of the {len(sample)} rows tried alone fails")
+            if self._spent:
+                break
+        self._tell_untried(f"each of the {len(self._culprits)} rows tried alone fails")
         return True
 
     def _fails_alone(self, row: int) -> bool:
@@ -148,6 +229,33 @@ class _Narrowing:
         if result.failure is not None:
             self._culprits[row] = result.failure
         return result.failure is not None
+
+    # A slow candidate
+
+    def _is_only_slow(self) -> bool:
+        """Whether the batch comes back when it is given the time that its rows take, each for itself."""
+        if self._first.kind != "timed_out" or self._culprits:
+            return False
+        few = min(FEW, len(self._x))
+        one, all_few = self._seconds(1), self._seconds(few)
+        each = None if one is None or all_few is None or few == 1 else (all_few - one) / (few - 1)
+        if each is None or each * len(self._x) < self._first_seconds / 2:
+            return False
+        self._allowance.learn_speed(each, self._x.shape[1])
+        start = time.monotonic()
+        whole = self._attempt(self._x, [(0, len(self._x))])
+        if whole.failure is not None:
+            self._count(whole.failure)
+            return False
+        self._allowance.charge(start - time.monotonic())  # to be slow is no failure
+        self._keep(slice(None), whole, slice(None))
+        return True
+
+    def _seconds(self, rows: int) -> float | None:
+        """Return how long the first rows take together; None where they fail."""
+        start = time.monotonic()
+        failure = self._try(0, [(0, rows)], SUSPICION).failure
+        return None if failure else time.monotonic() - start
 
     # 2 and 3: parts of parts
 
@@ -178,6 +286,8 @@ class _Narrowing:
             self._keep(slice(first, last), result, slice(first - low, last - low))
         if result.failure is not None:
             self._count(result.failure, patience)
+            first, last = parts[result.passed]
+            self._allowance.has_hung |= result.failure.kind == "timed_out" and last - first == 1
         return result
 
     def _keep(self, here: Any, result: Attempt, there: Any) -> None:
@@ -192,12 +302,13 @@ class _Narrowing:
 
     @property
     def _spent(self) -> bool:
-        return self._fatal >= MOST_FATAL or self._timed_out >= MOST_TIMED_OUT
+        return self._fatal >= MOST_FATAL or self._timed_out >= MOST_TIMED_OUT or not self._allowance.narrows
 
     def _tell_untried(self, reason: str) -> None:
         untried = int((~self._completed).sum()) - len(self._culprits)
         if untried > 0:
-            self._say(f"{untried} further rows were not completed: {reason}")
+            self._allowance.leave(untried)
+            self._general.append(Fault("not_tried", None, f"{untried} further rows were not tried: {reason}"))
 
     # 4: the survivors as one batch
 
@@ -206,7 +317,7 @@ class _Narrowing:
         if not len(survivors):
             return
         x = self._x[survivors]
-        result = self._attempt(x, [(0, len(x))])
+        result = self._attempt(x, _together(len(x), self._allowance))
         if result.failure is not None:
             self._say(f"{result.failure.message}; {self._fewest(x)}")
             return
@@ -225,10 +336,16 @@ class _Narrowing:
             else:
                 self._count(failure)
                 fails = middle
+        self._allowance.most_together = passes
         return f"the first {fails} rows fail together, no part of the batch alone; outputs are those of parts"
 
     def _say(self, message: str) -> None:
         self._general.append(Fault(self._first.kind, None, message))
+
+
+def _together(rows: int, allowance: Allowance) -> list[Part]:
+    """Return all rows as one part, or as few as a call is known to hold."""
+    return _cut(0, rows, -(-rows // (allowance.most_together or rows)))
 
 
 def _cut(low: int, high: int, most: int) -> list[Part]:

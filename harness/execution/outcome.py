@@ -116,6 +116,12 @@ class Executor(Protocol):
                 the candidate does gives an `Outcome`, never an exception.
         """
 
+    def grant(self) -> None:
+        """See that a candidate that has failed may be called in a stage that begins, for a little while."""
+
+    def given_up(self) -> dict[str, str]:
+        """Return what was not tried of candidates, by their specs, and why."""
+
     def close(self) -> None:
         """Stop, and leave no process behind."""
 

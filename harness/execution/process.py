@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import selectors
 import signal
 import socket
@@ -37,6 +38,8 @@ Array = NDArray[Any]
 
 PROGRAM: Final = Path(__file__).with_name("worker.py")
 LONGEST_ANSWER: Final = 1 << 20
+LONGEST_MESSAGE: Final = 400
+TOKEN_BYTES: Final = 16
 STDERR_KEPT: Final = 4096
 ATTENTION_SECONDS: Final = 0.25
 """The longest wait without a look at signals: one that comes just before the wait begins does not end it."""
@@ -88,6 +91,7 @@ class Worker:
         self.files: dict[str, str] = {}
         self._said = b""
         self._received = b""
+        self._token = ""
         self._meanwhile = ""
         self._selector = selectors.DefaultSelector()
         for source in (self._control, self._lifeline, self._stderr):
@@ -99,7 +103,13 @@ class Worker:
         Raises:
             WorkerLost: the import cost the worker.
         """
-        return self._ask({"describe": spec}, timeout)
+        answer = self._ask({"describe": spec}, timeout)
+        texts = [answer.get(name) for name in ("axis", "doc", "error")]
+        if not ({"axis", "declares", "doc"} <= answer.keys() or "error" in answer) or not all(
+            text is None or isinstance(text, str) for text in texts
+        ):
+            raise self._garbled()
+        return answer
 
     def load(self, spec: str, timeout: float | None) -> Failure | None:
         """Import the candidate; return why that failed, if so.
@@ -107,8 +117,7 @@ class Worker:
         Raises:
             WorkerLost: the import cost the worker.
         """
-        answer = self._ask({"load": spec}, timeout)
-        return _failure(answer)
+        return self._failure(self._ask({"load": spec}, timeout))
 
     def call(
         self,
@@ -135,8 +144,7 @@ class Worker:
             "presentation": presentation,
         }
         try:
-            answer = self._ask(request, timeout)
-            passed, failure = int(answer["passed"]), _failure(answer)
+            passed, failure = self._checked(self._ask(request, timeout), parts)
         except WorkerLost as lost:
             passed, failure = self._memory.current_part(len(parts)), lost.failure
         outputs = self._memory.outputs(x.shape, out_dtype, outputs_at)
@@ -182,8 +190,9 @@ class Worker:
     def _ask(self, request: dict[str, Any], timeout: float | None) -> dict[str, Any]:
         asked = time.monotonic()
         self._memory.reset(asked)
+        self._token = secrets.token_hex(TOKEN_BYTES)
         try:
-            self._control.sendall(frame(request))
+            self._control.sendall(frame({**request, "token": self._token}))
         except OSError:
             raise self._lost(self._meanwhile) from None
         while (answer := self._answer()) is None:
@@ -228,13 +237,46 @@ class Worker:
         if len(self._received) < LENGTH_BYTES + length:
             return None
         data, self._received = self._received[LENGTH_BYTES:], b""
+        if len(data) > length:
+            raise self._garbled()
         try:
             answer = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self._garbled() from None
-        if not isinstance(answer, dict):
+        if not isinstance(answer, dict) or answer.pop("token", None) != self._token:
             raise self._garbled()
         return answer
+
+    def _checked(self, answer: dict[str, Any], parts: Sequence[Part]) -> tuple[int, Failure | None]:
+        """Return how many parts passed, and how the next failed.
+
+        Raises:
+            WorkerLost: the worker never sends such an answer: the candidate did.
+        """
+        passed, failure = answer.get("passed"), self._failure(answer)
+        if (
+            type(passed) is not int
+            or not 0 <= passed <= len(parts)
+            or (passed == len(parts)) is bool(failure)
+        ):
+            raise self._garbled()
+        return passed, failure
+
+    def _failure(self, answer: dict[str, Any]) -> Failure | None:
+        """Return the failure that an answer tells of.
+
+        Raises:
+            WorkerLost: the worker never sends such an answer.
+        """
+        told = answer.get("failure", ())
+        if told is None:
+            return None
+        if not (isinstance(told, list) and len(told) == 2 and all(isinstance(part, str) for part in told)):
+            raise self._garbled()
+        kind, message = told
+        if kind not in get_args(FaultKind) or kind == "not_tried":
+            raise self._garbled()
+        return Failure(kind, " ".join(message.split())[:LONGEST_MESSAGE])
 
     def _drain(self) -> None:
         """Keep the end of what the worker writes to its standard error, drop the rest."""
@@ -282,21 +324,19 @@ def _files(answer: dict[str, Any]) -> dict[str, str]:
     return {path: digest for path, digest in found if isinstance(digest, str)}
 
 
-def _failure(answer: dict[str, Any]) -> Failure | None:
-    told = answer.get("failure")
-    if told is None:
-        return None
-    kind, message = told
-    assert kind in get_args(FaultKind)
-    return Failure(kind, message)
-
-
 def _manner(status: int | None) -> str:
     if status is None or os.waitstatus_to_exitcode(status) == DISCONNECTED:
         return "its process closed its connection to the harness"
     if os.WIFSIGNALED(status):
-        return f"its process died of {signal.Signals(os.WTERMSIG(status)).name}"
+        return f"its process died of {_signal_name(os.WTERMSIG(status))}"
     return f"its process ended by itself with exit status {os.waitstatus_to_exitcode(status)}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
 
 
 def _quote(said: bytes) -> str:

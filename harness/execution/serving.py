@@ -49,7 +49,9 @@ def serve(
     server = _Server(connection, memory, load, describe, sources)
     try:
         while True:
-            connection.sendall(wire.frame(server.answer(_receive(connection))))
+            request = _receive(connection)
+            answer = {**server.answer(request), "token": request["token"]}
+            connection.sendall(wire.frame(answer))
     except (EOFError, OSError):  # the harness went away, or the candidate closed what is not its own
         os._exit(wire.DISCONNECTED)
 

@@ -12,6 +12,7 @@ import contextlib
 import mmap
 import os
 import tempfile
+import time
 from typing import Any, Final
 
 import numpy as np
@@ -75,7 +76,7 @@ class SharedRows:
     def started(self, earliest: float) -> float:
         """Return when the current part began; a time that cannot be is taken for the earliest."""
         since = float(self._started[0])
-        return since if earliest <= since < float("inf") else earliest
+        return since if earliest <= since <= time.monotonic() else earliest
 
     def close(self) -> None:
         """Give the memory back once no array looks at it."""

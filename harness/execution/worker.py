@@ -24,6 +24,7 @@ __all__ = ["main"]
 HERE: Final = Path(__file__).resolve().parent
 PRIVATE_NAME: Final = "_softmax_harness"
 HIGH_DESCRIPTOR: Final = 200  # out of the way of candidates that close the low ones
+DESCRIPTORS: Final = 700  # from there on, of which one is drawn: what writes to a number finds nothing there
 
 
 def main() -> None:
@@ -90,7 +91,8 @@ def _out_of_the_way(descriptor: int) -> int:
     import fcntl
 
     try:
-        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR)
+        lowest = HIGH_DESCRIPTOR + int.from_bytes(os.urandom(2)) % DESCRIPTORS
+        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, lowest)
     except OSError:  # the limit on open files is lower
         os.set_inheritable(descriptor, False)
         return descriptor

@@ -62,6 +62,14 @@ class Remembering(Closing):
             known.update({x[left[f.row]].tobytes(): f for f in found})
         return _put_back(outcome, left, met, x.shape) if met else outcome
 
+    def grant(self) -> None:
+        """See `Executor.grant`."""
+        self._executor.grant()
+
+    def given_up(self) -> dict[str, str]:
+        """See `Executor.given_up`."""
+        return self._executor.given_up()
+
     def close(self) -> None:
         """Close what calls."""
         self._executor.close()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.console import notes
 from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
+from harness.examining import say_what_was_given_up
 from harness.gate.baseline import Baseline, place, verdicts_against
 from harness.gate.budgets import COUNTS, OF_ELEMENTS, RATES, TIER, Budget
 from harness.gate.judging import judge, with_policies
@@ -179,8 +180,10 @@ def _decide(
         verdicts += with_policies(gated, slack_verdicts(gated, budgets)) if strict else ()
         if baseline is not None:
             verdicts = _with_baseline(baseline, gated, verdicts, ledger, reference_of(folder))
+        executor.grant()
         verdicts, shrunk = with_witnesses(gated, verdicts, executor, reference_of(folder))
         hold_program(ledger, executor)
+    say_what_was_given_up(executor, notes())
     ledger.put("checks", [check.document() for check in gated.checks])
     ledger.put("shrunk", {identity: w.document() for identity, w in shrunk.items()})
     ledger.put("verdicts", [verdict.document() for verdict in verdicts])

@@ -27,6 +27,7 @@ _FAULT_STATUS: Final[dict[str, VerdictStatus]] = {
     "out_of_memory": "crashed",
     "timed_out": "timed_out",
     "unsupported": "not_run",
+    "not_tried": "not_run",
 }
 
 _COLUMN_OF: Final = {
@@ -147,7 +148,7 @@ def _not_measured(cell: Cell) -> Verdict | None:
     row = cell.row
     if row["rows"] and row["completed_rows"] == row["rows"] and row["status"] == "ok":
         return None
-    kind = next(iter(cell.tally.faults), "")
+    kind = next(iter(sorted(cell.tally.faults, key=lambda kind: kind == "not_tried")), "")
     for grave in ("crashed", "out_of_memory", "timed_out"):
         kind = grave if grave in cell.tally.faults else kind
     status = _FAULT_STATUS.get(kind, "defect") if kind else "not_run"

@@ -160,6 +160,7 @@ def _checked(campaign: Campaign, executor: Executor) -> Iterator[CheckResult]:
     from reference.tiers import TIERS
 
     settings = campaign.settings
+    executor.grant()
     for candidate in campaign.candidates:
         yield from run_checks(
             candidate,

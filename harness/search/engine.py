@@ -101,7 +101,7 @@ class Engine:
     @property
     def is_lost(self) -> bool:
         """Whether the search ended early, as too many calls crashed or hung."""
-        return self.faults["crashed"] + self.faults["timed_out"] >= MOST_LOST
+        return self.faults["crashed"] + self.faults["timed_out"] >= MOST_LOST or self.faults["not_tried"] > 0
 
     def run(self) -> None:
         """Search until the evaluations are spent, or no row brings outputs, or too many calls are lost."""

@@ -1,0 +1,216 @@
+"""What a candidate's failures may cost, and what they may not: other rows, other candidates, the run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.execution import Isolated
+from harness.execution.allowance import LEAST_CULPRITS, Allowance
+from harness.execution.narrowing import Attempt, Failure, complete
+from reference.formats import FORMATS
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolation as Linux has it")
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOAT32 = FORMATS["float32"]
+
+CANDIDATE = """
+import ctypes, os, random, signal, time
+import numpy as np
+
+def plain(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+def deep():
+    deep()
+
+def softmax(x):
+    m = np.max(x, initial=-np.inf, where=~np.isnan(x))
+{body}
+    return plain(x)
+"""
+
+WRITE = """
+for fd in range(3, 1200):
+    try:
+        os.write(fd, {data!r})
+    except OSError:
+        pass"""
+
+MISBEHAVIOUR = {
+    "crashes above 50": ("if m > 50: ctypes.string_at(0)", "crashed"),
+    "crashes above 80": ("if m > 80: ctypes.string_at(0)", "crashed"),
+    "hangs above 50": ("if m > 50: time.sleep(1000)", "timed_out"),
+    "exits above 50": ("if m > 50: os._exit(3)", "crashed"),
+    "raises above 50": ("if m > 50: raise ValueError('no')", "crashed"),
+    "runs out of memory": ("raise MemoryError('no')", "crashed"),
+    "runs out of memory above 50": ("if m > 50: raise MemoryError('no')", "crashed"),
+    "recurses": ("deep()", "crashed"),
+    "loses a column above 50": ("if m > 50: return plain(x)[..., :-1]", "crashed"),
+    "crashes in calls of over 100 rows": ("if x.ndim > 1 and len(x) > 100: ctypes.string_at(0)", "crashed"),
+    "crashes in a twentieth of calls": ("if random.random() < 0.05: ctypes.string_at(0)", "crashed"),
+    "writes into descriptors": (WRITE.format(data=b"\0\0\0\2{}"), "crashed"),
+    "dies of a real-time signal above 50": ("if m > 50: os.kill(os.getpid(), 40)", "crashed"),
+    "does all of it": (
+        """if m > 80: ctypes.string_at(0)
+if m > 50: time.sleep(1000)
+if x.shape[-1] == 17: os._exit(3)
+if x.min(initial=0) < -50: raise MemoryError('no')""",
+        "crashed",
+    ),
+}
+
+
+def written(folder: Path, body: str, name: str = "candidate") -> str:
+    indented = "\n".join(f"    {line}" for line in body.split("\n"))
+    (folder / f"{name}.py").write_text(CANDIDATE.format(body=indented))
+    return f"{folder / name}.py:softmax"
+
+
+class Model:
+    """Fails on rows whose first entry is above a threshold; each failure costs time that is no one's."""
+
+    def __init__(self, allowance: Allowance, above: float, cost: float) -> None:
+        self.allowance, self.above, self.cost = allowance, above, cost
+        self.failures = 0
+
+    def __call__(self, x, parts, patience=1.0):  # noqa: ARG002
+        for number, (low, high) in enumerate(parts):
+            if (x[low:high, 0] > self.above).any():
+                self.failures += 1
+                self.allowance.charge(self.cost)
+                return Attempt(number, 2 * x, Failure("crashed", "no", fatal=True))
+        return Attempt(len(parts), 2 * x, None)
+
+
+def drawn(batches: int, rows: int = 200):
+    rng = np.random.default_rng(3)
+    return [rng.normal(scale=40, size=(rows, 4)).astype(np.float32) for _ in range(batches)]
+
+
+def test_a_storm_of_crashes_costs_no_sound_row_that_its_fault_can_be_told_from():
+    allowance = Allowance()
+    model = Model(allowance, 60, 0.5)
+    sound = lost = 0
+    for x in drawn(300):
+        x[:, 1:] = np.minimum(x[:, 1:], x[:, :1])  # the greatest entry is the first
+        outcome = complete(model, x, allowance)
+        fine = x[:, 0] <= model.above
+        assert not outcome.completed[~fine].any()
+        sound += int(fine.sum())
+        lost += int((fine & ~outcome.completed).sum())
+    assert model.failures <= 30
+    assert lost < sound / 20
+    assert "the greatest entry is at least" in allowance.told()
+
+
+def test_rows_that_were_never_called_are_not_tried_and_never_crashed():
+    allowance = Allowance()
+    model = Model(allowance, -1e9, 5.0)
+    for x in drawn(4):
+        outcome = complete(model, x, allowance)
+    assert [fault.kind for fault in outcome.faults] == ["not_tried"]
+    assert model.failures <= 5
+
+
+def test_a_few_culprits_are_no_rule_while_there_is_time():
+    allowance = Allowance()
+    x = drawn(1)[0]
+    culprits = np.zeros(len(x), dtype=bool)
+    culprits[np.argsort(x[:, 0])[-LEAST_CULPRITS + 1 :]] = True
+    allowance.charge(1.0)
+    allowance.learn(x, ~culprits, culprits)
+    assert not allowance.set_aside(x).any()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\0\0\0\2{}",
+        b"\0\0\0\x20" + b'{"passed": 1, "failure": null}  ',
+        b"\0\0\0\x0a" + b"[[[[[[[[[[",
+        b"\xff\xff\xff\xff",
+        b"\0\0\0\1",
+    ],
+)
+def test_whatever_a_candidate_writes_ends_that_candidate_alone(tmp_path, data):
+    x = np.ones((3, 4), dtype=np.float32)
+    with Isolated(timeout=20.0) as executor:
+        outcome = executor.run(written(tmp_path, WRITE.format(data=data)), x, FLOAT32)
+        assert {fault.kind for fault in outcome.faults} <= {"crashed", "not_tried"}
+        assert any("own connection" in fault.message for fault in outcome.faults)
+        assert executor.run("max_shifted", x, FLOAT32).completed.all()
+
+
+def test_a_real_time_signal_is_a_crash_as_any_other(tmp_path):
+    with Isolated() as executor:
+        spec = written(tmp_path, "os.kill(os.getpid(), 40)")
+        outcome = executor.run(spec, np.ones((1, 2), dtype=np.float32), FLOAT32)
+    assert "signal 40" in outcome.faults[0].message
+
+
+def test_a_memory_error_does_not_cost_the_process(tmp_path):
+    count = tmp_path / "starts"
+    spec = written(tmp_path, "raise MemoryError('no')")
+    source = tmp_path / "candidate.py"
+    source.write_text(source.read_text() + f"\nopen({str(count)!r}, 'a').write('.')\n")
+    with Isolated() as executor:
+        outcome = executor.run(spec, np.ones((50, 2), dtype=np.float32), FLOAT32)
+    assert outcome.faults[0].kind == "out_of_memory"
+    assert len(count.read_text()) == 1
+
+
+def test_a_slow_candidate_is_not_taken_for_one_that_hangs(tmp_path):
+    spec = written(tmp_path, "time.sleep(0.02 * len(x))")
+    x = np.ones((68, 2), dtype=np.float32)
+    with Isolated(timeout=0.8) as executor:
+        outcome = executor.run(spec, x, FLOAT32)
+        assert outcome.completed.all(), outcome.faults
+        start = time.monotonic()
+        assert executor.run(spec, x, FLOAT32).completed.all()
+        assert time.monotonic() - start < 2 * 1.36 + 2, "the second time it is given what it needs at once"
+
+
+def test_a_candidate_in_a_crowd_is_imported_once_and_keeps_its_process(tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.execution.isolated.CROWD_PER_JOB", 2)
+    count = tmp_path / "starts"
+    specs = []
+    for number in range(6):
+        specs.append(written(tmp_path, "pass", f"candidate{number}"))
+        file = tmp_path / f"candidate{number}.py"
+        file.write_text(file.read_text() + f"\nopen({str(count)!r}, 'a').write('.')\n")
+    x = np.ones((3, 4), dtype=np.float32)
+    with Isolated() as executor:
+        for _ in range(3):
+            for spec in specs:
+                assert executor.run(spec, x, FLOAT32).completed.all()
+    assert len(count.read_text()) == len(specs)
+
+
+def run(spec: str, out: Path, *more: str) -> tuple[float, dict]:
+    command = [sys.executable, "-m", "harness", "run", spec, "--effort", "quick", "--timeout", "2"]
+    start = time.monotonic()
+    subprocess.run([*command, "--out", str(out), *more], cwd=ROOT, check=True, capture_output=True)
+    return time.monotonic() - start, json.loads((out / "summary.json").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", MISBEHAVIOUR)
+def test_a_storm_ends_within_twenty_seconds_of_the_healthy_run(tmp_path, name):
+    body, status = MISBEHAVIOUR[name]
+    healthy, _ = run(written(tmp_path, "pass", "healthy"), tmp_path / "healthy-run", "--format", "float32")
+    seconds, summary = run(written(tmp_path, body), tmp_path / "run", "--format", "float32")
+    statuses = {cell["status"] for cell in summary["cells"]}
+    print(f"{name}: {seconds - healthy:.1f} s beyond {healthy:.1f} s; {sorted(statuses)}")  # noqa: T201
+    assert status in statuses
+    assert statuses <= {"ok", "crashed", "timed_out", "not_tried"}
+    assert seconds <= healthy + 20
