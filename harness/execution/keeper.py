@@ -30,7 +30,7 @@ __all__ = ["bind_to_parent", "supervise"]
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 PAUSE_SECONDS = 0.002  # that a killed process needs to end
-SWEEP_SECONDS = 1.5  # what is not dead by then waits for the kernel, not for us
+SWEEP_SECONDS = 8.0  # many daemons on a busy machine; what is left then waits for the kernel, not for us
 PARENT_CHECK_SECONDS = 1.0  # should a forked sibling of the harness hold the lifeline open
 
 

@@ -45,7 +45,7 @@ ATTENTION_SECONDS: Final = 0.25
 """The longest wait without a look at signals: one that comes just before the wait begins does not end it."""
 
 GRACE_SECONDS: Final = 0.5  # for the keeper to tell how a worker that fell silent ended
-KILL_SECONDS: Final = 1.8
+KILL_SECONDS: Final = 10.0  # longer than a keeper sweeps: one killed before it has reaped leaves orphans
 
 
 class WorkerLost(Exception):
@@ -159,7 +159,7 @@ class Worker:
         return self._lost(" after an earlier call").failure
 
     def wait(self) -> None:
-        """Return when nothing is left of a worker that was let go, or after 2 s."""
+        """Return when nothing is left of a worker that was let go, or after 10 s."""
         try:
             self._process.wait(KILL_SECONDS)
         except subprocess.TimeoutExpired:  # the candidate did something to its keeper
@@ -167,7 +167,7 @@ class Worker:
             self._process.wait()
 
     def kill(self) -> None:
-        """End the worker and all that it started, within 2 s, and free what it used."""
+        """End the worker and all that it started, within 10 s, and free what it used."""
         self._end()
         self._selector.close()
         self._lifeline.close()
