@@ -459,3 +459,15 @@ def test_a_mistake_is_one_line(
     err = capsys.readouterr().err.strip()
     assert named in err.splitlines()[-1]
     assert err.splitlines()[-1].startswith("error: ")
+
+
+def test_what_a_candidate_raises_is_said_on_the_screen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def softmax(x):\n    raise ValueError(f'rows of {x.shape[-1]} are too long')\n"
+    )
+    arguments = ["--length", "4", "--evals", "8", "--out", str(tmp_path / "out")]
+    assert cli.run(["search", f"{tmp_path / 'mine.py'}:softmax", *arguments]) == 3
+    said = capsys.readouterr()
+    assert " times: ValueError: rows of 4 are too long" in said.out + said.err

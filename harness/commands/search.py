@@ -213,7 +213,7 @@ def _figure(value: float | None) -> str:
 
 
 def _faults(result: SearchResult) -> str:
-    return ", ".join(f"{kind} {count} times" for kind, count in result.faults.items())
+    return ", ".join(f"{kind} {count} times: {result.told[kind]}" for kind, count in result.faults.items())
 
 
 def _failed(tally: Tally) -> str:

@@ -66,6 +66,7 @@ class Engine:
         curve: (evaluations, score) wherever the best score rose.
         spent: rows tried.
         faults: how often each kind of fault befell a row.
+        told: what the first of each kind said.
         polished: whether no row of the best one's neighbourhood has a greater score.
         neighbourhood: what that is.
     """
@@ -82,6 +83,7 @@ class Engine:
         self.curve: list[tuple[int, float]] = []
         self.spent = 0
         self.faults: Counter[str] = Counter()
+        self.told: dict[str, str] = {}
         self.neighbourhood = Neighbourhood.within(length, evaluations // _POLISHING_SHARE)
         self._trials, self._length, self._evaluations, self._seed = trials, length, evaluations, seed
         self._observe = observe
@@ -161,7 +163,9 @@ class Engine:
         places = niches(trial.rows.values, trial.elements)
         self._archive = self._archive.joined(ordinals, trial.scores, places, trial.elements)
         self._memory.keep(ordinals)
-        self.faults.update(fault.kind for fault in trial.outcome.faults)
+        for fault in trial.outcome.faults:
+            self.faults[fault.kind] += 1
+            self.told.setdefault(fault.kind, fault.message)
         self.spent += len(ordinals)
         self._number += 1
 

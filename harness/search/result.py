@@ -51,6 +51,7 @@ class SearchResult:
         algorithm_bound: the same for the algorithm that the candidate declares; None without one.
         neighbourhood: what polishing tries, and `polished`: whether all of it was tried in vain.
         faults: how often each kind of fault befell a row.
+        told: what the first of each kind said.
         stopped: why the search ended early; empty where it did not.
         seconds: wall-clock time.
     """
@@ -69,6 +70,7 @@ class SearchResult:
     neighbourhood: str
     polished: bool
     faults: Mapping[str, int]
+    told: Mapping[str, str]
     stopped: str
     seconds: float
 
@@ -152,6 +154,7 @@ def search(
         neighbourhood=str(engine.neighbourhood),
         polished=engine.polished,
         faults=dict(sorted(engine.faults.items())),
+        told=engine.told,
         stopped=INTERRUPTED if is_interrupted else _why_stopped(engine, evaluations),
         seconds=seconds,
     )
