@@ -41,7 +41,25 @@ def in_common(verdicts: Sequence[Verdict]) -> list[str]:
     """Return a sentence for each candidate whose violations have something in common, at most a few."""
     told = list(filter(None, (_of_candidate(own) for own in _by_candidate(verdicts))))
     left = len(told) - _SENTENCES
-    return [*told[:_SENTENCES], *([f"{plural(left, 'more candidate')} likewise"] if left > 0 else [])]
+    more = [f"{plural(left, 'more candidate')} likewise"] if left > 0 else []
+    return [*told[:_SENTENCES], *more, *list(_looser_met(verdicts))[:_SENTENCES]]
+
+
+def _looser_met(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Say who misses a tier and meets a looser one on the same rows; the loosest that any cell needs."""
+    from reference.tiers import TIERS
+
+    groups: dict[tuple[str, str, str], list[Verdict]] = {}
+    for v in verdicts:
+        if v.metric == "tier" and v.stops:
+            groups.setdefault((v.candidate, v.formats, str(v.limit)), []).append(v)
+    for (candidate, formats, asked), members in groups.items():
+        if all(v.meets in TIERS for v in members):
+            name = max((v.meets for v in members), key=list(TIERS).index)
+            yield (
+                f"{candidate}: misses {asked} in {formats}, and meets {name} on the same rows"
+                f" ({TIERS[name].title})"
+            )
 
 
 def _by_candidate(verdicts: Sequence[Verdict]) -> Iterable[list[Verdict]]:

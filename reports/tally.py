@@ -89,6 +89,7 @@ class Tally:
         violations, excused: how often each clause of a tier that the campaign judges by is broken, and what
             was excused, by `over_TIER:CLAUSE`; also excused, by `unexplained`, unexplained rows that a policy
             excuses.
+        missed: of the rows that break a tier, those that break a looser one too, by `over_TIER>LOOSER`.
         tier_ratios: the greatest error over the tier's bound, by `over_TIER`.
         policies: what was observed on policy rows, e.g. {"pos_inf:nan": 3}.
         policy_violations: policy rows where that is not what the candidate declares.
@@ -125,6 +126,7 @@ class Tally:
     policies: Mapping[str, int] = field(default_factory=dict)
     violations: Mapping[str, int] = field(default_factory=dict)
     excused: Mapping[str, int] = field(default_factory=dict)
+    missed: Mapping[str, int] = field(default_factory=dict)
     tier_ratios: Mapping[str, float] = field(default_factory=dict)
     places: Mapping[int, int] = field(default_factory=dict)
     place_errors: Mapping[int, int] = field(default_factory=dict)
@@ -236,6 +238,7 @@ _MAPPINGS: Final = (
     "places",
     "violations",
     "excused",
+    "missed",
 )
 _PEAKS_BY_NUMBER: Final = ("place_errors", "gap_errors", "gap_bounds")
 _PEAKS: Final = (*_PEAKS_BY_NUMBER, "tier_ratios")
@@ -277,9 +280,9 @@ _WRITTEN: Final = record(
         "bits": list_of(text(LONGEST_ROW * 16)),
         "digests": mapping_of(text(20, "[0-9]{1,18}"), text(64, "[0-9a-f]{64}")),
         "witnesses": list_of(mapping_of(_NAME, ANYTHING)),
-        **{name: _COUNTS for name in _MAPPINGS if name not in _NUMBERED},
+        **{name: _COUNTS for name in _MAPPINGS if name not in (*_NUMBERED, "missed")},
     },
-    {"tier_ratios": mapping_of(_NAME, FIGURE), **dict.fromkeys(_NUMBERED, _binned)},
+    {"missed": _COUNTS, "tier_ratios": mapping_of(_NAME, FIGURE), **dict.fromkeys(_NUMBERED, _binned)},
 )
 
 

@@ -77,6 +77,7 @@ class Verdict:
         bits: the witness's input in hexadecimal where it is short.
         policy: the settings by which it was judged that differ from the default.
         rows: of the cell; None where it is about more than one.
+        meets: of a tier that is missed, the tightest looser one that the same rows meet; empty where none.
     """
 
     candidate: str
@@ -95,6 +96,7 @@ class Verdict:
     bits: str = ""
     policy: str = ""
     rows: int | None = None
+    meets: str = ""
 
     @property
     def stops(self) -> bool:

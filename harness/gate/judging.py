@@ -14,7 +14,9 @@ from harness.checks import CheckResult
 from harness.gate.budgets import TIER, Budget
 from harness.gate.measuring import Cell, Gated
 from harness.gate.statistics import Exactly, Rule
-from reference.tiers import STANDARD
+from harness.measurement.tiers import looser_than, missed_looser
+from reference.formats import FORMATS
+from reference.tiers import STANDARD, TIERS
 from reports.cells import Row
 from reports.findings import Finding, findings_of
 from reports.tally import Witness, gravity
@@ -218,7 +220,17 @@ def _of_tier(cell: Cell, budget: Budget) -> Verdict:
     )
     if status == "pass" and observed is None and tally.elements and not excused:
         status, said = "uncertified", ["nothing to hold against the tier"]
-    return _verdict(cell, TIER, "meets", budget.limit, observed, status, ", ".join(said), kind)
+    verdict = _verdict(cell, TIER, "meets", budget.limit, observed, status, ", ".join(said), kind)
+    return (
+        replace(verdict, meets=_looser_met(cell, str(budget.limit))) if status == "over_budget" else verdict
+    )
+
+
+def _looser_met(cell: Cell, tier: str) -> str:
+    """Return the tightest looser tier that all rows meet which miss a tier; empty where there is none."""
+    looser = looser_than(TIERS[tier], FORMATS[cell.row["out_format"]])
+    missed = cell.tally.missed
+    return next((t.name for t in looser if not missed.get(missed_looser(f"over_{tier}", t))), "")
 
 
 def _clauses(counts: Any, kind: str) -> dict[str, int]:

@@ -24,11 +24,19 @@ from harness.measurement.rows import Flags, Floats, Rows, hexadecimal
 from reference.attribution import RowOutcome
 from reference.bounds.extremes import steps_exceed
 from reference.errors import ElementClass
+from reference.formats import FloatFormat
 from reference.rows import RowKind
 from reference.tiers import TIERS, Tier
 from reports.tally import CellKey, Tally, Witness
 
-__all__ = ["TIER_KINDS", "TierJudgement", "judge_by_tiers", "tier_judgement"]
+__all__ = [
+    "TIER_KINDS",
+    "TierJudgement",
+    "judge_by_tiers",
+    "looser_than",
+    "missed_looser",
+    "tier_judgement",
+]
 
 TIER_KINDS: Final[Mapping[str, Tier]] = {f"over_{name}": tier for name, tier in TIERS.items()}
 """The kinds of witness that show that a tier is not met."""
@@ -72,13 +80,42 @@ def judge_by_tiers(cell: CellKey, judged: Judged, tiers: Iterable[Tier]) -> Tall
     ratios: dict[str, float] = {}
     violations: dict[str, int] = {}
     excused: dict[str, int] = {}
+    missed: dict[str, int] = {}
     witnesses = []
     for held in (tier_judgement(tier, judged) for tier in tiers if tier.takes(judged.rows.truth.format)):
         ratios |= held.worst_ratio()
         violations |= _counts(held.kind, held.violations)
         excused |= _counts(held.kind, held.excused)
         witnesses += _witness(cell, judged, held)
-    return Tally(tier_ratios=ratios, violations=violations, excused=excused, witnesses=tuple(witnesses))
+        missed |= _missed_by_looser(judged, held)
+    return Tally(
+        tier_ratios=ratios, violations=violations, excused=excused, missed=missed, witnesses=tuple(witnesses)
+    )
+
+
+def looser_than(tier: Tier, fmt: FloatFormat) -> list[Tier]:
+    """Return the tiers that ask for less in an output format, the tightest first."""
+    names = list(TIERS)
+    return [TIERS[name] for name in names[names.index(tier.name) + 1 :] if TIERS[name].takes(fmt)]
+
+
+def missed_looser(kind: str, looser: Tier) -> str:
+    """Return the name under which rows are counted that miss a tier, and a looser one too."""
+    return f"{kind}>{looser.name}"
+
+
+def _missed_by_looser(judged: Judged, held: TierJudgement) -> dict[str, int]:
+    """Count the rows that miss looser tiers too, of those alone that miss the one asked for: they are few."""
+    missing: Flags = np.asarray(held.scores.any(axis=1))
+    if not missing.any():
+        return {}
+    rows = judged.rows.take(missing)
+    part = Judged(rows, judged.y[missing], judged.declaration)
+    looser = looser_than(TIER_KINDS[held.kind], rows.truth.format)
+    counts = {
+        missed_looser(held.kind, t): int(tier_judgement(t, part).scores.any(axis=1).sum()) for t in looser
+    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def tier_judgement(tier: Tier, judged: Judged) -> TierJudgement:
