@@ -81,7 +81,9 @@ def _each(groups: Sequence[_Group], jobs: int, notify: Notify) -> Iterator[tuple
                     notify(more)
                 yield from (future.result() for future in ended)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():  # the pool's: none is waited for
+                process.kill()
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
