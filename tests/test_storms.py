@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -214,3 +217,45 @@ def test_a_storm_ends_within_twenty_seconds_of_the_healthy_run(tmp_path, name):
     assert status in statuses
     assert statuses <= {"ok", "crashed", "timed_out", "not_tried"}
     assert seconds <= healthy + 20
+
+
+def alive(token: str) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if token.encode() in (entry / "environ").read_bytes():
+                found.append((entry / "cmdline").read_text())
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.slow
+def test_an_interrupted_selftest_leaves_no_process():
+    token = uuid.uuid4().hex
+    command = [sys.executable, "-m", "harness", "selftest", "--quick", "--jobs", "2"]
+    running = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "HARNESS_TEST_TOKEN": token}, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while len(alive(token)) < 4 and time.monotonic() < deadline:  # itself, a resource tracker, two workers
+        time.sleep(0.1)
+    assert len(alive(token)) >= 4
+    running.send_signal(signal.SIGINT)
+    assert running.wait(30) == 130
+    time.sleep(1)
+    assert alive(token) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_no_daemon_that_forked_twice_outlives_its_candidate(tmp_path, monkeypatch):
+    token = uuid.uuid4().hex
+    monkeypatch.setenv("HARNESS_TEST_TOKEN", token)
+    twice = "if os.fork() == 0:\n    os.setsid()\n    os.fork()\n    time.sleep(600)"
+    spec = written(tmp_path, twice)
+    for _ in range(50):
+        with Isolated() as executor:
+            executor.run(spec, np.ones((1, 2), dtype=np.float32), FLOAT32)
+    time.sleep(0.5)
+    assert [line for line in alive(token) if "worker.py" in line] == []
