@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 import struct
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
+from itertools import accumulate
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -194,15 +196,12 @@ def quantiles(tally: Tally, shares: Iterable[Fraction]) -> list[float | None]:
     if tally.representable == 0:
         return [None for _ in shares]
     top = math.inf if tally.max_ulp is None else tally.max_ulp
-    bins, below = iter(sorted(tally.histogram.items())), 0
-    number: int | None = 0
+    bins = sorted(tally.histogram)
+    up_to = list(accumulate(tally.histogram[number] for number in bins))
     found: list[float | None] = []
     for share in shares:
-        rank = math.ceil(share * tally.representable)
-        while below < rank and number is not None:
-            number, amount = next(bins, (None, 0))
-            below += amount
-        found.append(math.inf if number is None else min(upper_edge(number), top))
+        place = bisect_left(up_to, math.ceil(share * tally.representable))
+        found.append(math.inf if place == len(bins) else min(upper_edge(bins[place]), top))
     return found
 
 

@@ -24,7 +24,7 @@ from reports.schema import (
     FIGURE,
     LARGEST_COUNT,
     Malformed,
-    integer,
+    integers,
     list_of,
     mapping_of,
     parsed,
@@ -196,6 +196,10 @@ def _with_bits(document: Mapping[str, Any], bits: Sequence[str]) -> Witness:
 def _check_numbers(name: str, counts: Mapping[int, int]) -> None:
     """Hold bins to those that there are, and what is counted or found in them to what can be."""
     most_key, most_value = _BINS[name]
+    if name != "places" and counts and set(map(type, counts.values())) == {int}:
+        values = counts.values()
+        if min(counts) >= 0 and max(counts) < most_key and min(values) >= 0 and max(values) < most_value:
+            return
     for key, value in counts.items():
         if not (0 <= key < most_key and type(value) is int and 0 <= value < most_value):
             raise Malformed(f"{name}: {key}: {str(value)[:40]}: there is no such bin or number")
@@ -263,7 +267,7 @@ _BINS: Final[Mapping[str, tuple[int, int]]] = {
 
 _NAME: Final = text(200)
 _COUNTS: Final = mapping_of(_NAME, COUNT)
-_STEPS: Final = list_of(list_of(integer(-LARGEST_COUNT)), 2)
+_STEPS: Final = list_of(integers(-LARGEST_COUNT), 2)
 _BY_TEXT: Final = mapping_of(text(20, "[0-9]{1,18}"), COUNT)
 
 
@@ -295,21 +299,26 @@ def merge(tallies: Iterable[Tally]) -> Tally:
         seen = [value for t in parts if (value := getattr(t, name)) is not None]
         values[name] = max(seen, default=None)
     for name in _MAPPINGS:
-        counts: Counter[Any] = Counter()
-        for t in parts:
-            counts.update(getattr(t, name))
-        values[name] = dict(counts)
+        values[name] = _added([counts for t in parts if (counts := getattr(t, name))])
     for name in _PEAKS:
-        values[name] = _greatest(getattr(t, name) for t in parts)
+        values[name] = _greatest([peaks for t in parts if (peaks := getattr(t, name))])
     values["digests"] = {k: v for t in parts for k, v in t.digests.items()}
     values["witnesses"] = _gravest(w for t in parts for w in t.witnesses)
     return Tally(**values)
 
 
-def _greatest(peaks: Iterable[Mapping[Any, Any]]) -> dict[Any, Any]:
+def _added(counted: Sequence[Mapping[Any, int]]) -> dict[Any, int]:
+    """Return the sum under each key."""
+    total: Counter[Any] = Counter()
+    for counts in counted:
+        total.update(counts)
+    return dict(total)
+
+
+def _greatest(peaks: Sequence[Mapping[Any, Any]]) -> dict[Any, Any]:
     """Return the greatest number under each key."""
-    greatest: dict[Any, Any] = {}
-    for numbers in peaks:
+    greatest: dict[Any, Any] = dict(peaks[0]) if peaks else {}
+    for numbers in peaks[1:]:
         for key, number in numbers.items():
             greatest[key] = max(number, greatest.get(key, number))
     return greatest

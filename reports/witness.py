@@ -9,6 +9,7 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 from reference.formats import FORMATS
@@ -189,7 +190,7 @@ class Witness:
     remade: Remade | None = None
     batch: Batch | None = None
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Ten hexadecimal digits of the SHA-256 of everything the witness says of its row."""
         text = json.dumps(replace(self, batch=None).document(), sort_keys=True)
@@ -198,7 +199,8 @@ class Witness:
     def document(self) -> dict[str, Any]:
         """Return the JSON document of this witness, without its id."""
         document = {**vars(self.cell), **vars(self), "score": json_float(self.score)}
-        del document["cell"], document["remade"], document["batch"]
+        for name in ("cell", "remade", "batch", "id"):
+            document.pop(name, None)
         if self.remade is not None:
             document["remade"] = asdict(self.remade)
         if self.batch is not None:

@@ -114,3 +114,11 @@ def test_of_profiles_counts_add_up_and_the_greatest_stay() -> None:
     assert (merged.places, merged.gap_errors) == ({8: 5, 9: 1}, {3: 7, 4: 1, 6: 2})
     assert (merged.gap_bounds, merged.place_errors) == ({3: 9}, {1: 4})
     assert Tally.from_json(merged.to_json()) == merged
+
+
+def test_a_bin_that_json_takes_for_a_number_is_refused_among_sound_ones() -> None:
+    sound = Tally(histogram={1: 2, 5: 3}).to_json()
+    assert Tally.from_json(sound).histogram == {1: 2, 5: 3}
+    for wrong in ("[[1, 4], [2, true]]", "[[1, 4.0], [2, 3]]", "[[1, 4], [2, -3]]"):
+        with pytest.raises(ValueError, match="histogram"):
+            Tally.from_json(sound.replace("[[1, 4], [2, 3]]", wrong))

@@ -41,12 +41,11 @@ def _picture(formats: str, standings: Sequence[Standing]) -> Picture:
 
 def worst_by_length(standing: Standing) -> dict[int, tuple[float, str]]:
     """Return the greatest error of each length, and the regime that it was found in."""
-    found = {}
-    for length in _lengths([standing]):
-        cell = worst_of((c for c in _cells(standing) if c["length"] == length), "max_ulp")
-        assert cell is not None
-        found[length] = (cell["max_ulp"], cell["regime"])
-    return found
+    by_length: dict[int, list[Row]] = {}
+    for cell in _cells(standing):
+        by_length.setdefault(cell["length"], []).append(cell)
+    worst = ((length, worst_of(cells, "max_ulp")) for length, cells in sorted(by_length.items()))
+    return {length: (cell["max_ulp"], cell["regime"]) for length, cell in worst if cell is not None}
 
 
 def _image(formats: str, curves: Sequence[Standing]) -> Markup:
