@@ -22,7 +22,8 @@ from harness.candidates import BUILTINS, Candidate, from_function, load
 from harness.checks import CHECKS, CheckResult, check_named, run_checks
 from harness.checks.check import hexadecimal
 from harness.checks.properties import exact_shifts
-from harness.execution import InProcess, Isolated
+from harness.execution import Fault, InProcess, Isolated, Outcome
+from harness.execution.calling import AROUND
 from harness.remaking import entries_of_hex
 from reference.declaration import Declaration, Policy
 from reference.formats import FORMATS, FloatFormat
@@ -325,6 +326,38 @@ def test_rows_that_crash_cost_those_rows_and_not_the_checks(tmp_path):
     with Isolated() as executor:
         statuses = [r.status for r in run_checks(candidate, [F32], executor, effort="brief", checks=checks)]
     assert statuses == ["ok", "ok", "ok"]
+
+
+class Tired(InProcess):
+    """Calls rows of up to so many entries in one presentation, and no longer ones."""
+
+    def run(self, spec, x, out_format, timeout=None, presentation="plain"):
+        if presentation == "amid" and x.shape[1] > 3:
+            return Outcome.failed(len(x), Fault("not_tried", None, "no time was left"))
+        return super().run(spec, x, out_format, timeout, presentation=presentation)
+
+
+def beside(x):
+    """Refuse rows that lie amid other memory."""
+    if x.base is not None and x.base.size == x.size + 2 * AROUND:
+        raise ValueError("not mine")
+    return max_shifted(x)
+
+
+@pytest.mark.parametrize("kind", [InProcess, Tired])
+def test_rows_that_are_not_tried_hide_no_row_that_fails(kind):
+    candidate = from_function(beside)
+    with kind(load=lambda _: candidate) as executor:
+        [result] = run_checks(candidate, [F32], executor, effort="brief", checks=[check_named("placed")])
+    assert result.status == "violated"
+    assert "amid: " in result.message
+
+
+def test_a_rule_that_no_row_was_tried_of_is_not_run():
+    candidate = from_function(max_shifted)
+    with Tired(load=lambda _: candidate) as executor:
+        [result] = run_checks(candidate, [F32], executor, effort="brief", checks=[check_named("placed")])
+    assert (result.status, result.message) == ("not_run", "no time was left")
 
 
 # Results -----------------------------------------------------------------------------------

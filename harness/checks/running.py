@@ -210,11 +210,16 @@ class _Examination:
         subject.looked = Looked()
         rows = self._tried if check.unpruned else self._rows
         parts = [part for part in rows if check.examines(part.x.shape[1], subject.out)]
+        seen: list[_Seen] = []
+        lacking = ""
         try:
-            seen = [self._examine(check, part) for part in parts]
-            return self._judged(replace(blank, looked=subject.looked), seen)
+            seen.extend(self._examine(check, part) for part in parts)
         except NotTried as not_tried:
-            return replace(blank, status="not_run", message=str(not_tried), looked=subject.looked)
+            lacking = str(not_tried)
+        blank = replace(blank, looked=subject.looked)
+        if lacking and not any(s.examined.broken.any() for s in seen):
+            return replace(blank, status="not_run", message=lacking)
+        return self._judged(blank, seen)
 
     def _examine(self, check: Check, rows: RowsOfLength) -> _Seen:
         chosen = rows.take(check.most(rows.x.shape[1]))
@@ -246,25 +251,35 @@ class _Examination:
         """Return the simplest row of those seen, shrunk as far as it still breaks the rule alone."""
         place = seen.simplest(self._subject.format)
         row, origin = seen.rows.x[place], f"row {seen.rows.numbers[place]}"
+        note = seen.examined.note(place)
         cell = self._cell(seen.rows.regimes[place], len(row))
+        try:
+            found = self._shrunk(check, seen, row, origin, note)
+        except NotTried:
+            found = row, origin, note
+        return self._witness(check, cell, *found)
+
+    def _shrunk(
+        self, check: Check, seen: _Seen, row: Array, origin: str, note: str
+    ) -> tuple[Array, str, str]:
+        """Return the smallest row found, where it comes from, and what is seen of it."""
 
         def shows(x: Array) -> NDArray[np.bool_]:
             found = check.examine(self._subject, np.ascontiguousarray(x))
             return found.broken if found.beyond is None or not seen.is_beyond else found.beyond
 
         if not shows(row[None])[0]:
-            note = f"{seen.examined.note(place)} (not when called alone)"
-            return self._witness(check, cell, row, origin, note)
+            return row, origin, f"{note} (not when called alone)"
         if not check.rows_at_once:
-            return self._witness(check, cell, row, origin, seen.examined.note(place))
+            return row, origin, note
         budget = Budget(SHRINKING_ELEMENTS, SHRINKING_BATCHES)
         steps = reduced(row, None, self._subject.format, shows, budget, check.rows_at_once)
         for smaller in reversed(steps):
             alone = check.examine(self._subject, smaller[None])
             if alone.broken[0]:
                 told = origin if len(steps) == 1 else origin_of(origin, row, smaller)
-                return self._witness(check, cell, smaller, told, alone.note(0))
-        return self._witness(check, cell, row, origin, seen.examined.note(place))
+                return smaller, told, alone.note(0)
+        return row, origin, note
 
     def _cell(self, regime: str, length: int) -> CellKey:
         subject = self._subject
@@ -274,8 +289,10 @@ class _Examination:
 
     def _witness(self, check: Check, cell: CellKey, row: Array, origin: str, note: str) -> Witness:
         subject = self._subject
-        outcome = subject.call(row[None])
-        y = "" if outcome.outputs is None else _digits(subject.out, outcome.outputs[0])
+        y = ""
+        with suppress(NotTried):
+            outcome = subject.call(row[None])
+            y = "" if outcome.outputs is None else _digits(subject.out, outcome.outputs[0])
         message = f"x = {hexadecimal(subject.format, row)}: {note}"
         return Witness(cell, check.name, 0.0, _digits(subject.format, row), y, None, origin, message)
 
