@@ -207,11 +207,12 @@ def draw(decision: Decision) -> tuple[str, ...]:
     Raises:
         NoVerdict: a file cannot be written.
     """
+    from reports.files import FileError
     from reports.folder import write
     from reports.gate_text import markdown
     from reports.junit import junit
     from reports.ledger import LedgerError
-    from reports.runs import RunFolderError, write_atomically
+    from reports.runs import write_atomically
     from reports.section import undrawn
 
     text = markdown(decision.verdicts, decision.gated.relaxations(), decision.folder.as_posix())
@@ -219,14 +220,11 @@ def draw(decision: Decision) -> tuple[str, ...]:
         write_atomically(decision.folder / "junit.xml", junit(decision.verdicts))
         write_atomically(decision.folder / "gate.md", text.encode())
         return write(decision.folder).failed_sections
-    except (
-        LedgerError,
-        RunFolderError,
-        OSError,
-    ) as error:  # the disk is full, or somebody took the run away meanwhile
+    except (LedgerError, FileError, OSError) as error:  # a full disk, or a run that was taken away
         raise NoVerdict(f"{error} (after all was measured)") from error
     except Exception as error:  # noqa: BLE001  the verdict stands, whatever the report's fault
-        return ("report", undrawn("report", error))
+        undrawn("report", error)
+        return (f"report ({type(error).__name__}: {error})",)
 
 
 def _with_rows(settings: Settings, rows: int | None) -> Settings:

@@ -99,6 +99,11 @@ def gate_settings(settings: Settings, tiers: tuple[str, ...], lengths: tuple[int
     )
 
 
+def extent_of(effort: Effort) -> str:
+    """Return the name of the extent to which an effort asks the contract: `harness.checks.rows.EXTENTS`."""
+    return BRIEF.name if effort.name == BRIEF.name else "quick"
+
+
 def measure_gated(
     campaign: Campaign, ledger: Ledger, executor: Executor, notify: Callable[..., None]
 ) -> Gated:
@@ -167,7 +172,7 @@ def _checked(campaign: Campaign, executor: Executor) -> Iterator[CheckResult]:
             campaign.formats_of(candidate),
             executor,
             settings.seed,
-            BRIEF.name if settings.effort.name == BRIEF.name else "quick",
+            extent_of(settings.effort),
             out_format=settings.out_format,
             timeout=settings.timeout,
             checks=CONTRACT,

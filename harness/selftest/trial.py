@@ -24,7 +24,7 @@ from harness.checks.contract import CONTRACT
 from harness.execution import Executor, InProcess, Outcome
 from harness.gate import of_tier
 from harness.gate.judging import judge_cell, judge_check
-from harness.gate.measuring import BRIEF, GATE, Cell, gate_settings
+from harness.gate.measuring import GATE, Cell, extent_of, gate_settings
 from harness.measurement import Rows
 from harness.settings import Effort, Settings
 from harness.tallying import tally_outcome
@@ -88,7 +88,7 @@ class _Trial:
         self._settled = settled
         tiers = tuple({suspect.tier for suspect in suspects})
         self._settings = gate_settings(Settings(tuple(self._suspects), (fmt,), effort=effort), tiers)
-        self._extent = effort.name if effort.name == BRIEF.name else "quick"
+        self._extent = extent_of(effort)
         self._found: dict[str, Verdict] = {}
 
     def failures(self) -> dict[str, Verdict]:
@@ -119,7 +119,13 @@ class _Trial:
 
     def _contract(self, candidate: Candidate, executor: Executor) -> Iterator[Verdict]:
         for result in each_check(
-            candidate, self._format, executor, self._settings.seed, checks=CONTRACT, floors=()
+            candidate,
+            self._format,
+            executor,
+            self._settings.seed,
+            self._extent,
+            checks=CONTRACT,
+            floors=(),
         ):
             yield from judge_check(result)
 
