@@ -114,7 +114,7 @@ _CHANGE: Final = record(
 _COMPARISON: Final = record(
     {},
     {
-        **dict.fromkeys(("better", "worse", "equal", "incomparable", "new", "gone"), COUNT),
+        **dict.fromkeys(("better", "worse", "noise", "equal", "incomparable", "new", "gone"), COUNT),
         "base": _MAYBE,
         "run": _MAYBE,
         "changes": list_of(_CHANGE),

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-__all__ = ["LARGEST_TEXT", "FileError", "is_known", "read_text", "told", "writing_atomically"]
+__all__ = ["LARGEST_TEXT", "PART", "FileError", "is_known", "read_text", "told", "writing_atomically"]
 
 LARGEST_TEXT: Final = 1 << 24
 """Bytes of a file that people write."""
 
-_PART: Final = ".part"
+PART: Final = ".part"
+"""What the name of a file ends in while it is written."""
 
 _REMEDIES: Final = {
     errno.ENOSPC: "free some space, or give another place",
@@ -58,7 +59,7 @@ def read_text(path: Path, most: int = LARGEST_TEXT) -> str:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise FileError(f"{path}: it is no file, but a folder or a device; give the path of a file")
+            raise FileError(f"{path}: not a file, but a folder or a device; give the path of a file")
         if status.st_size > most:
             raise FileError(f"{path}: {status.st_size} bytes, more than the {most} that such a file may have")
         with path.open("rb") as file:
@@ -67,7 +68,7 @@ def read_text(path: Path, most: int = LARGEST_TEXT) -> str:
         raise FileError(told(error, path)) from error
     except UnicodeDecodeError as error:
         raise FileError(
-            f"{path}: no UTF-8 ({error.reason} at byte {error.start}); save it as such"
+            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from error
 
 
@@ -78,7 +79,7 @@ def writing_atomically(path: Path) -> Iterator[BinaryIO]:
     Raises:
         FileError: it cannot be written.
     """
-    aside = path.with_name(f"{path.name}{_PART}")
+    aside = path.with_name(f"{path.name}{PART}")
     try:
         with aside.open("wb") as file:
             yield file

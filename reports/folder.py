@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from reports.cells import Row, table
+from reports.files import writing_atomically
 from reports.ledger import Ledger
 from reports.libraries import as_csv, as_markdown, library_lines
 from reports.page import draw
 from reports.rundata import SCHEMA_VERSION, RunData, build
-from reports.runs import LEDGER, reference_of, write_atomically, writing_atomically
+from reports.runs import LEDGER, reference_of, write_atomically
 from reports.section import Guard
+from reports.spelling import json_text
 from reports.summary_md import markdown
 from reports.tally import Witness, plain
 
@@ -46,7 +48,7 @@ def write(folder: Path) -> Finished:
 
     Raises:
         LedgerError: the ledger cannot be read.
-        RunFolderError: a file cannot be written.
+        FileError: a file cannot be written.
     """
     run = _read(folder)
     write_atomically(folder / "summary.json", summary(run).encode())
@@ -101,7 +103,7 @@ def _block(value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return json_text(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def _tables(cells: Iterable[Row]) -> Iterator[tuple[str, bytes]]:

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from reports.files import FileError, read_text, writing_atomically
+from reports.files import PART, FileError, read_text, writing_atomically
 from reports.ledger import APPLICATION_ID, CellInfo, Ledger
 from reports.spelling import command
 from reports.sqlite import reporting, writer_lock
@@ -35,7 +35,6 @@ __all__ = [
     "reference_of",
     "replay_command",
     "write_atomically",
-    "writing_atomically",
 ]
 
 OUT: Final = Path("harness-out")
@@ -64,11 +63,10 @@ _LOCK: Final = "run.lock"
 _LEDGER_PARTS: Final = tuple(
     f"{LEDGER}{suffix}" for suffix in ("", "-wal", "-shm", "-journal", ".new", ".new-journal")
 )
-_PART: Final = ".part"
 LONGEST_NAME: Final = 4096
 _OURS: Final = frozenset(
     (
-        *(f"{name}{part}" for name in (*DRAWN, *GATED, *TABULATED) for part in ("", _PART)),
+        *(f"{name}{part}" for name in (*DRAWN, *GATED, *TABULATED) for part in ("", PART)),
         *_LEDGER_PARTS,
         _LOCK,
     )

@@ -127,10 +127,10 @@ def xml(text: str) -> str:
 
 
 def json_text(document: str) -> str:
-    """Return a JSON document that prints: what does not stands in its strings, as escapes."""
+    """Return a JSON document of one line with escapes in the place of what does not print in its strings."""
     if document.isprintable():
         return document
-    return "".join(c if c.isprintable() or c == "\n" else _json_escape(c) for c in document)
+    return "".join(c if c.isprintable() else _json_escape(c) for c in document)
 
 
 def _json_escape(character: str) -> str:

@@ -80,14 +80,15 @@ def load(path: str | Path) -> InputRows:
         ValueError: the file is missing, empty, of another kind, not numeric or ragged.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{_name(path)}: it is not a file; give the path of a file of logits")
     read = _READERS.get(path.suffix.lower())
     if read is None:
         raise ValueError(
-            f"{_name(path)}: its extension is one of {', '.join(_READERS)}; convert it to one of them"
+            f"{_name(path)}: its extension is none of {', '.join(_READERS)}; convert it to one of them"
         )
-    if not path.is_file():
-        what = "it is not a file" if path.exists() else "there is no such file"
-        raise ValueError(f"{_name(path)}: {what}; give the path of a file of logits")
+    if not path.exists():
+        raise ValueError(f"{_name(path)}: there is no such file; give the path of a file of logits")
     if path.stat().st_size == 0:
         raise ValueError(f"{_name(path)}: the file is empty; it needs at least one row of logits")
     return InputRows(path, _rows(path, read(path)))

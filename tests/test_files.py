@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 from harness import cli
+from harness.errors import NoVerdict
+from harness.gate import Decision, Gated, draw
+from harness.settings import Settings
+from reference.formats import FORMATS
 from reports.files import FileError, told, writing_atomically
 from reports.ledger import LedgerError
 
@@ -169,3 +173,21 @@ def test_a_gate_whose_ledger_does_not_fit_does_not_offer_to_go_on(
     monkeypatch.setattr("harness.provenance.open_measured", full)
     assert cli.run(["gate", "naive", "--format", "float16", "--tier", "fast", "--out", "run"]) == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith("free some space, then begin anew")
+
+
+def test_a_gate_whose_run_is_taken_away_has_no_verdict() -> None:
+    gated = Gated((), (), (), Settings(("naive",), (FORMATS["float32"],)))
+    with pytest.raises(NoVerdict, match=r"gone/junit.xml: No such file.*\(after all was measured\)"):
+        draw(Decision(Path("gone"), gated, ()))
+
+
+def test_a_folder_named_as_a_candidate_is_told_from_a_built_in(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("src").mkdir()
+    told = refused(capsys, "run", "src")
+    assert told.startswith("error: candidate 'src': it is a folder; name a function of a file in it")
+
+
+def test_a_folder_given_as_input_is_told_to_be_none(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("logits").mkdir()
+    told = refused(capsys, "run", "--input", "logits", "naive")
+    assert told == "error: input 'logits': it is not a file; give the path of a file of logits"

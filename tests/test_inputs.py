@@ -145,7 +145,7 @@ def test_a_path_that_is_no_file(tmp_path):
 
 
 def test_an_unknown_extension(tmp_path):
-    refused(tmp_path / "x.txt", "its extension is one of .npy, .npz, .csv, .parquet")
+    refused(tmp_path / "x.txt", "its extension is none of .npy, .npz, .csv, .parquet")
 
 
 @pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.csv", "x.parquet"])

@@ -83,7 +83,7 @@ def test_a_message_is_the_same_in_every_table_and_a_formula_in_none(
     Path("own.py").write_text(
         "class Formula(Exception): ...\n"
         "Formula.__name__ = Formula.__qualname__ = '=cmd|calc!A0'\n"
-        "def softmax(x):\n    raise Formula('x\\ny')\n"
+        "def softmax(x):\n    raise Formula('x\\ny\\x9b31m')\n"
     )
     few = ["--format", "float16", "--regime", "tied", "--length", "2", "--rows", "2", "--out", "run"]
     assert cli.run(["run", "own.py:softmax", *few]) == 0
@@ -92,7 +92,9 @@ def test_a_message_is_the_same_in_every_table_and_a_formula_in_none(
     [message] = set(read["message"])
     assert "Formula" in message or message.startswith("'=")
     assert list(packed["message"]) == list(read["message"])
-    assert [c["message"] for c in json.loads(Path("run/summary.json").read_text())["cells"]] == [message]
+    summary = Path("run/summary.json").read_text()
+    assert all(line.isprintable() for line in summary.splitlines())
+    assert [c["message"] for c in json.loads(summary)["cells"]] == [message]
     for fields in csv.reader(io.StringIO(Path("run/cells.csv").read_text())):
         assert not any(field.startswith(("=", "+", "@", "\t")) for field in fields)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 from types import MappingProxyType
 from typing import Any
@@ -161,6 +162,8 @@ def _builtin(spec: str) -> Candidate:
 def _unknown(name: str) -> str:
     if name.endswith((".py", *SUFFIXES)):
         return f"it names no function; write {name}:function"
+    if Path(name).is_dir():
+        return f"it is a folder; name a function of a file in it, such as {Path(name, 'file.py')}:function"
     near = nearest(name, [*BUILTINS, *LIBRARIES])
     hint = f"did you mean {near!r}?" if near else f"they are {', '.join(BUILTINS)}"
     return f"no built-in of that name; {hint} (your own: module:function or path/file.py:function)"

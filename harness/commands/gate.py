@@ -123,7 +123,7 @@ def _check_numbers(rows: int | None, margin: float) -> None:
     most = LARGEST_CELL // max(GATE.lengths)
     if rows is not None and not 1 <= rows <= most:
         raise UsageError(
-            f"rows {rows}: give an integer from 1 to {most}; a cell never gets fewer than its own"
+            f"rows {rows}: give an integer from 1 to {most}; --rows never lowers the rows of a cell"
         )
     if not 0 <= margin < math.inf:
         raise UsageError(f"margin {margin}: give a number from 0 on, such as 0.1")

@@ -247,7 +247,7 @@ class _Narrowing:
         if whole.failure is not None:
             self._count(whole.failure)
             return False
-        self._allowance.charge(start - time.monotonic())  # to be slow is no failure
+        self._allowance.charge(start - time.monotonic())  # given back: to be slow is no failure
         self._keep(slice(None), whole, slice(None))
         return True
 
