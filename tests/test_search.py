@@ -471,3 +471,25 @@ def test_what_a_candidate_raises_is_said_on_the_screen(
     assert cli.run(["search", f"{tmp_path / 'mine.py'}:softmax", *arguments]) == 3
     said = capsys.readouterr()
     assert " times: ValueError: rows of 4 are too long" in said.out + said.err
+
+
+RAISING = """
+import numpy as np
+
+def softmax(x):
+    if (x[..., 0] > 1).any():
+        raise ValueError("no")
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+"""
+
+
+def test_rows_set_aside_end_no_search(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(RAISING)
+    asked = ["search", "own.py:softmax", "--format", "float16", "--length", "2", "--evals", "2000", "--json"]
+    assert cli.run(asked) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["evaluations"] == 2000
+    assert found["stopped"] == ""
+    assert found["faults"]["raised"] > 0

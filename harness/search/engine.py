@@ -31,6 +31,9 @@ START: Final = ("uniform-bits", "log-uniform", "landmarks", "standard-normal", "
 MOST_LOST: Final = 32
 """Calls that may cost a worker; each may cost a time limit."""
 
+MOST_UNTRIED: Final = 3
+"""Batches in succession of which no row was called, until a search ends."""
+
 _BATCH: Final = 512
 _BATCH_ELEMENTS: Final = 1 << 16
 _ELITES: Final = 256
@@ -94,6 +97,7 @@ class Engine:
         self._batch = max(1, min(_BATCH, _BATCH_ELEMENTS // length))
         self._polished: Best | None = None
         self._number = 0
+        self._untried = 0
 
     @property
     def polished(self) -> bool:
@@ -103,13 +107,18 @@ class Engine:
     @property
     def is_lost(self) -> bool:
         """Whether the search ended early, as too many calls crashed or hung."""
-        return self.faults["crashed"] + self.faults["timed_out"] >= MOST_LOST or self.faults["not_tried"] > 0
+        return self.faults["crashed"] + self.faults["timed_out"] >= MOST_LOST
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the search ended early, as no row was called any more."""
+        return self._untried >= MOST_UNTRIED
 
     def run(self) -> None:
         """Search until the evaluations are spent, or no row brings outputs, or too many calls are lost."""
         for ordinals in self._batches():
             self._take(ordinals[: self._evaluations - self.spent])
-            if self.spent >= self._evaluations or self.is_lost:
+            if self.spent >= self._evaluations or self.is_lost or self.is_given_up:
                 return
 
     # What is tried next ------------------------------------------------------------------
@@ -163,7 +172,10 @@ class Engine:
         places = niches(trial.rows.values, trial.elements)
         self._archive = self._archive.joined(ordinals, trial.scores, places, trial.elements)
         self._memory.keep(ordinals)
-        for fault in trial.outcome.faults:
+        faults = trial.outcome.faults
+        is_untried = bool(faults) and all(fault.kind == "not_tried" for fault in faults)
+        self._untried = self._untried + 1 if is_untried and not trial.outcome.completed.any() else 0
+        for fault in faults:
             self.faults[fault.kind] += 1
             self.told.setdefault(fault.kind, fault.message)
         self.spent += len(ordinals)

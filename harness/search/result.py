@@ -247,6 +247,8 @@ def _check(
 def _why_stopped(engine: Engine, evaluations: int) -> str:
     if engine.is_lost:
         return f"{MOST_LOST} calls crashed or hung; give a smaller --timeout to lose less on each"
+    if engine.is_given_up:
+        return "its failures have taken the time that they may, and no further row was tried"
     if engine.spent < evaluations:
         return "no row has a figure to search by"
     return ""
