@@ -58,8 +58,11 @@ DRAWN_ELEMENTS: Final = 1 << 15
 LEAST_ROWS: Final = 2
 """Rows of a cell at a length that is swept or drawn, however long they are."""
 
-CROWDED: Final = (16, 17)
-"""Lengths of the rows of a crowd: whole vectors, and one entry more."""
+CROWDED: Final = (3, 4)
+"""Lengths of the rows of a crowd: short, so that a million rows are judged at the price of a few long cells.
+
+A call of more elements than an index of 24 bits counts is the contract's, see `harness.checks.contract`.
+"""
 
 OP: Final = "softmax"
 
