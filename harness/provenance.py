@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.candidates import Candidate
 from harness.candidates.sources import digest
 from harness.environment import environment, own_version
-from harness.errors import NoVerdict, UsageError
+from harness.errors import UsageError
 from harness.settings import Settings
 from reports.program import Loaded, Program
 from strategies import ROWS_VERSION
@@ -68,9 +68,9 @@ def hold_program(ledger: Ledger, executor: Executor) -> None:
     """Hold the candidates' files against what was loaded of them, and keep those that were loaded late.
 
     Raises:
-        NoVerdict: one was replaced while it was measured.
+        SourceReplaced: one was replaced while it was measured.
     """
-    from harness.execution import Isolated
+    from harness.execution import Isolated, SourceReplaced
 
     program = ledger.program()
     candidates = {} if program is None else dict(program.candidates)
@@ -79,10 +79,7 @@ def hold_program(ledger: Ledger, executor: Executor) -> None:
         known = {**told, **loaded.late, **loaded.files}
         for path, was in known.items():
             if digest(path) != was or told.get(path, was) != was:
-                raise NoVerdict(
-                    f"{path}: replaced while {name} was measured, so that the figures are of two programs;"
-                    " leave it alone, and begin again with --overwrite or another --out"
-                )
+                raise SourceReplaced.of(path)
         late = {path: was for path, was in known.items() if path not in loaded.files}
         candidates[name] = replace(loaded, late=late)
     if program is not None:

@@ -176,7 +176,7 @@ class _Copies:
 
     def _lost(self, size: int) -> dict[int, str]:
         """Tell of rows that complete alone, and not together, unless memory is what was lacking."""
-        faults = [fault for fault in self._batch.faults if fault.row is None]
+        faults = [f for f in self._batch.faults if f.row is None and f.kind != "not_tried"]
         if not faults or not self._done.any():
             return {}
         if faults[0].kind == "out_of_memory":

@@ -11,7 +11,7 @@ import none of the rooms.
 
 from harness.execution.calling import FaultKind, Loaded, Presentation
 from harness.execution.in_process import InProcess
-from harness.execution.isolated import ExecutorClosed, Isolated
+from harness.execution.isolated import ExecutorClosed, Isolated, SourceReplaced
 from harness.execution.outcome import Executor, Fault, Outcome
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "Loaded",
     "Outcome",
     "Presentation",
+    "SourceReplaced",
 ]

@@ -48,7 +48,15 @@ class ExecutorClosed(RuntimeError):
 
 
 class SourceReplaced(NoVerdict):
-    """A file of a candidate was replaced meanwhile: one worker loaded another program than those before."""
+    """A file of a candidate was replaced meanwhile: what was loaded of it before is another program."""
+
+    @classmethod
+    def of(cls, path: str) -> Self:
+        """Return the error that names a file."""
+        return cls(
+            f"{path}: replaced while it was measured, so that the figures are of two programs;"
+            " leave it alone, and begin again with --overwrite or another --out"
+        )
 
 
 class _NotLoaded(Exception):
@@ -178,10 +186,7 @@ class Isolated(Closing):
             known = self._files.setdefault(spec, {})
             differing = [path for path, told in worker.files.items() if known.setdefault(path, told) != told]
         if differing:
-            raise SourceReplaced(
-                f"{differing[0]}: replaced while it was measured, so that the figures are of two programs; "
-                "leave it alone, and begin again with --overwrite or another --out"
-            )
+            raise SourceReplaced.of(differing[0])
 
     # What is known of a candidate ----------------------------------------------------------
 

@@ -23,6 +23,7 @@ from harness.settings import Settings
 from reference.tiers import STANDARD
 from reports.common import in_common
 from reports.runs import replay_command
+from reports.spelling import command
 from reports.tally import Witness
 from reports.verdicts import Verdict, exit_code, headline_name, worst_first
 
@@ -152,9 +153,10 @@ def _decided(
         except LedgerError as error:
             raise NoVerdict(error.anew) from error
         except KeyboardInterrupt:
+            drawing = command("python", "-m", "harness", "report", str(folder))
             raise Interrupted(
                 f"interrupted: no verdict; what was measured lies in {folder}, "
-                f"and python -m harness report {folder} draws it; a gate begins anew"
+                f"and {drawing} draws it; a gate begins anew"
             ) from None
 
 
