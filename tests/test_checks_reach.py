@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import shutil
 import subprocess
 import threading
 import time
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 
 from harness.candidates import from_function, load
 from harness.checks import CheckResult, check_named, run_check
-from harness.checks.check import Pace
-from harness.checks.rows import EXTENTS
+from harness.checks.rows import EXTENTS, Paces, Slow
 from harness.execution import InProcess, Isolated
 from harness.execution.calling import OFTEN, call
 from harness.selftest.defects.reach import DEFECTS
@@ -81,6 +82,44 @@ def test_defect_is_caught_by_the_check_that_is_there_for_it(defect, check):
     result = result_of(instance.candidate(), check, instance.format)
     assert result.status == "violated", result
     assert result.message
+
+
+def along(x, axis=-1):
+    """NumPy adds one by one in the format along a strided axis: 2048 ones and one more are 2048."""
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def strided_beyond(edge: int):
+    """A strided row is gathered into a buffer of fixed size."""
+
+    def softmax(x, axis=-1):
+        moved = np.moveaxis(x, axis, -1)
+        y = np.moveaxis(along(x, axis), axis, -1)
+        if moved.strides[-1] != x.itemsize:
+            y[..., edge:] = 0
+        return np.moveaxis(y, -1, axis)
+
+    return softmax
+
+
+SIXTEEN_BITS = [
+    pytest.param(name, check, edge, marks=[pytest.mark.slow] if edge > 4096 else [])
+    for name, check, edge in product(("float16", "bfloat16"), ("axis", "strides"), (4096, 70_000))
+]
+
+
+@pytest.mark.parametrize(("name", "check", "edge"), SIXTEEN_BITS)
+def test_long_rows_of_16_bits_are_seen_along_strided_axes(monkeypatch, name, check, edge):
+    fmt, longest = FORMATS[name], 8193 if edge == 4096 else 70_001
+    few = replace(EXTENTS["brief"], lengths=(3, 257), rows=2, long=(longest,))
+    monkeypatch.setattr("harness.checks.running.EXTENTS", {"quick": few})
+    honest = result_of(from_function(along), check, fmt)
+    assert (honest.status, honest.looked.longest_row) == ("ok", longest), honest
+    found = result_of(from_function(strided_beyond(edge)), check, fmt)
+    assert found.status == "violated"
+    assert found.witness.cell.length == longest
+    assert "all but a few entries lowered" in found.witness.origin
 
 
 def test_what_happens_in_one_call_of_twenty_is_seen_with_99_percent():
@@ -207,29 +246,67 @@ def test_what_was_looked_at_is_told_as_data():
     assert endurance["unseen"] == []
 
 
+SMALL = replace(
+    EXTENTS["brief"],
+    large_batch=4000,
+    calls=2000,
+    row_paces=Paces((Slow(2e-4, 500), Slow(1.0, 16))),
+    entry_paces=Paces((Slow(1.0, 50_000),)),
+    slow_call=5e-3,
+)
+"""Few calls, and borders far from what a busy machine and the sleeps below take."""
+
+
 def test_a_slow_candidate_is_asked_less_and_the_result_says_so(monkeypatch):
-    extent = replace(EXTENTS["brief"], seconds=0.02, large_batch=4000, calls=2000)
-    monkeypatch.setattr("harness.checks.running.EXTENTS", {"quick": extent})
+    monkeypatch.setattr("harness.checks.running.EXTENTS", {"quick": SMALL})
 
     def slow(x):
-        time.sleep(1e-4 * (x.size // x.shape[-1]))
+        time.sleep(4e-4 * (x.size // x.shape[-1]))
         return softmax(x)
 
     candidate = from_function(slow)
     large = result_of(candidate, "large_batch")
     assert large.status == "ok"
-    assert "a call of 4000 rows of 3 entries" in large.looked.unseen
-    endurance = result_of(candidate, "endurance")
-    assert endurance.status == "ok"
-    assert endurance.looked.unseen == (f"calls in succession after {OFTEN}",)
+    assert "a call of 4000 rows of 3 entries (a row takes over 200 us)" in large.looked.unseen
+    assert large.looked.largest_call == 500 * 17
+
+    def slow_at_three(x):
+        time.sleep(1e-2 if x.shape == (4, 3) else 0)
+        return softmax(x)
+
+    endurance = result_of(from_function(slow_at_three), "endurance")
+    assert endurance.looked.unseen == ("2000 calls in succession (a call takes over 5 ms)",)
+    assert endurance.looked.calls == OFTEN + 1
 
 
-def test_pace_is_that_of_rows_or_of_entries_whichever_costs_more():
-    pace = Pace()
-    for rows, length, seconds in ((250, 3, 0.251), (250, 17, 0.251), (4, 70_001, 0.005)):
-        pace.note(np.empty((rows, length), np.int8), seconds)
-    assert pace.seconds(1000, 3) == pytest.approx(0.984)
-    assert pace.seconds(1, 3) < 0.001
+def test_what_is_looked_at_does_not_depend_on_what_else_the_machine_does(monkeypatch):
+    """Two runs, of which the second is delayed at random, give the same documents."""
+    monkeypatch.setattr("harness.checks.running.EXTENTS", {"quick": SMALL})
+    noise = random.Random(0)
+    names = ("large_batch", "endurance", "batch", "keeps")
+
+    def delayed(x):
+        if noise.random() < 0.02:
+            time.sleep(noise.uniform(0, 0.01))
+        return softmax(x)
+
+    documents = [
+        [result_of(from_function(function), name).document() for name in names]
+        for function in (softmax, delayed)
+    ]
+    for of_one in documents:
+        for document in of_one:
+            assert document["looked"]["unseen"] == []
+            document["candidate"] = "f"
+    assert documents[0] == documents[1]
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(1e-7, 1 << 62), (1e-6, 1 << 62), (2e-5, 50_000), (1e-3, 500)])
+def test_speed_falls_into_few_classes_far_from_what_is_common(seconds, most):
+    paces = EXTENTS["quick"].entry_paces
+    assert paces.at(seconds).most == most
+    if seconds <= 1e-7:
+        assert paces.at(40 * seconds).most == most
 
 
 def test_memory_of_a_huge_call_is_given_back():

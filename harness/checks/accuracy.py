@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checks.check import Examined, Subject, hexadecimal, same_bits
+from harness.checks.rows import are_thin
 from harness.execution import Outcome, Presentation
 from reference.errors import Judgement, judge
 from reference.formats import FloatFormat
@@ -25,19 +26,29 @@ STACKED: Final = 12
 
 
 def as_accurate(
-    *presentations: Presentation, tiers: tuple[Tier, ...] = (STANDARD, FAST)
+    *presentations: Presentation,
+    tiers: tuple[Tier, ...] = (STANDARD, FAST),
+    dense: Callable[[FloatFormat], int] | None = None,
 ) -> Callable[[Subject, Array], Examined]:
-    """Return the examination that asks calls so presented to be completed and to meet the tiers as well."""
+    """Return the examination that asks calls so presented to be completed and to meet the tiers as well.
+
+    Args:
+        presentations: how rows are handed over.
+        tiers: what outputs are to meet.
+        dense: of rows of more entries only those are held to it that are thin; depends on the output format.
+    """
 
     def examine(subject: Subject, x: Array) -> Examined:
         crowd = np.concatenate([x, company(subject.format, x.shape[1])])
         crowd = np.ascontiguousarray(crowd[np.arange(-(-len(crowd) // STACKED) * STACKED) % len(crowd)])
         plain = subject.call(crowd)
         done = plain.completed[: len(x)]
+        if dense is not None and x.shape[1] > dense(subject.out):
+            done = done & are_thin(subject.format, x)
         broken, notes = np.zeros(len(x), dtype=np.bool_), {}
         for presentation in presentations if plain.outputs is not None and done.any() else ():
             other = subject.call(crowd, presentation)
-            worse = _worse(subject, x, plain, other, tiers)
+            worse = done & _worse(subject, x, plain, other, tiers)
             for row in np.flatnonzero(worse & ~broken):
                 notes[int(row)] = (presentation, other)
             broken |= worse

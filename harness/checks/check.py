@@ -50,6 +50,13 @@ SHOWN: Final = 8
 """Values written out of a long row."""
 
 
+TIMED: Final = 5
+"""Calls of which the fastest tells how fast a candidate is."""
+
+TIMED_ENTRIES: Final = 1 << 14
+"""Entries of such a call, at most, where one of few is to be had."""
+
+
 class NotTried(Exception):
     """Rows were not called, so that a check has nothing to say."""
 
@@ -121,27 +128,17 @@ _CALLS: Final[dict[str, int]] = {
 """Calls of a request, where it is more than one."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Pace:
-    """How fast a candidate is called, beyond what any call costs."""
+    """How long a candidate takes, in seconds.
 
-    _seen: list[tuple[int, int, float]] = field(default_factory=list)
+    Attributes:
+        row: a row of many, where that is what takes the time.
+        entry: an entry of many.
+    """
 
-    def note(self, x: Array, seconds: float) -> None:
-        """Take in a call."""
-        self._seen.append((len(x), x.size, seconds))
-
-    def seconds(self, rows: int, length: int) -> float:
-        """Return about how long a call takes, had the time of those seen gone into rows, or into entries."""
-        if not self._seen:
-            return 0.0
-        least = min(seconds for *_, seconds in self._seen)
-        each = []
-        for of, wanted in ((0, rows), (1, rows * length)):
-            most = max(seen[of] for seen in self._seen)
-            near = [seen for seen in self._seen if 2 * seen[of] >= most]
-            each.append(wanted * min((seen[2] - least) / seen[of] for seen in near))
-        return max(each)
+    row: float = 0.0
+    entry: float = 0.0
 
 
 @dataclass
@@ -154,7 +151,6 @@ class Subject:
         floor: what its plain calls were seen to keep, so that other calls must keep it too.
         extent: how much is looked at.
         looked: what has been looked at since this was last emptied.
-        pace: how fast its plain calls of many rows are.
     """
 
     candidate: Candidate
@@ -165,7 +161,7 @@ class Subject:
     floor: Floor | None = None
     extent: Extent = EXTENTS["quick"]
     looked: Looked = Looked()
-    pace: Pace = field(default_factory=Pace)
+    _pace: Pace | None = None
     _seen: dict[int, tuple[Array, Outcome]] = field(default_factory=dict)
 
     def call(self, x: Array, presentation: Presentation = "plain") -> Outcome:
@@ -181,10 +177,8 @@ class Subject:
         return outcome
 
     def remember(self, x: Array) -> Outcome:
-        """Call it on rows that more than one check will look at, and note how long that takes."""
-        start = time.perf_counter()
+        """Call it on rows that more than one check will look at."""
         outcome = self.call(x)
-        self.pace.note(x, time.perf_counter() - start)
         self._seen[id(x)] = (x, outcome)  # keeps x alive, and so its id its own
         return outcome
 
@@ -200,9 +194,44 @@ class Subject:
         self.looked = replace(self.looked, unseen=tuple(dict.fromkeys((*self.looked.unseen, what))))
 
     def affordable(self, rows: int, length: int) -> int:
-        """Return as many of so many rows as a call has time for, two at least."""
-        share = self.extent.seconds / max(self.pace.seconds(rows, length), 1e-9)
-        return rows if share >= 1 else max(2, int(share * rows))
+        """Return as many of so many rows as its speed allows in a call, two at least; note what is left."""
+        pace = self._measured()
+        by_row, by_entry = self.extent.row_paces.at(pace.row), self.extent.entry_paces.at(pace.entry)
+        most = max(2, min(rows, by_row.most, by_entry.most // length))
+        if most < rows:
+            what, slow = ("row", by_row) if by_row.most <= by_entry.most // length else ("entry", by_entry)
+            article = "an" if what == "entry" else "a"
+            told = f"{article} {what} takes over {_in_words(slow.over)}"
+            self.lacks_time_for(f"a call of {rows} rows of {length} entries ({told})")
+        return min(rows, most)
+
+    def is_slow(self, x: Array) -> bool:
+        """Tell whether a call of few rows is too slow to be made by the thousand; note it where so."""
+        slow = self._seconds(x) > self.extent.slow_call
+        if slow:
+            told = f"a call takes over {_in_words(self.extent.slow_call)}"
+            self.lacks_time_for(f"{self.extent.calls} calls in succession ({told})")
+        return slow
+
+    def _seconds(self, x: Array) -> float:
+        """Return how long the fastest of a few calls takes: what else a machine does delays some of them."""
+        return min(self._timed(x) for _ in range(TIMED))
+
+    def _timed(self, x: Array) -> float:
+        start = time.perf_counter()
+        self.executor.run(self.candidate.spec, x, self.out, self.timeout)
+        return time.perf_counter() - start
+
+    def _measured(self) -> Pace:
+        """Return how long rows and entries take, of the calls remembered that have most of either."""
+        if self._pace is None:
+            done = [x for x, outcome in self._seen.values() if outcome.completed.all() and len(x)]
+            few = [x for x in done if x.size <= TIMED_ENTRIES] or done
+            if not few:
+                return Pace()
+            by_row, by_entry = max(few, key=len), max(few, key=lambda x: x.size)
+            self._pace = Pace(self._seconds(by_row) / len(by_row), self._seconds(by_entry) / by_entry.size)
+        return self._pace
 
     def judged(self, x: Array) -> tuple[Array, Flags]:
         """Return outputs (k, n) of rows, and which rows are completed and have an exact result."""
@@ -228,7 +257,7 @@ class Check:
         unpruned: whether it looks also at rows that a plain call does not complete.
         needs_threads: whether it applies only to candidates that threads may call at once.
         only: the one length of rows that is examined; 0 for all.
-        longest: rows of more entries are not examined; a number, or one that depends on the output format.
+        dense: in rows of more entries all but a few are lowered; depends on the output format.
         most_rows: of rows of one length so many are examined, at most.
         most_entries: and no more than so many entries, one row at least.
         rows_at_once: rows examined together when a counterexample is shrunk; 0 where it is left as found.
@@ -244,15 +273,18 @@ class Check:
     needs_threads: bool = False
     unpruned: bool = False
     only: int = 0
-    longest: int | Callable[[FloatFormat], int] = 1 << 20
+    dense: Callable[[FloatFormat], int] | None = None
     most_rows: int = 1 << 20
     most_entries: int = 1 << 30
     rows_at_once: int = 1 << 15
 
-    def examines(self, length: int, fmt: FloatFormat) -> bool:
-        """Tell whether rows of a length are examined in an output format."""
-        longest = self.longest(fmt) if callable(self.longest) else self.longest
-        return length <= longest and self.only in (0, length)
+    def examines(self, length: int) -> bool:
+        """Tell whether rows of a length are examined."""
+        return self.only in (0, length)
+
+    def thins(self, length: int, fmt: FloatFormat) -> bool:
+        """Tell whether all but a few entries of such rows are lowered, for an output format."""
+        return self.dense is not None and length > self.dense(fmt)
 
     def most(self, length: int) -> int:
         """Return how many rows of a length are examined, at most."""
@@ -300,6 +332,15 @@ class CheckResult:
             "looked": {**asdict(self.looked), "unseen": list(self.looked.unseen)},
             "witness": {"id": self.witness.id, **self.witness.document()} if self.witness else None,
         }
+
+
+def _in_words(seconds: float) -> str:
+    """Return a time in the unit that suits it."""
+    scale, unit = next((pair for pair in _UNITS if seconds >= pair[0]), _UNITS[-1])
+    return f"{seconds / scale:g} {unit}"
+
+
+_UNITS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
 
 
 def same_bits(fmt: FloatFormat, a: Array, b: Array) -> Flags:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
@@ -14,9 +14,41 @@ from numpy.typing import NDArray
 from reference.formats import FloatFormat
 from strategies.regimes import REGIMES
 
-__all__ = ["EXTENTS", "Extent", "RowsOfLength", "rows_of"]
+__all__ = ["EXTENTS", "Extent", "Paces", "RowsOfLength", "Slow", "are_thin", "rows_of"]
 
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Slow:
+    """What a call may have where a row, or an entry, takes long.
+
+    Attributes:
+        over: the seconds that one takes at least.
+        most: rows, or entries, of a call.
+    """
+
+    over: float
+    most: int
+
+
+@dataclass(frozen=True)
+class Paces:
+    """The few classes of speed that decide how much is looked at, the slower ones last.
+
+    Measured times decide nothing else, and are written nowhere: the same seed must give the same results.
+    A border lies by a factor of ten or more from what is common: a row takes 20 us in a loop of NumPy
+    calls, an entry 0.1 us in NumPy, 1 us in a loop of Python and 20 us or more in mpmath.
+    """
+
+    slow: tuple[Slow, ...]
+
+    def at(self, seconds: float) -> Slow:
+        """Return the class of what takes so many seconds."""
+        return next((slow for slow in reversed(self.slow) if seconds > slow.over), UNLIMITED)
+
+
+UNLIMITED: Final = Slow(0.0, 1 << 62)
 
 
 @dataclass(frozen=True)
@@ -31,8 +63,9 @@ class Extent:
         large_batch: rows of a batch larger than these, for rows of `SHORT` entries at most.
         large_calls: entries of a call, at least, by the length of its rows.
         calls: calls in succession, of a few rows of 3 entries.
-        seconds: about the most that a call may take, and half of what the calls in succession may; of a
-            slower candidate less is looked at, and the result says so.
+        row_paces, entry_paces: classes of slow candidates, of whose rows or entries a call has fewer; the
+            result says so.
+        slow_call: seconds of a call that is not made by the thousand.
     """
 
     lengths: tuple[int, ...]
@@ -43,7 +76,9 @@ class Extent:
     large_batch: int = 140_001
     large_calls: tuple[tuple[int, int], ...] = ((70_001, 5 << 22),)
     calls: int = 20_100
-    seconds: float = 5.0
+    row_paces: Paces = Paces((Slow(3e-4, 500), Slow(1e-2, 16)))
+    entry_paces: Paces = Paces((Slow(4e-6, 50_000), Slow(1e-4, 500)))
+    slow_call: float = 4e-3
 
     def batch_sizes(self, length: int) -> tuple[int, ...]:
         """Return the rows of batches of rows of a length; of short rows one is square."""
@@ -89,6 +124,7 @@ class RowsOfLength:
     x: Array
     regimes: tuple[str, ...]
     numbers: tuple[int, ...]
+    is_thin: bool = False
 
     def take(self, most: int) -> RowsOfLength:
         """Return so many of them at most, spread evenly."""
@@ -103,7 +139,46 @@ class RowsOfLength:
             np.ascontiguousarray(self.x[chosen]),
             tuple(self.regimes[i] for i in chosen),
             tuple(self.numbers[i] for i in chosen),
+            self.is_thin,
         )
+
+    def thinned(self, fmt: FloatFormat) -> RowsOfLength:
+        """Return the rows with all but a few entries lowered to -Omega, where exp is 0.
+
+        Their sums have few terms, and so little error in any order, however long the rows are.
+        """
+        x = np.full_like(self.x, _lowest(fmt))
+        for number, (row, thin) in enumerate(zip(self.x, x, strict=True)):
+            kept = _kept(number, *self.x.shape)
+            thin[kept] = row[kept]
+        return replace(self, x=x, is_thin=True)
+
+    def origin(self, place: int) -> str:
+        """Say where a row comes from."""
+        return f"row {self.numbers[place]}" + (", all but a few entries lowered" if self.is_thin else "")
+
+
+MOST_KEPT: Final = 12
+"""Entries of a thinned row that are not lowered: 11 additions, about as many as levels of pairs in 1025."""
+
+
+def are_thin(fmt: FloatFormat, x: Array) -> NDArray[np.bool_]:
+    """Tell which rows have few entries above -Omega."""
+    return np.asarray((x > _lowest(fmt)).sum(axis=1) <= MOST_KEPT)
+
+
+def _lowest(fmt: FloatFormat) -> Any:
+    return fmt.from_float64(-float(fmt.largest))
+
+
+def _kept(number: int, rows: int, length: int) -> list[int]:
+    """Return the places that a row keeps: both ends, one between, and half of the edges of blocks.
+
+    Rows beside each other have the two halves, so that no place is seen by one regime alone.
+    """
+    edges = [edge for k in range(8, length.bit_length()) for edge in ((1 << k) - 1, 1 << k) if edge < length]
+    between = (number + 1) * length // (rows + 1)
+    return sorted({0, length - 1, between, *edges[number % 2 :: 2][-(MOST_KEPT - 3) :]})
 
 
 @lru_cache(maxsize=8)

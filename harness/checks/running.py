@@ -209,7 +209,7 @@ class _Examination:
             return replace(blank, message="it declares that threads may not call it at once")
         subject.looked = Looked()
         rows = self._tried if check.unpruned else self._rows
-        parts = [part for part in rows if check.examines(part.x.shape[1], subject.out)]
+        parts = [part for part in rows if check.examines(part.x.shape[1])]
         seen: list[_Seen] = []
         lacking = ""
         try:
@@ -222,8 +222,11 @@ class _Examination:
         return self._judged(blank, seen)
 
     def _examine(self, check: Check, rows: RowsOfLength) -> _Seen:
-        chosen = rows.take(check.most(rows.x.shape[1]))
-        return _Seen(chosen, check.examine(self._subject, chosen.x))
+        length, subject = rows.x.shape[1], self._subject
+        chosen = rows.take(check.most(length))
+        if check.thins(length, subject.out):
+            chosen = chosen.thinned(subject.format)
+        return _Seen(chosen, check.examine(subject, chosen.x))
 
     def _judged(self, blank: CheckResult, seen: list[_Seen]) -> CheckResult:
         tried = sum(int(s.examined.tried.sum()) for s in seen)
@@ -250,7 +253,7 @@ class _Examination:
     def _counterexample(self, check: Check, seen: _Seen) -> Witness:
         """Return the simplest row of those seen, shrunk as far as it still breaks the rule alone."""
         place = seen.simplest(self._subject.format)
-        row, origin = seen.rows.x[place], f"row {seen.rows.numbers[place]}"
+        row, origin = seen.rows.x[place], seen.rows.origin(place)
         note = seen.examined.note(place)
         cell = self._cell(seen.rows.regimes[place], len(row))
         try:
