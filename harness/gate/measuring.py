@@ -3,7 +3,7 @@
 The campaign holds every regime, the corpora and the known bugs at lengths that leave tails at every
 vector width, and one beyond which float16 cannot count; a few rows of every regime at hundreds of
 lengths more, and at hundreds that the seed draws, one of each residue modulo 512 among them; and one call
-of more than 2^20 rows and 2^24 elements. Its rows depend on the seed alone.
+of more than 2^20 short rows. Its rows depend on the seed alone.
 """
 
 from __future__ import annotations
