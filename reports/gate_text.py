@@ -32,7 +32,7 @@ NOT_TOLD: Final[Mapping[tuple[str, str], str]] = MappingProxyType({})
 
 _LISTED: Final = 400
 
-_EXCUSED: Final = re.compile(r"excused: (\d+) (\w+)")
+_EXCUSED: Final = re.compile(r"excused: (\d+) ([\w=]+)")
 _EXCUSED_NOUNS: Final = {"overflow": "overflowing row", "flushed": "flushed output"}
 _NAMED: Final = 3
 """Cells that are named of those where something was excused."""
@@ -142,8 +142,9 @@ def _excused(members: Sequence[Verdict]) -> Iterator[str]:
     for name, amount in amounts.items():
         where = places[name]
         more = f" and {plural(len(where) - _NAMED, 'more cell')}" if len(where) > _NAMED else ""
-        noun = _EXCUSED_NOUNS.get(name, name)
-        yield f"excused: {plural(amount, noun)} in {'; '.join(where[:_NAMED])}{more}"
+        said = plural(amount, _EXCUSED_NOUNS.get(name, "row"))
+        by = f" by {name}" if "=" in name else ""
+        yield f"excused: {said}{by} in {'; '.join(where[:_NAMED])}{more}"
 
 
 def told(v: Verdict) -> Iterator[str]:

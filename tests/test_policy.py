@@ -164,6 +164,33 @@ def test_a_pass_says_how_much_was_excused_and_where(
     assert len(named[1].split("; ")) == 3
 
 
+ACCEPTING = ("nan_row", "masked_row", "pos_inf")
+
+
+def rows_excused(capsys: pytest.CaptureFixture[str], *asked: str) -> dict[str, tuple[int, str]]:
+    """Return how many rows a gate that passes says to be excused, and in which cells, by the setting."""
+    assert cli.run(["gate", *asked, *(f"--policy={key}=any" for key in ACCEPTING)]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if " tier meets fast: " in line)
+    found = re.findall(r"; excused: ([\d,]+) rows? by (\w+=any) in ([^;]+)", line)
+    return {setting: (int(amount.replace(",", "")), where) for amount, setting, where in found}
+
+
+def test_a_pass_says_which_policy_rows_were_excused_and_how_many(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As many as are violations without the settings; rows as the default wants them are none of them."""
+    Path("zeros.py").write_text(ZEROS)
+    briefly(monkeypatch, 5)
+    asked = ("zeros.py:softmax", "--format=float32", "--tier=fast")
+    _, document = gate(capsys, *asked)
+    broken = sum(v["observed"] for v in failing(document) if v["metric"] == "policy")
+    excused = rows_excused(capsys, *asked)
+    assert set(excused) == {f"{key}=any" for key in ACCEPTING}
+    assert sum(amount for amount, _ in excused.values()) == broken
+    assert all(re.search(r", n=\d+", where) for _, where in excused.values())
+    assert rows_excused(capsys, "max_shifted", *asked[1:]) == {}
+
+
 # What a flush is ---------------------------------------------------------------------------
 
 

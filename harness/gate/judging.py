@@ -134,7 +134,7 @@ def judge_cell(cell: Cell, budgets: Sequence[Budget], rule: Rule | None = None) 
         yield lacking
         return
     judged = [verdict for budget in applying for verdict in _of_budget(cell, budget, applying, rule)]
-    yield from judged
+    yield from _with_rows_accepted(cell, judged)
     yield from _defects(cell, {b.metric for b in applying})
     if not applying:
         message = "no budget covers this cell; add one, or judge by a --tier"
@@ -142,7 +142,16 @@ def judge_cell(cell: Cell, budgets: Sequence[Budget], rule: Rule | None = None) 
     elif not judged:
         kept = cell.row["policy_violations"] == 0
         count = float(cell.row["policy_violations"])
-        yield _verdict(cell, "policy_violations", "<=", 0.0, count, "pass" if kept else "defect")
+        verdict = _verdict(cell, "policy_violations", "<=", 0.0, count, "pass" if kept else "defect")
+        yield from _with_rows_accepted(cell, [verdict])
+
+
+def _with_rows_accepted(cell: Cell, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
+    """Yield verdicts, the first with how many policy rows a setting such as `nan_row=any` alone accepts."""
+    accepted = [f"excused: {count} {name}" for name, count in cell.tally.excused.items() if "=" in name]
+    for place, verdict in enumerate(verdicts):
+        told = ", ".join(filter(None, (verdict.message, *accepted)))
+        yield verdict if place else replace(verdict, message=told)
 
 
 def _not_measured(cell: Cell) -> Verdict | None:

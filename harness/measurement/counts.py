@@ -33,9 +33,11 @@ def row_counts(judged: Judged) -> dict[str, Any]:
 
 
 def excused_rows(judged: Judged) -> dict[str, int]:
-    """Return how many unexplained rows the policy excuses, by `unexplained`; empty where none."""
-    excused = (judged.outcomes == RowOutcome.UNEXPLAINED) & judged.collapsed_by_flushes
-    return {"unexplained": int(excused.sum())} if excused.any() else {}
+    """Return how many rows the policy excuses, by `unexplained` and by the setting that accepts anything."""
+    unexplained = (judged.outcomes == RowOutcome.UNEXPLAINED) & judged.collapsed_by_flushes
+    counts = {"unexplained": int(unexplained.sum())}
+    counts |= {f"{done.key}={done.declared}": done.accepted() for done in judged.behaviour}
+    return {name: count for name, count in counts.items() if count}
 
 
 def element_counts(elements: Elements) -> dict[str, Any]:

@@ -78,6 +78,12 @@ class Behaviour:
             f" --policy {self.key}={accepted}"
         )
 
+    def accepted(self) -> int:
+        """Return how many rows nothing but `any` accepts: by the default they would be violations."""
+        if self.declared != "any":
+            return 0
+        return int((~self.fits[getattr(Policy(), self.key)]).sum())
+
     def violations(self) -> NDArray[np.intp]:
         """Return the places in `rows` of those where the declared policy is not what was done."""
         if self.declared == "any":
