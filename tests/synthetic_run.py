@@ -76,10 +76,16 @@ def overflowing(cell: CellKey, errors: Sequence[float], rows: int = 4, failed: i
         outcomes={"ok": rows - failed, "overflow": failed},
         nonfinite_rows=failed,
         witnesses=(
-            witness(cell, "overflow", 0.0, y="7fc00000" * cell.length),
+            witness(cell, "overflow", 0.0, y=_nan(cell) * cell.length),
             witness(cell, "max_ulp", max(errors)),
         ),
     )
+
+
+def _nan(cell: CellKey) -> str:
+    fmt = format_named(cell.out_format)
+    bits = int(fmt.to_bits(np.array([np.nan]).astype(fmt.dtype))[0])
+    return f"{bits:0{fmt.storage_bits // 4}x}"
 
 
 def planned(*cells: CellKey, sampled: bool = True) -> list[CellInfo]:
