@@ -29,7 +29,6 @@ from harness.candidates.via import hinted, via_named
 from harness.errors import nearest
 from harness.rooms import guest
 from reference.declaration import Declaration
-from reports.spelling import is_name
 
 __all__ = ["BUILTINS", "Candidate", "CandidateError", "from_function", "load"]
 
@@ -112,6 +111,8 @@ def _check_name(name: str) -> None:
     Raises:
         CandidateError: it holds control characters, or begins as a formula of a spreadsheet does.
     """
+    from reports.spelling import is_name
+
     if not is_name(name):
         raise CandidateError(
             f"candidate {name!r}: a name prints on one line, and begins with none of = + - @;"

@@ -197,9 +197,9 @@ class _Narrowing:
 
     @property
     def culprits(self) -> NDArray[np.bool_]:
-        """The rows that fail alone."""
+        """The rows that fail alone, and cost a worker each: others are cheap enough to be tried again."""
         flags = np.zeros(len(self._x), dtype=np.bool_)
-        flags[list(self._culprits)] = True
+        flags[[row for row, failure in self._culprits.items() if failure.fatal]] = True
         return flags
 
     def outcome(self) -> Outcome:
@@ -254,7 +254,7 @@ class _Narrowing:
     def _seconds(self, rows: int) -> float | None:
         """Return how long the first rows take together; None where they fail."""
         start = time.monotonic()
-        failure = self._try(0, [(0, rows)], SUSPICION).failure
+        failure = self._try(0, [(0, rows)]).failure
         return None if failure else time.monotonic() - start
 
     # 2 and 3: parts of parts
