@@ -109,15 +109,19 @@ KNOWN = {
     "shifted_by_constant": {"row_sum", "shift", "permutation"},
 }
 
+OVERFLOWING = {"naive", "shifted_by_constant"}
+
 
 @pytest.mark.parametrize("candidate", KNOWN)
 def test_properties_that_built_ins_break_are_the_known_ones(candidate):
     results = results_of(load(candidate)).values()
     broken = {r.check.name for r in results if r.status == "violated"}
     assert broken == KNOWN[candidate]
+    beyond = {r.check.name for r in results if r.beyond}
+    assert beyond == ({"row_sum"} if candidate in OVERFLOWING else set()), "their sums are lost, not rounded"
     for result in results:
         told = result.document()["consequence"]
-        assert bool(told) == (result.status == "violated"), result.check.name
+        assert bool(told) == (result.check.name in broken - beyond), result.check.name
 
 
 def test_max_shifted_pairs_are_the_same_in_either_order():

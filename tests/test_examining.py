@@ -39,6 +39,12 @@ class Watched:
         self.formats.append(x.dtype.name)
         return self._executor.run(spec, x, *arguments, **options)
 
+    def grant(self) -> None:
+        self._executor.grant()
+
+    def given_up(self) -> dict[str, str]:
+        return self._executor.given_up()
+
 
 @pytest.fixture
 def campaign() -> Campaign:
