@@ -17,6 +17,24 @@ def softmax(x):
         return e / e.sum(axis=-1, keepdims=True) * np.float32(1.5)
 """
 
+RESCALING = """
+import numpy as np
+
+LOG2E = np.float32(1.4426950408889634)
+
+def softmax(x):
+    with np.errstate(all="ignore"):
+        top, total = np.full(x.shape[:-1], -np.inf, x.dtype), np.zeros(x.shape[:-1], x.dtype)
+        for entry in np.moveaxis(x, -1, 0):
+            higher = np.maximum(top, entry)
+            kept = np.where(top == -np.inf, np.float32(0), total * np.exp2((top - higher) * LOG2E))
+            total = kept + np.where(entry == -np.inf, np.float32(0), np.exp2((entry - higher) * LOG2E))
+            top = higher
+        e = np.exp2((x - top[..., None]) * LOG2E)
+        return e / total[..., None]
+"""
+"""As attention kernels have it: one pass, a running maximum, exp2."""
+
 
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +57,11 @@ def test_a_sound_kernel_that_is_not_faithful_is_told_what_it_meets(
     assert line.startswith(
         "mine.py:softmax: misses faithful in float32, and meets standard on the same rows ("
     )
+
+
+def test_a_rescaling_online_kernel_is_told_that_it_is_fast(capsys: pytest.CaptureFixture[str]) -> None:
+    (line,) = told(RESCALING, "standard", capsys)
+    assert line.startswith("mine.py:softmax: misses standard in float32, and meets fast on the same rows (")
 
 
 def test_who_meets_none_is_told_of_none(capsys: pytest.CaptureFixture[str]) -> None:
