@@ -83,7 +83,7 @@ def exhaust(
     asked = single(candidate, format, length, given, _default_format(length), _is_small)
     _refuse_what_cannot_be_numbered(asked)
     prepare_kernels(MEASURING, EVALUATION)
-    with executor_for(asked.settings) as executor:
+    with executor_for(asked.settings, every_row=True) as executor:
         require_format(asked, executor)
         plan = _plan(asked, executor, all_orders=all_orders)
         _estimate(plan, executor, asked.settings.jobs, yes=yes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,18 +108,20 @@ def single(
     return Single(settings, loaded, fmt, out, length)
 
 
-def executor_for(settings: Settings) -> Executor:
-    """Return the executor that the settings ask for."""
-    from harness.execution import InProcess, Isolated
+def executor_for(settings: Settings, *, every_row: bool = False) -> Executor:
+    """Return the executor that the settings ask for; `every_row` where it is to set none aside."""
+    from harness.execution import FIRST_SECONDS, InProcess, Isolated
 
+    fault_seconds = math.inf if every_row else FIRST_SECONDS
     if settings.in_process:
-        return InProcess()
+        return InProcess(fault_seconds=fault_seconds)
     with user_mistakes():
         return Isolated(
             jobs=settings.jobs,
             timeout=settings.timeout,
             max_memory=None if settings.max_memory is None else settings.max_memory << 20,
             load_timeout=settings.import_timeout,
+            fault_seconds=fault_seconds,
         )
 
 

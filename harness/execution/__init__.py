@@ -9,12 +9,14 @@ candidate the same way (`calling`) and narrow a failed batch down to its rows th
 import none of the rooms.
 """
 
+from harness.execution.allowance import FIRST_SECONDS
 from harness.execution.calling import FaultKind, Loaded, Presentation
 from harness.execution.in_process import InProcess
 from harness.execution.isolated import ExecutorClosed, Isolated, SourceReplaced
 from harness.execution.outcome import Executor, Fault, Outcome
 
 __all__ = [
+    "FIRST_SECONDS",
     "Executor",
     "ExecutorClosed",
     "Fault",

@@ -11,6 +11,7 @@ such rows can be set aside and the others called, and how many rows a call may h
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MOST_FOR_A_CRASH", "Allowance", "told"]
+__all__ = ["FIRST_SECONDS", "MOST_FOR_A_CRASH", "Allowance", "told"]
 
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
@@ -53,13 +54,18 @@ SLOWER: Final = 4.0
 
 
 class Allowance:
-    """What one candidate's faults may still cost; used from several threads."""
+    """What one candidate's faults may still cost; used from several threads.
 
-    def __init__(self) -> None:
+    Args:
+        seconds: what they may cost in all before the checks begin; inf where every row must be called, as in
+            a proof.
+    """
+
+    def __init__(self, seconds: float = FIRST_SECONDS) -> None:
         self._lock = threading.Lock()
         self._spent = 0.0
-        self._until = FIRST_SECONDS
-        self._narrowed_until = NARROWED * FIRST_SECONDS
+        self._until = seconds
+        self._narrowed_until = NARROWED * seconds
         self._beyond = _Beyond()
         self._row_seconds: tuple[float, int] | None = None
         self._untried = 0
@@ -143,6 +149,8 @@ class Allowance:
         end nothing is called that lies beyond.
         """
         with self._lock:
+            if self._until == math.inf:
+                return np.zeros(len(x), dtype=np.bool_)
             if self.is_spent:
                 return ~self._beyond.familiar(x)
             return self._beyond.flags(x, LEAST_CULPRITS if self.narrows else 1)

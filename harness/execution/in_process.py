@@ -8,13 +8,14 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.execution import calling
-from harness.execution.allowance import Allowance, told
+from harness.execution.allowance import FIRST_SECONDS, Allowance, told
 from harness.execution.calling import CallFailed, Loaded, Presentation
 from harness.execution.narrowing import Attempt, Failure, Part, complete
 from harness.execution.outcome import Closing, Fault, Outcome, check_rows
@@ -45,13 +46,16 @@ class InProcess(Closing):
 
     Args:
         load: from a specification to what is called.
+        fault_seconds: what the faults of a candidate may cost; inf where every row must be called.
     """
 
-    def __init__(self, load: Callable[[str], Loaded] = _load_candidate) -> None:
+    def __init__(
+        self, load: Callable[[str], Loaded] = _load_candidate, fault_seconds: float = FIRST_SECONDS
+    ) -> None:
         calling.keep_freed_memory()
         self._load = load
         self._loaded: dict[str, Loaded] = {}
-        self._allowances: defaultdict[str, Allowance] = defaultdict(Allowance)
+        self._allowances: defaultdict[str, Allowance] = defaultdict(partial(Allowance, fault_seconds))
         self._lock = threading.Lock()
         self._mode: calling.Mode | None = None
         self._nearest = ExitStack()

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import NoVerdict
-from harness.execution.allowance import MOST_FOR_A_CRASH, Allowance, told
+from harness.execution.allowance import FIRST_SECONDS, MOST_FOR_A_CRASH, Allowance, told
 from harness.execution.calling import Presentation, keep_freed_memory
 from harness.execution.narrowing import Attempt, Failure, Part, complete
 from harness.execution.outcome import Closing, Fault, Outcome, check_rows
@@ -68,12 +69,11 @@ class _NotLoaded(Exception):
 class Isolated(Closing):
     """Calls every candidate in processes of its own, at most `jobs` at a time.
 
-    A worker stays for as long as its candidate behaves, so a library is imported once per
-    worker; of many candidates each keeps one. What the faults of a candidate may cost is limited
-    (`allowance`). A candidate that
-    cannot be imported is not imported again; one that loses its workers on every row tried, in three
-    batches of a format in succession, is not tried further in that format; nor is one of which eight
-    workers ended after a call that they had answered, none between them living on to the next.
+    A worker stays for as long as its candidate behaves, so a library is imported once per worker; of many
+    candidates each keeps one. What the faults of a candidate may cost is limited (`allowance`). A candidate
+    that cannot be imported is not imported again; one that loses its workers on every row tried, in three
+    batches of a format in succession, is not tried further in that format; nor is one of which eight workers
+    ended after a call that they had answered, none between them living on to the next.
 
     Args:
         jobs: the most calls at the same time, from as many threads.
@@ -82,6 +82,7 @@ class Isolated(Closing):
         max_memory: the most bytes of address space that a candidate may take, its library
             included; None for no limit, as libraries need that reserve far more than they use (CUDA).
         load_timeout: the most seconds that importing a candidate may take.
+        fault_seconds: what the faults of a candidate may cost; inf where every row must be called.
 
     Raises:
         ValueError: jobs or max_memory is below 1, or the platform lacks what is asked for.
@@ -93,6 +94,7 @@ class Isolated(Closing):
         timeout: float | None = TIMEOUT_SECONDS,
         max_memory: int | None = None,
         load_timeout: float | None = LOAD_SECONDS,
+        fault_seconds: float = FIRST_SECONDS,
     ) -> None:
         if os.name != "posix":
             raise ValueError(f"isolated execution on {sys.platform}: it needs POSIX; run with --in-process")
@@ -110,7 +112,7 @@ class Isolated(Closing):
         self._freed = threading.Condition(self._lock)
         self._idle: list[tuple[str, Worker]] = []  # the longest idle first
         self._busy: dict[Worker, str] = {}
-        self._allowances: defaultdict[str, Allowance] = defaultdict(Allowance)
+        self._allowances: defaultdict[str, Allowance] = defaultdict(partial(Allowance, fault_seconds))
         self._once_loaded: set[str] = set()
         self._files: dict[str, dict[str, str]] = {}
         self._unloadable: dict[str, Failure] = {}
