@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,8 @@ def failing(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 def replayed(verdict: dict[str, Any], *options: str) -> int:
     """Return the exit code of a verdict's own replay command, to which --expect is added."""
-    program, witness = verdict["replay"].split("'")[:2]
-    assert program == "python -m harness replay "
+    *program, witness = shlex.split(verdict["replay"])[:5]
+    assert program == ["python", "-m", "harness", "replay"]
     return cli.run(["replay", witness, "--expect", *options])
 
 
