@@ -503,7 +503,8 @@ def _invoke(candidate: Loaded, x: Array, axis: int) -> Any:
 
 def _array(y: Any) -> Array:
     """Return the memory of what was returned, whatever methods a subclass would put before it."""
-    if isinstance(y, np.ma.MaskedArray) and (masked := int(np.count_nonzero(np.ma.getmaskarray(y)))):
+    ma = sys.modules.get("numpy.ma")  # imported now, it would see what the candidate has made of NumPy
+    if ma and isinstance(y, ma.MaskedArray) and (masked := int(np.count_nonzero(ma.getmaskarray(y)))):
         raise CallFailed(
             "wrong_dtype", f"returned an array with {masked} of {y.size} entries masked, which hold no number"
         )
