@@ -35,6 +35,7 @@ from reports.cells import SEARCHED
 from reports.ledger import CellInfo, Ledger
 from reports.tally import CellKey, Tally, merge
 from strategies.corpora import CORPORA, FixedRows
+from strategies.lengths import USUAL
 from strategies.regimes import REGIMES
 from strategies.regimes.crowd import CROWD
 from strategies.regimes.medley import MEDLEY
@@ -57,6 +58,10 @@ DRAWN_ELEMENTS: Final = 1 << 15
 
 LEAST_ROWS: Final = 2
 """Rows of a cell at a length that is swept or drawn, however long they are."""
+
+USUAL_ROWS: Final = 8
+"""Rows of such a cell at a length that people use, at least: regimes that give the end of a row no weight
+follow each other, six at most, and of eight in turn there is one that does."""
 
 CROWDED: Final = (3, 4)
 """Lengths of the rows of a crowd: short, so that a million rows are judged at the price of a few long cells.
@@ -262,7 +267,8 @@ class Campaign:
         drawn = effort.drawn.lengths(seed) if effort.drawn else ()
         few = {n: min(DRAWN_ROWS, DRAWN_ELEMENTS // n) for n in drawn}
         some = {n: min(2 * len(REGIMES), SWEPT_ELEMENTS // n) for n in effort.sweep}
-        return {n: max(LEAST_ROWS, rows) for n, rows in {**few, **some}.items()}
+        rows = {n: max(LEAST_ROWS, count) for n, count in {**few, **some}.items()}
+        return rows | {n: max(USUAL_ROWS, rows[n]) for n in USUAL if n in rows}
 
     def _crowd(self, least: int) -> tuple[int, int]:
         """Return the shape that the seed draws for a call of more rows than the least."""

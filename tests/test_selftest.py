@@ -15,9 +15,19 @@ from harness.execution import InProcess
 from harness.gate.measuring import BRIEF
 from harness.selftest import suite
 from harness.selftest.controls import controls
-from harness.selftest.defects import DEFECTS, constants, division, exponentials, layout, shift, state, sums
+from harness.selftest.defects import (
+    DEFECTS,
+    constants,
+    division,
+    exponentials,
+    layout,
+    shift,
+    sizes,
+    state,
+    sums,
+)
 from harness.selftest.matrix import Matrix, Trial
-from harness.selftest.planted import Defect, of_rows, sound
+from harness.selftest.planted import Defect, Instance, of_rows, sound
 from harness.selftest.protocols import PROTOCOLS
 from harness.selftest.suite import planted, run_suite, suspects_of
 from harness.selftest.telling import text
@@ -169,6 +179,21 @@ def test_suspects_judged_together_fare_as_each_alone():
     assert first_failures(members, fmt, effort=FEW) == alone
 
 
+def test_who_is_near_is_not_shown_a_crowd():
+    function, effort = sizes.rows_counted_anew_from_a_limit, Effort("few", (2,), 64, 2, 2, crowd=1 << 17)
+    instance = Instance(Defect("size", function, of_rows(function)), FORMATS["float32"], (100_000,))
+    far = Suspect(instance.name, instance.candidate, "fast")
+    assert first_failures([far], instance.format, effort=effort)[instance.name].regime == "crowd"
+    assert first_failures([replace(far, near=True)], instance.format, effort=effort) == {}
+
+
+def test_a_quick_suite_shows_all_to_defects_of_reach_alone():
+    gated = {s.name: suite._gated(s, quick=True) for s in planted(0)}
+    far = {s.defect.mechanism for s in planted(0) if not gated[s.name].near}
+    assert far == {"reach", "size"}
+    assert not any(suite._gated(s).near for s in suspects_of(0))
+
+
 # Honest ones pass --------------------------------------------------------------------------
 
 LEAN = {"by the reciprocal [float32]", "correctly rounded [float8_e5m2]", "one format up [bfloat16]"}
@@ -312,7 +337,7 @@ def test_the_matrix_counts_what_each_column_noticed():
     ],
 )
 def test_the_command_exits_by_the_gates_column(trials, code, said, monkeypatch, capsys):
-    monkeypatch.setattr(suite, "run_suite", lambda *_: Matrix(0, trials))
+    monkeypatch.setattr(suite, "run_suite", lambda *_, **__: Matrix(0, trials))
     assert cli.run(["selftest"]) == code
     assert said in capsys.readouterr().out
     assert cli.run(["selftest", "--json"]) == code
@@ -326,7 +351,7 @@ def test_the_matrix_is_kept_as_a_report(tmp_path, monkeypatch, capsys):
         trial("3", kind="stale", gate=False, other=False),
         trial("4", kind="rounded", honest=True, gate=False),
     )
-    monkeypatch.setattr(suite, "run_suite", lambda *_: Matrix(0, trials))
+    monkeypatch.setattr(suite, "run_suite", lambda *_, **__: Matrix(0, trials))
     out = tmp_path / "kept"
     assert cli.run(["selftest", "--out", str(out)]) == 1
     assert f"report: {out / 'report.html'}" in capsys.readouterr().out

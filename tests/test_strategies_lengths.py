@@ -71,6 +71,26 @@ def test_lengths_that_people_use_are_swept_by_the_gate_and_by_runs() -> None:
     assert all(set(USUAL) <= set(EFFORTS[name].sweep) for name in ("standard", "deep"))
 
 
+@pytest.mark.parametrize("fmt", ["float16", "float32", "float64"])
+def test_at_a_usual_length_some_row_has_weight_at_its_end(fmt: str) -> None:
+    effort = Effort("gate", (2,), 64, 2, 2, sweep=tuple(n for n in USUAL if n < 40_000))
+    for seed in SEEDS:
+        settings = gate_settings(Settings((), (FORMATS[fmt],), seed=seed, effort=effort), ("fast",))
+        campaign = Campaign(settings, ())
+        swept = [shard for shard in campaign.shards() if shard.length in effort.sweep]
+        assert len(swept) == len(effort.sweep)
+        for shard in swept:
+            shares = [weight_at_the_end(FORMATS[fmt].to_float64(b.x)) for b in campaign.batches(shard)]
+            assert max(share.max() for share in shares) > 0.005, (seed, shard)
+
+
+def weight_at_the_end(x: np.ndarray) -> np.ndarray:
+    """The share that a hundredth of each row, its last, has of the sum."""
+    with np.errstate(over="ignore"):
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+    return np.asarray(e[:, -(x.shape[1] // 100) :].sum(axis=1) / e.sum(axis=1))
+
+
 def test_a_run_measures_what_its_seed_draws(in_an_empty_folder: None) -> None:
     assert cli.run(["run", "naive", "--format", "float16", "--effort", "quick", "--regime", "medley"]) == 0
     cells = json.loads((find_run("latest") / "summary.json").read_text())["cells"]

@@ -25,7 +25,8 @@ def selftest(
     *,
     seed: Annotated[int, typer.Option(help="What the constants of the defects are drawn from.")] = 0,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One instance of each defect, and the controls of float32.")
+        bool,
+        typer.Option("--quick", help="One instance of each defect, and the controls of float32, in brief."),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="A folder for the matrix as a report; none.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
@@ -55,7 +56,7 @@ def selftest(
             notes().print(f"{done[0]} of {len(suspects)}")
 
     start = time.perf_counter()
-    matrix = run_suite(suspects, seed, jobs or available_jobs(), told)
+    matrix = run_suite(suspects, seed, jobs or available_jobs(), told, quick=quick)
     if out is not None:
         _keep(out, matrix, quick=quick, seconds=time.perf_counter() - start)
     if as_json:

@@ -90,7 +90,8 @@ def pairwise_in_blocks(z: Array, block: int) -> Array:
     e = np.exp(z - top(z))
     missing = -e.shape[-1] % block
     filled = np.concatenate([e, np.zeros((*e.shape[:-1], missing), e.dtype)], axis=-1)
-    parts = np.cumsum(filled.reshape(*e.shape[:-1], -1, block), axis=-1)[..., -1]
+    blocks = filled.shape[-1] // block
+    parts = np.cumsum(filled.reshape(*e.shape[:-1], blocks, block), axis=-1)[..., -1]
     while parts.shape[-1] > 1:
         half = parts.shape[-1] // 2
         rest = parts[..., 2 * half :]

@@ -13,20 +13,25 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Final
 
+from harness.gate.measuring import BRIEF, GATE
 from harness.selftest.controls import Control, controls
 from harness.selftest.defects import DEFECTS
 from harness.selftest.matrix import Matrix, Trial
 from harness.selftest.planted import Instance
 from harness.selftest.protocols import PROTOCOLS
 from harness.selftest.trial import Suspect, first_failures
+from harness.settings import Effort
 from reference.formats import FORMATS
-from reports.selftest import GATE
+from reports.selftest import GATE as BY_THE_GATE
 from reports.verdicts import Verdict
 
 __all__ = ["planted", "run_suite", "suspects_of"]
 
 JOBS_A_FORMAT: Final = 2
 """Processes for which a group a format is enough: four formats have about equal shares."""
+
+OF_REACH: Final = ("reach", "size")
+"""Mechanisms of defects that only long rows, huge calls or many of them show."""
 
 Notify = Callable[[int], None]
 
@@ -46,7 +51,12 @@ def suspects_of(seed: int, *, quick: bool = False) -> tuple[Instance | Control, 
 
 
 def run_suite(
-    suspects: Sequence[Instance | Control], seed: int = 0, jobs: int = 1, notify: Notify = lambda _: None
+    suspects: Sequence[Instance | Control],
+    seed: int = 0,
+    jobs: int = 1,
+    notify: Notify = lambda _: None,
+    *,
+    quick: bool = False,
 ) -> Matrix:
     """Return what the gate and the protocols make of suspects.
 
@@ -55,9 +65,10 @@ def run_suite(
         seed: what their constants were drawn from; the gate's rows are those of its own default, seed 0.
         jobs: processes; 1 for this one.
         notify: told how many more are done.
+        quick: whether only defects of reach are shown all that the gate shows, and controls a brief part.
     """
     trials: dict[str, Trial] = {}
-    groups = list(_groups(suspects, seed, jobs))
+    groups = list(_groups(suspects, seed, jobs, quick=quick))
     for done in _each(groups, jobs, notify):
         trials |= {trial.name: trial for trial in done}
     return Matrix(seed, tuple(trials[suspect.name] for suspect in suspects))
@@ -108,31 +119,51 @@ class _Group:
     names: tuple[str, ...]
     seed: int
     format: str
+    quick: bool
 
 
-def _groups(suspects: Sequence[Instance | Control], seed: int, jobs: int) -> Iterator[_Group]:
+def _groups(suspects: Sequence[Instance | Control], seed: int, jobs: int, *, quick: bool) -> Iterator[_Group]:
     """Yield the groups, the largest formats first: one of each format for each `JOBS_A_FORMAT` processes."""
     together: dict[str, list[str]] = defaultdict(list)
     for suspect in suspects:
         together[suspect.format.name].append(suspect.name)
     parts = -(-jobs // JOBS_A_FORMAT)
     for fmt, names in sorted(together.items(), key=lambda item: -len(item[1])):
-        yield from (_Group(tuple(names[i::parts]), seed, fmt) for i in range(min(parts, len(names))))
+        yield from (_Group(tuple(names[i::parts]), seed, fmt, quick) for i in range(min(parts, len(names))))
 
 
 def _examined(group: _Group, notify: Notify = _count) -> tuple[Trial, ...]:
     suite: tuple[Instance | Control, ...] = (*planted(group.seed), *controls())
     found = {suspect.name: suspect for suspect in suite}
     members = [found[name] for name in group.names]
-    failures = first_failures([_gated(m) for m in members], FORMATS[group.format], settled=notify)
+    failures: dict[str, Verdict] = {}
+    for effort, some in _by_effort(members, quick=group.quick):
+        suspects = [_gated(member, quick=group.quick) for member in some]
+        failures |= first_failures(suspects, FORMATS[group.format], effort=effort, settled=notify)
     notify(len(members) - len(failures))
     return tuple(_trial(member, failures.get(member.name)) for member in members)
 
 
-def _gated(suspect: Instance | Control) -> Suspect:
+def _by_effort(
+    members: Sequence[Instance | Control], *, quick: bool
+) -> Iterator[tuple[Effort, Sequence[Instance | Control]]]:
+    """Yield who is shown how much: all alike what the gate shows; of a quick suite, controls a brief part."""
+    honest = [member for member in members if quick and isinstance(member, Control)]
+    for effort, some in ((GATE, [member for member in members if member not in honest]), (BRIEF, honest)):
+        if some:
+            yield effort, some
+
+
+def _gated(suspect: Instance | Control, *, quick: bool = False) -> Suspect:
     planted_in = suspect.defect if isinstance(suspect, Instance) else None
-    checks_first = planted_in is not None and planted_in.checks_first
-    return Suspect(suspect.name, suspect.candidate, suspect.tier, planted_in is None, checks_first)
+    return Suspect(
+        suspect.name,
+        suspect.candidate,
+        suspect.tier,
+        strict=planted_in is None,
+        checks_first=planted_in is not None and planted_in.checks_first,
+        near=quick and planted_in is not None and planted_in.mechanism not in OF_REACH,
+    )
 
 
 def _trial(suspect: Instance | Control, verdict: Verdict | None) -> Trial:
@@ -146,7 +177,7 @@ def _trial(suspect: Instance | Control, verdict: Verdict | None) -> Trial:
         format=suspect.format.name,
         tier=suspect.tier,
         honest=planted_in is None,
-        noticed={GATE: verdict is not None, **noticed},
+        noticed={BY_THE_GATE: verdict is not None, **noticed},
         verdict=_told(verdict),
     )
 

@@ -2,9 +2,10 @@
 
 Everything that judges is the gate's own. What is saved is time: rows and their truth are made once for all
 suspects of a format, outputs of many are judged at once, rows that tell most come first, and whoever fails
-is not examined further, as the gate fails by any one failing verdict. Where the contract is asked first,
-the cells come after it, with the suspect in a fresh state; who fails neither has seen all that the gate
-shows.
+is not examined further, as the gate fails by any one failing verdict. What is dear and seldom tells comes
+last: the contract is asked briefly before it is asked as the gate asks it, and a crowd and the lengths that
+the seed draws follow the others. Each stage has the suspect in a fresh state. Who fails in none has seen all
+that the gate shows, except where only what is near was wanted.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -24,7 +25,7 @@ from harness.checks.contract import CONTRACT
 from harness.execution import Executor, InProcess, Outcome
 from harness.gate import of_tier
 from harness.gate.judging import judge_cell, judge_check
-from harness.gate.measuring import GATE, Cell, extent_of, gate_settings
+from harness.gate.measuring import BRIEF, GATE, Cell, extent_of, gate_settings
 from harness.measurement import Rows
 from harness.settings import Effort, Settings
 from harness.tallying import tally_outcome
@@ -52,6 +53,7 @@ class Suspect:
         tier: to what it is held.
         strict: whether a verdict that is none, such as that nothing was measured, counts as a failure.
         checks_first: whether the contract is asked before the cells.
+        near: whether a brief contract is enough, with no crowd and none of the lengths that the seed draws.
     """
 
     name: str
@@ -59,6 +61,10 @@ class Suspect:
     tier: str
     strict: bool = False
     checks_first: bool = False
+    near: bool = False
+
+
+Wanted = Callable[[Suspect], bool]
 
 
 def first_failures(
@@ -88,17 +94,37 @@ class _Trial:
         self._settled = settled
         tiers = tuple({suspect.tier for suspect in suspects})
         self._settings = gate_settings(Settings(tuple(self._suspects), (fmt,), effort=effort), tiers)
-        self._extent = extent_of(effort)
+        self._campaign = Campaign(self._settings, ())
         self._found: dict[str, Verdict] = {}
 
     def failures(self) -> dict[str, Verdict]:
-        """Ask the contract of those likelier to break it, then look at cells, then ask the rest."""
-        asked = [name for name, suspect in self._suspects.items() if suspect.checks_first]
-        self._ask({name: self._suspects[name].make() for name in asked})
-        fresh = {name: s.make() for name, s in self._suspects.items() if name not in self._found}
-        self._look(fresh)
-        self._ask({name: candidate for name, candidate in fresh.items() if name not in asked})
+        """Examine the suspects by stages, the dearest last, each of those who have not failed."""
+        near, far = self._shards()
+        extent = extent_of(self._settings.effort)
+        self._ask(BRIEF.name, lambda suspect: suspect.checks_first)
+        self._look(near, lambda _: True)
+        self._ask(BRIEF.name, lambda suspect: not suspect.checks_first)
+        if extent != BRIEF.name:
+            self._ask(extent, lambda suspect: not suspect.near and suspect.checks_first)
+        self._look(far, lambda suspect: not suspect.near)
+        if extent != BRIEF.name:
+            self._ask(extent, lambda suspect: not suspect.near and not suspect.checks_first)
         return self._found
+
+    def _shards(self) -> tuple[list[Shard], list[Shard]]:
+        """Return what all are shown, and what only those are who are not near; what tells most is first."""
+        effort = replace(self._settings.effort, drawn=None, crowd=0)
+        near = set(Campaign(replace(self._settings, effort=effort), ()).shards())
+        every = sorted(self._campaign.shards(), key=_telling)
+        return [shard for shard in every if shard in near], [shard for shard in every if shard not in near]
+
+    def _left(self, wanted: Wanted) -> dict[str, Candidate]:
+        """Return those wanted who have not failed, by name, each in a fresh state."""
+        return {
+            name: suspect.make()
+            for name, suspect in self._suspects.items()
+            if name not in self._found and wanted(suspect)
+        }
 
     def _note(self, verdicts: Iterator[Verdict]) -> None:
         """Keep the first verdict that fails its suspect."""
@@ -111,31 +137,24 @@ class _Trial:
 
     # The contract --------------------------------------------------------------------------
 
-    def _ask(self, candidates: Mapping[str, Candidate]) -> None:
+    def _ask(self, extent: str, wanted: Wanted) -> None:
+        candidates = self._left(wanted)
         with InProcess(load=candidates.__getitem__) as executor:
-            for name, candidate in candidates.items():
-                if name not in self._found:
-                    self._note(self._contract(candidate, executor))
+            for candidate in candidates.values():
+                self._note(self._contract(candidate, executor, extent))
 
-    def _contract(self, candidate: Candidate, executor: Executor) -> Iterator[Verdict]:
-        for result in each_check(
-            candidate,
-            self._format,
-            executor,
-            self._settings.seed,
-            self._extent,
-            checks=CONTRACT,
-            floors=(),
-        ):
+    def _contract(self, candidate: Candidate, executor: Executor, extent: str) -> Iterator[Verdict]:
+        seed = self._settings.seed
+        for result in each_check(candidate, self._format, executor, seed, extent, checks=CONTRACT, floors=()):
             yield from judge_check(result)
 
     # Cells ---------------------------------------------------------------------------------
 
-    def _look(self, candidates: Mapping[str, Candidate]) -> None:
-        campaign = Campaign(self._settings, tuple(candidates.values()))
+    def _look(self, shards: Sequence[Shard], wanted: Wanted) -> None:
+        candidates = self._left(wanted)
         with InProcess(load=candidates.__getitem__) as executor:
-            for shard in sorted(campaign.shards(), key=_telling):
-                for batch in campaign.batches(shard):
+            for shard in shards:
+                for batch in self._campaign.batches(shard):
                     left = [c for name, c in candidates.items() if name not in self._found]
                     if not left:
                         return

@@ -107,7 +107,11 @@ DEFECTS: Final = (
             ),
             (
                 elements_beyond_a_limit_unwritten,
-                {"draw": lambda r: (r.choice((4_194_240, 16_700_000, 1 << 24)),), "formats": WIDE},
+                {
+                    "draw": lambda r: (r.choice((4_194_240, 16_700_000, 1 << 24)),),
+                    "formats": WIDE,
+                    "checks_first": True,
+                },
             ),
             (one_row_in_many, {"draw": lambda r: (r.choice((50_003, 100_003)),), "formats": WIDE}),
         ),
