@@ -350,7 +350,9 @@ def _exponentials(
         z = _expm1_above(0.0 if deep else k)
         raised = ulps * (1.0 + z)
         # From above by more than the residuals' 2^-20 of an ulp: at a power of two the greater ulp counts.
-        binade = (pattern(raised * shared.per_unit * (1.0 + 2.0**-18)) >> FRACTION_BITS) - _BIAS
+        binade = (
+            pattern(raised * shared.per_unit * (1.0 + _two_to(-18 - c.inner_precision))) >> FRACTION_BITS
+        ) - _BIAS
         power = shared.unit_exponent - exponent
         step = shared.unit * _two_to(_near(power + max(binade - power - c.inner_precision + 1, 0)))
         above, below = (

@@ -61,7 +61,9 @@ class _Eta:
 
     def step(self, value: Floats, precision: int) -> Floats:
         """Return one ulp of the arithmetic at a value, both in ulps of each r, from above."""
-        m, e = np.frexp(value * (1 + 2.0**-18))  # beyond the residuals' 2^-20 of an ulp
+        m, e = np.frexp(
+            value * max(OUTWARD, 1 + 2.0 ** (-18 - precision))
+        )  # beyond the residuals' 2^-20 of an ulp
         m_eta, e_eta = np.frexp(self.significand / OUTWARD**2)
         binade = e - e_eta - (m < m_eta) - self.exponent
         return np.asarray(np.ldexp(self.significand, self.exponent + np.maximum(binade - precision + 1, 0)))
