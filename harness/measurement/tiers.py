@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.measurement.judged import Judged
 from harness.measurement.rows import Flags, Floats, Rows, hexadecimal
@@ -135,7 +134,7 @@ def tier_judgement(tier: Tier, judged: Judged) -> TierJudgement:
 def _by_bound(tier: Tier, judged: Judged) -> TierJudgement:
     rows, judgement, outcomes, flushed = judged.rows, judged.judgement, judged.outcomes, judged.flushes
     bounds = rows.bounds_of(tier).copy()
-    overflowed = _excused_rows(rows, outcomes, bounds)
+    overflowed = _excused_rows(judged, bounds)
     _bound_the_rest(tier, rows, bounds, ~overflowed)
     counted = (judgement.classes != ElementClass.POLICY) & ~overflowed & ~flushed
     with np.errstate(invalid="ignore"):
@@ -163,9 +162,17 @@ def _scores(ratio: Floats, violations: Mapping[str, Flags]) -> Floats:
     return np.where(grave, np.inf, np.where(over, ratio, 0.0))
 
 
-def _excused_rows(rows: Rows, outcomes: NDArray[np.uint8], bounds: Floats) -> Flags:
-    """Tell which rows overflowed where that is excused, shape (rows, 1)."""
-    overflowed = np.flatnonzero(outcomes == RowOutcome.OVERFLOW)
+def _excused_rows(judged: Judged, bounds: Floats) -> Flags:
+    """Tell which rows overflowed where that is excused, shape (rows, 1).
+
+    A row that is lost because a sum overflowed is attributed to underflow first, where nobody says what is
+    exponentiated and exp(x) would underflow.
+    """
+    rows, outcomes = judged.rows, judged.outcomes
+    blamed = [RowOutcome.OVERFLOW]
+    if judged.declaration.argument == "unknown":
+        blamed.append(RowOutcome.TOTAL_UNDERFLOW)
+    overflowed = np.flatnonzero(np.isin(outcomes, blamed))
     excused = np.zeros((len(outcomes), 1), dtype=np.bool_)
     if overflowed.size:
         excused[overflowed, 0] = np.isnan(bounds[overflowed]).all(axis=1)
