@@ -29,10 +29,14 @@ def is_number(value: Fraction, fmt: FloatFormat) -> bool:
 
 
 class IntervalForm:
-    """The interval of every output of an algorithm on one row."""
+    """The interval of every output of an algorithm on one row.
 
-    def __init__(self, row: list[float], algorithm: Algorithm, fmt: FloatFormat) -> None:
-        self.algorithm, self.fmt = algorithm, fmt
+    An exponential that is less than `hair` of itself below a power of two takes the ulp of that power: what a
+    bound may do that cannot tell the two apart.
+    """
+
+    def __init__(self, row: list[float], algorithm: Algorithm, fmt: FloatFormat, hair: float = 0.0) -> None:
+        self.algorithm, self.fmt, self.hair = algorithm, fmt, hair
         self.inside = FORMATS[algorithm.arithmetic] if algorithm.arithmetic else fmt
         self.row = row
         self.u = MP.ldexp(1, -self.inside.precision)
@@ -99,8 +103,7 @@ class IntervalForm:
         least, most = exact * MP.exp(-k), exact * MP.exp(k)
         if most <= self.eta / 2:
             return MP.mpf(0), (self.c + 0.5) * self.eta
-        hair = MP.ldexp(1, -38)  # so close to a power of two binary64 takes the greater ulp
-        wrong = self.c * 2 * self._half_step(most * (1 + hair))
+        wrong = self.c * 2 * self._half_step(most * (1 + self.hair))
         low = least - min(wrong, max(self.e * least, self.c * self.eta))
         return max(low, MP.mpf(0)), most + wrong
 
@@ -209,4 +212,4 @@ class IntervalForm:
         return MP.ldexp(1, self._exponent(q, self.fmt) - self.fmt.precision)
 
     def _exponent(self, q: Any, fmt: FloatFormat) -> int:
-        return max(int(MP.floor(MP.log(q, 2))) if q > 0 else fmt.emin, fmt.emin)
+        return max(MP.frexp(q)[1] - 1 if q > 0 else fmt.emin, fmt.emin)

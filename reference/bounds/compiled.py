@@ -308,13 +308,14 @@ def _shared(x: Any, nearest: float, residual: float, top: int, c: Constants) -> 
     fraction, exponent = _exp_parts(0.0 if c.argument == _SHIFTED else -(x[top] + shift))
     outward = 1.0 + 2.0**-40 + x.size * 2.0**-52
     unit = (largest + slack) * fraction * outward
+    largest_low = max(largest - slack, (1.0 - 2.0**-52) / x.size)
     return _Row(
         shift,
         unit,
-        outward * outward * outward / unit,
+        outward * outward / (largest_low * fraction),
         exponent + c.inner_emin - c.inner_precision + 1,
         largest + slack,
-        max(largest - slack, (1.0 - 2.0**-52) / x.size),
+        largest_low,
         (1.0 - nearest) - residual * ulp + _TOLERANCE * ulp,
         fraction,
         exponent,
@@ -349,10 +350,7 @@ def _exponentials(
         deep = (t + k <= -depth) & (not masked)
         z = _expm1_above(0.0 if deep else k)
         raised = ulps * (1.0 + z)
-        # From above by more than the residuals' 2^-20 of an ulp: at a power of two the greater ulp counts.
-        binade = (
-            pattern(raised * shared.per_unit * (1.0 + _two_to(-18 - c.inner_precision))) >> FRACTION_BITS
-        ) - _BIAS
+        binade = (pattern(raised * shared.per_unit) >> FRACTION_BITS) - _BIAS
         power = shared.unit_exponent - exponent
         step = shared.unit * _two_to(_near(power + max(binade - power - c.inner_precision + 1, 0)))
         above, below = (

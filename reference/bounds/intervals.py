@@ -50,9 +50,16 @@ class _Deviation:
 
 @dataclass(frozen=True)
 class _Eta:
-    """The smallest subnormal over the exact sum, in ulps of each r, from above: significand 2^exponent."""
+    """The smallest subnormal over the exact sum, in ulps of each r: at most significand 2^exponent.
+
+    Attributes:
+        significand: its significand, from above.
+        least: the same from below.
+        exponent: the exponent of both.
+    """
 
     significand: Floats
+    least: Floats
     exponent: NDArray[Any]
 
     @property
@@ -60,11 +67,17 @@ class _Eta:
         return np.asarray(np.ldexp(self.significand, self.exponent))
 
     def step(self, value: Floats, precision: int) -> Floats:
-        """Return one ulp of the arithmetic at a value, both in ulps of each r, from above."""
-        m, e = np.frexp(
-            value * max(OUTWARD, 1 + 2.0 ** (-18 - precision))
-        )  # beyond the residuals' 2^-20 of an ulp
-        m_eta, e_eta = np.frexp(self.significand / OUTWARD**2)
+        """Return one ulp of the arithmetic at a value, both in ulps of each r, from above.
+
+        The binade is that of value / eta, which is known no better than the truth's residuals are: r_i lies
+        within RESIDUAL_TOLERANCE = T ulps of the output, so both r_i and r_max, of which eta is made, may be
+        off by T ulp(r) / r. That is T 2^(1 - p) for a normal r in the p bits of the *output*, whatever the
+        arithmetic, and T n eta_out for an r_max = 1 / n below the output's least normal number. So no fixed
+        allowance will do: the value is taken from above and eta from below, by what the row leaves
+        open. Beside a power of two the greater ulp then counts.
+        """
+        m, e = np.frexp(value * OUTWARD)
+        m_eta, e_eta = np.frexp(self.least)
         binade = e - e_eta - (m < m_eta) - self.exponent
         return np.asarray(np.ldexp(self.significand, self.exponent + np.maximum(binade - precision + 1, 0)))
 
@@ -226,7 +239,7 @@ def _top_argument(arguments: Arguments, setting: Setting) -> Floats:
 def _unit(exact: Exact, fraction: Floats, exponent: NDArray[np.int32], fmt: FloatFormat) -> _Eta:
     """Return eta over the exact sum: 1 / sum exp(t) = r_max exp(-t_max)."""
     shift = exponent + fmt.quantum_exponent - exact.exponents
-    return _Eta(exact.largest * fraction * OUTWARD, shift)
+    return _Eta(exact.largest * fraction * OUTWARD, exact.largest_low * fraction / OUTWARD, shift)
 
 
 def _may_overflow(x: Floats, total: _Sum, setting: Setting) -> Flags:
@@ -364,7 +377,8 @@ def _by_logarithm(x: Floats, exact: Exact, arguments: Arguments, total: _Sum, se
     deep = (z + k <= -depth) & ~masked
     steep = (k > STEEP) & ~deep & ~masked
     k = np.where(deep | masked, 0.0, k)
-    eta = _Eta(np.ones_like(arguments.top), setting.arithmetic.quantum_exponent - exact.exponents)
+    one = np.ones_like(arguments.top)
+    eta = _Eta(one, one, setting.arithmetic.quantum_exponent - exact.exponents)
     value = _exponentials(exact.ulps, eta, Arguments(z, k, deep, masked, arguments.top), setting)
     up, down = value.up, value.down
     beyond = np.ldexp((exact.ulps + up) * OUTWARD, exact.exponents) > float(setting.arithmetic.largest)
