@@ -3,7 +3,8 @@
 Every array operation of a built-in rounds to the format of its input, as NumPy and ml_dtypes
 do it. Two of their operations are wider inside:
 
-* exp in float16, bfloat16 and the 8-bit formats is computed in binary32 and rounded once more;
+* exp in float16, bfloat16 and the 8-bit formats is computed in binary32 and rounded once more; exp(0) is
+  exactly 1 in all formats;
 * NumPy's sum of a contiguous float16 row runs in binary32, pairwise, and is rounded at the end.
 
 NumPy's sums are pairwise in blocks (height at most ceil(log2 n) + 24); those of ml_dtypes run from
@@ -95,6 +96,7 @@ def arrays(name: str, fmt: FloatFormat, declaration: Declaration, division: Divi
         summation=summation,
         accumulator_precision=24 if wide else None,
         division=division,
+        one_at_zero=True,
     )
 
 

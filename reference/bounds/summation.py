@@ -35,7 +35,8 @@ a = v (1 + (1 + v)(1 + 2 v)), X the exact sum and Z the largest s. As c is 0 for
 terms, |T - X| <= a (X + 2 u (n - 2) Z), and Z <= (X + |T - X|) / (1 - 2 u). With
 b = 2 a u (n - 2) / (1 - 2 u) it follows that |T - X| <= X (a + b) / (1 - b) if b < 1; beyond, there is no
 bound. The last addition rounds once more. That is 3 u + O(n u^2), where the literature's
-2 u (Higham, Accuracy and Stability, section 4.3) leaves its second-order terms open.
+2 u (Higham, Accuracy and Stability, section 4.3) leaves its second-order terms open. Of one or two terms
+c is not used, and the sum is that of a tree.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def sum_growth(algorithm: Algorithm, n: int, precision: int) -> tuple[float, flo
     kept = algorithm.accumulator_precision or precision
     one = _CONTEXT.mpf(1)
     u = _CONTEXT.ldexp(1, -kept)
-    bounds = _compensated(n, u) if algorithm.summation == "compensated" else _tree(algorithm, n, u)
+    compensates = algorithm.summation == "compensated" and n > 2
+    bounds = _compensated(n, u) if compensates else _tree(algorithm, n, u)
     if bounds is None:
         return None
     up, low = bounds
@@ -111,7 +113,7 @@ def _tree(algorithm: Algorithm, n: int, u: Any) -> tuple[Any, Any]:
 def _compensated(n: int, u: Any) -> tuple[Any, Any] | None:
     v = u / (1 + u)
     a = v * (1 + (1 + v) * (1 + 2 * v))
-    b = 2 * a * u * max(n - 2, 0) / (1 - 2 * u)
+    b = 2 * a * u * (n - 2) / (1 - 2 * u)
     if b >= 1:
         return None
     error = (a + b) / (1 - b)

@@ -6,6 +6,7 @@ wider here. The last step rounds once, to nearest, which an ml_dtypes cast from 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -33,14 +34,7 @@ def _inside(fmt: FloatFormat) -> FloatFormat:
 
 def _algorithm(fmt: FloatFormat) -> Algorithm:
     inside = _inside(fmt)
-    algorithm = arrays(NAME, inside, DECLARATION)
-    return Algorithm(
-        name=NAME,
-        argument=algorithm.argument,
-        exp_ulps=algorithm.exp_ulps,
-        summation=algorithm.summation,
-        arithmetic=inside.name,
-    )
+    return replace(arrays(NAME, inside, DECLARATION), arithmetic=inside.name)
 
 
 CANDIDATE = built_in(
