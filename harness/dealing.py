@@ -17,7 +17,7 @@ from harness.execution import Executor
 from reports.ledger import Place, packed
 from reports.tally import CellKey, Tally
 
-__all__ = ["ATTENTION_SECONDS", "Crew", "Done", "Record", "Threads", "deal"]
+__all__ = ["ATTENTION_SECONDS", "Crew", "Done", "Named", "Record", "Tallies", "Threads", "deal"]
 
 Tallies = Mapping[CellKey, Tally]
 
@@ -29,13 +29,13 @@ on another thread, interrupts no wait; Ctrl-C would go unnoticed until a shard e
 """
 
 
-class _Named(Protocol):
+class Named(Protocol):
     @property
     def id(self) -> str:
         """The shard's name in the ledger."""
 
 
-Shard = TypeVar("Shard", bound=_Named)
+Shard = TypeVar("Shard", bound=Named)
 
 
 class Record(Protocol):

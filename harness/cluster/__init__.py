@@ -1,6 +1,6 @@
 """Campaigns on many machines: shards measured by the workers of a dask.distributed cluster.
 
-    with crew_of(campaign) as crew:
+    with connected_crew(campaign) as crew:
         campaign.run(ledger, executor, progress, crew)
 
 The ledger, its folder and the reports stay where the campaign was started. A dask worker is given a
@@ -20,22 +20,20 @@ from harness.dealing import Crew
 if TYPE_CHECKING:
     from harness.campaign import Campaign, Shard
 
-__all__ = ["crew_of"]
+__all__ = ["connected_crew"]
 
 
 @contextmanager
-def crew_of(campaign: Campaign) -> Iterator[Crew[Shard] | None]:
-    """Open the cluster that the settings ask for; None where they ask for none.
+def connected_crew(campaign: Campaign) -> Iterator[Crew[Shard]]:
+    """Open the cluster that the settings name.
 
     Raises:
         UsageError: there is no such cluster, or dask.distributed is not installed.
     """
-    settings = campaign.settings
-    if settings.cluster is None:
-        yield None
-        return
     from harness.cluster.connection import connected
     from harness.cluster.crew import Cluster
 
+    settings = campaign.settings
+    assert settings.cluster is not None
     with connected(settings.cluster, settings.jobs) as client:
         yield Cluster(client, campaign)

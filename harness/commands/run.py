@@ -188,7 +188,7 @@ def _fill(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
 
 
 def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
-    from harness.cluster import crew_of
+    from harness.crews import crew_of
     from harness.progress import Progress
     from reports.machines import told
 
@@ -196,7 +196,7 @@ def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
     ledger.put("pairs", len(campaign.candidates) * len(campaign.settings.formats))
     finished = ledger.finished()
     left = [piece for piece in campaign.pieces() if piece.id not in finished]
-    with crew_of(campaign) as crew, Progress(notes(), left) as progress:
+    with crew_of(campaign, executor) as crew, Progress(notes(), left) as progress:
         campaign.run(ledger, executor, progress, crew)
     if (machines := told(ledger)) is not None:
         notes().print(machines, soft_wrap=True)

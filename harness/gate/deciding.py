@@ -171,13 +171,15 @@ def _decide(
     fresh: bool,
     strict: bool,
 ) -> Decision:
+    from harness.crews import crew_of
     from harness.progress import Progress
     from harness.provenance import hold_program
     from reports.runs import reference_of
 
     prepare_kernels(MEASURING)
-    with Progress(notes(), list(campaign.shards())) as progress:
-        gated = measure_gated(campaign, ledger, executor, progress)
+    shards = list(campaign.shards())
+    with crew_of(campaign, executor) as crew, Progress(notes(), shards) as progress:
+        gated = measure_gated(campaign, ledger, executor, progress, crew)
         verdicts = judge(gated, budgets, _rule(gated, budgets, fresh=fresh))
         verdicts += with_policies(gated, slack_verdicts(gated, budgets)) if strict else ()
         if baseline is not None:

@@ -19,9 +19,10 @@ from harness.settings import EFFORTS, Effort, Settings
 from strategies.lengths import SWEEP, Drawn
 
 if TYPE_CHECKING:
-    from harness.campaign import Campaign
+    from harness.campaign import Campaign, Shard
     from harness.candidates import Candidate
     from harness.checks import CheckResult
+    from harness.dealing import Crew
     from harness.execution import Executor
     from reports.cells import Row
     from reports.ledger import Ledger
@@ -105,7 +106,11 @@ def extent_of(effort: Effort) -> str:
 
 
 def measure_gated(
-    campaign: Campaign, ledger: Ledger, executor: Executor, notify: Callable[..., None]
+    campaign: Campaign,
+    ledger: Ledger,
+    executor: Executor,
+    notify: Callable[..., None],
+    crew: Crew[Shard] | None = None,
 ) -> Gated:
     """Measure what the gate judges: all cells into the ledger, and the contract.
 
@@ -114,6 +119,7 @@ def measure_gated(
         ledger: where the cells go.
         executor: calls the candidates.
         notify: told of each shard, as by `Campaign.run`.
+        crew: measures the shards, likewise.
 
     Raises:
         LedgerError: the ledger does not hold what was counted.
@@ -128,7 +134,7 @@ def measure_gated(
             counted.setdefault(key, []).append(tally)
         notify(piece, tallies)
 
-    campaign.run(ledger, executor, noted)
+    campaign.run(ledger, executor, noted, crew)
     checks = tuple(_checked(campaign, executor))
     ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": campaign.settings.jobs})
     cells = tuple(_as_counted(campaign, ledger, counted))

@@ -1,0 +1,39 @@
+"""Who measures the shards of a campaign: a cluster, processes of this machine, or threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from harness.dealing import Crew, Threads
+from harness.environment import here
+from harness.processes import Processes, can_fork
+
+if TYPE_CHECKING:
+    from harness.campaign import Campaign, Shard
+    from harness.execution import Executor
+
+__all__ = ["crew_of"]
+
+
+@contextmanager
+def crew_of(campaign: Campaign, executor: Executor) -> Iterator[Crew[Shard]]:
+    """Yield the crew that the settings ask for; enter it before any thread starts.
+
+    Raises:
+        UsageError: there is no such cluster, or dask.distributed is not installed.
+    """
+    settings = campaign.settings
+    if settings.cluster is not None:
+        from harness.cluster import connected_crew
+
+        with connected_crew(campaign) as crew:
+            yield crew
+        return
+    place = here(campaign.candidates)
+    if settings.jobs == 1 or not can_fork():
+        yield Threads(campaign.measure, executor, settings.jobs, place)
+        return
+    with closing(Processes(campaign.measure, executor, settings.jobs, place)) as processes:
+        yield processes
