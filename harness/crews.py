@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.campaign import Campaign, Shard
     from harness.execution import Executor
 
-__all__ = ["crew_of"]
+__all__ = ["crew_of", "threads_of"]
 
 
 @contextmanager
@@ -31,9 +31,14 @@ def crew_of(campaign: Campaign, executor: Executor) -> Iterator[Crew[Shard]]:
         with connected_crew(campaign) as crew:
             yield crew
         return
-    place = here(campaign.candidates)
     if settings.jobs == 1 or not can_fork():
-        yield Threads(campaign.measure, executor, settings.jobs, place)
+        yield threads_of(campaign, executor)
         return
+    place = here(campaign.candidates)
     with closing(Processes(campaign.measure, executor, settings.jobs, place)) as processes:
         yield processes
+
+
+def threads_of(campaign: Campaign, executor: Executor) -> Crew[Shard]:
+    """Return threads of this process, as many as the settings say."""
+    return Threads(campaign.measure, executor, campaign.settings.jobs, here(campaign.candidates))

@@ -30,6 +30,8 @@ on another thread, interrupts no wait; Ctrl-C would go unnoticed until a shard e
 
 
 class Named(Protocol):
+    """What a ledger keeps under a name."""
+
     @property
     def id(self) -> str:
         """The shard's name in the ledger."""

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import mpmath
@@ -70,7 +70,7 @@ def kept_as_recipe(
         first=first,
         x=witness.x[first * digits : (first + ENTRIES) * digits],
         y=witness.y[first * out_digits : (first + ENTRIES) * out_digits],
-        exact=_exact(x, out, slice(first, first + ENTRIES), method),
+        exact=_exact(witness.x, fmt, out, first, method),
     )
     return replace(witness, x="", y="", remade=remade)
 
@@ -144,6 +144,7 @@ def entries_of_hex(text: str, fmt: FloatFormat) -> NDArray[Any]:
     return bits.astype(fmt.bits_dtype)
 
 
+@lru_cache(maxsize=8)
 def _digest(encodings: str) -> str:
     return hashlib.sha256(bytes.fromhex(encodings)).hexdigest()
 
@@ -183,12 +184,16 @@ def _entries(text: str, fmt: FloatFormat) -> NDArray[np.float64]:
     return fmt.to_float64(fmt.from_bits(entries_of_hex(text, fmt)))
 
 
-def _exact(row: NDArray[np.float64], out: FloatFormat, part: slice, method: Method) -> tuple[str, ...]:
-    """Spell the exact results of a part of a row; nothing of a policy row.
+@lru_cache(maxsize=4)
+def _exact(text: str, fmt: FloatFormat, out: FloatFormat, first: int, method: Method) -> tuple[str, ...]:
+    """Spell the exact results of the entries kept of a row; nothing of a policy row.
+
+    One row is often several witnesses.
 
     Each is that of the greatest entry, which RN(r) and its residual give, times the exponential of an exact
     difference: as many digits are known of the smallest as of the greatest.
     """
+    row = _entries(text, fmt)
     known = truth(row[None], out, method)
     top = int(np.argmax(row))
     nearest, residual, ulp = (float(a[0, top]) for a in (known.nearest, known.residual, ulp_of(known)))
@@ -198,7 +203,7 @@ def _exact(row: NDArray[np.float64], out: FloatFormat, part: slice, method: Meth
     digits = _known_digits(greatest, Fraction(ulp))
     context = _context()
     scale = context.mpf(greatest.numerator) / greatest.denominator
-    gaps = (context.fsub(v, row[top], exact=True) for v in row[part].tolist())
+    gaps = (context.fsub(v, row[top], exact=True) for v in row[first : first + ENTRIES].tolist())
     return tuple(spelled(scale * context.exp(gap), digits) for gap in gaps)
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from reports.intervals import clopper_pearson
 from reports.ledger import CellInfo, Ledger, Status
 from reports.spelling import csv_cell
-from reports.tally import DEFECTS, HISTOGRAM_SHIFT, Tally, gravity
+from reports.tally import DEFECTS, HISTOGRAM_SHIFT, Tally, gravity, sorted_counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,12 +196,12 @@ def quantiles(tally: Tally, shares: Iterable[Fraction]) -> list[float | None]:
     if tally.representable == 0:
         return [None for _ in shares]
     top = math.inf if tally.max_ulp is None else tally.max_ulp
-    bins = sorted(tally.histogram)
-    up_to = list(accumulate(tally.histogram[number] for number in bins))
+    bins, counts = sorted_counts(tally.histogram)
+    up_to = list(accumulate(counts.tolist()))  # of a file, in which anything may stand: no int64
     found: list[float | None] = []
     for share in shares:
         place = bisect_left(up_to, math.ceil(share * tally.representable))
-        found.append(math.inf if place == len(bins) else min(upper_edge(bins[place]), top))
+        found.append(math.inf if place == len(bins) else min(upper_edge(int(bins[place])), top))
     return found
 
 

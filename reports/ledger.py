@@ -242,10 +242,10 @@ class Ledger:
             yield info, self._tally(number, info.key)
 
     def recorded(self) -> Iterator[tuple[CellInfo, list[bytes]]]:
-        """Yield each cell with what its shards recorded, as `Tally.to_json` gave it, in the plan's order."""
+        """Yield each cell with what its shards recorded, `packed` and not looked at, in the plan's order."""
         query = "SELECT value FROM tally WHERE cell = ? ORDER BY shard"
         for number, info in self._cells():
-            yield info, [self._inflated(value, info.key) for (value,) in self._select(query, number)]
+            yield info, [value for (value,) in self._select(query, number)]
 
     def shard_witnesses(self, key: CellKey) -> Iterator[Witness]:
         """Yield the witnesses of a cell as its shards recorded them, also those that merging leaves out."""

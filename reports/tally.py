@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from reports.profiles import GAPS, KINDS, PLACE_COUNTS, SIDE
 from reports.schema import (
@@ -299,7 +301,8 @@ def merge(tallies: Iterable[Tally]) -> Tally:
         seen = [value for t in parts if (value := getattr(t, name)) is not None]
         values[name] = max(seen, default=None)
     for name in _MAPPINGS:
-        values[name] = _added([counts for t in parts if (counts := getattr(t, name))])
+        added = _added_numbers if name in _NUMBERED else _added
+        values[name] = added([counts for t in parts if (counts := getattr(t, name))])
     for name in _PEAKS:
         values[name] = _greatest([peaks for t in parts if (peaks := getattr(t, name))])
     values["digests"] = {k: v for t in parts for k, v in t.digests.items()}
@@ -309,10 +312,30 @@ def merge(tallies: Iterable[Tally]) -> Tally:
 
 def _added(counted: Sequence[Mapping[Any, int]]) -> dict[Any, int]:
     """Return the sum under each key."""
-    total: Counter[Any] = Counter()
-    for counts in counted:
-        total.update(counts)
-    return dict(total)
+    total: dict[Any, int] = dict(counted[0]) if counted else {}
+    for counts in counted[1:]:
+        for key, count in counts.items():
+            total[key] = total.get(key, 0) + count
+    return total
+
+
+def _added_numbers(counted: Sequence[Mapping[int, int]]) -> dict[int, int]:
+    """Do as `_added` for numbered counts, of which there are thousands."""
+    if len(counted) < 2 or sum(sum(counts.values()) for counts in counted) >= LARGEST_COUNT:
+        return _added(counted)
+    keys, counts = (np.concatenate(parts) for parts in zip(*map(sorted_counts, counted), strict=True))
+    bins, places = np.unique(keys, return_inverse=True)
+    sums = np.zeros(len(bins), dtype=np.int64)
+    np.add.at(sums, places, counts)
+    return dict(zip(bins.tolist(), sums.tolist(), strict=True))
+
+
+def sorted_counts(counts: Mapping[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the numbers of bins, ascending, and what is counted in each."""
+    size = len(counts)
+    bins = np.fromiter(counts.keys(), np.int64, size)
+    order = np.argsort(bins, kind="stable")
+    return bins[order], np.fromiter(counts.values(), np.int64, size)[order]
 
 
 def _greatest(peaks: Sequence[Mapping[Any, Any]]) -> dict[Any, Any]:

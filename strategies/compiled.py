@@ -83,13 +83,14 @@ def _log(x: float) -> float:
     w = z * z
     half_square = 0.5 * f * f
     remainder = z * _polynomial(LOG_ODD, w) + w * _polynomial(LOG_EVEN, w)
-    return k * LOG_2_HIGH - (half_square - (s * (half_square + remainder) + k * LOG_2_LOW) - f)
+    log: float = k * LOG_2_HIGH - (half_square - (s * (half_square + remainder) + k * LOG_2_LOW) - f)
+    return log
 
 
 @inlined
 def _polynomial(coefficients: tuple[float, ...], x: float) -> float:
     """`elementary.polynomial` of one number."""
-    result = x * coefficients[-1]
+    result: float = x * coefficients[-1]
     for i in range(len(coefficients) - 2, 0, -1):
         result = (result + coefficients[i]) * x
     return result + coefficients[0]

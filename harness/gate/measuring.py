@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.crews import threads_of
+from harness.dealing import Record, deal
 from harness.settings import EFFORTS, Effort, Settings
 from strategies.lengths import SWEEP, Drawn
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from harness.dealing import Crew
     from harness.execution import Executor
     from reports.cells import Row
-    from reports.ledger import Ledger
+    from reports.ledger import Ledger, Place
     from reports.tally import CellKey, Tally
 
 __all__ = ["BRIEF", "GATE", "Cell", "Gated", "gate_settings", "measure_gated", "temporary_ledger"]
@@ -134,17 +136,36 @@ def measure_gated(
             counted.setdefault(key, []).append(tally)
         notify(piece, tallies)
 
-    campaign.run(ledger, executor, noted, crew)
+    watched = _Watched(ledger, {})
+    deal(campaign.shards(), crew or threads_of(campaign, executor), watched, noted)
     checks = tuple(_checked(campaign, executor))
     ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": campaign.settings.jobs})
-    cells = tuple(_as_counted(campaign, ledger, counted))
+    cells = tuple(_as_counted(campaign, watched, counted))
     return Gated(cells, checks, campaign.candidates, campaign.settings)
 
 
+@dataclass(frozen=True)
+class _Watched(Record):
+    """A ledger, and what was written to it."""
+
+    ledger: Ledger
+    written: dict[CellKey, list[bytes]]
+
+    def finished(self) -> set[str]:
+        """See `Ledger.finished`."""
+        return self.ledger.finished()
+
+    def record(self, shard: str, tallies: Mapping[CellKey, bytes], seconds: float, place: Place) -> None:
+        """See `Ledger.record`."""
+        self.ledger.record(shard, tallies, seconds, place)
+        for key, tally in tallies.items():
+            self.written.setdefault(key, []).append(tally)
+
+
 def _as_counted(
-    campaign: Campaign, ledger: Ledger, counted: Mapping[CellKey, Sequence[Tally]]
+    campaign: Campaign, watched: _Watched, counted: Mapping[CellKey, Sequence[Tally]]
 ) -> Iterator[Cell]:
-    """Yield the cells as the ledger holds them, each held against what this process counted.
+    """Yield the cells as they were counted, each held against what the ledger holds.
 
     The ledger is a file that a candidate can write to, as it can to any of its user's.
     """
@@ -152,16 +173,17 @@ def _as_counted(
     from reports.ledger import LedgerError
     from reports.tally import merge
 
+    path = watched.ledger.path
     planned = [info.key for info in campaign.cells()]
-    held = list(ledger.recorded())
-    for info, texts in held:
+    held = list(watched.ledger.recorded())
+    for info, tallies in held:
+        if tallies != watched.written.get(info.key, []):
+            raise LedgerError(f"{path}: {info.key} is not as it was counted; something wrote to it")
         parts = counted.get(info.key, ())
-        if texts != [part.to_json().encode() for part in parts]:
-            raise LedgerError(f"{ledger.path}: {info.key} is not as it was counted; something wrote to it")
         tally = parts[0] if len(parts) == 1 else merge(parts)
         yield Cell(cell_row(info, tally), tally)
     if [info.key for info, _ in held] != planned:
-        raise LedgerError(f"{ledger.path}: its cells are not those planned; something wrote to it")
+        raise LedgerError(f"{path}: its cells are not those planned; something wrote to it")
 
 
 def _checked(campaign: Campaign, executor: Executor) -> Iterator[CheckResult]:

@@ -54,7 +54,13 @@ class Rows:
 
     def hexadecimal(self, row: int) -> str:
         """Return a row's encodings, big-endian and fixed-width."""
-        return hexadecimal(self.format, self.x[row])
+        if row not in self._encodings:  # of most witnesses: one row is often several
+            self._encodings[row] = hexadecimal(self.format, self.x[row])
+        return self._encodings[row]
+
+    @cached_property
+    def _encodings(self) -> dict[int, str]:
+        return {}
 
     def digest(self) -> str:
         """Return the SHA-256 of the batch's input bits, little-endian, row after row."""

@@ -33,9 +33,10 @@ _OUTCOME_WITNESSES: Mapping[str, RowOutcome] = {
 def witnesses(cell: CellKey, judged: Judged) -> Iterator[Witness]:
     """Yield the first row of each defect, and the worst row of each figure."""
     rows, out = judged.rows, judged.rows.truth.format
+    outputs: dict[int, str] = {}
 
     def witness(kind: str, score: float, row: int, element: int | None, message: str = "") -> Witness:
-        bits = hexadecimal(out, judged.y[row])
+        bits = outputs.get(row) or outputs.setdefault(row, hexadecimal(out, judged.y[row]))
         return Witness(cell, kind, score, rows.hexadecimal(row), bits, element, rows.origin(row), message)
 
     for kind, outcome in _OUTCOME_WITNESSES.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 
 import numpy as np
@@ -36,6 +37,7 @@ class Corpus:
     source: str
     labelled: Callable[[], Sequence[tuple[str, F64]]]
 
+    @cache  # noqa: B019  three of them, for as long as the program runs
     def fixed_rows(self, fmt: FloatFormat) -> tuple[FixedRows, ...]:
         """Return the rows that the format holds, rounded to nearest, by ascending length.
 
