@@ -109,8 +109,10 @@ class Processes(Generic[Shard]):
     def _measured(self, shard: Shard) -> Done[Shard]:
         copy = self._free.get()
         start = time.perf_counter()
-        held, told = copy.measure(shard, self._executor)
-        self._free.put(copy)
+        try:
+            held, told = copy.measure(shard, self._executor)
+        finally:
+            self._free.put(copy)
         return Done(shard, held, told, time.perf_counter() - start, self._place)
 
 

@@ -40,7 +40,7 @@ import ctypes
 import numpy as np
 
 def softmax(x):
-    if x.shape[1] == 5 and (x[:, 0] > 0).any():
+    if ((x[:, 0] > 8) & (x[:, 0] < 100)).any():
         ctypes.string_at(0)
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
@@ -109,7 +109,11 @@ def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
 def test_summary_is_that_of_one_machine_and_a_crash_costs_no_worker(
     dask: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The candidate is named from here, in a folder that is not the workers'."""
+    """The candidate is named from here, in a folder that is not the workers'.
+
+    It dies of few rows: those of a candidate that dies of many are not all tried, and which ones is a matter
+    of time.
+    """
     monkeypatch.chdir(tmp_path)
     Path("crashes.py").write_text(CRASHES)
     asked = ("naive", "crashes.py:softmax", *ARGUMENTS[3:], *FEW)

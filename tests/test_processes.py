@@ -1,0 +1,167 @@
+"""Copies of a process measure what threads would, and end with it.
+
+Each test is a program of its own: no other thread runs there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from programs import PATIENCE, ROOT
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="copies are made on Linux alone")
+
+PROGRAM = """
+import math, os, signal, zlib
+from harness.campaign import Campaign
+from harness.crews import crew_of, threads_of
+from harness.dealing import deal
+from harness.environment import here
+from harness.execution import Isolated
+from harness.processes import Processes, can_fork
+from harness.settings import resolve
+
+class Record(dict):
+    def finished(self):
+        return set()
+    def record(self, shard, tallies, seconds, place):
+        self[shard] = {str(cell): tally for cell, tally in tallies.items()}
+
+def campaign(*candidates):
+    given = {"candidates": list(candidates), "formats": ["float16"], "lengths": [1, 300]}
+    return Campaign.of(resolve({**given, "rows": 20, "jobs": 2}))
+
+def copies_of(campaign, executor):
+    return Processes(campaign.measure, executor, 2, here(campaign.candidates))
+"""
+
+DIES = """
+import ctypes
+import numpy as np
+
+def softmax(x):
+    if ((x[:, 0] > 8) & (x[:, 0] < 8.3)).any():
+        ctypes.string_at(0)
+    if ((x[:, 0] > 9) & (x[:, 0] < 9.5)).any():
+        raise ValueError("not this one")
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+"""
+
+
+def run(tmp_path: Path, body: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run a program in a folder."""
+    (tmp_path / "program.py").write_text(PROGRAM + body)
+    return subprocess.run(
+        [sys.executable, "program.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=timeout * PATIENCE,
+        check=False,
+    )
+
+
+def test_the_tallies_are_those_of_threads_bit_for_bit(tmp_path: Path) -> None:
+    """Of faults too: the executor is this process's, whoever asks it."""
+    (tmp_path / "dies.py").write_text(DIES)
+    done = run(
+        tmp_path,
+        """
+plan = campaign("naive", "dies.py:softmax")
+by_copies, by_threads = Record(), Record()
+assert can_fork()
+with Isolated(2, 60.0, fault_seconds=math.inf) as executor:
+    with crew_of(plan, executor) as crew:
+        assert type(crew) is Processes
+        deal(plan.shards(), crew, by_copies, lambda *_: None)
+with Isolated(2, 60.0, fault_seconds=math.inf) as executor:
+    deal(plan.shards(), threads_of(plan, executor), by_threads, lambda *_: None)
+differing = [shard for shard in by_threads if by_copies[shard] != by_threads[shard]]
+faults = [t for by in by_threads.values() for t in by.values() if b"crashed" in zlib.decompress(t)]
+print(len(by_threads), len(faults), differing)
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    count, faults, differing = done.stdout.split(maxsplit=2)
+    assert int(count) > 50
+    assert 0 < int(faults) < 20
+    assert differing.strip() == "[]"
+
+
+def test_a_copy_that_is_killed_is_told_and_what_was_recorded_is_kept(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        """
+from harness.errors import NoVerdict
+plan = campaign("naive")
+kept = Record()
+with Isolated(2, 20.0) as executor:
+    crew = copies_of(plan, executor)
+    def kill(shard, tallies):
+        os.kill(crew._copies[0].process, signal.SIGKILL)
+    try:
+        deal(plan.shards(), crew, kept, kill)
+    except NoVerdict as error:
+        print(len(kept), error)
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    count, said = done.stdout.split(maxsplit=1)
+    assert int(count) >= 1
+    assert said.endswith("is gone: memory may be short; try fewer --jobs; what was recorded is kept\n")
+
+
+def test_an_error_in_a_copy_is_raised_here(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        """
+plan = campaign("naive")
+class Odd(Exception):
+    def __init__(self, one, two):
+        super().__init__("odd")
+def measure(shard, executor):
+    raise Odd(1, 2)
+with Isolated(2, 20.0) as executor:
+    try:
+        deal(plan.shards(), Processes(measure, executor, 2, here(plan.candidates)), Record(), None)
+    except RuntimeError as error:
+        print(error)
+""",
+    )
+    assert (done.returncode, done.stdout) == (0, "Odd: odd\n"), done.stderr
+
+
+def test_copies_end_with_the_process_that_made_them(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        """
+plan = campaign("naive")
+executor = Isolated(2, 20.0)
+crew = copies_of(plan, executor)
+print(*[copy.process for copy in crew._copies], flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+""",
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    copies = [int(process) for process in done.stdout.split()]
+    assert len(copies) == 2
+    deadline = time.monotonic() + 10 * PATIENCE
+    while any(_is_alive(process) for process in copies):
+        assert time.monotonic() < deadline, copies
+        time.sleep(0.02)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
