@@ -25,7 +25,7 @@ from harness.errors import UsageError
 from harness.measurement.rows import hexadecimal
 from reference.errors import ulp_of
 from reference.formats import FloatFormat, format_named
-from reference.truth import RESIDUAL_TOLERANCE, Method, truth
+from reference.truth import RESIDUAL_TOLERANCE, Method, Truth, truth
 from reports.figures import exact as spelled
 from reports.witness import LONG_BEYOND, Batch, Remade, Witness
 from strategies.corpora import CORPORA, FixedRows
@@ -196,7 +196,9 @@ def _exact(text: str, fmt: FloatFormat, out: FloatFormat, first: int, method: Me
     row = _entries(text, fmt)
     known = truth(row[None], out, method)
     top = int(np.argmax(row))
-    nearest, residual, ulp = (float(a[0, top]) for a in (known.nearest, known.residual, ulp_of(known)))
+    there = (slice(None), slice(top, top + 1))
+    entry = Truth(out, known.nearest[there], known.residual[there], known.kinds)
+    nearest, residual, ulp = (float(a.item()) for a in (entry.nearest, entry.residual, ulp_of(entry)))
     if math.isnan(nearest):
         return ()
     greatest = Fraction(nearest) + Fraction(residual) * Fraction(ulp)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from reports.cells import Row, table
@@ -23,7 +24,7 @@ from reports.runs import LEDGER, reference_of, write_atomically
 from reports.section import Guard
 from reports.spelling import json_text
 from reports.summary_md import markdown
-from reports.tally import Witness, plain
+from reports.tally import CellKey, Tally, Witness, plain
 
 __all__ = ["Finished", "summary", "write"]
 
@@ -43,14 +44,18 @@ class Finished:
     failed_sections: tuple[str, ...]
 
 
-def write(folder: Path) -> Finished:
+def write(folder: Path, known: Mapping[CellKey, Tally] = MappingProxyType({})) -> Finished:
     """Draw a run folder from its ledger; each file is replaced whole, or left as it was.
+
+    Args:
+        folder: the run's.
+        known: see `Ledger.tallies`.
 
     Raises:
         LedgerError: the ledger cannot be read.
         FileError: a file cannot be written.
     """
-    run = _read(folder)
+    run = _read(folder, known)
     write_atomically(folder / "summary.json", summary(run).encode())
     for name, content in _tables(run.cells):
         write_atomically(folder / name, content)
@@ -64,7 +69,7 @@ def write(folder: Path) -> Finished:
     return Finished(folder, run, (*page.failed_sections, *guard.failed))
 
 
-def _read(folder: Path) -> RunData:
+def _read(folder: Path, known: Mapping[CellKey, Tally]) -> RunData:
     """Build what is drawn, and write witnesses.jsonl on the way."""
     with Ledger.open(folder / LEDGER) as ledger, writing_atomically(folder / "witnesses.jsonl") as file:
         small = ledger.small()
@@ -72,7 +77,7 @@ def _read(folder: Path) -> RunData:
         def keep(witnesses: Iterable[Witness]) -> None:
             file.writelines(f"{w.line(small.get(w.id))}\n".encode() for w in witnesses)
 
-        run = build(ledger, reference_of(folder), each=lambda tally: keep(tally.witnesses))
+        run = build(ledger, reference_of(folder), lambda tally: keep(tally.witnesses), known)
         keep(ledger.document_witnesses())
     return run
 

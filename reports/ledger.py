@@ -22,7 +22,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import astuple, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Literal, Self, get_args
 
 from reports.documents import DOCUMENTS, KIND, SETTINGS
@@ -232,14 +232,19 @@ class Ledger:
                 cells[place] = (*cells.get(place, ()), _cell_key(key))
         return cells
 
-    def tallies(self) -> Iterator[tuple[CellInfo, Tally]]:
+    def tallies(
+        self, known: Mapping[CellKey, Tally] = MappingProxyType({})
+    ) -> Iterator[tuple[CellInfo, Tally]]:
         """Yield each cell with the tally of all its shards, in the plan's order.
 
         One cell is in memory at a time. A cell without shards yields an empty tally, one with
         a single shard that shard's own.
+
+        Args:
+            known: tallies that need not be read, as the caller has them.
         """
         for number, info in self._cells():
-            yield info, self._tally(number, info.key)
+            yield info, known.get(info.key) or self._tally(number, info.key)
 
     def recorded(self) -> Iterator[tuple[CellInfo, list[bytes]]]:
         """Yield each cell with what its shards recorded, `packed` and not looked at, in the plan's order."""

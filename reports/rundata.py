@@ -18,7 +18,7 @@ from reports.findings import Finding, findings_of, gathered
 from reports.ledger import CellInfo, Ledger
 from reports.machines import machines
 from reports.runs import replay_command
-from reports.tally import Tally, Witness, gravity, merge
+from reports.tally import CellKey, Tally, Witness, gravity, merge
 from reports.verdicts import FAILED, Verdict
 
 __all__ = ["SCHEMA_VERSION", "RunData", "Standing", "StandingKey", "build", "worst_of"]
@@ -243,16 +243,22 @@ class RunData:
         return replay_command(self.name, identity)
 
 
-def build(ledger: Ledger, name: str, each: Callable[[Tally], None] | None = None) -> RunData:
+def build(
+    ledger: Ledger,
+    name: str,
+    each: Callable[[Tally], None] | None = None,
+    known: Mapping[CellKey, Tally] = MappingProxyType({}),
+) -> RunData:
     """Build what is drawn of a run, in one pass over its ledger.
 
     Args:
         ledger: open.
         name: what RUN in RUN#ID names the run by.
         each: called with the merged tally of every cell, in the plan's order.
+        known: see `Ledger.tallies`.
     """
     gathering = _Gathering(ledger.small())
-    for info, tally in ledger.tallies():
+    for info, tally in ledger.tallies(known):
         if each is not None:
             each(tally)
         gathering.add(info, tally)

@@ -219,11 +219,12 @@ def draw(decision: Decision) -> tuple[str, ...]:
     from reports.runs import write_atomically
     from reports.section import undrawn
 
+    known = {cell.key: cell.tally for cell in decision.gated.cells}
     text = markdown(decision.verdicts, decision.gated.relaxations(), decision.folder.as_posix())
     try:
         write_atomically(decision.folder / "junit.xml", junit(decision.verdicts))
         write_atomically(decision.folder / "gate.md", text.encode())
-        return write(decision.folder).failed_sections
+        return write(decision.folder, known).failed_sections
     except (LedgerError, FileError, OSError) as error:  # a full disk, or a run that was taken away
         raise NoVerdict(f"{error} (after all was measured)") from error
     except Exception as error:  # noqa: BLE001  the verdict stands, whatever the report's fault

@@ -59,6 +59,13 @@ class Cell:
     row: Row
     tally: Tally
 
+    @property
+    def key(self) -> CellKey:
+        """Which cell."""
+        from reports.tally import CellKey
+
+        return CellKey(**{name: self.row[name] for name in CellKey.__dataclass_fields__})
+
 
 @dataclass(frozen=True)
 class Gated:

@@ -169,10 +169,10 @@ def _excused_rows(judged: Judged, bounds: Floats) -> Flags:
     exponentiated and exp(x) would underflow.
     """
     rows, outcomes = judged.rows, judged.outcomes
-    blamed = [RowOutcome.OVERFLOW]
+    failed = outcomes == RowOutcome.OVERFLOW
     if judged.declaration.argument == "unknown":
-        blamed.append(RowOutcome.TOTAL_UNDERFLOW)
-    overflowed = np.flatnonzero(np.isin(outcomes, blamed))
+        failed |= outcomes == RowOutcome.TOTAL_UNDERFLOW
+    overflowed = np.flatnonzero(failed)
     excused = np.zeros((len(outcomes), 1), dtype=np.bool_)
     if overflowed.size:
         excused[overflowed, 0] = np.isnan(bounds[overflowed]).all(axis=1)
