@@ -41,26 +41,31 @@ c is not used, and the sum is that of a tree.
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from functools import lru_cache
-from typing import Any, Final
-
-import mpmath
+from typing import Final
 
 from reference.declaration import Algorithm
 
 __all__ = ["height", "sum_growth"]
 
-_CONTEXT: Final = mpmath.MPContext()
-"""For integer powers alone: these use none of mpmath's memoised constants, so threads may share it."""
-_CONTEXT.prec = 200
+_SCALE: Final = 200
+"""Bits after the point of the integers in which powers are taken, each rounded outward."""
+
+_VANISHING: Final = 64
+"""From h u on, beyond which (1 + u)^-h is below 2^-80, and 0 serves as well."""
 
 _PAIRWISE_EXTRA: Final = 24
 _REGISTER_BITS: Final = (128, 256)
 
 
-def _above(value: Any) -> float:
-    """Return a float64 that is not below a nonnegative mpmath number, and close to it."""
-    return float(value) * (1 + 2.0**-50)
+def _above(value: int) -> float:
+    """Return a float64 that is not below a nonnegative scaled number, and close to it."""
+    try:
+        return value / (1 << _SCALE) * (1 + 2.0**-50)
+    except OverflowError:
+        return math.inf
 
 
 def height(algorithm: Algorithm, n: int) -> int:
@@ -82,10 +87,8 @@ def sum_growth(algorithm: Algorithm, n: int, precision: int) -> tuple[float, flo
     Sums of blocks that are rescaled to the row's maximum are rounded once more each.
     """
     kept = algorithm.accumulator_precision or precision
-    one = _CONTEXT.mpf(1)
-    u = _CONTEXT.ldexp(1, -kept)
     compensates = algorithm.summation == "compensated" and n > 2
-    bounds = _compensated(n, u) if compensates else _tree(algorithm, n, u)
+    bounds = _compensated(n, kept) if compensates else _tree(algorithm, n, kept)
     if bounds is None:
         return None
     up, low = bounds
@@ -93,28 +96,44 @@ def sum_growth(algorithm: Algorithm, n: int, precision: int) -> tuple[float, flo
         up, low = _rounded(up, low, min(kept, precision))
     if algorithm.rescaled:
         up, low = _rounded(up, low, precision)
+    one = 1 << _SCALE
     return _above(up - one), _above(max(one - low, 0))
 
 
-def _rounded(up: Any, low: Any, precision: int) -> tuple[Any, Any]:
-    """Add one rounding."""
-    u = _CONTEXT.ldexp(1, -precision)
-    return up * (1 + u / (1 + u)), low / (1 + u)
+def _rounded(up: int, low: int, precision: int) -> tuple[int, int]:
+    """Add one rounding: 1 + v = (2^p + 2) / (2^p + 1), and 1 / (1 + u) = 2^p / (2^p + 1)."""
+    units = 1 << precision
+    return -(-up * (units + 2) // (units + 1)), low * units // (units + 1)
 
 
-def _tree(algorithm: Algorithm, n: int, u: Any) -> tuple[Any, Any]:
+def _tree(algorithm: Algorithm, n: int, kept: int) -> tuple[int, int]:
     h = height(algorithm, n)
-    up = (1 + u / (1 + u)) ** h
-    if algorithm.summation == "sequential":
-        up = min(up, 1 + h * u)
-    return up, (1 + u) ** -h
+    one, u = 1 << _SCALE, 1 << (_SCALE - kept)
+    low = one * one // _power_above(one + u, h) if h >> kept < _VANISHING else 0
+    linear = one + h * u
+    if algorithm.summation == "sequential" and h >> kept:
+        return linear, low  # the power, nearly e^(h u), is greater
+    up = _power_above(one + -(-one // ((1 << kept) + 1)), h)
+    return min(up, linear) if algorithm.summation == "sequential" else up, low
 
 
-def _compensated(n: int, u: Any) -> tuple[Any, Any] | None:
+def _power_above(base: int, exponent: int) -> int:
+    """Return a scaled number's power, rounded up in each multiplication."""
+    result = 1 << _SCALE
+    while exponent:
+        if exponent & 1:
+            result = -(-result * base >> _SCALE)
+        base = -(-base * base >> _SCALE)
+        exponent >>= 1
+    return result
+
+
+def _compensated(n: int, kept: int) -> tuple[int, int] | None:
+    u, one = Fraction(1, 1 << kept), 1 << _SCALE
     v = u / (1 + u)
     a = v * (1 + (1 + v) * (1 + 2 * v))
     b = 2 * a * u * (n - 2) / (1 - 2 * u)
     if b >= 1:
         return None
     error = (a + b) / (1 - b)
-    return (1 + error) * (1 + v), max(1 - error, 0) / (1 + u)
+    return math.ceil((1 + error) * (1 + v) * one), math.floor(max(1 - error, Fraction(0)) / (1 + u) * one)
