@@ -6,13 +6,23 @@ import math
 from typing import Any, Final
 
 from reference.certified.compiled import FRACTION_BITS, compiled, float_of, inlined, pattern
-from strategies.elementary import LOG_2_HIGH, LOG_2_LOW, LOG_EVEN, LOG_ODD, SQRT_HALF
 
-__all__ = ["quantiles"]
+__all__ = ["logarithms", "quantiles"]
 
 _BIAS: Final = 1022
 _FRACTION: Final = (1 << FRACTION_BITS) - 1
 _OF_A_HALF: Final = _BIAS << FRACTION_BITS
+
+_LOG_2_HIGH: Final = 6.93147180369123816490e-01
+_LOG_2_LOW: Final = 1.90821492927058770002e-10
+_SQRT_HALF: Final = 0.7071067811865476
+_LOG_EVEN: Final = (3.999999999940941908e-01, 2.222219843214978396e-01, 1.531383769920937332e-01)
+_LOG_ODD: Final = (
+    6.666666666666735130e-01,
+    2.857142874366239149e-01,
+    1.818357216161805012e-01,
+    1.479819860511658591e-01,
+)
 
 _CENTRE: Final = 0.425
 _CENTRE_OVER: Final = (
@@ -69,27 +79,34 @@ def quantiles(q: Any, result: Any) -> None:
             result[i] = q[i] * _polynomial(_CENTRE_OVER, r) / _polynomial(_CENTRE_UNDER, r)
 
 
+@compiled
+def logarithms(x: Any, result: Any) -> None:
+    """Store the natural logarithms of one-dimensional x; see `elementary.log`."""
+    for i in range(x.size):
+        result[i] = _log(x[i])
+
+
 @inlined
 def _log(x: float) -> float:
     """`elementary.log` of a positive normal number."""
     bits = pattern(x)
     k = (bits >> FRACTION_BITS) - _BIAS
     m: float = float_of((bits & _FRACTION) | _OF_A_HALF)
-    if m < SQRT_HALF:
+    if m < _SQRT_HALF:
         m, k = m + m, k - 1
     f = m - 1.0
     s = f / (2.0 + f)
     z = s * s
     w = z * z
     half_square = 0.5 * f * f
-    remainder = z * _polynomial(LOG_ODD, w) + w * _polynomial(LOG_EVEN, w)
-    log: float = k * LOG_2_HIGH - (half_square - (s * (half_square + remainder) + k * LOG_2_LOW) - f)
+    remainder = z * _polynomial(_LOG_ODD, w) + w * _polynomial(_LOG_EVEN, w)
+    log: float = k * _LOG_2_HIGH - (half_square - (s * (half_square + remainder) + k * _LOG_2_LOW) - f)
     return log
 
 
 @inlined
 def _polynomial(coefficients: tuple[float, ...], x: float) -> float:
-    """`elementary.polynomial` of one number."""
+    """Horner's rule; coefficients from the constant term up."""
     result: float = x * coefficients[-1]
     for i in range(len(coefficients) - 2, 0, -1):
         result = (result + coefficients[i]) * x

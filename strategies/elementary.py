@@ -19,17 +19,6 @@ F64 = NDArray[np.float64]
 LOG_2: Final = 0.6931471805599453
 """log 2, to nearest."""
 
-LOG_2_HIGH: Final = 6.93147180369123816490e-01
-LOG_2_LOW: Final = 1.90821492927058770002e-10
-SQRT_HALF: Final = 0.7071067811865476
-LOG_EVEN: Final = (3.999999999940941908e-01, 2.222219843214978396e-01, 1.531383769920937332e-01)
-LOG_ODD: Final = (
-    6.666666666666735130e-01,
-    2.857142874366239149e-01,
-    1.818357216161805012e-01,
-    1.479819860511658591e-01,
-)
-
 
 def log(x: ArrayLike) -> F64:
     """Return the natural logarithm of positive normal float64 values, within an ulp.
@@ -37,16 +26,11 @@ def log(x: ArrayLike) -> F64:
     The method is fdlibm's e_log.c (Sun Microsystems, 1993): x = 2^k (1 + f), s = f / (2 + f),
     an even polynomial in s, and log 2 in two parts.
     """
-    m, k = np.frexp(np.asarray(x, dtype=np.float64))
-    low = m < SQRT_HALF
-    m, k = np.where(low, m + m, m), k - low
-    f = m - 1.0
-    s = f / (2.0 + f)
-    z = s * s
-    w = z * z
-    half_square = 0.5 * f * f
-    remainder = z * _polynomial(LOG_ODD, w) + w * _polynomial(LOG_EVEN, w)
-    result: F64 = k * LOG_2_HIGH - (half_square - (s * (half_square + remainder) + k * LOG_2_LOW) - f)
+    from strategies.compiled import logarithms
+
+    values = np.asarray(x, dtype=np.float64)
+    result = np.empty(values.shape)
+    logarithms(values.ravel(), result.ravel())
     return result
 
 
@@ -64,14 +48,4 @@ def normal_quantile(q: F64) -> F64:
 
     result = np.empty_like(q)
     quantiles(q, result)
-    return result
-
-
-def _polynomial(coefficients: tuple[float, ...], x: F64) -> F64:
-    """Horner's rule in place; coefficients from the constant term up."""
-    result = x * coefficients[-1]
-    for coefficient in coefficients[-2:0:-1]:
-        result += coefficient
-        result *= x
-    result += coefficients[0]
     return result
