@@ -37,7 +37,7 @@ class Algorithm:
         summation: the order and kind of its sum.
         accumulator_precision: precision of the accumulator, None for that of the arithmetic.
         division: how the sum is divided out.
-        exp2: whether the exponential is computed as exp2(t log2 e).
+        exp2: whether the exponential is computed as exp2(t log2 e), log2 e being rounded to nearest.
         arithmetic: the format that intermediates are kept in, None for the output's own.
         constant: c, where the argument is x + c.
         one_at_zero: whether its exp(0) is exactly 1.

@@ -28,6 +28,15 @@ def is_number(value: Fraction, fmt: FloatFormat) -> bool:
     return abs(value) <= fmt.largest and fmt.decode(fmt.round(value)) == value
 
 
+def highest_bits(value: Any, count: int) -> Any:
+    """What the highest bits of a number are worth."""
+    worth = MP.mpf(0)
+    for _ in range(count):
+        if value > worth:
+            worth += MP.ldexp(1, MP.frexp(value - worth)[1] - 1)
+    return worth
+
+
 class IntervalForm:
     """The interval of every output of an algorithm on one row.
 
@@ -67,12 +76,25 @@ class IntervalForm:
         return MP.mpf(0) if x == -math.inf else MP.exp(real(self._argument(x)))
 
     def _wrong(self, t: Fraction) -> Any:
-        k = MP.mpf(0) if is_number(t, self.inside) else real(self.inside.ulp(t)) / 2
-        if not self.algorithm.exp2:
-            return k
-        k += (real(abs(t)) + k) * ((1 + self.v) ** 2 - 1)
-        subnormal = 0 < abs(t) < 2 * self.inside.smallest_normal
-        return k + self.eta / 2 * MP.ln(2) if subnormal else k
+        return MP.mpf(0) if is_number(t, self.inside) else real(self.inside.ulp(t)) / 2
+
+    def _argument_between(self, t: Fraction, k: Any, products: int) -> tuple[Any, Any]:
+        """The least and the greatest computed argument where the differences are off by k in all."""
+        if not self.algorithm.exp2 or t == 0:
+            return real(t) - k, real(t) + k
+        factor = self._factor()
+        bent = factor * MP.ln(2)
+        rounded = self.u * highest_bits((real(abs(t)) + k) * factor, products) * MP.ln(2)
+        if products == 2 or abs(t) < 2 * self.inside.smallest_normal:
+            rounded += products * self.eta / 2 * MP.ln(2)
+        k = k * (1 + abs(bent - 1)) + rounded
+        return min(real(t) * bent - k, real(t)), max(real(t) * bent + k, real(t))
+
+    def _factor(self) -> Any:
+        exact = 1 / MP.ln(2)
+        factor = self.inside.decode(self.inside.round(Fraction(int(exact * 2**150), 2**150)))
+        assert factor is not None
+        return real(factor)
 
     def _exponential(self, x: float) -> tuple[Any, Any]:
         if x == -math.inf:
@@ -82,14 +104,12 @@ class IntervalForm:
             return MP.mpf(1), MP.mpf(1)
         if self.algorithm.rescaled:
             return self._product_of_two(t)
-        return self._around(MP.exp(real(t)), self._wrong(t))
+        return self._around(*self._argument_between(t, self._wrong(t), 1))
 
     def _product_of_two(self, t: Fraction) -> tuple[Any, Any]:
-        """(U2) and (L2): exp(a) exp(b), a + b = t, neither above 0 nor with an error above v of it."""
-        k = self.v * real(abs(t))
-        if self.algorithm.exp2:
-            k += (real(abs(t)) + k) * ((1 + self.v) ** 2 - 1) + self.eta * MP.ln(2)
-        least, most = MP.exp(real(t) - k), MP.exp(real(t) + k)
+        """(U2) and (L2): exp(a) exp(b), a + b = t, neither above 0 nor off by more than half of its ulp."""
+        ends = self._argument_between(t, self.u * highest_bits(real(abs(t)), 2), 2)
+        least, most = (MP.exp(end) for end in ends)
         underflow = self.c * self.eta * (1 + self.e) + (self.c * self.eta / 2) ** 2
         if most <= self.eta / 2:
             return MP.mpf(0), self.eta / 2 * (1 + self.e / 2) ** 2 + underflow
@@ -98,9 +118,9 @@ class IntervalForm:
         low = least * max(1 - self.e, 0) - underflow
         return max(low, MP.mpf(0)), most * (1 + self.e / 2) ** 2 + underflow
 
-    def _around(self, exact: Any, k: Any) -> tuple[Any, Any]:
-        """(U) and (L): the exp of an argument that lies within k of that of `exact`."""
-        least, most = exact * MP.exp(-k), exact * MP.exp(k)
+    def _around(self, low: Any, high: Any) -> tuple[Any, Any]:
+        """(U) and (L): the exp of an argument that lies between two."""
+        least, most = MP.exp(low), MP.exp(high)
         if most <= self.eta / 2:
             return MP.mpf(0), (self.c + 0.5) * self.eta
         wrong = self.c * 2 * self._half_step(most * (1 + self.hair))
@@ -116,7 +136,7 @@ class IntervalForm:
         floor = ((links + 1) * (self.c + 0.5) + self.c + 0.5) * self.eta
         floor *= ((1 + self.e) * (1 + self.v)) ** (links + 2)
         w, k = self._weight(x), self._wrong_in_all(t, links)
-        if w * MP.exp(self._wrong(t)) <= self.eta / 2:
+        if MP.exp(self._argument_between(t, self._wrong(t), 1)[1]) <= self.eta / 2:
             return MP.mpf(0), floor
         low = max(1 - self.e, 0) ** (links + 1) * (1 + self.u) ** -links * MP.exp(-k) * w
         high = (1 + self.e) ** (links + 1) * (1 + self.v) ** links * MP.exp(k) * w
@@ -136,7 +156,8 @@ class IntervalForm:
         k = MP.mpf(0) if exact else self.v * real(-t)
         if not self.algorithm.exp2:
             return k
-        return k + (real(-t) + k) * ((1 + self.v) ** 2 - 1) + links * self.eta * MP.ln(2)
+        scaled = (1 + abs(self._factor() * MP.ln(2) - 1)) * (1 + self.v) - 1
+        return k + (real(-t) + k) * scaled + links * self.eta * MP.ln(2)
 
     def _by_logarithm(self, low: Any, high: Any, exact: Any) -> list[tuple[Any, Any]]:
         """(E): log(sum) is off by the ends of the sum and 1.53 times exp's ULPs; lse and x - lse round."""
@@ -153,7 +174,8 @@ class IntervalForm:
                 outputs.append((MP.mpf(0), MP.mpf(0)))
                 continue
             z = MP.mpf(x) - lse
-            outputs.append(self._around(MP.exp(z), wrong + self._half_step(abs(z) + wrong)))
+            k = wrong + self._half_step(abs(z) + wrong)
+            outputs.append(self._around(z - k, z + k))
         return outputs
 
     def _half_step(self, most: Any) -> Any:

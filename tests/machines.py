@@ -19,6 +19,7 @@ from reference.declaration import Algorithm
 from reference.formats import FORMATS, FloatFormat
 
 Floats = NDArray[np.float64]
+LN2 = 0.6931471805599453
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,24 @@ def machine_of(algorithm: Algorithm, fmt: FloatFormat) -> Machine:
     return Machine(inside, algorithm.exp_ulps, algorithm.one_at_zero)
 
 
-def run(algorithm: Algorithm, fmt: FloatFormat, x: Floats, push: Floats) -> Floats:
-    """Outputs of an algorithm for (rows, n) logits; push has the shape of x."""
+def run(algorithm: Algorithm, fmt: FloatFormat, x: Floats, push: Floats, first: int = -1) -> Floats:
+    """Outputs of an algorithm for (rows, n) logits; push has the shape of x.
+
+    Split rows are cut into blocks of two from `first` on, which is 0 or, for a first block of one entry, -1.
+    """
     machine = machine_of(algorithm, fmt)
     with np.errstate(all="ignore"):
         y = (
             _online(algorithm, machine, x, push)
             if algorithm.argument == "running"
-            else _two_pass(algorithm, machine, x, push)
+            else _two_pass(algorithm, machine, x, push, first)
         )
         return fmt.to_float64(fmt.from_float64(y))
+
+
+def cuts(algorithm: Algorithm) -> tuple[int, ...]:
+    """Where `run` may begin the blocks of split rows; one value where nothing is split."""
+    return (-1, 0) if algorithm.rescaled else (-1,)
 
 
 def pushes(x: Floats, rng: np.random.Generator, extra: int) -> Iterator[Floats]:
@@ -92,6 +101,31 @@ def pushes(x: Floats, rng: np.random.Generator, extra: int) -> Iterator[Floats]:
         yield rng.choice([-1.0, 0.0, 1.0], size=x.shape)
 
 
+def rows_rounding_one_way(fmt: FloatFormat, rng: np.random.Generator, count: int) -> Floats:
+    """The triples of many in which all four roundings of exp2(a log2 e) exp2(b log2 e) go furthest one way.
+
+    The second entry is the least, and the third lies between it and the maximum.
+    """
+    drawn = 100 * count
+    depth = min(-LN2 * fmt.emin, float(fmt.largest) / 4)
+    top, span = rng.normal(size=drawn), depth * rng.random(drawn)
+    machine = Machine(fmt, 0.0)
+    x = machine.round(np.stack([top, top - span, top - span * rng.random(drawn)], axis=1))
+    t, gap, factor = x[:, 1] - x[:, 2], x[:, 2] - x[:, 0], machine.round(np.array(1 / LN2))
+    computed = sum(machine.round(machine.round(part) * factor) for part in (t, gap)) * LN2
+    exact = t + gap
+    return x[np.argsort(-np.abs(computed - exact) / np.maximum(-exact, 1.0))[:count]]
+
+
+def near(fmt: FloatFormat, x: Floats, rng: np.random.Generator, copies: int) -> Floats:
+    """Rows and copies of them whose entries are moved by up to eight places."""
+    rows = np.repeat(x, copies, axis=0)
+    ordinals = fmt.ordinals(fmt.to_bits(fmt.from_float64(rows)))
+    moved = ordinals + rng.integers(-8, 9, size=rows.shape) * (np.isfinite(rows) & (rows != 0))
+    values = fmt.to_float64(fmt.from_bits(fmt.from_ordinals(moved)))
+    return np.concatenate([x, np.where(np.isfinite(values), values, rows)])
+
+
 # Algorithms ------------------------------------------------------------------------------
 
 
@@ -102,9 +136,9 @@ def _exponential(algorithm: Algorithm, machine: Machine, t: Floats, push: Floats
     return machine.exp2(machine.round(t * factor), push)
 
 
-def _two_pass(algorithm: Algorithm, machine: Machine, x: Floats, push: Floats) -> Floats:
+def _two_pass(algorithm: Algorithm, machine: Machine, x: Floats, push: Floats, first: int) -> Floats:
     if algorithm.rescaled:
-        return _split(algorithm, machine, x, push)
+        return _split(algorithm, machine, x, push, first)
     top = x.max(axis=1, keepdims=True)
     shift = {"plain": np.zeros(1), "constant": np.array([algorithm.constant]), "shifted": -top}
     t = machine.round(x + shift[algorithm.argument])
@@ -117,25 +151,36 @@ def _two_pass(algorithm: Algorithm, machine: Machine, x: Floats, push: Floats) -
     return machine.exp(machine.round(x - lse), push)
 
 
-def _split(algorithm: Algorithm, machine: Machine, x: Floats, push: Floats) -> Floats:
-    """A block of one entry and blocks of two, each summed against its own maximum, then rescaled."""
-    n, top = x.shape[1], x.max(axis=1, keepdims=True)
-    machine = replace(machine, exp_ulps=machine.exp_ulps / 2)
+def _split(algorithm: Algorithm, machine: Machine, x: Floats, push: Floats, first: int) -> Floats:
+    """Blocks of two entries, each summed against its own maximum, then rescaled.
+
+    Both exponentials of an entry may be off by half of the ULPs, and one that is alone by all of them: where
+    the block holds the row's maximum, or nothing but its own.
+    """
+    top = x.max(axis=1, keepdims=True)
+    half = replace(machine, exp_ulps=machine.exp_ulps / 2)
     sums, outputs = [], []
-    for first in range(-1, n, 2):
-        block_of = slice(max(first, 0), first + 2)
+    for start in range(first, x.shape[1], 2):
+        block_of = slice(max(start, 0), start + 2)
         part, pushed = x[:, block_of], push[:, block_of]
-        if not part.size:
-            continue
         own = part.max(axis=1, keepdims=True)
         t = np.where(own == -np.inf, -np.inf, machine.round(part - own))
-        e = _exponential(algorithm, machine, t, pushed)
-        factor = _exponential(algorithm, machine, machine.round(own - top), pushed[:, :1])
+        gap = machine.round(own - top)
+        e = np.where(gap == 0, *(_exponential(algorithm, m, t, pushed) for m in (machine, half)))
+        alone = machine if part.shape[1] == 1 else half
+        factor = _exponential(algorithm, alone, gap, _odd_one_out(push, block_of))
         block = np.where(own == -np.inf, 1.0, _sum(algorithm, machine, e)[:, None])
         sums.append(machine.round(block * factor))
         outputs.append(machine.round(machine.round(e / block) * sums[-1]))
     s = _sum(algorithm, machine, np.concatenate(sums, axis=1))[:, None]
     return _divided(algorithm, machine, np.concatenate(outputs, axis=1), s)
+
+
+def _odd_one_out(push: Floats, block: slice) -> Floats:
+    """The push of the entry of a block that is pushed against most, else of its first."""
+    most = np.sign(push.sum(axis=1, keepdims=True))
+    pushed = push[:, block]
+    return np.where((pushed * most < 0).any(axis=1, keepdims=True), -most, pushed[:, :1])
 
 
 def _divided(algorithm: Algorithm, machine: Machine, e: Floats, s: Floats) -> Floats:

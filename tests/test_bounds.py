@@ -27,7 +27,7 @@ from reference.oracle import truth_mpmath
 from reference.truth import Truth
 from tests.interval_form import IntervalForm
 from tests.longer import few_of
-from tests.machines import pushes, run
+from tests.machines import cuts, pushes, run
 
 Floats = NDArray[np.float64]
 
@@ -139,8 +139,8 @@ def worst_ratio(algorithm: Algorithm, fmt: FloatFormat, x: Floats, truth: Truth,
     bounds = element_bounds(x, truth, algorithm, fmt)
     bounded = ~np.isnan(bounds)
     worst = 0.0
-    for push in pushes(x, np.random.default_rng(1), extra):
-        y = run(algorithm, fmt, x, push)
+    for push, first in product(pushes(x, np.random.default_rng(1), extra), cuts(algorithm)):
+        y = run(algorithm, fmt, x, push, first)
         require_finite(algorithm, x, y, bounded)
         with np.errstate(invalid="ignore"):
             ratios = np.where(bounded, ulp_errors(y, truth) / bounds, 0.0)
@@ -152,9 +152,13 @@ def worst_ratio(algorithm: Algorithm, fmt: FloatFormat, x: Floats, truth: Truth,
     return worst
 
 
-def least_reach(algorithm: Algorithm) -> float:
-    """How much of the bound is used at least: of two entries neither is a product of two exponentials."""
-    return 0.15 if algorithm.rescaled else 0.4
+def least_reach(algorithm: Algorithm, fmt: FloatFormat) -> float:
+    """How much of the bound is used at least.
+
+    With 3 or 4 bits the nine roundings of a split row cost an eighth or a sixteenth each, and no
+    row rounds all of them one way; `test_tiers` climbs to 0.7 in wider formats.
+    """
+    return 0.3 if algorithm.rescaled and fmt.storage_bits == 8 else 0.4
 
 
 def ulp_errors(y: Floats, truth: Truth) -> Floats:
@@ -189,7 +193,7 @@ def test_holds_on_every_pair_of_8_bits_and_is_reached(format_name: str, name: st
     algorithm = algorithm_in(name, fmt)
     assert algorithm is not None
     x, truth = pairs(format_name, ordered=algorithm.argument == "running")
-    assert least_reach(algorithm) < worst_ratio(algorithm, fmt, x, truth) <= 1
+    assert least_reach(algorithm, fmt) < worst_ratio(algorithm, fmt, x, truth) <= 1
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -199,7 +203,7 @@ def test_holds_on_hard_rows_and_is_reached(format_name: str, name: str) -> None:
     algorithm = algorithm_in(name, fmt)
     if algorithm is None:
         pytest.skip(f"{name} needs something wider than {fmt}")
-    assert least_reach(algorithm) < worst_ratio(algorithm, fmt, *hard_rows(format_name, 3)) <= 1
+    assert least_reach(algorithm, fmt) < worst_ratio(algorithm, fmt, *hard_rows(format_name, 3)) <= 1
     worst_ratio(algorithm, fmt, *hard_rows(format_name, 9, 6))
 
 

@@ -1,16 +1,21 @@
 """What an algorithm exponentiates, and how far rounding moves it.
 
 For every entry of a row, t is the exact argument and k the most that the computed one
-differs from it:
+differs from it; `up` and `down` are k, but that exp2 has a known part, which moves all arguments one way:
 
 * plain: t = x, k = 0;
 * constant: t = x + c, k half an ulp of t in the arithmetic, 0 where the sum is a number of it;
 * shifted: t = x - max, likewise;
-* rescaled, x - m and m - max: v |t| in all, as |x - m| + |m - max| = |t| and each is rounded to within v;
-* exp2(t log2 e): k + (|t| + k) s, s covering the rounding of log2 e and of the product, which
-  at the bottom of the range adds half a smallest subnormal, for each of two such products one.
+* rescaled, x - m and m - max: half an ulp of each, which is u 2^i and u 2^j of differences in [2^i, 2^(i+1))
+  and [2^j, 2^(j+1)). As these add up to |t|, 2^i + 2^j <= |t|, and the greatest such sum is what the two
+  highest bits of |t| are worth, T(|t|): k = u T(|t|), exact sums of subnormals adding nothing;
+* exp2(t log2 e): f is log2 e as the arithmetic holds it, a known number with a known relative error d, so the
+  argument is (t + k)(1 + d) before the product is rounded: d t on, and k (1 + |d|) to either side. The
+  rounding adds u T((|t| + k) f) / log2 e, T being what the product's highest bit is worth,
+  and for the two products of a rescaled entry, which add up to (|t| + k) f at most, the two highest, as
+  above. T never falls. At the bottom of the range each product adds half a smallest subnormal.
 
-An entry is *deep* where exp(t + k) is at most half the smallest subnormal, eta.
+An entry is *deep* where exp(t + up) is at most half the smallest subnormal, eta.
 
 A running sum meets an entry first against an earlier maximum and multiplies it at every new one: the links
 of its `Chain`. Their gaps add up to -t, so their k add up to at most b |t|, b as `Setting.bend`; to 0
@@ -21,7 +26,7 @@ difference is exact.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +35,13 @@ from reference.bounds.elementary import LN2_ABOVE, LOG2E_ABOVE
 from reference.bounds.setting import Setting
 from reference.formats import FloatFormat
 
-__all__ = ["Arguments", "Chain", "arguments_of", "chain_of", "rescalings", "two_sum"]
+__all__ = ["HALF", "Arguments", "Chain", "arguments_of", "chain_of", "rescalings", "two_sum"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+
+HALF: Final = 0.5 + 2.0**-51
+"""A half, by a few roundings of float64 from above: bits are taken of halves, which cannot overflow."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +50,16 @@ class Arguments:
 
     Attributes:
         t: the argument, within 2^-53 relative; -inf where masked.
-        k: the most that the computed one differs from it; 0 where deep.
+        up: the most that the computed one lies above it; 0 where deep.
+        down: the most that it lies below; 0 where deep.
         deep: whether the exponential is at most half the smallest subnormal; not where masked.
         masked: whether the entry is -inf.
         top: the greatest t of each row, shape (rows, 1).
     """
 
     t: Floats
-    k: Floats
+    up: Floats
+    down: Floats
     deep: Flags
     masked: Flags
     top: Floats
@@ -88,16 +98,23 @@ def arguments_of(x: Floats, setting: Setting) -> Arguments:
     if setting.algorithm.argument == "plain":
         k = np.zeros_like(t)
     elif setting.algorithm.rescaled:
-        k = setting.v * np.abs(t)
+        k = 2 * setting.u * _leading(np.abs(t) * HALF, bits=2)
     else:
         k = _half_ulp(t, rest, setting.arithmetic)
-    if setting.scaling:
-        k += (np.abs(t) + k) * setting.scaling + _product_quantum(t, setting)
+    known = np.zeros_like(t)
+    if setting.algorithm.exp2:
+        known = t * setting.factor_error
+        k += (
+            k * abs(setting.factor_error) + _by_product(np.abs(t) + k, setting) + _product_quantum(t, setting)
+        )
+    up, down = np.maximum(k + known, 0.0), np.maximum(k - known, 0.0)
     depth = (1 - setting.arithmetic.quantum_exponent) * LN2_ABOVE
-    k[np.isinf(t)] = 0.0
-    deep = (t + k <= -depth) & ~masked
-    k[deep] = 0.0
-    return Arguments(t, k, deep, masked, t.max(axis=1, keepdims=True))
+    up[np.isinf(t)] = 0.0
+    deep = (t + up <= -depth) & ~masked
+    none = deep | np.isinf(t)
+    return Arguments(
+        t, np.where(none, 0.0, up), np.where(none, 0.0, down), deep, masked, t.max(axis=1, keepdims=True)
+    )
 
 
 def _half_ulp(t: Floats, rest: Floats, fmt: FloatFormat) -> Floats:
@@ -111,6 +128,18 @@ def _half_ulp(t: Floats, rest: Floats, fmt: FloatFormat) -> Floats:
         steps = np.ldexp(t, -exponents)
         exact &= steps == np.rint(steps)
     return np.where(exact, 0.0, np.ldexp(0.5, exponents))
+
+
+def _by_product(size: Floats, setting: Setting) -> Floats:
+    """Return what rounding the product by log2 e adds to k where a computed argument is at most `size`."""
+    bits = 2 if setting.algorithm.rescaled else 1
+    return 2 * setting.u * _leading(size * (setting.factor * HALF), bits) * LN2_ABOVE
+
+
+def _leading(value: Floats, bits: int) -> Floats:
+    """Return what the highest bits of numbers are worth, 0 of 0."""
+    first = np.where(value > 0, np.ldexp(0.5, np.frexp(value)[1]), 0.0)
+    return first if bits == 1 else first + _leading(value - first, 1)
 
 
 def _product_quantum(t: Floats, setting: Setting) -> Floats:
@@ -132,7 +161,7 @@ def leaves_range(arguments: Arguments, setting: Setting) -> Flags:
     if setting.arithmetic.has_infinity:
         return np.zeros(arguments.top.shape, dtype=np.bool_)
     size = np.where(arguments.masked, 0.0, np.abs(arguments.t))
-    factor = LOG2E_ABOVE * (1 + 2 * setting.v) if setting.scaling else 1.0
+    factor = LOG2E_ABOVE * (1 + 2 * setting.v) if setting.algorithm.exp2 else 1.0
     beyond: Flags = (size * factor).max(axis=1, keepdims=True) > float(setting.arithmetic.largest)
     return beyond
 
@@ -157,7 +186,7 @@ def chain_of(x: Floats, arguments: Arguments, setting: Setting) -> Chain:
     """
     links = rescalings(x) + (arguments.t < 0)
     k = np.where(_on_a_grid(x, arguments, setting.arithmetic), 0.0, setting.v * np.abs(arguments.t))
-    if setting.scaling:
+    if setting.algorithm.exp2:
         k = (np.abs(arguments.t) + k) * setting.scaling + k
         k += links * (float(setting.arithmetic.smallest_subnormal) * LN2_ABOVE)
     k[arguments.deep | arguments.masked] = 0.0

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from reference.bounds.arguments import HALF
 from reference.bounds.elementary import (
     EXP_DEGREE,
     LN2_ABOVE,
@@ -73,7 +74,8 @@ class Constants(NamedTuple):
     rescaled_deep: float
     products: float
     v: float
-    scaling: float
+    factor: float
+    factor_error: float
     grown: float
     shrunk: float
     monotone: bool
@@ -97,7 +99,7 @@ def _constants_of(setting: Setting, n: int) -> Constants | None:
     growth = sum_growth(algorithm, n, inner.precision)
     if growth is None:
         return None
-    product = LOG2E_ABOVE * (1 + 2 * setting.v) if setting.scaling else 1.0
+    product = LOG2E_ABOVE * (1 + 2 * setting.v) if algorithm.exp2 else 1.0
     return Constants(
         argument=_KINDS[algorithm.argument],
         constant=float(inner.to_float64(inner.from_float64(algorithm.constant))),
@@ -115,7 +117,8 @@ def _constants_of(setting: Setting, n: int) -> Constants | None:
         rescaled_deep=setting.rescaled_floor + 0.5 * (1 + setting.exp_error / 2) ** 2,
         products=setting.products,
         v=setting.v,
-        scaling=setting.scaling,
+        factor=setting.factor if algorithm.exp2 else 0.0,
+        factor_error=setting.factor_error,
         grown=growth[0],
         shrunk=growth[1],
         monotone=setting.is_monotone,
@@ -208,8 +211,16 @@ def _exp_parts(t: float) -> tuple[float, int]:
 
 
 @inlined
-def _wrong(x: float, shift: float, t: float, c: Constants) -> float:
-    """Return k: `arguments._half_ulp`, and what exp2 adds; anything where t is infinite."""
+def _leading(value: float, two: bool) -> float:
+    """`arguments._leading`: what the highest bit is worth, or the two highest; no more of subnormals."""
+    first: float = float_of(pattern(value) & _FIELD)
+    second: float = float_of(pattern(value - first) & _FIELD)
+    return first + second if two else first
+
+
+@inlined
+def _wrong(x: float, shift: float, t: float, c: Constants) -> tuple[float, float]:
+    """Return up and down of `arguments.arguments_of`; anything where t is infinite."""
     size = abs(t)
     virtual = t - x
     rest = (x - (t - virtual)) + (shift - virtual)
@@ -219,12 +230,17 @@ def _wrong(x: float, shift: float, t: float, c: Constants) -> float:
     adder = _two_to(min(binade + 53 - c.inner_precision, _BIAS))
     exact = (rest == 0.0) & ((c.inner_precision == 53) | ((size + adder) - adder == size))
     k = 0.0 if exact else _two_to(binade - c.inner_precision)
-    k = c.v * size if c.rescaled else k
+    ulp = _two_to(1 - c.inner_precision)
+    k = ulp * _leading(size * HALF, c.rescaled) if c.rescaled else k
     small = ((size < _two_to(c.inner_emin + 1)) | c.rescaled) & (size > 0.0)
     quantum = _two_to(max(c.inner_emin - c.inner_precision, -1022)) * LN2_ABOVE
     quantum = 2.0 * quantum if c.rescaled else quantum
-    scaled = k + ((size + k) * c.scaling + (quantum if small else 0.0))
-    return scaled if c.scaling > 0.0 else k
+    reached = size + k
+    product = ulp * _leading(reached * (c.factor * HALF), c.rescaled) * LN2_ABOVE
+    known = t * c.factor_error
+    wrong = k + (k * abs(c.factor_error) + product + (quantum if small else 0.0))
+    wrong = wrong if c.factor > 0.0 else k
+    return max(wrong + known, 0.0), max(wrong - known, 0.0)
 
 
 @inlined
@@ -344,22 +360,26 @@ def _exponentials(
         unit = shared.unit * _two_to(_near(shared.unit_exponent - exponent))
         t = x[j] + shared.shift
         infinite = abs(t) == math.inf
-        k = _wrong(x[j], shared.shift, t, c)
-        k = 0.0 if infinite else k
+        k_up, k_down = _wrong(x[j], shared.shift, t, c)
+        k_up = 0.0 if infinite else k_up
+        k_down = 0.0 if infinite else k_down
         masked = x[j] == -math.inf
-        deep = (t + k <= -depth) & (not masked)
-        z = _expm1_above(0.0 if deep else k)
-        raised = ulps * (1.0 + z)
+        deep = (t + k_up <= -depth) & (not masked)
+        z_up = _expm1_above(0.0 if deep else k_up)
+        z_down = _expm1_above(0.0 if deep else k_down) if c.factor > 0.0 else z_up
+        raised = ulps * (1.0 + z_up)
         binade = (pattern(raised * shared.per_unit) >> FRACTION_BITS) - _BIAS
         power = shared.unit_exponent - exponent
         step = shared.unit * _two_to(_near(power + max(binade - power - c.inner_precision + 1, 0)))
         above, below = (
-            _product_of_two(ulps, unit, z, k - t, c) if c.rescaled else _single(ulps, unit, step, z, c)
+            _product_of_two(ulps, unit, z_up, z_down, k_down - t, c)
+            if c.rescaled
+            else _single(ulps, unit, step, z_up, z_down, c)
         )
         deep_above = c.rescaled_deep if c.rescaled else c.exp_ulps + 0.5
         above = max(deep_above * unit - max(exact - _TOLERANCE, 0.0), 0.0) if deep else above
         below = ulps if deep else below
-        one = c.one_at_zero & (t == 0.0) & (k == 0.0)
+        one = c.one_at_zero & (t == 0.0) & (k_up == 0.0)
         above = 0.0 if one else above
         below = 0.0 if one else below
         up[j] = 0.0 if masked else above
@@ -370,21 +390,25 @@ def _exponentials(
 
 
 @inlined
-def _single(ulps: float, unit: float, step: float, z: float, c: Constants) -> tuple[float, float]:
+def _single(
+    ulps: float, unit: float, step: float, z_up: float, z_down: float, c: Constants
+) -> tuple[float, float]:
     """Lines (U) and (L)."""
-    wrong, low = c.exp_ulps * step, ulps / (1.0 + z)
-    above = ulps * z + wrong
+    wrong, low = c.exp_ulps * step, ulps / (1.0 + z_down)
+    above = ulps * z_up + wrong
     wrong = min(wrong, max(c.exp_error * low, c.exp_ulps * unit))
-    return above, min(ulps, low * z + wrong)
+    return above, min(ulps, low * z_down + wrong)
 
 
 @inlined
-def _product_of_two(ulps: float, unit: float, z: float, depth: float, c: Constants) -> tuple[float, float]:
+def _product_of_two(
+    ulps: float, unit: float, z_up: float, z_down: float, depth: float, c: Constants
+) -> tuple[float, float]:
     """Lines (U2) and (L2)."""
     floor = c.rescaled_floor * unit if depth > -c.inner_emin * LN2_BELOW else 0.0
-    above = ulps * z + (ulps * (1.0 + z)) * (c.exp_error * (1.0 + c.exp_error * 0.25)) + floor
-    lost = z + min(c.exp_error, 1.0)
-    return above, min(ulps, ulps * (lost / (1.0 + z)) + floor)
+    above = ulps * z_up + (ulps * (1.0 + z_up)) * (c.exp_error * (1.0 + c.exp_error * 0.25)) + floor
+    lost = z_down + min(c.exp_error, 1.0)
+    return above, min(ulps, ulps * (lost / (1.0 + z_down)) + floor)
 
 
 @inlined

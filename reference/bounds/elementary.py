@@ -18,6 +18,8 @@ __all__ = [
     "LN2_HIGH",
     "LN2_LOW",
     "LOG2E_ABOVE",
+    "LOG2E_HIGH",
+    "LOG2E_LOW",
     "PER_LN2",
     "REACH",
     "STEEP",
@@ -45,6 +47,10 @@ STEEP: Final = 32.0
 LN2_ABOVE: Final = 0.6931471806
 LN2_BELOW: Final = 0.693147180559
 LOG2E_ABOVE: Final = 1.45
+
+LOG2E_HIGH: Final = float.fromhex("0x1.71547652b82fep+0")
+LOG2E_LOW: Final = float.fromhex("0x1.777d0ffda0d24p-56")
+"""log2 e = high + low within 2^-108; high is log2 e rounded."""
 
 
 def exp_parts(t: Floats) -> tuple[Floats, NDArray[Any]]:

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from reference.bounds.elementary import exp_parts, log, log1p_above
+from reference.bounds.elementary import LOG2E_HIGH, LOG2E_LOW, exp_parts, log, log1p_above
 from reference.bounds.summation import sum_growth
 from reference.declaration import Algorithm
 from reference.formats import FORMATS, FloatFormat
@@ -76,9 +76,20 @@ class Setting:
         return 2 * self.algorithm.exp_ulps * self.u
 
     @cached_property
+    def factor(self) -> float:
+        """log2 e as the arithmetic holds it, rounded to nearest."""
+        return float(self.arithmetic.to_float64(self.arithmetic.from_float64(LOG2E_HIGH)))
+
+    @cached_property
+    def factor_error(self) -> float:
+        """The relative error of that number, with its sign and within 2^-50 of it; 0 without exp2."""
+        return ((self.factor - LOG2E_HIGH) - LOG2E_LOW) / LOG2E_HIGH if self.algorithm.exp2 else 0.0
+
+    @cached_property
     def scaling(self) -> float:
-        """The relative error of t log2 e: log2 e and the product are rounded once each."""
-        return self.v * (2 + self.v) * (1 + 2.0**-50) if self.algorithm.exp2 else 0.0
+        """The relative error of t log2 e: that of the factor, and one rounding of the product."""
+        error = abs(self.factor_error)
+        return (error + self.v * (1 + error)) * (1 + 2.0**-50) if self.algorithm.exp2 else 0.0
 
     @cached_property
     def bend(self) -> float:
