@@ -113,9 +113,9 @@ OFTEN = 100
 """Calls in succession: what happens in one call of twenty happens in one of these with 99.4 %."""
 
 THREAD_CALLS = 40
-CALLS_APART = 4
-"""Calls of a thread before it waits for the other: on a busy machine one would end before the other begins."""
+"""Calls of each of two threads at least: each goes on until the other has made as many."""
 
+MOST_THREAD_CALLS = 20 * THREAD_CALLS
 SWITCH_SECONDS = 2e-5
 """After which one thread lets another run Python, here, where 5 ms are usual."""
 
@@ -363,24 +363,22 @@ def _at_once(candidate: Loaded, x: Array) -> Any:
     expected = [_fresh(candidate, part).copy() for part in parts]
     seen = list(expected)
     told: list[BaseException] = []
-    together = threading.Barrier(len(parts))
+    begin, end = threading.Barrier(len(parts)), threading.Event()
+    calls = [0] * len(parts)
 
     def work(which: int) -> None:
         own = page_aligned_copy(parts[which])
         try:
-            for number in range(THREAD_CALLS):
-                if number % CALLS_APART == 0:
-                    together.wait()
+            begin.wait()
+            while not end.is_set() and min(calls) < THREAD_CALLS and calls[which] < MOST_THREAD_CALLS:
                 y = _fresh(candidate, parts[which], own)
+                calls[which] += 1
                 if not _same(y, expected[which]):
                     seen[which] = y.copy()
-                    together.abort()
-                    return
-        except threading.BrokenBarrierError:  # the other has seen enough
-            return
+                    end.set()
         except BaseException as error:  # noqa: BLE001 - raised where the thread is joined
             told.append(error)
-            together.abort()
+            end.set()
 
     threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(len(parts))]
     with _switching_often():
@@ -390,7 +388,7 @@ def _at_once(candidate: Loaded, x: Array) -> Any:
             for thread in threads:
                 thread.join()
         finally:
-            together.abort()
+            end.set()
     if told:
         raise CallFailed("raised", f"called from two threads at once: {_said(told[0])}") from told[0]
     return _whole(x, *seen)
