@@ -116,6 +116,41 @@ def test_a_storm_of_crashes_costs_no_sound_row_that_its_fault_can_be_told_from()
     assert "the greatest entry is at least" in allowance.told()
 
 
+def test_when_time_is_spent_only_what_accounts_for_the_faults_keeps_rows_from_being_called():
+    allowance = Allowance()
+    model = Model(allowance, 60, 2.0)
+    rng = np.random.default_rng(4)
+    first = drawn(12)
+    wide = [(-np.abs(x) * 100).astype(np.float32) for x in drawn(4)]
+    masked = [np.full((50, 4), -np.inf, dtype=np.float32)]
+    with_nan = [
+        np.where(rng.random(x.shape) < 0.3, np.nan, np.minimum(x, 55)).astype(np.float32) for x in wide
+    ]
+    longer = [rng.normal(size=(20, 300)).astype(np.float32)]
+    for x in first:
+        x[:, 1:] = np.minimum(x[:, 1:], x[:, :1])
+        complete(model, x, allowance)
+    assert not allowance.narrows
+    for x in (*wide, *masked, *with_nan, *longer):
+        assert complete(model, x, allowance).completed.all()
+
+
+def test_the_reach_of_what_is_called_grows_towards_the_fault_while_little_is_lost():
+    allowance = Allowance()
+    model = Model(allowance, 60, 0.4)
+    for top in (1e6, 1e4):
+        x = np.linspace(top / 10, top, 20, dtype=np.float32).repeat(2).reshape(-1, 2)
+        complete(model, np.concatenate([np.zeros((200, 2), dtype=np.float32), x]), allowance)
+    allowance.charge(2.0)
+    assert allowance.is_spent
+    sound = lost = 0
+    for x in (np.abs(batch[:, :1]).repeat(2, axis=1) for batch in drawn(60)):
+        fine = x[:, 0] <= model.above
+        outcome = complete(model, x, allowance)
+        sound, lost = sound + int(fine.sum()), lost + int((fine & ~outcome.completed).sum())
+    assert lost < sound / 20
+
+
 def test_rows_that_were_never_called_are_not_tried_and_never_crashed():
     allowance = Allowance()
     model = Model(allowance, -1e9, 5.0)

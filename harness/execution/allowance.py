@@ -3,7 +3,7 @@
 Every layer that calls a failing candidate again spends from the same allowance: the narrowing of batches,
 searches, checks and shrinking. While enough is left, a failed batch is narrowed down to its rows. Then
 each batch is called once, and of one that fails the rows that lie within the reach of those that came back.
-Then such rows alone are called, and then none.
+Then such rows alone are called, and for a while those half-way to what failed, and then none.
 
 Two things are learned on the way, which save sound rows: beyond which rows none ever came back, so that
 such rows can be set aside and the others called, and how many rows a call may hold.
@@ -31,11 +31,13 @@ FIRST_SECONDS: Final = 10.0
 STAGE_SECONDS: Final = 3.0
 """What is left for them, at least, when the checks or the shrinking begin."""
 
-NARROWED: Final = 3 / 4
+NARROWED: Final = 1 / 2
 """The share of it that goes into narrowing; the rest loses a batch each time, and tries more of them."""
 
-FAMILIAR_SECONDS: Final = 2.0
-"""What may be lost at the end by rows within the reach of those that came back."""
+FAMILIAR_SECONDS: Final = 3.0
+BOLD_SECONDS: Final = 2.0
+"""What may be lost at the end by rows within the reach of those that came back, and at first by rows half-way
+from there to those that failed: where these come back, the reach grows."""
 
 MOST_FOR_A_CRASH: Final = 0.5
 """Seconds charged for a crash, and for the start after it: a busy machine loses no rows by it."""
@@ -152,7 +154,8 @@ class Allowance:
             if self._until == math.inf:
                 return np.zeros(len(x), dtype=np.bool_)
             if self.is_spent:
-                return ~self._beyond.familiar(x)
+                is_bold = self._spent < self._until + BOLD_SECONDS
+                return ~self._beyond.familiar(x, is_bold=is_bold)
             return self._beyond.flags(x, LEAST_CULPRITS if self.narrows else 1)
 
     def familiar(self, x: Array) -> Flags:
@@ -186,8 +189,9 @@ class _Feature:
     sign: int
 
 
-_FEATURES: Final = tuple(
-    _Feature(name, sign) for name in ("greatest entry", "least entry", "length") for sign in (1, -1)
+_FEATURES: Final = (
+    *(_Feature(name, sign) for name in ("greatest entry", "least entry", "length") for sign in (1, -1)),
+    _Feature("number of NaN entries", 1),
 )
 
 
@@ -203,29 +207,47 @@ class _Beyond:
         features = _features(x)
         if completed.any():
             self._sound += int(completed.sum())
-            self._sound_to = np.fmax(self._sound_to, np.fmax.reduce(features[completed], axis=0))
+            self._sound_to = np.maximum(self._sound_to, features[completed].max(axis=0))
         if culprits.any():
             self._culprits = np.concatenate([self._culprits, features[culprits]])[-MOST_CULPRITS:]
 
     def add_farthest(self, x: Array) -> None:
         features = _features(x)
-        with np.errstate(invalid="ignore"):
-            excess = features - self._sound_to
-        excess[~(excess > 0)] = 0
+        with np.errstate(over="ignore"):
+            excess = np.maximum(features - self._sound_to, 0)
         if excess.any():
             row = int(np.unravel_index(excess.argmax(), excess.shape)[0])
             self._culprits = np.concatenate([self._culprits, features[row : row + 1]])[-MOST_CULPRITS:]
 
-    def familiar(self, x: Array) -> Flags:
-        with np.errstate(invalid="ignore"):
-            return np.asarray((_features(x) <= self._sound_to).all(axis=1))
+    def familiar(self, x: Array, *, is_bold: bool = False) -> Flags:
+        """Tell which rows lie within the reach of those that came back, or half-way beyond it."""
+        blamed = self._blamed()
+        reach = self._half_way() if is_bold else self._sound_to
+        return np.asarray((_features(x)[:, blamed] <= reach[blamed]).all(axis=1))
+
+    def _half_way(self) -> NDArray[np.float64]:
+        """Return the middle from what came back to the first culprit beyond: of large numbers, in scale."""
+        culprits = np.where(self._culprits > self._sound_to, self._culprits, np.inf)
+        first = culprits.min(axis=0, initial=np.inf)
+        near = np.clip(self._sound_to, -_HUGE, _HUGE)
+        far = np.where(np.isinf(first), near, first)
+        geometric = np.sqrt(np.maximum(near, 1.0)) * np.sqrt(np.maximum(far, 1.0))
+        return np.asarray(np.where(near >= 0, np.minimum(geometric, far), near / 2 + far / 2))
+
+    def _blamed(self) -> list[int]:
+        """Return the fewest features by which the culprits lie beyond the sound; all where there is none."""
+        beyond = self._culprits > self._sound_to
+        blamed: list[int] = []
+        while beyond.any():
+            blamed.append(int(beyond.sum(axis=0).argmax()))
+            beyond = beyond[~beyond[:, blamed[-1]]]
+        return blamed or list(range(len(_FEATURES)))
 
     def flags(self, x: Array, least: int) -> Flags:
         edges = self._edges(least)
         if edges is None:
             return np.zeros(len(x), dtype=np.bool_)
-        with np.errstate(invalid="ignore"):
-            return np.asarray((_features(x) >= edges).any(axis=1))
+        return np.asarray((_features(x) >= edges).any(axis=1))
 
     def told(self) -> str:
         edges = self._edges(LEAST_CULPRITS)
@@ -243,17 +265,24 @@ class _Beyond:
         """Return from where on there are only culprits, enough of them; +inf where there are not."""
         if self._sound < LEAST_SOUND or len(self._culprits) < least:
             return None
-        with np.errstate(invalid="ignore"):
-            beyond = self._culprits > self._sound_to
+        beyond = self._culprits > self._sound_to
         first = np.where(beyond, self._culprits, np.inf).min(axis=0)
         edges = np.where(beyond.sum(axis=0) >= least, first, np.inf)
         return None if np.isinf(edges).all() else edges
 
 
 def _features(x: Array) -> NDArray[np.float64]:
-    """Return the features of rows (k, n) by their sign, shape (k, features); NaN where not finite."""
+    """Return the features of rows (k, n) by their sign, shape (k, features).
+
+    NaN entries are passed over, and counted as one; an infinity counts as the greatest number.
+    """
     with np.errstate(invalid="ignore"):  # a signalling NaN
         values = x.astype(np.float64)
-    columns = (values.max(axis=1), values.min(axis=1), np.full(len(x), float(x.shape[1])))
-    features = np.stack([sign * column for column in columns for sign in (1, -1)], axis=1)
-    return np.where(np.isfinite(features), features, np.nan)
+    greatest, least = np.fmax.reduce(values, axis=1), np.fmin.reduce(values, axis=1)
+    columns = (greatest, least, np.full(len(x), float(x.shape[1])))
+    signed = [sign * column for column in columns for sign in (1, -1)]
+    features = np.stack([*signed, np.isnan(values).any(axis=1).astype(np.float64)], axis=1)
+    return np.asarray(np.nan_to_num(features, nan=-_HUGE, posinf=_HUGE, neginf=-_HUGE))
+
+
+_HUGE: Final = float(np.finfo(np.float64).max)

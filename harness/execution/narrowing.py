@@ -163,7 +163,9 @@ def _without_strange(attempt: Attempts, x: Array, failure: Failure, allowance: A
     """Call what is familiar of a batch that failed, in place of looking for the row."""
     fault = Fault(failure.kind, None, f"{failure.message}; no time was left to look for the row")
     familiar = allowance.familiar(x)
-    if not familiar.any() or familiar.all() or allowance.is_spent:
+    if not familiar.any():
+        allowance.suspect(x)
+    if not familiar.any() or familiar.all() or allowance.is_exhausted:
         return Outcome.failed(len(x), fault)
     rows = np.flatnonzero(familiar)
     rest = attempt(x[rows], _together(len(rows), allowance))
