@@ -9,9 +9,10 @@ given a batch in one call; a crowd, which is one batch however large, is judged 
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, Self
 
@@ -25,6 +26,7 @@ from harness.execution import Executor
 from harness.measurement import Rows
 from harness.measurement.rows import digest
 from harness.probing import probed
+from harness.rationing import OWN, Group, Ration, Rations, measured, ration_of
 from harness.remaking import kept_as_recipe
 from harness.searching import Search, run_searches
 from harness.settings import LARGEST_CELL, Settings
@@ -32,6 +34,7 @@ from harness.tallying import tally_outcome
 from reference.formats import FloatFormat
 from reference.truth import truth
 from reports.cells import SEARCHED
+from reports.figures import plural, seconds
 from reports.ledger import CellInfo, Ledger
 from reports.tally import CellKey, Tally, merge
 from strategies.corpora import CORPORA, FixedRows
@@ -41,7 +44,7 @@ from strategies.regimes.crowd import CROWD
 from strategies.regimes.medley import MEDLEY
 from strategies.words import Words
 
-__all__ = ["BATCH_ELEMENTS", "SHARD_BATCHES", "Batch", "Campaign", "Shard"]
+__all__ = ["BATCH_ELEMENTS", "SHARD_BATCHES", "Batch", "Campaign", "LeftOut", "Shard"]
 
 BATCH_ELEMENTS: Final = 1 << 17
 """Elements of a batch: its arrays stay within a few megabytes, whatever the number of rows."""
@@ -150,8 +153,56 @@ class Batch:
 
     @property
     def _slices(self) -> list[slice]:
-        step = rows_per_part(self.x.shape[1])
-        return [slice(start, start + step) for start in range(0, len(self.x), step)]
+        step, rows = rows_per_part(self.x.shape[1]), len(self.x)
+        return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
+
+    def first(self, rows: int) -> Batch:
+        """Return so many of the rows, at most."""
+        return self if rows >= len(self.x) else replace(self, x=self.x[:rows])
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What of a plan a candidate is not given, in one format.
+
+    Attributes:
+        ration: why.
+        rows: those of the plan; kept: those that it is given.
+        longest: entries of the longest row that it is given.
+        missing: cells at the lengths of the effort, or of the user, of which it is given none.
+        shortest_missing: entries of their shortest rows; 0 where none is missing.
+    """
+
+    ration: Ration
+    rows: int
+    kept: int
+    longest: int
+    missing: int
+    shortest_missing: int
+
+    @classmethod
+    def of(cls, ration: Ration, groups: Sequence[Group]) -> Self:
+        """Return what a ration leaves out of cells."""
+        given = [(group, ration.rows(group)) for group in groups]
+        missing = [group.length for group, rows in given if not rows and group.kind != "further"]
+        return cls(
+            ration,
+            sum(group.rows for group in groups),
+            sum(rows for _, rows in given),
+            max((group.length for group, rows in given if rows), default=0),
+            len(missing),
+            min(missing, default=0),
+        )
+
+    def told(self) -> str:
+        """Return it in one line."""
+        speed = self.ration.speed
+        why = f"{speed.told()}, so " if speed.is_slow else ""
+        return (
+            f"{why}{self.kept:,} of {plural(self.rows, 'row')} are measured, of up to"
+            f" {plural(self.longest, 'entry')}, to end in about {seconds(self.ration.target)};"
+            " --max-time SECONDS sets another time"
+        )
 
 
 @dataclass(frozen=True)
@@ -162,11 +213,13 @@ class Campaign:
         candidates: in order, each with the settings' policies over its own: what they are judged by.
         pairs: names of the candidates and formats that have cells; None where every candidate has in every
             format.
+        rations: by the same names, how many rows there are for candidates that are not given all.
     """
 
     settings: Settings
     candidates: tuple[Candidate, ...]
     pairs: frozenset[tuple[str, str]] | None = None
+    rations: Rations = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -183,6 +236,46 @@ class Campaign:
         asked = (probed(c, settings.formats, settings.out_format, executor) for c in self.candidates)
         return replace(self, candidates=tuple(asked))
 
+    def rationed(self, executor: Executor) -> Self:
+        """Return the campaign in which a candidate that would take too long is given fewer rows.
+
+        The rows are those of the whole plan, the first of each cell: what is decided here is how many.
+        """
+        pairs = [(c, fmt) for c in self.candidates for fmt in self.measured_formats(c)]
+        settings, rations = self.settings, {}
+        target = settings.seconds_for(len(pairs))
+        for candidate, fmt in pairs if math.isfinite(target) else ():
+            speed = measured(candidate.spec, fmt, self._out_format(fmt), executor, settings.timeout)
+            given = ration_of(speed, self._planned(fmt), target, is_timed=settings.max_time is not None)
+            if given is not None:
+                rations[candidate.name, fmt.name] = given
+        return replace(self, rations=rations)
+
+    def measured_formats(self, candidate: Candidate) -> Iterator[FloatFormat]:
+        """Yield the formats in which rows are made for a candidate."""
+        for fmt in self.formats_of(candidate):
+            if candidate.supports(fmt, self._out_format(fmt)):
+                yield fmt
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the figures, as JSON carries it: the settings, and what rows are left out."""
+        if not self.rations:
+            return self.settings.identity()
+        given: dict[str, dict[str, Any]] = {}
+        for (name, fmt), ration in self.rations.items():
+            given.setdefault(name, {})[fmt] = ration.document()
+        return {**self.settings.identity(), "rations": given}
+
+    def rationed_as(self, identity: Mapping[str, Any]) -> Self:
+        """Return the campaign with the rations of one that was begun: its `identity`."""
+        given = identity.get("rations") or {}
+        rations = {
+            (name, fmt): Ration.from_document(document)
+            for name, formats in given.items()
+            for fmt, document in formats.items()
+        }
+        return replace(self, rations=rations)
+
     def __post_init__(self) -> None:
         bound = tuple(candidate.under(self.settings.policies) for candidate in self.candidates)
         object.__setattr__(self, "candidates", bound)
@@ -194,7 +287,8 @@ class Campaign:
         for sampled in (False, True):
             for fmt in self.settings.formats:
                 for regime, length, rows in self._groups(fmt, sampled=sampled):
-                    yield from self._split(fmt, regime, length, rows, sampled=sampled)
+                    most = self._most(fmt, regime, length, rows)
+                    yield from self._split(fmt, regime, length, rows, most, sampled=sampled)
 
     def searches(self) -> Iterator[Search]:
         """Yield the searches, which follow the shards."""
@@ -203,8 +297,10 @@ class Campaign:
             out = self._out_format(fmt)
             for length in self._searched_lengths():
                 for candidate in self.candidates:
-                    if candidate.supports(fmt, out):
-                        yield Search(candidate, fmt, out, length, settings.evaluations_of(length))
+                    rows = settings.evaluations_of(length)
+                    rows = self._given(candidate, fmt, SEARCHED, length, rows)
+                    if candidate.supports(fmt, out) and rows:
+                        yield Search(candidate, fmt, out, length, rows)
 
     def pieces(self) -> Iterator[Shard | Search]:
         """Yield everything that is dealt: the shards, then the searches."""
@@ -216,10 +312,13 @@ class Campaign:
         for candidate in self.candidates:
             for fmt in self.formats_of(candidate):
                 for sampled in (False, True):
-                    for regime, length, _ in self._groups(fmt, sampled=sampled):
-                        yield self._cell_info(candidate, fmt, regime, length, sampled=sampled)
+                    for regime, length, rows in self._groups(fmt, sampled=sampled):
+                        if self._given(candidate, fmt, regime, length, rows):
+                            yield self._cell_info(candidate, fmt, regime, length, sampled=sampled)
                 for length in self._searched_lengths():
-                    yield self._cell_info(candidate, fmt, SEARCHED, length, sampled=False)
+                    rows = self.settings.evaluations_of(length)
+                    if self._given(candidate, fmt, SEARCHED, length, rows):
+                        yield self._cell_info(candidate, fmt, SEARCHED, length, sampled=False)
                 yield from self._empty_inputs(candidate, fmt)
 
     def formats_of(self, candidate: Candidate) -> Iterator[FloatFormat]:
@@ -227,6 +326,56 @@ class Campaign:
         for fmt in self.settings.formats:
             if self.pairs is None or (candidate.name, fmt.name) in self.pairs:
                 yield fmt
+
+    def _planned(self, fmt: FloatFormat) -> Iterator[Group]:
+        """Yield the rows of every cell of a format, before they are rationed."""
+        for sampled in (False, True):
+            for regime, length, rows in self._groups(fmt, sampled=sampled):
+                yield self._group(regime, length, rows)
+        for length in self._searched_lengths():
+            yield self._group(SEARCHED, length, self.settings.evaluations_of(length))
+
+    def _group(self, regime: str, length: int, rows: int) -> Group:
+        if regime in CORPORA or regime == INPUT:
+            return Group(rows, length, "known")
+        return Group(rows, length, "drawn" if self._is_profiled(regime, length) else "further")
+
+    def _given(self, candidate: Candidate, fmt: FloatFormat, regime: str, length: int, rows: int) -> int:
+        """Return how many rows of a cell a candidate is given."""
+        ration = self.rations.get((candidate.name, fmt.name))
+        return ration.rows(self._group(regime, length, rows)) if ration else rows
+
+    def _most(self, fmt: FloatFormat, regime: str, length: int, rows: int) -> int:
+        """Return how many rows of a cell some candidate is given: the others are not made."""
+        if not self.rations:
+            return rows
+        takers = [c for c in self.candidates if fmt in self.measured_formats(c)]
+        return max((self._given(c, fmt, regime, length, rows) for c in takers), default=rows)
+
+    def left_out(self, candidate: Candidate, fmt: FloatFormat) -> LeftOut | None:
+        """Return what is left out of a candidate's rows of a format; None where nothing is."""
+        ration = self.rations.get((candidate.name, fmt.name))
+        if ration is None:
+            return None
+        return LeftOut.of(ration, list(self._planned(fmt)))
+
+    def seconds(self, piece: Shard | Search) -> float:
+        """Return how long a shard or a search takes, about: what is left of a run is told by it."""
+        if isinstance(piece, Search):
+            return self._seconds_of(piece.candidate, piece.format, piece.evaluations, piece.length)
+        batches = list(piece.batches())
+        given = [
+            (c, sum(min(count, self._given_of(c, piece, number)) for number, count in batches))
+            for c in self.candidates
+            if piece.format in self.measured_formats(c)
+        ]
+        shared = OWN.seconds(max((rows for _, rows in given), default=0), piece.length) / 2
+        return shared + sum(self._seconds_of(c, piece.format, rows, piece.length) for c, rows in given)
+
+    def _seconds_of(self, candidate: Candidate, fmt: FloatFormat, rows: int, length: int) -> float:
+        ration = self.rations.get((candidate.name, fmt.name))
+        calls = ration.speed.seconds(rows, length) if ration else 0.0
+        return calls + OWN.seconds(rows, length) / 2
 
     def _groups(self, fmt: FloatFormat, *, sampled: bool) -> Iterator[tuple[str, int, int]]:
         """Yield (regime, length, rows) of the fixed or of the drawn rows of a format."""
@@ -286,9 +435,10 @@ class Campaign:
         return self.settings.out_format or fmt
 
     def _split(
-        self, fmt: FloatFormat, regime: str, length: int, rows: int, *, sampled: bool
+        self, fmt: FloatFormat, regime: str, length: int, rows: int, most: int, *, sampled: bool
     ) -> Iterator[Shard]:
-        batches = -(-rows // rows_per_batch(regime, length))
+        """Yield the shards of a cell, as far as they hold one of the first `most` rows."""
+        batches = -(-most // rows_per_batch(regime, length))
         for first in range(0, batches, SHARD_BATCHES):
             last = min(first + SHARD_BATCHES, batches) - 1
             yield Shard(fmt, self._out_format(fmt), regime, length, rows, first, last, sampled)
@@ -339,26 +489,38 @@ class Campaign:
             for c in self.candidates
             if c.supports(shard.format, shard.out_format) and shard.format in self.formats_of(c)
         ]
-        is_profiled = self._is_profiled(shard)
-        for batch in self.batches(shard) if candidates else ():
-            counted = {batch.number: digest(shard.format, batch.x)}
+        is_profiled = self._is_profiled(shard.regime, shard.length)
+        for whole in self.batches(shard) if candidates else ():
+            digests: dict[int, dict[int, str]] = {}
             for candidate in candidates:
+                batch = whole.first(self._given_of(candidate, shard, whole.number))
+                rows = len(batch.x)
+                if not rows:
+                    continue
+                if rows not in digests:
+                    digests[rows] = {batch.number: digest(shard.format, batch.x)}
                 cell = shard.cell(candidate.name)
                 outcome = executor.run(candidate.spec, batch.x, shard.out_format, self.settings.timeout)
                 declaration = candidate.declared(shard.format)
-                for part, rows in batch.parts():
+                for part, judged in batch.parts():
                     tally = tally_outcome(
-                        cell, rows, outcome.of(part), declaration, self.settings.tiers, profiled=is_profiled
+                        cell, judged, outcome.of(part), declaration, self.settings.tiers, profiled=is_profiled
                     )
-                    parts[cell].append(replace(tally, digests=counted, fallbacks=rows.truth.fallbacks))
-        kept = {cell: self._compact(merge(tallies), shard) for cell, tallies in parts.items()}
+                    kept = replace(tally, digests=digests[rows], fallbacks=judged.truth.fallbacks)
+                    parts[cell].append(kept)
+        merged = {cell: self._compact(merge(tallies), shard) for cell, tallies in parts.items()}
         if shard.regime != INPUT:
-            return kept
+            return merged
         by_name = {candidate.name: candidate for candidate in candidates}
         return {
             cell: self._with_batches(tally, shard, by_name[cell.candidate], executor)
-            for cell, tally in kept.items()
+            for cell, tally in merged.items()
         }
+
+    def _given_of(self, candidate: Candidate, shard: Shard, number: int) -> int:
+        """Return how many rows of a batch, by its number in the cell, a candidate is given."""
+        given = self._given(candidate, shard.format, shard.regime, shard.length, shard.rows)
+        return max(0, given - number * rows_per_batch(shard.regime, shard.length))
 
     def _with_batches(self, tally: Tally, shard: Shard, candidate: Candidate, executor: Executor) -> Tally:
         """Return the tally, rows of the user's file in the batch that they need: the file may change."""
@@ -376,10 +538,10 @@ class Campaign:
         seen = (seen_among(w, wholes[w.origin], outputs) for w in tally.witnesses)
         return replace(tally, witnesses=tuple(seen))
 
-    def _is_profiled(self, shard: Shard) -> bool:
+    def _is_profiled(self, regime: str, length: int) -> bool:
         """Whether it is counted where in the input errors lie: not where rows are few, or all of one kind."""
         own = self.settings.lengths or self.settings.effort.lengths
-        return shard.regime != CROWD and (shard.regime != MEDLEY or shard.length in own)
+        return regime != CROWD and (regime != MEDLEY or length in own)
 
     def _compact(self, tally: Tally, shard: Shard) -> Tally:
         """Return the tally with long rows as the way to make them again."""

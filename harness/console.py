@@ -15,7 +15,7 @@ from reports.spelling import line
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, Task
 
 __all__ = ["carries", "notes", "print_json", "print_lines", "progress_bar", "read_input", "results"]
 
@@ -71,14 +71,22 @@ def _of_lines() -> type[Console]:
 
 
 def progress_bar(console: Console) -> Progress:
-    """Return a bar with how much is done and how long the rest takes; it shows on a terminal alone."""
+    """Return a bar with how much is done; it shows on a terminal alone.
+
+    A task may say how long the rest takes, in its field `rest`; else the number of pieces tells it.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rest(TimeRemainingColumn):
+        def render(self, task: Task) -> Text:
+            return Text(task.fields["rest"]) if "rest" in task.fields else super().render(task)
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        Rest(),
     )
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 

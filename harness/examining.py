@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.candidates import Candidate
 from harness.console import progress_bar
+from harness.deadline import NEVER, Deadline
 from reference.formats import FloatFormat
 
 if TYPE_CHECKING:
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
     from harness.execution import Executor
     from reports.ledger import Ledger
 
-__all__ = ["examine", "say_what_was_given_up", "unchecked"]
+__all__ = ["examine", "say_what_is_left_out", "say_what_was_given_up", "unchecked"]
 
 
-def examine(campaign: Campaign, ledger: Ledger, executor: Executor, console: Console) -> None:
+def examine(
+    campaign: Campaign, ledger: Ledger, executor: Executor, console: Console, deadline: Deadline = NEVER
+) -> None:
     """Put `checks`, `small` and `shrunk` into the ledger, as far as it lacks them.
 
     Args:
@@ -30,15 +33,19 @@ def examine(campaign: Campaign, ledger: Ledger, executor: Executor, console: Con
         ledger: the run's.
         executor: calls the candidates.
         console: shows how far it is.
+        deadline: when it must have ended.
+
+    Raises:
+        OutOfTime: it has not; the checks that ended are kept.
     """
     from harness.shrinking import keep_small, shrink_all
 
     executor.grant()
-    _check(campaign, ledger, executor, console)
+    _check(campaign, ledger, executor, console, deadline)
     if ledger.get("shrunk") is None:
         executor.grant()
         named = {candidate.name: candidate for candidate in campaign.candidates}
-        keep_small(ledger, shrink_all(ledger, named, executor))
+        keep_small(ledger, shrink_all(ledger, named, executor, rations=campaign.rations))
     say_what_was_given_up(executor, console)
 
 
@@ -46,6 +53,14 @@ def say_what_was_given_up(executor: Executor, console: Console) -> None:
     """Print of each candidate which rows were not tried, and why."""
     for spec, told in executor.given_up().items():
         console.print(f"{spec}: {told}", soft_wrap=True)
+
+
+def say_what_is_left_out(campaign: Campaign, console: Console) -> None:
+    """Print of each candidate that is not given all rows how many it is given, and why."""
+    for candidate in campaign.candidates:
+        for fmt in campaign.measured_formats(candidate):
+            if (left_out := campaign.left_out(candidate, fmt)) is not None:
+                console.print(f"{candidate.name} in {fmt}: {left_out.told()}", soft_wrap=True)
 
 
 def unchecked(campaign: Campaign, ledger: Ledger) -> Iterator[tuple[Candidate, FloatFormat]]:
@@ -57,7 +72,9 @@ def unchecked(campaign: Campaign, ledger: Ledger) -> Iterator[tuple[Candidate, F
                 yield candidate, fmt
 
 
-def _check(campaign: Campaign, ledger: Ledger, executor: Executor, console: Console) -> None:
+def _check(
+    campaign: Campaign, ledger: Ledger, executor: Executor, console: Console, deadline: Deadline
+) -> None:
     from harness.checks import CHECKS, each_check
 
     settings = campaign.settings
@@ -67,7 +84,11 @@ def _check(campaign: Campaign, ledger: Ledger, executor: Executor, console: Cons
         for candidate, fmt in left:
             bar.update(task, description=f"checking {candidate.name} {fmt}")
             documents = []
-            for result in each_check(candidate, fmt, executor, settings.seed, out_format=settings.out_format):
+            ration = campaign.rations.get((candidate.name, fmt.name))
+            for result in each_check(
+                candidate, fmt, executor, settings.seed, out_format=settings.out_format, ration=ration
+            ):
+                deadline.check()
                 documents.append(result.document())
                 bar.advance(task)
             ledger.put("checks", [*(ledger.get("checks") or ()), *documents])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -47,6 +48,9 @@ LONGEST_TIMEOUT: Final = 86_400
 """Limits of sense: beyond them a slip of the hand is likelier than a wish."""
 
 
+LONGEST_TIME: Final = 30 * 86_400
+CELLS_SHARE: Final = 1 / 2
+
 LONGEST_SEARCHED: Final = 257
 MOST_EVALUATIONS: Final = 200_000
 """Of a search within a campaign."""
@@ -61,6 +65,8 @@ class Effort:
         sweep: further lengths, at which there are only rows of the regime `medley`, and few.
         drawn: how many such lengths more are drawn from the seed; none where None.
         crowd: the least rows of the one call that has rows of the regime `crowd`; no such call where 0.
+        slow_seconds: about how long the calls of a slow candidate take in one format, which is given as many
+            rows; one that is not slow is given all.
     """
 
     name: str
@@ -72,6 +78,7 @@ class Effort:
     sweep: tuple[int, ...] = ()
     drawn: Drawn | None = None
     crowd: int = 0
+    slow_seconds: float = 240.0
 
     def rows(self, length: int) -> int:
         """Return the rows of a cell of that length."""
@@ -90,7 +97,7 @@ class Effort:
 EFFORTS: Final[Mapping[str, Effort]] = {
     e.name: e
     for e in (
-        Effort("quick", QUICK, 1 << 14, 4, 1 << 12, drawn=Drawn(16, 1, 0)),
+        Effort("quick", QUICK, 1 << 14, 4, 1 << 12, drawn=Drawn(16, 1, 0), slow_seconds=60.0),
         Effort("standard", STANDARD, 1 << 17, 4, 1 << 13, sweep=USUAL, drawn=Drawn(64, 2, 7), crowd=1 << 17),
         Effort(
             "deep",
@@ -102,6 +109,7 @@ EFFORTS: Final[Mapping[str, Effort]] = {
             sweep=USUAL,
             drawn=Drawn(512, 16, 7),
             crowd=1 << 20,
+            slow_seconds=14_400.0,
         ),
     )
 }
@@ -120,6 +128,8 @@ class Settings:
         inputs: the user's own rows, None where none were given.
         policies: KEY=VALUE settings over every candidate's declared policy.
         tiers: those whose clauses are counted, beside the figures.
+        max_time: seconds that the command may take; None where the effort alone decides how many rows there
+            are.
         libraries: whether every installed library is among the candidates.
         cluster: the scheduler that shards are sent to, or `local`; None for this process alone.
     """
@@ -137,6 +147,7 @@ class Settings:
     tiers: tuple[Tier, ...] = ()
     reference: Method = "certified"
     timeout: float = 60.0
+    max_time: float | None = None
     max_memory: int | None = None
     in_process: bool = False
     libraries: bool = False
@@ -167,6 +178,15 @@ class Settings:
     def evaluations_of(self, length: int) -> int:
         """Return how many rows a search of that length may try."""
         return self.effort.evaluations(length) if self.rows is None else self.rows
+
+    def seconds_for(self, pairs: int) -> float:
+        """Return about how long the calls of one of so many candidates and formats may take: inf for any.
+
+        Where a time is set, half of it goes into the rows of cells; checks and witnesses take the rest.
+        """
+        if self.max_time is not None:
+            return self.max_time * CELLS_SHARE / max(1, pairs)
+        return math.inf if self.rows is not None else self.effort.slow_seconds
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the figures, as JSON carries it."""
@@ -259,6 +279,8 @@ def _check_numbers(values: Mapping[str, Any]) -> None:
         _at_least("length", length, 1)
     _at_least("seed", values.get("seed"), 0)
     check_timeout(values.get("timeout", 1.0))
+    if not 0 < (seconds := values.get("max_time", 1.0)) <= LONGEST_TIME:
+        raise UsageError(f"max-time {seconds}: give a number of seconds, above 0 and at most {LONGEST_TIME}")
     for length in values.get("lengths", ()) or (1,):
         if max(length, LARGEST_BATCH) * values.get("rows", 1) > LARGEST_CELL or length > LONGEST:
             raise UsageError(

@@ -40,6 +40,17 @@ _ENVIRONMENT: Final = record(
 KIND: Final[Rule] = _ENVIRONMENT
 """What of a machine can change figures."""
 
+_CLASS: Final = integer(0, 64)
+_RATION: Final = record(
+    {
+        "row": _CLASS,
+        "entry": _CLASS,
+        "halvings": integer(0, 64),
+        "timed": BOOLEAN,
+        "target": integer(0, 1 << 32),
+    }
+)
+
 SETTINGS: Final[Rule] = record(
     {},
     {
@@ -49,6 +60,7 @@ SETTINGS: Final[Rule] = record(
         "policies": WORDS,
         "tiers": WORDS,
         "lengths": list_of(COUNT),
+        "rations": mapping_of(_TEXT, mapping_of(_TEXT, _RATION)),
     },
     open_=True,
 )

@@ -28,6 +28,7 @@ __all__ = [
     "OUT",
     "TABULATED",
     "RunFolderError",
+    "begun_with",
     "find_run",
     "find_witness",
     "open_ledger",
@@ -118,6 +119,19 @@ def open_ledger(folder: Path, settings: Mapping[str, Any], cells: Sequence[CellI
     """
     path = folder / LEDGER
     return Ledger.open(path, settings) if path.exists() else Ledger.create(path, settings, cells)
+
+
+def begun_with(folder: Path) -> dict[str, Any] | None:
+    """Return what the run in a prepared folder was begun with; None where there is none.
+
+    Raises:
+        LedgerError: its ledger is damaged.
+    """
+    path = folder / LEDGER
+    if not path.exists():
+        return None
+    with Ledger.open(path) as ledger:
+        return ledger.settings()
 
 
 def find_run(run: str | Path, parent: Path = OUT) -> Path:

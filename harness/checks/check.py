@@ -14,6 +14,7 @@ from harness.candidates import Candidate
 from harness.checks.rows import EXTENTS, Extent
 from harness.execution import Executor, Outcome, Presentation
 from harness.execution.calling import OFTEN, THREAD_CALLS
+from harness.rationing import Ration, in_words
 from reference.formats import FloatFormat
 from reference.rows import RowKind, row_kinds
 from reports.tally import Witness
@@ -55,6 +56,14 @@ TIMED: Final = 5
 
 TIMED_ENTRIES: Final = 1 << 14
 """Entries of such a call, at most, where one of few is to be had."""
+
+
+CHECK_SHARE: Final = 1 / 60
+"""What one check may take of the time that the cells have; there are some twenty checks."""
+
+LENGTHS: Final = 12
+CALLS_OF_A_LENGTH: Final = 10
+"""About how many lengths of rows a check looks at, and calls it makes of each."""
 
 
 class NotTried(Exception):
@@ -150,7 +159,9 @@ class Subject:
         timeout: the most seconds of a call; None for the executor's own.
         floor: what its plain calls were seen to keep, so that other calls must keep it too.
         extent: how much is looked at.
+        ration: how many rows there are for it, of a candidate that is not given all.
         looked: what has been looked at since this was last emptied.
+        spent: seconds that the calls have taken since then, by the class of speed.
     """
 
     candidate: Candidate
@@ -160,7 +171,9 @@ class Subject:
     timeout: float | None = None
     floor: Floor | None = None
     extent: Extent = EXTENTS["quick"]
+    ration: Ration | None = None
     looked: Looked = Looked()
+    spent: float = 0.0
     _pace: Pace | None = None
     _seen: dict[int, tuple[Array, Outcome]] = field(default_factory=dict)
 
@@ -171,6 +184,8 @@ class Subject:
             NotTried: rows were not called, and no other failed: what is not called breaks no rule.
         """
         self.looked = self.looked.at(x, presentation)
+        if self.ration is not None:
+            self.spent += len(x) * self.ration.row_seconds(x.shape[1]) * _CALLS.get(presentation, 1)
         outcome = self.executor.run(self.candidate.spec, x, self.out, self.timeout, presentation=presentation)
         if outcome.faults and all(fault.kind == "not_tried" for fault in outcome.faults):
             raise NotTried(outcome.faults[0].message)
@@ -201,7 +216,7 @@ class Subject:
         if most < rows:
             what, slow = ("row", by_row) if by_row.most <= by_entry.most // length else ("entry", by_entry)
             article = "an" if what == "entry" else "a"
-            told = f"{article} {what} takes over {_in_words(slow.over)}"
+            told = f"{article} {what} takes over {in_words(slow.over)}"
             self.lacks_time_for(f"a call of {rows} rows of {length} entries ({told})")
         return min(rows, most)
 
@@ -209,7 +224,7 @@ class Subject:
         """Tell whether a call of few rows is too slow to be made by the thousand; note it where so."""
         slow = self._seconds(x) > self.extent.slow_call
         if slow:
-            told = f"a call takes over {_in_words(self.extent.slow_call)}"
+            told = f"a call takes over {in_words(self.extent.slow_call)}"
             self.lacks_time_for(f"{self.extent.calls} calls in succession ({told})")
         return slow
 
@@ -222,8 +237,27 @@ class Subject:
         self.executor.run(self.candidate.spec, x, self.out, self.timeout)
         return time.perf_counter() - start
 
+    def begin(self) -> None:
+        """Forget what has been looked at: another check begins."""
+        self.looked, self.spent = Looked(), 0.0
+
+    def share(self, rows: int, length: int) -> int:
+        """Return how many of so many rows of a length there is time for in each call; none where too slow."""
+        if self.ration is None:
+            return rows
+        each = self.ration.row_seconds(length) * CALLS_OF_A_LENGTH
+        most = int(self.ration.target * CHECK_SHARE / LENGTHS / each)
+        return min(rows, max(most, 2 if each <= self.ration.target * CHECK_SHARE else 0))
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the check may look at further rows."""
+        return self.ration is None or self.spent <= self.ration.target * CHECK_SHARE
+
     def _measured(self) -> Pace:
         """Return how long rows and entries take, of the calls remembered that have most of either."""
+        if self.ration is not None and self.ration.speed.is_slow:
+            return Pace(self.ration.speed.row_seconds, self.ration.speed.entry_seconds)
         if self._pace is None:
             done = [x for x, outcome in self._seen.values() if outcome.completed.all() and len(x)]
             few = [x for x in done if x.size <= TIMED_ENTRIES] or done
@@ -332,15 +366,6 @@ class CheckResult:
             "looked": {**asdict(self.looked), "unseen": list(self.looked.unseen)},
             "witness": {"id": self.witness.id, **self.witness.document()} if self.witness else None,
         }
-
-
-def _in_words(seconds: float) -> str:
-    """Return a time in the unit that suits it."""
-    scale, unit = next((pair for pair in _UNITS if seconds >= pair[0]), _UNITS[-1])
-    return f"{seconds / scale:g} {unit}"
-
-
-_UNITS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
 
 
 def same_bits(fmt: FloatFormat, a: Array, b: Array) -> Flags:

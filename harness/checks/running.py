@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from harness.candidates import Candidate
 from harness.checks.accuracy import floor_of
-from harness.checks.check import Check, CheckResult, Examined, Floor, Looked, NotTried, Subject, hexadecimal
+from harness.checks.check import Check, CheckResult, Examined, Floor, NotTried, Subject, hexadecimal
 from harness.checks.contract import CONTRACT
 from harness.checks.properties import PROPERTIES
 from harness.checks.rows import EXTENTS, RowsOfLength, rows_of
 from harness.execution import Executor, Outcome
+from harness.rationing import Ration
 from harness.shrinking import Budget, origin_of, reduced
 from harness.shrinking.simplicity import keys
 from reference.formats import FloatFormat
@@ -87,9 +88,12 @@ def each_check(
     timeout: float | None = None,
     checks: Sequence[Check] = CHECKS,
     floors: Sequence[Floor] = FLOORS,
+    ration: Ration | None = None,
 ) -> Iterator[CheckResult]:
     """Yield the result of each check in one format, each when it is asked for; as `run_checks` otherwise."""
-    subject = Subject(candidate, fmt, out_format or fmt, executor, timeout, extent=EXTENTS[effort])
+    subject = Subject(
+        candidate, fmt, out_format or fmt, executor, timeout, extent=EXTENTS[effort], ration=ration
+    )
     yield from _Examination(subject, seed, floors).results(checks)
 
 
@@ -144,6 +148,7 @@ class _Examination:
         self._floors = floors
         self._rows: list[RowsOfLength] = []
         self._tried: list[RowsOfLength] = []
+        self._beyond: list[str] = []
         self._reason = ""
         if subject.candidate.supports(subject.format, subject.out):
             self._call_plainly(rows_of(subject.format, subject.extent, seed))
@@ -158,7 +163,10 @@ class _Examination:
 
     def _call_plainly(self, lengths: Iterable[RowsOfLength]) -> None:
         """Keep the rows that the candidate completes when they are called plainly."""
-        for rows in lengths:
+        for whole in lengths:
+            rows = self._shared(whole)
+            if rows is None:
+                continue
             self._tried.append(rows)
             try:
                 outcome = self._subject.remember(rows.x)
@@ -169,6 +177,14 @@ class _Examination:
                 self._reason = outcome.faults[0].message
                 return
             self._keep(rows, outcome)
+
+    def _shared(self, rows: RowsOfLength) -> RowsOfLength | None:
+        """Return the rows of a length that there is time for; None where there is none."""
+        count, length = rows.x.shape
+        most = self._subject.share(count, length)
+        if most < count:
+            self._beyond.append(f"{count - most} of {count} rows of {length} entries: no time")
+        return rows.take(most) if most else None
 
     def _keep(self, rows: RowsOfLength, outcome: Outcome) -> None:
         if outcome.completed.all():
@@ -207,13 +223,19 @@ class _Examination:
             return replace(blank, message="it has no axis parameter")
         if check.needs_threads and not subject.candidate.declaration.threads:
             return replace(blank, message="it declares that threads may not call it at once")
-        subject.looked = Looked()
+        subject.begin()
+        for what in self._beyond:
+            subject.lacks_time_for(what)
         rows = self._tried if check.unpruned else self._rows
         parts = [part for part in rows if check.examines(part.x.shape[1])]
         seen: list[_Seen] = []
         lacking = ""
         try:
-            seen.extend(self._examine(check, part) for part in parts)
+            for part in parts:
+                if subject.has_time:
+                    seen.append(self._examine(check, part))
+                else:
+                    subject.lacks_time_for(f"rows of {part.x.shape[1]} entries")
         except NotTried as not_tried:
             lacking = str(not_tried)
         blank = replace(blank, looked=subject.looked)
@@ -275,7 +297,7 @@ class _Examination:
             return row, origin, f"{note} (not when called alone)"
         if not check.rows_at_once:
             return row, origin, note
-        budget = Budget(SHRINKING_ELEMENTS, SHRINKING_BATCHES)
+        budget = Budget(SHRINKING_ELEMENTS, SHRINKING_BATCHES).within(self._subject.ration)
         steps = reduced(row, None, self._subject.format, shows, budget, check.rows_at_once)
         for smaller in reversed(steps):
             alone = check.examine(self._subject, smaller[None])

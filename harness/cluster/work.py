@@ -26,6 +26,7 @@ from harness.dealing import Done
 from harness.environment import here
 from harness.execution import Isolated
 from harness.kernels import MEASURING
+from harness.rationing import Ration
 from harness.settings import Settings
 from reports.ledger import Place, packed
 from reports.tally import Tally
@@ -72,6 +73,7 @@ class _Work:
     settings: Settings
     candidates: tuple[Candidate, ...]
     pairs: frozenset[tuple[str, str]] | None
+    rations: dict[tuple[str, str], Ration]
     sources: tuple[Source, ...]
 
 
@@ -80,7 +82,8 @@ def packed_work(campaign: Campaign) -> bytes:
     settings = replace(campaign.settings, inputs=None)
     candidates = tuple(_plain(candidate) for candidate in campaign.candidates)
     sources = tuple(_sources(candidates))
-    return pickle.dumps(_Work(version(DISTRIBUTION), settings, candidates, campaign.pairs, sources))
+    work = _Work(version(DISTRIBUTION), settings, candidates, campaign.pairs, dict(campaign.rations), sources)
+    return pickle.dumps(work)
 
 
 def _plain(candidate: Candidate) -> Candidate:
@@ -155,7 +158,7 @@ def _opened(work: _Work) -> Campaign:
         from reference.certified import prepare
 
         prepare(also=(MEASURING,))
-    return Campaign(work.settings, candidates, work.pairs)
+    return Campaign(work.settings, candidates, work.pairs, work.rations)
 
 
 def _placed(candidate: Candidate, paths: dict[str, str], timeout: float) -> Candidate:

@@ -66,6 +66,9 @@ def gate(
     timeout: Annotated[
         float | None, typer.Option(help="Seconds that one call of a candidate may take.")
     ] = None,
+    max_time: Annotated[
+        float | None, typer.Option(help="Seconds that the gate may take: fewer rows, where need be.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as one JSON document.")] = False,
 ) -> int:
     """Judge implementations against budgets or a tier; exit 1 where one is worse than allowed.
@@ -75,7 +78,7 @@ def gate(
     given = {
         "candidates": candidates, "via": via, "formats": formats, "out_format": out_format, "tiers": tiers,
         "budgets": None if budgets is None else str(budgets), "policies": policies, "seed": seed,
-        "jobs": jobs, "timeout": timeout,
+        "jobs": jobs, "timeout": timeout, "max_time": max_time,
     }  # fmt: skip
     values, file = _values(given, tier_alone=bool(tiers) and budgets is None)
     path = Path(values["budgets"]) if "budgets" in values else None

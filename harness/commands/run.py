@@ -13,8 +13,9 @@ from harness.commands.report import show
 from harness.commands.single import Policies, executor_for
 from harness.configuration import configured
 from harness.console import notes
+from harness.deadline import Deadline, OutOfTime
 from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
-from harness.examining import examine, unchecked
+from harness.examining import examine, say_what_is_left_out, unchecked
 from harness.kernels import MEASURING, prepare_kernels
 from harness.settings import Settings, resolve
 from reports.spelling import command
@@ -67,6 +68,9 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(help="Seconds that one call of a candidate may take.")
     ] = None,
+    max_time: Annotated[
+        float | None, typer.Option(help="Seconds that the run may take: fewer rows, where need be.")
+    ] = None,
     max_memory: Annotated[int | None, typer.Option(help="MiB that a candidate may use.")] = None,
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Call candidates here, to debug them.")
@@ -82,7 +86,7 @@ def run(
         "out_format": out_format, "regimes": regimes,
         "lengths": lengths, "rows": rows, "effort": effort, "seed": seed, "input": input_file,
         "policies": policies, "jobs": jobs, "reference": reference, "timeout": timeout,
-        "max_memory": max_memory, "in_process": in_process, "cluster": cluster,
+        "max_time": max_time, "max_memory": max_memory, "in_process": in_process, "cluster": cluster,
     }  # fmt: skip
     settings = _settings(given)
     folder = _measure(settings, out, resume=resume, overwrite=overwrite)
@@ -110,29 +114,43 @@ def _is_missing(value: Any) -> bool:
 def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: bool) -> Path:
     """Run the campaign into its folder, draw everything, and return the folder."""
     from harness.campaign import Campaign
-    from reports.runs import prepare
+    from reports.runs import begun_with, prepare
 
+    deadline = Deadline.in_seconds(settings.max_time)
     with user_mistakes():
         campaign = Campaign.of(settings)
         _report_changed_inputs(settings)
         folder = prepare(out, seed=settings.seed, resume=resume, overwrite=overwrite)
+        begun = begun_with(folder)
     with executor_for(settings) as executor:
-        return _keep(campaign.probed(executor), folder, executor)
+        campaign = campaign.probed(executor)
+        campaign = campaign.rationed(executor) if begun is None else campaign.rationed_as(begun)
+        return _keep(campaign, folder, executor, deadline)
 
 
-def _keep(campaign: Campaign, folder: Path, executor: Executor) -> Path:
+def _keep(campaign: Campaign, folder: Path, executor: Executor, deadline: Deadline) -> Path:
     """Measure into the folder's ledger what that lacks, and return the folder."""
     from harness.provenance import open_measured
     from reports.ledger import LedgerError
 
     settings, cells = campaign.settings, list(campaign.cells())
     with user_mistakes():
-        ledger = open_measured(folder, settings.identity(), cells, settings, campaign.candidates)
+        ledger = open_measured(folder, campaign.identity(), cells, settings, campaign.candidates)
     with ledger:
+        if not cells and campaign.rations:
+            raise NoVerdict(
+                "nothing to run: one row takes longer than there is time for; give a greater --max-time"
+            )
         if not cells:
             raise NoVerdict("nothing to run: no regime has rows of these formats and lengths")
+        say_what_is_left_out(campaign, notes())
         try:
-            _fill(campaign, ledger, executor)
+            _fill(campaign, ledger, executor, deadline)
+        except OutOfTime:
+            raise NoVerdict(
+                f"--max-time {settings.max_time:g}: {_kept(campaign, ledger)} are kept in {folder};"
+                f" go on with the same command and --resume --out {command(str(folder))}"
+            ) from None
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted: {_kept(campaign, ledger)} are kept in {folder}; "
@@ -170,7 +188,7 @@ def _report_changed_inputs(settings: Settings) -> None:
             notes().print(f"input: {changed} values are not in {fmt} and were rounded to the nearest")
 
 
-def _fill(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
+def _fill(campaign: Campaign, ledger: Ledger, executor: Executor, deadline: Deadline) -> None:
     """Measure what the ledger lacks, and put the documents about the whole run into it."""
     from harness.claims import evaluate
     from harness.provenance import hold_program
@@ -179,15 +197,15 @@ def _fill(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
     settings = campaign.settings
     if settings.reference == "certified":
         prepare_kernels(MEASURING)
-    _run_shards(campaign, ledger, executor)
-    examine(campaign, ledger, executor, notes())
+    _run_shards(campaign, ledger, executor, deadline)
+    examine(campaign, ledger, executor, notes(), deadline)
     hold_program(ledger, executor)
     if ledger.get("claims") is None:
         ledger.put("claims", [claim.document() for claim in evaluate(settings.seed, settings.reference)])
     ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": settings.jobs})
 
 
-def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
+def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor, deadline: Deadline) -> None:
     from harness.crews import crew_of
     from harness.progress import Progress
     from reports.machines import told
@@ -196,7 +214,10 @@ def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor) -> None:
     ledger.put("pairs", len(campaign.candidates) * len(campaign.settings.formats))
     finished = ledger.finished()
     left = [piece for piece in campaign.pieces() if piece.id not in finished]
-    with crew_of(campaign, executor) as crew, Progress(notes(), left) as progress:
-        campaign.run(ledger, executor, progress, crew)
+    with (
+        crew_of(campaign, executor) as crew,
+        Progress(notes(), left, campaign.seconds) as progress,
+    ):
+        campaign.run(ledger, executor, deadline.after(progress), crew)
     if (machines := told(ledger)) is not None:
         notes().print(machines, soft_wrap=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.console import notes
+from harness.deadline import Deadline, OutOfTime
 from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
-from harness.examining import say_what_was_given_up
+from harness.examining import say_what_is_left_out, say_what_was_given_up
 from harness.gate.baseline import Baseline, place, verdicts_against
 from harness.gate.budgets import COUNTS, OF_ELEMENTS, RATES, TIER, Budget
 from harness.gate.judging import judge, with_policies
@@ -22,6 +23,7 @@ from harness.kernels import MEASURING, prepare_kernels
 from harness.settings import Settings
 from reference.tiers import STANDARD
 from reports.common import in_common
+from reports.figures import plural
 from reports.runs import replay_command
 from reports.spelling import command
 from reports.tally import Witness
@@ -117,6 +119,7 @@ def decide(
     from reports.ledger import LedgerError
     from reports.runs import prepare
 
+    deadline = Deadline.in_seconds(settings.max_time)
     settings = gate_settings(_with_rows(settings, rows), _tiers(budgets), _lengths(budgets))
     with user_mistakes():
         campaign = replace(Campaign.of(settings), pairs=pairs)
@@ -124,13 +127,16 @@ def decide(
         folder = prepare(out, seed=settings.seed, resume=None, overwrite=overwrite)
         executor = Isolated(settings.jobs, settings.timeout, load_timeout=settings.import_timeout)
     with executor:
-        campaign = campaign.probed(executor)
+        campaign = campaign.probed(executor).rationed(executor)
+        say_what_is_left_out(campaign, notes())
         cells = list(campaign.cells())
         try:
-            ledger = open_measured(folder, settings.identity(), cells, settings, campaign.candidates)
+            ledger = open_measured(folder, campaign.identity(), cells, settings, campaign.candidates)
         except LedgerError as error:
             raise UsageError(error.anew) from error
-        return _decided(campaign, ledger, folder, executor, budgets, baseline, fresh=fresh, strict=strict)
+        return _decided(
+            campaign, ledger, folder, executor, budgets, baseline, deadline, fresh=fresh, strict=strict
+        )
 
 
 def _decided(
@@ -140,6 +146,7 @@ def _decided(
     executor: Executor,
     budgets: Sequence[Budget],
     baseline: Baseline | None,
+    deadline: Deadline,
     *,
     fresh: bool,
     strict: bool,
@@ -149,7 +156,11 @@ def _decided(
 
     with ledger:
         try:
-            return _decide(campaign, ledger, folder, executor, budgets, baseline, fresh=fresh, strict=strict)
+            return _decide(
+                campaign, ledger, folder, executor, budgets, baseline, deadline, fresh=fresh, strict=strict
+            )
+        except OutOfTime:
+            raise NoVerdict(_unfinished(campaign, ledger, folder)) from None
         except LedgerError as error:
             raise NoVerdict(error.anew) from error
         except KeyboardInterrupt:
@@ -167,6 +178,7 @@ def _decide(
     executor: Executor,
     budgets: Sequence[Budget],
     baseline: Baseline | None,
+    deadline: Deadline,
     *,
     fresh: bool,
     strict: bool,
@@ -178,9 +190,10 @@ def _decide(
 
     prepare_kernels(MEASURING)
     shards = list(campaign.shards())
-    with crew_of(campaign, executor) as crew, Progress(notes(), shards) as progress:
-        gated = measure_gated(campaign, ledger, executor, progress, crew)
+    with crew_of(campaign, executor) as crew, Progress(notes(), shards, campaign.seconds) as progress:
+        gated = measure_gated(campaign, ledger, executor, progress, crew, deadline)
         verdicts = judge(gated, budgets, _rule(gated, budgets, fresh=fresh))
+        verdicts += with_policies(gated, _never_reached(campaign))
         verdicts += with_policies(gated, slack_verdicts(gated, budgets)) if strict else ()
         if baseline is not None:
             verdicts = _with_baseline(baseline, gated, verdicts, ledger, reference_of(folder))
@@ -192,6 +205,35 @@ def _decide(
     ledger.put("shrunk", {identity: w.document() for identity, w in shrunk.items()})
     ledger.put("verdicts", [verdict.document() for verdict in verdicts])
     return Decision(folder, gated, tuple(verdicts))
+
+
+def _unfinished(campaign: Campaign, ledger: Ledger, folder: Path) -> str:
+    """Say what a gate had still to do when its time was over."""
+    finished = ledger.finished()
+    left = sum(shard.id not in finished for shard in campaign.shards())
+    shards = f"{plural(left, 'shard')} of {len(finished) + left} and the checks" if left else "checks"
+    drawing = command("python", "-m", "harness", "report", str(folder))
+    return (
+        f"no verdict: --max-time {campaign.settings.max_time:g} was over, and {shards} remain;"
+        f" give it longer, or fewer candidates and formats; {drawing} draws what was measured"
+    )
+
+
+def _never_reached(campaign: Campaign) -> Iterator[Verdict]:
+    """Yield a verdict for every candidate and format that is too slow for a row of every cell."""
+    for candidate in campaign.candidates:
+        for fmt in campaign.measured_formats(candidate):
+            left_out = campaign.left_out(candidate, fmt)
+            if left_out is None or not left_out.missing:
+                continue
+            out = (campaign.settings.out_format or fmt).name
+            message = (
+                f"{plural(left_out.missing, 'cell')} remain, of rows of {left_out.shortest_missing} entries"
+                f" or more: there is no time for one; {left_out.told()}"
+            )
+            yield Verdict(
+                candidate.name, fmt.name, out, None, None, "rows", ">=", 1.0, 0.0, "not_run", message
+            )
 
 
 def _with_baseline(
@@ -320,7 +362,8 @@ def _shrunk(
         group = (witness.cell.candidate, witness.cell.format, witness.kind)
         if group not in seen:
             seen.add(group)
-            spending = Spending(elements=SHRINKING_ELEMENTS)
+            ration = gated.rations.get(group[:2])
+            spending = Spending(elements=SHRINKING_ELEMENTS).within(ration)
             candidate = candidates[witness.cell.candidate]
             timeout, least = gated.settings.timeout, _least(verdict, witness)
             yield witness.id, shrink(witness, candidate, executor, spending, timeout, least)

@@ -11,12 +11,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.crews import threads_of
+from harness.deadline import NEVER, Deadline
 from harness.dealing import Record, deal
+from harness.rationing import Rations
 from harness.settings import EFFORTS, Effort, Settings
 from strategies.lengths import SWEEP, Drawn
 
@@ -76,12 +78,14 @@ class Gated:
         checks: of the contract.
         candidates: in order, each under the policy that it was judged by.
         settings: what was measured.
+        rations: of candidates that were not given all rows.
     """
 
     cells: tuple[Cell, ...]
     checks: tuple[CheckResult, ...]
     candidates: tuple[Candidate, ...]
     settings: Settings
+    rations: Rations = field(default_factory=dict)
 
     def relaxations(self) -> dict[str, tuple[str, ...]]:
         """Return the policy settings that differ from the default, by candidate."""
@@ -120,6 +124,7 @@ def measure_gated(
     executor: Executor,
     notify: Callable[..., None],
     crew: Crew[Shard] | None = None,
+    deadline: Deadline = NEVER,
 ) -> Gated:
     """Measure what the gate judges: all cells into the ledger, and the contract.
 
@@ -129,8 +134,10 @@ def measure_gated(
         executor: calls the candidates.
         notify: told of each shard, as by `Campaign.run`.
         crew: measures the shards, likewise.
+        deadline: when it must have ended.
 
     Raises:
+        OutOfTime: it has not.
         LedgerError: the ledger does not hold what was counted.
     """
     start = time.perf_counter()
@@ -144,11 +151,12 @@ def measure_gated(
         notify(piece, tallies)
 
     watched = _Watched(ledger, {})
-    deal(campaign.shards(), crew or threads_of(campaign, executor), watched, noted)
-    checks = tuple(_checked(campaign, executor))
+    timed = deadline.after(noted)
+    deal(campaign.shards(), crew or threads_of(campaign, executor), watched, timed)
+    checks = tuple(_checked(campaign, executor, deadline))
     ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": campaign.settings.jobs})
     cells = tuple(_as_counted(campaign, watched, counted))
-    return Gated(cells, checks, campaign.candidates, campaign.settings)
+    return Gated(cells, checks, campaign.candidates, campaign.settings, campaign.rations)
 
 
 @dataclass(frozen=True)
@@ -193,8 +201,8 @@ def _as_counted(
         raise LedgerError(f"{path}: its cells are not those planned; something wrote to it")
 
 
-def _checked(campaign: Campaign, executor: Executor) -> Iterator[CheckResult]:
-    from harness.checks import run_checks
+def _checked(campaign: Campaign, executor: Executor, deadline: Deadline) -> Iterator[CheckResult]:
+    from harness.checks import each_check
     from harness.checks.contract import CONTRACT
     from harness.checks.running import FLOORS
     from reference.tiers import TIERS
@@ -202,17 +210,21 @@ def _checked(campaign: Campaign, executor: Executor) -> Iterator[CheckResult]:
     settings = campaign.settings
     executor.grant()
     for candidate in campaign.candidates:
-        yield from run_checks(
-            candidate,
-            campaign.formats_of(candidate),
-            executor,
-            settings.seed,
-            extent_of(settings.effort),
-            out_format=settings.out_format,
-            timeout=settings.timeout,
-            checks=CONTRACT,
-            floors=[floor for floor in FLOORS if TIERS[floor] in settings.tiers],
-        )
+        for fmt in campaign.formats_of(candidate):
+            for result in each_check(
+                candidate,
+                fmt,
+                executor,
+                settings.seed,
+                extent_of(settings.effort),
+                out_format=settings.out_format,
+                timeout=settings.timeout,
+                checks=CONTRACT,
+                floors=[floor for floor in FLOORS if TIERS[floor] in settings.tiers],
+                ration=campaign.rations.get((candidate.name, fmt.name)),
+            ):
+                deadline.check()
+                yield result
 
 
 @contextmanager

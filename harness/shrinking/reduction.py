@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.execution.calling import changed_rows
+from harness.rationing import Ration
 from harness.shrinking.changes import changes
 from harness.shrinking.simplicity import keys
 from reference.formats import FloatFormat
@@ -32,6 +33,10 @@ Shows = Callable[[Array], Flags]
 
 BATCH_ELEMENTS: Final = 1 << 15
 """Elements evaluated at once: enough to hide what a call costs, few enough to waste little."""
+
+SHRINKING_SHARE: Final = 1 / 12
+SHORT: Final = 4
+"""What of the time that cells have reductions may take, and entries of the rows that they end with."""
 
 
 @dataclass
@@ -53,6 +58,13 @@ class Budget:
     def spent(self) -> bool:
         """Whether there is nothing left."""
         return self.elements <= 0 or self.batches <= 0 or self.lost
+
+    def within(self, ration: Ration | None) -> Budget:
+        """Return it, with no more entries than a slow candidate has time for."""
+        if ration is None:
+            return self
+        most = ration.entries(SHRINKING_SHARE * ration.target, SHORT)
+        return Budget(min(self.elements, most), self.batches, self.lost)
 
     def charge(self, x: Array) -> None:
         """Count one call."""

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 from harness.candidates import Candidate
 from harness.execution import Executor
 from harness.measurement.policy import GOT
+from harness.rationing import NO_RATIONS, Rations
 from harness.shrinking.evidence import FAULTS, KEPT, failed_rows
 from harness.shrinking.reduction import Budget
 from harness.shrinking.single import smallest
@@ -53,6 +54,7 @@ def shrink_all(
     executor: Executor,
     batches: int = BATCHES,
     timeout: float | None = None,
+    rations: Rations = NO_RATIONS,
 ) -> dict[str, Witness]:
     """Return the small witness of each witness of a run, by its id; itself where nothing simpler shows it.
 
@@ -65,16 +67,18 @@ def shrink_all(
         executor: calls them.
         batches: calls that may be made of one candidate in one format.
         timeout: the most seconds of a call; None for the executor's own.
+        rations: how many rows there are for candidates that are not given all, by names and formats.
     """
-    pairs: defaultdict[tuple[str, ...], _Bands] = defaultdict(_Bands)
+    pairs: defaultdict[tuple[str, str, str, str], _Bands] = defaultdict(_Bands)
     for _, tally in ledger.tallies():
         for witness, failed in _with_failed(tally):
             cell = witness.cell
             pairs[cell.candidate, cell.op, cell.format, cell.out_format].add(witness, failed=failed)
     small: dict[str, Witness] = {}
-    for (name, *_), bands in sorted(pairs.items()):
+    for (name, _, fmt, _), bands in sorted(pairs.items()):
         if name in candidates:
-            shrinking = _Sharing(candidates[name], executor, Budget(ELEMENTS, batches), timeout)
+            budget = Budget(ELEMENTS, batches).within(rations.get((name, fmt)))
+            shrinking = _Sharing(candidates[name], executor, budget, timeout)
             for turn, band in bands.gravest_first():
                 small.update(shrinking.of(band, BATCHES_A_ROW if turn else BATCHES_FIRST))
     return small
