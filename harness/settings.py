@@ -78,7 +78,7 @@ class Effort:
     sweep: tuple[int, ...] = ()
     drawn: Drawn | None = None
     crowd: int = 0
-    slow_seconds: float = 240.0
+    slow_seconds: float = 300.0
 
     def rows(self, length: int) -> int:
         """Return the rows of a cell of that length."""

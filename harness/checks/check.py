@@ -222,8 +222,14 @@ class Subject:
 
     def is_slow(self, x: Array) -> bool:
         """Tell whether a call of few rows is too slow to be made by the thousand; note it where so."""
-        slow = self._seconds(x) > self.extent.slow_call
-        if slow:
+        if self.ration is not None:
+            seconds = len(x) * self.ration.row_seconds(x.shape[1])
+            slow = self.extent.calls * seconds > self.ration.target * CHECK_SHARE
+        else:
+            slow = self._seconds(x) > self.extent.slow_call
+        if slow and self.ration is not None:
+            self.lacks_time_for(f"{self.extent.calls} calls in succession")
+        elif slow:
             told = f"a call takes over {in_words(self.extent.slow_call)}"
             self.lacks_time_for(f"{self.extent.calls} calls in succession ({told})")
         return slow

@@ -31,7 +31,7 @@ FIRST_SECONDS: Final = 10.0
 STAGE_SECONDS: Final = 3.0
 """What is left for them, at least, when the checks or the shrinking begin."""
 
-NARROWED: Final = 1 / 2
+NARROWED: Final = 3 / 4
 """The share of it that goes into narrowing; the rest loses a batch each time, and tries more of them."""
 
 FAMILIAR_SECONDS: Final = 3.0
