@@ -167,6 +167,7 @@ def test_its_witness_replays(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("fmt", ["float16", "float32", "float64"])
 def test_the_whole_gate_refuses_them(fmt: str, capsys: pytest.CaptureFixture[str]) -> None:
     names = [suspect(name) for name, of in BROKEN if of == fmt]
