@@ -82,13 +82,11 @@ class IntervalForm:
         """The least and the greatest computed argument where the differences are off by k in all."""
         if not self.algorithm.exp2 or t == 0:
             return real(t) - k, real(t) + k
-        factor = self._factor()
-        bent = factor * MP.ln(2)
-        rounded = self.u * highest_bits((real(abs(t)) + k) * factor, products) * MP.ln(2)
+        size, factor = real(abs(t)) + k, self._factor()
+        k += size * abs(factor * MP.ln(2) - 1) + self.u * highest_bits(size * factor, products) * MP.ln(2)
         if products == 2 or abs(t) < 2 * self.inside.smallest_normal:
-            rounded += products * self.eta / 2 * MP.ln(2)
-        k = k * (1 + abs(bent - 1)) + rounded
-        return min(real(t) * bent - k, real(t)), max(real(t) * bent + k, real(t))
+            k += products * self.eta / 2 * MP.ln(2)
+        return real(t) - k, real(t) + k
 
     def _factor(self) -> Any:
         exact = 1 / MP.ln(2)

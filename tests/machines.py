@@ -85,6 +85,16 @@ def run(algorithm: Algorithm, fmt: FloatFormat, x: Floats, push: Floats, first: 
         return fmt.to_float64(fmt.from_float64(y))
 
 
+def by_the_logarithm(algorithm: Algorithm, fmt: FloatFormat, x: Floats, push: Floats) -> Floats:
+    """Outputs exp(t - log s), t = x - max, every step rounded and each of both exps pushed."""
+    machine = machine_of(algorithm, fmt)
+    with np.errstate(all="ignore"):
+        t = machine.round(x - x.max(axis=1, keepdims=True))
+        s = _sum(algorithm, machine, machine.exp(t, push))[:, None]
+        y = machine.exp(machine.round(t - machine.round(np.log(s))), push)
+        return fmt.to_float64(fmt.from_float64(y))
+
+
 def cuts(algorithm: Algorithm) -> tuple[int, ...]:
     """Where `run` may begin the blocks of split rows; one value where nothing is split."""
     return (-1, 0) if algorithm.rescaled else (-1,)
@@ -115,6 +125,14 @@ def rows_rounding_one_way(fmt: FloatFormat, rng: np.random.Generator, count: int
     computed = sum(machine.round(machine.round(part) * factor) for part in (t, gap)) * LN2
     exact = t + gap
     return x[np.argsort(-np.abs(computed - exact) / np.maximum(-exact, 1.0))[:count]]
+
+
+def rows_past_a_power_of_two(fmt: FloatFormat, rng: np.random.Generator, count: int) -> Floats:
+    """Triples whose least entry lies so deep that rounding the difference costs most of what it may."""
+    deepest = min(-LN2 * fmt.emin, float(fmt.largest) / 4)
+    gap = 2.0 ** np.floor(np.log2(deepest)) * (1 + 0.35 * rng.random(count))
+    top = rng.random(count)
+    return Machine(fmt, 0.0).round(np.stack([top, top - gap, top - 0.3 - rng.random(count)], axis=1))
 
 
 def near(fmt: FloatFormat, x: Floats, rng: np.random.Generator, copies: int) -> Floats:

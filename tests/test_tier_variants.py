@@ -21,6 +21,7 @@ from reference.tiers import TIERS
 from reference.truth import Truth
 from strategies.regimes import REGIMES
 from tests.longer import few_of
+from tests.machines import rows_past_a_power_of_two
 from tests.variants import BROKEN, FAST, STANDARD
 
 Floats = NDArray[np.float64]
@@ -102,6 +103,19 @@ def test_four_lanes_of_binary32_and_two_of_binary64_keep_standard_in_long_rows(n
             y = fmt.to_float64(shifted(np.exp, total)(x))
             errors = np.abs((y - truth.nearest) / ulp_of(truth) - truth.residual)
             assert (errors <= allowed).all(), (errors / allowed).max()
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_a_difference_that_is_rounded_twice_keeps_fast_and_nearly_reaches_it(name: str) -> None:
+    """exp(t - log s) where t lies just past a power of two: why fast passes a truncated difference."""
+    fmt = FORMATS[name]
+    x = rows_past_a_power_of_two(fmt, np.random.default_rng(0), 20_000)
+    truth = truth_certified(x, fmt)
+    y = fmt.to_float64(FAST["exp(t - log s)"](fmt.from_float64(x)))
+    ratios = np.abs((y - truth.nearest) / ulp_of(truth) - truth.residual) / TIERS["fast"].bounds(
+        x, truth, fmt
+    )
+    assert 0.8 < ratios.max() <= 1
 
 
 def test_a_truncated_difference_is_refused_in_float16() -> None:

@@ -10,7 +10,7 @@ Notation. The arithmetic has unit u = 2^-p, smallest subnormal eta, largest numb
 nearest, underflows gradually, and v = u / (1 + u): an operation off the subnormals returns
 its exact value times 1 + d, |d| <= v, and times 1 / (1 + d), |d| <= u. t_j is the exact argument
 (x_j, x_j + c, or x_j - max), k_j how far the computed one may lie from it
-(`arguments`; above it in (U), below it in (L), where exp2 makes the two differ), w_j = exp(t_j),
+(`arguments`), w_j = exp(t_j),
 W = sum w_j, r_j = w_j / W. The exp is wrong by at most c ULP of its exact value, which is at most E = 2 c u
 relative in the normal range and c eta below it.
 
@@ -59,9 +59,9 @@ relative in the normal range and c eta below it.
 
 (U2) Outputs rescaled once, as split rows have them: e_1 = exp(x - m), m the maximum of a block of entries,
     and e_2 = exp(m - max) give ê = e_1 e_2 exactly, the same number above the line and, as a term of the
-    block's sum times e_2, in the sum. Both computed arguments lie at or below 0 and by k (`arguments`; above
-    in this line, below in the next) in all from their exact values. Each exponential is good to c / 2 ULP,
-    so within max(E a, c eta) / 2 of its a <= 1, and
+    block's sum times e_2, in the sum. Both computed arguments lie at or below 0 and by k (`arguments`) in all
+    from their exact values. Each exponential is good to c / 2 ULP, so within max(E a, c eta) / 2 of its
+    a <= 1, and
         ê <= (1 + E / 2)^2 exp(k) w, and where one may be below 2^emin, which takes exp(-k) w < 2^emin,
         another 2 (c eta / 2)(1 + E / 2) + (c eta / 2)^2 <= c eta (1 + E + c eta / 4).
     An entry of the maximum's own block has one exponential, which may then be off by c ULP as well.

@@ -1,7 +1,7 @@
 """What an algorithm exponentiates, and how far rounding moves it.
 
 For every entry of a row, t is the exact argument and k the most that the computed one
-differs from it; `up` and `down` are k, but that exp2 has a known part, which moves all arguments one way:
+differs from it:
 
 * plain: t = x, k = 0;
 * constant: t = x + c, k half an ulp of t in the arithmetic, 0 where the sum is a number of it;
@@ -9,13 +9,13 @@ differs from it; `up` and `down` are k, but that exp2 has a known part, which mo
 * rescaled, x - m and m - max: half an ulp of each, which is u 2^i and u 2^j of differences in [2^i, 2^(i+1))
   and [2^j, 2^(j+1)). As these add up to |t|, 2^i + 2^j <= |t|, and the greatest such sum is what the two
   highest bits of |t| are worth, T(|t|): k = u T(|t|), exact sums of subnormals adding nothing;
-* exp2(t log2 e): f is log2 e as the arithmetic holds it, a known number with a known relative error d, so the
-  argument is (t + k)(1 + d) before the product is rounded: d t on, and k (1 + |d|) to either side. The
-  rounding adds u T((|t| + k) f) / log2 e, T being what the product's highest bit is worth,
-  and for the two products of a rescaled entry, which add up to (|t| + k) f at most, the two highest, as
-  above. T never falls. At the bottom of the range each product adds half a smallest subnormal.
+* exp2(t log2 e): k + (|t| + k) d + u T((|t| + k) f) / log2 e. f is log2 e as the arithmetic holds it, a known
+  number with a known relative error d; the product is rounded by half an ulp, so T is what its highest
+  bit is worth, and for the two products of a rescaled entry, which add up to (|t| + k) f at most,
+  the two highest, as above. T never falls. At the bottom of the range each product adds half a
+  smallest subnormal.
 
-An entry is *deep* where exp(t + up) is at most half the smallest subnormal, eta.
+An entry is *deep* where exp(t + k) is at most half the smallest subnormal, eta.
 
 A running sum meets an entry first against an earlier maximum and multiplies it at every new one: the links
 of its `Chain`. Their gaps add up to -t, so their k add up to at most b |t|, b as `Setting.bend`; to 0
@@ -50,16 +50,14 @@ class Arguments:
 
     Attributes:
         t: the argument, within 2^-53 relative; -inf where masked.
-        up: the most that the computed one lies above it; 0 where deep.
-        down: the most that it lies below; 0 where deep.
+        k: the most that the computed one differs from it; 0 where deep.
         deep: whether the exponential is at most half the smallest subnormal; not where masked.
         masked: whether the entry is -inf.
         top: the greatest t of each row, shape (rows, 1).
     """
 
     t: Floats
-    up: Floats
-    down: Floats
+    k: Floats
     deep: Flags
     masked: Flags
     top: Floats
@@ -101,20 +99,13 @@ def arguments_of(x: Floats, setting: Setting) -> Arguments:
         k = 2 * setting.u * _leading(np.abs(t) * HALF, bits=2)
     else:
         k = _half_ulp(t, rest, setting.arithmetic)
-    known = np.zeros_like(t)
     if setting.algorithm.exp2:
-        known = t * setting.factor_error
-        k += (
-            k * abs(setting.factor_error) + _by_product(np.abs(t) + k, setting) + _product_quantum(t, setting)
-        )
-    up, down = np.maximum(k + known, 0.0), np.maximum(k - known, 0.0)
+        k += _by_exp2(np.abs(t) + k, setting) + _product_quantum(t, setting)
     depth = (1 - setting.arithmetic.quantum_exponent) * LN2_ABOVE
-    up[np.isinf(t)] = 0.0
-    deep = (t + up <= -depth) & ~masked
-    none = deep | np.isinf(t)
-    return Arguments(
-        t, np.where(none, 0.0, up), np.where(none, 0.0, down), deep, masked, t.max(axis=1, keepdims=True)
-    )
+    k[np.isinf(t)] = 0.0
+    deep = (t + k <= -depth) & ~masked
+    k[deep] = 0.0
+    return Arguments(t, k, deep, masked, t.max(axis=1, keepdims=True))
 
 
 def _half_ulp(t: Floats, rest: Floats, fmt: FloatFormat) -> Floats:
@@ -130,10 +121,11 @@ def _half_ulp(t: Floats, rest: Floats, fmt: FloatFormat) -> Floats:
     return np.where(exact, 0.0, np.ldexp(0.5, exponents))
 
 
-def _by_product(size: Floats, setting: Setting) -> Floats:
-    """Return what rounding the product by log2 e adds to k where a computed argument is at most `size`."""
+def _by_exp2(size: Floats, setting: Setting) -> Floats:
+    """Return what the factor and the product add to k where a computed argument is at most `size`."""
     bits = 2 if setting.algorithm.rescaled else 1
-    return 2 * setting.u * _leading(size * (setting.factor * HALF), bits) * LN2_ABOVE
+    product = 2 * setting.u * _leading(size * (setting.factor * HALF), bits) * LN2_ABOVE
+    return np.asarray(size * setting.factor_error + product)
 
 
 def _leading(value: Floats, bits: int) -> Floats:

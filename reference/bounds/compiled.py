@@ -219,8 +219,8 @@ def _leading(value: float, two: bool) -> float:
 
 
 @inlined
-def _wrong(x: float, shift: float, t: float, c: Constants) -> tuple[float, float]:
-    """Return up and down of `arguments.arguments_of`; anything where t is infinite."""
+def _wrong(x: float, shift: float, t: float, c: Constants) -> float:
+    """Return k of `arguments.arguments_of`; anything where t is infinite."""
     size = abs(t)
     virtual = t - x
     rest = (x - (t - virtual)) + (shift - virtual)
@@ -237,10 +237,8 @@ def _wrong(x: float, shift: float, t: float, c: Constants) -> tuple[float, float
     quantum = 2.0 * quantum if c.rescaled else quantum
     reached = size + k
     product = ulp * _leading(reached * (c.factor * HALF), c.rescaled) * LN2_ABOVE
-    known = t * c.factor_error
-    wrong = k + (k * abs(c.factor_error) + product + (quantum if small else 0.0))
-    wrong = wrong if c.factor > 0.0 else k
-    return max(wrong + known, 0.0), max(wrong - known, 0.0)
+    scaled = k + (reached * c.factor_error + product + (quantum if small else 0.0))
+    return scaled if c.factor > 0.0 else k
 
 
 @inlined
@@ -360,26 +358,22 @@ def _exponentials(
         unit = shared.unit * _two_to(_near(shared.unit_exponent - exponent))
         t = x[j] + shared.shift
         infinite = abs(t) == math.inf
-        k_up, k_down = _wrong(x[j], shared.shift, t, c)
-        k_up = 0.0 if infinite else k_up
-        k_down = 0.0 if infinite else k_down
+        k = _wrong(x[j], shared.shift, t, c)
+        k = 0.0 if infinite else k
         masked = x[j] == -math.inf
-        deep = (t + k_up <= -depth) & (not masked)
-        z_up = _expm1_above(0.0 if deep else k_up)
-        z_down = _expm1_above(0.0 if deep else k_down) if c.factor > 0.0 else z_up
-        raised = ulps * (1.0 + z_up)
+        deep = (t + k <= -depth) & (not masked)
+        z = _expm1_above(0.0 if deep else k)
+        raised = ulps * (1.0 + z)
         binade = (pattern(raised * shared.per_unit) >> FRACTION_BITS) - _BIAS
         power = shared.unit_exponent - exponent
         step = shared.unit * _two_to(_near(power + max(binade - power - c.inner_precision + 1, 0)))
         above, below = (
-            _product_of_two(ulps, unit, z_up, z_down, k_down - t, c)
-            if c.rescaled
-            else _single(ulps, unit, step, z_up, z_down, c)
+            _product_of_two(ulps, unit, z, k - t, c) if c.rescaled else _single(ulps, unit, step, z, c)
         )
         deep_above = c.rescaled_deep if c.rescaled else c.exp_ulps + 0.5
         above = max(deep_above * unit - max(exact - _TOLERANCE, 0.0), 0.0) if deep else above
         below = ulps if deep else below
-        one = c.one_at_zero & (t == 0.0) & (k_up == 0.0)
+        one = c.one_at_zero & (t == 0.0) & (k == 0.0)
         above = 0.0 if one else above
         below = 0.0 if one else below
         up[j] = 0.0 if masked else above
@@ -390,25 +384,21 @@ def _exponentials(
 
 
 @inlined
-def _single(
-    ulps: float, unit: float, step: float, z_up: float, z_down: float, c: Constants
-) -> tuple[float, float]:
+def _single(ulps: float, unit: float, step: float, z: float, c: Constants) -> tuple[float, float]:
     """Lines (U) and (L)."""
-    wrong, low = c.exp_ulps * step, ulps / (1.0 + z_down)
-    above = ulps * z_up + wrong
+    wrong, low = c.exp_ulps * step, ulps / (1.0 + z)
+    above = ulps * z + wrong
     wrong = min(wrong, max(c.exp_error * low, c.exp_ulps * unit))
-    return above, min(ulps, low * z_down + wrong)
+    return above, min(ulps, low * z + wrong)
 
 
 @inlined
-def _product_of_two(
-    ulps: float, unit: float, z_up: float, z_down: float, depth: float, c: Constants
-) -> tuple[float, float]:
+def _product_of_two(ulps: float, unit: float, z: float, depth: float, c: Constants) -> tuple[float, float]:
     """Lines (U2) and (L2)."""
     floor = c.rescaled_floor * unit if depth > -c.inner_emin * LN2_BELOW else 0.0
-    above = ulps * z_up + (ulps * (1.0 + z_up)) * (c.exp_error * (1.0 + c.exp_error * 0.25)) + floor
-    lost = z_down + min(c.exp_error, 1.0)
-    return above, min(ulps, ulps * (lost / (1.0 + z_down)) + floor)
+    above = ulps * z + (ulps * (1.0 + z)) * (c.exp_error * (1.0 + c.exp_error * 0.25)) + floor
+    lost = z + min(c.exp_error, 1.0)
+    return above, min(ulps, ulps * (lost / (1.0 + z)) + floor)
 
 
 @inlined

@@ -136,12 +136,12 @@ def bounds_of_rows(x: Floats, truth: Truth, setting: Setting) -> Floats:
 
 def _exponentials(ulps: Floats, eta: _Eta, arguments: Arguments, setting: Setting) -> _Deviation:
     """Bound ê - w and w - ê for exponentials of value `ulps`: lines (U) and (L)."""
-    z_up, z_down = expm1_above(arguments.up), expm1_above(arguments.down)
-    wrong = setting.algorithm.exp_ulps * eta.step(ulps * (1 + z_up), setting.arithmetic.precision)
-    up = ulps * z_up + wrong
-    low, floor = ulps / (1 + z_down), setting.algorithm.exp_ulps * eta.ulps
+    z = expm1_above(arguments.k)
+    wrong = setting.algorithm.exp_ulps * eta.step(ulps * (1 + z), setting.arithmetic.precision)
+    up = ulps * z + wrong
+    low, floor = ulps / (1 + z), setting.algorithm.exp_ulps * eta.ulps
     wrong = np.minimum(wrong, np.maximum(setting.exp_error * low, floor))
-    down = np.minimum(ulps, low * z_down + wrong)
+    down = np.minimum(ulps, low * z + wrong)
     rest = floor + 0.5 * eta.ulps - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0)
     up = np.where(arguments.deep, np.maximum(rest, 0.0), up)
     down = np.where(arguments.deep, ulps, down)
@@ -151,20 +151,19 @@ def _exponentials(ulps: Floats, eta: _Eta, arguments: Arguments, setting: Settin
 
 def _is_one(arguments: Arguments, setting: Setting) -> Flags:
     """Tell which exponentials are exactly 1: line (1)."""
-    one: Flags = (arguments.t == 0) & (arguments.up == 0) & setting.algorithm.one_at_zero
+    one: Flags = (arguments.t == 0) & (arguments.k == 0) & setting.algorithm.one_at_zero
     return one
 
 
 def _rescaled(ulps: Floats, eta: _Eta, arguments: Arguments, setting: Setting) -> _Deviation:
     """Bound the same for the products of two exponentials: lines (U2) and (L2)."""
-    z_up, z_down = expm1_above(arguments.up), expm1_above(arguments.down)
-    error, unit = setting.exp_error, eta.ulps
+    z, error, unit = expm1_above(arguments.k), setting.exp_error, eta.ulps
     smallest = -setting.arithmetic.emin * LN2_BELOW
-    reached = (arguments.down - arguments.t > smallest) | arguments.deep
+    reached = (arguments.k - arguments.t > smallest) | arguments.deep
     floor = np.where(reached, setting.rescaled_floor * unit, 0.0)
-    up = ulps * z_up + (ulps * (1 + z_up)) * (error * (1 + error / 4)) + floor
-    lost = z_down + min(error, 1.0)
-    down = np.minimum(ulps, ulps * (lost / (1 + z_down)) + floor)
+    up = ulps * z + (ulps * (1 + z)) * (error * (1 + error / 4)) + floor
+    lost = z + min(error, 1.0)
+    down = np.minimum(ulps, ulps * (lost / (1 + z)) + floor)
     rest = 0.5 * (1 + error / 2) ** 2 * unit - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0) + floor
     up = np.where(arguments.deep, np.maximum(rest, 0.0), up)
     down = np.where(arguments.deep, ulps, down)
@@ -380,7 +379,7 @@ def _by_logarithm(x: Floats, exact: Exact, arguments: Arguments, total: _Sum, se
     k = np.where(deep | masked, 0.0, k)
     one = np.ones_like(arguments.top)
     eta = _Eta(one, one, setting.arithmetic.quantum_exponent - exact.exponents)
-    value = _exponentials(exact.ulps, eta, Arguments(z, k, k, deep, masked, arguments.top), setting)
+    value = _exponentials(exact.ulps, eta, Arguments(z, k, deep, masked, arguments.top), setting)
     up, down = value.up, value.down
     beyond = np.ldexp((exact.ulps + up) * OUTWARD, exact.exponents) > float(setting.arithmetic.largest)
     if setting.rounds_result:

@@ -82,13 +82,14 @@ class Setting:
 
     @cached_property
     def factor_error(self) -> float:
-        """The relative error of that number, with its sign and within 2^-50 of it; 0 without exp2."""
-        return ((self.factor - LOG2E_HIGH) - LOG2E_LOW) / LOG2E_HIGH if self.algorithm.exp2 else 0.0
+        """The relative error of that number: what it is, not what a rounding may be; 0 without exp2."""
+        error = abs((self.factor - LOG2E_HIGH) - LOG2E_LOW) / LOG2E_HIGH * (1 + 2.0**-50)
+        return error if self.algorithm.exp2 else 0.0
 
     @cached_property
     def scaling(self) -> float:
         """The relative error of t log2 e: that of the factor, and one rounding of the product."""
-        error = abs(self.factor_error)
+        error = self.factor_error
         return (error + self.v * (1 + error)) * (1 + 2.0**-50) if self.algorithm.exp2 else 0.0
 
     @cached_property
