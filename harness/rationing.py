@@ -48,10 +48,10 @@ WEIGHTS: Final = MappingProxyType({"known": 8.0, "drawn": 1.0, "further": 1 / 4}
 GRACE: Final = 32.0
 """How much longer than others a cell may take that has a single row."""
 
-MOST_SECONDS: Final = 64.0
+MOST_SECONDS: Final = 32.0
 HALVINGS: Final = 24
 _MOST_TOLD: Final = 1e9
-"""The times that a cell may be given: halved so often."""
+"""The times that a cell may be given: half of the usual limit of a call, halved so often."""
 
 
 @dataclass(frozen=True)

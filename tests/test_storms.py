@@ -160,6 +160,24 @@ def test_rows_that_were_never_called_are_not_tried_and_never_crashed():
     assert model.failures <= 5
 
 
+@pytest.mark.parametrize(("rows", "seconds"), [(1, 2.0), (1, 60.0), (50, 60.0)])
+def test_a_first_hang_costs_one_time_limit_and_the_next_an_eighth(rows, seconds):
+    allowance = Allowance()
+    calls = []
+
+    def hang(x, _parts, _patience=1.0):
+        calls.append(allowance.limit(seconds, len(x), 4))
+        allowance.charge(calls[-1])
+        return Attempt(0, x, Failure("timed_out", "no answer", fatal=True))
+
+    outcome = complete(hang, np.zeros((rows, 4), dtype=np.float32), allowance)
+    assert [fault.kind for fault in outcome.faults] == ["timed_out"]
+    assert calls == [seconds]
+    allowance.grant()
+    complete(hang, np.zeros((1, 4), dtype=np.float32), allowance)
+    assert calls[1:] == [max(seconds / 8, 0.5)]
+
+
 def test_a_few_culprits_are_no_rule_while_there_is_time():
     allowance = Allowance()
     x = drawn(1)[0]

@@ -152,6 +152,7 @@ def _called(attempt: Attempts, x: Array, allowance: Allowance) -> Outcome:
     if failure.kind == "unsupported":
         return Outcome.failed(rows, Fault("unsupported", None, failure.message))
     if not allowance.narrows:
+        allowance.has_hung |= failure.kind == "timed_out"
         return _without_strange(attempt, x, failure, allowance)
     narrowing = _Narrowing(attempt, x, whole, allowance, time.monotonic() - start)
     outcome = narrowing.outcome()
@@ -217,6 +218,9 @@ class _Narrowing:
 
     def _fails_everywhere(self) -> bool:
         size = SAMPLE_FATAL if self._first.fatal else SAMPLE_MILD
+        if len(self._x) == 1 and self._first.kind == "timed_out":
+            self._culprits[0], self._allowance.has_hung = self._first, True
+            return True
         sample = np.unique(np.linspace(0, len(self._x) - 1, size).astype(int)).tolist()
         for row in sample:
             if not self._fails_alone(row):
