@@ -257,7 +257,7 @@ class Ledger:
         with reporting(self.path):
             query = "SELECT value FROM tally WHERE cell = ? ORDER BY shard"
             for (value,) in self._connection.execute(query, (self._number(key),)):
-                yield from self._unpacked(value, key).witnesses
+                yield from self.unpacked(value, key).witnesses
 
     def get(self, name: str) -> Any:
         """Return the document of that name, None where there is none."""
@@ -412,12 +412,17 @@ class Ledger:
         parts: list[Tally] = []
         with reporting(self.path):
             for (value,) in self._connection.execute("SELECT value FROM tally WHERE cell = ?", (cell,)):
-                parts.append(self._unpacked(value, key))
+                parts.append(self.unpacked(value, key))
                 if len(parts) == _MERGED_AT_ONCE:
                     parts = [merge(parts)]
         return parts[0] if len(parts) == 1 else merge(parts)
 
-    def _unpacked(self, value: Any, key: CellKey) -> Tally:
+    def unpacked(self, value: Any, key: CellKey) -> Tally:
+        """Return a tally of a cell from what was recorded of it.
+
+        Raises:
+            LedgerError: it is not what `packed` gave.
+        """
         text = self._inflated(value, key)
         with self._reading(f"a tally of {key}"):
             return Tally.from_json(text)

@@ -14,7 +14,7 @@ import scipy.special
 import reference
 from harness import cli
 from harness.errors import Interrupted
-from harness.gate import deciding, of_tier
+from harness.gate import deciding, measuring, of_tier
 from harness.gate.in_process import failure
 from harness.settings import resolve
 from reports.ledger import Ledger
@@ -418,6 +418,18 @@ def test_a_job_summary_that_cannot_be_written_changes_no_verdict(
         "no job summary: GITHUB_STEP_SUMMARY no/such/folder/step.md: No such file" in capsys.readouterr().err
     )
     assert cli.run(["gate", suspect("all_zero"), *arguments]) == 1
+
+
+def test_of_many_candidates_what_is_judged_alone_is_kept_in_memory_and_the_verdicts_are_the_same(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    briefly(monkeypatch, 2, 7)
+    arguments = (suspect("skipping_the_last"), "--format", "float16", "--tier", "fast", "--out")
+    whole = gate(capsys, *arguments, "whole")[1]
+    monkeypatch.setattr(measuring, "KEPT_WHOLE", 0)
+    part = gate(capsys, *arguments, "part")[1]
+    assert [{**v, "replay": ""} for v in part["verdicts"]] == [{**v, "replay": ""} for v in whole["verdicts"]]
+    assert Path("part/cells.csv").read_bytes() == Path("whole/cells.csv").read_bytes()
 
 
 def test_an_interrupt_is_no_verdict_and_leaves_what_was_measured(

@@ -261,7 +261,7 @@ def draw(decision: Decision) -> tuple[str, ...]:
     from reports.runs import write_atomically
     from reports.section import undrawn
 
-    known = {cell.key: cell.tally for cell in decision.gated.cells}
+    known = decision.gated.whole_tallies()
     text = markdown(decision.verdicts, decision.gated.relaxations(), decision.folder.as_posix())
     try:
         write_atomically(decision.folder / "junit.xml", junit(decision.verdicts))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,7 +52,9 @@ BRIEF: Final = Effort(
 )
 """What a unit test has time for."""
 
-Notify = Callable[[str], None]
+KEPT_WHOLE: Final = 4
+"""Pairs of candidate and format whose tallies stay in memory, a quarter of a gigabyte each; of more, only
+what is judged."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,11 @@ class Gated:
     candidates: tuple[Candidate, ...]
     settings: Settings
     rations: Rations = field(default_factory=dict)
+
+    def whole_tallies(self) -> dict[CellKey, Tally]:
+        """Return what was counted, by cell, as far as nothing was left out to save memory."""
+        pairs = {(cell.row["candidate"], cell.row["format"]) for cell in self.cells}
+        return {cell.key: cell.tally for cell in self.cells} if len(pairs) <= KEPT_WHOLE else {}
 
     def relaxations(self) -> dict[str, tuple[str, ...]]:
         """Return the policy settings that differ from the default, by candidate."""
@@ -142,11 +150,12 @@ def measure_gated(
     """
     start = time.perf_counter()
     ledger.put("shards", sum(1 for _ in campaign.pieces()))
-    ledger.put("pairs", sum(len(list(campaign.formats_of(c))) for c in campaign.candidates))
+    pairs = sum(len(list(campaign.formats_of(c))) for c in campaign.candidates)
+    ledger.put("pairs", pairs)
     counted: dict[CellKey, list[Tally]] = {}
 
     def noted(piece: Any, tallies: Mapping[CellKey, Tally]) -> None:
-        for key, tally in tallies.items():
+        for key, tally in tallies.items() if pairs <= KEPT_WHOLE else ():
             counted.setdefault(key, []).append(tally)
         notify(piece, tallies)
 
@@ -161,7 +170,7 @@ def measure_gated(
 
 @dataclass(frozen=True)
 class _Watched(Record):
-    """A ledger, and what was written to it."""
+    """A ledger, and digests of what was written to it."""
 
     ledger: Ledger
     written: dict[CellKey, list[bytes]]
@@ -174,7 +183,7 @@ class _Watched(Record):
         """See `Ledger.record`."""
         self.ledger.record(shard, tallies, seconds, place)
         for key, tally in tallies.items():
-            self.written.setdefault(key, []).append(tally)
+            self.written.setdefault(key, []).append(_digest(tally))
 
 
 def _as_counted(
@@ -189,16 +198,26 @@ def _as_counted(
     from reports.tally import merge
 
     path = watched.ledger.path
-    planned = [info.key for info in campaign.cells()]
-    held = list(watched.ledger.recorded())
-    for info, tallies in held:
-        if tallies != watched.written.get(info.key, []):
+    held = []
+    for info, recorded in watched.ledger.recorded():
+        held.append(info.key)
+        if [_digest(value) for value in recorded] != watched.written.get(info.key, []):
             raise LedgerError(f"{path}: {info.key} is not as it was counted; something wrote to it")
-        parts = counted.get(info.key, ())
+        parts = counted.get(info.key) or [watched.ledger.unpacked(value, info.key) for value in recorded]
         tally = parts[0] if len(parts) == 1 else merge(parts)
-        yield Cell(cell_row(info, tally), tally)
-    if [info.key for info, _ in held] != planned:
+        yield Cell(cell_row(info, tally), tally if counted else _without_profiles(tally))
+    if held != [info.key for info in campaign.cells()]:
         raise LedgerError(f"{path}: its cells are not those planned; something wrote to it")
+
+
+def _digest(value: Any) -> bytes:
+    """Return the digest of a blob; of anything else that a ledger may hold, none that a blob has."""
+    return sha256(value).digest() if isinstance(value, bytes) else b""
+
+
+def _without_profiles(tally: Tally) -> Tally:
+    """Return what is judged of a tally: nearly all of its memory is in counts by bins."""
+    return replace(tally, histogram={}, places={}, place_errors={}, gap_errors={}, gap_bounds={})
 
 
 def _checked(campaign: Campaign, executor: Executor, deadline: Deadline) -> Iterator[CheckResult]:
