@@ -161,7 +161,7 @@ def test_rows_that_were_never_called_are_not_tried_and_never_crashed():
 
 
 @pytest.mark.parametrize(("rows", "seconds"), [(1, 2.0), (1, 60.0), (50, 60.0)])
-def test_a_first_hang_costs_one_time_limit_and_the_next_an_eighth(rows, seconds):
+def test_a_first_hang_costs_one_time_limit_and_the_others_an_eighth(rows, seconds):
     allowance = Allowance()
     calls = []
 
@@ -172,10 +172,10 @@ def test_a_first_hang_costs_one_time_limit_and_the_next_an_eighth(rows, seconds)
 
     outcome = complete(hang, np.zeros((rows, 4), dtype=np.float32), allowance)
     assert [fault.kind for fault in outcome.faults] == ["timed_out"]
-    assert calls == [seconds]
+    assert calls == [seconds] if seconds > 10 else [seconds, 0.5]
     allowance.grant()
     complete(hang, np.zeros((1, 4), dtype=np.float32), allowance)
-    assert calls[1:] == [max(seconds / 8, 0.5)]
+    assert calls[-1] == max(seconds / 8, 0.5)
 
 
 def test_a_few_culprits_are_no_rule_while_there_is_time():

@@ -219,8 +219,7 @@ class _Narrowing:
     def _fails_everywhere(self) -> bool:
         size = SAMPLE_FATAL if self._first.fatal else SAMPLE_MILD
         if len(self._x) == 1 and self._first.kind == "timed_out":
-            self._culprits[0], self._allowance.has_hung = self._first, True
-            return True
+            return self._hangs_again()
         sample = np.unique(np.linspace(0, len(self._x) - 1, size).astype(int)).tolist()
         for row in sample:
             if not self._fails_alone(row):
@@ -229,6 +228,14 @@ class _Narrowing:
                 break
         self._tell_untried(f"each of the {len(self._culprits)} rows tried alone fails")
         return True
+
+    def _hangs_again(self) -> bool:
+        """Whether the only row fails once more, not waited for as long: the machine may have been busy."""
+        before, self._allowance.has_hung = self._allowance.has_hung, True
+        if self._fails_alone(0):
+            return True
+        self._allowance.has_hung = before
+        return False
 
     def _fails_alone(self, row: int) -> bool:
         result = self._try(row, [(row, row + 1)])
