@@ -20,6 +20,7 @@ from reference.formats import FORMATS, FloatFormat
 
 Floats = NDArray[np.float64]
 LN2 = 0.6931471805599453
+_EXPONENT = 0x7FF << 52
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Machine:
     one_at_zero: bool = False
 
     def round(self, value: Floats) -> Floats:
-        return self.fmt.to_float64(self.fmt.from_float64(value))
+        return self._kept(value, np.rint) if self.fmt.precision < 53 else value
 
     def exp(self, t: Floats, push: Floats) -> Floats:
         return self._settled(t, self._pushed(np.exp(t), push * self.exp_ulps))
@@ -49,19 +50,28 @@ class Machine:
 
     def _pushed(self, exact: Floats, ulps: Floats) -> Floats:
         """The number next to exact + ulps, towards exact; one ULP is left to binary64's own exp."""
-        floor = np.where(exact == 0, self.fmt.emin, np.frexp(exact)[1] - 1)
-        exponents = np.maximum(floor, self.fmt.emin) - self.fmt.precision + 1
         if self.fmt.precision == 53:
             ulps = np.sign(ulps) * np.maximum(np.floor(np.abs(ulps) - 1), 0)
-        wanted = exact + ulps * np.ldexp(1.0, exponents)
+        wanted = exact + ulps * self._quantum(exact)
         return self._towards(np.where(exact < 0, wanted, np.maximum(wanted, 0.0)), ulps)
 
     def _towards(self, wanted: Floats, ulps: Floats) -> Floats:
-        rounded = self.round(wanted)
-        beyond = ((rounded > wanted) & (ulps > 0)) | ((rounded < wanted) & (ulps < 0))
-        ordinals = self.fmt.ordinals(self.fmt.to_bits(self.fmt.from_float64(rounded)))
-        back = self.fmt.from_ordinals(ordinals - np.sign(ulps).astype(np.int64))
-        return np.where(beyond, self.fmt.to_float64(self.fmt.from_bits(back)), rounded)
+        down, up = self._kept(wanted, np.floor), self._kept(wanted, np.ceil)
+        down = np.where(wanted < np.inf, np.minimum(down, float(self.fmt.largest)), down)
+        return np.where(ulps > 0, down, np.where(ulps < 0, up, self.round(wanted)))
+
+    def _kept(self, value: Floats, whole: Callable[[Floats], Floats]) -> Floats:
+        """Round to whole numbers of the last place; powers of two scale exactly."""
+        quantum = self._quantum(value)
+        kept = np.where(np.isfinite(value), whole(value / quantum) * quantum, value)
+        beyond = np.inf if self.fmt.has_infinity else np.nan
+        return np.where(np.abs(kept) > float(self.fmt.largest), np.copysign(beyond, kept), kept)
+
+    def _quantum(self, value: Floats) -> Floats:
+        """What the last place of a number is worth, from the field of its exponent."""
+        field = np.asarray(value, dtype=np.float64).view(np.int64) & _EXPONENT
+        last = field.view(np.float64) * 2.0 ** (1 - self.fmt.precision)
+        return np.maximum(last, float(self.fmt.smallest_subnormal))
 
 
 def machine_of(algorithm: Algorithm, fmt: FloatFormat) -> Machine:
