@@ -6,7 +6,7 @@ whatever the budgets say, but for those whose own column a budget limits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -148,7 +148,9 @@ def judge_cell(cell: Cell, budgets: Sequence[Budget], rule: Rule | None = None) 
 
 def _with_rows_accepted(cell: Cell, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
     """Yield verdicts, the first with how many policy rows a setting such as `nan_row=any` alone accepts."""
-    accepted = [f"excused: {count} {name}" for name, count in cell.tally.excused.items() if "=" in name]
+    accepted = [
+        f"excused: {count} {name}" for name, count in sorted(cell.tally.excused.items()) if "=" in name
+    ]
     for place, verdict in enumerate(verdicts):
         told = ", ".join(filter(None, (verdict.message, *accepted)))
         yield verdict if place else replace(verdict, message=told)
@@ -242,10 +244,10 @@ def _looser_met(cell: Cell, tier: str) -> str:
     return next((t.name for t in looser if not missed.get(missed_looser(f"over_{tier}", t))), "")
 
 
-def _clauses(counts: Any, kind: str) -> dict[str, int]:
-    return {
-        name.removeprefix(f"{kind}:"): count for name, count in counts.items() if name.startswith(f"{kind}:")
-    }
+def _clauses(counts: Mapping[str, int], kind: str) -> dict[str, int]:
+    """Return the counts of a tier's clauses by name, in the same order whatever they were read from."""
+    mine = sorted(name for name in counts if name.startswith(f"{kind}:"))
+    return {name.removeprefix(f"{kind}:"): counts[name] for name in mine}
 
 
 def _defects(cell: Cell, limited: set[str]) -> Iterator[Verdict]:
