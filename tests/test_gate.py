@@ -435,7 +435,7 @@ def test_of_many_candidates_what_is_judged_alone_is_kept_in_memory_and_the_verdi
 def test_an_interrupt_is_no_verdict_and_leaves_what_was_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measured(campaign: Any, ledger: Any, executor: Any, notify: Any) -> None:
+    def measured(campaign: Any, ledger: Any, executor: Any, *_: Any) -> None:
         shard = next(iter(campaign.shards()))
         ledger.record(shard.id, campaign.measure(shard, executor), 0.0)
         raise KeyboardInterrupt
