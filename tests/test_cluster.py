@@ -40,7 +40,7 @@ import ctypes
 import numpy as np
 
 def softmax(x):
-    if ((x[:, 0] > 8) & (x[:, 0] < 100)).any():
+    if (x[:, 0] == 5.8203125).any():
         ctypes.string_at(0)
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
@@ -111,7 +111,7 @@ def test_summary_is_that_of_one_machine_and_a_crash_costs_no_worker(
 ) -> None:
     """The candidate is named from here, in a folder that is not the workers'.
 
-    It dies of few rows: those of a candidate that dies of many are not all tried, and which ones is a matter
+    It dies of one row: those of a candidate that dies of many are not all tried, and which ones is a matter
     of time.
     """
     monkeypatch.chdir(tmp_path)

@@ -57,6 +57,10 @@ TIMED: Final = 5
 TIMED_ENTRIES: Final = 1 << 14
 """Entries of such a call, at most, where one of few is to be had."""
 
+TELLING_ROWS: Final = 8
+TELLING_ENTRIES: Final = 1 << 10
+"""Of fewer, it is the call that takes the time."""
+
 
 CHECK_SHARE: Final = 1 / 60
 """What one check may take of the time that the cells have; there are some twenty checks."""
@@ -270,7 +274,9 @@ class Subject:
             if not few:
                 return Pace()
             by_row, by_entry = max(few, key=len), max(few, key=lambda x: x.size)
-            self._pace = Pace(self._seconds(by_row) / len(by_row), self._seconds(by_entry) / by_entry.size)
+            row = self._seconds(by_row) / len(by_row) if len(by_row) >= TELLING_ROWS else 0.0
+            entry = self._seconds(by_entry) / by_entry.size if by_entry.size >= TELLING_ENTRIES else 0.0
+            self._pace = Pace(row, entry)
         return self._pace
 
     def judged(self, x: Array) -> tuple[Array, Flags]:
