@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,10 @@ import pytest
 from harness import cli
 from harness.campaign import Campaign
 from harness.candidates import load
-from harness.execution import InProcess
+from harness.execution import Fault, InProcess, Outcome
 from harness.gate.measuring import GATE
 from harness.progress import Progress
-from harness.rationing import ORDINARY, Group, Ration, Speed, _told_by, ration_of
+from harness.rationing import ORDINARY, Group, Ration, Speed, _told_by, measured, ration_of
 from harness.settings import EFFORTS, Settings, resolve
 from reference.formats import FORMATS
 from reports.ledger import Ledger
@@ -207,3 +208,19 @@ def test_the_progress_tells_how_long_the_rest_takes(monkeypatch, capsys):
         for shard in shards[:6]:
             progress(shard, {})
     assert "% done, about " in capsys.readouterr().err
+
+
+def test_a_candidate_that_fails_is_left_to_the_campaign_after_one_call() -> None:
+    """More would use up the batches that it may lose before nothing is tried any more, and nothing is told."""
+
+    class Failing:
+        calls = 0
+
+        def run(self, spec: str, x: Any, *_: Any) -> Outcome:
+            self.calls += 1
+            return Outcome.failed(len(x), Fault("crashed", 0, "died"))
+
+    executor = Failing()
+    fmt = FORMATS["float32"]
+    assert measured("dying", fmt, fmt, executor, None) == ORDINARY
+    assert executor.calls == 1
