@@ -211,12 +211,12 @@ def test_the_progress_tells_how_long_the_rest_takes(monkeypatch, capsys):
 
 
 def test_a_candidate_that_fails_is_left_to_the_campaign_after_one_call() -> None:
-    """More would use up the batches that it may lose before nothing is tried any more, and nothing is told."""
+    """More would use up the batches that it may lose, and then nothing is tried, and nothing told."""
 
     class Failing:
         calls = 0
 
-        def run(self, spec: str, x: Any, *_: Any) -> Outcome:
+        def run(self, _spec: str, x: Any, *_: Any) -> Outcome:
             self.calls += 1
             return Outcome.failed(len(x), Fault("crashed", 0, "died"))
 
