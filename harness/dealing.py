@@ -173,6 +173,10 @@ class Threads(Generic[Shard]):
 
     def _timed(self, shard: Shard) -> Done[Shard]:
         start = time.perf_counter()
+        held, told = self._measured(shard)
+        return Done(shard, held, told, time.perf_counter() - start, self._place)
+
+    def _measured(self, shard: Shard) -> tuple[Mapping[CellKey, bytes], Tallies]:
+        """Return what a shard counted, packed and as it is."""
         tallies = self._measure(shard, self._executor)
-        held = {key: packed(tally) for key, tally in tallies.items()}
-        return Done(shard, held, tallies, time.perf_counter() - start, self._place)
+        return {key: packed(tally) for key, tally in tallies.items()}, tallies

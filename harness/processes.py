@@ -13,26 +13,25 @@ import pickle
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Final, Generic, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from numpy.typing import NDArray
 
-from harness.dealing import ATTENTION_SECONDS, Done, Named, Tallies
+from harness.dealing import Named, Tallies, Threads
 from harness.errors import NoVerdict
 from harness.execution import Executor
 from harness.execution.calling import Presentation
 from harness.execution.outcome import Closing, Outcome
 from reference.formats import FloatFormat
 from reports.ledger import Place, packed
+from reports.tally import CellKey
 
 __all__ = ["Processes", "can_fork"]
 
@@ -47,8 +46,10 @@ def can_fork() -> bool:
     return sys.platform.startswith("linux") and threading.active_count() == 1
 
 
-class Processes(Generic[Shard]):
-    """Copies of this process, as a `Crew`; made at once, so make them before any thread starts.
+class Processes(Threads[Shard]):
+    """Copies of this process, each with a thread here; made at once, so make them before any thread starts.
+
+    `ended` raises NoVerdict where a copy is gone.
 
     Args:
         measure: a pure function of a shard, but for the candidates that it calls.
@@ -60,44 +61,20 @@ class Processes(Generic[Shard]):
     def __init__(
         self, measure: Callable[[Shard, Executor], Tallies], executor: Executor, jobs: int, place: Place
     ) -> None:
-        self._executor = executor
-        self._place = place
-        self._most = 2 * jobs
         self._copies = [_Copy.of(measure) for _ in range(jobs)]
+        super().__init__(measure, executor, jobs, place)
         self._free: SimpleQueue[_Copy] = SimpleQueue()
         for copy in self._copies:
             self._free.put(copy)
-        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="shard")
-        self._running: dict[Future[Done[Shard]], None] = {}
-
-    def wants(self) -> bool:
-        """See `Crew.wants`."""
-        return len(self._running) < self._most
-
-    def give(self, shard: Shard) -> None:
-        """See `Crew.give`."""
-        self._running[self._pool.submit(self._measured, shard)] = None
-
-    def ended(self) -> Iterator[Done[Shard]]:
-        """See `Crew.ended`.
-
-        Raises:
-            NoVerdict: a copy is gone; memory may be short.
-        """
-        done, _ = wait(self._running, timeout=ATTENTION_SECONDS, return_when=FIRST_COMPLETED)
-        for future in done:
-            del self._running[future]
-            yield future.result()
 
     def dismiss(self) -> None:
         """See `Crew.dismiss`."""
-        self._pool.shutdown()
+        super().dismiss()
         self.close()
 
     def abandon(self) -> None:
         """See `Crew.abandon`."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._executor.close()
+        super().abandon()
         self.close()
 
     def close(self) -> None:
@@ -106,14 +83,12 @@ class Processes(Generic[Shard]):
             copy.kill()
         self._copies.clear()
 
-    def _measured(self, shard: Shard) -> Done[Shard]:
+    def _measured(self, shard: Shard) -> tuple[Mapping[CellKey, bytes], Tallies]:
         copy = self._free.get()
-        start = time.perf_counter()
         try:
-            held, told = copy.measure(shard, self._executor)
+            return copy.measure(shard, self._executor)
         finally:
             self._free.put(copy)
-        return Done(shard, held, told, time.perf_counter() - start, self._place)
 
 
 @dataclass(frozen=True)
@@ -140,7 +115,6 @@ class _Copy:
 
     process: int
     line: Connection
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def of(cls, measure: Callable[[Any, Executor], Tallies]) -> _Copy:
@@ -154,7 +128,7 @@ class _Copy:
         theirs.close()
         return cls(process, ours)
 
-    def measure(self, shard: Any, executor: Executor) -> tuple[Mapping[Any, bytes], Tallies]:
+    def measure(self, shard: Any, executor: Executor) -> tuple[Mapping[CellKey, bytes], Tallies]:
         """Have a shard measured, and call candidates for it meanwhile."""
         try:
             self.line.send(shard)
@@ -167,7 +141,7 @@ class _Copy:
             ) from error
         if isinstance(told, _Failed):
             raise told.error
-        answer: tuple[Mapping[Any, bytes], Tallies] = told
+        answer: tuple[Mapping[CellKey, bytes], Tallies] = told
         return answer
 
     def kill(self) -> None:
