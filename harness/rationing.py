@@ -50,8 +50,9 @@ GRACE: Final = 32.0
 
 MOST_SECONDS: Final = 32.0
 HALVINGS: Final = 24
-_MOST_TOLD: Final = 1e9
 """The times that a cell may be given: half of the usual limit of a call, halved so often."""
+
+_MOST_TOLD: Final = 1e9
 
 
 @dataclass(frozen=True)
