@@ -86,7 +86,13 @@ def _check(
             documents = []
             ration = campaign.rations.get((candidate.name, fmt.name))
             for result in each_check(
-                candidate, fmt, executor, settings.seed, out_format=settings.out_format, ration=ration
+                candidate,
+                fmt,
+                executor,
+                settings.seed,
+                out_format=settings.out_format,
+                ration=ration,
+                jobs=settings.jobs,
             ):
                 deadline.check()
                 documents.append(result.document())

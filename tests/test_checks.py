@@ -19,7 +19,7 @@ from hypothesis import given, settings
 import reference
 from harness import cli, testing
 from harness.candidates import BUILTINS, Candidate, from_function, load
-from harness.checks import CHECKS, CheckResult, check_named, run_checks
+from harness.checks import CHECKS, CheckResult, check_named, each_check, run_checks
 from harness.checks.check import hexadecimal
 from harness.checks.properties import exact_shifts
 from harness.execution import Fault, InProcess, Isolated, Outcome
@@ -372,6 +372,18 @@ def test_results_are_the_same_every_time_and_plain_json():
     assert documents[0] == documents[1]
     assert json.loads(json.dumps(documents[0])) == documents[0]
     assert {"check", "kind", "status", "rows", "message", "consequence", "witness"} <= set(documents[0][0])
+
+
+def test_checks_side_by_side_have_the_results_of_one_after_another():
+    """The plain form breaks properties and no rule of the contract, and has rows that it does not complete."""
+    candidate = load("naive")
+    with Isolated(jobs=2) as executor:
+        one, two = (
+            [r.document() for r in each_check(candidate, F32, executor, effort="brief", jobs=jobs)]
+            for jobs in (1, 2)
+        )
+    assert one == two
+    assert {document["status"] for document in one} == {"ok", "violated"}
 
 
 class Counting(InProcess):

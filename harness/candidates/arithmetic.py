@@ -59,11 +59,13 @@ def along_axis(rows: RowSoftmax) -> Callable[..., Array]:
 
     def softmax(x: Array, axis: int = -1) -> Array:
         _check(x, axis)
-        moved = np.moveaxis(x, axis, -1)
-        contiguous = np.require(moved, requirements=["C", "A"]).reshape(-1, moved.shape[-1])
+        is_last = axis in (-1, x.ndim - 1)
+        moved = x if is_last else np.moveaxis(x, axis, -1)
+        if not (moved.flags.c_contiguous and moved.flags.aligned):
+            moved = np.require(moved, requirements=["C", "A"])
         with np.errstate(all="ignore"):
-            y = rows(contiguous)
-        return np.moveaxis(y.reshape(moved.shape), -1, axis)
+            y = rows(moved.reshape(-1, moved.shape[-1])).reshape(moved.shape)
+        return y if is_last else np.moveaxis(y, -1, axis)
 
     return softmax
 

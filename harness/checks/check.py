@@ -164,8 +164,8 @@ class Subject:
         floor: what its plain calls were seen to keep, so that other calls must keep it too.
         extent: how much is looked at.
         ration: how many rows there are for it, of a candidate that is not given all.
-        looked: what has been looked at since this was last emptied.
-        spent: seconds that the calls have taken since then, by the class of speed.
+        looked: what has been looked at.
+        spent: seconds that the calls have taken, by the class of speed.
     """
 
     candidate: Candidate
@@ -247,9 +247,9 @@ class Subject:
         self.executor.run(self.candidate.spec, x, self.out, self.timeout)
         return time.perf_counter() - start
 
-    def begin(self) -> None:
-        """Forget what has been looked at: another check begins."""
-        self.looked, self.spent = Looked(), 0.0
+    def anew(self) -> Subject:
+        """Return the same subject as another check begins with it: nothing looked at, no time spent."""
+        return replace(self, looked=Looked(), spent=0.0)
 
     def share(self, rows: int, length: int) -> int:
         """Return how many of so many rows of a length there is time for in each call; none where too slow."""

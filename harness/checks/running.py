@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -16,6 +17,7 @@ from harness.checks.check import Check, CheckResult, Examined, Floor, NotTried, 
 from harness.checks.contract import CONTRACT
 from harness.checks.properties import PROPERTIES
 from harness.checks.rows import EXTENTS, RowsOfLength, rows_of
+from harness.dealing import ATTENTION_SECONDS
 from harness.execution import Executor, Outcome
 from harness.rationing import Ration
 from harness.shrinking import Budget, origin_of, reduced
@@ -89,12 +91,39 @@ def each_check(
     checks: Sequence[Check] = CHECKS,
     floors: Sequence[Floor] = FLOORS,
     ration: Ration | None = None,
+    jobs: int = 1,
 ) -> Iterator[CheckResult]:
-    """Yield the result of each check in one format, each when it is asked for; as `run_checks` otherwise."""
+    """Yield the result of each check in one format; as `run_checks` otherwise.
+
+    Args:
+        ration: how many rows there are for a candidate that is not given all.
+        jobs: how many checks run at once; one that is alone runs when its result is asked for.
+    """
     subject = Subject(
         candidate, fmt, out_format or fmt, executor, timeout, extent=EXTENTS[effort], ration=ration
     )
-    yield from _Examination(subject, seed, floors).results(checks)
+    plain = _PlainCalls(subject, seed, floors)
+    if jobs == 1:
+        yield from map(plain.result, checks)
+    else:
+        yield from _side_by_side(plain, checks, jobs)
+
+
+def _side_by_side(plain: _PlainCalls, checks: Sequence[Check], jobs: int) -> Iterator[CheckResult]:
+    """Yield the results in the order of the checks; begin with the last ones, which take longest."""
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="check")
+    try:
+        begun = {check: pool.submit(plain.result, check) for check in reversed(checks)}
+        for check in checks:
+            yield _awaited(begun[check])
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _awaited(future: Future[CheckResult]) -> CheckResult:
+    while not future.done():
+        wait([future], timeout=ATTENTION_SECONDS)
+    return future.result()
 
 
 def run_check(
@@ -140,26 +169,30 @@ class _Seen:
         return int(broken[min(range(len(broken)), key=ranks.__getitem__)])
 
 
-class _Examination:
-    """All checks of one subject, over the same rows."""
+class _PlainCalls:
+    """The plain calls of one subject, made once: all checks look at their rows.
+
+    Attributes:
+        rows: those that it completes.
+        tried: those that it was called with.
+        left_out: rows that there was no time for, a phrase each.
+        reason: why some are not completed; empty where all are.
+    """
 
     def __init__(self, subject: Subject, seed: int, floors: Sequence[Floor]) -> None:
         self._subject = subject
         self._floors = floors
-        self._rows: list[RowsOfLength] = []
-        self._tried: list[RowsOfLength] = []
-        self._beyond: list[str] = []
-        self._reason = ""
+        self.rows: list[RowsOfLength] = []
+        self.tried: list[RowsOfLength] = []
+        self.left_out: list[str] = []
+        self.reason = ""
         if subject.candidate.supports(subject.format, subject.out):
             self._call_plainly(rows_of(subject.format, subject.extent, seed))
             subject.floor = self._floor() if floors else None
 
-    def results(self, checks: Iterable[Check]) -> Iterator[CheckResult]:
-        """Yield the result of each check."""
-        for check in checks:
-            yield self._result(check)
-
-    # Plain calls ---------------------------------------------------------------------------
+    def result(self, check: Check) -> CheckResult:
+        """Return the result of a check; several may be asked for at once."""
+        return _Examination(check, self, self._subject.anew()).result()
 
     def _call_plainly(self, lengths: Iterable[RowsOfLength]) -> None:
         """Keep the rows that the candidate completes when they are called plainly."""
@@ -167,14 +200,14 @@ class _Examination:
             rows = self._shared(whole)
             if rows is None:
                 continue
-            self._tried.append(rows)
+            self.tried.append(rows)
             try:
                 outcome = self._subject.remember(rows.x)
             except NotTried as not_tried:
-                self._reason = self._reason or str(not_tried)
+                self.reason = self.reason or str(not_tried)
                 continue
             if any(fault.kind == "unsupported" for fault in outcome.faults):
-                self._reason = outcome.faults[0].message
+                self.reason = outcome.faults[0].message
                 return
             self._keep(rows, outcome)
 
@@ -183,26 +216,26 @@ class _Examination:
         count, length = rows.x.shape
         most = self._subject.share(count, length)
         if most < count:
-            self._beyond.append(f"{count - most} of {count} rows of {length} entries: no time")
+            self.left_out.append(f"{count - most} of {count} rows of {length} entries: no time")
         return rows.take(most) if most else None
 
     def _keep(self, rows: RowsOfLength, outcome: Outcome) -> None:
         if outcome.completed.all():
-            self._rows.append(rows)
+            self.rows.append(rows)
             return
-        self._reason = self._reason or next((fault.message for fault in outcome.faults), "")
+        self.reason = self.reason or next((fault.message for fault in outcome.faults), "")
         if outcome.completed.any():
             kept = rows.of(np.flatnonzero(outcome.completed).tolist())
             with suppress(NotTried):
                 self._subject.remember(kept.x)
-                self._rows.append(kept)
+                self.rows.append(kept)
 
     def _floor(self) -> Floor | None:
         """Return the tightest tier of elements that every plain output meets."""
         subject = self._subject
         found = [
             floor_of(subject.format, subject.out, rows.x, y)
-            for rows in self._rows
+            for rows in self.rows
             if (y := subject.outcome(rows.x).outputs) is not None
         ]
         if not found:
@@ -210,10 +243,18 @@ class _Examination:
         met = dict(zip(FLOORS, (all(flags) for flags in zip(*found, strict=True)), strict=True))
         return next((floor for floor in FLOORS if floor in self._floors and met[floor]), None)
 
-    # One check -----------------------------------------------------------------------------
 
-    def _result(self, check: Check) -> CheckResult:
-        subject = self._subject
+class _Examination:
+    """One check of one subject."""
+
+    def __init__(self, check: Check, plain: _PlainCalls, subject: Subject) -> None:
+        self._check = check
+        self._plain = plain
+        self._subject = subject
+
+    def result(self) -> CheckResult:
+        """Return the result of the check."""
+        check, subject = self._check, self._subject
         blank = CheckResult(
             check, subject.candidate.name, subject.format.name, subject.out.name, "not_applicable"
         )
@@ -223,17 +264,17 @@ class _Examination:
             return replace(blank, message="it has no axis parameter")
         if check.needs_threads and not subject.candidate.declaration.threads:
             return replace(blank, message="it declares that threads may not call it at once")
-        subject.begin()
-        for what in self._beyond:
+        for what in self._plain.left_out:
             subject.lacks_time_for(what)
-        rows = self._tried if check.unpruned else self._rows
-        parts = [part for part in rows if check.examines(part.x.shape[1])]
+        rows = self._plain.tried if check.unpruned else self._plain.rows
         seen: list[_Seen] = []
         lacking = ""
         try:
-            for part in parts:
+            for part in rows:
+                if not check.examines(part.x.shape[1]):
+                    continue
                 if subject.has_time:
-                    seen.append(self._examine(check, part))
+                    seen.append(self._examine(part))
                 else:
                     subject.lacks_time_for(f"rows of {part.x.shape[1]} entries")
         except NotTried as not_tried:
@@ -243,8 +284,8 @@ class _Examination:
             return replace(blank, status="not_run", message=lacking)
         return self._judged(blank, seen)
 
-    def _examine(self, check: Check, rows: RowsOfLength) -> _Seen:
-        length, subject = rows.x.shape[1], self._subject
+    def _examine(self, rows: RowsOfLength) -> _Seen:
+        check, subject, length = self._check, self._subject, rows.x.shape[1]
         chosen = rows.take(check.most(length))
         if check.thins(length, subject.out):
             chosen = chosen.thinned(subject.format)
@@ -254,12 +295,12 @@ class _Examination:
         tried = sum(int(s.examined.tried.sum()) for s in seen)
         broken = sum(int(s.examined.broken.sum()) for s in seen)
         if not tried:
-            return replace(blank, status="not_run", message=self._reason or "no row of this format tries it")
+            return replace(blank, status="not_run", message=self._plain.reason or "no row of this format tries it")
         if not broken:
             return replace(blank, status="ok", rows=tried)
         beyond = sum(int(s.examined.beyond.sum()) for s in seen if s.examined.beyond is not None)
         first = next(s for s in seen if s.examined.broken.any() and (not beyond or s.is_beyond))
-        witness = self._counterexample(blank.check, first)
+        witness = self._counterexample(first)
         return replace(
             blank,
             status="violated",
@@ -272,22 +313,21 @@ class _Examination:
 
     # Counterexamples -----------------------------------------------------------------------
 
-    def _counterexample(self, check: Check, seen: _Seen) -> Witness:
+    def _counterexample(self, seen: _Seen) -> Witness:
         """Return the simplest row of those seen, shrunk as far as it still breaks the rule alone."""
         place = seen.simplest(self._subject.format)
         row, origin = seen.rows.x[place], seen.rows.origin(place)
         note = seen.examined.note(place)
         cell = self._cell(seen.rows.regimes[place], len(row))
         try:
-            found = self._shrunk(check, seen, row, origin, note)
+            found = self._shrunk(seen, row, origin, note)
         except NotTried:
             found = row, origin, note
-        return self._witness(check, cell, *found)
+        return self._witness(cell, *found)
 
-    def _shrunk(
-        self, check: Check, seen: _Seen, row: Array, origin: str, note: str
-    ) -> tuple[Array, str, str]:
+    def _shrunk(self, seen: _Seen, row: Array, origin: str, note: str) -> tuple[Array, str, str]:
         """Return the smallest row found, where it comes from, and what is seen of it."""
+        check = self._check
 
         def shows(x: Array) -> NDArray[np.bool_]:
             found = check.examine(self._subject, np.ascontiguousarray(x))
@@ -312,14 +352,14 @@ class _Examination:
             subject.candidate.name, "softmax", subject.format.name, subject.out.name, regime, length
         )
 
-    def _witness(self, check: Check, cell: CellKey, row: Array, origin: str, note: str) -> Witness:
+    def _witness(self, cell: CellKey, row: Array, origin: str, note: str) -> Witness:
         subject = self._subject
         y = ""
         with suppress(NotTried):
             outcome = subject.call(row[None])
             y = "" if outcome.outputs is None else _digits(subject.out, outcome.outputs[0])
         message = f"x = {hexadecimal(subject.format, row)}: {note}"
-        return Witness(cell, check.name, 0.0, _digits(subject.format, row), y, None, origin, message)
+        return Witness(cell, self._check.name, 0.0, _digits(subject.format, row), y, None, origin, message)
 
 
 def _digits(fmt: FloatFormat, row: Array) -> str:

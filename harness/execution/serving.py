@@ -82,6 +82,8 @@ class _Server:
         self._process = os.getpid()
         self._descriptor = memory
         self._memory = mmap.mmap(memory, wire.HEADER_BYTES)
+        self._part = self._array((1,), np.dtype(np.int64), wire.PART_AT)
+        self._started = self._array((1,), np.dtype(np.float64), wire.STARTED_AT)
         self._load = load
         self._describer = describe
         self._sources = sources
@@ -161,8 +163,8 @@ class _Server:
             self._memory = mmap.mmap(self._descriptor, size)
 
     def _begin(self, part: int) -> None:
-        self._array((1,), np.dtype(np.int64), wire.PART_AT)[0] = part
-        self._array((1,), np.dtype(np.float64), wire.STARTED_AT)[0] = time.monotonic()
+        self._part[0] = part
+        self._started[0] = time.monotonic()
 
     def _array(self, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> calling.Array:
         return np.frombuffer(self._memory, dtype, int(np.prod(shape)), offset).reshape(shape)

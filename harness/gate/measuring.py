@@ -241,6 +241,7 @@ def _checked(campaign: Campaign, executor: Executor, deadline: Deadline) -> Iter
                 checks=CONTRACT,
                 floors=[floor for floor in FLOORS if TIERS[floor] in settings.tiers],
                 ration=campaign.rations.get((candidate.name, fmt.name)),
+                jobs=settings.jobs,
             ):
                 deadline.check()
                 yield result
