@@ -90,6 +90,7 @@ def _check(
                 fmt,
                 executor,
                 settings.seed,
+                settings.effort.extent,
                 out_format=settings.out_format,
                 ration=ration,
                 jobs=settings.jobs,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from strategies.inputs import InputRows
 
 __all__ = [
+    "BRIEF",
     "EFFORTS",
     "LOCAL_CLUSTER",
     "Effort",
@@ -65,6 +66,7 @@ class Effort:
         sweep: further lengths, at which there are only rows of the regime `medley`, and few.
         drawn: how many such lengths more are drawn from the seed; none where None.
         crowd: the least rows of the one call that has rows of the regime `crowd`; no such call where 0.
+        extent: to which the checks look: a name of `harness.checks.rows.EXTENTS`.
         slow_seconds: about how long the calls of a slow candidate take in one format, which is given as many
             rows; one that is not slow is given all.
     """
@@ -78,6 +80,7 @@ class Effort:
     sweep: tuple[int, ...] = ()
     drawn: Drawn | None = None
     crowd: int = 0
+    extent: str = "quick"
     slow_seconds: float = 300.0
 
     def rows(self, length: int) -> int:
@@ -94,9 +97,15 @@ class Effort:
         return min(max(2 * self.elements // length, self.least_rows), MOST_EVALUATIONS)
 
 
+BRIEF: Final = Effort(
+    "brief", (1, 2, 3, 7, 17, 33, 127, 257, 4096), 1 << 12, 2, 1 << 8, extent="brief", slow_seconds=20.0
+)
+"""What a unit test has time for."""
+
 EFFORTS: Final[Mapping[str, Effort]] = {
     e.name: e
     for e in (
+        BRIEF,
         Effort("quick", QUICK, 1 << 14, 4, 1 << 12, drawn=Drawn(16, 1, 0), slow_seconds=60.0),
         Effort("standard", STANDARD, 1 << 17, 4, 1 << 13, sweep=USUAL, drawn=Drawn(64, 2, 7), crowd=1 << 17),
         Effort(

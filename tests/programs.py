@@ -20,7 +20,19 @@ HEARING = ("env", "--default-signal=INT", sys.executable)
 RUN = (*HEARING, "-m", "harness")
 """The program."""
 
-ARGUMENTS = ("run", "naive", "max_shifted", "--format", "float16", "--format", "float64", "--rows", "40")
+ARGUMENTS = (
+    "run",
+    "naive",
+    "max_shifted",
+    "--format",
+    "float16",
+    "--format",
+    "float64",
+    "--rows",
+    "40",
+    "--effort",
+    "brief",
+)
 LENGTHS = ("--length", "1", "--length", "5", "--length", "300")
 
 PATIENCE = 4

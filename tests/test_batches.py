@@ -33,7 +33,7 @@ MANY = "rows > 3"
 BESIDE_A_LARGE_ONE = (
     "(rows > 1) & (abs(np.roll(x, 1, axis=0)).max() > 20) & (abs(x).max(axis=1) < 20)[:, None]"
 )
-FEW = ("--format=float32", "--length=5", "--rows=9", "--in-process", "--out=run")
+FEW = ("--format=float32", "--length=5", "--rows=9", "--effort=brief", "--in-process", "--out=run")
 
 
 @pytest.fixture(autouse=True)

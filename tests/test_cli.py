@@ -30,6 +30,8 @@ SMALL = (
     "3",
     "--rows",
     "20",
+    "--effort",
+    "brief",
 )
 
 

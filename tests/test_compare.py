@@ -51,9 +51,25 @@ def test_runs_are_compared_by_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    options = ["--format", "float16", "--regime", "tied", "--length", "7", "--rows", "20", "--in-process"]
+    options = ["--format", "float16", "--regime", "tied", "--length", "7", "--rows", "20"]
     for out, seed in (("a", "0"), ("b", "0"), ("c", "1")):
-        assert cli.run(["run", "max_shifted", *options, "--seed", seed, "--out", out]) == 0
+        assert (
+            cli.run(
+                [
+                    "run",
+                    "max_shifted",
+                    *options,
+                    "--effort",
+                    "brief",
+                    "--in-process",
+                    "--seed",
+                    seed,
+                    "--out",
+                    out,
+                ]
+            )
+            == 0
+        )
     capsys.readouterr()
     assert cli.run(["compare", "a", "b", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

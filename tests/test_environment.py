@@ -12,7 +12,20 @@ from harness import cli
 from tests.gating import briefly
 
 COMMANDS = {
-    "run": ["run", "scipy", "--format", "float16", "--regime", "tied", "--length", "3", "--rows", "4"],
+    "run": [
+        "run",
+        "scipy",
+        "--format",
+        "float16",
+        "--regime",
+        "tied",
+        "--length",
+        "3",
+        "--rows",
+        "4",
+        "--effort",
+        "brief",
+    ],
     "gate": ["gate", "scipy", "--format", "float16", "--tier", "fast"],
     "search": ["search", "scipy", "--format", "float16", "--length", "2", "--evals", "50"],
     "exhaust": ["exhaust", "scipy", "--format", "float16", "--length", "1"],

@@ -182,7 +182,18 @@ def test_a_run_that_was_copied_here_has_nothing_imported(capsys: pytest.CaptureF
     Path("own.py").write_text(
         "import numpy as np\ndef softmax(x):\n    e = np.exp(x)\n    return e / e.sum(-1, keepdims=True)\n"
     )
-    few = ["--format", "float16", "--regime", "exp-overflow", "--length", "3", "--rows", "4"]
+    few = [
+        "--format",
+        "float16",
+        "--regime",
+        "exp-overflow",
+        "--length",
+        "3",
+        "--rows",
+        "4",
+        "--effort",
+        "brief",
+    ]
     assert cli.run(["run", "own.py:softmax", *few, "--out", "made"]) == 0
     identity = json.loads(Path("made/witnesses.jsonl").read_text().splitlines()[0])["id"]
     assert cli.run(["replay", f"made#{identity}"]) == 0

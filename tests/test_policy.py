@@ -72,7 +72,14 @@ def test_a_run_makes_the_row_small_that_a_policy_of_the_command_line_forbids(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A row that is all -inf comes down to one entry, though the candidate itself declares NaN there."""
-    few = ("--format=float32", "--regime=all-masked", "--length=5", "--rows=4", "--in-process")
+    few = (
+        "--format=float32",
+        "--regime=all-masked",
+        "--length=5",
+        "--rows=4",
+        "--effort=brief",
+        "--in-process",
+    )
     document = printed(capsys, "run", "max_shifted", *few, "--policy=masked_row=zero", "--out=run")
     (cell,) = (c for c in document["cells"] if c["policy_violations"])
     assert cell["small_witness"] is not None

@@ -12,7 +12,20 @@ from harness import cli
 from reports.ledger import Ledger
 from reports.program import Program
 
-FEW = ("--format", "float16", "--regime", "tied", "--length", "3", "--rows", "4", "--jobs", "1")
+FEW = (
+    "--format",
+    "float16",
+    "--regime",
+    "tied",
+    "--length",
+    "3",
+    "--rows",
+    "4",
+    "--jobs",
+    "1",
+    "--effort",
+    "brief",
+)
 
 OWN = """
 import numpy as np

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line[2:] for block in BLOCKS for line in block.splitlines() if line.startswith("$ ")]
-SMALL = ["--regime", "sum-overflow", "--regime", "tied", "--length", "2", "--rows", "6"]
+SMALL = ["--regime", "sum-overflow", "--regime", "tied", "--length", "2", "--rows", "6", "--effort", "brief"]
 
 SOFTMAX = """
 import numpy as np

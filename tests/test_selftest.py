@@ -12,7 +12,6 @@ from harness.candidates import from_function
 from harness.checks import check_named, run_check
 from harness.commands import selftest as command
 from harness.execution import InProcess
-from harness.gate.measuring import BRIEF
 from harness.selftest import suite
 from harness.selftest.controls import controls
 from harness.selftest.defects import (
@@ -32,7 +31,7 @@ from harness.selftest.protocols import PROTOCOLS
 from harness.selftest.suite import planted, run_suite, suspects_of
 from harness.selftest.telling import text
 from harness.selftest.trial import Suspect, first_failures
-from harness.settings import Effort
+from harness.settings import BRIEF, Effort
 from reference.formats import FORMATS
 from reports.selftest import GATE, matrix_rows
 

@@ -30,7 +30,7 @@ FLOAT32 = (FORMATS["float32"],)
 
 
 def lengths_of_gate(seed: int = 0) -> set[int]:
-    settings = gate_settings(Settings(("max_shifted",), FLOAT32, seed=seed), ("standard",))
+    settings = gate_settings(Settings(("max_shifted",), FLOAT32, seed=seed, effort=GATE), ("standard",))
     return {shard.length for shard in Campaign.of(settings).shards() if shard.regime == "medley"}
 
 
@@ -103,7 +103,18 @@ def test_a_rate_is_named_by_a_family_of_rows_not_by_three_of_a_medley(
     in_an_empty_folder: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert MEDLEY in NOT_A_FAMILY
-    chosen = ["--regime", "medley", "--regime", "wide-normal", "--length", "7", "--rows", "50"]
+    chosen = [
+        "--regime",
+        "medley",
+        "--regime",
+        "wide-normal",
+        "--length",
+        "7",
+        "--rows",
+        "50",
+        "--effort",
+        "brief",
+    ]
     assert cli.run(["run", "naive", "--format", "float16", *chosen]) == 0
     assert "of the rows of wide-normal, n=7 failed" in capsys.readouterr().out
 
@@ -121,7 +132,7 @@ def test_who_names_lengths_or_rows_gets_those_alone(asked: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_gate_makes_one_call_of_more_rows_than_an_index_counts(seed: int) -> None:
-    settings = gate_settings(Settings(("max_shifted",), FLOAT32, seed=seed), ("standard",))
+    settings = gate_settings(Settings(("max_shifted",), FLOAT32, seed=seed, effort=GATE), ("standard",))
     (crowd,) = (shard for shard in Campaign.of(settings).shards() if shard.regime == "crowd")
     ((number, rows),) = crowd.batches()
     assert number == 0
@@ -135,7 +146,7 @@ def test_rows_of_a_crowd_differ() -> None:
 
 
 def test_a_crowd_is_called_whole_and_judged_in_parts() -> None:
-    settings = gate_settings(Settings(("max_shifted",), FLOAT32), ("standard",))
+    settings = gate_settings(Settings(("max_shifted",), FLOAT32, effort=GATE), ("standard",))
     campaign = Campaign.of(settings)
     (crowd,) = (shard for shard in campaign.shards() if shard.regime == "crowd")
     (batch,) = campaign.batches(crowd)

@@ -95,9 +95,7 @@ def each_check(
 ) -> Iterator[CheckResult]:
     """Yield the result of each check in one format; as `run_checks` otherwise.
 
-    Args:
-        ration: how many rows there are for a candidate that is not given all.
-        jobs: how many checks run at once; one that is alone runs when its result is asked for.
+    So many checks run at once as there are jobs; with one job a check runs when its result is asked for.
     """
     subject = Subject(
         candidate, fmt, out_format or fmt, executor, timeout, extent=EXTENTS[effort], ration=ration
@@ -295,7 +293,9 @@ class _Examination:
         tried = sum(int(s.examined.tried.sum()) for s in seen)
         broken = sum(int(s.examined.broken.sum()) for s in seen)
         if not tried:
-            return replace(blank, status="not_run", message=self._plain.reason or "no row of this format tries it")
+            return replace(
+                blank, status="not_run", message=self._plain.reason or "no row of this format tries it"
+            )
         if not broken:
             return replace(blank, status="ok", rows=tried)
         beyond = sum(int(s.examined.beyond.sum()) for s in seen if s.examined.beyond is not None)

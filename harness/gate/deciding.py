@@ -276,7 +276,7 @@ def draw(decision: Decision) -> tuple[str, ...]:
 
 def _with_rows(settings: Settings, rows: int | None) -> Settings:
     if rows is None:
-        return settings
+        return replace(settings, effort=GATE)
     most = max(rows, GATE.most_rows)
     least = max(rows, GATE.least_rows)
     return replace(

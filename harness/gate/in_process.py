@@ -9,8 +9,8 @@ from harness.errors import choose, user_mistakes
 from harness.gate.budgets import of_tier
 from harness.gate.deciding import with_witnesses
 from harness.gate.judging import judge
-from harness.gate.measuring import BRIEF, Gated, gate_settings, measure_gated, temporary_ledger
-from harness.settings import Settings
+from harness.gate.measuring import Gated, gate_settings, measure_gated, temporary_ledger
+from harness.settings import BRIEF, Settings
 from reference.formats import FORMATS
 from reports.common import in_common
 from reports.gate_text import headline, spread, told

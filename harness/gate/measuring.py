@@ -20,7 +20,7 @@ from harness.crews import threads_of
 from harness.deadline import NEVER, Deadline
 from harness.dealing import Record, deal
 from harness.rationing import Rations
-from harness.settings import EFFORTS, Effort, Settings
+from harness.settings import Effort, Settings
 from strategies.lengths import SWEEP, Drawn
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reports.ledger import Ledger, Place
     from reports.tally import CellKey, Tally
 
-__all__ = ["BRIEF", "GATE", "Cell", "Gated", "gate_settings", "measure_gated", "temporary_ledger"]
+__all__ = ["GATE", "Cell", "Gated", "gate_settings", "measure_gated", "temporary_ledger"]
 
 GATE: Final = Effort(
     "gate",
@@ -46,11 +46,6 @@ GATE: Final = Effort(
     crowd=1 << 20,
 )
 """One candidate in one format within a minute on two processors, start to exit."""
-
-BRIEF: Final = Effort(
-    "brief", (1, 2, 3, 7, 17, 33, 127, 257, 4096), elements=1 << 12, least_rows=2, most_rows=1 << 8
-)
-"""What a unit test has time for."""
 
 KEPT_WHOLE: Final = 4
 """Pairs of candidate and format whose tallies stay in memory, a quarter of a gigabyte each; of more, only
@@ -104,13 +99,13 @@ def gate_settings(settings: Settings, tiers: tuple[str, ...], lengths: tuple[int
     """Return the settings of the gate's own campaign.
 
     Args:
-        settings: whom, in which formats, from which seed, by which policies.
+        settings: whom, in which formats, from which seed, by which policies, with which effort.
         tiers: the names of those that budgets speak of.
         lengths: further ones that budgets speak of.
     """
     from reference.tiers import TIERS
 
-    effort = settings.effort if settings.effort.name not in EFFORTS else GATE
+    effort = settings.effort
     return replace(
         settings,
         effort=replace(effort, lengths=tuple(sorted({*effort.lengths, *lengths}))),
@@ -119,11 +114,6 @@ def gate_settings(settings: Settings, tiers: tuple[str, ...], lengths: tuple[int
         rows=None,
         tiers=tuple(TIERS[name] for name in TIERS if name in tiers),
     )
-
-
-def extent_of(effort: Effort) -> str:
-    """Return the name of the extent to which an effort asks the contract: `harness.checks.rows.EXTENTS`."""
-    return BRIEF.name if effort.name == BRIEF.name else "quick"
 
 
 def measure_gated(
@@ -235,7 +225,7 @@ def _checked(campaign: Campaign, executor: Executor, deadline: Deadline) -> Iter
                 fmt,
                 executor,
                 settings.seed,
-                extent_of(settings.effort),
+                settings.effort.extent,
                 out_format=settings.out_format,
                 timeout=settings.timeout,
                 checks=CONTRACT,

@@ -13,14 +13,14 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Final
 
-from harness.gate.measuring import BRIEF, GATE
+from harness.gate.measuring import GATE
 from harness.selftest.controls import Control, controls
 from harness.selftest.defects import DEFECTS
 from harness.selftest.matrix import Matrix, Trial
 from harness.selftest.planted import Instance
 from harness.selftest.protocols import PROTOCOLS
 from harness.selftest.trial import Suspect, first_failures
-from harness.settings import Effort
+from harness.settings import BRIEF, Effort
 from reference.formats import FORMATS
 from reports.selftest import GATE as BY_THE_GATE
 from reports.verdicts import Verdict

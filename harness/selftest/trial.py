@@ -25,9 +25,9 @@ from harness.checks.contract import CONTRACT
 from harness.execution import Executor, InProcess, Outcome
 from harness.gate import of_tier
 from harness.gate.judging import judge_cell, judge_check
-from harness.gate.measuring import BRIEF, GATE, Cell, extent_of, gate_settings
+from harness.gate.measuring import GATE, Cell, gate_settings
 from harness.measurement import Rows
-from harness.settings import Effort, Settings
+from harness.settings import BRIEF, Effort, Settings
 from harness.tallying import tally_outcome
 from reference.declaration import Declaration
 from reference.formats import FloatFormat
@@ -100,14 +100,14 @@ class _Trial:
     def failures(self) -> dict[str, Verdict]:
         """Examine the suspects by stages, the dearest last, each of those who have not failed."""
         near, far = self._shards()
-        extent = extent_of(self._settings.effort)
-        self._ask(BRIEF.name, lambda suspect: suspect.checks_first)
+        extent = self._settings.effort.extent
+        self._ask(BRIEF.extent, lambda suspect: suspect.checks_first)
         self._look(near, lambda _: True)
-        self._ask(BRIEF.name, lambda suspect: not suspect.checks_first)
-        if extent != BRIEF.name:
+        self._ask(BRIEF.extent, lambda suspect: not suspect.checks_first)
+        if extent != BRIEF.extent:
             self._ask(extent, lambda suspect: not suspect.near and suspect.checks_first)
         self._look(far, lambda suspect: not suspect.near)
-        if extent != BRIEF.name:
+        if extent != BRIEF.extent:
             self._ask(extent, lambda suspect: not suspect.near and not suspect.checks_first)
         return self._found
 
