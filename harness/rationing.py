@@ -244,7 +244,10 @@ TRIES: Final = 3
 def measured(
     spec: str, fmt: FloatFormat, out: FloatFormat, executor: Executor, timeout: float | None
 ) -> Speed:
-    """Return the class of speed of a candidate, told from a few calls; that of the fast where it fails."""
+    """Return the class of speed of a candidate, told from a few calls; that of the fast where it fails.
+
+    A call of which something is told tells no speed: rows that came back only after a loss were waited for.
+    """
 
     def seconds(rows: int, length: int, slow: float) -> float:
         """Return how long a call takes; inf where it fails."""
@@ -252,10 +255,12 @@ def measured(
         fastest = math.inf
         for _ in range(TRIES):
             start = time.perf_counter()
-            if not executor.run(spec, x, out, timeout).completed.all():
+            outcome = executor.run(spec, x, out, timeout)
+            if not outcome.completed.all():
                 return math.inf
-            fastest = min(fastest, time.perf_counter() - start)
-            if fastest <= slow or fastest > PATIENCE:
+            if not outcome.faults:
+                fastest = min(fastest, time.perf_counter() - start)
+            if fastest <= slow or PATIENCE < fastest < math.inf:
                 break
         return fastest
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from harness.candidates import BUILTINS
 from harness.execution import Executor, InProcess, Isolated, Outcome
 from harness.execution.allowance import Allowance
-from harness.execution.narrowing import Attempt, Failure, Part
+from harness.execution.attempts import Attempt, Failure, Part
 from harness.execution.narrowing import complete as completed_within
 from reference.formats import FORMATS
 
@@ -30,9 +30,10 @@ FLOAT32 = FORMATS["float32"]
 class Model:
     """A candidate that fails on rows whose entry is in `culprits`, and doubles the others."""
 
-    def __init__(self, culprits: set[int], kind: str = "crashed") -> None:
+    def __init__(self, culprits: set[int], kind: str = "crashed", allowance: Allowance | None = None) -> None:
         self.culprits = culprits
         self.kind = kind
+        self.allowance = allowance or Allowance()
         self.failures = 0
         self.called = 0
         self.waited = 0.0
@@ -44,14 +45,22 @@ class Model:
             self.called += high - low
             if self.culprits & set(x[low:high, 0].astype(int).tolist()):
                 self.failures += 1
-                self.waited += patience
+                self.waited += self.allowance.limit(60.0, high - low, 1, patience) / 60.0
                 return Attempt(number, outputs, Failure(self.kind, "no", fatal=self.kind != "raised"))
             outputs[low:high] = 2 * x[low:high]
         return Attempt(len(parts), outputs, None)
 
 
 def complete(model: Model, x: np.ndarray) -> Outcome:
-    return completed_within(model, x, Allowance())
+    return completed_within(model, x, model.allowance)
+
+
+def known_to_last(faults: int = 64) -> Allowance:
+    """Return the allowance of a candidate whose faults all came again so far, so that few are tested."""
+    allowance = Allowance()
+    for _ in range(faults):
+        allowance.chance.lasted()
+    return allowance
 
 
 def numbered(rows: int) -> np.ndarray:
@@ -81,22 +90,28 @@ def test_every_culprit_is_named_and_every_other_row_completes(batch, kind):
 
 @pytest.mark.parametrize(("rows", "most"), [(1000, 2), (30_000, 3), (1_000_000, 3)])
 def test_a_lone_culprit_costs_few_workers(rows, most):
-    model = Model({rows // 3})
+    model = Model({rows // 3}, allowance=known_to_last())
     complete(model, numbered(rows))
     assert model.failures <= most
+    model = Model({rows // 3})
+    complete(model, numbered(rows))
+    assert model.failures <= most + 2, "the first and the second fault are told from chance"
 
 
 def test_what_fails_on_everything_is_called_four_times():
+    model = Model(set(range(100_000)), allowance=known_to_last())
+    complete(model, numbered(100_000))
+    assert model.failures == 4
     model = Model(set(range(100_000)))
     outcome = complete(model, numbered(100_000))
-    assert model.failures == 4
+    assert model.failures == 4 + 3, "the first, second and fourth fault are told from chance"
     assert [f.row for f in outcome.faults] == [0, 49_999, 99_999, None]
     assert "99997 further rows" in outcome.faults[-1].message
 
 
 def test_losses_have_a_limit_and_what_was_left_out_is_told():
     culprits = set(range(5, 1000, 10))
-    model = Model(culprits)
+    model = Model(culprits, allowance=known_to_last())
     outcome = complete(model, numbered(1000))
     assert model.failures <= 50
     named = {f.row for f in outcome.faults[:-1]}
@@ -108,17 +123,19 @@ def test_losses_have_a_limit_and_what_was_left_out_is_told():
 
 
 def test_time_limits_have_a_lower_limit():
-    model = Model(set(range(5, 1000, 10)), "timed_out")
+    model = Model(set(range(5, 1000, 10)), "timed_out", known_to_last())
     complete(model, numbered(1000))
     assert model.failures <= 9
 
 
 @pytest.mark.parametrize("culprits", [{7}, {3, 400, 401}, {0, 1, 2, 9, 59_998, 59_999}])
 def test_each_row_that_hangs_costs_little_more_than_one_time_limit(culprits):
-    model = Model(culprits, "timed_out")
-    outcome = complete(model, numbered(60_000))
-    assert {f.row for f in outcome.faults} == culprits
-    assert model.waited <= 2 + 1.25 * len(culprits), "the whole batch, maybe a sample, and each of them"
+    for allowance, tests in ((known_to_last(), 0), (Allowance(), 4)):
+        model = Model(culprits, "timed_out", allowance)
+        outcome = complete(model, numbered(60_000))
+        assert {f.row for f in outcome.faults} == culprits
+        most = 2 + 1.25 * len(culprits) + tests / 8
+        assert model.waited <= most, "the whole batch, maybe a sample, each of them, and tests for chance"
 
 
 def test_half_of_a_batch_may_raise_at_the_cost_of_some_calls():

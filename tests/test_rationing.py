@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -224,3 +225,17 @@ def test_a_candidate_that_fails_is_left_to_the_campaign_after_one_call() -> None
     fmt = FORMATS["float32"]
     assert measured("dying", fmt, fmt, executor, None) == ORDINARY
     assert executor.calls == 1
+
+
+def test_what_is_lost_on_the_way_is_no_sign_of_a_slow_candidate() -> None:
+    """Rows that crash together come back as parts, after the starts of several processes."""
+
+    class Recovering:
+        def run(self, _spec: str, x: Any, *_: Any) -> Outcome:
+            if len(x) == 1:
+                return Outcome(x, np.ones(1, dtype=np.bool_))
+            time.sleep(0.1)
+            return Outcome(x, np.ones(len(x), dtype=np.bool_), (Fault("crashed", None, "died"),))
+
+    fmt = FORMATS["float32"]
+    assert measured("dying", fmt, fmt, Recovering(), None) == ORDINARY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ import pytest
 
 from harness.execution import Isolated
 from harness.execution.allowance import LEAST_CULPRITS, Allowance
-from harness.execution.narrowing import Attempt, Failure, complete
+from harness.execution.attempts import Attempt, Failure
+from harness.execution.narrowing import complete
 from reference.formats import FORMATS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolation as Linux has it")
@@ -158,6 +160,57 @@ def test_rows_that_were_never_called_are_not_tried_and_never_crashed():
         outcome = complete(model, x, allowance)
     assert [fault.kind for fault in outcome.faults] == ["not_tried"]
     assert model.failures <= 5
+
+
+class ByChance:
+    """Fails in a share of calls, whatever it is given, and on rows whose first entry is above a threshold."""
+
+    def __init__(self, share: float, above: float = np.inf, kind: str = "crashed") -> None:
+        self.share, self.above, self.kind = share, above, kind
+        self.rng = np.random.default_rng(5)
+        self.calls = self.failures = 0
+
+    def __call__(self, x, parts, patience=1.0):  # noqa: ARG002
+        for number, (low, high) in enumerate(parts):
+            self.calls += 1
+            if (x[low:high, 0] > self.above).any() or self.rng.random() < self.share:
+                self.failures += 1
+                return Attempt(number, 2 * x, Failure(self.kind, "no", fatal=self.kind != "raised"))
+        return Attempt(len(parts), 2 * x, None)
+
+
+@pytest.mark.parametrize("kind", ["crashed", "timed_out", "raised"])
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.4])
+def test_what_fails_by_chance_costs_no_row_and_its_share_is_told(share, kind):
+    allowance, model = Allowance(), ByChance(share, kind=kind)
+    for x in drawn(300):
+        outcome = complete(model, x, allowance)
+        assert outcome.completed.all()
+        np.testing.assert_array_equal(outcome.outputs, 2 * x)
+        assert all(fault.row is None and "not when called again" in fault.message for fault in outcome.faults)
+    told = allowance.told()
+    failures, calls = map(int, re.search(r"(\d+) of (\d+) calls failed, and not when", told).groups())
+    assert 0.95 * model.calls <= calls <= model.calls
+    assert 0.95 * model.failures <= failures <= model.failures, "a few came again, by chance too"
+    low, high = (float(x) / 100 for x in re.search(r"by chance ([\d.]+) to ([\d.]+) %", told).groups())
+    assert low <= share <= high
+
+
+def test_rows_that_fail_are_told_from_chance():
+    allowance, model = Allowance(), ByChance(0.2, above=150)
+    for x in drawn(100):
+        outcome = complete(model, x, allowance)
+        np.testing.assert_array_equal(outcome.completed, x[:, 0] <= 150)
+        assert {f.row for f in outcome.faults if f.row is not None} == set(np.flatnonzero(x[:, 0] > 150))
+
+
+def test_chance_is_called_again_in_parts_where_a_call_holds_few_rows():
+    allowance, model = Allowance(), ByChance(0.2)
+    allowance.most_together = 10
+    for x in drawn(20):
+        outcome = complete(model, x, allowance)
+        assert outcome.completed.all()
+        np.testing.assert_array_equal(outcome.outputs, 2 * x)
 
 
 @pytest.mark.parametrize(("rows", "seconds"), [(1, 2.0), (1, 60.0), (50, 60.0)])

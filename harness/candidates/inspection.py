@@ -18,7 +18,7 @@ from harness.candidates.loading import CandidateError, Location, import_function
 from harness.candidates.native import signature
 
 if TYPE_CHECKING:
-    from harness.execution.narrowing import Failure
+    from harness.execution.attempts import Failure
 
 __all__ = ["ROOMS", "Foreign", "inspect_apart"]
 

@@ -20,6 +20,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.execution.chance import Chance
+from reports.figures import plural
+
 __all__ = ["FIRST_SECONDS", "MOST_FOR_A_CRASH", "Allowance", "told"]
 
 Array = NDArray[Any]
@@ -34,13 +37,16 @@ STAGE_SECONDS: Final = 3.0
 NARROWED: Final = 3 / 4
 """The share of it that goes into narrowing; the rest loses a batch each time, and tries more of them."""
 
+TESTED: Final = 1 / 4
+"""The share of it in which faults are called again that may be chance's, though none is known to be."""
+
 FAMILIAR_SECONDS: Final = 3.0
 BOLD_SECONDS: Final = 2.0
 """What may be lost at the end by rows within the reach of those that came back, and at first by rows half-way
 from there to those that failed: where these come back, the reach grows."""
 
 MOST_FOR_A_CRASH: Final = 0.5
-"""Seconds charged for a crash, and for the start after it: a busy machine loses no rows by it."""
+"""Seconds charged for a crash: a busy machine loses no rows by it."""
 
 LEAST_CULPRITS: Final = 8
 LEAST_SOUND: Final = 100
@@ -50,6 +56,9 @@ MOST_CULPRITS: Final = 4096
 SUSPICION: Final = 1 / 8
 LEAST_PATIENCE: Final = 0.5
 """Of the time limit, and seconds: what a call gets of a candidate that has hung before."""
+
+LEAST_OF_A_PART: Final = 0.25
+"""Seconds: what a part is given at least before its rows are tried one by one."""
 
 SLOWER: Final = 4.0
 """How much longer than foreseen a call may take."""
@@ -68,9 +77,11 @@ class Allowance:
         self._spent = 0.0
         self._until = seconds
         self._narrowed_until = NARROWED * seconds
+        self._tested_until = TESTED * seconds
         self._beyond = _Beyond()
         self._row_seconds: tuple[float, int] | None = None
         self._untried = 0
+        self.chance = Chance()
         self.has_hung = False
         self.most_together: int | None = None
 
@@ -89,9 +100,9 @@ class Allowance:
             self._spent += seconds
 
     def charge_start(self, seconds: float) -> None:
-        """Count the start of a process that takes the place of one that was lost."""
+        """Count the start of a process that takes the place of one that was lost: what its processor did."""
         if self.is_drawn_on:
-            self.charge(min(seconds, MOST_FOR_A_CRASH))
+            self.charge(seconds)
 
     @property
     def is_drawn_on(self) -> bool:
@@ -113,8 +124,13 @@ class Allowance:
         """Whether a failed batch is to be called again, part by part."""
         return self._spent < self._narrowed_until
 
-    def limit(self, timeout: float, rows: int, length: int) -> float:
-        """Return how many seconds a call of so many rows may take.
+    @property
+    def tests(self) -> bool:
+        """Whether what failed is to be called again, to tell chance's faults."""
+        return not self.is_exhausted if self.chance.has_struck else self._spent < self._tested_until
+
+    def limit(self, timeout: float, rows: int, length: int, patience: float = 1.0) -> float:
+        """Return how many seconds a call of so many rows may take, or the share `patience` of them.
 
         A candidate that is known to take long gets longer; one that has hung is not waited for as long again.
         """
@@ -124,7 +140,8 @@ class Allowance:
             longer = SLOWER * each * rows * max(1.0, length / measured_at)
         if self.has_hung:
             timeout = min(timeout, max(timeout * SUSPICION, LEAST_PATIENCE))
-        return timeout + longer
+        limit = timeout + longer
+        return min(limit, max(patience * limit, LEAST_OF_A_PART)) if patience < 1 else limit
 
     def learn_speed(self, row_seconds: float, length: int) -> None:
         """Keep how long a row takes, of a candidate that takes long."""
@@ -153,7 +170,7 @@ class Allowance:
         with self._lock:
             if self._until == math.inf:
                 return np.zeros(len(x), dtype=np.bool_)
-            if self.is_spent:
+            if self.is_spent and self._beyond.is_to_blame(by_chance=self.chance.has_struck):
                 is_bold = self._spent < self._until + BOLD_SECONDS
                 return ~self._beyond.familiar(x, is_bold=is_bold)
             return self._beyond.flags(x, LEAST_CULPRITS if self.narrows else 1)
@@ -169,12 +186,13 @@ class Allowance:
             self._untried += rows
 
     def told(self) -> str | None:
-        """Return what was given up, to people; None where nothing was."""
-        if not self._untried:
-            return None
-        rule = self._beyond.told()
-        why = f"; {rule}" if rule else ""
-        return f"its failures took {self._spent:.0f} s, and {self._untried:,} rows were not tried{why}"
+        """Return what was given up, and what chance had, to people; None where nothing was."""
+        chance = self.chance.told()
+        rule = self._beyond.told() if self._untried else ""
+        rows = f"{plural(self._untried, 'row')} {'was' if self._untried == 1 else 'were'}"
+        untried = f"{rows} not tried" if self._untried else ""
+        parts = [part for part in (untried, rule, chance) if part]
+        return "; ".join([f"its failures took {self._spent:.0f} s", *parts]) if parts else None
 
 
 def told(allowances: Mapping[str, Allowance]) -> dict[str, str]:
@@ -218,6 +236,10 @@ class _Beyond:
         if excess.any():
             row = int(np.unravel_index(excess.argmax(), excess.shape)[0])
             self._culprits = np.concatenate([self._culprits, features[row : row + 1]])[-MOST_CULPRITS:]
+
+    def is_to_blame(self, *, by_chance: bool) -> bool:
+        """Whether rows may account for faults: not where chance has had some and no row is known to."""
+        return len(self._culprits) > 0 or not by_chance
 
     def familiar(self, x: Array, *, is_bold: bool = False) -> Flags:
         """Tell which rows lie within the reach of those that came back, or half-way beyond it."""

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from harness.execution import calling
 from harness.execution.allowance import FIRST_SECONDS, Allowance, told
+from harness.execution.attempts import Attempt, Failure, Part
 from harness.execution.calling import CallFailed, Loaded, Presentation
-from harness.execution.narrowing import Attempt, Failure, Part, complete
+from harness.execution.narrowing import complete
 from harness.execution.outcome import Closing, Fault, Outcome, check_rows
 from reference.formats import FloatFormat
 from reference.rounding import to_nearest
@@ -95,7 +96,7 @@ class InProcess(Closing):
                     allowance.charge(time.monotonic() - start)
                 return result
 
-            return complete(attempt, x, allowance)
+            return complete(attempt, x, allowance, is_plain=presentation == "plain")
 
     def grant(self) -> None:
         """See `Executor.grant`."""

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from harness.errors import NoVerdict
 from harness.execution.allowance import FIRST_SECONDS, MOST_FOR_A_CRASH, Allowance, told
+from harness.execution.attempts import Attempt, Failure, Part
 from harness.execution.calling import Presentation, keep_freed_memory
-from harness.execution.narrowing import Attempt, Failure, Part, complete
+from harness.execution.narrowing import complete
 from harness.execution.outcome import Closing, Fault, Outcome, check_rows
 from harness.execution.process import Worker, WorkerLost
 from reference.formats import FloatFormat
@@ -40,8 +41,6 @@ LEAST_FREE_MEMORY: Final = 1 / 10
 ATTENTION_SECONDS: Final = 0.25
 MOST_LOST_BATCHES: Final = 3
 MOST_IDLE_DEATHS: Final = 8
-LEAST_PATIENCE: Final = 0.25
-"""Seconds: what a part is given at least before its rows are tried one by one."""
 
 
 class ExecutorClosed(RuntimeError):
@@ -112,6 +111,7 @@ class Isolated(Closing):
         self._freed = threading.Condition(self._lock)
         self._idle: list[tuple[str, Worker]] = []  # the longest idle first
         self._busy: dict[Worker, str] = {}
+        self._callers: Counter[str] = Counter()
         self._allowances: defaultdict[str, Allowance] = defaultdict(partial(Allowance, fault_seconds))
         self._once_loaded: set[str] = set()
         self._files: dict[str, dict[str, str]] = {}
@@ -143,7 +143,7 @@ class Isolated(Closing):
         allowance = self._allowances[spec]
         with self._slots, _Calls(self, spec, out_format.dtype, presentation, limit, allowance) as calls:
             try:
-                outcome = complete(calls, x, allowance)
+                outcome = complete(calls, x, allowance, is_plain=presentation == "plain")
             except _NotLoaded as not_loaded:
                 failure = not_loaded.failure
                 return Outcome.failed(len(x), Fault(failure.kind, None, failure.message))
@@ -227,10 +227,24 @@ class Isolated(Closing):
             self.discard(worker)
             with self._lock:
                 self._idle_deaths[spec] += 1
-        start = time.monotonic()
         started = self._start(spec)
-        self._allowances[spec].charge_start(time.monotonic() - start)
+        self._allowances[spec].charge_start(started.start_seconds / self.callers(spec))
         return started, False, death
+
+    def enter(self, spec: str) -> None:
+        """Count a thread that calls a candidate."""
+        with self._lock:
+            self._callers[spec] += 1
+
+    def leave(self, spec: str) -> None:
+        """Count a thread that has called it."""
+        with self._lock:
+            self._callers[spec] -= 1
+
+    def callers(self, spec: str) -> int:
+        """Return how many threads call a candidate now, which share the time that its faults cost."""
+        with self._lock:
+            return max(1, self._callers[spec])
 
     def _wait_for_idle(self, spec: str) -> Worker | None:
         """Return an idle worker; None where another may be started.
@@ -380,13 +394,13 @@ class _Calls:
 
     def _charge(self, failure: Failure | None, seconds: float) -> None:
         crashed = failure is not None and failure.kind == "crashed"
-        self._allowance.charge(min(seconds, MOST_FOR_A_CRASH) if crashed else seconds)
+        charged = min(seconds, MOST_FOR_A_CRASH) if crashed else seconds
+        self._allowance.charge(charged / self._owner.callers(self._spec))
 
     def _limit(self, rows: int, length: int, patience: float) -> float | None:
         if self._timeout is None:
             return None
-        limit = self._allowance.limit(self._timeout, rows, length)
-        return min(limit, max(patience * limit, LEAST_PATIENCE)) if patience < 1 else limit
+        return self._allowance.limit(self._timeout, rows, length, patience)
 
     def with_earlier_deaths(self, outcome: Outcome) -> Outcome:
         """Return the outcome with what happened to an idle worker added."""
@@ -396,9 +410,11 @@ class _Calls:
         return Outcome(outcome.outputs, outcome.completed, faults, outcome.overwritten)
 
     def __enter__(self) -> Self:
+        self._owner.enter(self._spec)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._owner.leave(self._spec)
         if self._worker is None:
             return
         if kind is None:

@@ -1,6 +1,7 @@
 """From a batch that failed to the rows that do it, with every other row completed.
 
-A batch that succeeds costs one call. One that fails is narrowed down as follows.
+A batch that succeeds costs one call. What fails is called again as long as chance may have had it (`again`);
+if it comes back, that is told and costs no row. A batch that fails again is narrowed down as follows.
 
 1. A few rows alone, spread over the batch: 3 where a failure costs a worker, 16 where not.
    If each fails, the candidate is taken to fail on everything: those rows are named, the
@@ -17,8 +18,8 @@ A batch that succeeds costs one call. One that fails is narrowed down as follows
 4. All rows that completed are called again together, as one batch, so that their outputs are those of
    a batch in which the culprits never were. If that fails although no row of it fails alone, the fault
    names no row but the smallest failing number of rows from the start, and the outputs are those of
-   the parts. If there was no culprit and it succeeds, the failure did not repeat; that is
-   told as well. The number of rows that failed together is kept, and later batches are called in parts.
+   the parts. If there was no culprit and it succeeds, the failure did not repeat, which is told as well.
+   The number of rows that failed together is kept, and later batches are called in parts.
 
 A call that took all of a time limit may be slow rather than hung. So one row and a few are timed: where
 as many as the batch has would take half of the limit or more, the batch is called once more, and given
@@ -30,20 +31,20 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.execution.again import Again
 from harness.execution.allowance import SUSPICION, Allowance
-from harness.execution.calling import FaultKind
+from harness.execution.attempts import Attempt, Attempts, Failure, Part
 from harness.execution.outcome import Fault, Outcome
 
-__all__ = ["Attempt", "Attempts", "Failure", "Part", "complete"]
+__all__ = ["complete"]
 
 Array = NDArray[Any]
-Part = tuple[int, int]
 
 FAN_OUT_MILD: Final = 32
 FAN_OUT_FATAL: Final = 1024
@@ -54,68 +55,27 @@ MOST_TIMED_OUT: Final = 8
 FEW: Final = 16  # rows, called together to tell what one costs from what a call does
 
 
-@dataclass(frozen=True)
-class Failure:
-    """How one call failed.
-
-    Attributes:
-        kind: what happened.
-        message: one line.
-        fatal: whether it cost the worker.
-    """
-
-    kind: FaultKind
-    message: str
-    fatal: bool = False
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What came of calling parts in turn, up to the first that failed.
-
-    Attributes:
-        passed: how many parts have outputs.
-        outputs: shape of the rows given; meaningful in the parts that passed.
-        failure: of the part after those, None if all passed.
-        overwritten: which rows the candidate changed, where that was watched.
-    """
-
-    passed: int
-    outputs: Array
-    failure: Failure | None
-    overwritten: NDArray[np.bool_] | None = None
-
-
-class Attempts(Protocol):
-    """Calls the candidate."""
-
-    def __call__(self, x: Array, parts: Sequence[Part], patience: float = 1.0) -> Attempt:
-        """Call it on parts (first row, row after the last) of rows x, in turn.
-
-        Each may take the share `patience` of the time limit, or as much as a worker needs to be heard.
-        """
-
-
-def complete(attempt: Attempts, x: Array, allowance: Allowance) -> Outcome:
+def complete(attempt: Attempts, x: Array, allowance: Allowance, *, is_plain: bool = True) -> Outcome:
     """Return the outputs of every row that can be completed and name those that cannot.
 
     Args:
         attempt: calls the candidate.
         x: the rows, shape (rows, n).
         allowance: what its faults may still cost.
+        is_plain: whether to hand over rows is one call.
     """
     if allowance.is_exhausted:
         return _left(len(x), allowance)
     aside = allowance.set_aside(x)
     if not aside.any():
-        return _called(attempt, x, allowance)
+        return _called(attempt, x, allowance, is_plain=is_plain)
     if aside.all():
         return _left(len(x), allowance)
     others = np.flatnonzero(~aside)
     allowance.leave(len(x) - len(others))
     reason = "not tried: beyond all rows that came back, where others failed"
     fault = Fault("not_tried", None, reason)
-    return _spread(_called(attempt, x[others], allowance), others, len(x), fault)
+    return _spread(_called(attempt, x[others], allowance, is_plain=is_plain), others, len(x), fault)
 
 
 def _left(rows: int, allowance: Allowance) -> Outcome:
@@ -140,7 +100,14 @@ def _spread(outcome: Outcome, rows: NDArray[np.intp], count: int, fault: Fault) 
     )
 
 
-def _called(attempt: Attempts, x: Array, allowance: Allowance) -> Outcome:
+def _called(attempt: Attempts, x: Array, allowance: Allowance, *, is_plain: bool) -> Outcome:
+    again = Again(attempt, allowance, is_plain=is_plain)
+    outcome = _narrowed(again, x, allowance)
+    faults = (*outcome.faults, *again.faults(len(x)))
+    return replace(outcome, faults=faults)
+
+
+def _narrowed(attempt: Attempts, x: Array, allowance: Allowance) -> Outcome:
     rows = len(x)
     start = time.monotonic()
     whole = attempt(x, _together(rows, allowance))
@@ -218,8 +185,10 @@ class _Narrowing:
 
     def _fails_everywhere(self) -> bool:
         size = SAMPLE_FATAL if self._first.fatal else SAMPLE_MILD
-        if len(self._x) == 1 and self._first.kind == "timed_out":
-            return self._hangs_again()
+        if len(self._x) == 1:
+            self._culprits[0] = self._first
+            self._allowance.has_hung |= self._first.kind == "timed_out"
+            return True
         sample = np.unique(np.linspace(0, len(self._x) - 1, size).astype(int)).tolist()
         for row in sample:
             if not self._fails_alone(row):
@@ -228,14 +197,6 @@ class _Narrowing:
                 break
         self._tell_untried(f"each of the {len(self._culprits)} rows tried alone fails")
         return True
-
-    def _hangs_again(self) -> bool:
-        """Whether the only row fails once more, not waited for as long: the machine may have been busy."""
-        before, self._allowance.has_hung = self._allowance.has_hung, True
-        if self._fails_alone(0):
-            return True
-        self._allowance.has_hung = before
-        return False
 
     def _fails_alone(self, row: int) -> bool:
         result = self._try(row, [(row, row + 1)])
@@ -273,7 +234,7 @@ class _Narrowing:
     # 2 and 3: parts of parts
 
     def _descend(self, low: int, high: int) -> None:
-        fan_out = FAN_OUT_FATAL if self._first.fatal else FAN_OUT_MILD
+        fan_out = self._allowance.chance.fan_out(FAN_OUT_FATAL if self._first.fatal else FAN_OUT_MILD)
         parts = [
             part
             for part in _cut(low, high, fan_out)

@@ -27,8 +27,8 @@ from typing import Any, Final, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.execution.attempts import Attempt, Failure, Part
 from harness.execution.calling import FaultKind, Presentation
-from harness.execution.narrowing import Attempt, Failure, Part
 from harness.execution.shared import SharedRows
 from harness.execution.wire import DISCONNECTED, LENGTH_BYTES, frame
 
@@ -44,6 +44,7 @@ STDERR_KEPT: Final = 4096
 ATTENTION_SECONDS: Final = 0.25
 """The longest wait without a look at signals: one that comes just before the wait begins does not end it."""
 
+START_SECONDS: Final = 1.0  # of an interpreter, before it is asked for anything
 GRACE_SECONDS: Final = 0.5  # for the keeper to tell how a worker that fell silent ended
 KILL_SECONDS: Final = 10.0  # longer than a keeper sweeps: one killed before it has reaped leaves orphans
 
@@ -68,6 +69,7 @@ class Worker:
 
     Attributes:
         files: digests of those of the candidate's project that it has loaded, as it told last.
+        start_seconds: what its processor did until the candidate was loaded, as it told; 0 where it did not.
     """
 
     def __init__(self, max_memory: int = 0) -> None:
@@ -89,6 +91,7 @@ class Worker:
         keepers.close()
         os.close(writing)
         self.files: dict[str, str] = {}
+        self.start_seconds = 0.0
         self._said = b""
         self._received = b""
         self._token = ""
@@ -117,7 +120,12 @@ class Worker:
         Raises:
             WorkerLost: the import cost the worker.
         """
-        return self._failure(self._ask({"load": spec}, timeout))
+        asked = time.monotonic()
+        answer = self._ask({"load": spec}, timeout)
+        told = answer.get("processor_seconds")
+        if type(told) is float and 0 < told < time.monotonic() - asked + START_SECONDS:
+            self.start_seconds = told
+        return self._failure(answer)
 
     def call(
         self,

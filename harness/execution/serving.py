@@ -97,7 +97,8 @@ class _Server:
             return self._describe(request["describe"])
         if "load" in request:
             self._spec = request["load"]
-            return {"failure": self._import(self._spec), **self._grown()}
+            failure = self._import(self._spec)
+            return {"failure": failure, "processor_seconds": time.process_time(), **self._grown()}
         return {**self._call(request), **self._grown()}
 
     def _grown(self) -> dict[str, Any]:
