@@ -27,6 +27,7 @@ __all__ = [
     "BRIEF",
     "EFFORTS",
     "LOCAL_CLUSTER",
+    "USUAL_FORMATS",
     "Effort",
     "Settings",
     "available_jobs",
@@ -36,6 +37,9 @@ __all__ = [
 
 DEFAULT_CANDIDATES: Final = ("naive", "max_shifted")
 DEFAULT_FORMATS: Final = ("float16", "float32", "float64")
+USUAL_FORMATS: Final = (*DEFAULT_FORMATS, "bfloat16", "float8_e4m3fn", "float8_e5m2")
+"""What `--libraries` and `bench` take where no format is named; the others are run where they are named."""
+
 
 LOCAL_CLUSTER: Final = "local"
 _ADDRESS: Final = re.compile(r"(tcp|tls|ws|wss|ucx)://(\[[0-9a-fA-F:]+\]|[^:/\s]+):\d{1,5}")
@@ -270,7 +274,7 @@ def _handed(spec: str, via: str) -> str:
 
 
 def _of_libraries(values: dict[str, Any]) -> dict[str, Any]:
-    """Add every installed library to the candidates, in every format where none is named."""
+    """Add every installed library to the candidates, in the usual formats where none is named."""
     if not values.get("libraries"):
         return values
     from harness.candidates.libraries import installed
@@ -278,7 +282,7 @@ def _of_libraries(values: dict[str, Any]) -> dict[str, Any]:
     names = [library.name for library in installed()]
     if not names:
         raise UsageError("--libraries: none is installed; pip install 'softmax-harness[libraries]'")
-    return {"formats": tuple(FORMATS), **values, "candidates": [*values.get("candidates", ()), *names]}
+    return {"formats": USUAL_FORMATS, **values, "candidates": [*values.get("candidates", ()), *names]}
 
 
 def _check_numbers(values: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ Two views of one format:
 * arrays: `to_bits`, `from_bits`, `to_float64`, `from_float64`, `ordinals`, `from_ordinals`.
   Every format here embeds in binary64, so float64 arrays carry values without loss.
 
-Adding a format is adding one row to `FORMATS`.
+Adding a format is adding one row to `_ROWS`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def floor_log2(value: Fraction) -> int:
 class FloatFormat:
     """A binary floating-point format of precision p and exponents emin..emax.
 
-    Without infinities the all-ones exponent holds numbers too.
+    Without infinities the all-ones exponent holds numbers too. `other_names` are what else it is called, in
+    lower case; accepted nowhere, and answered with the name that is meant.
     """
 
     name: str
@@ -62,6 +63,7 @@ class FloatFormat:
     has_negative_zero: bool
     nans: NaNs
     dtype: np.dtype[Any]
+    other_names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.name
@@ -286,40 +288,54 @@ class FloatFormat:
         return np.asarray(np.where(signed, bits | self.bits_dtype.type(self.sign_bit), bits))
 
 
+# infinities, -0, NaNs
 _IEEE: Final = (True, True, "beyond infinity")
+_FN: Final = (False, True, "all ones")
+_FNUZ: Final = (False, False, "negative zero")
 
-FORMATS: MappingProxyType[str, FloatFormat] = MappingProxyType(
-    {
-        f.name: f
-        for f in (
-            # name, precision p, emin, emax, storage bits; infinities, -0, NaNs; NumPy dtype
-            FloatFormat("float16", 11, -14, 15, 16, *_IEEE, np.dtype(np.float16)),
-            FloatFormat("float32", 24, -126, 127, 32, *_IEEE, np.dtype(np.float32)),
-            FloatFormat("float64", 53, -1022, 1023, 64, *_IEEE, np.dtype(np.float64)),
-            FloatFormat("bfloat16", 8, -126, 127, 16, *_IEEE, np.dtype(ml_dtypes.bfloat16)),
-            FloatFormat(
-                "float8_e4m3fn", 4, -6, 8, 8, False, True, "all ones", np.dtype(ml_dtypes.float8_e4m3fn)
-            ),
-            FloatFormat("float8_e5m2", 3, -14, 15, 8, *_IEEE, np.dtype(ml_dtypes.float8_e5m2)),
-        )
-    }
-)
+_ROWS: Final = (
+    # name, precision p, emin, emax, storage bits; infinities, -0, NaNs; NumPy dtype; other names
+    FloatFormat(
+        "float16", 11, -14, 15, 16, *_IEEE, np.dtype(np.float16),
+        ("fp16", "f16", "half", "binary16", "e5m10"),
+    ),
+    FloatFormat(
+        "float32", 24, -126, 127, 32, *_IEEE, np.dtype(np.float32),
+        ("fp32", "f32", "single", "float", "binary32", "e8m23"),
+    ),
+    FloatFormat(
+        "float64", 53, -1022, 1023, 64, *_IEEE, np.dtype(np.float64),
+        ("fp64", "f64", "double", "binary64", "e11m52"),
+    ),
+    FloatFormat(
+        "bfloat16", 8, -126, 127, 16, *_IEEE, np.dtype(ml_dtypes.bfloat16),
+        ("bf16", "bfloat", "brain", "e8m7"),
+    ),
+    FloatFormat(
+        "float8_e4m3fn", 4, -6, 8, 8, *_FN, np.dtype(ml_dtypes.float8_e4m3fn),
+        ("e4m3", "e4m3fn", "f8e4m3fn", "fp8", "fp8e4m3", "fp8_e4m3", "float8"),
+    ),
+    FloatFormat(
+        "float8_e5m2", 3, -14, 15, 8, *_IEEE, np.dtype(ml_dtypes.float8_e5m2),
+        ("e5m2", "f8e5m2", "fp8e5m2", "fp8_e5m2"),
+    ),
+    FloatFormat(
+        "float8_e4m3fnuz", 4, -7, 7, 8, *_FNUZ, np.dtype(ml_dtypes.float8_e4m3fnuz),
+        ("e4m3fnuz", "f8e4m3fnuz", "fp8e4m3fnuz", "fp8_e4m3fnuz"),
+    ),
+    FloatFormat(
+        "float8_e5m2fnuz", 3, -15, 15, 8, *_FNUZ, np.dtype(ml_dtypes.float8_e5m2fnuz),
+        ("e5m2fnuz", "f8e5m2fnuz", "fp8e5m2fnuz", "fp8_e5m2fnuz"),
+    ),
+)  # fmt: skip
+
+FORMATS: MappingProxyType[str, FloatFormat] = MappingProxyType({f.name: f for f in _ROWS})
 """Every format by name."""
 
-
 OTHER_NAMES: MappingProxyType[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(("fp16", "f16", "half", "binary16", "e5m10"), "float16"),
-        **dict.fromkeys(("fp32", "f32", "single", "float", "binary32", "e8m23"), "float32"),
-        **dict.fromkeys(("fp64", "f64", "double", "binary64", "e11m52"), "float64"),
-        **dict.fromkeys(("bf16", "bfloat", "brain", "e8m7"), "bfloat16"),
-        **dict.fromkeys(
-            ("e4m3", "e4m3fn", "f8e4m3fn", "fp8", "fp8e4m3", "fp8_e4m3", "float8"), "float8_e4m3fn"
-        ),
-        **dict.fromkeys(("e5m2", "f8e5m2", "fp8e5m2", "fp8_e5m2"), "float8_e5m2"),
-    }
+    {other: f.name for f in _ROWS for other in f.other_names}
 )
-"""What else formats are called, in lower case; taken nowhere, and told back as the name that is meant."""
+"""The format that is meant by another name."""
 
 
 def format_named(name: str) -> FloatFormat:

@@ -11,12 +11,6 @@ from reference.formats import FORMATS, FloatFormat
 
 MORE: Final = (
     FloatFormat(
-        "float8_e4m3fnuz", 4, -7, 7, 8, False, False, "negative zero", np.dtype(ml_dtypes.float8_e4m3fnuz)
-    ),
-    FloatFormat(
-        "float8_e5m2fnuz", 3, -15, 15, 8, False, False, "negative zero", np.dtype(ml_dtypes.float8_e5m2fnuz)
-    ),
-    FloatFormat(
         "float8_e4m3b11fnuz",
         4,
         -10,
@@ -32,4 +26,5 @@ MORE: Final = (
 )
 
 EVERY: Final = (*FORMATS.values(), *MORE)
+EIGHT: Final = tuple(name for name, fmt in FORMATS.items() if fmt.storage_bits == 8)
 SMALL: Final = tuple(fmt for fmt in EVERY if fmt.storage_bits <= 16)

@@ -28,12 +28,12 @@ from reference.truth import Truth
 from tests.interval_form import IntervalForm
 from tests.longer import few_of
 from tests.machines import cuts, pushes, run
+from tests.more_formats import EIGHT
 
 Floats = NDArray[np.float64]
 
 LN2 = 0.6931471805599453
 AT_ONCE = 1 << 14
-QUARTERS = ("float8_e4m3fn", "float8_e5m2")
 
 ALGORITHMS = {
     a.name: a
@@ -198,7 +198,7 @@ def hexadecimal(row: Iterable[float]) -> str:
 # Soundness and tightness -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("format_name", "name"), few_of(product(QUARTERS, ALGORITHMS), 11))
+@pytest.mark.parametrize(("format_name", "name"), few_of(product(EIGHT, ALGORITHMS), 11))
 def test_holds_on_every_pair_of_8_bits_and_is_reached(format_name: str, name: str) -> None:
     fmt = FORMATS[format_name]
     algorithm = algorithm_in(name, fmt)
@@ -231,7 +231,7 @@ def test_holds_on_many_hard_rows(format_name: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["shifted", "reciprocal", "exp2", "plain", "online"])
-@pytest.mark.parametrize("format_name", QUARTERS)
+@pytest.mark.parametrize("format_name", EIGHT)
 def test_holds_on_triples_of_8_bits(format_name: str, name: str) -> None:
     """A lattice of triples: every 8th value twice, against every value."""
     fmt, values = FORMATS[format_name], numbers(format_name)

@@ -15,9 +15,10 @@ from reference.bounds.setting import Setting, further_up, holds, setting_of
 from reference.bounds.summation import sum_growth
 from reference.declaration import Algorithm, Argument
 from reference.errors import ulp_of
-from reference.formats import FORMATS, FloatFormat
+from reference.formats import FORMATS, FloatFormat, floor_log2
 from reference.oracle import truth_mpmath
 from tests.interval_form import IntervalForm
+from tests.more_formats import EVERY
 
 MP = mpmath.MPContext()
 MP.prec = 200
@@ -81,9 +82,12 @@ def test_further_up_is_the_same_format_with_twice_the_exponents(fmt: FloatFormat
         assert beyond.emax - beyond.emin + 1 == 2 ** (beyond.storage_bits - beyond.precision) - 2
 
 
-@pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)
+@pytest.mark.parametrize("fmt", EVERY, ids=str)
 def test_the_greatest_exponent_is_that_of_the_greatest_number(fmt: FloatFormat) -> None:
-    assert Fraction(2) ** fmt.emax <= fmt.largest < Fraction(2) ** (fmt.emax + 1)
+    assert floor_log2(fmt.largest) == fmt.emax
+    above = further_up(fmt)
+    assert floor_log2(above.largest) == above.emax > fmt.emax
+    assert above.smallest_subnormal == fmt.smallest_subnormal
 
 
 def test_holding_is_a_matter_of_digits_and_of_both_ends() -> None:

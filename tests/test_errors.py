@@ -20,6 +20,7 @@ from reference.formats import FORMATS, FloatFormat
 from reference.oracle import softmax, truth_mpmath
 from reference.rows import RowKind
 from reference.truth import RESIDUAL_TOLERANCE, Truth, truth
+from tests.more_formats import EIGHT
 
 each_format = pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)
 F16, F64 = FORMATS["float16"], FORMATS["float64"]
@@ -155,7 +156,7 @@ def test_a_judgement_is_what_the_definitions_say(case: tuple[FloatFormat, list[f
     assert_row_by_definition(row, outputs, fmt)
 
 
-@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize("name", EIGHT)
 def test_every_output_of_a_small_format_is_judged_by_definition(name: str) -> None:
     fmt = FORMATS[name]
     outputs = fmt.to_float64(fmt.from_bits(np.arange(256, dtype=np.uint8))).tolist()

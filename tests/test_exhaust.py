@@ -36,6 +36,7 @@ from reference.truth import truth
 from reports.ledger import Ledger
 from reports.runs import open_ledger
 from reports.tally import CellKey, Tally, merge
+from tests.more_formats import EIGHT
 
 BOTH = Symmetries(permutation=True, one_zero=True)
 
@@ -69,7 +70,7 @@ def finite_encodings(fmt: FloatFormat, *, one_zero: bool) -> list[int]:
 
 
 @pytest.mark.parametrize("one_zero", [True, False])
-@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize("name", EIGHT)
 def test_pairs_are_those_of_itertools(name: str, one_zero: bool) -> None:
     fmt = FORMATS[name]
     codes = finite_encodings(fmt, one_zero=one_zero)
@@ -114,7 +115,7 @@ def test_shards_cover_every_row_once(length: int) -> None:
 # What is counted -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize("name", EIGHT)
 def test_figures_of_all_pairs_are_those_of_the_judge_in_mpmath(name: str, here: InProcess) -> None:
     fmt, candidate = FORMATS[name], load("max_shifted")
     tally = everything(Exhaustion(candidate, fmt, fmt, 2, BOTH), here)

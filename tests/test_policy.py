@@ -28,6 +28,7 @@ from reference.truth import truth
 from reports.ledger import Ledger
 from reports.tally import CellKey
 from tests.gating import briefly, failing, gate, statuses
+from tests.more_formats import EIGHT
 
 FLUSH = "--policy=subnormals=flush"
 FLUSHING = """
@@ -230,7 +231,7 @@ def around_the_threshold(fmt: FloatFormat) -> np.ndarray:
     return np.array([(a, b) for a, row in zip(lower, upper.tolist(), strict=True) for b in row])
 
 
-@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize("name", EIGHT)
 @pytest.mark.parametrize("method", ["certified", "mpmath"])
 def test_results_below_the_normal_range_are_told_exactly_in_every_pair(name: str, method: Any) -> None:
     fmt = FORMATS[name]
@@ -254,7 +255,7 @@ def test_results_next_to_the_least_normal_number_are_told_exactly(name: str, met
         assert (exact & (known.nearest == least)).any(), "none rounds up to it"
 
 
-@pytest.mark.parametrize("name", ["float16", "float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize("name", ["float16", *EIGHT])
 def test_a_tie_at_the_least_normal_number_is_no_flush_and_any_entry_beside_makes_it_one(name: str) -> None:
     fmt = FORMATS[name]
     ties = np.zeros((2, 2**-fmt.emin + 1))

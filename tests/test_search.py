@@ -32,6 +32,7 @@ from reference.formats import FORMATS, FloatFormat
 from reports.tally import Tally, merge
 from strategies.words import Words
 from tests.benchmarks.search_comparison import METHODS, Task, of_regime, of_search, of_target
+from tests.more_formats import EIGHT
 
 MAX_SHIFTED = load("max_shifted")
 FLOAT32 = FORMATS["float32"]
@@ -68,7 +69,7 @@ def exhaustive(fmt: FloatFormat, executor: InProcess) -> Tally:
     return merge(tally for shard in plan.shards() for tally in plan.measure(shard, executor).values())
 
 
-@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize("name", EIGHT)
 def test_the_exhaustive_maximum_of_pairs_is_found_in_nine_of_ten_seeds(name: str, here: InProcess) -> None:
     fmt = FORMATS[name]
     every = exhaustive(fmt, here)

@@ -30,6 +30,7 @@ from tests.machines import (
     rows_rounding_one_way,
     run,
 )
+from tests.more_formats import EIGHT
 
 Floats = NDArray[np.float64]
 IEEE = ("float16", "float32", "float64")
@@ -75,7 +76,7 @@ def test_numpy_and_scipy_meet_standard_in_every_regime(name: str, softmax) -> No
 
 
 @pytest.mark.parametrize("tier", [STANDARD, FAST], ids=["standard", "fast"])
-@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", *EIGHT])
 def test_standard_and_fast_are_reached_by_what_they_allow(name: str, tier: Tier) -> None:
     """By rows of all regimes, by such as round every argument of `fast` one way, and by the worst nearby."""
     fmt, rng = FORMATS[name], np.random.default_rng(0)
@@ -135,7 +136,7 @@ def test_fast_takes_the_loosest_sum_that_it_allows(n: int) -> None:
 
 def test_eight_bits_op_by_op_are_not_certified() -> None:
     """All pairs of a lattice: every step rounded to 8 bits leaves the tier, one final rounding keeps it."""
-    for name in ("float8_e4m3fn", "float8_e5m2"):
+    for name in EIGHT:
         fmt = FORMATS[name]
         x = fmt.to_float64(fmt.from_float64(np.array([(0.0, -d / 8) for d in range(40)])))
         truth = truth_mpmath(x, fmt)

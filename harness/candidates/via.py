@@ -8,24 +8,20 @@ candidate's own modules bear their names.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .beside import reference_file
+
 __all__ = ["Via", "hinted", "library_of", "via_named"]
 
 Array = NDArray[Any]
-
-_FOREIGN: Final = Path(__file__).resolve().parents[2] / "reference" / "foreign.py"
-_FOREIGN_NAME: Final = "_softmax_harness_foreign"
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ class Via:
         Raises:
             ValueError: there is no such library or device here.
         """
-        foreign = _foreign()
+        foreign = reference_file("foreign")
         device = foreign.device_named(self.library, self.device)
         copied = self.library == "cupy" or (self.library == "torch" and self.device != "")
 
@@ -73,7 +69,7 @@ def via_named(text: str) -> Via:
         ValueError: the library is none whose arrays can be asked for.
     """
     library, _, device = text.partition("@")
-    known = _foreign().LIBRARIES
+    known = reference_file("foreign").LIBRARIES
     if library not in known:
         raise ValueError(f"via {text!r}: it is one of {', '.join(known)}, with @device after it if need be")
     return Via(library, device)
@@ -88,7 +84,7 @@ def library_of(function: Callable[..., Any]) -> str:
     modules = [value.__name__ for value in own if isinstance(value, ModuleType)]
     modules += [str(getattr(one, "__module__", "")) for one in (inner, *type(inner).__mro__)]  # nn.Module's
     names = {module.partition(".")[0] for module in modules}
-    return next((name for name in _foreign().LIBRARIES if name in names), "")
+    return next((name for name in reference_file("foreign").LIBRARIES if name in names), "")
 
 
 def hinted(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -115,15 +111,3 @@ def _carry_back(now: Array, x: Array) -> None:
     bits, own = (a.view(f"uint{8 * a.itemsize}") for a in (now, x))
     if not np.array_equal(bits, own):
         own[...] = bits
-
-
-@functools.cache
-def _foreign() -> ModuleType:
-    """Return `reference/foreign.py`, loaded by its path, since `reference` may be the candidate's own."""
-    specification = importlib.util.spec_from_file_location(_FOREIGN_NAME, _FOREIGN)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[_FOREIGN_NAME] = module
-    specification.loader.exec_module(module)
-    return module

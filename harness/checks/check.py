@@ -302,6 +302,7 @@ class Check:
         needs_axis: whether it applies only to candidates with an axis parameter.
         unpruned: whether it looks also at rows that a plain call does not complete.
         needs_threads: whether it applies only to candidates that threads may call at once.
+        needs_negative_zero: whether it applies only to output formats that have one.
         only: the one length of rows that is examined; 0 for all.
         dense: in rows of more entries all but a few are lowered; depends on the output format.
         most_rows: of rows of one length so many are examined, at most.
@@ -317,6 +318,7 @@ class Check:
     consequence: str = ""
     needs_axis: bool = False
     needs_threads: bool = False
+    needs_negative_zero: bool = False
     unpruned: bool = False
     only: int = 0
     dense: Callable[[FloatFormat], int] | None = None

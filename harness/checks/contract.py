@@ -359,7 +359,13 @@ CONTRACT: Final = (
         most_rows=16,
         rows_at_once=8,
     ),
-    _check("negative_zero", "no -0", "No output of a row with an exact result is -0.", _no_negative_zero),
+    _check(
+        "negative_zero",
+        "no -0",
+        "No output of a row with an exact result is -0.",
+        _no_negative_zero,
+        needs_negative_zero=True,
+    ),
     _check(
         "threads",
         "the same bits from two threads at once",

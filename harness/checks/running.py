@@ -262,6 +262,8 @@ class _Examination:
             return replace(blank, message="it has no axis parameter")
         if check.needs_threads and not subject.candidate.declaration.threads:
             return replace(blank, message="it declares that threads may not call it at once")
+        if check.needs_negative_zero and not subject.out.has_negative_zero:
+            return replace(blank, message=f"{subject.out} has no -0")
         for what in self._plain.left_out:
             subject.lacks_time_for(what)
         rows = self._plain.tried if check.unpruned else self._plain.rows

@@ -28,6 +28,7 @@ from harness.console import print_json, results
 from harness.environment import environment
 from harness.errors import UsageError, choose
 from harness.kernels import EVALUATION, prepare_kernels
+from harness.settings import USUAL_FORMATS
 from reference.errors import judge
 from reference.formats import FORMATS, FloatFormat
 
@@ -92,7 +93,7 @@ class Cost:
 def bench(
     *,
     formats: Annotated[
-        list[str] | None, typer.Option("--format", help="A format; repeat for several; all.")
+        list[str] | None, typer.Option("--format", help="A format; repeat for several; the usual.")
     ] = None,
     lengths: Annotated[
         list[int] | None, typer.Option("--length", help="Entries of a row; repeat for several.")
@@ -107,7 +108,7 @@ def bench(
         raise UsageError(f"repeats {repeats}: give an integer from 1 on")
     if (least := min(lengths or LENGTHS)) < 1:
         raise UsageError(f"length {least}: give an integer from 1 on")
-    chosen = [FORMATS[choose("format", name, FORMATS)] for name in formats or FORMATS]
+    chosen = [FORMATS[choose("format", name, FORMATS)] for name in formats or USUAL_FORMATS]
     costs = run_bench(chosen, tuple(lengths or LENGTHS), repeats)
     isolation = isolation_costs(chosen, repeats)
     if as_json:

@@ -40,7 +40,7 @@ def run(
         typer.Option(help="Hand your candidates arrays of torch, jax or cupy; torch@cuda on a device."),
     ] = None,
     libraries: Annotated[
-        bool, typer.Option("--libraries", help="Every installed library, in every format.")
+        bool, typer.Option("--libraries", help="Every installed library, in the six usual formats.")
     ] = False,
     formats: Annotated[Many, typer.Option("--format", help="Input format; repeat for several.")] = None,
     out_format: Annotated[str | None, typer.Option(help="Output format, where not the input's.")] = None,

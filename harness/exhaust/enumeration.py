@@ -57,12 +57,15 @@ class Enumeration:
 
     def __str__(self) -> str:
         """Say which rows these are."""
-        zeros = "-0 and +0 apart" if self.zeros == 2 else "-0 and +0 as one"
+        if self.fmt.has_negative_zero:
+            zeros = ", -0 and +0 as one" if self.one_zero else ", -0 and +0 apart"
+        else:
+            zeros = ""
         if self.length == 1:
-            return f"every finite {self.fmt} number, {zeros}"
+            return f"every finite {self.fmt} number{zeros}"
         kind = {2: "pair", 3: "triple"}.get(self.length, f"row of {self.length}")
         order = "unordered " if self.unordered else ""
-        return f"every {order}{self.fmt} {kind} of finite numbers, {zeros}"
+        return f"every {order}{self.fmt} {kind} of finite numbers{zeros}"
 
     def indices(self, number: int) -> list[int]:
         """Return the indices of the entries of a row."""

@@ -31,9 +31,8 @@ def holds(wide: FloatFormat, narrow: FloatFormat) -> bool:
 
 def further_up(fmt: FloatFormat) -> FloatFormat:
     """Return the format with one more bit of exponent, all of its new range above Omega."""
-    code_bits = fmt.storage_bits + 1
-    emax = 2 ** (code_bits - fmt.precision) - 3 + fmt.emin
-    return replace(fmt, name=f"{fmt.name} further up", emax=emax, storage_bits=code_bits)
+    emax = fmt.emax + 2 ** (fmt.storage_bits - fmt.precision)
+    return replace(fmt, name=f"{fmt.name} further up", emax=emax, storage_bits=fmt.storage_bits + 1)
 
 
 def working_format(algorithm: Algorithm, fmt_in: FloatFormat, fmt_out: FloatFormat) -> FloatFormat:

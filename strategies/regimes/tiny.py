@@ -43,6 +43,11 @@ def _ordinary(source: Source, rows: int, length: int) -> NDArray[np.bool_]:
 
 
 REGIMES = (
-    Regime("signed-zeros", "zeros of both signs, some with other entries", _signed_zeros),
+    Regime(
+        "signed-zeros",
+        "zeros of both signs, some with other entries",
+        _signed_zeros,
+        exists=lambda fmt, _length: fmt.has_negative_zero,
+    ),
     Regime("subnormal-inputs", "subnormal entries, some with ordinary ones", _subnormal),
 )

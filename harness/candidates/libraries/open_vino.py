@@ -26,6 +26,8 @@ TYPES = {
 
 def softmax(x: Any, axis: int = -1) -> Any:
     """Return OpenVINO's softmax."""
+    if x.dtype.name not in TYPES:
+        raise TypeError(f"OpenVINO has no element type {x.dtype.name}")
     request = _request(x.dtype.name, x.ndim, axis)
     request.infer([_tensor(x)])
     return _numpy(request.get_output_tensor(0), x)

@@ -25,6 +25,8 @@ BITS = {1: dtypes.uint8, 2: dtypes.uint16, 4: dtypes.uint32, 8: dtypes.uint64}
 
 def softmax(x: Any, axis: int = -1) -> Any:
     """Return tinygrad's softmax."""
+    if x.dtype.name not in DTYPES:
+        raise TypeError(f"tinygrad has no dtype {x.dtype.name}")
     bits = np.ascontiguousarray(x).view(f"uint{8 * x.itemsize}")
     y = Tensor(bits, device="CPU").bitcast(DTYPES[x.dtype.name]).softmax(axis)
     return y.contiguous().bitcast(BITS[x.itemsize]).numpy().view(x.dtype)
