@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from itertools import combinations_with_replacement
@@ -19,7 +18,6 @@ import pytest
 from arb import contradictions
 
 from harness import cli
-from harness.checks.rows import EXTENTS
 from reference import correctly_rounded, ulp_errors
 from reference.formats import FORMATS, FloatFormat
 from reference.oracle import truth_mpmath
@@ -128,9 +126,19 @@ def test_a_run_measures_them(
     fmt: FloatFormat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    few = replace(EXTENTS["brief"], lengths=(3, 9), long=(), rows=8, large_batch=4000, calls=2000)
-    monkeypatch.setattr("harness.checks.running.EXTENTS", {"quick": few})
-    common = ("--format", fmt.name, "--rows", "16", "--length", "9", "--in-process", "--jobs", "1")
+    common = (
+        "--format",
+        fmt.name,
+        "--effort",
+        "brief",
+        "--rows",
+        "16",
+        "--length",
+        "9",
+        "--in-process",
+        "--jobs",
+        "1",
+    )
     assert cli.run(["run", "upcast", "max_shifted", *common, "--out", "out"]) == 0
     cells = json.loads((tmp_path / "out" / "summary.json").read_text())["cells"]
     regimes = {cell["regime"] for cell in cells}

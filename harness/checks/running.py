@@ -242,6 +242,20 @@ class _PlainCalls:
         return next((floor for floor in FLOORS if floor in self._floors and met[floor]), None)
 
 
+def _does_not_apply(check: Check, subject: Subject) -> str:
+    """Say why a check does not apply to a subject; empty where it does."""
+    candidate = subject.candidate
+    if not candidate.supports(subject.format, subject.out):
+        return f"it does not take {subject.format}"
+    if check.needs_axis and candidate.axis_parameter is None:
+        return "it has no axis parameter"
+    if check.needs_threads and not candidate.declaration.threads:
+        return "it declares that threads may not call it at once"
+    if check.needs_negative_zero and not subject.out.has_negative_zero:
+        return f"{subject.out} has no -0"
+    return ""
+
+
 class _Examination:
     """One check of one subject."""
 
@@ -256,14 +270,8 @@ class _Examination:
         blank = CheckResult(
             check, subject.candidate.name, subject.format.name, subject.out.name, "not_applicable"
         )
-        if not subject.candidate.supports(subject.format, subject.out):
-            return replace(blank, message=f"it does not take {subject.format}")
-        if check.needs_axis and subject.candidate.axis_parameter is None:
-            return replace(blank, message="it has no axis parameter")
-        if check.needs_threads and not subject.candidate.declaration.threads:
-            return replace(blank, message="it declares that threads may not call it at once")
-        if check.needs_negative_zero and not subject.out.has_negative_zero:
-            return replace(blank, message=f"{subject.out} has no -0")
+        if why := _does_not_apply(check, subject):
+            return replace(blank, message=why)
         for what in self._plain.left_out:
             subject.lacks_time_for(what)
         rows = self._plain.tried if check.unpruned else self._plain.rows
