@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from harness.batches import Part, seen_among
 from harness.candidates import Candidate, load
+from harness.deadline import NEVER, Deadline
 from harness.dealing import Crew, Threads, deal
 from harness.environment import here
 from harness.execution import Executor
@@ -467,6 +468,7 @@ class Campaign:
         executor: Executor,
         progress: Callable[[Shard | Search, Mapping[CellKey, Tally]], None],
         crew: Crew[Shard] | None = None,
+        deadline: Deadline = NEVER,
     ) -> None:
         """Measure every piece that the ledger lacks, `jobs` at a time, and record each as it ends.
 
@@ -475,11 +477,15 @@ class Campaign:
             executor: calls the candidates; used from `jobs` threads at once.
             progress: told of each piece when it is recorded.
             crew: measures the shards; `jobs` threads of this process where left out.
+            deadline: when it must have ended.
+
+        Raises:
+            OutOfTime: it has not.
         """
         place = here(self.candidates)
         crew = crew or Threads(self.measure, executor, self.settings.jobs, place)
-        deal(self.shards(), crew, ledger, progress)
-        run_searches(self.searches(), self.settings, ledger, executor, progress, place)
+        deal(self.shards(), crew, ledger, progress, deadline)
+        run_searches(self.searches(), self.settings, ledger, executor, progress, place, deadline)
 
     def measure(self, shard: Shard, executor: Executor) -> dict[CellKey, Tally]:
         """Return the tallies of a shard, by cell."""

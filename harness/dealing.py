@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
+from harness.deadline import NEVER, Deadline
 from harness.environment import here
 from harness.execution import Executor
 from reports.ledger import Place, packed
@@ -93,7 +94,11 @@ class Crew(Protocol[Shard]):
 
 
 def deal(
-    shards: Iterable[Shard], crew: Crew[Shard], ledger: Record, progress: Callable[[Shard, Tallies], None]
+    shards: Iterable[Shard],
+    crew: Crew[Shard],
+    ledger: Record,
+    progress: Callable[[Shard, Tallies], None],
+    deadline: Deadline = NEVER,
 ) -> None:
     """Have every shard measured that the ledger lacks, and record each as it ends.
 
@@ -102,21 +107,28 @@ def deal(
         crew: measures them; abandoned when the work is broken off, by an interrupt or an error.
         ledger: where the tallies go.
         progress: told of each shard when it is recorded.
+        deadline: when no further shard is begun; those under way are recorded if they end soon.
+
+    Raises:
+        OutOfTime: it came before the last shard.
     """
     finished = ledger.finished()
     waiting = (shard for shard in shards if shard.id not in finished)
     under_way = 0
     try:
         while True:
-            while crew.wants() and (shard := next(waiting, None)) is not None:
+            while crew.wants() and not deadline.is_over and (shard := next(waiting, None)) is not None:
                 crew.give(shard)
                 under_way += 1
             if not under_way:
                 break
+            deadline.check_grace()
             for done in crew.ended():
                 under_way -= 1
                 ledger.record(done.shard.id, done.tallies, done.seconds, done.place)
                 progress(done.shard, done.told)
+        if next(waiting, None) is not None:
+            deadline.check()
     except BaseException:
         crew.abandon()
         raise

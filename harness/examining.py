@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from harness.campaign import Campaign
     from harness.execution import Executor
+    from harness.settings import Settings
     from reports.ledger import Ledger
 
-__all__ = ["examine", "say_what_is_left_out", "say_what_was_given_up", "unchecked"]
+__all__ = ["examine", "over_before_all", "say_what_is_left_out", "say_what_was_given_up", "unchecked"]
 
 
 def examine(
@@ -43,10 +44,16 @@ def examine(
     executor.grant()
     _check(campaign, ledger, executor, console, deadline)
     if ledger.get("shrunk") is None:
+        deadline.check()
         executor.grant()
         named = {candidate.name: candidate for candidate in campaign.candidates}
         keep_small(ledger, shrink_all(ledger, named, executor, rations=campaign.rations))
     say_what_was_given_up(executor, console)
+
+
+def over_before_all(settings: Settings) -> str:
+    """Say that the time was over before anything was measured."""
+    return f"--max-time {settings.max_time:g}: over before the first row was measured; give it longer"
 
 
 def say_what_was_given_up(executor: Executor, console: Console) -> None:
@@ -82,6 +89,7 @@ def _check(
     with progress_bar(console) as bar:
         task = bar.add_task("checking", total=len(CHECKS) * len(left))
         for candidate, fmt in left:
+            deadline.check()
             bar.update(task, description=f"checking {candidate.name} {fmt}")
             documents = []
             ration = campaign.rations.get((candidate.name, fmt.name))

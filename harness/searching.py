@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.candidates import Candidate
+from harness.deadline import NEVER, Deadline
 from harness.dealing import Record, Threads, deal
 from harness.execution import Executor
 from harness.settings import Settings
@@ -62,6 +63,7 @@ def run_searches(
     executor: Executor,
     progress: Callable[[Search, Mapping[CellKey, Tally]], None],
     place: Place | None = None,
+    deadline: Deadline = NEVER,
 ) -> None:
     """Run every search that the ledger lacks, `jobs` at a time, and record each as it ends.
 
@@ -72,6 +74,7 @@ def run_searches(
         executor: calls the candidates.
         progress: told of each search when it is recorded.
         place: see `Threads`.
+        deadline: see `deal`.
     """
     plan = list(searches)
     if not plan:
@@ -83,7 +86,7 @@ def run_searches(
         return tallies
 
     crew = Threads(measure, executor, settings.jobs, place)
-    deal(plan, crew, _Recorder(ledger, documents, [search.id for search in plan]), progress)
+    deal(plan, crew, _Recorder(ledger, documents, [search.id for search in plan]), progress, deadline)
 
 
 def _searched(search: Search, settings: Settings, executor: Executor) -> tuple[dict[CellKey, Tally], Any]:

@@ -15,6 +15,7 @@ import pytest
 from harness import cli
 from harness.campaign import Campaign
 from harness.candidates import load
+from harness.deadline import Deadline
 from harness.execution import Fault, InProcess, Outcome
 from harness.gate.measuring import GATE
 from harness.progress import Progress
@@ -239,3 +240,49 @@ def test_what_is_lost_on_the_way_is_no_sign_of_a_slow_candidate() -> None:
 
     fmt = FORMATS["float32"]
     assert measured("dying", fmt, fmt, Recovering(), None) == ORDINARY
+
+
+WAITING = """
+import os, time
+import numpy as np
+
+def softmax(x):
+    while ({where}) and not os.path.exists({go!r}):
+        time.sleep(0.1)
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "jobs", "left"),
+    [
+        ("x.shape[-1] == 5 and x.ndim == 2 and len(x) > 9", "2", "1 of 2 shards are kept"),
+        ("x.ndim == 3", "1", "all 2 shards, and the checks of 0 of 1 candidates and formats, are kept"),
+    ],
+    ids=["in a shard", "in a check"],
+)
+def test_a_time_is_looked_at_in_the_midst_of_a_call(tmp_path, capsys, where, jobs, left):
+    out, go = tmp_path / "run", tmp_path / "go"
+    (tmp_path / "waiting.py").write_text(WAITING.format(where=where, go=str(go)))
+    command = ["run", f"{tmp_path}/waiting.py:softmax", "--format", "float32", "--regime", "tied"]
+    command += ["--length", "3", "--length", "5", "--rows", "10", "--effort", "brief", "--jobs", jobs]
+    command += ["--out", str(out)]
+    start = time.monotonic()
+    assert cli.run([*command, "--max-time", "5"]) == 3
+    assert time.monotonic() - start < 40, "the time limit of a call is 60 s"
+    assert f"--max-time 5: {left}" in capsys.readouterr().err
+    go.touch()
+    assert cli.run([*command, "--resume"]) == 0
+    cells = json.loads((out / "summary.json").read_text())["cells"]
+    assert [(cell["rows"], cell["status"]) for cell in cells] == [(10, "ok")] * 2
+
+
+def test_what_is_compiled_meanwhile_takes_nothing_of_a_time():
+    deadline = Deadline.in_seconds(0.05)
+    with deadline.paused():
+        time.sleep(0.1)
+    deadline.check()
+    time.sleep(0.1)
+    assert deadline.is_over
+    deadline.check_grace()

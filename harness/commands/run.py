@@ -15,7 +15,7 @@ from harness.configuration import configured
 from harness.console import notes
 from harness.deadline import Deadline, OutOfTime
 from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
-from harness.examining import examine, say_what_is_left_out, unchecked
+from harness.examining import examine, over_before_all, say_what_is_left_out, unchecked
 from harness.kernels import MEASURING, prepare_kernels
 from harness.settings import Settings, resolve
 from reports.spelling import command
@@ -122,9 +122,12 @@ def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: b
         _report_changed_inputs(settings)
         folder = prepare(out, seed=settings.seed, resume=resume, overwrite=overwrite)
         begun = begun_with(folder)
-    with executor_for(settings) as executor:
-        campaign = campaign.probed(executor)
-        campaign = campaign.rationed(executor) if begun is None else campaign.rationed_as(begun)
+    with executor_for(settings, deadline=deadline) as executor:
+        try:
+            campaign = campaign.probed(executor)
+            campaign = campaign.rationed(executor) if begun is None else campaign.rationed_as(begun)
+        except OutOfTime:
+            raise NoVerdict(over_before_all(settings)) from None
         return _keep(campaign, folder, executor, deadline)
 
 
@@ -196,7 +199,8 @@ def _fill(campaign: Campaign, ledger: Ledger, executor: Executor, deadline: Dead
     start = time.perf_counter()
     settings = campaign.settings
     if settings.reference == "certified":
-        prepare_kernels(MEASURING)
+        with deadline.paused():
+            prepare_kernels(MEASURING)
     _run_shards(campaign, ledger, executor, deadline)
     examine(campaign, ledger, executor, notes(), deadline)
     hold_program(ledger, executor)
@@ -218,6 +222,6 @@ def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor, deadline
         crew_of(campaign, executor) as crew,
         Progress(notes(), left, campaign.seconds) as progress,
     ):
-        campaign.run(ledger, executor, deadline.after(progress), crew)
+        campaign.run(ledger, executor, progress, crew, deadline)
     if (machines := told(ledger)) is not None:
         notes().print(machines, soft_wrap=True)

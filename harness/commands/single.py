@@ -13,6 +13,7 @@ import typer
 from harness.candidates import Candidate, load
 from harness.configuration import configured
 from harness.console import notes
+from harness.deadline import NEVER, Deadline
 from harness.errors import UsageError, user_mistakes
 from harness.settings import Settings, resolve
 from reference.declaration import Policy
@@ -108,13 +109,13 @@ def single(
     return Single(settings, loaded, fmt, out, length)
 
 
-def executor_for(settings: Settings, *, every_row: bool = False) -> Executor:
+def executor_for(settings: Settings, *, every_row: bool = False, deadline: Deadline = NEVER) -> Executor:
     """Return the executor that the settings ask for; `every_row` where it is to set none aside."""
     from harness.execution import FIRST_SECONDS, InProcess, Isolated
 
     fault_seconds = math.inf if every_row else FIRST_SECONDS
     if settings.in_process:
-        return InProcess(fault_seconds=fault_seconds)
+        return InProcess(fault_seconds=fault_seconds, deadline=deadline)
     with user_mistakes():
         return Isolated(
             jobs=settings.jobs,
@@ -122,6 +123,7 @@ def executor_for(settings: Settings, *, every_row: bool = False) -> Executor:
             max_memory=None if settings.max_memory is None else settings.max_memory << 20,
             load_timeout=settings.import_timeout,
             fault_seconds=fault_seconds,
+            deadline=deadline,
         )
 
 

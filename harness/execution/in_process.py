@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.deadline import NEVER, Deadline
 from harness.execution import calling
 from harness.execution.allowance import FIRST_SECONDS, Allowance, told
 from harness.execution.attempts import Attempt, Failure, Part
@@ -48,11 +49,16 @@ class InProcess(Closing):
     Args:
         load: from a specification to what is called.
         fault_seconds: what the faults of a candidate may cost; inf where every row must be called.
+        deadline: from when on none is called; `run` raises OutOfTime then.
     """
 
     def __init__(
-        self, load: Callable[[str], Loaded] = _load_candidate, fault_seconds: float = FIRST_SECONDS
+        self,
+        load: Callable[[str], Loaded] = _load_candidate,
+        fault_seconds: float = FIRST_SECONDS,
+        deadline: Deadline = NEVER,
     ) -> None:
+        self._deadline = deadline
         calling.keep_freed_memory()
         self._load = load
         self._loaded: dict[str, Loaded] = {}
@@ -89,6 +95,7 @@ class InProcess(Closing):
 
             def attempt(x: Array, parts: Sequence[Part], patience: float = 1.0) -> Attempt:  # noqa: ARG001
                 nonlocal failing
+                self._deadline.check_grace()
                 start = time.monotonic()
                 result = _call(candidate, x, parts, out_format.dtype, presentation)
                 failing |= result.failure is not None and result.failure.kind != "unsupported"

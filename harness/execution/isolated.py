@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
@@ -15,6 +16,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.deadline import NEVER, Deadline, OutOfTime
 from harness.errors import NoVerdict
 from harness.execution.allowance import FIRST_SECONDS, MOST_FOR_A_CRASH, Allowance, told
 from harness.execution.attempts import Attempt, Failure, Part
@@ -82,6 +84,7 @@ class Isolated(Closing):
             included; None for no limit, as libraries need that reserve far more than they use (CUDA).
         load_timeout: the most seconds that importing a candidate may take.
         fault_seconds: what the faults of a candidate may cost; inf where every row must be called.
+        deadline: from when on none is called, and none waited for.
 
     Raises:
         ValueError: jobs or max_memory is below 1, or the platform lacks what is asked for.
@@ -94,6 +97,7 @@ class Isolated(Closing):
         max_memory: int | None = None,
         load_timeout: float | None = LOAD_SECONDS,
         fault_seconds: float = FIRST_SECONDS,
+        deadline: Deadline = NEVER,
     ) -> None:
         if os.name != "posix":
             raise ValueError(f"isolated execution on {sys.platform}: it needs POSIX; run with --in-process")
@@ -105,6 +109,7 @@ class Isolated(Closing):
         self._timeout = timeout
         self._max_memory = max_memory or 0
         self._load_timeout = load_timeout
+        self._deadline = deadline
         self._slots = threading.BoundedSemaphore(jobs)
         self._crowd = CROWD_PER_JOB * jobs
         self._lock = threading.Lock()
@@ -134,8 +139,10 @@ class Isolated(Closing):
 
         Raises:
             ExecutorClosed: it was closed before, or from another thread meanwhile.
+            OutOfTime: the deadline is over.
         """
         x = check_rows(x)
+        self._deadline.check_grace()
         refusal = self._refusal(spec, x)
         if refusal is not None:
             return Outcome.failed(len(x), Fault(refusal.kind, None, refusal.message))
@@ -189,6 +196,17 @@ class Isolated(Closing):
             differing = [path for path, told in worker.files.items() if known.setdefault(path, told) != told]
         if differing:
             raise SourceReplaced.of(differing[0])
+
+    def until_the_end(self, limit: float | None) -> float | None:
+        """Return a time limit, or what is left until the deadline where that is less."""
+        left = self._deadline.grace
+        if math.isinf(left):
+            return limit
+        return max(0.0, left if limit is None else min(limit, left))
+
+    def is_late(self, failure: Failure | None) -> bool:
+        """Whether it was the deadline, and no time limit of the candidate's own, that ended a worker."""
+        return failure is not None and failure.kind == "timed_out" and self._deadline.grace <= 0
 
     # What is known of a candidate ----------------------------------------------------------
 
@@ -292,8 +310,11 @@ class Isolated(Closing):
             worker = Worker(self._max_memory)
             self._busy[worker] = spec
         try:
-            return worker, worker.load(spec, self._load_timeout)
+            return worker, worker.load(spec, self.until_the_end(self._load_timeout))
         except WorkerLost as lost:
+            if self.is_late(lost.failure):
+                self.discard(worker)
+                raise OutOfTime from None
             return worker, lost.failure
         except BaseException:
             self.discard(worker)
@@ -379,10 +400,11 @@ class _Calls:
             if death is not None:
                 self._deaths.append(Fault(death.kind, None, death.message))
         longest = max(last - first for first, last in parts)
+        limit = self._owner.until_the_end(self._limit(longest, x.shape[1], patience))
         start = time.monotonic()
-        result = self._worker.call(
-            x, parts, self._out_dtype, self._presentation, self._limit(longest, x.shape[1], patience)
-        )
+        result = self._worker.call(x, parts, self._out_dtype, self._presentation, limit)
+        if self._owner.is_late(result.failure):
+            raise OutOfTime
         self._owner.hold(self._spec, self._worker)
         self._failing |= result.failure is not None and result.failure.kind != "unsupported"
         if self._failing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.console import notes
 from harness.deadline import Deadline, OutOfTime
 from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
-from harness.examining import say_what_is_left_out, say_what_was_given_up
+from harness.examining import over_before_all, say_what_is_left_out, say_what_was_given_up
 from harness.gate.baseline import Baseline, place, verdicts_against
 from harness.gate.budgets import COUNTS, OF_ELEMENTS, RATES, TIER, Budget
 from harness.gate.judging import judge, with_policies
@@ -125,9 +126,14 @@ def decide(
         campaign = replace(Campaign.of(settings), pairs=pairs)
         _require_reach(campaign, budgets)
         folder = prepare(out, seed=settings.seed, resume=None, overwrite=overwrite)
-        executor = Isolated(settings.jobs, settings.timeout, load_timeout=settings.import_timeout)
+        executor = Isolated(
+            settings.jobs, settings.timeout, load_timeout=settings.import_timeout, deadline=deadline
+        )
     with executor:
-        campaign = campaign.probed(executor).rationed(executor)
+        try:
+            campaign = campaign.probed(executor).rationed(executor)
+        except OutOfTime:
+            raise NoVerdict(over_before_all(settings)) from None
         say_what_is_left_out(campaign, notes())
         cells = list(campaign.cells())
         try:
@@ -188,7 +194,8 @@ def _decide(
     from harness.provenance import hold_program
     from reports.runs import reference_of
 
-    prepare_kernels(MEASURING)
+    with deadline.paused():
+        prepare_kernels(MEASURING)
     shards = list(campaign.shards())
     with crew_of(campaign, executor) as crew, Progress(notes(), shards, campaign.seconds) as progress:
         gated = measure_gated(campaign, ledger, executor, progress, crew, deadline)
@@ -341,7 +348,9 @@ def with_witnesses(
     """
     of_checks = {w.id: w for check in gated.checks if (w := check.witness) is not None}
     of_cells = {w.id: w for cell in gated.cells for w in cell.tally.witnesses}
-    shrunk = dict(_shrunk(gated, verdicts, of_cells, executor))
+    shrunk: dict[str, Witness] = {}
+    with suppress(OutOfTime):  # the verdict stands; what is not small by then is told as it was found
+        shrunk.update(_shrunk(gated, verdicts, of_cells, executor))
     told = [_with_replay(v, {**of_checks, **of_cells}, shrunk, run) for v in verdicts]
     return told, shrunk
 

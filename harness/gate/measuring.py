@@ -150,8 +150,7 @@ def measure_gated(
         notify(piece, tallies)
 
     watched = _Watched(ledger, {})
-    timed = deadline.after(noted)
-    deal(campaign.shards(), crew or threads_of(campaign, executor), watched, timed)
+    deal(campaign.shards(), crew or threads_of(campaign, executor), watched, noted, deadline)
     checks = tuple(_checked(campaign, executor, deadline))
     ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": campaign.settings.jobs})
     cells = tuple(_as_counted(campaign, watched, counted))
