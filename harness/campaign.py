@@ -38,6 +38,7 @@ from reports.cells import SEARCHED
 from reports.figures import plural, seconds
 from reports.ledger import CellInfo, Ledger
 from reports.tally import CellKey, Tally, merge
+from reports.witness import OP
 from strategies.corpora import CORPORA, FixedRows
 from strategies.lengths import USUAL
 from strategies.regimes import REGIMES
@@ -72,8 +73,6 @@ CROWDED: Final = (3, 4)
 
 A call of more elements than an index of 24 bits counts is the contract's, see `harness.checks.contract`.
 """
-
-OP: Final = "softmax"
 
 INPUT: Final = "input"
 """The regime of the user's own rows."""

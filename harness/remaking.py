@@ -20,18 +20,29 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.batches import Part
+from harness.batches import Part, smallest_part
+from harness.candidates import Candidate
 from harness.errors import UsageError
+from harness.execution import Executor
 from harness.measurement.rows import hexadecimal
 from reference.errors import ulp_of
 from reference.formats import FloatFormat, format_named
-from reference.truth import RESIDUAL_TOLERANCE, Method, Truth, truth
+from reference.model import RESIDUAL_TOLERANCE, Method, Truth
+from reference.truth import truth
 from reports.figures import exact as spelled
 from reports.witness import LONG_BEYOND, Batch, Remade, Witness
 from strategies.corpora import CORPORA, FixedRows
 from strategies.regimes import REGIMES
 
-__all__ = ["batch_of", "entries_of_hex", "is_same_output", "kept_as_recipe", "row_of"]
+__all__ = [
+    "batch_of",
+    "completed",
+    "completed_among",
+    "entries_of_hex",
+    "is_same_output",
+    "kept_as_recipe",
+    "row_of",
+]
 
 ENTRIES: Final = 8
 """Entries kept of a row, about the one that is meant, else about the greatest."""
@@ -229,3 +240,47 @@ def _known_digits(value: Fraction, ulp: Fraction) -> int:
     """
     relative = Fraction(RESIDUAL_TOLERANCE) * ulp / value
     return max(1, min(_MOST_DIGITS, math.floor(-math.log10(relative)) - 1))
+
+
+def completed(
+    witness: Witness, candidate: Candidate, executor: Executor, timeout: float | None = None
+) -> Witness:
+    """Return the witness with its bits, where its row is made again with those that the candidate gives now.
+
+    Raises:
+        UsageError: its row cannot be made again.
+    """
+    if witness.remade is None:
+        return witness
+    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
+    row = row_of(witness)
+    outcome = executor.run(candidate.spec, row[None], out, timeout)
+    came = outcome.outputs is not None and outcome.completed.all()
+    y = hexadecimal(out, outcome.outputs[0]) if came and outcome.outputs is not None else ""
+    return replace(witness, x=hexadecimal(fmt, row), y=y, remade=None)
+
+
+def completed_among(
+    witness: Witness, candidate: Candidate, executor: Executor, timeout: float | None = None
+) -> tuple[Witness, Part]:
+    """Return the witness with what its row gives in its batch, and the smallest part in which it gives that.
+
+    Raises:
+        UsageError: its batch is not known, or too large a part of it is needed to be written down.
+    """
+    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
+    whole = batch_of(witness)
+
+    def output(part: Part) -> str:
+        outcome = executor.run(candidate.spec, part.x, out, timeout)
+        came = outcome.outputs is not None and outcome.completed[part.row]
+        return hexadecimal(out, outcome.outputs[part.row]) if came and outcome.outputs is not None else ""
+
+    y = "" if whole is None else output(whole)
+    part = None if whole is None else smallest_part(whole, lambda some: output(some) == y)
+    if part is None:
+        raise UsageError(
+            f"witness {witness.id}: its row shows it among all rows of its batch alone, which are too many to"
+            " write down; replay it from its run"
+        )
+    return replace(witness, x=hexadecimal(fmt, row_of(witness)), y=y, remade=None), part

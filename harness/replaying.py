@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from numpy.typing import NDArray
 
-from harness.batches import Part, smallest_part
 from harness.candidates import Candidate
-from harness.errors import UsageError
 from harness.execution import Executor, Outcome
 from harness.measurement import Judged, Rows, tally_of
-from harness.measurement.rows import hexadecimal
 from harness.measurement.tiers import TIER_KINDS, judge_by_tiers
 from harness.remaking import batch_of, is_same_output, row_of
 from reference.errors import ElementClass, Judgement
@@ -35,8 +32,6 @@ __all__ = [
     "WITHIN_STANDARD",
     "ElementReplay",
     "Replay",
-    "completed",
-    "completed_among",
     "replay_witness",
 ]
 
@@ -218,50 +213,6 @@ def _check_of(witness: Witness) -> Check | None:
     from harness.checks import CHECKS
 
     return next((c for c in CHECKS if c.name == witness.kind and not witness.score), None)
-
-
-def completed(
-    witness: Witness, candidate: Candidate, executor: Executor, timeout: float | None = None
-) -> Witness:
-    """Return the witness with its bits, where its row is made again with those that the candidate gives now.
-
-    Raises:
-        UsageError: its row cannot be made again.
-    """
-    if witness.remade is None:
-        return witness
-    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
-    row = row_of(witness)
-    outcome = executor.run(candidate.spec, row[None], out, timeout)
-    came = outcome.outputs is not None and outcome.completed.all()
-    y = hexadecimal(out, outcome.outputs[0]) if came and outcome.outputs is not None else ""
-    return replace(witness, x=hexadecimal(fmt, row), y=y, remade=None)
-
-
-def completed_among(
-    witness: Witness, candidate: Candidate, executor: Executor, timeout: float | None = None
-) -> tuple[Witness, Part]:
-    """Return the witness with what its row gives in its batch, and the smallest part in which it gives that.
-
-    Raises:
-        UsageError: its batch is not known, or too large a part of it is needed to be written down.
-    """
-    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
-    whole = batch_of(witness)
-
-    def output(part: Part) -> str:
-        outcome = executor.run(candidate.spec, part.x, out, timeout)
-        came = outcome.outputs is not None and outcome.completed[part.row]
-        return hexadecimal(out, outcome.outputs[part.row]) if came and outcome.outputs is not None else ""
-
-    y = "" if whole is None else output(whole)
-    part = None if whole is None else smallest_part(whole, lambda some: output(some) == y)
-    if part is None:
-        raise UsageError(
-            f"witness {witness.id}: its row shows it among all rows of its batch alone, which are too many to"
-            " write down; replay it from its run"
-        )
-    return replace(witness, x=hexadecimal(fmt, row_of(witness)), y=y, remade=None), part
 
 
 def _rows(witness: Witness) -> Rows:

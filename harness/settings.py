@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from harness.errors import UsageError, choose, user_mistakes
 from reference.declaration import Policy
 from reference.formats import FORMATS, FloatFormat
-from reference.truth import Method
+from reference.model import Method
 from strategies.lengths import DEEP, QUICK, STANDARD, USUAL, Drawn
 
 if TYPE_CHECKING:

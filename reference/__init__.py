@@ -18,7 +18,7 @@ from reference.inputs import dtype_of, logit_rows, values_of
 from reference.rounding import to_nearest
 
 if TYPE_CHECKING:
-    from reference.truth import Method
+    from reference.model import Method
 
 __room_of__ = "softmax-harness"
 

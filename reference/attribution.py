@@ -33,7 +33,7 @@ from reference.bounds.extremes import steps_exceed, sums_exceed, tops_below
 from reference.declaration import Algorithm, Argument, Declaration
 from reference.errors import Judgement, RowFailure
 from reference.formats import FloatFormat
-from reference.truth import Truth
+from reference.model import Truth
 
 __all__ = ["RowOutcome", "attribute", "hedge"]
 

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reference.model import Truth
 from reference.rows import RowKind
-from reference.truth import Truth
 
 __all__ = ["ElementClass", "Judgement", "RowFailure", "below_normal", "judge", "ulp_exponents", "ulp_of"]
 

@@ -36,8 +36,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from reference.formats import FloatFormat
 from reference.inputs import logit_rows
+from reference.model import Truth
 from reference.rows import RowKind, row_kinds
-from reference.truth import Truth
 
 __all__ = ["softmax", "truth_mpmath"]
 

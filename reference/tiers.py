@@ -22,7 +22,7 @@ from reference.bounds.setting import holds
 from reference.bounds.summation import sum_growth
 from reference.declaration import Algorithm
 from reference.formats import FORMATS, FloatFormat
-from reference.truth import Truth
+from reference.model import Truth
 
 __all__ = ["FAITHFUL", "FAST", "ROUNDED", "STANDARD", "TIERS", "WIDE", "Tier"]
 

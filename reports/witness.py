@@ -92,6 +92,10 @@ DEFECTS: Final = frozenset(WITNESS_ORDER[: WITNESS_ORDER.index("bound_ratio")])
 """The kinds of witness that show more than a greatest figure."""
 
 
+OP: Final = "softmax"
+"""The operation that is measured."""
+
+
 @dataclass(frozen=True, order=True)
 class CellKey:
     """candidate x op x format x out_format x regime x length, the unit of aggregation."""
@@ -287,7 +291,7 @@ _DIGEST: Final = text(64, "[0-9a-f]{64}")
 
 CELL: Final[Mapping[str, Rule]] = {
     "candidate": text(4096),
-    "op": one_of(("softmax",)),
+    "op": one_of((OP,)),
     "format": one_of(FORMATS),
     "out_format": one_of(FORMATS),
     "regime": text(200),

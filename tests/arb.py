@@ -18,8 +18,8 @@ import numpy as np
 from flint import arb, ctx, fmpq, fmpz
 
 from reference.formats import FloatFormat
+from reference.model import RESIDUAL_TOLERANCE, Truth
 from reference.rows import RowKind
-from reference.truth import RESIDUAL_TOLERANCE, Truth
 
 MOST_BITS = 1 << 14
 

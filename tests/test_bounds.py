@@ -23,8 +23,8 @@ from reference.bounds.setting import Setting, setting_of
 from reference.declaration import Algorithm
 from reference.errors import ulp_of
 from reference.formats import FORMATS, FloatFormat
+from reference.model import Truth
 from reference.oracle import truth_mpmath
-from reference.truth import Truth
 from tests.interval_form import IntervalForm
 from tests.longer import few_of
 from tests.machines import cuts, pushes, run

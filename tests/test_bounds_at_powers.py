@@ -21,8 +21,8 @@ from reference.bounds.setting import Setting, setting_of
 from reference.declaration import Algorithm
 from reference.errors import ulp_of
 from reference.formats import FORMATS, FloatFormat
+from reference.model import RESIDUAL_TOLERANCE, Truth
 from reference.oracle import truth_mpmath
-from reference.truth import RESIDUAL_TOLERANCE, Truth
 from tests.interval_form import IntervalForm
 from tests.machines import pushes, run
 

@@ -9,8 +9,8 @@ from placing import row_near, targets
 
 from reference.certified import truth_certified
 from reference.formats import FORMATS, FloatFormat
+from reference.model import RESIDUAL_TOLERANCE, Truth
 from reference.oracle import truth_mpmath
-from reference.truth import RESIDUAL_TOLERANCE, Truth
 from strategies import REGIMES, Regime
 
 F16, F32, F64, BF16 = (FORMATS[name] for name in ("float16", "float32", "float64", "bfloat16"))

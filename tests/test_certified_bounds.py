@@ -18,8 +18,8 @@ from reference.certified.constants import ln2_parts, powers_of_two
 from reference.certified.layout import BLOCK, SHORT, Outputs, Rounding
 from reference.errors import ulp_of
 from reference.formats import FORMATS, FloatFormat
+from reference.model import Truth
 from reference.oracle import truth_mpmath
-from reference.truth import Truth
 from strategies import REGIMES
 
 F32, F64 = FORMATS["float32"], FORMATS["float64"]

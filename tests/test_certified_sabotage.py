@@ -16,8 +16,8 @@ from test_certified import against_mpmath, disagreements
 from reference.certified import binary64, doubledouble, edges, tiers
 from reference.certified.constants import powers_of_two
 from reference.formats import FORMATS, FloatFormat
+from reference.model import Truth
 from reference.oracle import truth_mpmath
-from reference.truth import Truth
 
 F32, F64 = FORMATS["float32"], FORMATS["float64"]
 

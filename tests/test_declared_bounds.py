@@ -9,8 +9,8 @@ from harness.candidates import load
 from reference.bounds import element_bounds
 from reference.certified import truth_certified
 from reference.formats import FORMATS
+from reference.model import RESIDUAL_TOLERANCE
 from reference.tiers import TIERS
-from reference.truth import RESIDUAL_TOLERANCE
 from strategies.regimes import REGIMES
 
 IEEE = ("float16", "float32", "float64")

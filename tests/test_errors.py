@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 import reference
 from reference.errors import ElementClass, Judgement, RowFailure, judge, ulp_of
 from reference.formats import FORMATS, FloatFormat
+from reference.model import RESIDUAL_TOLERANCE, Truth
 from reference.oracle import softmax, truth_mpmath
 from reference.rows import RowKind
-from reference.truth import RESIDUAL_TOLERANCE, Truth, truth
+from reference.truth import truth
 from tests.more_formats import EIGHT
 
 each_format = pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)

@@ -17,8 +17,9 @@ from harness.measurement.compiled import count_elements, first_greatest, greates
 from reference.declaration import Declaration, Policy
 from reference.errors import Judgement, judge
 from reference.formats import FORMATS, FloatFormat
+from reference.model import Method, Truth
 from reference.oracle import softmax
-from reference.truth import Method, Truth, truth
+from reference.truth import truth
 from reports.profiles import GAPS, LOGITS, PLACE_COUNTS, SPREADS, Scale, place_of
 from reports.tally import HISTOGRAM_SHIFT, CellKey, Tally, merge
 from strategies.regimes import REGIMES

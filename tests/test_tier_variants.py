@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from reference.certified import truth_certified
 from reference.errors import ulp_of
 from reference.formats import FORMATS
+from reference.model import Truth
 from reference.rows import RowKind
 from reference.tiers import TIERS
-from reference.truth import Truth
 from strategies.regimes import REGIMES
 from tests.longer import few_of
 from tests.machines import rows_past_a_power_of_two

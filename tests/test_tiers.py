@@ -16,10 +16,10 @@ from reference.certified import truth_certified
 from reference.declaration import Algorithm
 from reference.errors import ulp_of
 from reference.formats import FORMATS, FloatFormat
+from reference.model import Truth
 from reference.oracle import truth_mpmath
 from reference.rows import RowKind
 from reference.tiers import FAITHFUL, FAST, ROUNDED, STANDARD, TIERS, WIDE, Tier
-from reference.truth import Truth
 from strategies.regimes import REGIMES
 from tests.machines import (
     by_the_logarithm,

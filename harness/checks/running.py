@@ -24,6 +24,7 @@ from harness.shrinking import Budget, origin_of, reduced
 from harness.shrinking.simplicity import keys
 from reference.formats import FloatFormat
 from reports.tally import CellKey, Witness
+from reports.witness import OP
 
 __all__ = ["CHECKS", "check_named", "each_check", "run_check", "run_checks"]
 
@@ -358,9 +359,7 @@ class _Examination:
 
     def _cell(self, regime: str, length: int) -> CellKey:
         subject = self._subject
-        return CellKey(
-            subject.candidate.name, "softmax", subject.format.name, subject.out.name, regime, length
-        )
+        return CellKey(subject.candidate.name, OP, subject.format.name, subject.out.name, regime, length)
 
     def _witness(self, cell: CellKey, row: Array, origin: str, note: str) -> Witness:
         subject = self._subject

@@ -16,7 +16,7 @@ from typing import Final
 from harness.claims import invariance, plain, quoted, shift, training
 from harness.claims.evidence import Evidence, gather
 from harness.claims.result import ClaimResult, Finding
-from reference.truth import Method
+from reference.model import Method
 
 __all__ = ["CLAIMS", "Claim", "ClaimResult", "evaluate"]
 

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from harness.candidates import BUILTINS, Candidate
 from reference.errors import ElementClass, Judgement, RowFailure, judge
 from reference.formats import FORMATS, FloatFormat
+from reference.model import Method, Truth
 from reference.rows import RowKind, row_kinds
-from reference.truth import Method, Truth, truth
+from reference.truth import truth
 from reports.tally import CellKey, Witness
+from reports.witness import OP
 from strategies.regimes import REGIMES
 from strategies.thresholds import log_largest, log_smallest_normal, log_smallest_subnormal
 
@@ -141,7 +143,7 @@ class Batch:
         """Return a row as exact bits, with what a candidate made of it."""
         seen = self.seen[candidate]
         name, regime = self.format.name, self.regimes[row]
-        cell = CellKey(candidate, "softmax", name, name, regime, self.x.shape[1])
+        cell = CellKey(candidate, OP, name, name, regime, self.x.shape[1])
         score, element = _worst_element(seen.judgement, row, kind)
         y = seen.y[row]
         x_bits, y_bits = _hexadecimal(self.format, self.x[row]), _hexadecimal(self.format, y)

@@ -15,7 +15,8 @@ from harness.claims.forms import SHIFTED
 from harness.claims.result import DEPENDS, REFUTED, Finding, not_refuted
 from reference.errors import ulp_of
 from reference.formats import FORMATS
-from reference.truth import Method, truth
+from reference.model import Method
+from reference.truth import truth
 from reports.tally import Witness
 
 __all__ = ["is_invariant_and_safe"]

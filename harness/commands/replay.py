@@ -52,7 +52,8 @@ def replay(
     """Run one witness again and print exact and computed values, hex and decimal."""
     from harness.candidates import load
     from harness.execution import InProcess, Isolated
-    from harness.replaying import WITHIN_STANDARD, completed, completed_among, replay_witness
+    from harness.remaking import completed, completed_among
+    from harness.replaying import WITHIN_STANDARD, replay_witness
     from harness.settings import check_timeout
 
     check_timeout(timeout)

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from harness.campaign import OP
 from harness.candidates import Candidate
 from harness.execution import Executor, Outcome
 from harness.execution.outcome import joined
@@ -29,6 +28,7 @@ from reference.formats import FloatFormat
 from reference.truth import truth
 from reports.ledger import CellInfo
 from reports.tally import CellKey, Tally, merge
+from reports.witness import OP
 
 __all__ = ["MOST_ROWS", "REGIME", "THOROUGH", "Exhaustion", "Range"]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from reference.certified.compiled import compiled, float_of, inlined, pattern
 from reference.certified.layout import key_of, value_of
 from reference.errors import ElementClass
-from reference.truth import Truth
+from reference.model import Truth
 from reports.profiles import GAPS
 from reports.tally import HISTOGRAM_SHIFT
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from harness.measurement.rows import Flags, Floats, Rows
 from reference.declaration import Policy
 from reference.errors import ElementClass, Judgement, below_normal
+from reference.model import Truth
 from reference.rows import RowKind
-from reference.truth import Truth
 
 __all__ = ["OBSERVED", "Behaviour", "excused_flushes", "policy_counts", "policy_fits", "policy_rows"]
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from harness.measurement.compiled import Extents, extents, gap_peaks
 from reference.errors import Judgement, judge
 from reference.formats import FloatFormat
+from reference.model import Method, Truth
 from reference.tiers import STANDARD, Tier
-from reference.truth import Method, Truth
 from reports.profiles import place_numbers
 
 __all__ = ["Flags", "Floats", "Rows", "digest", "hexadecimal"]

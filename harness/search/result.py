@@ -10,7 +10,6 @@ from typing import Any, Final
 import numpy as np
 
 from harness.batches import Part, seen_among
-from harness.campaign import OP
 from harness.candidates import Candidate
 from harness.execution import Executor
 from harness.measurement import Rows
@@ -21,10 +20,11 @@ from harness.tallying import tally_outcome
 from reference.bounds import element_bounds
 from reference.errors import ElementClass
 from reference.formats import FloatFormat
+from reference.model import Method
 from reference.tiers import STANDARD, Tier
-from reference.truth import Method
 from reports.cells import SEARCHED
 from reports.tally import CellKey, Tally, Witness, json_float, merge
+from reports.witness import OP
 
 __all__ = ["INTERRUPTED", "SearchResult", "search", "search_tally"]
 

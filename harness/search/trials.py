@@ -15,7 +15,8 @@ from harness.measurement.policy import excused_flushes
 from harness.search.mutations import Ordinals
 from harness.search.objectives import Objective
 from reference.formats import FloatFormat
-from reference.truth import Method, truth
+from reference.model import Method
+from reference.truth import truth
 
 __all__ = ["Trial", "Trials"]
 

@@ -32,10 +32,11 @@ from harness.measurement.tiers import TIER_KINDS
 from harness.remaking import entries_of_hex
 from reference.errors import judge, ulp_exponents
 from reference.formats import FloatFormat, format_named
+from reference.model import Truth
 from reference.oracle import softmax
 from reference.rows import RowKind
 from reference.tiers import STANDARD
-from reference.truth import Truth, truth
+from reference.truth import truth
 from reports.figures import shortened
 from reports.spelling import docstring
 from reports.tally import Witness

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from harness.candidates import Candidate
 from harness.execution import Executor
-from harness.remaking import row_of
-from harness.replaying import completed
+from harness.remaking import completed, row_of
 from harness.shrinking.evidence import evidence_of
 from harness.shrinking.reduction import Budget, origin_of, reduced
 from reference.formats import format_named

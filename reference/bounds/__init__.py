@@ -100,7 +100,7 @@ from reference.bounds.intervals import bounds_of_rows
 from reference.bounds.setting import Setting, further_up, growth, setting_of, working_format
 from reference.declaration import Algorithm
 from reference.formats import FloatFormat
-from reference.truth import Truth
+from reference.model import Truth
 
 __all__ = ["bounds_without_overflow", "element_bounds", "growth", "working_format"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.errors import ulp_exponents
-from reference.truth import RESIDUAL_TOLERANCE, Truth
+from reference.model import RESIDUAL_TOLERANCE, Truth
 
 __all__ = ["Exact", "exact_of"]
 

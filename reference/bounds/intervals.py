@@ -21,7 +21,7 @@ from reference.bounds.exact import Exact, exact_of
 from reference.bounds.setting import Setting
 from reference.bounds.summation import sum_growth
 from reference.formats import FloatFormat
-from reference.truth import RESIDUAL_TOLERANCE, Truth
+from reference.model import RESIDUAL_TOLERANCE, Truth
 
 __all__ = ["bounds_of_rows"]
 

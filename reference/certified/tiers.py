@@ -15,7 +15,7 @@ from reference.certified.edges import settle_near_ties, settle_ties
 from reference.certified.layout import SHORT, Outputs, Rounding
 from reference.certified.parallel import deal_rows
 from reference.formats import FloatFormat
-from reference.truth import Truth
+from reference.model import Truth
 
 __all__ = [
     "Plan",

@@ -28,7 +28,7 @@ from reference.certified.row_sums import (
 )
 from reference.certified.widening import Encoded, encoded, rows_of, widened
 from reference.errors import ElementClass, Judgement, RowFailure
-from reference.truth import Truth
+from reference.model import Truth
 
 __all__ = [
     "GROUP",

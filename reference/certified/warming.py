@@ -23,7 +23,7 @@ from reference.certified.layout import SHORT
 from reference.certified.tiers import truth_certified
 from reference.certified.verdict import judge_certified
 from reference.formats import FORMATS
-from reference.truth import Truth
+from reference.model import Truth
 
 __all__ = ["prepare", "warm_evaluation", "warm_verdict"]
 

@@ -25,6 +25,7 @@ MODULES: Final = (
     "reference.inputs",
     "reference.rows",
     "reference.oracle",
+    "reference.model",
     "reference.truth",
     "reference.errors",
     "reference.attribution",
