@@ -2,7 +2,8 @@
 
 Cells are compared only where they were given the same rows, bit for bit (`rows_digest`), and their candidates
 were called with the same result format. A cell is worse where it fails more rows, loses more, or errs
-more, in any of `METRICS`; better where it does so in some and in none the other way: strictly, for a gate.
+more, in any metric that is compared; better where it does so in some and in none the other way: strictly,
+for a gate.
 A person is told the trend: figures that differ by less than they would with other rows are noise.
 """
 
@@ -10,16 +11,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from reference.formats import format_named
 from reports.cells import Row
 from reports.figures import figure
+from reports.record.metrics import METRICS, Metric
 from reports.tally import CellKey, json_float
 
-__all__ = ["METRICS", "TRENDS", "Change", "Comparison", "Trend", "Verdict", "compare"]
+__all__ = ["TRENDS", "Change", "Comparison", "Trend", "Verdict", "compare"]
 
 Verdict = Literal["better", "worse", "same", "new", "gone", "not comparable"]
 
@@ -27,33 +29,8 @@ Trend = Literal["better", "worse", "noise", "same", "new", "gone", "not comparab
 
 TRENDS: Final[tuple[Trend, ...]] = get_args(Trend)
 
-METRICS: Final = (
-    "failed_rows",
-    "unexplained_rows",
-    "nonfinite",
-    "lost",
-    "flushed",
-    "mask_leaks",
-    "out_of_range",
-    "negative_zeros",
-    "policy_violations",
-    "faults",
-    "max_ulp",
-    "mean_ulp",
-    "bound_ratio",
-    "worst_row_sum_error",
-    "correctly_rounded",
-    "faithful",
-)
+_COMPARED: Final = tuple(sorted((m for m in METRICS.values() if m.compared), key=lambda m: m.compared or 0))
 """What cells are compared in, the gravest first."""
-
-_WALLS: Final[Mapping[str, tuple[float, ...]]] = {
-    "max_ulp": (0.5, 1.0),
-    "mean_ulp": (),
-    "bound_ratio": (1.0,),
-    "worst_row_sum_error": (),
-}
-"""Figures that a change of rows changes, and the values that they cannot cross by it unnoticed."""
 
 _NOISE: Final = 1.25
 """Such figures that differ by no greater factor are noise."""
@@ -62,8 +39,6 @@ _NOISE_SHARE: Final = 0.01
 """Likewise shares that differ by no more."""
 
 _ORDER: Final = ("worse", "not comparable", "gone", "new", "better", "noise", "same")
-
-_MORE_IS_BETTER: Final = frozenset({"correctly_rounded", "faithful"})
 
 
 @dataclass(frozen=True)
@@ -97,7 +72,7 @@ class Change:
     @property
     def rank(self) -> tuple[int, int, float]:
         """Order changes by trend, by the gravity of the metric, and by how much it changed."""
-        grave = METRICS.index(self.metric) if self.metric else len(METRICS)
+        grave = METRICS[self.metric].compared or 0 if self.metric else len(_COMPARED) + 1
         return _ORDER.index(self.trend), grave, -_size(self.before, self.after)
 
 
@@ -174,15 +149,15 @@ def _change(key: CellKey, before: Row | None, after: Row | None) -> Change:
     if lost:
         return Change(key, "not comparable", "not comparable", message=lost)
     signs = {
-        metric: _sign(before[metric], after[metric], more_is_better=metric in _MORE_IS_BETTER)
-        for metric in METRICS
+        metric.name: _sign(before[metric.name], after[metric.name], more_is_better=metric.better == "more")
+        for metric in _COMPARED
     }
-    worse, better = ([metric for metric in METRICS if signs[metric] == sign] for sign in (-1, 1))
+    worse, better = ([name for name, its in signs.items() if its == sign] for sign in (-1, 1))
     if not worse and not better:
         return Change(key, "same", "same")
     change: Verdict = "worse" if worse else "better"
     real_worse, real_better = (
-        [metric for metric in metrics if not _is_noise(metric, before, after)] for metrics in (worse, better)
+        [name for name in names if not _is_noise(METRICS[name], before, after)] for names in (worse, better)
     )
     trend: Trend = "worse" if real_worse else "better" if real_better else "noise"
     metric = (real_worse or real_better or worse or better)[0]
@@ -191,21 +166,21 @@ def _change(key: CellKey, before: Row | None, after: Row | None) -> Change:
     return Change(key, change, trend, metric, _float(before[metric]), _float(after[metric]), message)
 
 
-def _is_noise(metric: str, before: Row, after: Row) -> bool:
+def _is_noise(metric: Metric, before: Row, after: Row) -> bool:
     """Tell whether a metric differs by no more than it would between two draws of the rows.
 
     A row's sum is off by rounding alone where it is within n u of the exact one, see the check `row_sum`.
     """
-    was, now = before[metric], after[metric]
-    if metric in _MORE_IS_BETTER:
+    was, now = before[metric.name], after[metric.name]
+    if metric.better == "more":
         return abs(now - was) <= _NOISE_SHARE and 1.0 not in (was, now)
-    if metric not in _WALLS:
+    if metric.walls is None:
         return False
     low, high = sorted((was, now))
-    if metric == "worst_row_sum_error":
+    if metric.unit == "sum":
         rounding = after["length"] * float(format_named(after["out_format"]).unit_roundoff)
         return bool(high <= max(rounding, _NOISE * low))
-    return bool(high <= _NOISE * low and not any(low <= wall < high for wall in _WALLS[metric]))
+    return bool(high <= _NOISE * low and not any(low <= wall < high for wall in metric.walls))
 
 
 def _size(before: float | None, after: float | None) -> float:

@@ -19,16 +19,17 @@ from reference.formats import FloatFormat, format_named
 from reference.oracle import softmax
 from reference.rows import RowKind
 from reference.truth import truth
-from reports.cells import DEFECTS, cell_row
+from reports.cells import cell_row
 from reports.figures import exact as spelled
 from reports.ledger import CellInfo
+from reports.record.metrics import METRICS
+from reports.record.witness_kinds import DEFECT_KINDS
 from reports.tally import Tally, Witness, json_float
 
 if TYPE_CHECKING:
     from harness.checks import Check, Subject
 
 __all__ = [
-    "FIGURES",
     "WITHIN_STANDARD",
     "ElementReplay",
     "Replay",
@@ -37,13 +38,9 @@ __all__ = [
 
 EXACT_DIGITS = 20
 
-FIGURES: Final[Mapping[str, str]] = MappingProxyType(
-    {name: name for name in ("max_ulp", "bound_ratio", "algorithm_ratio")}
-    | {"worst_row_sum_error": "row_sum"}
+WITHIN_STANDARD: Final[Mapping[str, float]] = MappingProxyType(
+    {name: metric.within for name, metric in METRICS.items() if metric.within is not None}
 )
-"""The columns of cells that are the greatest figure of a row, and the kinds of witness that show it."""
-
-WITHIN_STANDARD: Final[Mapping[str, float]] = MappingProxyType({"bound_ratio": 1.0, "algorithm_ratio": 1.0})
 """What figures of a row may be where a run limits none: the bounds of `standard` and of what is declared."""
 
 
@@ -200,7 +197,7 @@ def _broken(
         if examined.broken[0]:
             yield f"not kept: {check.title}: {examined.note(0)}"
         return
-    yield from sorted({w.kind for w in tally.witnesses} & DEFECTS)
+    yield from sorted({w.kind for w in tally.witnesses} & DEFECT_KINDS)
     spared = replace(tally, max_bound_ratio=judged.without_flushes().greatest("bound_ratio"))
     row = cell_row(CellInfo(witness.cell, sampled=False), spared)
     for name, limit in limits.items():

@@ -19,16 +19,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reports.intervals import clopper_pearson
 from reports.ledger import CellInfo, Ledger, Status
+from reports.record.metrics import COLUMNS, METRICS
 from reports.spelling import csv_cell
-from reports.tally import DEFECTS, HISTOGRAM_SHIFT, Tally, gravity, sorted_counts
+from reports.tally import HISTOGRAM_SHIFT, Tally, gravity, sorted_counts
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
     "CHEAP",
-    "COLUMNS",
-    "DEFECTS",
     "FAILURES",
     "NOT_A_FAMILY",
     "SEARCHED",
@@ -54,85 +53,11 @@ NOT_TRIED: Final = "not_tried"
 FAILURES: Final = ("total_underflow", "overflow", "inaccurate", "unexplained")
 """The outcomes of rows that failed."""
 
-_TEXT, _COUNT, _FIGURE, _FLAG = "str", "int64", "float64", "bool"
-
-COLUMNS: Final[Mapping[str, str]] = {
-    "candidate": _TEXT,
-    "op": _TEXT,
-    "format": _TEXT,
-    "out_format": _TEXT,
-    "regime": _TEXT,
-    "length": _COUNT,
-    "status": _TEXT,
-    "rows": _COUNT,
-    "completed_rows": _COUNT,
-    "judged_rows": _COUNT,
-    "policy_rows": _COUNT,
-    "elements": _COUNT,
-    "failed_rows": _COUNT,
-    "failed_rate": _FIGURE,
-    "failed_rate_low": _FIGURE,
-    "failed_rate_high": _FIGURE,
-    "max_ulp": _FIGURE,
-    "mean_ulp": _FIGURE,
-    "p50_ulp": _FIGURE,
-    "p99_ulp": _FIGURE,
-    "correctly_rounded": _FIGURE,
-    "faithful": _FIGURE,
-    "bound_ratio": _FIGURE,
-    "algorithm_ratio": _FIGURE,
-    "overflow_rows": _COUNT,
-    "overflow_rate": _FIGURE,
-    "overflow_rate_low": _FIGURE,
-    "overflow_rate_high": _FIGURE,
-    "total_underflow_rows": _COUNT,
-    "total_underflow_rate": _FIGURE,
-    "total_underflow_rate_low": _FIGURE,
-    "total_underflow_rate_high": _FIGURE,
-    "inaccurate_rows": _COUNT,
-    "unexplained_rows": _COUNT,
-    "nonfinite_rows": _COUNT,
-    "collapsed_rows": _COUNT,
-    "inflated_rows": _COUNT,
-    "underflow_rate": _FIGURE,
-    "underflow_rate_low": _FIGURE,
-    "underflow_rate_high": _FIGURE,
-    "underflow_rows": _COUNT,
-    "underflow_row_rate": _FIGURE,
-    "underflow_row_rate_low": _FIGURE,
-    "underflow_row_rate_high": _FIGURE,
-    "unavoidable_underflow_rate": _FIGURE,
-    "flushed": _COUNT,
-    "lost": _COUNT,
-    "unavoidable_zeros": _COUNT,
-    "spurious_nonzeros": _COUNT,
-    "nonfinite": _COUNT,
-    "out_of_range": _COUNT,
-    "mask_leaks": _COUNT,
-    "masked_zeros": _COUNT,
-    "negative_zeros": _COUNT,
-    "policy_violations": _COUNT,
-    "fallbacks": _COUNT,
-    "faults": _COUNT,
-    "worst_row_sum_error": _FIGURE,
-    "sampled": _FLAG,
-    "rows_digest": _TEXT,
-    "message": _TEXT,
-    "witness": _TEXT,
-    "max_ulp_witness": _TEXT,
-    "small_witness": _TEXT,
-    "small_max_ulp_witness": _TEXT,
-}
-"""Every column in its order, with its pandas dtype; text columns may hold null."""
-
-
 _QUANTILES: Final = MappingProxyType({"p50_ulp": Fraction(1, 2), "p99_ulp": Fraction(99, 100)})
-_DIGESTS: Final = frozenset(
-    {"rows_digest", "witness", "max_ulp_witness", "small_witness", "small_max_ulp_witness"}
-)
-
-CHEAP: Final = tuple(name for name in COLUMNS if name not in _QUANTILES and name not in _DIGESTS)
+CHEAP: Final = tuple(name for name, metric in METRICS.items() if not metric.is_costly)
 """The columns without those that cost more than all others: quantiles, and digests of rows and witnesses."""
+
+_DIGESTS: Final = METRICS.keys() - _QUANTILES.keys() - frozenset(CHEAP)
 
 
 def cell_row(

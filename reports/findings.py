@@ -10,27 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from reports.cells import Row
-from reports.tally import WITNESS_ORDER, Tally, Witness
+from reports.record.metrics import DEFECTS, Metric
+from reports.record.witness_kinds import WITNESS_KINDS, gravity_of
+from reports.tally import Tally, Witness
 
 __all__ = ["Finding", "findings_of", "gathered"]
-
-_FAULTS: Final = {
-    "crashed": "the process of the candidate died",
-    "timed_out": "the candidate did not return within the time limit",
-    "raised": "the candidate raised an error",
-    "wrong_shape": "the candidate returned another shape",
-    "wrong_dtype": "the candidate returned another dtype",
-}
-_DEFECTS: Final = {
-    "unexplained_rows": ("unexplained", "rows", "failed for no reason that the candidate declares"),
-    "mask_leaks": ("mask_leak", "elements", "not 0 where the logit is -inf"),
-    "out_of_range": ("out_of_range", "elements", "outside [0, 1]"),
-    "negative_zeros": ("negative_zero", "elements", "returned -0"),
-    "policy_violations": ("policy", "rows", "not what its policy, declared or by default, has for such rows"),
-}
 
 
 @dataclass(frozen=True)
@@ -68,19 +55,29 @@ def findings_of(row: Row, tally: Tally) -> list[Finding]:
     """Return what was found wrong in one cell."""
     witnesses = {w.kind: w for w in tally.witnesses}
     found = [
-        _finding(row, kind, count, "calls", _said(_FAULTS.get(kind, kind), witnesses.get(kind)), witnesses)
+        _finding(row, kind, count, "calls", _said(_meaning(kind), witnesses.get(kind)), witnesses)
         for kind, count in tally.faults.items()
     ]
-    for column, (kind, unit, message) in _DEFECTS.items():
-        if count := row[column] - tally.excused.get(kind, 0):
-            shown = witnesses.get(kind) if kind == "policy" else None
-            told = shown.message if shown and shown.message else message
-            found.append(_finding(row, kind, count, unit, told, witnesses))
-    ratio = row["algorithm_ratio"]
-    if ratio is not None and ratio > 1:
-        message = "a greater error than the algorithm it declares can make"
-        found.append(_finding(row, "algorithm_ratio", 1, "cells", message, witnesses))
+    for metric in DEFECTS:
+        count = _count(metric, row) - tally.excused.get(metric.shown_by, 0)
+        if count:
+            shown = witnesses.get(metric.shown_by) if metric.shown_by == "policy" else None
+            told = shown.message if shown and shown.message else metric.defect
+            unit = "cells" if metric.within is not None else metric.unit
+            found.append(_finding(row, metric.shown_by, count, unit, told, witnesses))
     return found
+
+
+def _count(metric: Metric, row: Row) -> int:
+    """Return how often a cell shows a defect; of a ratio once, where it is above what it may be."""
+    value = row[metric.name]
+    if metric.within is None:
+        return int(value)
+    return int(value is not None and value > metric.within)
+
+
+def _meaning(fault: str) -> str:
+    return WITNESS_KINDS[fault].meaning if fault in WITNESS_KINDS else fault
 
 
 def gathered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -95,7 +92,7 @@ def gathered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def _gravity(finding: Finding) -> int:
     """Rank the kinds; one that leaves no witness comes first."""
-    return WITNESS_ORDER.index(finding.kind) if finding.kind in WITNESS_ORDER else -1
+    return gravity_of(finding.kind)
 
 
 def _finding(

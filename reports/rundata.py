@@ -17,6 +17,7 @@ from reports.cells import NOT_A_FAMILY, SEARCHED, Row, cell_row
 from reports.findings import Finding, findings_of, gathered
 from reports.ledger import CellInfo, Ledger
 from reports.machines import machines
+from reports.record.metrics import METRICS
 from reports.runs import replay_command
 from reports.tally import CellKey, Tally, Witness, gravity, merge
 from reports.verdicts import FAILED, Verdict
@@ -31,11 +32,9 @@ DOCUMENTS: Final = ("comparison", "search", "selftest")
 
 WRONGS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "lost": "entries lost to 0",
-        "mask_leaks": "masked entries not 0",
-        "out_of_range": "entries outside [0, 1]",
-        "negative_zeros": "entries -0",
-        "policy_violations": "policy rows not as declared",
+        metric.name: metric.wrong
+        for metric in sorted(METRICS.values(), key=lambda metric: metric.compared or 0)
+        if metric.wrong
     }
 )
 """Counts that show a candidate wrong though no row failed, the gravest first, and what is counted."""

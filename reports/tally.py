@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.profiles import GAPS, KINDS, PLACE_COUNTS, SIDE
+from reports.record.witness_kinds import gravity_of
 from reports.schema import (
     ANYTHING,
     COUNT,
@@ -35,9 +36,7 @@ from reports.schema import (
 )
 from reports.witness import (
     ALONE_BEYOND,
-    DEFECTS,
     LONGEST_ROW,
-    WITNESS_ORDER,
     CellKey,
     Witness,
     gravity,
@@ -46,9 +45,7 @@ from reports.witness import (
 )
 
 __all__ = [
-    "DEFECTS",
     "HISTOGRAM_SHIFT",
-    "WITNESS_ORDER",
     "CellKey",
     "Tally",
     "Witness",
@@ -360,7 +357,7 @@ def _gravest(witnesses: Iterable[Witness]) -> tuple[Witness, ...]:
     kept = sorted(best.values(), key=gravity)
     if kept and kept[0].cell.length > ALONE_BEYOND:
         kept = [kept[0], *(w for w in kept[1:] if w.kind == "max_ulp")]
-    return tuple(sorted(kept, key=lambda w: WITNESS_ORDER.index(w.kind)))
+    return tuple(sorted(kept, key=lambda w: gravity_of(w.kind)))
 
 
 def _place(witness: Witness) -> tuple[int, str, str]:

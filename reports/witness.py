@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from reference.formats import FORMATS
+from reports.record.witness_kinds import DEFECT_KINDS, gravity_of
 from reports.schema import (
     FIGURE,
     Malformed,
@@ -29,12 +30,10 @@ from reports.schema import (
 __all__ = [
     "ALONE_BEYOND",
     "CELL",
-    "DEFECTS",
     "LONGEST_ROW",
     "LONG_BEYOND",
     "PACKED_BEYOND",
     "WITNESS",
-    "WITNESS_ORDER",
     "Batch",
     "CellKey",
     "Remade",
@@ -43,38 +42,6 @@ __all__ = [
     "json_float",
     "parse_float",
 ]
-
-WITNESS_ORDER: Final = (
-    "crashed",
-    "timed_out",
-    "out_of_memory",
-    "raised",
-    "wrong_shape",
-    "wrong_dtype",
-    "unsupported",
-    "unexplained",
-    "mask_leak",
-    "overflow",
-    "total_underflow",
-    "inaccurate",
-    "nonfinite",
-    "lost",
-    "out_of_range",
-    "negative_zero",
-    "policy",
-    "over_rounded",
-    "over_faithful",
-    "over_fast",
-    "over_standard",
-    "over_wide",
-    "bound_ratio",
-    "algorithm_ratio",
-    "flushed",
-    "row_sum",
-    "max_ulp",
-)
-"""The kinds of witness, the gravest first."""
-
 
 PACKED_BEYOND: Final = 32
 """Rows of more entries than this are packed in a line of witnesses.jsonl."""
@@ -87,9 +54,6 @@ LONG_BEYOND: Final = 1000
 
 A row of 70 001 float64 entries is a megabyte of bits; one a cell would be most of what a run leaves.
 """
-
-DEFECTS: Final = frozenset(WITNESS_ORDER[: WITNESS_ORDER.index("bound_ratio")])
-"""The kinds of witness that show more than a greatest figure."""
 
 
 OP: Final = "softmax"
@@ -172,7 +136,7 @@ class Witness:
 
     Attributes:
         cell: where it was found.
-        kind: one of WITNESS_ORDER.
+        kind: one of `WITNESS_KINDS`, or the name of a check.
         score: what it is worst in (ULP, ratio, row sum error); 0 where the kind is its rank.
         x: input encodings, fixed-width hexadecimal, concatenated; empty where the row is made again.
         y: output encodings likewise; empty where the candidate returned none.
@@ -249,7 +213,7 @@ class Witness:
 
 def gravity(w: Witness) -> tuple[bool, bool, int]:
     """Rank witnesses of a cell, the most telling first: a defect, else the greatest ULP error, else any."""
-    return w.kind not in DEFECTS, w.kind != "max_ulp", WITNESS_ORDER.index(w.kind)
+    return w.kind not in DEFECT_KINDS, w.kind != "max_ulp", gravity_of(w.kind)
 
 
 def _packed(encodings: str) -> str:

@@ -86,8 +86,9 @@ def test_every_check_says_what_it_asks_and_every_property_what_may_break_it():
 @pytest.mark.parametrize("name", FORMATS)
 def test_correctly_rounded_softmax_keeps_every_rule(name):
     for result in results_of(correctly_rounded, FORMATS[name]).values():
-        assert result.status == "ok", (result.check.name, result.message)
-        assert result.rows > 0
+        applies = FORMATS[name].has_negative_zero or result.check.name != "negative_zero"
+        assert result.status == ("ok" if applies else "not_applicable"), (result.check.name, result.message)
+        assert result.rows > 0 or not applies
 
 
 @pytest.mark.parametrize(("candidate", "name"), few_of(product(BUILTINS, FORMATS), 17))
@@ -95,8 +96,9 @@ def test_built_ins_keep_the_contract_in_every_format(candidate, name):
     found = load(candidate)
     contract = [check for check in CHECKS if check.kind == "contract"]
     results = results_of(found, FORMATS[name], contract)
-    wanted = "ok" if found.supports(FORMATS[name]) else "not_applicable"
     for result in results.values():
+        applies = FORMATS[name].has_negative_zero or result.check.name != "negative_zero"
+        wanted = "ok" if found.supports(FORMATS[name]) and applies else "not_applicable"
         assert result.status == wanted, (result.check.name, result.message)
 
 

@@ -17,7 +17,7 @@ DERIVATION_WIDTH: Final = 90
 def list_everything(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False
 ) -> None:
-    """List candidates, formats, regimes, tiers and efforts."""
+    """List candidates, formats, regimes, tiers, the columns of a run's tables, and efforts."""
     catalogue = _catalogue()
     if as_json:
         print_json(catalogue)
@@ -40,6 +40,7 @@ def _catalogue() -> dict[str, dict[str, dict[str, Any]]]:
     from reference.formats import FORMATS
     from reference.tiers import TIERS
     from reports.cells import SEARCHED
+    from reports.record.metrics import documented
     from strategies.corpora import CORPORA
     from strategies.regimes import REGIMES
 
@@ -65,6 +66,7 @@ def _catalogue() -> dict[str, dict[str, dict[str, Any]]]:
             SEARCHED: {"title": "Rows that a search for the worst one tries; of every deep run."},
         },
         "tiers": {t.name: {"title": t.title, "derivation": t.derivation} for t in TIERS.values()},
+        "columns": {name: {"title": title} for name, title in documented()},
         "efforts": {
             e.name: {"title": f"about {e.elements} elements a cell, {e.least_rows} to {e.most_rows} rows"}
             for e in EFFORTS.values()

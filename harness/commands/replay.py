@@ -154,7 +154,7 @@ class _Known:
 
 
 def _known(run: str, witness: Witness) -> _Known:
-    from harness.replaying import FIGURES, WITHIN_STANDARD
+    from harness.replaying import WITHIN_STANDARD
     from reports.ledger import Ledger
     from reports.runs import LEDGER, find_run
 
@@ -163,9 +163,15 @@ def _known(run: str, witness: Witness) -> _Known:
         made = ledger.shrunk().get(witness.id)
         small = made.id if made is not None else ledger.small().get(witness.id)
         is_of_here = ledger.is_of_here()
-    own = (v for v in verdicts if v["witness"] == witness.id and v["metric"] in FIGURES)
+    own = (v for v in verdicts if v["witness"] == witness.id and _is_figure_of_a_row(v["metric"]))
     limits = {v["metric"]: v["limit"] for v in own} or WITHIN_STANDARD
     return _Known(policies, limits, None if small == witness.id else small, is_of_here)
+
+
+def _is_figure_of_a_row(metric: str) -> bool:
+    from reports.record.metrics import METRICS
+
+    return metric in METRICS and METRICS[metric].greatest
 
 
 def _print(result: Replay, most: int) -> None:

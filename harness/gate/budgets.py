@@ -31,15 +31,10 @@ from harness.errors import UsageError, choose
 from harness.mistakes import mistake
 from reference.formats import FORMATS, FloatFormat
 from reference.tiers import TIERS
-from reports.cells import COLUMNS
 from reports.files import FileError, read_text
+from reports.record.metrics import JUDGED, METRICS, Metric
 
 __all__ = [
-    "AT_LEAST",
-    "COUNTS",
-    "METRICS",
-    "OF_ELEMENTS",
-    "RATES",
     "TIER",
     "Budget",
     "budgets_of",
@@ -49,50 +44,6 @@ __all__ = [
 ]
 
 TIER: Final = "tier"
-
-_OF_ROWS: Final = frozenset(
-    {
-        "length",
-        "rows",
-        "completed_rows",
-        "judged_rows",
-        "policy_rows",
-        "elements",
-        "masked_zeros",
-        "fallbacks",
-    }
-)
-"""Columns about the rows that were asked, whatever the candidate returns: a limit on them judges nobody."""
-
-METRICS: Final = tuple(
-    name for name, dtype in COLUMNS.items() if dtype in ("int64", "float64") and name not in _OF_ROWS
-)
-"""The columns that a budget may limit."""
-
-AT_LEAST: Final = frozenset({"correctly_rounded", "faithful"})
-"""Those of which more is better: their limit is the least that they may be."""
-
-RATES: Final = frozenset(name for name in METRICS if "_rate" in name)
-
-COUNTS: Final = frozenset(name for name in METRICS if COLUMNS[name] == "int64")
-"""Those that cannot be more than the rows of a cell, or, where OF_ELEMENTS, its elements."""
-
-OF_ELEMENTS: Final = frozenset(
-    {
-        "flushed",
-        "lost",
-        "unavoidable_zeros",
-        "spurious_nonzeros",
-        "nonfinite",
-        "out_of_range",
-        "mask_leaks",
-        "negative_zeros",
-    }
-)
-
-_ERRORS: Final = frozenset({"max_ulp", "mean_ulp", "p50_ulp", "p99_ulp"})
-_RATIOS: Final = frozenset({"bound_ratio", "algorithm_ratio"})
-
 
 LONGEST_GATED: Final = 1 << 20
 """Entries of a row that a budget is about: rows of every regime are made, so that longer ones take hours."""
@@ -106,7 +57,7 @@ class Budget:
         candidate: its spec, as `load` takes it from the current folder.
         format, out_format: their names; the output's is the input's where it is None.
         regime, length: of which cells; of all where None.
-        metric: one of METRICS, or TIER.
+        metric: one of `JUDGED`, or TIER.
         limit: a number, or the name of a tier.
         reason: why it is that.
         number: its place in the file, None where it comes from the command line.
@@ -127,7 +78,17 @@ class Budget:
         """How the limit is meant."""
         if self.metric == TIER:
             return "meets"
-        return ">=" if self.metric in AT_LEAST else "<="
+        return ">=" if self.is_at_least else "<="
+
+    @property
+    def is_at_least(self) -> bool:
+        """Whether the limit is the least that the metric may be: more of it is better."""
+        return self.metric != TIER and METRICS[self.metric].better == "more"
+
+    @property
+    def is_of_rate(self) -> bool:
+        """Whether it limits a rate."""
+        return self.metric != TIER and METRICS[self.metric].unit == "rate"
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -276,14 +237,14 @@ def _meaningless(at: str, values: Mapping[str, Any]) -> Iterator[str]:
 
     metric, limit = values.get("metric"), values.get("limit")
     names = {
-        "metric": (*METRICS, TIER),
+        "metric": (*JUDGED, TIER),
         "format": FORMATS,
         "out_format": FORMATS,
         "regime": (*CORPORA, *REGIMES),
     }
     for key, known in names.items():
         value = values.get(key)
-        if value in _OF_ROWS and key == "metric":
+        if key == "metric" and _counts_rows_asked(value):
             yield f"{at}.metric {value!r}: it counts rows asked, whatever comes back; limit another column"
         elif value is not None:
             yield from _unknown(f"{at}.{key}", value, known)
@@ -294,9 +255,9 @@ def _meaningless(at: str, values: Mapping[str, Any]) -> Iterator[str]:
     if metric == TIER:
         yield from _unknown(f"{at}.limit", limit, TIERS)
         yield from _not_of_tier(f"{at}.limit", limit, values.get("out_format") or values.get("format"))
-    elif metric in METRICS:
+    elif isinstance(metric, str) and metric in JUDGED:
         written = values.get("out_format") or values.get("format")
-        yield from _unlimited(f"{at}.limit", metric, limit, FORMATS.get(str(written)))
+        yield from _unlimited(f"{at}.limit", JUDGED[metric], limit, FORMATS.get(str(written)))
 
 
 def _not_of_tier(where: str, tier: Any, written: Any) -> Iterator[str]:
@@ -311,29 +272,38 @@ def _unknown(where: str, value: Any, known: Iterable[str]) -> Iterator[str]:
         yield str(error)
 
 
-def _unlimited(where: str, metric: str, limit: float | str, written: FloatFormat | None) -> Iterator[str]:
+def _counts_rows_asked(name: Any) -> bool:
+    """Tell whether a column counts what was asked, whatever the candidate returns: a limit judges nobody."""
+    metric = METRICS.get(name) if isinstance(name, str) else None
+    return metric is not None and metric.better is None and metric.dtype == "int64"
+
+
+def _unlimited(where: str, metric: Metric, limit: float | str, written: FloatFormat | None) -> Iterator[str]:
     if isinstance(limit, str):
-        yield f"{where} {limit!r}: {metric} is limited by a number"
+        yield f"{where} {limit!r}: {metric.name} is limited by a number"
     elif math.isnan(limit) or math.isinf(limit) or limit < 0:
         yield f"{where} {limit}: give a finite number from 0 on"
-    elif metric in RATES and limit >= 1:
+    elif metric.unit == "rate" and limit >= 1:
         yield f"{where} {limit}: a rate of {limit} cannot be exceeded; give less than 1"
-    elif metric in AT_LEAST and not 0 < limit <= 1:
-        yield f"{where} {limit}: {metric} is a share, and at least this; give more than 0, at most 1"
+    elif metric.better == "more" and not 0 < limit <= 1:
+        yield f"{where} {limit}: {metric.name} is a share, and at least this; give more than 0, at most 1"
     elif written is not None and limit >= (most := _of_zeros(metric, written)):
         yield f"{where} {limit}: outputs of nothing but 0 would pass in {written}; give less than {most:.17g}"
 
 
-def _of_zeros(metric: str, written: FloatFormat) -> float:
+def _of_zeros(metric: Metric, written: FloatFormat) -> float:
     """Return what no output of 0 exceeds; infinity where the metric alone does not tell.
 
     It is less than 2^p ULP off, and no bound is less than 1/4 of one (1/2, but at r = 1).
     """
-    if metric in _ERRORS:
-        return 2.0**written.precision
-    if metric in _RATIOS:
-        return 2.0 ** (written.precision + 1)
-    return 1.0 if metric == "worst_row_sum_error" else math.inf
+    match metric.unit:
+        case "ULP":
+            return 2.0**written.precision
+        case "bound":
+            return 2.0 ** (written.precision + 1)
+        case "sum":
+            return 1.0
+    return math.inf
 
 
 def _duplicates(budgets: Iterable[Budget]) -> list[str]:

@@ -15,7 +15,7 @@ from harness.deadline import Deadline, OutOfTime
 from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
 from harness.examining import over_before_all, say_what_is_left_out, say_what_was_given_up
 from harness.gate.baseline import Baseline, place, verdicts_against
-from harness.gate.budgets import COUNTS, OF_ELEMENTS, RATES, TIER, Budget
+from harness.gate.budgets import TIER, Budget
 from harness.gate.judging import judge, with_policies
 from harness.gate.measuring import GATE, Gated, gate_settings, measure_gated
 from harness.gate.ratchet import slack_verdicts
@@ -25,6 +25,7 @@ from harness.settings import Settings
 from reference.tiers import STANDARD
 from reports.common import in_common
 from reports.figures import plural
+from reports.record.metrics import METRICS
 from reports.runs import replay_command
 from reports.spelling import command
 from reports.tally import Witness
@@ -307,14 +308,14 @@ def _require_reach(campaign: Campaign, budgets: Sequence[Budget]) -> None:
     Raises:
         UsageError: there are such; all are listed.
     """
-    counted = [b for b in budgets if b.metric in COUNTS]
+    counted = [b for b in budgets if b.metric in METRICS and METRICS[b.metric].dtype == "int64"]
     most = dict.fromkeys(counted, 0)
     for shard in campaign.shards() if counted else ():
         for candidate in campaign.candidates:
             cell = asdict(shard.cell(candidate.name))
             for budget in counted:
                 if budget.applies_to(cell):
-                    size = shard.rows * (shard.length if budget.metric in OF_ELEMENTS else 1)
+                    size = shard.rows * (shard.length if METRICS[budget.metric].unit == "elements" else 1)
                     most[budget] = max(most[budget], size)
     beyond = [
         f"budget[{b.number}].limit {b.limit}: no cell that it is about has more than {size}; give less"
@@ -328,7 +329,7 @@ def _require_reach(campaign: Campaign, budgets: Sequence[Budget]) -> None:
 def _rule(gated: Gated, budgets: Sequence[Budget], *, fresh: bool) -> Rule:
     if not fresh:
         return Exactly()
-    rates = [b for b in budgets if b.metric in RATES]
+    rates = [b for b in budgets if b.is_of_rate]
     return Fresh(sum(b.applies_to(cell.row) for cell in gated.cells for b in rates))
 
 
@@ -380,9 +381,10 @@ def _shrunk(
 
 def _least(verdict: Verdict, witness: Witness) -> float:
     """Return the least score by which a witness still shows that a limit is exceeded."""
-    from harness.replaying import FIGURES
-
-    if isinstance(verdict.limit, str) or verdict.limit is None or FIGURES.get(verdict.metric) != witness.kind:
+    metric = METRICS.get(verdict.metric)
+    if isinstance(verdict.limit, str) or verdict.limit is None or metric is None or not metric.greatest:
+        return 0.0
+    if metric.shown_by != witness.kind:
         return 0.0
     return math.nextafter(verdict.limit, math.inf)
 

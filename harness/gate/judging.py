@@ -19,6 +19,7 @@ from reference.formats import FORMATS
 from reference.tiers import STANDARD, TIERS
 from reports.cells import Row
 from reports.findings import Finding, findings_of
+from reports.record.metrics import DEFECTS, METRICS, Covers
 from reports.tally import Witness, gravity
 from reports.verdicts import FORMAT, Verdict, VerdictStatus
 
@@ -31,29 +32,6 @@ _FAULT_STATUS: Final[dict[str, VerdictStatus]] = {
     "unsupported": "not_run",
     "not_tried": "not_run",
 }
-
-_COLUMN_OF: Final = {
-    "unexplained": "unexplained_rows",
-    "mask_leak": "mask_leaks",
-    "out_of_range": "out_of_range",
-    "negative_zero": "negative_zeros",
-    "policy": "policy_violations",
-    "algorithm_ratio": "algorithm_ratio",
-}
-"""The column that a kind of finding counts in; a budget on it takes the finding's place."""
-
-_OF_POLICY_ROWS: Final = frozenset({"policy_violations", "faults"})
-"""Metrics that mean something where no row has an exact result."""
-
-_WITHOUT_NONFINITE: Final = frozenset(
-    {"max_ulp", "mean_ulp", "bound_ratio", "algorithm_ratio", "worst_row_sum_error"}
-)
-"""Figures of finite outputs: they say nothing of the others, which another budget must limit."""
-
-_OF_NONFINITE: Final = frozenset(
-    {"nonfinite", "nonfinite_rows", "failed_rows", "failed_rate", "p50_ulp", "p99_ulp"}
-)
-_OF_FAILURES: Final = frozenset({"overflow_rows", "overflow_rate"})
 
 
 def judge(gated: Gated, budgets: Sequence[Budget], rule: Rule | None = None) -> list[Verdict]:
@@ -178,7 +156,7 @@ def _of_budget(cell: Cell, budget: Budget, applying: Sequence[Budget], rule: Rul
     if budget.metric == TIER:
         yield _of_tier(cell, budget)
         return
-    if not cell.row["judged_rows"] and budget.metric not in _OF_POLICY_ROWS and budget.regime is None:
+    if not cell.row["judged_rows"] and not _covers(budget.metric, "any") and budget.regime is None:
         return  # no row has an exact result: the policy is judged
     row, limited = _with_rows_unbounded(cell), {b.metric for b in applying}
     observed = row[budget.metric]
@@ -206,11 +184,17 @@ def _with_rows_unbounded(cell: Cell) -> Row:
     return {**cell.row, "bound_ratio": max(known, default=None)}
 
 
+def _covers(metric: str, outputs: Covers) -> bool:
+    return metric in METRICS and METRICS[metric].covers == outputs
+
+
 def _hidden(row: Row, metric: str, limited: set[str]) -> str:
     """Say what a figure leaves out that no other budget of the cell limits; empty where nothing."""
-    if metric not in _WITHOUT_NONFINITE or not row["nonfinite"] or limited & {*_OF_NONFINITE, TIER}:
+    if not _covers(metric, "finite") or not row["nonfinite"] or TIER in limited:
         return ""
-    if row["nonfinite_rows"] <= row["overflow_rows"] and limited & _OF_FAILURES:
+    if any(_covers(other, "nonfinite") for other in limited):
+        return ""
+    if row["nonfinite_rows"] <= row["overflow_rows"] and any(_covers(other, "overflow") for other in limited):
         return ""
     return (
         f"{row['nonfinite']} outputs are NaN or infinite, which {metric} leaves out; "
@@ -251,9 +235,10 @@ def _clauses(counts: Mapping[str, int], kind: str) -> dict[str, int]:
 
 
 def _defects(cell: Cell, limited: set[str]) -> Iterator[Verdict]:
+    """Yield the verdict on every finding, but for those in whose column a budget sets a limit."""
+    columns = {metric.shown_by: metric.name for metric in DEFECTS}
     for finding in findings_of(cell.row, cell.tally):
-        column = _COLUMN_OF.get(finding.kind)
-        if column not in limited:
+        if columns.get(finding.kind) not in limited:
             yield _of_finding(cell, finding)
 
 
@@ -287,26 +272,9 @@ def _verdict(
     )  # fmt: skip
 
 
-_SHOWN_BY: Final = {
-    "overflow_rows": "overflow",
-    "overflow_rate": "overflow",
-    "total_underflow_rows": "total_underflow",
-    "total_underflow_rate": "total_underflow",
-    "inaccurate_rows": "inaccurate",
-    "unexplained_rows": "unexplained",
-    "nonfinite_rows": "nonfinite",
-    "worst_row_sum_error": "row_sum",
-    "mask_leaks": "mask_leak",
-    "negative_zeros": "negative_zero",
-    "policy_violations": "policy",
-    "underflow_rate": "flushed",
-}
-"""The kind of witness that shows a column, where it is another word."""
-
-
 def _witness(witnesses: Iterable[Witness], kind: str) -> Witness | None:
     """Return the witness of a kind, or else the gravest."""
-    wanted = (kind, _SHOWN_BY.get(kind))
+    wanted = (kind, METRICS[kind].shown_by if kind in METRICS else kind)
     return min(witnesses, key=lambda w: (w.kind not in wanted, gravity(w)), default=None)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import UsageError
-from harness.gate.budgets import AT_LEAST, TIER, Budget, budgets_of, read_budgets
+from harness.gate.budgets import TIER, Budget, budgets_of, read_budgets
 from harness.gate.judging import judge
 from harness.gate.measuring import Gated
 from reports.files import read_text
@@ -48,14 +48,14 @@ class _Seen:
     def slack(self) -> float:
         """The share of what is allowed that was not used."""
         allowed, used = self.limit, self.worst
-        if self.budget.metric in AT_LEAST:
+        if self.budget.is_at_least:
             allowed, used = 1 - allowed, 1 - used
         return 1 - used / allowed if allowed > 0 else 0.0
 
     def tightened(self, margin: float) -> float:
         """Return the worst with a margin, rounded away from it to six digits."""
         factor, worst = 1 + Decimal(str(margin)), Decimal(self.worst)
-        if self.budget.metric in AT_LEAST:
+        if self.budget.is_at_least:
             return float(_CONTEXT_DOWN.create_decimal(1 - (1 - worst) * factor))
         raised = worst * factor
         if isinstance(self.limit, int):
@@ -96,7 +96,7 @@ def tighten(path: Path, gated: Gated, budgets: Sequence[Budget], margin: float) 
     limits = {}
     for seen in _seen(gated, budgets):
         lower = seen.tightened(margin)
-        better = lower > seen.limit if seen.budget.metric in AT_LEAST else lower < seen.limit
+        better = lower > seen.limit if seen.budget.is_at_least else lower < seen.limit
         if better and seen.budget.number is not None:
             limits[seen.budget.number] = {"limit": lower}
     return _rewrite(path, limits)
@@ -136,7 +136,7 @@ def loosen(
 def _loosened(path: Path, budget: Budget, text: str, reason: str) -> dict[str, Any]:
     limit = _parsed(text, budget)
     if not isinstance(limit, str) and not isinstance(budget.limit, str):
-        looser = limit < budget.limit if budget.metric in AT_LEAST else limit > budget.limit
+        looser = limit < budget.limit if budget.is_at_least else limit > budget.limit
         if not looser:
             raise UsageError(
                 f"--loosen {budget.metric}={text}: the limit is {budget.limit!r}, not tighter than that"
@@ -170,7 +170,7 @@ def _seen(gated: Gated, budgets: Sequence[Budget]) -> Iterator[_Seen]:
         own = [v for v in judge(_only(gated, cells), [budget]) if v.metric == budget.metric]
         figures = [v.observed for v in own if v.observed is not None]
         if figures and all(v.status == "pass" for v in own):
-            yield _Seen(budget, budget.limit, (min if budget.metric in AT_LEAST else max)(figures))
+            yield _Seen(budget, budget.limit, (min if budget.is_at_least else max)(figures))
 
 
 def _only(gated: Gated, cells: tuple[Any, ...]) -> Gated:

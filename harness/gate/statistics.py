@@ -13,22 +13,17 @@ import math
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from harness.gate.budgets import AT_LEAST, RATES, Budget
+from harness.gate.budgets import Budget
 from reports.cells import Row
 from reports.intervals import exceeds
+from reports.record.metrics import METRICS
 from reports.verdicts import VerdictStatus
 
 __all__ = ["ALPHA", "Exactly", "Fresh", "Rule", "rows_needed"]
 
 ALPHA: Final = 0.001
 
-_EVENTS: Final = {
-    "failed_rate": "failed_rows",
-    "overflow_rate": "overflow_rows",
-    "total_underflow_rate": "total_underflow_rows",
-    "underflow_row_rate": "underflow_rows",
-    "underflow_rate": "underflow_rows",
-}
+_EVENTS: Final = {name: metric.events for name, metric in METRICS.items() if metric.events}
 """The rates that can be tested, and the columns that count their rows."""
 
 Compared = tuple[VerdictStatus, str]
@@ -50,7 +45,7 @@ class Exactly:
         observed, limit = row[budget.metric], budget.limit
         if observed is None:
             return "uncertified", f"{budget.metric} is null: nothing was measured that it is a figure of"
-        within = observed >= limit if budget.metric in AT_LEAST else observed <= limit
+        within = observed >= limit if budget.is_at_least else observed <= limit
         if within:
             return "pass", ""
         return "over_budget", f"{float(observed)!r} is not {budget.operator} {limit!r}"
@@ -74,7 +69,7 @@ class Fresh:
     def compare(self, row: Row, budget: Budget) -> Compared:
         """Return the status of a figure of fresh rows."""
         limit = budget.limit
-        if budget.metric not in RATES or not row["sampled"] or row[budget.metric] is None or limit == 0:
+        if not budget.is_of_rate or not row["sampled"] or row[budget.metric] is None or limit == 0:
             return Exactly().compare(row, budget)
         assert isinstance(limit, (int, float))
         if budget.metric not in _EVENTS:

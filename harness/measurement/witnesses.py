@@ -11,22 +11,18 @@ from harness.measurement.rows import Flags, Floats, hexadecimal
 from harness.measurement.tiers import TIER_KINDS, tier_judgement
 from reference.attribution import RowOutcome, hedge
 from reference.errors import ElementClass
+from reports.record.witness_kinds import kinds_shown_by
 from reports.tally import CellKey, Witness
 
 __all__ = ["scores_by_row", "witnesses"]
 
 _CLASS_WITNESSES: Mapping[str, ElementClass] = {
-    "mask_leak": ElementClass.MASK_LEAK,
-    "nonfinite": ElementClass.NONFINITE,
-    "lost": ElementClass.LOST,
-    "flushed": ElementClass.FLUSHED,
-    "out_of_range": ElementClass.OUT_OF_RANGE,
+    kind: ElementClass[kind.upper()]
+    for kind in kinds_shown_by("element")
+    if kind.upper() in ElementClass.__members__
 }
 _OUTCOME_WITNESSES: Mapping[str, RowOutcome] = {
-    "unexplained": RowOutcome.UNEXPLAINED,
-    "overflow": RowOutcome.OVERFLOW,
-    "total_underflow": RowOutcome.TOTAL_UNDERFLOW,
-    "inaccurate": RowOutcome.INACCURATE,
+    kind: RowOutcome[kind.upper()] for kind in kinds_shown_by("outcome")
 }
 
 

@@ -38,6 +38,7 @@ from reference.rows import RowKind
 from reference.tiers import STANDARD
 from reference.truth import truth
 from reports.figures import shortened
+from reports.record.witness_kinds import FATAL_KINDS
 from reports.spelling import docstring
 from reports.tally import Witness
 
@@ -51,8 +52,6 @@ DIGITS: Final = 30
 _NEGLIGIBLE: Final = 200
 """Results below an ulp by more than so many powers of two are held as 0."""
 SECONDS: Final = 60
-APART: Final = frozenset({"crashed", "timed_out", "out_of_memory"})
-
 _WIDTH: Final = 100
 """Characters of a line of bits."""
 
@@ -144,7 +143,7 @@ def emit_test(
         UsageError: the witness's bits are not a row of its format.
     """
     row = _row(witness)
-    apart = witness.kind in APART
+    apart = witness.kind in FATAL_KINDS
     limits = None if row.is_policy else _limits(row, witness.kind, is_sound=is_sound)
     rule = _policy_rule(row, candidate) if limits is None else limits.rule
     text = _FILE.substitute(

@@ -18,27 +18,19 @@ from harness.shrinking.reduction import BATCH_ELEMENTS, Budget
 from reference.errors import RowFailure, judge
 from reference.formats import FloatFormat, format_named
 from reference.truth import truth
+from reports.record.witness_kinds import FATAL_KINDS, WITNESS_KINDS, kinds_shown_by
 from reports.tally import CellKey, Witness
 
-__all__ = ["FAULTS", "KEPT", "Evidence", "evidence_of", "failed_rows"]
+__all__ = ["KEPT", "Evidence", "evidence_of", "failed_rows"]
 
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
-
-FAULTS: Final = frozenset({"crashed", "timed_out", "out_of_memory", "raised", "wrong_shape", "wrong_dtype"})
-"""Kinds that a call shows and no output does."""
-
-FATAL: Final = frozenset({"crashed", "timed_out", "out_of_memory"})
-"""Those that cost a worker each time."""
 
 KEPT: Final = 0.9
 """The share of a score that a shrunk row keeps, at least."""
 
 PATIENCE_SECONDS: Final = 0.5
 """A row that hangs is given up after this long, where the executor would wait longer."""
-
-_FIGURES: Final = frozenset({"max_ulp", "bound_ratio", "algorithm_ratio"})
-"""Kinds that are the greatest figure of an element."""
 
 MOST_HANGS: Final = 6
 MOST_DEATHS: Final = 16
@@ -68,9 +60,9 @@ def evidence_of(
 ) -> Evidence | None:
     """Return the evidence of a witness's kind, of that score at least; None where no single row shows it."""
     calls = _Calls(candidate, witness.cell, executor, timeout)
-    if witness.kind == "unsupported":
+    if witness.kind in kinds_shown_by("format"):
         return None
-    if witness.kind in FAULTS:
+    if witness.kind in kinds_shown_by("call"):
         return _Fault(calls, witness.kind)
     kept = max(KEPT * witness.score, least) if witness.score else 1.0
     failed = failed_rows([witness])[0]
@@ -81,7 +73,8 @@ def _is_beside_flushes(witness: Witness, candidate: Candidate) -> bool:
     """Tell whether flushes are excused and the witness's figure is that of another element."""
     fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
     declaration = candidate.declared(fmt)
-    if witness.kind not in _FIGURES or witness.element is None or declaration.policy.subnormals == "keep":
+    of_element = WITNESS_KINDS[witness.kind].of_element
+    if not of_element or witness.element is None or declaration.policy.subnormals == "keep":
         return False
     x, y = fmt.from_bits(entries_of_hex(witness.x, fmt))[None], out.from_bits(entries_of_hex(witness.y, out))
     judged = Judged(_rows(x, fmt, out), y[None], declaration)
@@ -148,7 +141,7 @@ class _Score:
 
     def shows(self, x: Array) -> Flags:
         outcome = self.calls.run(x)
-        self.budget.lost |= any(fault.kind in FATAL for fault in outcome.faults)
+        self.budget.lost |= any(fault.kind in FATAL_KINDS for fault in outcome.faults)
         done = outcome.completed
         shown = np.zeros(len(x), dtype=np.bool_)
         if outcome.outputs is not None:
@@ -206,7 +199,7 @@ class _Fault:
         if not outcome.faults:
             self._harmless = row
         messages = [fault.message for fault in outcome.faults if fault.kind == self._kind and fault.row == 0]
-        if messages and self._kind in FATAL:
+        if messages and self._kind in FATAL_KINDS:
             self._recover()
         return messages[0] if messages else None
 

@@ -20,12 +20,13 @@ from harness.candidates import Candidate
 from harness.execution import Executor
 from harness.measurement.policy import GOT
 from harness.rationing import NO_RATIONS, Rations
-from harness.shrinking.evidence import FAULTS, KEPT, failed_rows
+from harness.shrinking.evidence import KEPT, failed_rows
 from harness.shrinking.reduction import Budget
 from harness.shrinking.single import smallest
 from reference.formats import format_named
 from reports.cells import FAILURES
 from reports.ledger import Ledger
+from reports.record.witness_kinds import kinds_shown_by
 from reports.tally import Tally, Witness, gravity
 
 __all__ = ["keep_small", "shrink_all"]
@@ -100,9 +101,9 @@ def _with_failed(tally: Tally) -> Iterator[tuple[Witness, bool]]:
     sound = sum(tally.outcomes.values()) - failed
     unclear = []
     for witness in tally.witnesses:
-        if witness.kind in FAULTS or witness.kind == "policy" or not failed:
+        if witness.kind in kinds_shown_by("call", "policy") or not failed:
             yield witness, False
-        elif witness.kind in FAILURES or not sound:
+        elif witness.kind in kinds_shown_by("outcome") or not sound:
             yield witness, True
         elif witness.remade is not None or not witness.y:
             yield witness, False

@@ -8,6 +8,7 @@ from typing import Final
 from markupsafe import Markup
 
 from reports.figures import NOTHING, count
+from reports.record.metrics import METRICS
 from reports.records import Record, records
 from reports.rundata import RunData, Standing
 from reports.section import Section
@@ -15,18 +16,13 @@ from reports.section import Section
 __all__ = ["SECTION", "observed"]
 
 _ROWS: Final = {"nan_row": "a NaN", "pos_inf": "+inf, no NaN", "masked_row": "all -inf"}
-_HABITS: Final = {
-    "policy_violations": "not as declared",
-    "mask_leaks": "mask leaks",
-    "out_of_range": "outside [0, 1]",
-    "negative_zeros": "-0",
-}
+_HABITS: Final = ("policy_violations", "mask_leaks", "out_of_range", "negative_zeros")
 
 
 def render(run: RunData) -> Markup:
     """Draw one line a candidate and format."""
     lines = sorted((_record(s) for s in run.standings if s.is_measured), key=lambda r: r.state != "bad")
-    headings = ("candidate", "format", *_ROWS.values(), *_HABITS.values())
+    headings = ("candidate", "format", *_ROWS.values(), *(METRICS[name].heading for name in _HABITS))
     return records("policy", headings, lines, more="cells.csv") if lines else Markup()
 
 

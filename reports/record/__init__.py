@@ -1,0 +1,1 @@
+"""What a run records, and what every column and every kind of witness means."""
