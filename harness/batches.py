@@ -13,7 +13,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measurement.rows import hexadecimal
 from reference.formats import FloatFormat, format_named
 from reports.witness import Batch, Witness
 
@@ -90,7 +89,7 @@ def seen_among(witness: Witness, whole: Part, outputs: Callable[[Array], Array |
 
     def shows(part: Part) -> bool:
         y = outputs(part.x)
-        return y is not None and hexadecimal(out, y[part.row]) == witness.y
+        return y is not None and out.to_hex(y[part.row]) == witness.y
 
     if shows(Part(whole.x[whole.row][None], 0)):
         return witness
@@ -102,4 +101,4 @@ def seen_among(witness: Witness, whole: Part, outputs: Callable[[Array], Array |
 
 
 def _encodings(x: Array, fmt: FloatFormat) -> str:
-    return "".join(hexadecimal(fmt, row) for row in x)
+    return "".join(fmt.to_hex(row) for row in x)

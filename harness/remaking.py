@@ -24,7 +24,6 @@ from harness.batches import Part, smallest_part
 from harness.candidates import Candidate
 from harness.errors import UsageError
 from harness.execution import Executor
-from harness.measurement.rows import hexadecimal
 from reference.errors import ulp_of
 from reference.formats import FloatFormat, format_named
 from reference.model import RESIDUAL_TOLERANCE, Method, Truth
@@ -73,7 +72,7 @@ def kept_as_recipe(
     x = _entries(witness.x, fmt)
     meant = int(np.argmax(x)) if witness.element is None else witness.element
     first = max(0, min(meant - ENTRIES // 2, cell.length - ENTRIES))
-    digits, out_digits = fmt.storage_bits // 4, out.storage_bits // 4
+    digits, out_digits = fmt.hex_digits, out.hex_digits
     remade = Remade(
         *place,
         x_digest=_digest(witness.x),
@@ -101,7 +100,7 @@ def row_of(witness: Witness) -> NDArray[Any]:
             )
         return row
     made = _made(witness, witness.remade, fmt)
-    if made is None or _digest(hexadecimal(fmt, made)) != witness.remade.x_digest:
+    if made is None or _digest(fmt.to_hex(made)) != witness.remade.x_digest:
         raise UsageError(
             f"witness {witness.id}: {witness.cell.regime} makes another row now than was recorded;"
             " replay it with the program's version that wrote it"
@@ -118,7 +117,7 @@ def batch_of(witness: Witness) -> Part | None:
     if held is None:
         return None
     rows = _rows_of(witness, held, fmt)
-    same = rows is not None and hexadecimal(fmt, rows[held.row]) == hexadecimal(fmt, row_of(witness))
+    same = rows is not None and fmt.to_hex(rows[held.row]) == fmt.to_hex(row_of(witness))
     return Part(rows, held.row) if rows is not None and same else None
 
 
@@ -135,7 +134,7 @@ def _rows_of(witness: Witness, held: Batch, fmt: FloatFormat) -> NDArray[Any] | 
 def is_same_output(witness: Witness, y: NDArray[Any]) -> bool:
     """Tell whether outputs, shape (n,), have the bits that the witness recorded."""
     out = format_named(witness.cell.out_format)
-    found = hexadecimal(out, y)
+    found = out.to_hex(y)
     return found == witness.y if witness.remade is None else _digest(found) == witness.remade.y_digest
 
 
@@ -150,7 +149,7 @@ def entries_of_hex(text: str, fmt: FloatFormat) -> NDArray[Any]:
         bits = np.frombuffer(raw, dtype=fmt.bits_dtype.newbyteorder(">"))
     except ValueError:
         raise UsageError(
-            f"witness bits {text[:20]!r}...: not hexadecimal of {fmt.storage_bits // 4} digits an entry"
+            f"witness bits {text[:20]!r}...: not hexadecimal of {fmt.hex_digits} digits an entry"
         ) from None
     return bits.astype(fmt.bits_dtype)
 
@@ -171,7 +170,7 @@ def _place(
         return seed, batch, batches[batch], row
     for fixed in _fixed(cell.regime, cell.length, fmt):
         for row, label in enumerate(fixed.labels):
-            if label == witness.origin and hexadecimal(fmt, fixed.rows[row]) == witness.x:
+            if label == witness.origin and fmt.to_hex(fixed.rows[row]) == witness.x:
                 return None, 0, len(fixed.rows), row
     return None
 
@@ -256,8 +255,8 @@ def completed(
     row = row_of(witness)
     outcome = executor.run(candidate.spec, row[None], out, timeout)
     came = outcome.outputs is not None and outcome.completed.all()
-    y = hexadecimal(out, outcome.outputs[0]) if came and outcome.outputs is not None else ""
-    return replace(witness, x=hexadecimal(fmt, row), y=y, remade=None)
+    y = out.to_hex(outcome.outputs[0]) if came and outcome.outputs is not None else ""
+    return replace(witness, x=fmt.to_hex(row), y=y, remade=None)
 
 
 def completed_among(
@@ -274,7 +273,7 @@ def completed_among(
     def output(part: Part) -> str:
         outcome = executor.run(candidate.spec, part.x, out, timeout)
         came = outcome.outputs is not None and outcome.completed[part.row]
-        return hexadecimal(out, outcome.outputs[part.row]) if came and outcome.outputs is not None else ""
+        return out.to_hex(outcome.outputs[part.row]) if came and outcome.outputs is not None else ""
 
     y = "" if whole is None else output(whole)
     part = None if whole is None else smallest_part(whole, lambda some: output(some) == y)
@@ -283,4 +282,4 @@ def completed_among(
             f"witness {witness.id}: its row shows it among all rows of its batch alone, which are too many to"
             " write down; replay it from its run"
         )
-    return replace(witness, x=hexadecimal(fmt, row_of(witness)), y=y, remade=None), part
+    return replace(witness, x=fmt.to_hex(row_of(witness)), y=y, remade=None), part

@@ -242,7 +242,7 @@ def _elements(rows: Rows, y: NDArray[Any], judgement: Judgement) -> Iterator[Ele
 
 def _texts(fmt: FloatFormat, row: NDArray[Any]) -> list[tuple[str, str]]:
     """Return each value in the shortest decimal that float64 reads back, and its encoding."""
-    digits = fmt.storage_bits // 4
+    digits = fmt.hex_digits
     values, bits = fmt.to_float64(row).tolist(), fmt.to_bits(row).tolist()
     return [(repr(v), f"0x{b:0{digits}x}") for v, b in zip(values, bits, strict=True)]
 

@@ -229,6 +229,22 @@ class FloatFormat:
         """Return the array of this format with the given encodings."""
         return np.ascontiguousarray(bits, dtype=self.bits_dtype).view(self.dtype)
 
+    @cached_property
+    def hex_digits(self) -> int:
+        """How many hexadecimal digits an encoding has."""
+        return self.storage_bits // 4
+
+    def to_hex(self, array: Array) -> str:
+        """Return the encodings of an array of this format in hexadecimal, concatenated.
+
+        Each has `hex_digits` digits, the highest first.
+
+        Raises:
+            ValueError: the array is of another dtype.
+        """
+        bits = self.to_bits(array)
+        return bits.astype(bits.dtype.newbyteorder(">")).tobytes().hex()
+
     def to_float64(self, array: Array) -> NDArray[np.float64]:
         """Return the values as float64, exactly."""
         if array.dtype == np.float64:

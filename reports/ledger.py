@@ -339,16 +339,6 @@ class Ledger:
                 ((number, cursor.lastrowid, value) for number, value in values),
             )
 
-    def set_status(self, key: CellKey, status: Status, message: str = "") -> None:
-        """Say how a cell went.
-
-        Raises:
-            LedgerError: the cell is not in the plan.
-        """
-        number = self._number(key)
-        with self._transaction() as db:
-            db.execute("UPDATE cell SET status = ?, message = ? WHERE id = ?", (status, message, number))
-
     def put_program(self, program: Program) -> None:
         """Keep which programs the figures are of."""
         self.put(_PROGRAM, program.document())

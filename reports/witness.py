@@ -318,7 +318,7 @@ def _check_bits(witness: Witness) -> None:
     """Hold the bits to the formats: whole entries, and of the row at least one."""
     cell = witness.cell
     for name, encodings, fmt in (("x", witness.x, cell.format), ("y", witness.y, cell.out_format)):
-        entries, rest = divmod(len(encodings), FORMATS[fmt].storage_bits // 4)
+        entries, rest = divmod(len(encodings), FORMATS[fmt].hex_digits)
         if rest or entries > LONGEST_ROW:
             raise Malformed(f"{name}: {entries} entries of {fmt}, and {rest} digits: not a row of it")
     if witness.score is None:

@@ -293,6 +293,15 @@ def test_array_ordinals_are_the_scalar_ones(fmt: FloatFormat) -> None:
     assert back.tolist() == [fmt.from_ordinal(o) for o in ordinals.tolist()]
 
 
+@each_format(EVERY)
+def test_encodings_are_spelt_the_highest_digit_first(fmt: FloatFormat) -> None:
+    codes = [0, 1, fmt.nan_code, fmt.largest_ordinal, fmt.sign_bit + 1]
+    text = fmt.to_hex(fmt.from_bits(codes))
+    width = fmt.hex_digits
+    assert len(text) == len(codes) * width
+    assert [int(text[i : i + width], 16) for i in range(0, len(text), width)] == codes
+
+
 @each_format(SMALL)
 def test_a_minus_before_zero_is_kept_where_there_is_one(fmt: FloatFormat) -> None:
     bits = np.array([0, 0, 1, fmt.largest_ordinal], dtype=fmt.bits_dtype)

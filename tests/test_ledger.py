@@ -76,14 +76,14 @@ def test_a_shard_with_a_cell_outside_the_plan_is_recorded_not_at_all(ledger: Led
     assert ledger.finished() == set()
 
 
-def test_status_and_documents_are_kept(ledger: Ledger, path: Path) -> None:
-    ledger.set_status(SECOND, "crashed", "signal 11 <at row 3>")
+def test_status_and_documents_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    refused = CellInfo(SECOND, sampled=True, status="unsupported", message="TypeError <float32 alone>")
     claim = {"id": 1, "statement": "exp is even", "verdict": "refuted"}
-    ledger.put("claims", [{**claim, "figures": {"ulp": float("inf"), "none": float("nan")}}])
+    with Ledger.create(path, SETTINGS, [*planned(FIRST), refused]) as ledger:
+        ledger.put("claims", [{**claim, "figures": {"ulp": float("inf"), "none": float("nan")}}])
     with Ledger.open(path) as reader:
-        assert reader.cells()[1] == CellInfo(
-            SECOND, sampled=True, status="crashed", message="signal 11 <at row 3>"
-        )
+        assert reader.cells()[1] == refused
         assert reader.get("claims") == [{**claim, "figures": {"ulp": "inf", "none": None}}]
         assert reader.get("timing") is None
 

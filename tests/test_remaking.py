@@ -14,7 +14,6 @@ import pytest
 
 from harness import cli
 from harness.errors import UsageError
-from harness.measurement.rows import hexadecimal
 from harness.remaking import ENTRIES, is_same_output, kept_as_recipe, row_of
 from reference.formats import FORMATS, format_named
 from reports.runs import LEDGER
@@ -28,7 +27,7 @@ BATCHES = {BATCH: ROWS}
 
 def drawn(fmt: str = "float32", regime: str = "wide-normal", element: int | None = 500) -> Witness:
     rows = REGIMES[regime].rows(FORMATS[fmt], ROWS, LENGTH, SEED, BATCH)
-    bits = hexadecimal(FORMATS[fmt], rows[ROW])
+    bits = FORMATS[fmt].to_hex(rows[ROW])
     cell = CellKey("naive", "softmax", fmt, fmt, regime, LENGTH)
     return Witness(cell, "max_ulp", 2.5, bits, bits, element, f"batch {BATCH}, row {ROW}")
 
@@ -39,7 +38,7 @@ def test_a_drawn_row_is_made_again_bit_for_bit(fmt: str) -> None:
     kept = kept_as_recipe(whole, SEED, BATCHES)
     assert (kept.x, kept.y) == ("", "")
     assert len(kept.line()) < 1500, "it holds nearly as much as a row"
-    assert hexadecimal(FORMATS[fmt], row_of(kept)) == whole.x
+    assert FORMATS[fmt].to_hex(row_of(kept)) == whole.x
     assert is_same_output(kept, row_of(kept))
     assert not is_same_output(kept, np.roll(row_of(kept), 1))
 
@@ -50,11 +49,11 @@ def test_every_long_row_of_a_corpus_is_made_again() -> None:
         for fmt in (FORMATS["float16"], FORMATS["float32"]):
             for fixed in corpus.fixed_rows(fmt):
                 for label, row in zip(fixed.labels, fixed.rows, strict=True):
-                    bits = hexadecimal(fmt, row)
+                    bits = fmt.to_hex(row)
                     cell = CellKey("naive", "softmax", fmt.name, fmt.name, name, fixed.length)
                     kept = kept_as_recipe(Witness(cell, "overflow", 0.0, bits, "", None, label), SEED, {})
                     assert (kept.remade is not None) == (fixed.length > LONG_BEYOND), (name, label)
-                    assert hexadecimal(fmt, row_of(kept)) == bits, (name, label)
+                    assert fmt.to_hex(row_of(kept)) == bits, (name, label)
                     tried += kept.remade is not None
     assert tried >= 6
 

@@ -366,11 +366,6 @@ class _Examination:
         y = ""
         with suppress(NotTried):
             outcome = subject.call(row[None])
-            y = "" if outcome.outputs is None else _digits(subject.out, outcome.outputs[0])
+            y = "" if outcome.outputs is None else subject.out.to_hex(outcome.outputs[0])
         message = f"x = {hexadecimal(subject.format, row)}: {note}"
-        return Witness(cell, self._check.name, 0.0, _digits(subject.format, row), y, None, origin, message)
-
-
-def _digits(fmt: FloatFormat, row: Array) -> str:
-    bits = fmt.to_bits(row)
-    return bits.astype(bits.dtype.newbyteorder(">")).tobytes().hex()
+        return Witness(cell, self._check.name, 0.0, subject.format.to_hex(row), y, None, origin, message)

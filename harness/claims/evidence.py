@@ -146,7 +146,7 @@ class Batch:
         cell = CellKey(candidate, OP, name, name, regime, self.x.shape[1])
         score, element = _worst_element(seen.judgement, row, kind)
         y = seen.y[row]
-        x_bits, y_bits = _hexadecimal(self.format, self.x[row]), _hexadecimal(self.format, y)
+        x_bits, y_bits = self.format.to_hex(self.x[row]), self.format.to_hex(y)
         return Witness(cell, kind, score, x_bits, y_bits, element, self.origins[row])
 
 
@@ -157,11 +157,6 @@ def _worst_element(judgement: Judgement, row: int, kind: str) -> tuple[float, in
         return 0.0, None
     element = int(np.nanargmax(judgement.ulp[row]))
     return float(judgement.ulp[row, element]), element
-
-
-def _hexadecimal(fmt: FloatFormat, row: Array) -> str:
-    bits = fmt.to_bits(row)
-    return bits.astype(bits.dtype.newbyteorder(">")).tobytes().hex()
 
 
 Test = Callable[[Batch], Flags]

@@ -403,7 +403,7 @@ def _grouped(witness: Witness) -> str:
     """Return the encodings of a row, apart, runs of equal ones counted; empty where that is long."""
     from reference.formats import format_named
 
-    width = format_named(witness.cell.format).storage_bits // 4
+    width = format_named(witness.cell.format).hex_digits
     codes = (witness.x[i : i + width] for i in range(0, len(witness.x), width))
     runs = ((code, sum(1 for _ in run)) for code, run in groupby(codes))
     text = " ".join(f"{count} x {code}" if count > _RUN else " ".join([code] * count) for code, count in runs)

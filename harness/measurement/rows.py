@@ -18,7 +18,7 @@ from reference.model import Method, Truth
 from reference.tiers import STANDARD, Tier
 from reports.profiles import place_numbers
 
-__all__ = ["Flags", "Floats", "Rows", "digest", "hexadecimal"]
+__all__ = ["Flags", "Floats", "Rows", "digest"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -55,7 +55,7 @@ class Rows:
     def hexadecimal(self, row: int) -> str:
         """Return a row's encodings, big-endian and fixed-width."""
         if row not in self._encodings:  # of most witnesses: one row is often several
-            self._encodings[row] = hexadecimal(self.format, self.x[row])
+            self._encodings[row] = self.format.to_hex(self.x[row])
         return self._encodings[row]
 
     @cached_property
@@ -133,9 +133,3 @@ def digest(fmt: FloatFormat, x: NDArray[Any]) -> str:
     """Return the SHA-256 of rows' bits, little-endian, row after row."""
     bits = fmt.to_bits(x)
     return hashlib.sha256(np.ascontiguousarray(bits, bits.dtype.newbyteorder("<")).data).hexdigest()
-
-
-def hexadecimal(fmt: FloatFormat, row: NDArray[Any]) -> str:
-    """Return the encodings of a row, big-endian, fixed-width and concatenated."""
-    bits = fmt.to_bits(row)
-    return bits.astype(bits.dtype.newbyteorder(">")).tobytes().hex()

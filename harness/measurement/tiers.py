@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from harness.measurement.judged import Judged
-from harness.measurement.rows import Flags, Floats, Rows, hexadecimal
+from harness.measurement.rows import Flags, Floats, Rows
 from reference.attribution import RowOutcome
 from reference.bounds.extremes import steps_exceed
 from reference.errors import ElementClass
@@ -205,7 +205,7 @@ def _witness(cell: CellKey, judged: Judged, held: TierJudgement) -> list[Witness
     rows, y = judged.rows, judged.y
     row, element = divmod(int(np.argmax(held.scores)), y.shape[1])
     clauses = [name for name, where in held.violations.items() if where[row].any()]
-    bits = hexadecimal(rows.truth.format, y[row])
+    bits = rows.truth.format.to_hex(y[row])
     score = float(held.scores[row, element])
     x, origin = rows.hexadecimal(row), rows.origin(row)
     return [Witness(cell, held.kind, score, x, bits, element, origin, ", ".join(clauses))]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from harness.measurement.judged import Judged
-from harness.measurement.rows import Flags, Floats, hexadecimal
+from harness.measurement.rows import Flags, Floats
 from harness.measurement.tiers import TIER_KINDS, tier_judgement
 from reference.attribution import RowOutcome, hedge
 from reference.errors import ElementClass
@@ -32,7 +32,7 @@ def witnesses(cell: CellKey, judged: Judged) -> Iterator[Witness]:
     outputs: dict[int, str] = {}
 
     def witness(kind: str, score: float, row: int, element: int | None, message: str = "") -> Witness:
-        bits = outputs.get(row) or outputs.setdefault(row, hexadecimal(out, judged.y[row]))
+        bits = outputs.get(row) or outputs.setdefault(row, out.to_hex(judged.y[row]))
         return Witness(cell, kind, score, rows.hexadecimal(row), bits, element, rows.origin(row), message)
 
     for kind, outcome in _OUTCOME_WITNESSES.items():

@@ -265,8 +265,7 @@ def _found(cell: CellKey, trials: Trials, best: Best | None) -> dict[str, Any]:
     standard = STANDARD.bounds(rows.values, rows.truth, rows.format)
     own = None if declared is None else element_bounds(rows.values, rows.truth, declared, rows.format)
     kind = _kind(objective, ElementClass(judgement.classes[0, element]))
-    bits = rows.truth.format.to_bits(y)
-    encoded = bits.astype(bits.dtype.newbyteorder(">")).tobytes().hex()
+    encoded = rows.truth.format.to_hex(y)
     origin = f"evaluation {best.evaluation} of the search"
     witness = Witness(cell, kind, best.score, rows.hexadecimal(0), encoded, element, origin)
     return {

@@ -206,7 +206,7 @@ class _Row:
         return [f"x = {x!r}{y}" for x, y in zip(self.values[0].tolist(), computed, strict=True)]
 
     def encodings(self) -> list[str]:
-        digits = self.format.storage_bits // 4
+        digits = self.format.hex_digits
         return [f"0x{bits:0{digits}x}" for bits in self.format.to_bits(self.x).tolist()]
 
 

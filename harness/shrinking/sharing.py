@@ -149,7 +149,7 @@ class _Band:
 
 def _entries(witness: Witness) -> int:
     """Return how many entries a witness's row has; a shrunk one keeps the cell that it came from."""
-    digits = format_named(witness.cell.format).storage_bits // 4
+    digits = format_named(witness.cell.format).hex_digits
     return witness.cell.length if witness.remade is not None else len(witness.x) // digits
 
 

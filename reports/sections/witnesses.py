@@ -126,7 +126,7 @@ def instance(witness: Witness) -> str:
 
 def _decoded(text: str, fmt: FloatFormat) -> list[tuple[float, str]]:
     """Return value and encoding of every entry."""
-    digits = fmt.storage_bits // 4
+    digits = fmt.hex_digits
     codes = [text[i : i + digits] for i in range(0, len(text), digits)]
     values = fmt.to_float64(fmt.from_bits(np.array([int(c, 16) for c in codes], dtype=fmt.bits_dtype)))
     return list(zip(values.tolist(), codes, strict=True))
