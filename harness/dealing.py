@@ -10,24 +10,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from harness.deadline import NEVER, Deadline
 from harness.environment import here
 from harness.execution import Executor
+from harness.interrupts import ATTENTION_SECONDS
 from reports.ledger import Place, packed
 from reports.tally import CellKey, Tally
 
-__all__ = ["ATTENTION_SECONDS", "Crew", "Done", "Named", "Record", "Tallies", "Threads", "deal"]
+__all__ = ["Crew", "Done", "Named", "Record", "Tallies", "Threads", "deal"]
 
 Tallies = Mapping[CellKey, Tally]
-
-ATTENTION_SECONDS: Final = 0.25
-"""The longest that the main thread waits without a look at signals.
-
-One that arrives between the interpreter's last look and the system call in which it then waits, or
-on another thread, interrupts no wait; Ctrl-C would go unnoticed until a shard ends.
-"""
 
 
 class Named(Protocol):

@@ -13,7 +13,14 @@ import threading
 from types import FrameType
 from typing import Final
 
-__all__ = ["keep_interrupts"]
+__all__ = ["ATTENTION_SECONDS", "keep_interrupts"]
+
+ATTENTION_SECONDS: Final = 0.25
+"""The longest that the main thread waits without a look at signals.
+
+One that arrives between the interpreter's last look and the system call in which it then waits, or
+on another thread, interrupts no wait; Ctrl-C would go unnoticed until the wait ends.
+"""
 
 AGAIN_SECONDS: Final = 0.02
 

@@ -17,8 +17,8 @@ from harness.checks.check import Check, CheckResult, Examined, Floor, NotTried, 
 from harness.checks.contract import CONTRACT
 from harness.checks.properties import PROPERTIES
 from harness.checks.rows import EXTENTS, RowsOfLength, rows_of
-from harness.dealing import ATTENTION_SECONDS
 from harness.execution import Executor, Outcome
+from harness.interrupts import ATTENTION_SECONDS
 from harness.rationing import Ration
 from harness.shrinking import Budget, origin_of, reduced
 from harness.shrinking.simplicity import keys

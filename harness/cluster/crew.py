@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.campaign import Campaign, Shard
 from harness.cluster.work import Refused, measure, packed_work
 from harness.console import notes
-from harness.dealing import ATTENTION_SECONDS, Done
+from harness.dealing import Done
 from harness.errors import HarnessError, NoVerdict, UsageError
+from harness.interrupts import ATTENTION_SECONDS
 
 if TYPE_CHECKING:
     from distributed import Client, Future

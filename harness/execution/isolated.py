@@ -24,6 +24,7 @@ from harness.execution.calling import Presentation, keep_freed_memory
 from harness.execution.narrowing import complete
 from harness.execution.outcome import Closing, Fault, Outcome, check_rows
 from harness.execution.process import Worker, WorkerLost
+from harness.interrupts import ATTENTION_SECONDS
 from reference.formats import FloatFormat
 
 __all__ = ["ExecutorClosed", "Isolated", "SourceReplaced"]
@@ -40,7 +41,6 @@ MOST_KEPT: Final = 128
 """Idle workers; each takes five descriptors, of which a process may often have 1024."""
 
 LEAST_FREE_MEMORY: Final = 1 / 10
-ATTENTION_SECONDS: Final = 0.25
 MOST_LOST_BATCHES: Final = 3
 MOST_IDLE_DEATHS: Final = 8
 

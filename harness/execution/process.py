@@ -31,6 +31,7 @@ from harness.execution.attempts import Attempt, Failure, Part
 from harness.execution.calling import FaultKind, Presentation
 from harness.execution.shared import SharedRows
 from harness.execution.wire import DISCONNECTED, LENGTH_BYTES, frame
+from harness.interrupts import ATTENTION_SECONDS
 
 __all__ = ["Worker", "WorkerLost"]
 
@@ -41,9 +42,6 @@ LONGEST_ANSWER: Final = 1 << 20
 LONGEST_MESSAGE: Final = 400
 TOKEN_BYTES: Final = 16
 STDERR_KEPT: Final = 4096
-ATTENTION_SECONDS: Final = 0.25
-"""The longest wait without a look at signals: one that comes just before the wait begins does not end it."""
-
 START_SECONDS: Final = 1.0  # of an interpreter, before it is asked for anything
 GRACE_SECONDS: Final = 0.5  # for the keeper to tell how a worker that fell silent ended
 KILL_SECONDS: Final = 10.0  # longer than a keeper sweeps: one killed before it has reaped leaves orphans
