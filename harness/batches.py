@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.formats import FloatFormat, format_named
-from reports.witness import Batch, Witness
+from reports.record.witness import Batch, Witness
 
 __all__ = ["MOST_KEPT", "Part", "seen_among", "smallest_part"]
 

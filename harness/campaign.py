@@ -34,11 +34,11 @@ from harness.settings import LARGEST_CELL, Settings
 from harness.tallying import tally_outcome
 from reference.formats import FloatFormat
 from reference.truth import truth
-from reports.cells import SEARCHED
 from reports.figures import plural, seconds
-from reports.ledger import CellInfo, Ledger
-from reports.tally import CellKey, Tally, merge
-from reports.witness import OP
+from reports.record.cells import SEARCHED
+from reports.record.ledger import CellInfo, Ledger
+from reports.record.tally import Tally, merge
+from reports.record.witness import OP, CellKey
 from strategies.corpora import CORPORA, FixedRows
 from strategies.lengths import USUAL
 from strategies.regimes import REGIMES

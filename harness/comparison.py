@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from reference.formats import format_named
-from reports.cells import Row
 from reports.figures import figure
+from reports.record.cells import Row
 from reports.record.metrics import METRICS, Metric
-from reports.tally import CellKey, json_float
+from reports.record.witness import CellKey, json_float
 
 __all__ = ["TRENDS", "Change", "Comparison", "Trend", "Verdict", "compare"]
 

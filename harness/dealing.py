@@ -16,8 +16,9 @@ from harness.deadline import NEVER, Deadline
 from harness.environment import here
 from harness.execution import Executor
 from harness.interrupts import ATTENTION_SECONDS
-from reports.ledger import Place, packed
-from reports.tally import CellKey, Tally
+from reports.record.ledger import Place, packed
+from reports.record.tally import Tally
+from reports.record.witness import CellKey
 
 __all__ = ["Crew", "Done", "Named", "Record", "Tallies", "Threads", "deal"]
 

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from harness.candidates import Candidate
-from reports.ledger import Place
+from reports.record.ledger import Place
 
 __all__ = ["environment", "here", "own_version"]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.campaign import Campaign
     from harness.execution import Executor
     from harness.settings import Settings
-    from reports.ledger import Ledger
+    from reports.record.ledger import Ledger
 
 __all__ = ["examine", "over_before_all", "say_what_is_left_out", "say_what_was_given_up", "unchecked"]
 

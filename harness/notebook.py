@@ -13,7 +13,7 @@ from harness.rooms import at_home
 if TYPE_CHECKING:
     import pandas as pd
 
-    from reports.ledger import Ledger
+    from reports.record.ledger import Ledger
 
 __all__ = ["Run", "measure"]
 
@@ -67,7 +67,7 @@ def measure(
     from harness.errors import UsageError, user_mistakes
     from harness.execution import InProcess
     from harness.settings import resolve
-    from reports.runs import open_ledger
+    from reports.record.run_folder import open_ledger
 
     if not callable(f):
         raise UsageError(f"f {f!r}: give a function that takes an array; load(name).call is a built-in's")
@@ -85,8 +85,8 @@ def measure(
 
 
 def _as_run(ledger: Ledger) -> Run:
-    from reports.cells import table
     from reports.page import first_screen
+    from reports.record.cells import table
     from reports.rundata import build
 
     run = build(ledger, "in-process")

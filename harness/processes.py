@@ -30,8 +30,8 @@ from harness.execution import Executor
 from harness.execution.calling import Presentation
 from harness.execution.outcome import Closing, Outcome
 from reference.formats import FloatFormat
-from reports.ledger import Place, packed
-from reports.tally import CellKey
+from reports.record.ledger import Place, packed
+from reports.record.witness import CellKey
 
 __all__ = ["Processes", "can_fork"]
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final, Self
 from harness.campaign import Shard
 from harness.console import progress_bar
 from harness.searching import Search
-from reports.cells import FAILURES
 from reports.figures import count, plural, ulps
 from reports.figures import seconds as in_time
-from reports.tally import CellKey, Tally
+from reports.record.cells import FAILURES
+from reports.record.tally import Tally
+from reports.record.witness import CellKey
 
 if TYPE_CHECKING:
     from rich.console import Console

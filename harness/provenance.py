@@ -16,12 +16,12 @@ from harness.candidates.sources import digest
 from harness.environment import environment, own_version
 from harness.errors import UsageError
 from harness.settings import Settings
-from reports.program import Loaded, Program
+from reports.record.program import Loaded, Program
 from strategies import ROWS_VERSION
 
 if TYPE_CHECKING:
     from harness.execution import Executor
-    from reports.ledger import CellInfo, Ledger
+    from reports.record.ledger import CellInfo, Ledger
 
 __all__ = ["begun", "hold_program", "open_measured"]
 
@@ -39,7 +39,7 @@ def open_measured(
         UsageError: they are of others.
         LedgerError: it is of other settings, damaged, or being written by another run.
     """
-    from reports.runs import open_ledger
+    from reports.record.run_folder import open_ledger
 
     ledger = open_ledger(folder, identity, cells)
     now = _program(settings, candidates)

@@ -1,4 +1,4 @@
-"""Long rows are not kept bit by bit but as the way to make them again: `reports.witness.Remade`.
+"""Long rows are not kept bit by bit but as the way to make them again: `reports.record.witness.Remade`.
 
 Rows are a pure function of regime, format, length, seed and batch, in IEEE-exact operations only, so a
 row that is made again is the same on every machine; its digest proves it, and says so where a later
@@ -29,7 +29,7 @@ from reference.formats import FloatFormat, format_named
 from reference.model import RESIDUAL_TOLERANCE, Method, Truth
 from reference.truth import truth
 from reports.figures import exact as spelled
-from reports.witness import LONG_BEYOND, Batch, Remade, Witness
+from reports.record.witness import LONG_BEYOND, Batch, Remade, Witness
 from strategies.corpora import CORPORA, FixedRows
 from strategies.regimes import REGIMES
 

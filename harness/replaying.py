@@ -19,12 +19,13 @@ from reference.formats import FloatFormat, format_named
 from reference.oracle import softmax
 from reference.rows import RowKind
 from reference.truth import truth
-from reports.cells import cell_row
 from reports.figures import exact as spelled
-from reports.ledger import CellInfo
+from reports.record.cells import cell_row
+from reports.record.ledger import CellInfo
 from reports.record.metrics import METRICS
+from reports.record.tally import Tally
+from reports.record.witness import Witness, json_float
 from reports.record.witness_kinds import DEFECT_KINDS
-from reports.tally import Tally, Witness, json_float
 
 if TYPE_CHECKING:
     from harness.checks import Check, Subject

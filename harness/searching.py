@@ -16,9 +16,10 @@ from harness.dealing import Record, Threads, deal
 from harness.execution import Executor
 from harness.settings import Settings
 from reference.formats import FloatFormat
-from reports.cells import SEARCHED
-from reports.ledger import Ledger, Place
-from reports.tally import CellKey, Tally
+from reports.record.cells import SEARCHED
+from reports.record.ledger import Ledger, Place
+from reports.record.tally import Tally
+from reports.record.witness import CellKey
 
 __all__ = ["Search", "run_searches"]
 

@@ -184,7 +184,7 @@ class Settings:
     @property
     def is_searched(self) -> bool:
         """Whether the worst rows are searched for, beside those of the regimes."""
-        from reports.cells import SEARCHED
+        from reports.record.cells import SEARCHED
 
         return SEARCHED in self.regimes if self.regimes else self.effort.searches or self.libraries
 
@@ -339,7 +339,7 @@ def _inputs(path: str | Path) -> InputRows:
 
 
 def _check_regimes(settings: Settings) -> None:
-    from reports.cells import SEARCHED
+    from reports.record.cells import SEARCHED
     from strategies.corpora import CORPORA
     from strategies.regimes import REGIMES
 

@@ -12,7 +12,8 @@ from harness.measurement import Judged, Rows, tally_of
 from harness.measurement.tiers import judge_by_tiers
 from reference.declaration import Declaration
 from reference.tiers import Tier
-from reports.tally import CellKey, Tally, Witness, merge
+from reports.record.tally import Tally, merge
+from reports.record.witness import CellKey, Witness
 
 __all__ = ["fault_tally", "fault_witness", "tally_outcome"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reports.figures import count, plural
-from reports.verdicts import Verdict
+from reports.record.verdicts import Verdict
 
 __all__ = ["in_common"]
 

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from reports.cells import Row
+from reports.record.cells import Row
 from reports.record.metrics import DEFECTS, Metric
+from reports.record.tally import Tally
+from reports.record.witness import Witness
 from reports.record.witness_kinds import WITNESS_KINDS, gravity_of
-from reports.tally import Tally, Witness
 
 __all__ = ["Finding", "findings_of", "gathered"]
 

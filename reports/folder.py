@@ -14,17 +14,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from reports.cells import Row, table
 from reports.files import writing_atomically
-from reports.ledger import Ledger
 from reports.libraries import as_csv, as_markdown, library_lines
 from reports.page import draw
+from reports.record.cells import Row, table
+from reports.record.ledger import Ledger
+from reports.record.run_folder import LEDGER, reference_of, write_atomically
+from reports.record.tally import Tally, plain
+from reports.record.witness import CellKey, Witness
 from reports.rundata import SCHEMA_VERSION, RunData, build
-from reports.runs import LEDGER, reference_of, write_atomically
 from reports.section import Guard
 from reports.spelling import json_text
 from reports.summary_md import markdown
-from reports.tally import CellKey, Tally, Witness, plain
 
 __all__ = ["Finished", "summary", "write"]
 

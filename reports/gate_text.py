@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from reports import spelling
 from reports.common import in_common
 from reports.figures import NOTHING, count, plural
+from reports.record.verdicts import FORMAT, Verdict, counted, headline_name, worst_first
 from reports.spelling import markdown as escaped
 from reports.spelling import markdown_code
-from reports.verdicts import FORMAT, Verdict, counted, headline_name, worst_first
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -10,8 +10,8 @@ from typing import Final
 
 from reports.common import in_common
 from reports.figures import plural
+from reports.record.verdicts import FAILED, Verdict, worst_first
 from reports.spelling import annotation, annotation_property
-from reports.verdicts import FAILED, Verdict, worst_first
 
 __all__ = ["MOST", "workflow_commands"]
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from reports.record.verdicts import Verdict
 from reports.spelling import xml
-from reports.verdicts import Verdict
 
 __all__ = ["junit"]
 

@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from reports.ledger import Ledger, Place
-from reports.tally import CellKey
+from reports.record.ledger import Ledger, Place
+from reports.record.witness import CellKey
 
 __all__ = ["differences", "machines", "told"]
 

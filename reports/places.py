@@ -11,7 +11,7 @@ from typing import Final
 
 from reports.drawing import Axis, linear, power
 from reports.picture import csv_text
-from reports.profiles import LOGITS, SPREADS, Scale, place_of
+from reports.record.profiles import LOGITS, SPREADS, Scale, place_of
 
 __all__ = ["Place", "Places", "by_place", "ends", "logits_axis", "matrix", "position", "spreads_axis"]
 

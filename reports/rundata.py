@@ -13,14 +13,15 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from reports.cells import NOT_A_FAMILY, SEARCHED, Row, cell_row
 from reports.findings import Finding, findings_of, gathered
-from reports.ledger import CellInfo, Ledger
 from reports.machines import machines
+from reports.record.cells import NOT_A_FAMILY, SEARCHED, Row, cell_row
+from reports.record.ledger import CellInfo, Ledger
 from reports.record.metrics import METRICS
-from reports.runs import replay_command
-from reports.tally import CellKey, Tally, Witness, gravity, merge
-from reports.verdicts import FAILED, Verdict
+from reports.record.run_folder import replay_command
+from reports.record.tally import Tally, merge
+from reports.record.verdicts import FAILED, Verdict
+from reports.record.witness import CellKey, Witness, gravity
 
 __all__ = ["SCHEMA_VERSION", "RunData", "Standing", "StandingKey", "build", "worst_of"]
 

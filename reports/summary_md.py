@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from reports import selftest
 from reports.figures import NOTHING, count, percent, seeded, ulps
+from reports.record.verdicts import worst_first
 from reports.rundata import RunData, Standing
 from reports.section import Guard
 from reports.sections.checks import is_known
@@ -17,7 +18,6 @@ from reports.sections.witnesses import instance
 from reports.spelling import markdown as escaped
 from reports.spelling import markdown_code
 from reports.verdict import sentences, where, with_place
-from reports.verdicts import worst_first
 
 __all__ = ["markdown"]
 

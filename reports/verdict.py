@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from reports import selftest
-from reports.cells import SEARCHED, Row
 from reports.common import in_common
 from reports.figures import count, percent, plural, sample, searched, ulps
+from reports.record.cells import SEARCHED, Row
+from reports.record.verdicts import counted, headline_name
 from reports.rundata import WRONGS, RunData, Standing
-from reports.verdicts import counted, headline_name
 
 __all__ = ["place", "sentences", "some", "where", "with_place"]
 

@@ -14,8 +14,8 @@ from harness.gate import deciding, measuring
 from harness.gate.budgets import Budget
 from harness.gate.measuring import Cell, Gated
 from harness.settings import Effort, Settings
-from reports.cells import cell_row
-from reports.ledger import CellInfo
+from reports.record.cells import cell_row
+from reports.record.ledger import CellInfo
 from tests.synthetic_run import key
 
 __all__ = [

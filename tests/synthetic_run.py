@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from reference.formats import format_named
-from reports.ledger import CellInfo, Ledger
-from reports.profiles import place_key, place_numbers
-from reports.tally import HISTOGRAM_SHIFT, CellKey, Tally, Witness
+from reports.record.ledger import CellInfo, Ledger
+from reports.record.profiles import place_key, place_numbers
+from reports.record.tally import HISTOGRAM_SHIFT, Tally
+from reports.record.witness import CellKey, Witness
 
 SETTINGS = {"seed": 7, "effort": "quick", "formats": ["float32"], "lengths": [1, 8]}
 

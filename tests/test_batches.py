@@ -17,7 +17,7 @@ from harness.candidates import load
 from harness.execution import InProcess
 from harness.search import search
 from reference.formats import FORMATS
-from reports.witness import Witness
+from reports.record.witness import Witness
 
 WRONG = """
 import numpy as np

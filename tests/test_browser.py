@@ -18,8 +18,9 @@ import pytest
 from synthetic_run import SETTINGS, key, overflowing, planned, profiled, tally_of, witness
 
 from reports.folder import write
-from reports.ledger import Ledger
-from reports.tally import CellKey, Tally
+from reports.record.ledger import Ledger
+from reports.record.tally import Tally
+from reports.record.witness import CellKey
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")

@@ -14,10 +14,10 @@ import pytest
 from scipy import special
 from synthetic_run import key, ledger_at, overflowing, tally_of, witness
 
-from reports.cells import COLUMNS, Row, cell_row, frame, quantiles
-from reports.intervals import clopper_pearson
-from reports.ledger import CellInfo
-from reports.tally import Tally, merge
+from reports.record.cells import COLUMNS, Row, cell_row, frame, quantiles
+from reports.record.intervals import clopper_pearson
+from reports.record.ledger import CellInfo
+from reports.record.tally import Tally, merge
 
 CELL = key()
 SAMPLED = CellInfo(CELL, sampled=True)

@@ -27,7 +27,7 @@ from harness.selftest.defects.reach import DEFECTS
 from reference.formats import FORMATS
 from reports.gate_text import terminal
 from reports.looking import looked_at, looked_at_in_all
-from reports.verdicts import Verdict
+from reports.record.verdicts import Verdict
 
 F32 = FORMATS["float32"]
 

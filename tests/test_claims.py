@@ -17,7 +17,7 @@ from reference import correctly_rounded
 from reference.errors import ElementClass, RowFailure, judge
 from reference.formats import FORMATS, FloatFormat
 from reference.truth import truth
-from reports.tally import Witness
+from reports.record.witness import Witness
 
 VERDICTS = {
     1: "refuted",

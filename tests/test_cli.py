@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from harness import cli
-from reports.ledger import CellInfo, Ledger
-from reports.runs import find_run, prepare
+from reports.record.ledger import CellInfo, Ledger
+from reports.record.run_folder import find_run, prepare
+from reports.record.witness import CellKey
 from reports.section import Undrawn
-from reports.tally import CellKey
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = (

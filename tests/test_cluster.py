@@ -25,8 +25,8 @@ from harness.campaign import Campaign
 from harness.environment import here
 from harness.settings import resolve
 from reports.folder import write
-from reports.ledger import Place
 from reports.machines import told
+from reports.record.ledger import Place
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.skipif(

@@ -10,9 +10,9 @@ import pytest
 
 from harness import cli
 from harness.comparison import compare
-from reports.cells import Row, cell_row
-from reports.ledger import CellInfo
-from reports.tally import Tally
+from reports.record.cells import Row, cell_row
+from reports.record.ledger import CellInfo
+from reports.record.tally import Tally
 from tests.synthetic_run import key, ledger_at, overflowing, tally_of
 
 

@@ -17,9 +17,9 @@ from harness.campaign import Campaign
 from harness.examining import examine, unchecked
 from harness.execution import InProcess, Outcome
 from harness.settings import resolve
-from reports.ledger import Ledger
+from reports.record.ledger import Ledger
+from reports.record.run_folder import open_ledger, prepare
 from reports.rundata import build
-from reports.runs import open_ledger, prepare
 from reports.verdict import sentences
 
 ASKED = [("naive", "float8_e4m3fn"), ("naive", "float8_e5m2")]

@@ -33,9 +33,10 @@ from harness.measurement import Rows, measure
 from reference.errors import judge
 from reference.formats import FORMATS, FloatFormat
 from reference.truth import truth
-from reports.ledger import Ledger
-from reports.runs import open_ledger
-from reports.tally import CellKey, Tally, merge
+from reports.record.ledger import Ledger
+from reports.record.run_folder import open_ledger
+from reports.record.tally import Tally, merge
+from reports.record.witness import CellKey
 from tests.more_formats import EIGHT
 
 BOTH = Symmetries(permutation=True, one_zero=True)

@@ -26,8 +26,9 @@ from harness.exhaust import (
     check_symmetries,
 )
 from reference.formats import FORMATS
-from reports.ledger import Ledger
-from reports.tally import CellKey, Tally, merge
+from reports.record.ledger import Ledger
+from reports.record.tally import Tally, merge
+from reports.record.witness import CellKey
 
 
 def test_the_command_proves_and_its_witnesses_replay(

@@ -21,14 +21,14 @@ from reports import figures, gate_text, page
 from reports.folder import write
 from reports.github import workflow_commands
 from reports.junit import junit
-from reports.ledger import Ledger
+from reports.record.ledger import Ledger
+from reports.record.verdicts import Verdict
+from reports.record.witness import CellKey, Witness
 from reports.rundata import RunData, build
 from reports.section import Section, Undrawn
 from reports.sections.witnesses import instance
 from reports.summary_md import markdown
-from reports.tally import CellKey, Witness
 from reports.terminal import summary
-from reports.verdicts import Verdict
 from tests.gating import SUSPECTS, briefly
 from tests.synthetic_run import SETTINGS, planned, tally_of
 

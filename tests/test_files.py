@@ -16,7 +16,7 @@ from harness.gate import Decision, Gated, draw
 from harness.settings import Settings
 from reference.formats import FORMATS
 from reports.files import FileError, told, writing_atomically
-from reports.ledger import LedgerError
+from reports.record.ledger import LedgerError
 
 ROOT = Path(__file__).resolve().parent.parent
 

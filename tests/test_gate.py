@@ -17,7 +17,7 @@ from harness.errors import Interrupted
 from harness.gate import deciding, measuring, of_tier
 from harness.gate.in_process import failure
 from harness.settings import resolve
-from reports.ledger import Ledger
+from reports.record.ledger import Ledger
 from tests.gated import suspects
 from tests.gating import SUSPECTS, briefly, budget, failing, gate, of_each_metric, replayed, statuses
 from tests.longer import few_of

@@ -12,9 +12,9 @@ from harness import cli
 from harness.gate.baseline import Baseline, verdicts_against
 from harness.gate.measuring import Cell, Gated
 from harness.settings import Settings
-from reports.cells import cell_row
-from reports.ledger import CellInfo
-from reports.tally import Tally
+from reports.record.cells import cell_row
+from reports.record.ledger import CellInfo
+from reports.record.tally import Tally
 from tests.gating import SUSPECTS, briefly, failing, gate
 from tests.synthetic_run import key, overflowing, tally_of
 

@@ -21,8 +21,8 @@ from harness.gate.statistics import ALPHA, Fresh, rows_needed
 from reference.formats import FORMATS
 from reference.tiers import STANDARD
 from reference.truth import truth
-from reports.intervals import exceeds
-from reports.verdicts import exit_code
+from reports.record.intervals import exceeds
+from reports.record.verdicts import exit_code
 from tests.gating import SUSPECTS, briefly, budget, error_of, failing, gate, gated, limit_on, written
 from tests.synthetic_run import key, overflowing, tally_of
 

@@ -12,7 +12,7 @@ from harness.candidates.places import place_of
 from reports.common import in_common
 from reports.gate_text import markdown, terminal
 from reports.github import workflow_commands
-from reports.verdicts import Verdict
+from reports.record.verdicts import Verdict
 
 REGIMES = ("normal", "tied", "masked", "result-underflow", "extreme")
 LENGTHS = (1, 8, 128, 257, 4096)

@@ -19,10 +19,11 @@ from harness.gate.measuring import Cell, Gated
 from harness.gate.statistics import Exactly, Fresh
 from harness.settings import Settings
 from reference.formats import FORMATS
-from reports.cells import cell_row
-from reports.ledger import CellInfo
-from reports.tally import Tally, Witness
-from reports.verdicts import Verdict
+from reports.record.cells import cell_row
+from reports.record.ledger import CellInfo
+from reports.record.tally import Tally
+from reports.record.verdicts import Verdict
+from reports.record.witness import Witness
 from tests.gating import budget
 from tests.synthetic_run import key, tally_of, witness
 

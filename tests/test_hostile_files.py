@@ -17,7 +17,7 @@ from synthetic_run import key, ledger_at, tally_of
 from harness import cli
 from harness.candidates import load
 from harness.shrinking import emit_test
-from reports.tally import CellKey, Witness
+from reports.record.witness import CellKey, Witness
 
 BREAKING_OUT = '''"""
 import pathlib; pathlib.Path("ran").touch()

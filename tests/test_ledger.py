@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from synthetic_run import SETTINGS, key, ledger_at, overflowing, planned, tally_of
 
-from reports.ledger import SCHEMA_VERSION, CellInfo, Ledger, LedgerError
-from reports.tally import Tally, merge
+from reports.record.ledger import SCHEMA_VERSION, CellInfo, Ledger, LedgerError
+from reports.record.tally import Tally, merge
 
 FIRST, SECOND = key(length=8), key(length=4)
 

@@ -20,8 +20,9 @@ from reference.formats import FORMATS, FloatFormat
 from reference.model import Method, Truth
 from reference.oracle import softmax
 from reference.truth import truth
-from reports.profiles import GAPS, LOGITS, PLACE_COUNTS, SPREADS, Scale, place_of
-from reports.tally import HISTOGRAM_SHIFT, CellKey, Tally, merge
+from reports.record.profiles import GAPS, LOGITS, PLACE_COUNTS, SPREADS, Scale, place_of
+from reports.record.tally import HISTOGRAM_SHIFT, Tally, merge
+from reports.record.witness import CellKey
 from strategies.regimes import REGIMES
 
 FIGURES = st.one_of(st.floats(0), st.just(math.nan))

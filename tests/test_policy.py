@@ -25,8 +25,8 @@ from reference.errors import below_normal
 from reference.formats import FORMATS, FloatFormat
 from reference.tiers import TIERS
 from reference.truth import truth
-from reports.ledger import Ledger
-from reports.tally import CellKey
+from reports.record.ledger import Ledger
+from reports.record.witness import CellKey
 from tests.gating import briefly, failing, gate, statuses
 from tests.more_formats import EIGHT
 

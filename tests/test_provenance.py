@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from reports.ledger import Ledger
-from reports.program import Program
+from reports.record.ledger import Ledger
+from reports.record.program import Program
 
 FEW = (
     "--format",

@@ -22,7 +22,7 @@ from harness.progress import Progress
 from harness.rationing import ORDINARY, Group, Ration, Speed, _told_by, measured, ration_of
 from harness.settings import EFFORTS, Settings, resolve
 from reference.formats import FORMATS
-from reports.ledger import Ledger
+from reports.record.ledger import Ledger
 
 FLOAT32 = FORMATS["float32"]
 

@@ -16,8 +16,8 @@ from harness import cli
 from harness.errors import UsageError
 from harness.remaking import ENTRIES, is_same_output, kept_as_recipe, row_of
 from reference.formats import FORMATS, format_named
-from reports.runs import LEDGER
-from reports.witness import LONG_BEYOND, CellKey, Witness
+from reports.record.run_folder import LEDGER
+from reports.record.witness import LONG_BEYOND, CellKey, Witness
 from strategies.corpora import CORPORA
 from strategies.regimes import REGIMES
 

@@ -21,19 +21,20 @@ from markupsafe import Markup
 from rich.console import Console
 from synthetic_run import SETTINGS, histogram, key, overflowing, planned, tally_of, witness
 
-from reports.cells import COLUMNS, frame
 from reports.folder import write
-from reports.ledger import CellInfo, Ledger
 from reports.page import all_sections, draw, first_screen
+from reports.record.cells import COLUMNS, frame
+from reports.record.ledger import CellInfo, Ledger
+from reports.record.run_folder import DRAWN, find_witness
+from reports.record.tally import Tally
+from reports.record.verdicts import Verdict
+from reports.record.witness import CellKey, Witness
 from reports.rundata import RunData, build
-from reports.runs import DRAWN, find_witness
 from reports.section import Section, Undrawn
 from reports.sections.witnesses import instance
 from reports.summary_md import markdown
-from reports.tally import CellKey, Tally, Witness
 from reports.terminal import summary
 from reports.verdict import sentences
-from reports.verdicts import Verdict
 
 NAIVE, SHIFTED, HALF = key(), key("max_shifted"), key("max_shifted", fmt="float16", length=3)
 EVIL = '<script>alert("x")</script>'

@@ -20,7 +20,7 @@ import pytest
 from programs import ARGUMENTS, HEARING, LENGTHS, ROOT, RUN, Gate, Program, figures
 
 from harness import cli
-from reports.ledger import Ledger
+from reports.record.ledger import Ledger
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 

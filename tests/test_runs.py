@@ -8,8 +8,8 @@ import pytest
 from synthetic_run import SETTINGS, key, ledger_at, planned, tally_of, witness
 
 from reports.files import FileError
-from reports.ledger import Ledger, LedgerError
-from reports.runs import (
+from reports.record.ledger import Ledger, LedgerError
+from reports.record.run_folder import (
     RunFolderError,
     find_run,
     find_witness,

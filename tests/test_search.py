@@ -29,7 +29,7 @@ from harness.search.mutations import Breeder, Parents, moved
 from harness.search.novelty import Memory
 from harness.search.polishing import Neighbourhood
 from reference.formats import FORMATS, FloatFormat
-from reports.tally import Tally, merge
+from reports.record.tally import Tally, merge
 from strategies.words import Words
 from tests.benchmarks.search_comparison import METHODS, Task, of_regime, of_search, of_target
 from tests.more_formats import EIGHT

@@ -17,12 +17,13 @@ from harness.execution import InProcess
 from harness.search import search
 from harness.settings import EFFORTS, Settings
 from reference.formats import FORMATS
-from reports.cells import SEARCHED
-from reports.ledger import CellInfo, Ledger
+from reports.record.cells import SEARCHED
+from reports.record.ledger import CellInfo, Ledger
+from reports.record.run_folder import open_ledger
+from reports.record.tally import Tally
+from reports.record.witness import CellKey
 from reports.rundata import RunData, build
-from reports.runs import open_ledger
 from reports.sections.search import render
-from reports.tally import CellKey, Tally
 from reports.verdict import sentences
 from tests.synthetic_run import key, overflowing, profiled, tally_of
 

@@ -27,9 +27,10 @@ from reference.formats import FORMATS, FloatFormat, format_named
 from reference.oracle import truth_mpmath
 from reference.tiers import FAST, STANDARD
 from reference.truth import truth
-from reports.cells import frame
-from reports.ledger import CellInfo, Ledger
-from reports.tally import CellKey, Tally, Witness
+from reports.record.cells import frame
+from reports.record.ledger import CellInfo, Ledger
+from reports.record.tally import Tally
+from reports.record.witness import CellKey, Witness
 from strategies.regimes import REGIMES
 
 F16, F32 = FORMATS["float16"], FORMATS["float32"]

@@ -18,7 +18,7 @@ from harness.console import notes
 from reports import spelling
 from reports.github import workflow_commands
 from reports.junit import junit
-from reports.verdicts import Verdict
+from reports.record.verdicts import Verdict
 
 HOSTILE = "a\n::error::b\x1b[2J\u202egnp.py\x9b1m"
 

@@ -18,8 +18,8 @@ from harness.selftest.planted import Defect, Instance, of_rows
 from harness.selftest.trial import Suspect, first_failures
 from harness.settings import EFFORTS, Effort, Settings
 from reference.formats import FORMATS
-from reports.cells import NOT_A_FAMILY
-from reports.runs import find_run
+from reports.record.cells import NOT_A_FAMILY
+from reports.record.run_folder import find_run
 from strategies.lengths import SWEEP, USUAL, Drawn
 from strategies.regimes import REGIMES
 from strategies.regimes.medley import MEDLEY

@@ -10,8 +10,8 @@ from fractions import Fraction
 import pytest
 from synthetic_run import key, overflowing, tally_of, witness
 
-from reports.tally import Tally, json_float, merge, parse_float, plain
-from reports.witness import ALONE_BEYOND, PACKED_BEYOND, Witness
+from reports.record.tally import Tally, merge, plain
+from reports.record.witness import ALONE_BEYOND, PACKED_BEYOND, Witness, json_float, parse_float
 
 CELL = key()
 

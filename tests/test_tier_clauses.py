@@ -16,7 +16,8 @@ from reference.declaration import Declaration, Policy
 from reference.formats import FORMATS
 from reference.tiers import TIERS
 from reference.truth import truth
-from reports.tally import CellKey, Tally
+from reports.record.tally import Tally
+from reports.record.witness import CellKey
 
 INF, NAN = math.inf, math.nan
 CELL = CellKey("f", "softmax", "float32", "float32", "r", 2)

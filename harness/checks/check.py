@@ -17,7 +17,7 @@ from harness.execution.calling import OFTEN, THREAD_CALLS
 from harness.rationing import Ration, in_words
 from reference.formats import FloatFormat
 from reference.rows import RowKind, row_kinds
-from reports.tally import Witness
+from reports.record.witness import Witness
 
 __all__ = [
     "SHOWN",

@@ -23,8 +23,7 @@ from harness.rationing import Ration
 from harness.shrinking import Budget, origin_of, reduced
 from harness.shrinking.simplicity import keys
 from reference.formats import FloatFormat
-from reports.tally import CellKey, Witness
-from reports.witness import OP
+from reports.record.witness import OP, CellKey, Witness
 
 __all__ = ["CHECKS", "check_named", "each_check", "run_check", "run_checks"]
 

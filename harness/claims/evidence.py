@@ -23,8 +23,7 @@ from reference.formats import FORMATS, FloatFormat
 from reference.model import Method, Truth
 from reference.rows import RowKind, row_kinds
 from reference.truth import truth
-from reports.tally import CellKey, Witness
-from reports.witness import OP
+from reports.record.witness import OP, CellKey, Witness
 from strategies.regimes import REGIMES
 from strategies.thresholds import log_largest, log_smallest_normal, log_smallest_subnormal
 

@@ -17,7 +17,7 @@ from reference.errors import ulp_of
 from reference.formats import FORMATS
 from reference.model import Method
 from reference.truth import truth
-from reports.tally import Witness
+from reports.record.witness import Witness
 
 __all__ = ["is_invariant_and_safe"]
 

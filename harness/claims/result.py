@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from reports.figures import count, plural, ulps
-from reports.tally import Witness, plain
+from reports.record.tally import plain
+from reports.record.witness import Witness
 
 __all__ = ["DEPENDS", "PROVED", "REFUTED", "ClaimResult", "Figure", "Finding", "not_refuted"]
 

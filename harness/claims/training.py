@@ -10,7 +10,7 @@ from harness.claims.evidence import Evidence, batch_of
 from harness.claims.forms import PLAIN, SHIFTED
 from harness.claims.result import DEPENDS, REFUTED, Finding, not_refuted
 from reference.formats import FORMATS
-from reports.tally import Witness
+from reports.record.witness import Witness
 from strategies.corpora import CORPORA
 
 __all__ = ["training_is_to_blame"]

@@ -28,8 +28,8 @@ from harness.execution import Isolated
 from harness.kernels import MEASURING
 from harness.rationing import Ration
 from harness.settings import Settings
-from reports.ledger import Place, packed
-from reports.tally import Tally
+from reports.record.ledger import Place, packed
+from reports.record.tally import Tally
 
 if TYPE_CHECKING:
     from strategies.inputs import InputRows

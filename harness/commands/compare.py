@@ -12,7 +12,7 @@ from harness.errors import NoVerdict, user_mistakes
 
 if TYPE_CHECKING:
     from harness.comparison import Change, Comparison
-    from reports.cells import Row
+    from reports.record.cells import Row
 
 __all__ = ["compare"]
 
@@ -31,7 +31,7 @@ def compare(
     The later run's report.html gets a section about it. Exit 3 where no cell can be compared.
     """
     from harness.comparison import compare as compared
-    from reports.runs import find_run
+    from reports.record.run_folder import find_run
 
     with user_mistakes():
         folders = find_run(base), find_run(run)
@@ -48,9 +48,9 @@ def compare(
 
 
 def _cells(folder: Path) -> list[Row]:
-    from reports.cells import cell_row
-    from reports.ledger import Ledger
-    from reports.runs import LEDGER
+    from reports.record.cells import cell_row
+    from reports.record.ledger import Ledger
+    from reports.record.run_folder import LEDGER
 
     with user_mistakes(), Ledger.open(folder / LEDGER) as ledger:
         return [cell_row(info, tally) for info, tally in ledger.tallies()]
@@ -59,8 +59,8 @@ def _cells(folder: Path) -> list[Row]:
 def _draw(folder: Path, comparison: Comparison) -> None:
     """Put the comparison into the later run, and draw it again."""
     from reports.folder import write
-    from reports.ledger import Ledger
-    from reports.runs import LEDGER
+    from reports.record.ledger import Ledger
+    from reports.record.run_folder import LEDGER
 
     with user_mistakes():
         with Ledger.open(folder / LEDGER) as reading:

@@ -38,8 +38,9 @@ from reports.spelling import command
 if TYPE_CHECKING:
     from harness.execution import Executor
     from harness.exhaust import Exhaustion, Range
-    from reports.ledger import Ledger
-    from reports.tally import CellKey, Tally, Witness
+    from reports.record.ledger import Ledger
+    from reports.record.tally import Tally
+    from reports.record.witness import CellKey, Witness
 
 __all__ = ["exhaust"]
 
@@ -141,7 +142,7 @@ def _estimate(plan: Exhaustion, executor: Executor, jobs: int, *, yes: bool) -> 
 
 
 def _folder(out: Path | None, *, resume: bool, overwrite: bool) -> Path:
-    from reports.runs import prepare
+    from reports.record.run_folder import prepare
 
     with user_mistakes():
         return prepare(out, seed=0, resume=resume, overwrite=overwrite)
@@ -150,7 +151,7 @@ def _folder(out: Path | None, *, resume: bool, overwrite: bool) -> Path:
 def _fill(plan: Exhaustion, ledger: Ledger, executor: Executor, jobs: int, folder: Path) -> None:
     """Count every shard that the ledger lacks."""
     from harness.dealing import Threads, deal
-    from reports.ledger import LedgerError
+    from reports.record.ledger import LedgerError
 
     finished = ledger.finished()
     total = plan.shard_count
@@ -222,8 +223,8 @@ class _Proof:
 
     def document(self) -> dict[str, Any]:
         """Return this as JSON carries it."""
-        from reports.cells import cell_row
-        from reports.tally import plain
+        from reports.record.cells import cell_row
+        from reports.record.tally import plain
 
         every = dict.fromkeys((*self.tally.witnesses, *self.faulty))
         return {

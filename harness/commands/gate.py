@@ -22,7 +22,7 @@ from reports.spelling import line
 
 if TYPE_CHECKING:
     from harness.gate import Budget, Decision
-    from reports.verdicts import Verdict
+    from reports.record.verdicts import Verdict
 
 __all__ = ["gate"]
 

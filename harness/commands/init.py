@@ -126,7 +126,7 @@ def _write_all(texts: Mapping[str, str]) -> list[str]:
     Raises:
         FileError: one cannot be written.
     """
-    from reports.runs import write_atomically
+    from reports.record.run_folder import write_atomically
 
     told = []
     with ExitStack() as undo:

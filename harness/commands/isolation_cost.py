@@ -23,7 +23,7 @@ from harness.measurement import Rows
 from harness.tallying import tally_outcome
 from reference.formats import FloatFormat
 from reference.truth import truth
-from reports.tally import CellKey
+from reports.record.witness import CellKey
 
 __all__ = ["LENGTH", "ROWS", "IsolationCost", "isolation_costs"]
 

@@ -39,7 +39,7 @@ def _catalogue() -> dict[str, dict[str, dict[str, Any]]]:
     from harness.settings import EFFORTS
     from reference.formats import FORMATS
     from reference.tiers import TIERS
-    from reports.cells import SEARCHED
+    from reports.record.cells import SEARCHED
     from reports.record.metrics import documented
     from strategies.corpora import CORPORA
     from strategies.regimes import REGIMES

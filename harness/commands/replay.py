@@ -14,8 +14,8 @@ from harness.commands.single import Policies
 from harness.console import notes, print_json, read_input, results
 from harness.errors import UsageError, user_mistakes
 from reports.figures import count, ulps
+from reports.record.witness import Witness
 from reports.spelling import command
-from reports.tally import Witness
 
 if TYPE_CHECKING:
     from harness.batches import Part
@@ -77,7 +77,7 @@ def replay(
     else:
         _print(result, sys.maxsize if show_all else SHOWN)
         if known.small is not None:
-            from reports.runs import replay_command
+            from reports.record.run_folder import replay_command
 
             notes().print(f"its small row: {replay_command(run, known.small)}", soft_wrap=True)
     return int(expect and not result.is_sound)
@@ -85,7 +85,7 @@ def replay(
 
 def _emit(witness: Witness, candidate: Candidate, path: Path, part: Part | None, *, is_sound: bool) -> None:
     from harness.shrinking import emit_test
-    from reports.runs import write_atomically
+    from reports.record.run_folder import write_atomically
 
     if path.exists():
         raise UsageError(f"{path}: there is a file already; give --emit-test a new name")
@@ -96,8 +96,8 @@ def _emit(witness: Witness, candidate: Candidate, path: Path, part: Part | None,
 
 def _read(text: str) -> tuple[Witness, str]:
     """Return the witness, and the run that it is named by; an empty one for a JSON line."""
-    from reports.runs import find_witness
-    from reports.schema import Malformed, parsed
+    from reports.record.run_folder import find_witness
+    from reports.record.schema import Malformed, parsed
 
     if text == "-":
         text = read_input(LONGEST_LINE)
@@ -155,8 +155,8 @@ class _Known:
 
 def _known(run: str, witness: Witness) -> _Known:
     from harness.replaying import WITHIN_STANDARD
-    from reports.ledger import Ledger
-    from reports.runs import LEDGER, find_run
+    from reports.record.ledger import Ledger
+    from reports.record.run_folder import LEDGER, find_run
 
     with Ledger.open(find_run(run) / LEDGER) as ledger:
         policies, verdicts = ledger.settings().get("policies", ()), ledger.get("verdicts") or ()

@@ -21,7 +21,7 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
 ) -> None:
     """Draw tables and pages again from a run's ledger."""
-    from reports.runs import find_run
+    from reports.record.run_folder import find_run
 
     with user_mistakes():
         folder = find_run(run)

@@ -23,7 +23,7 @@ from reports.spelling import command
 if TYPE_CHECKING:
     from harness.campaign import Campaign
     from harness.execution import Executor
-    from reports.ledger import Ledger
+    from reports.record.ledger import Ledger
 
 __all__ = ["run"]
 
@@ -114,7 +114,7 @@ def _is_missing(value: Any) -> bool:
 def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: bool) -> Path:
     """Run the campaign into its folder, draw everything, and return the folder."""
     from harness.campaign import Campaign
-    from reports.runs import begun_with, prepare
+    from reports.record.run_folder import begun_with, prepare
 
     deadline = Deadline.in_seconds(settings.max_time)
     with user_mistakes():
@@ -134,7 +134,7 @@ def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: b
 def _keep(campaign: Campaign, folder: Path, executor: Executor, deadline: Deadline) -> Path:
     """Measure into the folder's ledger what that lacks, and return the folder."""
     from harness.provenance import open_measured
-    from reports.ledger import LedgerError
+    from reports.record.ledger import LedgerError
 
     settings, cells = campaign.settings, list(campaign.cells())
     with user_mistakes():

@@ -35,7 +35,8 @@ from harness.kernels import EVALUATION, MEASURING, prepare_kernels
 
 if TYPE_CHECKING:
     from harness.search import SearchResult, Trial
-    from reports.tally import Tally, Witness
+    from reports.record.tally import Tally
+    from reports.record.witness import Witness
 
 __all__ = ["search"]
 
@@ -115,7 +116,7 @@ class _Found:
 def _search(asked: Single, evaluations: int, objective: str, out: Path | None, *, overwrite: bool) -> _Found:
     """Search, keep what was found in a run folder, and make the winner small."""
     from harness.search import search_tally
-    from reports.runs import prepare
+    from reports.record.run_folder import prepare
 
     settings = asked.settings
     with executor_for(settings) as executor:
@@ -159,7 +160,7 @@ def _keep(folder: Path, asked: Single, result: SearchResult, tally: Tally, execu
     """Write the run folder, and return the winner made small, None where it cannot be or time is short."""
     from harness.search import INTERRUPTED
     from reports.folder import write
-    from reports.ledger import CellInfo
+    from reports.record.ledger import CellInfo
 
     identity = {**asked.settings.identity(), "objective": result.objective, "evaluations": result.asked}
     with begin(folder, asked, identity, [CellInfo(result.cell, sampled=False)]) as ledger:
@@ -217,7 +218,7 @@ def _faults(result: SearchResult) -> str:
 
 
 def _failed(tally: Tally) -> str:
-    from reports.cells import FAILURES
+    from reports.record.cells import FAILURES
 
     counts = {name: tally.outcomes.get(name, 0) for name in FAILURES}
     return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items() if count)

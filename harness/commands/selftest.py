@@ -70,7 +70,7 @@ def selftest(
 
 def _prepare(out: Path, seed: int, *, overwrite: bool) -> None:
     """Refuse before anything is planted a folder that cannot take the report."""
-    from reports.runs import prepare
+    from reports.record.run_folder import prepare
 
     with user_mistakes():
         prepare(out, seed=seed, resume=None, overwrite=overwrite)
@@ -85,7 +85,7 @@ def _keep(out: Path, matrix: Matrix, *, quick: bool, seconds: float) -> None:
     from harness.provenance import begun
     from harness.selftest.telling import titles
     from reports.folder import write
-    from reports.runs import open_ledger
+    from reports.record.run_folder import open_ledger
 
     with user_mistakes():
         with begun(open_ledger(out, {"seed": matrix.seed, "quick": quick}, [])) as ledger:

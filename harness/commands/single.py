@@ -21,8 +21,8 @@ from reference.formats import FloatFormat
 
 if TYPE_CHECKING:
     from harness.execution import Executor
-    from reports.ledger import CellInfo, Ledger
-    from reports.tally import Witness
+    from reports.record.ledger import CellInfo, Ledger
+    from reports.record.witness import Witness
 
 __all__ = [
     "AsJson",
@@ -174,6 +174,6 @@ def finish(ledger: Ledger, candidate: Candidate, executor: Executor) -> dict[str
 
 def replay_command(folder: Path, witness: Witness) -> str:
     """Return the command that runs a witness again."""
-    from reports import runs
+    from reports.record import run_folder as runs
 
     return runs.replay_command(runs.reference_of(folder), witness.id)

@@ -28,7 +28,8 @@ from reference.declaration import Declaration
 from reference.errors import ElementClass, Judgement, RowFailure
 from reference.formats import FloatFormat
 from reference.truth import truth
-from reports.tally import CellKey, Tally, merge
+from reports.record.tally import Tally, merge
+from reports.record.witness import CellKey
 
 __all__ = ["Counting", "without_profiles"]
 

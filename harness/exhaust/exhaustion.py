@@ -26,9 +26,9 @@ from harness.tallying import fault_witness, tally_outcome
 from reference.declaration import Declaration
 from reference.formats import FloatFormat
 from reference.truth import truth
-from reports.ledger import CellInfo
-from reports.tally import CellKey, Tally, merge
-from reports.witness import OP
+from reports.record.ledger import CellInfo
+from reports.record.tally import Tally, merge
+from reports.record.witness import OP, CellKey
 
 __all__ = ["MOST_ROWS", "REGIME", "THOROUGH", "Exhaustion", "Range"]
 

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from harness.comparison import Change, Comparison, compare
 from harness.gate.measuring import Gated
-from reports.cells import Row, cell_row
-from reports.tally import CellKey
-from reports.verdicts import Verdict, VerdictStatus
+from reports.record.cells import Row, cell_row
+from reports.record.verdicts import Verdict, VerdictStatus
+from reports.record.witness import CellKey
 
 __all__ = ["BASELINE", "Baseline", "place", "read_baseline", "verdicts_against"]
 
@@ -54,8 +54,8 @@ def read_baseline(run: str) -> Baseline:
         RunFolderError: there is no such run.
         LedgerError: its ledger is damaged.
     """
-    from reports.ledger import Ledger
-    from reports.runs import LEDGER, find_run
+    from reports.record.ledger import Ledger
+    from reports.record.run_folder import LEDGER, find_run
 
     folder: Path = find_run(run)
     with Ledger.open(folder / LEDGER) as ledger:

@@ -26,15 +26,15 @@ from reference.tiers import STANDARD
 from reports.common import in_common
 from reports.figures import plural
 from reports.record.metrics import METRICS
-from reports.runs import replay_command
+from reports.record.run_folder import replay_command
+from reports.record.verdicts import Verdict, exit_code, headline_name, worst_first
+from reports.record.witness import Witness
 from reports.spelling import command
-from reports.tally import Witness
-from reports.verdicts import Verdict, exit_code, headline_name, worst_first
 
 if TYPE_CHECKING:
     from harness.campaign import Campaign
     from harness.execution import Executor
-    from reports.ledger import Ledger
+    from reports.record.ledger import Ledger
 
 __all__ = ["SCHEMA_VERSION", "Decision", "decide", "draw", "with_witnesses"]
 
@@ -118,8 +118,8 @@ def decide(
     from harness.campaign import Campaign
     from harness.execution import Isolated
     from harness.provenance import open_measured
-    from reports.ledger import LedgerError
-    from reports.runs import prepare
+    from reports.record.ledger import LedgerError
+    from reports.record.run_folder import prepare
 
     deadline = Deadline.in_seconds(settings.max_time)
     settings = gate_settings(_with_rows(settings, rows), _tiers(budgets), _lengths(budgets))
@@ -159,7 +159,7 @@ def _decided(
     strict: bool,
 ) -> Decision:
     """Measure into an open ledger, which is closed then, and judge."""
-    from reports.ledger import LedgerError
+    from reports.record.ledger import LedgerError
 
     with ledger:
         try:
@@ -193,7 +193,7 @@ def _decide(
     from harness.crews import crew_of
     from harness.progress import Progress
     from harness.provenance import hold_program
-    from reports.runs import reference_of
+    from reports.record.run_folder import reference_of
 
     with deadline.paused():
         prepare_kernels(MEASURING)
@@ -265,8 +265,8 @@ def draw(decision: Decision) -> tuple[str, ...]:
     from reports.folder import write
     from reports.gate_text import markdown
     from reports.junit import junit
-    from reports.ledger import LedgerError
-    from reports.runs import write_atomically
+    from reports.record.ledger import LedgerError
+    from reports.record.run_folder import write_atomically
     from reports.section import undrawn
 
     known = decision.gated.whole_tallies()

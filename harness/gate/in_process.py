@@ -14,7 +14,7 @@ from harness.settings import BRIEF, Settings
 from reference.formats import FORMATS
 from reports.common import in_common
 from reports.gate_text import headline, spread, told
-from reports.verdicts import Verdict, exit_code, worst_first
+from reports.record.verdicts import Verdict, exit_code, worst_first
 
 __all__ = ["failure"]
 

@@ -17,11 +17,11 @@ from harness.gate.statistics import Exactly, Rule
 from harness.measurement.tiers import looser_than, missed_looser
 from reference.formats import FORMATS
 from reference.tiers import STANDARD, TIERS
-from reports.cells import Row
 from reports.findings import Finding, findings_of
+from reports.record.cells import Row
 from reports.record.metrics import DEFECTS, METRICS, Covers
-from reports.tally import Witness, gravity
-from reports.verdicts import FORMAT, Verdict, VerdictStatus
+from reports.record.verdicts import FORMAT, Verdict, VerdictStatus
+from reports.record.witness import Witness, gravity
 
 __all__ = ["judge", "judge_cell", "judge_check", "with_policies"]
 

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from harness.checks import CheckResult
     from harness.dealing import Crew
     from harness.execution import Executor
-    from reports.cells import Row
-    from reports.ledger import Ledger, Place
-    from reports.tally import CellKey, Tally
+    from reports.record.cells import Row
+    from reports.record.ledger import Ledger, Place
+    from reports.record.tally import Tally
+    from reports.record.witness import CellKey
 
 __all__ = ["GATE", "Cell", "Gated", "gate_settings", "measure_gated", "temporary_ledger"]
 
@@ -62,7 +63,7 @@ class Cell:
     @property
     def key(self) -> CellKey:
         """Which cell."""
-        from reports.tally import CellKey
+        from reports.record.witness import CellKey
 
         return CellKey(**{name: self.row[name] for name in CellKey.__dataclass_fields__})
 
@@ -182,9 +183,9 @@ def _as_counted(
 
     The ledger is a file that a candidate can write to, as it can to any of its user's.
     """
-    from reports.cells import cell_row
-    from reports.ledger import LedgerError
-    from reports.tally import merge
+    from reports.record.cells import cell_row
+    from reports.record.ledger import LedgerError
+    from reports.record.tally import merge
 
     path = watched.ledger.path
     held = []
@@ -241,7 +242,7 @@ def temporary_ledger(campaign: Campaign) -> Iterator[Ledger]:
     """Open a ledger that is gone afterwards."""
     import tempfile
 
-    from reports.runs import open_ledger
+    from reports.record.run_folder import open_ledger
 
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -23,8 +23,8 @@ from harness.gate.budgets import TIER, Budget, budgets_of, read_budgets
 from harness.gate.judging import judge
 from harness.gate.measuring import Gated
 from reports.files import read_text
-from reports.runs import write_atomically
-from reports.verdicts import Verdict
+from reports.record.run_folder import write_atomically
+from reports.record.verdicts import Verdict
 
 __all__ = ["SLACK", "loosen", "slack_verdicts", "tighten"]
 

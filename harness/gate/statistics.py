@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from harness.gate.budgets import Budget
-from reports.cells import Row
-from reports.intervals import exceeds
+from reports.record.cells import Row
+from reports.record.intervals import exceeds
 from reports.record.metrics import METRICS
-from reports.verdicts import VerdictStatus
+from reports.record.verdicts import VerdictStatus
 
 __all__ = ["ALPHA", "Exactly", "Fresh", "Rule", "rows_needed"]
 

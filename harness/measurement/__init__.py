@@ -22,7 +22,8 @@ from reference.declaration import Declaration
 from reference.formats import FORMATS
 from reference.tiers import STANDARD
 from reference.truth import truth
-from reports.tally import CellKey, Tally
+from reports.record.tally import Tally
+from reports.record.witness import CellKey
 
 __all__ = ["OBSERVED", "Judged", "Rows", "measure", "policy_fits", "scores_by_row", "tally_of", "warm"]
 

@@ -18,8 +18,8 @@ from reference.certified.compiled import compiled, float_of, inlined, pattern
 from reference.certified.layout import key_of, value_of
 from reference.errors import ElementClass
 from reference.model import Truth
-from reports.profiles import GAPS
-from reports.tally import HISTOGRAM_SHIFT
+from reports.record.profiles import GAPS
+from reports.record.tally import HISTOGRAM_SHIFT
 
 __all__ = [
     "BINS",

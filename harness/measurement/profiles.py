@@ -1,4 +1,4 @@
-"""Where in the input errors and failures lie, in the bins of `reports.profiles`."""
+"""Where in the input errors and failures lie, in the bins of `reports.record.profiles`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from harness.measurement.judged import Judged
 from harness.measurement.rows import Flags
 from reference.attribution import RowOutcome
 from reference.errors import ElementClass
-from reports.profiles import place_key
-from reports.tally import HISTOGRAM_SHIFT
+from reports.record.profiles import place_key
+from reports.record.tally import HISTOGRAM_SHIFT
 
 __all__ = ["profiles"]
 

@@ -16,7 +16,7 @@ from reference.errors import Judgement, judge
 from reference.formats import FloatFormat
 from reference.model import Method, Truth
 from reference.tiers import STANDARD, Tier
-from reports.profiles import place_numbers
+from reports.record.profiles import place_numbers
 
 __all__ = ["Flags", "Floats", "Rows", "digest"]
 

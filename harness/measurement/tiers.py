@@ -26,7 +26,8 @@ from reference.errors import ElementClass
 from reference.formats import FloatFormat
 from reference.rows import RowKind
 from reference.tiers import TIERS, Tier
-from reports.tally import CellKey, Tally, Witness
+from reports.record.tally import Tally
+from reports.record.witness import CellKey, Witness
 
 __all__ = [
     "TIER_KINDS",

@@ -11,8 +11,8 @@ from harness.measurement.rows import Flags, Floats
 from harness.measurement.tiers import TIER_KINDS, tier_judgement
 from reference.attribution import RowOutcome, hedge
 from reference.errors import ElementClass
+from reports.record.witness import CellKey, Witness
 from reports.record.witness_kinds import kinds_shown_by
-from reports.tally import CellKey, Witness
 
 __all__ = ["scores_by_row", "witnesses"]
 

@@ -22,9 +22,9 @@ from reference.errors import ElementClass
 from reference.formats import FloatFormat
 from reference.model import Method
 from reference.tiers import STANDARD, Tier
-from reports.cells import SEARCHED
-from reports.tally import CellKey, Tally, Witness, json_float, merge
-from reports.witness import OP
+from reports.record.cells import SEARCHED
+from reports.record.tally import Tally, merge
+from reports.record.witness import OP, CellKey, Witness, json_float
 
 __all__ = ["INTERRUPTED", "SearchResult", "search", "search_tally"]
 

@@ -22,8 +22,8 @@ from harness.selftest.protocols import PROTOCOLS
 from harness.selftest.trial import Suspect, first_failures
 from harness.settings import BRIEF, Effort
 from reference.formats import FORMATS
+from reports.record.verdicts import Verdict
 from reports.selftest import GATE as BY_THE_GATE
-from reports.verdicts import Verdict
 
 __all__ = ["planted", "run_suite", "suspects_of"]
 

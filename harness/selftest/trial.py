@@ -32,9 +32,9 @@ from harness.tallying import tally_outcome
 from reference.declaration import Declaration
 from reference.formats import FloatFormat
 from reference.tiers import STANDARD, TIERS
-from reports.cells import CHEAP, cell_row
-from reports.ledger import CellInfo
-from reports.verdicts import FAILED, Verdict
+from reports.record.cells import CHEAP, cell_row
+from reports.record.ledger import CellInfo
+from reports.record.verdicts import FAILED, Verdict
 from strategies.regimes.crowd import CROWD
 
 __all__ = ["Suspect", "first_failures"]

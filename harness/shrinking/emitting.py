@@ -38,9 +38,9 @@ from reference.rows import RowKind
 from reference.tiers import STANDARD
 from reference.truth import truth
 from reports.figures import shortened
+from reports.record.witness import Witness
 from reports.record.witness_kinds import FATAL_KINDS
 from reports.spelling import docstring
-from reports.tally import Witness
 
 __all__ = ["emit_test"]
 

@@ -18,8 +18,8 @@ from harness.shrinking.reduction import BATCH_ELEMENTS, Budget
 from reference.errors import RowFailure, judge
 from reference.formats import FloatFormat, format_named
 from reference.truth import truth
+from reports.record.witness import CellKey, Witness
 from reports.record.witness_kinds import FATAL_KINDS, WITNESS_KINDS, kinds_shown_by
-from reports.tally import CellKey, Witness
 
 __all__ = ["KEPT", "Evidence", "evidence_of", "failed_rows"]
 

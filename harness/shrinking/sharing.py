@@ -24,10 +24,11 @@ from harness.shrinking.evidence import KEPT, failed_rows
 from harness.shrinking.reduction import Budget
 from harness.shrinking.single import smallest
 from reference.formats import format_named
-from reports.cells import FAILURES
-from reports.ledger import Ledger
+from reports.record.cells import FAILURES
+from reports.record.ledger import Ledger
+from reports.record.tally import Tally
+from reports.record.witness import Witness, gravity
 from reports.record.witness_kinds import kinds_shown_by
-from reports.tally import Tally, Witness, gravity
 
 __all__ = ["keep_small", "shrink_all"]
 

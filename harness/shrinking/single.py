@@ -10,7 +10,7 @@ from harness.remaking import completed, row_of
 from harness.shrinking.evidence import evidence_of
 from harness.shrinking.reduction import Budget, origin_of, reduced
 from reference.formats import format_named
-from reports.tally import Witness
+from reports.record.witness import Witness
 
 __all__ = ["shrink", "smallest"]
 

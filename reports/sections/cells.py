@@ -7,7 +7,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from reports.cells import Row
+from reports.record.cells import Row
 from reports.rundata import RunData
 from reports.section import Section, fill
 

@@ -9,13 +9,13 @@ from typing import Final
 
 from markupsafe import Markup
 
-from reports.cells import quantiles, upper_edge
 from reports.drawing import Plot, linear, log2
 from reports.figures import count, ulps
 from reports.picture import Picture, Table, by_formats, csv_text, drawn, left_out, worst_curves
+from reports.record.cells import quantiles, upper_edge
+from reports.record.tally import Tally
 from reports.rundata import RunData, Standing
 from reports.section import Section
-from reports.tally import Tally
 
 SHARES: Final = {
     "median": Fraction(1, 2),

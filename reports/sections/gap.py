@@ -9,11 +9,11 @@ from typing import Final
 from markupsafe import Markup
 
 from reference.formats import format_named
-from reports.cells import upper_edge
 from reports.drawing import Plot, log2
 from reports.figures import NOTHING, ulps
 from reports.picture import Picture, Table, by_formats, csv_text, drawn, left_out, worst_curves
-from reports.profiles import GAPS
+from reports.record.cells import upper_edge
+from reports.record.profiles import GAPS
 from reports.rundata import RunData, Standing
 from reports.section import Section
 

@@ -8,10 +8,10 @@ from typing import Final
 
 from markupsafe import Markup
 
-from reports.cells import SEARCHED, Row
 from reports.drawing import Plot, log2
 from reports.figures import count, ulps
 from reports.picture import Picture, Table, by_formats, csv_text, drawn, left_out, worst_curves
+from reports.record.cells import SEARCHED, Row
 from reports.rundata import RunData, Standing, worst_of
 from reports.section import Section
 

@@ -13,7 +13,7 @@ from reports.drawing import Plot
 from reports.figures import count, percent, ulps
 from reports.picture import Picture, Table, drawn
 from reports.places import Place, Places, by_place, ends, logits_axis, matrix, position, spreads_axis
-from reports.profiles import LOGITS, PLACE_COUNTS, SPREADS
+from reports.record.profiles import LOGITS, PLACE_COUNTS, SPREADS
 from reports.rundata import RunData, Standing
 from reports.section import Section, fill
 

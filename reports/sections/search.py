@@ -11,9 +11,9 @@ from markupsafe import Markup
 from reports.drawing import MOST_CURVES, Plot, log2
 from reports.figures import searched, ulps
 from reports.picture import Picture, Table, csv_text, drawn
+from reports.record.witness import parse_float
 from reports.rundata import RunData
 from reports.section import Section
-from reports.tally import parse_float
 
 LEAST: Final = 2.0**-4
 

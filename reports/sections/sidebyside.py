@@ -13,7 +13,7 @@ from reports.drawing import Plot
 from reports.figures import count
 from reports.picture import Picture, Table, drawn
 from reports.places import Place, by_place, logits_axis, matrix, spreads_axis
-from reports.profiles import place_key, place_of
+from reports.record.profiles import place_key, place_of
 from reports.rundata import RunData, Standing
 from reports.section import Section, fill
 

@@ -9,10 +9,10 @@ from markupsafe import Markup
 
 from reports.common import in_common
 from reports.gate_text import headline, spelled
+from reports.record.verdicts import FAILED, Verdict, worst_first
 from reports.records import MOST_RECORDS, Record, State, records
 from reports.rundata import RunData
 from reports.section import Section
-from reports.verdicts import FAILED, Verdict, worst_first
 
 _MOST_FAILING: Final = 2000
 """Violations that are drawn: about a megabyte. junit.xml has no limit."""

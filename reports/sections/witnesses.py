@@ -15,9 +15,9 @@ from reference.formats import FloatFormat, format_named
 from reference.rows import RowKind, row_kinds
 from reports.figures import NOTHING, count, plural, shortened, ulps
 from reports.figures import exact as spelled
+from reports.record.witness import Remade, Witness
 from reports.rundata import RunData
 from reports.section import Section, fill
-from reports.witness import Remade, Witness
 
 MOST: Final = 24
 """Witnesses drawn; the rest are in witnesses.jsonl."""

@@ -25,7 +25,7 @@ from harness.cluster.work import packed_work
 from harness.execution import Executor, InProcess
 from harness.settings import resolve
 from reference.certified import prepare
-from reports.ledger import Ledger, packed
+from reports.record.ledger import Ledger, packed
 
 __all__ = ["Costs", "costs_of", "main", "seconds_a_task"]
 

@@ -2,7 +2,7 @@
 
 A `Tally` holds counts, maxima and exact sums only: merging two of them is associative and
 commutative, so that shards may run anywhere, in any order, and still give the same cell.
-Ratios, rates and intervals are derived later, in `reports.cells`, from a merged tally.
+Ratios, rates and intervals are derived later, in `reports.record.cells`, from a merged tally.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.profiles import GAPS, KINDS, PLACE_COUNTS, SIDE
-from reports.record.witness_kinds import gravity_of
-from reports.schema import (
+from reports.record.profiles import GAPS, KINDS, PLACE_COUNTS, SIDE
+from reports.record.schema import (
     ANYTHING,
     COUNT,
     FIGURE,
@@ -34,25 +33,20 @@ from reports.schema import (
     record,
     text,
 )
-from reports.witness import (
+from reports.record.witness import (
     ALONE_BEYOND,
     LONGEST_ROW,
-    CellKey,
     Witness,
     gravity,
     json_float,
     parse_float,
 )
+from reports.record.witness_kinds import gravity_of
 
 __all__ = [
     "HISTOGRAM_SHIFT",
-    "CellKey",
     "Tally",
-    "Witness",
-    "gravity",
-    "json_float",
     "merge",
-    "parse_float",
     "plain",
 ]
 
@@ -82,9 +76,10 @@ class Tally:
         fallbacks: elements that the certified reference left to mpmath.
         faults: how often each kind of fault befell a row.
         gap_errors, gap_bounds: `HISTOGRAM_SHIFT` bins of the greatest ULP error, and of the greatest bound
-            of the standard tier, by bins of `reports.profiles.GAPS`.
-        places: counts of rows by `reports.profiles.place_key`.
-        place_errors: `HISTOGRAM_SHIFT` bins of the greatest ULP error, by `reports.profiles.place_numbers`.
+            of the standard tier, by bins of `reports.record.profiles.GAPS`.
+        places: counts of rows by `reports.record.profiles.place_key`.
+        place_errors: `HISTOGRAM_SHIFT` bins of the greatest ULP error, by
+            `reports.record.profiles.place_numbers`.
         violations, excused: how often each clause of a tier that the campaign judges by is broken, and what
             was excused, by `over_TIER:CLAUSE`; also excused, by `unexplained`, unexplained rows that a policy
             excuses, and, by a setting such as `nan_row=any`, policy rows that it alone accepts.

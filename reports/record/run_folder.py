@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from reports.files import PART, FileError, read_text, writing_atomically
-from reports.ledger import APPLICATION_ID, CellInfo, Ledger
+from reports.record.ledger import APPLICATION_ID, CellInfo, Ledger
+from reports.record.sqlite import reporting, writer_lock
+from reports.record.witness import Witness
 from reports.spelling import command
-from reports.sqlite import reporting, writer_lock
-from reports.tally import Witness
 
 __all__ = [
     "DRAWN",

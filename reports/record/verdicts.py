@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-from reports.tally import json_float
+from reports.record.witness import json_float
 
 __all__ = [
     "FAILED",

@@ -17,11 +17,12 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from reports.intervals import clopper_pearson
-from reports.ledger import CellInfo, Ledger, Status
+from reports.record.intervals import clopper_pearson
+from reports.record.ledger import CellInfo, Ledger, Status
 from reports.record.metrics import COLUMNS, METRICS
+from reports.record.tally import HISTOGRAM_SHIFT, Tally, sorted_counts
+from reports.record.witness import gravity
 from reports.spelling import csv_cell
-from reports.tally import HISTOGRAM_SHIFT, Tally, gravity, sorted_counts
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,10 +25,10 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Literal, Self, get_args
 
-from reports.documents import DOCUMENTS, KIND, SETTINGS
-from reports.program import Program
-from reports.schema import ANYTHING, Malformed, inflated, one_of, parsed
-from reports.sqlite import (
+from reports.record.documents import DOCUMENTS, KIND, SETTINGS
+from reports.record.program import Program
+from reports.record.schema import ANYTHING, Malformed, inflated, one_of, parsed
+from reports.record.sqlite import (
     DAMAGED,
     LedgerError,
     connect,
@@ -37,8 +37,8 @@ from reports.sqlite import (
     transaction,
     writer_lock,
 )
-from reports.tally import CellKey, Tally, Witness, merge, plain
-from reports.witness import CELL
+from reports.record.tally import Tally, merge, plain
+from reports.record.witness import CELL, CellKey, Witness
 
 __all__ = [
     "APPLICATION_ID",
@@ -350,7 +350,7 @@ class Ledger:
         witnesses (documents or lines of `Witness`) in each; `findings`, a list with kind, candidate and
         message; `checks`, a list with check, kind, candidate, format, status, rows, broken, message and
         witness; `shards` and `pairs`, how many shards, and pairs of candidate and format to check, the plan
-        has; `verdicts`, a list of documents of `reports.verdicts.Verdict`; `comparison`, with base, the
+        has; `verdicts`, a list of documents of `verdicts.Verdict`; `comparison`, with base, the
         counts better, worse, equal and incomparable, and a list of changes with change (better or worse),
         metric, candidate, format, regime, length, before and after; `search`, a list with candidate, format,
         length, objective, evaluations and curve (pairs of evaluations and best so far); `command`, a list of

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, get_args
 
-from reports.schema import (
+from reports.record.schema import (
     ANYTHING,
     BOOLEAN,
     COUNT,
@@ -24,8 +24,8 @@ from reports.schema import (
     record,
     text,
 )
-from reports.verdicts import VerdictStatus
-from reports.witness import WITNESS
+from reports.record.verdicts import VerdictStatus
+from reports.record.witness import WITNESS
 
 __all__ = ["DOCUMENTS", "KIND", "SETTINGS"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from reports.schema import integer, mapping_of, record, text
+from reports.record.schema import integer, mapping_of, record, text
 
 __all__ = ["Loaded", "Program"]
 

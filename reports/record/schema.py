@@ -166,7 +166,7 @@ def _anything(value: Any, where: str, depth: int = 0) -> None:
 _TEXT: Final = text()
 
 FIGURE: Final[Rule] = _figure
-"""What `reports.witness.json_float` writes."""
+"""What `reports.record.witness.json_float` writes."""
 
 BOOLEAN: Final[Rule] = _boolean
 ANYTHING: Final[Rule] = _anything

@@ -13,8 +13,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from reference.formats import FORMATS
-from reports.record.witness_kinds import DEFECT_KINDS, gravity_of
-from reports.schema import (
+from reports.record.schema import (
     FIGURE,
     Malformed,
     Rule,
@@ -26,6 +25,7 @@ from reports.schema import (
     record,
     text,
 )
+from reports.record.witness_kinds import DEFECT_KINDS, gravity_of
 
 __all__ = [
     "ALONE_BEYOND",
