@@ -488,3 +488,18 @@ def test_built_in_is_loaded_by_its_name_and_a_bare_function_is_refused():
         names["check"]()
     with pytest.raises(ValueError, match="no spec"):
         emit_test(witness, replace(from_function(np.exp), spec=""))
+
+
+def test_a_candidate_that_compiles_for_each_shape_is_given_few_shapes():
+    shapes = set()
+
+    def shows(x):
+        shapes.add(x.shape)
+        return (x > 2).any(axis=1) & (np.abs(x).sum(axis=1) > 5)
+
+    row = np.random.default_rng(4).normal(scale=3, size=300).astype(np.float32)
+    steps = reduced(row, None, F32, shows, Budget())
+    assert len(steps[-1]) <= 2
+    lengths = {length for _, length in shapes}
+    assert all(rows & (rows - 1) == 0 for rows, _ in shapes)
+    assert len(shapes) <= 3 * len(lengths)

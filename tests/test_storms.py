@@ -23,8 +23,8 @@ from harness.execution import Isolated
 from harness.execution.allowance import LEAST_CULPRITS, Allowance
 from harness.execution.attempts import Attempt, Failure
 from harness.execution.narrowing import complete
-from harness.shrinking.evidence import FAULTS
 from reference.formats import FORMATS
+from reports.record.witness_kinds import kinds_shown_by
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolation as Linux has it")
 
@@ -363,7 +363,7 @@ def test_a_storm_ends_within_twenty_seconds_of_the_healthy_run(tmp_path, name, h
     cells = json.loads((out / "summary.json").read_text())["cells"]
     statuses = Counter(cell["status"] for cell in cells)
     witnesses = [json.loads(line) for line in (out / "witnesses.jsonl").read_text().splitlines()]
-    shown = next((w for w in witnesses if w["kind"] in FAULTS), None)
+    shown = next((w for w in witnesses if w["kind"] in kinds_shown_by("call")), None)
     if shown is not None and name not in NO_ROWS_DOING:
         Taken.by("replay", f"{out}#{shown['id']}", "--expect", "--timeout", "2", code=1)
     print(f"{name}: {beyond:.1f} s beyond {healthy.wall / slowness:.1f} s; {dict(statuses)}")  # noqa: T201

@@ -141,8 +141,8 @@ class _Score:
 
     def shows(self, x: Array) -> Flags:
         outcome = self.calls.run(x)
-        self.budget.lost |= any(fault.kind in FATAL_KINDS for fault in outcome.faults)
         done = outcome.completed
+        self.budget.lost |= not done.all() and any(fault.kind in FATAL_KINDS for fault in outcome.faults)
         shown = np.zeros(len(x), dtype=np.bool_)
         if outcome.outputs is not None:
             judged = self._judged(x[done], outcome.outputs[done])

@@ -257,12 +257,21 @@ class _Reduction:
         if self._budget.spent:
             return np.zeros(len(x), dtype=np.bool_)
         self._budget.charge(x)
-        return self._shows(x)
+        return self._shows(_in_few_shapes(x, self._rows_at_once))[: len(x)]
 
 
 def _split(length: int, parts: int) -> list[slice]:
     edges = [length * i // parts for i in range(parts + 1)]
     return [slice(a, b) for a, b in pairwise(edges)]
+
+
+def _in_few_shapes(x: Array, most: int) -> Array:
+    """Return rows, the last of them repeated until their number is a power of two, where that is allowed.
+
+    A candidate that compiles for each shape is given few shapes, whatever the number of trials.
+    """
+    rows = 1 << (len(x) - 1).bit_length()
+    return x if rows > most else np.concatenate([x, np.repeat(x[-1:], rows - len(x), axis=0)])
 
 
 def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
