@@ -222,13 +222,18 @@ class Campaign:
     rations: Rations = field(default_factory=dict)
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: Settings, deadline: Deadline = NEVER) -> Self:
         """Return the campaign of these settings, its candidates loaded.
 
         Raises:
             CandidateError: one of them cannot be.
+            OutOfTime: there was no time for all.
         """
-        return cls(settings, tuple(load(spec, settings.import_timeout) for spec in settings.candidates))
+        candidates = []
+        for spec in settings.candidates:
+            deadline.check()
+            candidates.append(load(spec, settings.import_timeout))
+        return cls(settings, tuple(candidates))
 
     def probed(self, executor: Executor) -> Self:
         """Return the campaign in which every candidate that does not say what it takes has been asked."""

@@ -278,6 +278,18 @@ def test_a_time_is_looked_at_in_the_midst_of_a_call(tmp_path, capsys, where, job
     assert [(cell["rows"], cell["status"]) for cell in cells] == [(10, "ok")] * 2
 
 
+@pytest.mark.parametrize("command", [["run"], ["gate", "--tier", "standard"]])
+def test_many_candidates_are_imported_no_longer_than_there_is_time(tmp_path, capsys, command):
+    specs = []
+    for number in range(8):
+        (tmp_path / f"slow{number}.py").write_text("import time\ntime.sleep(2)\nsoftmax = abs\n")
+        specs.append(f"{tmp_path}/slow{number}.py:softmax")
+    start = time.monotonic()
+    assert cli.run([*command, *specs, "--max-time", "1", "--out", str(tmp_path / "run")]) == 3
+    assert time.monotonic() - start < 12, "they take 16 s"
+    assert "--max-time 1: over before the first row was measured" in capsys.readouterr().err
+
+
 def test_what_is_compiled_meanwhile_takes_nothing_of_a_time():
     deadline = Deadline.in_seconds(0.05)
     with deadline.paused():

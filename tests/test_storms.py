@@ -331,6 +331,7 @@ class Taken:
 
     wall: float
     processor: float
+    said: str = ""
 
     @classmethod
     def by(cls, *command: str, code: int = 0) -> Taken:
@@ -341,7 +342,7 @@ class Taken:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert done.returncode == code, done.stderr
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return cls(time.monotonic() - start, used)
+        return cls(time.monotonic() - start, used, done.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -369,6 +370,7 @@ def test_a_storm_ends_within_twenty_seconds_of_the_healthy_run(tmp_path, name, h
     print(f"{name}: {beyond:.1f} s beyond {healthy.wall / slowness:.1f} s; {dict(statuses)}")  # noqa: T201
     assert (shown is not None) or name in NO_ROWS_DOING
     assert status in statuses
+    assert ("of calls do (95 %)" in taken.said) or name != "crashes in a fifth of calls"
     assert set(statuses) <= {"ok", "crashed", "timed_out", "not_tried"}
     assert beyond <= BEYOND_SECONDS
 

@@ -118,7 +118,10 @@ def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: b
 
     deadline = Deadline.in_seconds(settings.max_time)
     with user_mistakes():
-        campaign = Campaign.of(settings)
+        try:
+            campaign = Campaign.of(settings, deadline)
+        except OutOfTime:
+            raise NoVerdict(over_before_all(settings)) from None
         _report_changed_inputs(settings)
         folder = prepare(out, seed=settings.seed, resume=resume, overwrite=overwrite)
         begun = begun_with(folder)

@@ -124,7 +124,10 @@ def decide(
     deadline = Deadline.in_seconds(settings.max_time)
     settings = gate_settings(_with_rows(settings, rows), _tiers(budgets), _lengths(budgets))
     with user_mistakes():
-        campaign = replace(Campaign.of(settings), pairs=pairs)
+        try:
+            campaign = replace(Campaign.of(settings, deadline), pairs=pairs)
+        except OutOfTime:
+            raise NoVerdict(over_before_all(settings)) from None
         _require_reach(campaign, budgets)
         folder = prepare(out, seed=settings.seed, resume=None, overwrite=overwrite)
         executor = Isolated(

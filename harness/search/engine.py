@@ -29,7 +29,7 @@ START: Final = ("uniform-bits", "log-uniform", "landmarks", "standard-normal", "
 """The regimes of the first rows: between them, all finite numbers."""
 
 MOST_LOST: Final = 32
-"""Calls that may cost a worker; each may cost a time limit."""
+"""Calls that may cost rows and a worker; each may cost a time limit."""
 
 MOST_UNTRIED: Final = 3
 """Batches in succession of which no row was called, until a search ends."""
@@ -98,6 +98,7 @@ class Engine:
         self._polished: Best | None = None
         self._number = 0
         self._untried = 0
+        self._lost = 0
 
     @property
     def polished(self) -> bool:
@@ -107,7 +108,7 @@ class Engine:
     @property
     def is_lost(self) -> bool:
         """Whether the search ended early, as too many calls crashed or hung."""
-        return self.faults["crashed"] + self.faults["timed_out"] >= MOST_LOST
+        return self._lost >= MOST_LOST
 
     @property
     def is_given_up(self) -> bool:
@@ -175,6 +176,8 @@ class Engine:
         faults = trial.outcome.faults
         is_untried = bool(faults) and all(fault.kind == "not_tried" for fault in faults)
         self._untried = self._untried + 1 if is_untried and not trial.outcome.completed.any() else 0
+        if not trial.outcome.completed.all():
+            self._lost += sum(fault.kind in ("crashed", "timed_out") for fault in faults)
         for fault in faults:
             self.faults[fault.kind] += 1
             self.told.setdefault(fault.kind, fault.message)
