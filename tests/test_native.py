@@ -42,6 +42,9 @@ void in_place_f32(float *x, size_t rows, size_t n) {
 void patterned_f32(const float *x, float *y, size_t rows, size_t n) {
     for (size_t i = 0; i < rows * n; i++) ((unsigned *)y)[i] = 0xffffffffu;
 }
+void idle_f8e4m3fnuz(const unsigned char *x, unsigned char *y, size_t rows, size_t n) {
+    (void)x; (void)y; (void)rows; (void)n;
+}
 void crash_f32(const float *x, float *y, size_t rows, size_t n) { *(volatile int *)0 = 1; }
 void write_f32(float *x, float *y, size_t rows, size_t n) {
     for (size_t i = 0; i < rows * n; i++) { y[i] = 1.0f / n; x[i] = 0.0f; }
@@ -106,6 +109,14 @@ def test_what_a_kernel_does_wrong_is_found(folder: Path) -> None:
     assert "SIGSEGV" in crash.faults[0].message
     assert write.overwritten is not None
     assert write.overwritten.all()
+
+
+def test_what_is_left_alone_is_nan_in_a_format_whose_one_nan_has_no_other_bit(folder: Path) -> None:
+    fmt = FORMATS["float8_e4m3fnuz"]
+    with Isolated(jobs=1) as executor:
+        outcome = executor.run(f"{folder}/bad.so:idle_f8e4m3fnuz", fmt.from_float64([[1.0, 2.0, 3.0]]), fmt)
+    assert outcome.outputs is not None
+    assert fmt.to_bits(outcome.outputs).tolist() == [[0x80] * 3]
 
 
 def test_a_name_that_is_not_there_is_one_line(folder: Path) -> None:
