@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +19,7 @@ from harness import cli
 from harness.campaign import Campaign
 from harness.candidates import load
 from harness.deadline import Deadline
-from harness.execution import Fault, InProcess, Outcome
+from harness.execution import Fault, InProcess, Isolated, Outcome
 from harness.gate.measuring import GATE
 from harness.progress import Progress
 from harness.rationing import ORDINARY, Group, Ration, Speed, _told_by, measured, ration_of
@@ -226,6 +229,41 @@ def test_a_candidate_that_fails_is_left_to_the_campaign_after_one_call() -> None
     fmt = FORMATS["float32"]
     assert measured("dying", fmt, fmt, executor, None) == ORDINARY
     assert executor.calls == 1
+
+
+BUSY = """
+import time
+import numpy as np
+
+def softmax(x):
+    end = time.process_time() + 0.1
+    while time.process_time() < end:
+        pass
+    return x
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing tells waits for a processor")
+def test_how_long_a_call_takes_is_told_without_waits_for_a_processor(tmp_path):
+    (tmp_path / "busy.py").write_text(BUSY)
+    (tmp_path / "slow.py").write_text(SLOW.format(seconds=0.1))
+    x, allowed = np.ones((1, 4), dtype=np.float32), os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    try:
+        with Isolated() as executor:
+            executor.run(f"{tmp_path}/busy.py:softmax", x, FLOAT32)
+            start = time.monotonic()
+            busy = executor.run(f"{tmp_path}/busy.py:softmax", x, FLOAT32).seconds
+            assert time.monotonic() - start > 0.2, "five share a processor"
+            asleep = executor.run(f"{tmp_path}/slow.py:softmax", x, FLOAT32).seconds
+    finally:
+        os.sched_setaffinity(0, allowed)
+        for other in others:
+            other.kill()
+            other.wait()
+    assert 0.09 <= busy <= 0.15
+    assert asleep >= 0.1
 
 
 def test_what_is_lost_on_the_way_is_no_sign_of_a_slow_candidate() -> None:

@@ -41,12 +41,14 @@ class Attempt:
         outputs: shape of the rows given; meaningful in the parts that passed.
         failure: of the part after those, None if all passed.
         overwritten: which rows the candidate changed, where that was watched.
+        seconds: how long it took, waits for a processor left out; None where that is not told.
     """
 
     passed: int
     outputs: Array
     failure: Failure | None
     overwritten: NDArray[np.bool_] | None = None
+    seconds: float | None = None
 
 
 class Attempts(Protocol):

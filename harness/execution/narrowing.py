@@ -114,7 +114,7 @@ def _narrowed(attempt: Attempts, x: Array, allowance: Allowance) -> Outcome:
     if whole.failure is None:
         completed = np.ones(rows, dtype=np.bool_)
         allowance.learn(x, completed, ~completed)
-        return Outcome(whole.outputs, completed, overwritten=whole.overwritten)
+        return Outcome(whole.outputs, completed, overwritten=whole.overwritten, seconds=whole.seconds)
     failure = whole.failure
     if failure.kind == "unsupported":
         return Outcome.failed(rows, Fault("unsupported", None, failure.message))

@@ -44,12 +44,14 @@ class Outcome:
         faults: by row, those of no single row last; empty if and only if all went well.
         overwritten: which rows of its input the candidate changed, shape (rows,); looked at
             only where the rows were handed over as `watched`.
+        seconds: how long the call took, waits for a processor left out; None where that is not told.
     """
 
     outputs: Array | None
     completed: NDArray[np.bool_]
     faults: tuple[Fault, ...] = ()
     overwritten: NDArray[np.bool_] | None = None
+    seconds: float | None = None
 
     @classmethod
     def failed(cls, rows: int, *faults: Fault) -> Self:

@@ -149,14 +149,20 @@ class Worker:
             "parts": parts,
             "presentation": presentation,
         }
+        seconds = None
         try:
-            passed, failure = self._checked(self._ask(request, timeout), parts)
+            asked = time.monotonic()
+            answer = self._ask(request, timeout)
+            told = answer.get("seconds")
+            if type(told) is float and 0 <= told <= time.monotonic() - asked:
+                seconds = told
+            passed, failure = self._checked(answer, parts)
         except WorkerLost as lost:
             passed, failure = self._memory.current_part(len(parts)), lost.failure
         outputs = self._memory.outputs(x.shape, out_dtype, outputs_at)
         watched = self._memory.differs(x) if presentation == "watched" else None
         self._memory.release()
-        return Attempt(passed, outputs, failure, watched)
+        return Attempt(passed, outputs, failure, watched, seconds)
 
     def death(self) -> Failure | None:
         """Return how the worker died while nobody called it, None if it lives."""
