@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness.candidates import Candidate
 from harness.console import progress_bar
 from harness.deadline import NEVER, Deadline
+from harness.notices import say_what_was_given_up
 from reference.formats import FloatFormat
 
 if TYPE_CHECKING:
@@ -18,10 +19,9 @@ if TYPE_CHECKING:
 
     from harness.campaign import Campaign
     from harness.execution import Executor
-    from harness.settings import Settings
     from reports.record.ledger import Ledger
 
-__all__ = ["examine", "over_before_all", "say_what_is_left_out", "say_what_was_given_up", "unchecked"]
+__all__ = ["examine", "unchecked"]
 
 
 def examine(
@@ -49,25 +49,6 @@ def examine(
         named = {candidate.name: candidate for candidate in campaign.candidates}
         keep_small(ledger, shrink_all(ledger, named, executor, rations=campaign.rations))
     say_what_was_given_up(executor, console)
-
-
-def over_before_all(settings: Settings) -> str:
-    """Say that the time was over before anything was measured."""
-    return f"--max-time {settings.max_time:g}: over before the first row was measured; give it longer"
-
-
-def say_what_was_given_up(executor: Executor, console: Console) -> None:
-    """Print of each candidate which rows were not tried, and why."""
-    for spec, told in executor.given_up().items():
-        console.print(f"{spec}: {told}", soft_wrap=True)
-
-
-def say_what_is_left_out(campaign: Campaign, console: Console) -> None:
-    """Print of each candidate that is not given all rows how many it is given, and why."""
-    for candidate in campaign.candidates:
-        for fmt in campaign.measured_formats(candidate):
-            if (left_out := campaign.left_out(candidate, fmt)) is not None:
-                console.print(f"{candidate.name} in {fmt}: {left_out.told()}", soft_wrap=True)
 
 
 def unchecked(campaign: Campaign, ledger: Ledger) -> Iterator[tuple[Candidate, FloatFormat]]:

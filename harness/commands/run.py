@@ -15,8 +15,9 @@ from harness.configuration import configured
 from harness.console import notes
 from harness.deadline import Deadline, OutOfTime
 from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
-from harness.examining import examine, over_before_all, say_what_is_left_out, unchecked
+from harness.examining import examine, unchecked
 from harness.kernels import MEASURING, prepare_kernels
+from harness.notices import over_before_all, say_what_is_left_out
 from harness.settings import Settings, resolve
 from reports.spelling import command
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.console import notes
 from harness.deadline import Deadline, OutOfTime
 from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
-from harness.examining import over_before_all, say_what_is_left_out, say_what_was_given_up
 from harness.gate.baseline import Baseline, place, verdicts_against
 from harness.gate.budgets import TIER, Budget
 from harness.gate.judging import judge, with_policies
@@ -21,6 +20,7 @@ from harness.gate.measuring import GATE, Gated, gate_settings, measure_gated
 from harness.gate.ratchet import slack_verdicts
 from harness.gate.statistics import Exactly, Fresh, Rule
 from harness.kernels import MEASURING, prepare_kernels
+from harness.notices import over_before_all, say_what_is_left_out, say_what_was_given_up
 from harness.settings import Settings
 from reference.tiers import STANDARD
 from reports.common import in_common
