@@ -78,6 +78,7 @@ def test_killed_run_resumes_to_the_same_summary(tmp_path: Path, undisturbed: str
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # two minutes of an idle machine
 @pytest.mark.parametrize("seed", [1, 2])
 def test_run_killed_at_many_moments_resumes_to_the_same_summary(
     tmp_path: Path, undisturbed: str, seed: int
