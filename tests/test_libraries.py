@@ -23,9 +23,12 @@ from harness.candidates.libraries import LIBRARIES, installed
 from harness.candidates.loading import import_function, locate
 from harness.execution import Isolated
 from harness.probing import probed
+from harness.settings import USUAL_FORMATS
 from reference.formats import FORMATS, FloatFormat
 from reports.figures import ulps
 from tests.test_arrays import patterns, same_bits
+
+USUAL = [FORMATS[name] for name in USUAL_FORMATS]
 
 
 def test_what_is_installed_is_found_with_its_version() -> None:
@@ -159,7 +162,7 @@ def test_tensorflow_carries_every_bit(function: str, monkeypatch: pytest.MonkeyP
     module = _module_of("tensorflow")
     monkeypatch.setattr(module.tf.nn, "softmax", lambda x, **_: module.tf.identity(x))
     module._compiled.cache_clear()
-    for fmt in FORMATS.values():
+    for fmt in USUAL:
         x = fmt.from_bits(patterns(fmt))[None]
         same_bits(fmt, getattr(module, function)(x), x)
     module._compiled.cache_clear()
@@ -182,14 +185,14 @@ def test_onnxruntime_carries_every_bit(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # JAX, of a fork as it is imported
-@pytest.mark.parametrize("fmt", list(FORMATS.values()), ids=str)
+@pytest.mark.parametrize("fmt", USUAL, ids=str)
 def test_openvino_tensors_carry_every_bit(fmt: FloatFormat) -> None:
     module = _module_of("openvino")
     x = fmt.from_bits(patterns(fmt))[None]
     same_bits(fmt, module._numpy(module._tensor(x), x), x)
 
 
-@pytest.mark.parametrize("fmt", list(FORMATS.values()), ids=str)
+@pytest.mark.parametrize("fmt", USUAL, ids=str)
 def test_tinygrad_carries_every_bit_that_it_has_itself(
     fmt: FloatFormat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
