@@ -10,7 +10,16 @@ __all__ = ["Run", "measure"]
 __room_of__ = "softmax-harness"
 
 _ALONE = frozenset(
-    f"harness.{name}" for name in ("__main__", "errors", "interrupts", "rooms", "streams", "testing")
+    f"harness.{name}"
+    for name in (
+        "__main__",
+        "rooms",
+        "terminal",
+        "terminal.errors",
+        "terminal.interrupts",
+        "terminal.streams",
+        "testing",
+    )
 )
 """Modules that need no other room to be imported."""
 

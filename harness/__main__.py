@@ -19,10 +19,10 @@ sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != _HERE]
 
 from typing import NoReturn  # noqa: E402 - once the path is safe
 
-from harness.errors import HarnessError  # noqa: E402 - once the path is safe
-from harness.interrupts import keep_interrupts  # noqa: E402 - once the path is safe
 from harness.rooms import secure  # noqa: E402 - once the path is safe
-from harness.streams import settle_streams  # noqa: E402 - once the path is safe
+from harness.terminal.errors import HarnessError  # noqa: E402 - once the path is safe
+from harness.terminal.interrupts import keep_interrupts  # noqa: E402 - once the path is safe
+from harness.terminal.streams import settle_streams  # noqa: E402 - once the path is safe
 
 __all__ = ["main"]
 

@@ -17,7 +17,7 @@ import typer
 
 from harness.commands import bench, compare, exhaust, gate, init, listing, replay, report, search, selftest
 from harness.commands import run as run_command
-from harness.errors import HarnessError, UsageError
+from harness.terminal.errors import HarnessError, UsageError
 from reports import spelling
 from reports.files import is_known, told
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
     from numpy.typing import NDArray
 
-    from harness.candidates import Candidate
     from harness.checks import CheckResult
+    from harness.subject.candidates import Candidate
 
 __all__ = [
     "assert_accurate",
@@ -84,7 +84,7 @@ def assert_accurate(
 
     Raises:
         AssertionError: it does not; the verdicts and shrunk rows are in the message.
-        harness.errors.UsageError: an argument is unknown.
+        harness.terminal.errors.UsageError: an argument is unknown.
     """
     from harness.gate.in_process import failure
 
@@ -198,7 +198,7 @@ def assert_keeps(check: str, f: Softmax, x: NDArray[Any]) -> None:
     """
     from harness.checks import Subject, check_named
     from harness.checks.check import hexadecimal
-    from harness.execution import InProcess
+    from harness.subject.execution import InProcess
     from reference.formats import format_of
     from reference.inputs import as_numpy
 
@@ -248,7 +248,7 @@ def rows(format: str, length: int, regimes: Sequence[str] = ()) -> SearchStrateg
 @at_home()
 def _check(name: str, f: Softmax, format: str, seed: int, effort: str) -> None:
     from harness.checks import check_named, run_check
-    from harness.execution import InProcess
+    from harness.subject.execution import InProcess
     from reference.formats import format_named
 
     candidate = _candidate(f)
@@ -259,7 +259,7 @@ def _check(name: str, f: Softmax, format: str, seed: int, effort: str) -> None:
 
 
 def _candidate(f: Softmax) -> Candidate:
-    from harness.candidates import from_function
+    from harness.subject.candidates import from_function
 
     return from_function(f)
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from harness import cli
+from harness.campaign.settings import Effort, Settings
 from harness.gate import deciding, measuring
 from harness.gate.budgets import Budget
 from harness.gate.measuring import Cell, Gated
-from harness.settings import Effort, Settings
 from reports.record.cells import cell_row
 from reports.record.ledger import CellInfo
 from tests.synthetic_run import key

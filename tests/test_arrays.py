@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 import harness
-from harness.candidates import CandidateError, from_function, load
-from harness.candidates.loading import locate
-from harness.candidates.via import Via, via_named
-from harness.execution import InProcess, Isolated
+from harness.subject.candidates import CandidateError, from_function, load
+from harness.subject.candidates.loading import locate
+from harness.subject.candidates.via import Via, via_named
+from harness.subject.execution import InProcess, Isolated
 from reference import correctly_rounded, softmax, ulp_errors
 from reference.foreign import LIBRARIES, device_named, from_numpy, library_of, to_numpy
 from reference.formats import FORMATS, FloatFormat
@@ -440,7 +440,7 @@ def test_formats_may_be_an_attribute(tmp_path: Path) -> None:
 
 
 def test_a_probe_decides_what_a_silent_function_takes() -> None:
-    from harness.probing import probed
+    from harness.subject.probe import probed
 
     def only_float32(x: np.ndarray) -> np.ndarray:
         if x.dtype != np.float32:

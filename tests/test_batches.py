@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from harness import cli
-from harness.batches import MOST_KEPT, Part, smallest_part
-from harness.candidates import load
-from harness.execution import InProcess
-from harness.search import search
+from harness.subject.candidates import load
+from harness.subject.execution import InProcess
+from harness.witnesses.batches import MOST_KEPT, Part, smallest_part
+from harness.witnesses.search import search
 from reference.formats import FORMATS
 from reports.record.witness import Witness
 

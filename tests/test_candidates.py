@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.candidates import BUILTINS, Candidate, CandidateError, load
-from harness.candidates.arithmetic import exp_ulps
-from harness.candidates.builtin.blocked import BLOCK
+from harness.subject.candidates import BUILTINS, Candidate, CandidateError, load
+from harness.subject.candidates.arithmetic import exp_ulps
+from harness.subject.candidates.builtin.blocked import BLOCK
 from reference import ulp_errors
 from reference.attribution import RowOutcome, attribute
 from reference.bounds import element_bounds
@@ -84,7 +84,7 @@ def test_another_output_format_is_unsupported() -> None:
 def test_import_is_light() -> None:
     heavy = {"numba", "pandas", "matplotlib", "mpmath", "scipy", "pyarrow", "strategies", "reports"}
     program = (
-        "import sys, harness.candidates; "
+        "import sys, harness.subject.candidates; "
         f"print(sorted({{m.partition('.')[0] for m in sys.modules}} & {heavy}))"
     )
     done = subprocess.run(

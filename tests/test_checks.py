@@ -18,13 +18,13 @@ from hypothesis import given, settings
 
 import reference
 from harness import cli, testing
-from harness.candidates import BUILTINS, Candidate, from_function, load
 from harness.checks import CHECKS, CheckResult, check_named, each_check, run_checks
 from harness.checks.check import hexadecimal
 from harness.checks.properties import exact_shifts
-from harness.execution import Fault, InProcess, Isolated, Outcome
-from harness.execution.calling import AROUND
-from harness.remaking import entries_of_hex
+from harness.subject.candidates import BUILTINS, Candidate, from_function, load
+from harness.subject.execution import Fault, InProcess, Isolated, Outcome
+from harness.subject.execution.calling import AROUND
+from harness.witnesses.recipes import entries_of_hex
 from reference.declaration import Declaration, Policy
 from reference.formats import FORMATS, FloatFormat
 from strategies.regimes import REGIMES

@@ -18,12 +18,12 @@ from itertools import product
 import numpy as np
 import pytest
 
-from harness.candidates import from_function, load
 from harness.checks import CheckResult, check_named, run_check
 from harness.checks.rows import EXTENTS, Paces, Slow
-from harness.execution import InProcess, Isolated
-from harness.execution.calling import OFTEN, call
 from harness.selftest.defects.reach import DEFECTS
+from harness.subject.candidates import from_function, load
+from harness.subject.execution import InProcess, Isolated
+from harness.subject.execution.calling import OFTEN, call
 from reference.formats import FORMATS
 from reports.gate_text import terminal
 from reports.looking import looked_at, looked_at_in_all

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.candidates import BUILTINS, Candidate, load
 from harness.claims import CLAIMS, ClaimResult, evaluate, evidence, invariance, quoted
 from harness.claims.evidence import Evidence
+from harness.subject.candidates import BUILTINS, Candidate, load
 from reference import correctly_rounded
 from reference.errors import ElementClass, RowFailure, judge
 from reference.formats import FORMATS, FloatFormat

@@ -21,9 +21,9 @@ from programs import ARGUMENTS, PATIENCE, ROOT, Gate, Program, figures
 from synthetic_run import key, ledger_at, tally_of
 
 from harness import cli
-from harness.campaign import Campaign
-from harness.environment import here
-from harness.settings import resolve
+from harness.campaign.campaign import Campaign
+from harness.campaign.environment import here
+from harness.campaign.settings import resolve
 from reports.folder import write
 from reports.machines import told
 from reports.record.ledger import Place
@@ -179,7 +179,7 @@ def test_a_cluster_that_cannot_be_had_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("harness.cluster.connection.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("harness.campaign.cluster.connection.CONNECT_SECONDS", 1)
     assert cli.run([*SMALL, "--cluster", address, "--out", str(tmp_path / "run")]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {line}")
 
@@ -196,7 +196,7 @@ def test_a_missing_extra_is_one_line(
 
 
 def test_a_users_file_is_used_in_its_place_or_as_it_was_sent(tmp_path: Path) -> None:
-    from harness.cluster.work import Source
+    from harness.campaign.cluster.work import Source
 
     home, away = tmp_path / "mine.py", tmp_path / "away"
     away.mkdir()
@@ -214,7 +214,7 @@ def test_a_users_file_is_used_in_its_place_or_as_it_was_sent(tmp_path: Path) -> 
 def test_a_worker_refuses_what_it_cannot_import_and_what_is_of_another_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.cluster import work
+    from harness.campaign.cluster import work
 
     monkeypatch.setattr(work, "_name", lambda: "worker w")
     (tmp_path / "beside.py").write_text("SCALE = 1.0")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.comparison import compare
+from harness.gate.comparison import compare
 from reports.record.cells import Row, cell_row
 from reports.record.ledger import CellInfo
 from reports.record.tally import Tally

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.settings import USUAL_FORMATS
+from harness.campaign.settings import USUAL_FORMATS
 from reference.formats import FORMATS
 from reference.rows import RowKind, row_kinds
 from strategies.corpora import CORPORA, left_out, waiting

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.candidates import load
+from harness.subject.candidates import load
 from reference.bounds import element_bounds
 from reference.certified import truth_certified
 from reference.formats import FORMATS

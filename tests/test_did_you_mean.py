@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness import cli
-from harness.candidates import CandidateError, from_function, load
+from harness.subject.candidates import CandidateError, from_function, load
 from reference.formats import FORMATS, OTHER_NAMES, format_named
 
 MEANT = {

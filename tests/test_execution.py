@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.candidates import BUILTINS
-from harness.execution import Executor, InProcess, Isolated, Outcome
-from harness.execution.allowance import Allowance
-from harness.execution.attempts import Attempt, Failure, Part
-from harness.execution.narrowing import complete as completed_within
+from harness.subject.candidates import BUILTINS
+from harness.subject.execution import Executor, InProcess, Isolated, Outcome
+from harness.subject.execution.allowance import Allowance
+from harness.subject.execution.attempts import Attempt, Failure, Part
+from harness.subject.execution.narrowing import complete as completed_within
 from reference.formats import FORMATS
 
 FLOAT32 = FORMATS["float32"]

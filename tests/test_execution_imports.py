@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.execution import Isolated
+from harness.subject.execution import Isolated
 from reference.formats import FORMATS
 
 FLOAT32 = FORMATS["float32"]

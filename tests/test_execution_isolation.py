@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from programs import HEARING
 
-from harness.execution import ExecutorClosed, InProcess, Isolated, Outcome
+from harness.subject.execution import ExecutorClosed, InProcess, Isolated, Outcome
 from reference.formats import FORMATS
 
 TRIES = 3
@@ -348,7 +348,7 @@ def test_a_death_between_two_calls_is_told(candidate):
 
 @pytest.fixture
 def two_deaths(monkeypatch):
-    monkeypatch.setattr("harness.execution.isolated.MOST_IDLE_DEATHS", 2)
+    monkeypatch.setattr("harness.subject.execution.isolated.MOST_IDLE_DEATHS", 2)
 
 
 @pytest.mark.usefixtures("two_deaths")
@@ -386,7 +386,7 @@ CAMPAIGN = """
 import sys
 sys.path.insert(0, {root!r})
 import numpy as np
-from harness.execution import Isolated
+from harness.subject.execution import Isolated
 from reference.formats import FORMATS
 with Isolated(timeout=None) as executor:
     x = np.zeros((3, 4), np.float32)

@@ -16,9 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.candidates import Candidate, load
-from harness.dealing import Threads, deal
-from harness.execution import Executor, InProcess
+from harness.campaign.deal import Threads, deal
 from harness.exhaust import (
     NONE,
     Enumeration,
@@ -30,6 +28,8 @@ from harness.exhaust import (
 )
 from harness.exhaust.counting import Counting, without_profiles
 from harness.measurement import Rows, measure
+from harness.subject.candidates import Candidate, load
+from harness.subject.execution import Executor, InProcess
 from reference.errors import judge
 from reference.formats import FORMATS, FloatFormat
 from reference.truth import truth

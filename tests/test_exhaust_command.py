@@ -15,9 +15,6 @@ import numpy as np
 import pytest
 
 from harness import cli
-from harness.candidates import load
-from harness.errors import UsageError
-from harness.execution import Executor, Fault, InProcess, Outcome
 from harness.exhaust import (
     Exhaustion,
     Range,
@@ -25,6 +22,9 @@ from harness.exhaust import (
     Symmetries,
     check_symmetries,
 )
+from harness.subject.candidates import load
+from harness.subject.execution import Executor, Fault, InProcess, Outcome
+from harness.terminal.errors import UsageError
 from reference.formats import FORMATS
 from reports.record.ledger import Ledger
 from reports.record.tally import Tally, merge

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.errors import NoVerdict
+from harness.campaign.settings import Settings
 from harness.gate import Decision, Gated, draw
-from harness.settings import Settings
+from harness.terminal.errors import NoVerdict
 from reference.formats import FORMATS
 from reports.files import FileError, told, writing_atomically
 from reports.record.ledger import LedgerError
@@ -170,7 +170,7 @@ def test_a_gate_whose_ledger_does_not_fit_does_not_offer_to_go_on(
     def full(*_: object) -> None:
         raise LedgerError("run.sqlite: the disk is full; free some space, then --resume")
 
-    monkeypatch.setattr("harness.provenance.open_measured", full)
+    monkeypatch.setattr("harness.campaign.provenance.open_measured", full)
     assert cli.run(["gate", "naive", "--format", "float16", "--tier", "fast", "--out", "run"]) == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith("free some space, then begin anew")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.candidates.libraries import LIBRARIES
+from harness.subject.candidates.libraries import LIBRARIES
 
 TEXT = (Path(__file__).resolve().parent.parent / "FINDINGS.md").read_text(encoding="utf-8")
 ENTRIES = re.findall(

@@ -13,10 +13,10 @@ import scipy.special
 
 import reference
 from harness import cli
-from harness.errors import Interrupted
+from harness.campaign.settings import resolve
 from harness.gate import deciding, measuring, of_tier
 from harness.gate.in_process import failure
-from harness.settings import resolve
+from harness.terminal.errors import Interrupted
 from reports.record.ledger import Ledger
 from tests.gated import suspects
 from tests.gating import SUSPECTS, briefly, budget, failing, gate, of_each_metric, replayed, statuses

@@ -14,10 +14,10 @@ import pytest
 
 import reference
 from harness import cli
-from harness.errors import UsageError
 from harness.gate.budgets import budgets_of, read_budgets
 from harness.gate.judging import judge
 from harness.gate.statistics import ALPHA, Fresh, rows_needed
+from harness.terminal.errors import UsageError
 from reference.formats import FORMATS
 from reference.tiers import STANDARD
 from reference.truth import truth

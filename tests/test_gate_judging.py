@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.candidates import load
+from harness.campaign.settings import Settings
 from harness.checks import CHECKS, CheckResult
-from harness.execution import InProcess
 from harness.gate.budgets import Budget, budgets_of
 from harness.gate.deciding import SHRUNK, with_witnesses
 from harness.gate.judging import judge
 from harness.gate.measuring import Cell, Gated
 from harness.gate.statistics import Exactly, Fresh
-from harness.settings import Settings
+from harness.subject.candidates import load
+from harness.subject.execution import InProcess
 from reference.formats import FORMATS
 from reports.record.cells import cell_row
 from reports.record.ledger import CellInfo

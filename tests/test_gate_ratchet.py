@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness.errors import UsageError
 from harness.gate.budgets import read_budgets
 from harness.gate.ratchet import loosen, slack_verdicts, tighten
+from harness.terminal.errors import UsageError
 from tests.gating import budget, gated, limit_on, written
 from tests.synthetic_run import key, tally_of
 

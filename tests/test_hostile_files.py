@@ -15,8 +15,8 @@ import pytest
 from synthetic_run import key, ledger_at, tally_of
 
 from harness import cli
-from harness.candidates import load
-from harness.shrinking import emit_test
+from harness.subject.candidates import load
+from harness.witnesses.shrinking import emit_test
 from reports.record.witness import CellKey, Witness
 
 BREAKING_OUT = '''"""

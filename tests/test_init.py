@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from harness import cli
+from harness.campaign.configuration import configured, configured_gate
 from harness.commands.init import _workflow
-from harness.configuration import configured, configured_gate
 from harness.gate.budgets import read_budgets
 from tests.gating import SUSPECTS
 

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.candidates import CandidateError, load
-from harness.candidates import libraries as folder
-from harness.candidates.libraries import LIBRARIES, installed
-from harness.candidates.loading import import_function, locate
-from harness.execution import Isolated
-from harness.probing import probed
-from harness.settings import USUAL_FORMATS
+from harness.campaign.settings import USUAL_FORMATS
+from harness.subject.candidates import CandidateError, load
+from harness.subject.candidates import libraries as folder
+from harness.subject.candidates.libraries import LIBRARIES, installed
+from harness.subject.candidates.loading import import_function, locate
+from harness.subject.execution import Isolated
+from harness.subject.probe import probed
 from reference.formats import FORMATS, FloatFormat
 from reports.figures import ulps
 from tests.test_arrays import patterns, same_bits

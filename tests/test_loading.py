@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.candidates import CandidateError, from_function, load
-from harness.candidates.loading import axis_parameter, load_function, locate
+from harness.subject.candidates import CandidateError, from_function, load
+from harness.subject.candidates.loading import axis_parameter, load_function, locate
 from reference.declaration import Algorithm, Policy
 from reference.formats import FORMATS
 
@@ -147,7 +147,7 @@ def test_the_modules_beside_a_candidate_are_its_own(strangers: Path) -> None:
     assert candidate(np.array([1.0])).tolist() == [7.0]
     assert sys.modules["reference"] is reference
     assert sys.modules["harness"] is harness
-    assert "harness.candidates" in sys.modules
+    assert "harness.subject.candidates" in sys.modules
     assert reference.FORMATS is FORMATS
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from harness import cli
-from harness.candidates import CandidateError, load
-from harness.execution import Isolated
+from harness.subject.candidates import CandidateError, load
+from harness.subject.execution import Isolated
 from reference import ulp_errors
 from reference.formats import FORMATS
 

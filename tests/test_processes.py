@@ -19,13 +19,13 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="copies are made
 
 PROGRAM = """
 import math, os, signal, zlib
-from harness.campaign import Campaign
-from harness.crews import crew_of, threads_of
-from harness.dealing import deal
-from harness.environment import here
-from harness.execution import Isolated
-from harness.processes import Processes, can_fork
-from harness.settings import resolve
+from harness.campaign.campaign import Campaign
+from harness.campaign.crews import crew_of, threads_of
+from harness.campaign.deal import deal
+from harness.campaign.environment import here
+from harness.subject.execution import Isolated
+from harness.campaign.processes import Processes, can_fork
+from harness.campaign.settings import resolve
 
 class Record(dict):
     def finished(self):
@@ -100,7 +100,7 @@ def test_a_copy_that_is_killed_is_told_and_what_was_recorded_is_kept(tmp_path: P
     done = run(
         tmp_path,
         """
-from harness.errors import NoVerdict
+from harness.terminal.errors import NoVerdict
 plan = campaign("naive")
 kept = Record()
 with Isolated(2, 20.0) as executor:

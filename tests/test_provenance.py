@@ -92,10 +92,10 @@ def test_a_run_goes_on_as_it_was_called_by_the_version_that_began_it(
     assert run() == 0
     assert "called isolated, now they would be in-process" in refused(capsys, "--resume", "--in-process")
     with monkeypatch.context() as patched:
-        patched.setattr("harness.provenance.ROWS_VERSION", 1000)
+        patched.setattr("harness.campaign.provenance.ROWS_VERSION", 1000)
         assert "1000" in refused(capsys, "--resume")
     with monkeypatch.context() as patched:
-        patched.setattr("harness.provenance.own_version", lambda: "9.9")
+        patched.setattr("harness.campaign.provenance.own_version", lambda: "9.9")
         assert "is 9.9" in refused(capsys, "--resume")
     with Ledger.open(Path("run/run.sqlite")) as ledger:
         program, settings = ledger.program(), ledger.settings()

@@ -227,7 +227,7 @@ main()
 def test_an_interrupt_in_a_finalizer_is_not_lost() -> None:
     program = """
 import os, signal, time
-from harness.interrupts import keep_interrupts
+from harness.terminal.interrupts import keep_interrupts
 class Finalized:
     def __del__(self):
         os.kill(os.getpid(), signal.SIGINT)

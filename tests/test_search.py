@@ -18,16 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import cli
-from harness.candidates import Candidate, load
-from harness.errors import UsageError
-from harness.execution import InProcess, Isolated
 from harness.exhaust import NONE, Exhaustion
-from harness.replaying import replay_witness
-from harness.search import INTERRUPTED, OBJECTIVES, SearchResult, search, search_tally
-from harness.search.archive import Archive
-from harness.search.mutations import Breeder, Parents, moved
-from harness.search.novelty import Memory
-from harness.search.polishing import Neighbourhood
+from harness.replay import replay_witness
+from harness.subject.candidates import Candidate, load
+from harness.subject.execution import InProcess, Isolated
+from harness.terminal.errors import UsageError
+from harness.witnesses.search import INTERRUPTED, OBJECTIVES, SearchResult, search, search_tally
+from harness.witnesses.search.archive import Archive
+from harness.witnesses.search.mutations import Breeder, Parents, moved
+from harness.witnesses.search.novelty import Memory
+from harness.witnesses.search.polishing import Neighbourhood
 from reference.formats import FORMATS, FloatFormat
 from reports.record.tally import Tally, merge
 from strategies.words import Words
@@ -399,7 +399,8 @@ def test_a_folder_that_holds_a_run_is_refused_before_the_search(
     monkeypatch.chdir(tmp_path)
     arguments = ["search", "max_shifted", "--evals", "200", "--out", "mine"]
     assert cli.run(arguments) == 0
-    monkeypatch.setattr("harness.search.search_tally", lambda *_, **__: pytest.fail("searched all the same"))
+    searched = "harness.witnesses.search.search_tally"
+    monkeypatch.setattr(searched, lambda *_, **__: pytest.fail("searched all the same"))
     assert cli.run(arguments) == UsageError.exit_code
     assert "mine: holds a run already" in capsys.readouterr().err
 

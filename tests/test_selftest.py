@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from harness import cli
-from harness.candidates import from_function
+from harness.campaign.settings import BRIEF, USUAL_FORMATS, Effort
 from harness.checks import check_named, run_check
 from harness.commands import selftest as command
-from harness.execution import InProcess
 from harness.selftest import suite
 from harness.selftest.controls import controls
 from harness.selftest.defects import (
@@ -31,7 +30,8 @@ from harness.selftest.protocols import PROTOCOLS
 from harness.selftest.suite import planted, run_suite, suspects_of
 from harness.selftest.telling import text
 from harness.selftest.trial import Suspect, first_failures
-from harness.settings import BRIEF, USUAL_FORMATS, Effort
+from harness.subject.candidates import from_function
+from harness.subject.execution import InProcess
 from reference.formats import FORMATS
 from reports.selftest import GATE, matrix_rows
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.candidates import Candidate, from_function, load
-from harness.execution import Executor, Fault, InProcess, Isolated, Outcome
 from harness.measurement import Rows, measure
-from harness.remaking import entries_of_hex
-from harness.replaying import replay_witness
-from harness.shrinking import Budget, emit_test, keep_small, reduced, shrink, shrink_all
-from harness.shrinking.simplicity import keys, significand_bits
+from harness.replay import replay_witness
+from harness.subject.candidates import Candidate, from_function, load
+from harness.subject.execution import Executor, Fault, InProcess, Isolated, Outcome
+from harness.witnesses.recipes import entries_of_hex
+from harness.witnesses.shrinking import Budget, emit_test, keep_small, reduced, shrink, shrink_all
+from harness.witnesses.shrinking.simplicity import keys, significand_bits
 from reference.bounds.intervals import bounds_of_rows
 from reference.bounds.setting import setting_of
 from reference.formats import FORMATS, FloatFormat, format_named

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from harness import cli
-from harness.candidates import CandidateError, load
-from harness.console import notes
+from harness.subject.candidates import CandidateError, load
+from harness.terminal.console import notes
 from reports import spelling
 from reports.github import workflow_commands
 from reports.junit import junit
@@ -126,7 +126,7 @@ def test_code_in_a_table_of_markdown_stays_in_its_cell() -> None:
 def test_a_bar_shows_names_that_look_like_markup_as_they_are() -> None:
     from rich.console import Console
 
-    from harness.console import progress_bar
+    from harness.terminal.console import progress_bar
 
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     with progress_bar(console) as bar:

@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.execution import Isolated
-from harness.execution.allowance import LEAST_CULPRITS, Allowance
-from harness.execution.attempts import Attempt, Failure
-from harness.execution.narrowing import complete
+from harness.subject.execution import Isolated
+from harness.subject.execution.allowance import LEAST_CULPRITS, Allowance
+from harness.subject.execution.attempts import Attempt, Failure
+from harness.subject.execution.narrowing import complete
 from reference.formats import FORMATS
 from reports.record.witness_kinds import kinds_shown_by
 
@@ -296,7 +296,7 @@ def test_a_slow_candidate_is_not_taken_for_one_that_hangs(tmp_path):
 
 
 def test_a_candidate_in_a_crowd_is_imported_once_and_keeps_its_process(tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.execution.isolated.CROWD_PER_JOB", 2)
+    monkeypatch.setattr("harness.subject.execution.isolated.CROWD_PER_JOB", 2)
     count = tmp_path / "starts"
     specs = []
     for number in range(6):

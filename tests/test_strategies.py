@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from regime_claims import CLAIMS, values_of
 
 import strategies
-from harness.settings import USUAL_FORMATS
+from harness.campaign.settings import USUAL_FORMATS
 from reference.formats import FORMATS
 from reference.rows import RowKind, row_kinds
 from strategies.lengths import DEEP, QUICK, STANDARD

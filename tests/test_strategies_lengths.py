@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from harness import cli
-from harness.campaign import Batch, Campaign
+from harness.campaign.campaign import Batch, Campaign
+from harness.campaign.settings import EFFORTS, Effort, Settings
 from harness.gate.measuring import GATE, gate_settings
 from harness.selftest.defects import sizes
 from harness.selftest.planted import Defect, Instance, of_rows
 from harness.selftest.trial import Suspect, first_failures
-from harness.settings import EFFORTS, Effort, Settings
 from reference.formats import FORMATS
 from reports.record.cells import NOT_A_FAMILY
 from reports.record.run_folder import find_run

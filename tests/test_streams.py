@@ -53,7 +53,7 @@ def test_a_full_disk_behind_stderr_changes_no_exit_code(command: str, code: int)
 def test_a_reader_that_leaves_ends_the_output_and_not_the_work(stream: str) -> None:
     text = f"""
 import sys
-from harness.streams import settle_streams
+from harness.terminal.streams import settle_streams
 settle_streams()
 for _ in range(3):
     print("line\\n" * 10_000, file=sys.{stream}, flush=True)
@@ -80,7 +80,7 @@ def test_a_closed_stream_drops_what_no_encoding_carries() -> None:
 def test_a_slow_reader_of_a_descriptor_that_does_not_wait_gets_all() -> None:
     text = """
 import os
-from harness.streams import settle_streams
+from harness.terminal.streams import settle_streams
 os.set_blocking(1, False)
 settle_streams()
 print("x" * (1 << 20))

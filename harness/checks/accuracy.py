@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness.checks.check import Examined, Subject, hexadecimal, same_bits
 from harness.checks.rows import are_thin
-from harness.execution import Outcome, Presentation
+from harness.subject.execution import Outcome, Presentation
 from reference.errors import Judgement, judge
 from reference.formats import FloatFormat
 from reference.tiers import FAST, STANDARD, Tier

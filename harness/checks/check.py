@@ -10,11 +10,11 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.candidates import Candidate
 from harness.checks.rows import EXTENTS, Extent
-from harness.execution import Executor, Outcome, Presentation
-from harness.execution.calling import OFTEN, THREAD_CALLS
-from harness.rationing import Ration, in_words
+from harness.subject.candidates import Candidate
+from harness.subject.execution import Executor, Outcome, Presentation
+from harness.subject.execution.calling import OFTEN, THREAD_CALLS
+from harness.subject.rations import Ration, in_words
 from reference.formats import FloatFormat
 from reference.rows import RowKind, row_kinds
 from reports.record.witness import Witness

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from harness.checks.accuracy import as_accurate, company, less_accurate
 from harness.checks.check import SHOWN, Check, Examined, Subject, hexadecimal, same_bits
-from harness.execution import Outcome, Presentation
-from harness.execution.calling import OFTEN
+from harness.subject.execution import Outcome, Presentation
+from harness.subject.execution.calling import OFTEN
 from reference.formats import FloatFormat
 from reference.tiers import FAST
 

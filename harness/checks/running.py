@@ -11,17 +11,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.candidates import Candidate
 from harness.checks.accuracy import floor_of
 from harness.checks.check import Check, CheckResult, Examined, Floor, NotTried, Subject, hexadecimal
 from harness.checks.contract import CONTRACT
 from harness.checks.properties import PROPERTIES
 from harness.checks.rows import EXTENTS, RowsOfLength, rows_of
-from harness.execution import Executor, Outcome
-from harness.interrupts import ATTENTION_SECONDS
-from harness.rationing import Ration
-from harness.shrinking import Budget, origin_of, reduced
-from harness.shrinking.simplicity import keys
+from harness.subject.candidates import Candidate
+from harness.subject.execution import Executor, Outcome
+from harness.subject.rations import Ration
+from harness.terminal.interrupts import ATTENTION_SECONDS
+from harness.witnesses.shrinking import Budget, origin_of, reduced
+from harness.witnesses.shrinking.simplicity import keys
 from reference.formats import FloatFormat
 from reports.record.witness import OP, CellKey, Witness
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.candidates import BUILTINS, Candidate
+from harness.subject.candidates import BUILTINS, Candidate
 from reference.errors import ElementClass, Judgement, RowFailure, judge
 from reference.formats import FORMATS, FloatFormat
 from reference.model import Method, Truth

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.candidates import BUILTINS
 from harness.claims.evidence import Batch, Evidence, batch_of
 from harness.claims.forms import SHIFTED
 from harness.claims.result import DEPENDS, REFUTED, Finding, not_refuted
+from harness.subject.candidates import BUILTINS
 from reference.errors import ulp_of
 from reference.formats import FORMATS
 from reference.model import Method

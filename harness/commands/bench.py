@@ -24,11 +24,11 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from harness.console import print_json, results
-from harness.environment import environment
-from harness.errors import UsageError, choose
-from harness.kernels import EVALUATION, prepare_kernels
-from harness.settings import USUAL_FORMATS
+from harness.campaign.environment import environment
+from harness.campaign.settings import USUAL_FORMATS
+from harness.terminal.console import print_json, results
+from harness.terminal.errors import UsageError, choose
+from harness.terminal.kernels import EVALUATION, prepare_kernels
 from reference.errors import judge
 from reference.formats import FORMATS, FloatFormat
 
@@ -123,7 +123,7 @@ def run_bench(
     formats: list[FloatFormat], lengths: tuple[int, ...] = LENGTHS, repeats: int = REPEATS
 ) -> Iterator[Cost]:
     """Yield the costs of each format and length, as they are measured."""
-    from harness.execution.calling import keep_freed_memory
+    from harness.subject.execution.calling import keep_freed_memory
 
     keep_freed_memory()
     prepare_kernels(EVALUATION)

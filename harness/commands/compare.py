@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.console import print_json, results
-from harness.errors import NoVerdict, user_mistakes
+from harness.terminal.console import print_json, results
+from harness.terminal.errors import NoVerdict, user_mistakes
 
 if TYPE_CHECKING:
-    from harness.comparison import Change, Comparison
+    from harness.gate.comparison import Change, Comparison
     from reports.record.cells import Row
 
 __all__ = ["compare"]
@@ -30,7 +30,7 @@ def compare(
 
     The later run's report.html gets a section about it. Exit 3 where no cell can be compared.
     """
-    from harness.comparison import compare as compared
+    from harness.gate.comparison import compare as compared
     from reports.record.run_folder import find_run
 
     with user_mistakes():
@@ -72,7 +72,7 @@ def _draw(folder: Path, comparison: Comparison) -> None:
 
 def _print(comparison: Comparison, folder: Path) -> None:
     """Print the sum first, then what changed, the gravest first; of noise the greatest alone."""
-    from harness.comparison import TRENDS
+    from harness.gate.comparison import TRENDS
     from reports.figures import ulps
 
     console = results()

@@ -29,15 +29,15 @@ from harness.commands.single import (
     require_format,
     single,
 )
-from harness.console import notes, print_json, progress_bar, results
-from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
-from harness.kernels import EVALUATION, MEASURING, prepare_kernels
+from harness.terminal.console import notes, print_json, progress_bar, results
+from harness.terminal.errors import Interrupted, NoVerdict, UsageError, user_mistakes
+from harness.terminal.kernels import EVALUATION, MEASURING, prepare_kernels
 from reference.formats import FORMATS
 from reports.spelling import command
 
 if TYPE_CHECKING:
-    from harness.execution import Executor
     from harness.exhaust import Exhaustion, Range
+    from harness.subject.execution import Executor
     from reports.record.ledger import Ledger
     from reports.record.tally import Tally
     from reports.record.witness import CellKey, Witness
@@ -150,7 +150,7 @@ def _folder(out: Path | None, *, resume: bool, overwrite: bool) -> Path:
 
 def _fill(plan: Exhaustion, ledger: Ledger, executor: Executor, jobs: int, folder: Path) -> None:
     """Count every shard that the ledger lacks."""
-    from harness.dealing import Threads, deal
+    from harness.campaign.deal import Threads, deal
     from reports.record.ledger import LedgerError
 
     finished = ledger.finished()

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.campaign.configuration import configured_gate
+from harness.campaign.settings import LARGEST_CELL, Settings, resolve
 from harness.commands.single import Policies
-from harness.configuration import configured_gate
-from harness.console import notes, print_json, print_lines, results
-from harness.errors import NoVerdict, UsageError, user_mistakes
-from harness.settings import LARGEST_CELL, Settings, resolve
+from harness.terminal.console import notes, print_json, print_lines, results
+from harness.terminal.errors import NoVerdict, UsageError, user_mistakes
 from reports.spelling import line
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def _pairs(values: dict[str, Any], budgets: Sequence[Budget]) -> Pairs:
 
 def _check_candidates(budgets: Sequence[Budget]) -> None:
     """Refuse budgets of candidates that do not exist."""
-    from harness.candidates import load
+    from harness.subject.candidates import load
 
     with user_mistakes():
         for spec in dict.fromkeys(budget.candidate for budget in budgets):
@@ -268,7 +268,7 @@ def _draw(decision: Decision, *, as_json: bool) -> None:
 
 def _places(verdicts: Sequence[Verdict]) -> dict[str, tuple[str, int]]:
     """Return where the candidates' functions stand, the files named from the top of the checkout."""
-    from harness.candidates.places import place_of
+    from harness.subject.candidates.places import place_of
 
     top = Path(os.environ.get("GITHUB_WORKSPACE", os.curdir)).resolve()
     found = {}

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from harness.console import results
-from harness.errors import UsageError, user_mistakes
+from harness.terminal.console import results
+from harness.terminal.errors import UsageError, user_mistakes
 from reports.files import FileError, read_text
 from reports.files import told as told_of
 
@@ -48,8 +48,8 @@ def init(
 
     Nothing that is there is overwritten: pyproject.toml gets a table added if it has none.
     """
-    from harness.candidates import load
-    from harness.errors import choose
+    from harness.subject.candidates import load
+    from harness.terminal.errors import choose
     from reference.formats import FORMATS
     from reference.tiers import TIERS
 
@@ -68,7 +68,7 @@ def init(
 
 
 def _check_free() -> None:
-    from harness.configuration import table_of
+    from harness.campaign.configuration import table_of
 
     for name in (BUDGETS, WORKFLOW):
         if Path(name).exists():
@@ -104,7 +104,7 @@ def _texts(candidate: str | None, formats: list[str], tier: str) -> dict[str, st
 
 def _workflow(template: str, candidate: str) -> str:
     """Return the workflow that installs what the candidate needs, and builds it where it is compiled."""
-    from harness.requirements import native_library, requirements
+    from harness.commands.requirements import native_library, requirements
 
     library = native_library(candidate)
     build = "" if library is None else BUILD.format(library.name)

@@ -17,10 +17,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.candidates import BUILTINS
-from harness.execution import Executor, InProcess, Isolated
 from harness.measurement import Rows
-from harness.tallying import tally_outcome
+from harness.measurement.outcomes import tally_outcome
+from harness.subject.candidates import BUILTINS
+from harness.subject.execution import Executor, InProcess, Isolated
 from reference.formats import FloatFormat
 from reference.truth import truth
 from reports.record.witness import CellKey

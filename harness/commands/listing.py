@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from harness.console import print_json, results
+from harness.terminal.console import print_json, results
 
 __all__ = ["list_everything"]
 
@@ -34,9 +34,9 @@ def list_everything(
 
 
 def _catalogue() -> dict[str, dict[str, dict[str, Any]]]:
-    from harness.candidates import BUILTINS
-    from harness.candidates.libraries import LIBRARIES
-    from harness.settings import EFFORTS
+    from harness.campaign.settings import EFFORTS
+    from harness.subject.candidates import BUILTINS
+    from harness.subject.candidates.libraries import LIBRARIES
     from reference.formats import FORMATS
     from reference.tiers import TIERS
     from reports.record.cells import SEARCHED

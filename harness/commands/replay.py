@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.commands.single import Policies
-from harness.console import notes, print_json, read_input, results
-from harness.errors import UsageError, user_mistakes
+from harness.terminal.console import notes, print_json, read_input, results
+from harness.terminal.errors import UsageError, user_mistakes
 from reports.figures import count, ulps
 from reports.record.witness import Witness
 from reports.spelling import command
 
 if TYPE_CHECKING:
-    from harness.batches import Part
-    from harness.candidates import Candidate
-    from harness.replaying import ElementReplay, Replay
+    from harness.replay import ElementReplay, Replay
+    from harness.subject.candidates import Candidate
+    from harness.witnesses.batches import Part
 
 __all__ = ["replay"]
 
@@ -50,11 +50,11 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
     """Run one witness again and print exact and computed values, hex and decimal."""
-    from harness.candidates import load
-    from harness.execution import InProcess, Isolated
-    from harness.remaking import completed, completed_among
-    from harness.replaying import WITHIN_STANDARD, replay_witness
-    from harness.settings import check_timeout
+    from harness.campaign.settings import check_timeout
+    from harness.replay import WITHIN_STANDARD, replay_witness
+    from harness.subject.candidates import load
+    from harness.subject.execution import InProcess, Isolated
+    from harness.witnesses.recipes import completed, completed_among
 
     check_timeout(timeout)
     found, run = _read(witness)
@@ -84,7 +84,7 @@ def replay(
 
 
 def _emit(witness: Witness, candidate: Candidate, path: Path, part: Part | None, *, is_sound: bool) -> None:
-    from harness.shrinking import emit_test
+    from harness.witnesses.shrinking import emit_test
     from reports.record.run_folder import write_atomically
 
     if path.exists():
@@ -154,7 +154,7 @@ class _Known:
 
 
 def _known(run: str, witness: Witness) -> _Known:
-    from harness.replaying import WITHIN_STANDARD
+    from harness.replay import WITHIN_STANDARD
     from reports.record.ledger import Ledger
     from reports.record.run_folder import LEDGER, find_run
 

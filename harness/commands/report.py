@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from harness.console import carries, print_json, results
-from harness.errors import NoVerdict, user_mistakes
+from harness.terminal.console import carries, print_json, results
+from harness.terminal.errors import NoVerdict, user_mistakes
 
 __all__ = ["report", "show"]
 

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.campaign.configuration import configured
+from harness.campaign.notices import over_before_all, say_what_is_left_out
+from harness.campaign.settings import Settings, resolve
+from harness.commands.examination import examine, unchecked
 from harness.commands.report import show
 from harness.commands.single import Policies, executor_for
-from harness.configuration import configured
-from harness.console import notes
-from harness.deadline import Deadline, OutOfTime
-from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
-from harness.examining import examine, unchecked
-from harness.kernels import MEASURING, prepare_kernels
-from harness.notices import over_before_all, say_what_is_left_out
-from harness.settings import Settings, resolve
+from harness.terminal.console import notes
+from harness.terminal.deadline import Deadline, OutOfTime
+from harness.terminal.errors import Interrupted, NoVerdict, UsageError, user_mistakes
+from harness.terminal.kernels import MEASURING, prepare_kernels
 from reports.spelling import command
 
 if TYPE_CHECKING:
-    from harness.campaign import Campaign
-    from harness.execution import Executor
+    from harness.campaign.campaign import Campaign
+    from harness.subject.execution import Executor
     from reports.record.ledger import Ledger
 
 __all__ = ["run"]
@@ -114,7 +114,7 @@ def _is_missing(value: Any) -> bool:
 
 def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: bool) -> Path:
     """Run the campaign into its folder, draw everything, and return the folder."""
-    from harness.campaign import Campaign
+    from harness.campaign.campaign import Campaign
     from reports.record.run_folder import begun_with, prepare
 
     deadline = Deadline.in_seconds(settings.max_time)
@@ -137,7 +137,7 @@ def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: b
 
 def _keep(campaign: Campaign, folder: Path, executor: Executor, deadline: Deadline) -> Path:
     """Measure into the folder's ledger what that lacks, and return the folder."""
-    from harness.provenance import open_measured
+    from harness.campaign.provenance import open_measured
     from reports.record.ledger import LedgerError
 
     settings, cells = campaign.settings, list(campaign.cells())
@@ -197,8 +197,8 @@ def _report_changed_inputs(settings: Settings) -> None:
 
 def _fill(campaign: Campaign, ledger: Ledger, executor: Executor, deadline: Deadline) -> None:
     """Measure what the ledger lacks, and put the documents about the whole run into it."""
+    from harness.campaign.provenance import hold_program
     from harness.claims import evaluate
-    from harness.provenance import hold_program
 
     start = time.perf_counter()
     settings = campaign.settings
@@ -214,8 +214,8 @@ def _fill(campaign: Campaign, ledger: Ledger, executor: Executor, deadline: Dead
 
 
 def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor, deadline: Deadline) -> None:
-    from harness.crews import crew_of
-    from harness.progress import Progress
+    from harness.campaign.crews import crew_of
+    from harness.campaign.progress import Progress
     from reports.machines import told
 
     ledger.put("shards", sum(1 for _ in campaign.pieces()))

@@ -29,12 +29,12 @@ from harness.commands.single import (
     require_format,
     single,
 )
-from harness.console import notes, print_json, progress_bar, results
-from harness.errors import Interrupted, NoVerdict, UsageError, choose, user_mistakes
-from harness.kernels import EVALUATION, MEASURING, prepare_kernels
+from harness.terminal.console import notes, print_json, progress_bar, results
+from harness.terminal.errors import Interrupted, NoVerdict, UsageError, choose, user_mistakes
+from harness.terminal.kernels import EVALUATION, MEASURING, prepare_kernels
 
 if TYPE_CHECKING:
-    from harness.search import SearchResult, Trial
+    from harness.witnesses.search import SearchResult, Trial
     from reports.record.tally import Tally
     from reports.record.witness import Witness
 
@@ -64,7 +64,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Look for the worst row of a format and length, over its whole finite range."""
-    from harness.search import INTERRUPTED, OBJECTIVES
+    from harness.witnesses.search import INTERRUPTED, OBJECTIVES
 
     choose("objective", objective, OBJECTIVES)
     given = {
@@ -115,7 +115,7 @@ class _Found:
 
 def _search(asked: Single, evaluations: int, objective: str, out: Path | None, *, overwrite: bool) -> _Found:
     """Search, keep what was found in a run folder, and make the winner small."""
-    from harness.search import search_tally
+    from harness.witnesses.search import search_tally
     from reports.record.run_folder import prepare
 
     settings = asked.settings
@@ -158,7 +158,7 @@ def _bar(evaluations: int) -> Iterator[Callable[[Trial], None]]:
 
 def _keep(folder: Path, asked: Single, result: SearchResult, tally: Tally, executor: Any) -> Witness | None:
     """Write the run folder, and return the winner made small, None where it cannot be or time is short."""
-    from harness.search import INTERRUPTED
+    from harness.witnesses.search import INTERRUPTED
     from reports.folder import write
     from reports.record.ledger import CellInfo
 
@@ -175,7 +175,7 @@ def _keep(folder: Path, asked: Single, result: SearchResult, tally: Tally, execu
 
 
 def _lines(found: _Found) -> Iterator[str]:
-    from harness.search import OBJECTIVES
+    from harness.witnesses.search import OBJECTIVES
 
     result = found.result
     cell, goal = result.cell, OBJECTIVES[result.objective]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.console import notes, print_json, print_lines, results
-from harness.errors import NoVerdict, UsageError, user_mistakes
-from harness.kernels import prepare_kernels
+from harness.terminal.console import notes, print_json, print_lines, results
+from harness.terminal.errors import NoVerdict, UsageError, user_mistakes
+from harness.terminal.kernels import prepare_kernels
 
 if TYPE_CHECKING:
     from harness.selftest.matrix import Matrix
@@ -37,8 +37,8 @@ def selftest(
 
     Exit codes: 0 every defect is caught and every control passes, 1 one is not, 2 wrong usage.
     """
+    from harness.campaign.settings import available_jobs
     from harness.selftest.suite import run_suite, suspects_of
-    from harness.settings import available_jobs
 
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs}: at least 1")
@@ -82,7 +82,7 @@ def _keep(out: Path, matrix: Matrix, *, quick: bool, seconds: float) -> None:
     Raises:
         NoVerdict: a section could not be drawn.
     """
-    from harness.provenance import begun
+    from harness.campaign.provenance import begun
     from harness.selftest.telling import titles
     from reports.folder import write
     from reports.record.run_folder import open_ledger

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.candidates import Candidate, load
-from harness.configuration import configured
-from harness.console import notes
-from harness.deadline import NEVER, Deadline
-from harness.errors import UsageError, user_mistakes
-from harness.settings import Settings, resolve
+from harness.campaign.configuration import configured
+from harness.campaign.settings import Settings, resolve
+from harness.subject.candidates import Candidate, load
+from harness.terminal.console import notes
+from harness.terminal.deadline import NEVER, Deadline
+from harness.terminal.errors import UsageError, user_mistakes
 from reference.declaration import Policy
 from reference.formats import FloatFormat
 
 if TYPE_CHECKING:
-    from harness.execution import Executor
+    from harness.subject.execution import Executor
     from reports.record.ledger import CellInfo, Ledger
     from reports.record.witness import Witness
 
@@ -86,7 +86,7 @@ def single(
         candidate: its spec.
         format: the flag; else the first of the file's formats that suits, else the default.
         length: entries of a row.
-        given: further flags by the names of `harness.settings`; None and False mean not given.
+        given: further flags by the names of `harness.campaign.settings`; None and False mean not given.
         default: the format where none is given.
         suits: whether the command can do anything with a format of the file.
 
@@ -111,7 +111,7 @@ def single(
 
 def executor_for(settings: Settings, *, every_row: bool = False, deadline: Deadline = NEVER) -> Executor:
     """Return the executor that the settings ask for; `every_row` where it is to set none aside."""
-    from harness.execution import FIRST_SECONDS, InProcess, Isolated
+    from harness.subject.execution import FIRST_SECONDS, InProcess, Isolated
 
     fault_seconds = math.inf if every_row else FIRST_SECONDS
     if settings.in_process:
@@ -133,7 +133,7 @@ def require_format(asked: Single, executor: Executor) -> None:
     Raises:
         UsageError: a row of zeros of it raises, and one of another format does not.
     """
-    from harness.probing import probed
+    from harness.subject.probe import probed
 
     refused = probed(asked.candidate, [asked.fmt], asked.out_format, executor).refused
     if said := refused.get(asked.fmt.name):
@@ -151,7 +151,7 @@ def begin(folder: Path, asked: Single, identity: Mapping[str, Any], cells: list[
     Raises:
         UsageError: it is of other settings or programs, damaged, or being written by another run.
     """
-    from harness.provenance import open_measured
+    from harness.campaign.provenance import open_measured
 
     with user_mistakes():
         return open_measured(folder, identity, cells, asked.settings, [asked.candidate])
@@ -163,8 +163,8 @@ def finish(ledger: Ledger, candidate: Candidate, executor: Executor) -> dict[str
     Raises:
         NoVerdict: the candidate was replaced meanwhile.
     """
-    from harness.provenance import hold_program
-    from harness.shrinking import keep_small, shrink_all
+    from harness.campaign.provenance import hold_program
+    from harness.witnesses.shrinking import keep_small, shrink_all
 
     executor.grant()
     keep_small(ledger, shrink_all(ledger, {candidate.name: candidate}, executor))

@@ -15,14 +15,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from harness.candidates import Candidate
-from harness.execution import Executor, Outcome
-from harness.execution.outcome import joined
 from harness.exhaust.counting import Counting, without_profiles
 from harness.exhaust.enumeration import Enumeration
 from harness.exhaust.symmetry import Symmetries
 from harness.measurement import Rows
-from harness.tallying import fault_witness, tally_outcome
+from harness.measurement.outcomes import fault_witness, tally_outcome
+from harness.subject.candidates import Candidate
+from harness.subject.execution import Executor, Outcome
+from harness.subject.execution.outcome import joined
 from reference.declaration import Declaration
 from reference.formats import FloatFormat
 from reference.truth import truth

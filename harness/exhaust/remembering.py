@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.execution import Executor, Fault, Outcome, Presentation
-from harness.execution.outcome import Closing
+from harness.subject.execution import Executor, Fault, Outcome, Presentation
+from harness.subject.execution.outcome import Closing
 from reference.formats import FloatFormat
 
 __all__ = ["Remembering"]

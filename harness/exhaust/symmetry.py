@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.candidates import Candidate
-from harness.execution import Executor, Outcome
+from harness.subject.candidates import Candidate
+from harness.subject.execution import Executor, Outcome
 from reference.formats import FloatFormat
 from strategies.regimes import REGIMES
 from strategies.words import Words

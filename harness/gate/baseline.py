@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness.comparison import Change, Comparison, compare
+from harness.gate.comparison import Change, Comparison, compare
 from harness.gate.measuring import Gated
 from reports.record.cells import Row, cell_row
 from reports.record.verdicts import Verdict, VerdictStatus

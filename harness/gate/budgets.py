@@ -27,8 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness.errors import UsageError, choose
-from harness.mistakes import mistake
+from harness.campaign.mistakes import mistake
+from harness.terminal.errors import UsageError, choose
 from reference.formats import FORMATS, FloatFormat
 from reference.tiers import TIERS
 from reports.files import FileError, read_text

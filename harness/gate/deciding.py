@@ -10,18 +10,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.console import notes
-from harness.deadline import Deadline, OutOfTime
-from harness.errors import Interrupted, NoVerdict, UsageError, user_mistakes
+from harness.campaign.notices import over_before_all, say_what_is_left_out, say_what_was_given_up
+from harness.campaign.settings import Settings
 from harness.gate.baseline import Baseline, place, verdicts_against
 from harness.gate.budgets import TIER, Budget
 from harness.gate.judging import judge, with_policies
 from harness.gate.measuring import GATE, Gated, gate_settings, measure_gated
 from harness.gate.ratchet import slack_verdicts
 from harness.gate.statistics import Exactly, Fresh, Rule
-from harness.kernels import MEASURING, prepare_kernels
-from harness.notices import over_before_all, say_what_is_left_out, say_what_was_given_up
-from harness.settings import Settings
+from harness.terminal.console import notes
+from harness.terminal.deadline import Deadline, OutOfTime
+from harness.terminal.errors import Interrupted, NoVerdict, UsageError, user_mistakes
+from harness.terminal.kernels import MEASURING, prepare_kernels
 from reference.tiers import STANDARD
 from reports.common import in_common
 from reports.figures import plural
@@ -32,8 +32,8 @@ from reports.record.witness import Witness
 from reports.spelling import command
 
 if TYPE_CHECKING:
-    from harness.campaign import Campaign
-    from harness.execution import Executor
+    from harness.campaign.campaign import Campaign
+    from harness.subject.execution import Executor
     from reports.record.ledger import Ledger
 
 __all__ = ["SCHEMA_VERSION", "Decision", "decide", "draw", "with_witnesses"]
@@ -115,9 +115,9 @@ def decide(
         NoVerdict: the ledger cannot be written.
         Interrupted: the user stopped it.
     """
-    from harness.campaign import Campaign
-    from harness.execution import Isolated
-    from harness.provenance import open_measured
+    from harness.campaign.campaign import Campaign
+    from harness.campaign.provenance import open_measured
+    from harness.subject.execution import Isolated
     from reports.record.ledger import LedgerError
     from reports.record.run_folder import prepare
 
@@ -193,9 +193,9 @@ def _decide(
     fresh: bool,
     strict: bool,
 ) -> Decision:
-    from harness.crews import crew_of
-    from harness.progress import Progress
-    from harness.provenance import hold_program
+    from harness.campaign.crews import crew_of
+    from harness.campaign.progress import Progress
+    from harness.campaign.provenance import hold_program
     from reports.record.run_folder import reference_of
 
     with deadline.paused():
@@ -363,8 +363,8 @@ def _shrunk(
     gated: Gated, verdicts: Sequence[Verdict], witnesses: Mapping[str, Witness], executor: Executor
 ) -> Iterator[tuple[str, Witness]]:
     """Yield the id and the shrunk form of the witnesses that show most, one of each kind and candidate."""
-    from harness.shrinking import Budget as Spending
-    from harness.shrinking import shrink
+    from harness.witnesses.shrinking import Budget as Spending
+    from harness.witnesses.shrinking import shrink
 
     candidates = {candidate.name: candidate for candidate in gated.candidates}
     seen: set[tuple[str, ...]] = set()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from harness.errors import choose, user_mistakes
+from harness.campaign.settings import BRIEF, Settings
 from harness.gate.budgets import of_tier
 from harness.gate.deciding import with_witnesses
 from harness.gate.judging import judge
 from harness.gate.measuring import Gated, gate_settings, measure_gated, temporary_ledger
-from harness.settings import BRIEF, Settings
+from harness.terminal.errors import choose, user_mistakes
 from reference.formats import FORMATS
 from reports.common import in_common
 from reports.gate_text import headline, spread, told
@@ -30,9 +30,9 @@ def failure(
     Raises:
         UsageError: the format, the tier or a policy is unknown, or the function declares what it may not.
     """
-    from harness.campaign import Campaign
-    from harness.candidates import from_function
-    from harness.execution import InProcess
+    from harness.campaign.campaign import Campaign
+    from harness.subject.candidates import from_function
+    from harness.subject.execution import InProcess
 
     with user_mistakes():
         candidate = from_function(f, via=via)

@@ -16,19 +16,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.crews import threads_of
-from harness.deadline import NEVER, Deadline
-from harness.dealing import Record, deal
-from harness.rationing import Rations
-from harness.settings import Effort, Settings
+from harness.campaign.crews import threads_of
+from harness.campaign.deal import Record, deal
+from harness.campaign.settings import Effort, Settings
+from harness.subject.rations import Rations
+from harness.terminal.deadline import NEVER, Deadline
 from strategies.lengths import SWEEP, Drawn
 
 if TYPE_CHECKING:
-    from harness.campaign import Campaign, Shard
-    from harness.candidates import Candidate
+    from harness.campaign.campaign import Campaign, Shard
+    from harness.campaign.deal import Crew
     from harness.checks import CheckResult
-    from harness.dealing import Crew
-    from harness.execution import Executor
+    from harness.subject.candidates import Candidate
+    from harness.subject.execution import Executor
     from reports.record.cells import Row
     from reports.record.ledger import Ledger, Place
     from reports.record.tally import Tally

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.candidates import BUILTINS, Candidate, from_function
 from harness.selftest.planted import WIDE, narrowed, of_rows, shares, sound, top, total, widened
+from harness.subject.candidates import BUILTINS, Candidate, from_function
 from reference.formats import FORMATS, FloatFormat
 
 __all__ = ["Control", "controls"]

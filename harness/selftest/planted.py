@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.candidates import Candidate, from_function
+from harness.subject.candidates import Candidate, from_function
 from reference.formats import FORMATS, FloatFormat, format_of
 
 __all__ = [

@@ -16,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.candidates import Candidate
-from harness.execution.calling import page_aligned_copy, undisturbed
 from harness.selftest.planted import COMMON, WIDE
+from harness.subject.candidates import Candidate
+from harness.subject.execution.calling import page_aligned_copy, undisturbed
 from reference.formats import FORMATS, FloatFormat
 
 __all__ = ["PROTOCOLS", "Protocol", "Sample"]

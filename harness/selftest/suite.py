@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Final
 
+from harness.campaign.settings import BRIEF, Effort
 from harness.gate.measuring import GATE
 from harness.selftest.controls import Control, controls
 from harness.selftest.defects import DEFECTS
@@ -20,7 +21,6 @@ from harness.selftest.matrix import Matrix, Trial
 from harness.selftest.planted import Instance
 from harness.selftest.protocols import PROTOCOLS
 from harness.selftest.trial import Suspect, first_failures
-from harness.settings import BRIEF, Effort
 from reference.formats import FORMATS
 from reports.record.verdicts import Verdict
 from reports.selftest import GATE as BY_THE_GATE

@@ -18,17 +18,17 @@ from typing import Final
 
 import numpy as np
 
-from harness.campaign import BATCH_ELEMENTS, Batch, Campaign, Shard
-from harness.candidates import Candidate
+from harness.campaign.campaign import BATCH_ELEMENTS, Batch, Campaign, Shard
+from harness.campaign.settings import BRIEF, Effort, Settings
 from harness.checks import each_check
 from harness.checks.contract import CONTRACT
-from harness.execution import Executor, InProcess, Outcome
 from harness.gate import of_tier
 from harness.gate.judging import judge_cell, judge_check
 from harness.gate.measuring import GATE, Cell, gate_settings
 from harness.measurement import Rows
-from harness.settings import BRIEF, Effort, Settings
-from harness.tallying import tally_outcome
+from harness.measurement.outcomes import tally_outcome
+from harness.subject.candidates import Candidate
+from harness.subject.execution import Executor, InProcess, Outcome
 from reference.declaration import Declaration
 from reference.formats import FloatFormat
 from reference.tiers import STANDARD, TIERS

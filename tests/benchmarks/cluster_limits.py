@@ -20,10 +20,10 @@ from itertools import islice
 from pathlib import Path
 from statistics import mean
 
-from harness.campaign import Campaign, Shard
-from harness.cluster.work import packed_work
-from harness.execution import Executor, InProcess
-from harness.settings import resolve
+from harness.campaign.campaign import Campaign, Shard
+from harness.campaign.cluster.work import packed_work
+from harness.campaign.settings import resolve
+from harness.subject.execution import Executor, InProcess
 from reference.certified import prepare
 from reports.record.ledger import Ledger, packed
 

@@ -24,9 +24,9 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from harness.candidates import Candidate, load
-from harness.execution import Executor, InProcess
-from harness.search import search
+from harness.subject.candidates import Candidate, load
+from harness.subject.execution import Executor, InProcess
+from harness.witnesses.search import search
 from reference.certified import evaluate, prepare
 from reference.formats import FORMATS, FloatFormat
 from strategies.regimes import REGIMES

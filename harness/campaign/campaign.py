@@ -1,0 +1,585 @@
+"""A campaign: which cells there are, in which order, and how their shards are measured.
+
+The plan is a pure function of the settings and of what the candidates support. A shard is
+a run of batches of one (format, regime, length): its rows are made, their truth is computed
+once, every candidate is given the same rows, and the tallies are handed back. Batches depend
+on the seed and on row counts only, so a shard gives the same tallies wherever it runs. A candidate is
+given a batch in one call; a crowd, which is one batch however large, is judged in parts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Final, Self
+
+from numpy.typing import NDArray
+
+from harness.campaign.deal import Crew, Threads, deal
+from harness.campaign.environment import here
+from harness.campaign.searches import Search, run_searches
+from harness.campaign.settings import LARGEST_CELL, Settings
+from harness.measurement import Rows
+from harness.measurement.outcomes import tally_outcome
+from harness.measurement.rows import digest
+from harness.subject.candidates import Candidate, load
+from harness.subject.execution import Executor
+from harness.subject.probe import probed
+from harness.subject.rations import OWN, Group, Ration, Rations, measured, ration_of
+from harness.terminal.deadline import NEVER, Deadline
+from harness.witnesses.batches import Part, seen_among
+from harness.witnesses.recipes import kept_as_recipe
+from reference.formats import FloatFormat
+from reference.truth import truth
+from reports.figures import plural, seconds
+from reports.record.cells import SEARCHED
+from reports.record.ledger import CellInfo, Ledger
+from reports.record.tally import Tally, merge
+from reports.record.witness import OP, CellKey
+from strategies.corpora import CORPORA, FixedRows
+from strategies.lengths import USUAL
+from strategies.regimes import REGIMES
+from strategies.regimes.crowd import CROWD
+from strategies.regimes.medley import MEDLEY
+from strategies.words import Words
+
+__all__ = ["BATCH_ELEMENTS", "SHARD_BATCHES", "Batch", "Campaign", "LeftOut", "Shard"]
+
+BATCH_ELEMENTS: Final = 1 << 17
+"""Elements of a batch: its arrays stay within a few megabytes, whatever the number of rows."""
+
+SHARD_BATCHES: Final = 16
+"""Batches of a shard: about a second of work, and what a kill can lose."""
+
+SWEPT_ELEMENTS: Final = 1 << 16
+"""The most elements of a cell at a length that is swept only: two rows of every regime, or fewer."""
+
+DRAWN_ROWS: Final = 3
+DRAWN_ELEMENTS: Final = 1 << 15
+"""The most rows and elements of a cell at a length that is drawn: few, as there are many such lengths."""
+
+LEAST_ROWS: Final = 2
+"""Rows of a cell at a length that is swept or drawn, however long they are."""
+
+USUAL_ROWS: Final = 8
+"""Rows of such a cell at a length that people use, at least: regimes that give the end of a row no weight
+follow each other, six at most, and of eight in turn there is one that does."""
+
+CROWDED: Final = (3, 4)
+"""Lengths of the rows of a crowd: short, so that a million rows are judged at the price of a few long cells.
+
+A call of more elements than an index of 24 bits counts is the contract's, see `harness.checks.contract`.
+"""
+
+INPUT: Final = "input"
+"""The regime of the user's own rows."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Batches first..last of the rows of one (format, regime, length).
+
+    Attributes:
+        rows: the rows of the whole cell, which decide those of each batch.
+        sampled: whether the rows are drawn, rather than fixed.
+    """
+
+    format: FloatFormat
+    out_format: FloatFormat
+    regime: str
+    length: int
+    rows: int
+    first: int
+    last: int
+    sampled: bool
+
+    @property
+    def stage(self) -> str:
+        """What it is a part of, to people."""
+        return f"{self.format} drawn rows" if self.sampled else "known rows"
+
+    @property
+    def id(self) -> str:
+        """A name for the ledger."""
+        out = "" if self.out_format == self.format else f">{self.out_format}"
+        return f"{self.format}{out}/{self.regime}/{self.length}/{self.first}-{self.last}"
+
+    def cell(self, candidate: str) -> CellKey:
+        """Return the cell of a candidate that this shard is a part of."""
+        return CellKey(candidate, OP, self.format.name, self.out_format.name, self.regime, self.length)
+
+    def batches(self) -> Iterator[tuple[int, int]]:
+        """Yield number and rows of each batch."""
+        full = rows_per_batch(self.regime, self.length)
+        for number in range(self.first, self.last + 1):
+            yield number, min(full, self.rows - number * full)
+
+
+def rows_per_batch(regime: str, length: int) -> int:
+    """Return the most rows of a batch: all there are of a crowd."""
+    return LARGEST_CELL if regime == CROWD else rows_per_part(length)
+
+
+def rows_per_part(length: int) -> int:
+    """Return the most rows of that length that are judged at once."""
+    return max(1, BATCH_ELEMENTS // length)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The rows of one call.
+
+    Attributes:
+        number: its number within the cell.
+        x: the rows.
+        rows: makes some of them, with their truth.
+    """
+
+    number: int
+    x: NDArray[Any]
+    rows: Callable[[slice], Rows]
+
+    def parts(self) -> Iterator[tuple[slice, Rows]]:
+        """Yield the rows as they are judged, and where each part lies."""
+        yield from self._whole or ((part, self.rows(part)) for part in self._slices)
+
+    @cached_property
+    def _whole(self) -> tuple[tuple[slice, Rows], ...]:
+        """The only part, made once for all candidates; of a batch of several none is kept."""
+        return tuple((part, self.rows(part)) for part in self._slices) if len(self._slices) == 1 else ()
+
+    @property
+    def _slices(self) -> list[slice]:
+        step, rows = rows_per_part(self.x.shape[1]), len(self.x)
+        return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
+
+    def first(self, rows: int) -> Batch:
+        """Return so many of the rows, at most."""
+        return self if rows >= len(self.x) else replace(self, x=self.x[:rows])
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What of a plan a candidate is not given, in one format.
+
+    Attributes:
+        ration: why.
+        rows: those of the plan; kept: those that it is given.
+        longest: entries of the longest row that it is given.
+        missing: cells at the lengths of the effort, or of the user, of which it is given none.
+        shortest_missing: entries of their shortest rows; 0 where none is missing.
+    """
+
+    ration: Ration
+    rows: int
+    kept: int
+    longest: int
+    missing: int
+    shortest_missing: int
+
+    @classmethod
+    def of(cls, ration: Ration, groups: Sequence[Group]) -> Self:
+        """Return what a ration leaves out of cells."""
+        given = [(group, ration.rows(group)) for group in groups]
+        missing = [group.length for group, rows in given if not rows and group.kind != "further"]
+        return cls(
+            ration,
+            sum(group.rows for group in groups),
+            sum(rows for _, rows in given),
+            max((group.length for group, rows in given if rows), default=0),
+            len(missing),
+            min(missing, default=0),
+        )
+
+    def told(self) -> str:
+        """Return it in one line."""
+        speed = self.ration.speed
+        why = f"{speed.told()}, so " if speed.is_slow else ""
+        return (
+            f"{why}{self.kept:,} of {plural(self.rows, 'row')} are measured, of up to"
+            f" {plural(self.longest, 'entry')}, to end in about {seconds(self.ration.target)};"
+            " --max-time SECONDS sets another time"
+        )
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """The cells and shards of one invocation.
+
+    Attributes:
+        candidates: in order, each with the settings' policies over its own: what they are judged by.
+        pairs: names of the candidates and formats that have cells; None where every candidate has in every
+            format.
+        rations: by the same names, how many rows there are for candidates that are not given all.
+    """
+
+    settings: Settings
+    candidates: tuple[Candidate, ...]
+    pairs: frozenset[tuple[str, str]] | None = None
+    rations: Rations = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings, deadline: Deadline = NEVER) -> Self:
+        """Return the campaign of these settings, its candidates loaded.
+
+        Raises:
+            CandidateError: one of them cannot be.
+            OutOfTime: there was no time for all.
+        """
+        candidates = []
+        for spec in settings.candidates:
+            deadline.check()
+            candidates.append(load(spec, settings.import_timeout))
+        return cls(settings, tuple(candidates))
+
+    def probed(self, executor: Executor) -> Self:
+        """Return the campaign in which every candidate that does not say what it takes has been asked."""
+        settings = self.settings
+        asked = (probed(c, settings.formats, settings.out_format, executor) for c in self.candidates)
+        return replace(self, candidates=tuple(asked))
+
+    def rationed(self, executor: Executor) -> Self:
+        """Return the campaign in which a candidate that would take too long is given fewer rows.
+
+        The rows are those of the whole plan, the first of each cell: what is decided here is how many.
+        """
+        pairs = [(c, fmt) for c in self.candidates for fmt in self.measured_formats(c)]
+        settings, rations = self.settings, {}
+        target = settings.seconds_for(len(pairs))
+        for candidate, fmt in pairs if math.isfinite(target) else ():
+            speed = measured(candidate.spec, fmt, self._out_format(fmt), executor, settings.timeout)
+            given = ration_of(speed, self._planned(fmt), target, is_timed=settings.max_time is not None)
+            if given is not None:
+                rations[candidate.name, fmt.name] = given
+        return replace(self, rations=rations)
+
+    def measured_formats(self, candidate: Candidate) -> Iterator[FloatFormat]:
+        """Yield the formats in which rows are made for a candidate."""
+        for fmt in self.formats_of(candidate):
+            if candidate.supports(fmt, self._out_format(fmt)):
+                yield fmt
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the figures, as JSON carries it: the settings, and what rows are left out."""
+        if not self.rations:
+            return self.settings.identity()
+        given: dict[str, dict[str, Any]] = {}
+        for (name, fmt), ration in self.rations.items():
+            given.setdefault(name, {})[fmt] = ration.document()
+        return {**self.settings.identity(), "rations": given}
+
+    def rationed_as(self, identity: Mapping[str, Any]) -> Self:
+        """Return the campaign with the rations of one that was begun: its `identity`."""
+        given = identity.get("rations") or {}
+        rations = {
+            (name, fmt): Ration.from_document(document)
+            for name, formats in given.items()
+            for fmt, document in formats.items()
+        }
+        return replace(self, rations=rations)
+
+    def __post_init__(self) -> None:
+        bound = tuple(candidate.under(self.settings.policies) for candidate in self.candidates)
+        object.__setattr__(self, "candidates", bound)
+
+    # The plan ----------------------------------------------------------------------------
+
+    def shards(self) -> Iterator[Shard]:
+        """Yield the shards: fixed rows first, then the formats, regimes and lengths in turn."""
+        for sampled in (False, True):
+            for fmt in self.settings.formats:
+                for regime, length, rows in self._groups(fmt, sampled=sampled):
+                    most = self._most(fmt, regime, length, rows)
+                    yield from self._split(fmt, regime, length, rows, most, sampled=sampled)
+
+    def searches(self) -> Iterator[Search]:
+        """Yield the searches, which follow the shards."""
+        settings = self.settings
+        for fmt in settings.formats:
+            out = self._out_format(fmt)
+            for length in self._searched_lengths():
+                for candidate in self.candidates:
+                    rows = settings.evaluations_of(length)
+                    rows = self._given(candidate, fmt, SEARCHED, length, rows)
+                    if candidate.supports(fmt, out) and rows:
+                        yield Search(candidate, fmt, out, length, rows)
+
+    def pieces(self) -> Iterator[Shard | Search]:
+        """Yield everything that is dealt: the shards, then the searches."""
+        yield from self.shards()
+        yield from self.searches()
+
+    def cells(self) -> Iterator[CellInfo]:
+        """Yield the cells in the order of reports: by candidate, format, regime and length."""
+        for candidate in self.candidates:
+            for fmt in self.formats_of(candidate):
+                for sampled in (False, True):
+                    for regime, length, rows in self._groups(fmt, sampled=sampled):
+                        if self._given(candidate, fmt, regime, length, rows):
+                            yield self._cell_info(candidate, fmt, regime, length, sampled=sampled)
+                for length in self._searched_lengths():
+                    rows = self.settings.evaluations_of(length)
+                    if self._given(candidate, fmt, SEARCHED, length, rows):
+                        yield self._cell_info(candidate, fmt, SEARCHED, length, sampled=False)
+                yield from self._empty_inputs(candidate, fmt)
+
+    def formats_of(self, candidate: Candidate) -> Iterator[FloatFormat]:
+        """Yield the formats in which a candidate has cells."""
+        for fmt in self.settings.formats:
+            if self.pairs is None or (candidate.name, fmt.name) in self.pairs:
+                yield fmt
+
+    def _planned(self, fmt: FloatFormat) -> Iterator[Group]:
+        """Yield the rows of every cell of a format, before they are rationed."""
+        for sampled in (False, True):
+            for regime, length, rows in self._groups(fmt, sampled=sampled):
+                yield self._group(regime, length, rows)
+        for length in self._searched_lengths():
+            yield self._group(SEARCHED, length, self.settings.evaluations_of(length))
+
+    def _group(self, regime: str, length: int, rows: int) -> Group:
+        if regime in CORPORA or regime == INPUT:
+            return Group(rows, length, "known")
+        return Group(rows, length, "drawn" if self._is_profiled(regime, length) else "further")
+
+    def _given(self, candidate: Candidate, fmt: FloatFormat, regime: str, length: int, rows: int) -> int:
+        """Return how many rows of a cell a candidate is given."""
+        ration = self.rations.get((candidate.name, fmt.name))
+        return ration.rows(self._group(regime, length, rows)) if ration else rows
+
+    def _most(self, fmt: FloatFormat, regime: str, length: int, rows: int) -> int:
+        """Return how many rows of a cell some candidate is given: the others are not made."""
+        if not self.rations:
+            return rows
+        takers = [c for c in self.candidates if fmt in self.measured_formats(c)]
+        return max((self._given(c, fmt, regime, length, rows) for c in takers), default=rows)
+
+    def left_out(self, candidate: Candidate, fmt: FloatFormat) -> LeftOut | None:
+        """Return what is left out of a candidate's rows of a format; None where nothing is."""
+        ration = self.rations.get((candidate.name, fmt.name))
+        if ration is None:
+            return None
+        return LeftOut.of(ration, list(self._planned(fmt)))
+
+    def seconds(self, piece: Shard | Search) -> float:
+        """Return how long a shard or a search takes, about: what is left of a run is told by it."""
+        if isinstance(piece, Search):
+            return self._seconds_of(piece.candidate, piece.format, piece.evaluations, piece.length)
+        batches = list(piece.batches())
+        given = [
+            (c, sum(min(count, self._given_of(c, piece, number)) for number, count in batches))
+            for c in self.candidates
+            if piece.format in self.measured_formats(c)
+        ]
+        shared = OWN.seconds(max((rows for _, rows in given), default=0), piece.length) / 2
+        return shared + sum(self._seconds_of(c, piece.format, rows, piece.length) for c, rows in given)
+
+    def _seconds_of(self, candidate: Candidate, fmt: FloatFormat, rows: int, length: int) -> float:
+        ration = self.rations.get((candidate.name, fmt.name))
+        calls = ration.speed.seconds(rows, length) if ration else 0.0
+        return calls + OWN.seconds(rows, length) / 2
+
+    def _groups(self, fmt: FloatFormat, *, sampled: bool) -> Iterator[tuple[str, int, int]]:
+        """Yield (regime, length, rows) of the fixed or of the drawn rows of a format."""
+        if not sampled:
+            yield from ((name, fixed.length, len(fixed.rows)) for name, fixed in self._fixed(fmt))
+            return
+        for name, regime in REGIMES.items():
+            if self._wanted(name):
+                for length, rows in self._shapes(name):
+                    if regime.supports(fmt, length):
+                        yield name, length, rows
+
+    def _fixed(self, fmt: FloatFormat) -> Iterator[tuple[str, FixedRows]]:
+        for name, corpus in CORPORA.items():
+            if self._wanted(name):
+                yield from ((name, fixed) for fixed in corpus.fixed_rows(fmt))
+        if self.settings.inputs is not None and self._wanted(INPUT):
+            yield from ((INPUT, fixed) for fixed in self.settings.inputs.fixed_rows(fmt))
+
+    def _wanted(self, regime: str) -> bool:
+        return not self.settings.regimes or regime in self.settings.regimes
+
+    def _shapes(self, regime: str) -> Iterator[tuple[int, int]]:
+        """Yield length and rows of each drawn cell of a regime, by length."""
+        settings = self.settings
+        if regime == CROWD and settings.is_spread and settings.effort.crowd:
+            yield self._crowd(settings.effort.crowd)
+            return
+        if regime == CROWD and CROWD not in settings.regimes:
+            return
+        shapes = {length: settings.rows_of(length) for length in settings.lengths or settings.effort.lengths}
+        further = self._further_shapes() if regime == MEDLEY and settings.is_spread else {}
+        yield from sorted({**further, **shapes}.items())
+
+    def _further_shapes(self) -> dict[int, int]:
+        """Return rows by length, of the lengths that are swept and of those that the seed draws."""
+        effort, seed = self.settings.effort, self.settings.seed
+        drawn = effort.drawn.lengths(seed) if effort.drawn else ()
+        few = {n: min(DRAWN_ROWS, DRAWN_ELEMENTS // n) for n in drawn}
+        some = {n: min(2 * len(REGIMES), SWEPT_ELEMENTS // n) for n in effort.sweep}
+        rows = {n: max(LEAST_ROWS, count) for n, count in {**few, **some}.items()}
+        return rows | {n: max(USUAL_ROWS, rows[n]) for n in USUAL if n in rows}
+
+    def _crowd(self, least: int) -> tuple[int, int]:
+        """Return the shape that the seed draws for a call of more rows than the least."""
+        words = Words((CROWD, self.settings.seed))
+        (length,) = words.below(len(CROWDED), (1,)).tolist()
+        (more,) = words.below(least >> 6, (1,)).tolist()
+        return CROWDED[length], least + 1 + more
+
+    def _searched_lengths(self) -> tuple[int, ...]:
+        if not self.settings.is_searched:
+            return ()
+        return self.settings.lengths or self.settings.effort.searched
+
+    def _out_format(self, fmt: FloatFormat) -> FloatFormat:
+        return self.settings.out_format or fmt
+
+    def _split(
+        self, fmt: FloatFormat, regime: str, length: int, rows: int, most: int, *, sampled: bool
+    ) -> Iterator[Shard]:
+        """Yield the shards of a cell, as far as they hold one of the first `most` rows."""
+        batches = -(-most // rows_per_batch(regime, length))
+        for first in range(0, batches, SHARD_BATCHES):
+            last = min(first + SHARD_BATCHES, batches) - 1
+            yield Shard(fmt, self._out_format(fmt), regime, length, rows, first, last, sampled)
+
+    def _cell_info(
+        self, candidate: Candidate, fmt: FloatFormat, regime: str, length: int, *, sampled: bool
+    ) -> CellInfo:
+        key = CellKey(candidate.name, OP, fmt.name, self._out_format(fmt).name, regime, length)
+        if candidate.supports(fmt, self._out_format(fmt)):
+            return CellInfo(key, sampled=sampled)
+        message = candidate.refusal(fmt, self._out_format(fmt))
+        return CellInfo(key, sampled=sampled, status="unsupported", message=message)
+
+    def _empty_inputs(self, candidate: Candidate, fmt: FloatFormat) -> Iterator[CellInfo]:
+        inputs = self.settings.inputs
+        if inputs is None or not self._wanted(INPUT) or inputs.fixed_rows(fmt):
+            return
+        key = CellKey(candidate.name, OP, fmt.name, self._out_format(fmt).name, INPUT, 0)
+        yield CellInfo(key, sampled=False, status="unsupported", message=f"no row of the input fits {fmt}")
+
+    # Measuring ---------------------------------------------------------------------------
+
+    def run(
+        self,
+        ledger: Ledger,
+        executor: Executor,
+        progress: Callable[[Shard | Search, Mapping[CellKey, Tally]], None],
+        crew: Crew[Shard] | None = None,
+        deadline: Deadline = NEVER,
+    ) -> None:
+        """Measure every piece that the ledger lacks, `jobs` at a time, and record each as it ends.
+
+        Args:
+            ledger: where the tallies go; written from this thread alone.
+            executor: calls the candidates; used from `jobs` threads at once.
+            progress: told of each piece when it is recorded.
+            crew: measures the shards; `jobs` threads of this process where left out.
+            deadline: when it must have ended.
+
+        Raises:
+            OutOfTime: it has not.
+        """
+        place = here(self.candidates)
+        crew = crew or Threads(self.measure, executor, self.settings.jobs, place)
+        deal(self.shards(), crew, ledger, progress, deadline)
+        run_searches(self.searches(), self.settings, ledger, executor, progress, place, deadline)
+
+    def measure(self, shard: Shard, executor: Executor) -> dict[CellKey, Tally]:
+        """Return the tallies of a shard, by cell."""
+        parts: dict[CellKey, list[Tally]] = defaultdict(list)
+        candidates = [
+            c
+            for c in self.candidates
+            if c.supports(shard.format, shard.out_format) and shard.format in self.formats_of(c)
+        ]
+        is_profiled = self._is_profiled(shard.regime, shard.length)
+        for whole in self.batches(shard) if candidates else ():
+            digests: dict[int, dict[int, str]] = {}
+            for candidate in candidates:
+                batch = whole.first(self._given_of(candidate, shard, whole.number))
+                rows = len(batch.x)
+                if not rows:
+                    continue
+                if rows not in digests:
+                    digests[rows] = {batch.number: digest(shard.format, batch.x)}
+                cell = shard.cell(candidate.name)
+                outcome = executor.run(candidate.spec, batch.x, shard.out_format, self.settings.timeout)
+                declaration = candidate.declared(shard.format)
+                for part, judged in batch.parts():
+                    tally = tally_outcome(
+                        cell, judged, outcome.of(part), declaration, self.settings.tiers, profiled=is_profiled
+                    )
+                    kept = replace(tally, digests=digests[rows], fallbacks=judged.truth.fallbacks)
+                    parts[cell].append(kept)
+        merged = {cell: self._compact(merge(tallies), shard) for cell, tallies in parts.items()}
+        if shard.regime != INPUT:
+            return merged
+        by_name = {candidate.name: candidate for candidate in candidates}
+        return {
+            cell: self._with_batches(tally, shard, by_name[cell.candidate], executor)
+            for cell, tally in merged.items()
+        }
+
+    def _given_of(self, candidate: Candidate, shard: Shard, number: int) -> int:
+        """Return how many rows of a batch, by its number in the cell, a candidate is given."""
+        given = self._given(candidate, shard.format, shard.regime, shard.length, shard.rows)
+        return max(0, given - number * rows_per_batch(shard.regime, shard.length))
+
+    def _with_batches(self, tally: Tally, shard: Shard, candidate: Candidate, executor: Executor) -> Tally:
+        """Return the tally, rows of the user's file in the batch that they need: the file may change."""
+        wholes = {
+            label: Part(x, row)
+            for number, count in shard.batches()
+            for x, labels in [self._batch(shard, number, count)]
+            for row, label in enumerate(labels)
+        }
+
+        def outputs(x: NDArray[Any]) -> NDArray[Any] | None:
+            outcome = executor.run(candidate.spec, x, shard.out_format, self.settings.timeout)
+            return outcome.outputs if outcome.completed.all() else None
+
+        seen = (seen_among(w, wholes[w.origin], outputs) for w in tally.witnesses)
+        return replace(tally, witnesses=tuple(seen))
+
+    def _is_profiled(self, regime: str, length: int) -> bool:
+        """Whether it is counted where in the input errors lie: not where rows are few, or all of one kind."""
+        own = self.settings.lengths or self.settings.effort.lengths
+        return regime != CROWD and (regime != MEDLEY or length in own)
+
+    def _compact(self, tally: Tally, shard: Shard) -> Tally:
+        """Return the tally with long rows as the way to make them again."""
+        seed, batches, method = self.settings.seed, dict(shard.batches()), self.settings.reference
+        kept = (kept_as_recipe(w, seed, batches, method) for w in tally.witnesses)
+        return replace(tally, witnesses=tuple(kept))
+
+    def batches(self, shard: Shard) -> Iterator[Batch]:
+        """Yield the batches of a shard."""
+        method = self.settings.reference
+        for number, count in shard.batches():
+            x, labels = self._batch(shard, number, count)
+
+            def rows(part: slice, x: Any = x, labels: Any = labels, number: int = number) -> Rows:
+                values = shard.format.to_float64(x[part])
+                exact = truth(values, shard.out_format, method)
+                first = part.start
+                return Rows(shard.format, x[part], values, exact, number, labels[part], method, first)
+
+            yield Batch(number, x, rows)
+
+    def _batch(self, shard: Shard, number: int, count: int) -> tuple[NDArray[Any], tuple[str, ...]]:
+        if shard.regime in REGIMES:
+            regime = REGIMES[shard.regime]
+            return regime.rows(shard.format, count, shard.length, self.settings.seed, number), ()
+        start = number * rows_per_batch(shard.regime, shard.length)
+        for name, fixed in self._fixed(shard.format):
+            if (name, fixed.length) == (shard.regime, shard.length):
+                part = slice(start, start + count)
+                return fixed.rows[part], fixed.labels[part]
+        raise LookupError(shard.id)

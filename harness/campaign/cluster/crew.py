@@ -1,0 +1,185 @@
+"""The crew that a cluster is: shards are submitted, results collected, lost shards submitted again.
+
+The main thread never waits for the network: a thread of the crew's own fetches results in bulk, so
+that Ctrl-C is heard, and so that one slow transfer holds up no commit.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.campaign.campaign import Campaign, Shard
+from harness.campaign.cluster.work import Refused, measure, packed_work
+from harness.campaign.deal import Done
+from harness.terminal.console import notes
+from harness.terminal.errors import HarnessError, NoVerdict, UsageError
+from harness.terminal.interrupts import ATTENTION_SECONDS
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+__all__ = ["Cluster"]
+
+SHARDS_A_THREAD: Final = 3
+"""Shards given out for each thread of the cluster: one is measured, the others are there when it ends."""
+
+MOST_KILLED: Final = 3
+"""How often a shard is submitted again after dask has given it up, each time for several lost workers."""
+
+COUNT_SECONDS: Final = 2.0
+LOST_SECONDS: Final = 20.0
+
+KEPT: Final = "what was recorded is kept; go on with --resume"
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A shard that was given out; dask forgets a task when nobody holds its future."""
+
+    shard: Shard
+    future: Future
+    times: int
+
+
+class Cluster:
+    """The workers of a dask.distributed cluster, as a `Crew`."""
+
+    def __init__(self, client: Client, campaign: Campaign) -> None:
+        self._client = client
+        self._work = packed_work(campaign)
+        self._inputs = campaign.settings.inputs
+        self._name = f"softmax-harness-{uuid.uuid4().hex[:8]}"
+        self._given: dict[str, _Given] = {}
+        self._settled: SimpleQueue[Any] = SimpleQueue()
+        self._fetched: SimpleQueue[tuple[str, Done[Shard] | BaseException]] = SimpleQueue()
+        self._threads: int = sum(client.nthreads().values())
+        self._seen = time.monotonic()
+        self._over = threading.Event()
+        self._waiting = False
+        for work in (self._fetch, self._count):
+            threading.Thread(target=work, name="cluster", daemon=True).start()
+
+    def wants(self) -> bool:
+        """See `Crew.wants`."""
+        return len(self._given) < max(1, SHARDS_A_THREAD * self._threads)
+
+    def give(self, shard: Shard) -> None:
+        """See `Crew.give`."""
+        self._submit(shard, 1)
+
+    def _submit(self, shard: Shard, times: int) -> None:
+        key = f"{self._name}-{shard.id}-{times}"
+        inputs = self._inputs if shard.regime == "input" else None
+        future = self._client.submit(measure, self._work, shard, inputs, key=key, pure=False)
+        self._given[key] = _Given(shard, future, times)
+        future.add_done_callback(self._settled.put)
+
+    def ended(self) -> Iterator[Done[Shard]]:
+        """See `Crew.ended`.
+
+        Raises:
+            UsageError: a worker cannot take part.
+            NoVerdict: the scheduler is lost, a shard loses every worker, or measuring it fails.
+        """
+        wait = ATTENTION_SECONDS
+        while True:
+            try:
+                key, result = self._fetched.get(timeout=wait)
+            except Empty:
+                self._tell_losses()
+                return
+            given = self._given.pop(key)
+            if isinstance(result, Done):
+                yield result
+            else:
+                self._answer(given, result)
+            wait = 0.0
+
+    def dismiss(self) -> None:
+        """See `Crew.dismiss`."""
+        self._over.set()
+
+    def abandon(self) -> None:
+        """See `Crew.abandon`; the scheduler drops what a client that leaves has asked for."""
+        self._over.set()
+
+    # Losses ----------------------------------------------------------------------------------
+
+    def _answer(self, given: _Given, error: BaseException) -> None:
+        from distributed import KilledWorker
+
+        if isinstance(error, KilledWorker) and given.times < MOST_KILLED:
+            self._submit(given.shard, given.times + 1)
+            return
+        raise _explained(given.shard, error) from error
+
+    def _tell_losses(self) -> None:
+        """Say once that all workers are gone, and give up on a scheduler that stays away."""
+        if time.monotonic() - self._seen > LOST_SECONDS:
+            raise NoVerdict(f"cluster: the scheduler does not answer any more; {KEPT}")
+        if not self._threads and not self._waiting:
+            notes().print("cluster: no worker is left; waiting for one to join ...")
+        self._waiting = not self._threads
+
+    # Threads of its own ------------------------------------------------------------------------
+
+    def _fetch(self) -> None:
+        """Fetch what settled, as many at once as there are."""
+        while not self._over.is_set():
+            try:
+                futures = [self._settled.get(timeout=1.0)]
+            except Empty:
+                continue
+            while not self._settled.empty():
+                futures.append(self._settled.get())
+            for future, result in zip(futures, self._results(futures), strict=True):
+                self._fetched.put((future.key, result))
+
+    def _results(self, futures: list[Any]) -> list[Any]:
+        with suppress(Exception):  # found out below, one by one
+            if all(future.status == "finished" for future in futures):
+                return list(self._client.gather(futures))
+        return [_result(future) for future in futures]
+
+    def _count(self) -> None:
+        """Count the cluster's threads now and then, as workers come and go."""
+        while not self._over.wait(COUNT_SECONDS):
+            try:
+                self._threads = sum(self._client.nthreads().values())
+                self._seen = time.monotonic()
+            except Exception:  # noqa: BLE001, S112 - told when it lasts
+                continue
+
+
+def _result(future: Any) -> Done[Shard] | BaseException:
+    try:
+        done: Done[Shard] = future.result()
+    except BaseException as error:  # noqa: BLE001 - told by the main thread
+        return error
+    return done
+
+
+def _explained(shard: Shard, error: BaseException) -> HarnessError:
+    from distributed import KilledWorker
+
+    if isinstance(error, Refused):
+        return UsageError(f"cluster: {error}")
+    if isinstance(error, KilledWorker):
+        return NoVerdict(
+            f"cluster: shard {shard.id}: dask gave it up {MOST_KILLED} times, each time for several workers"
+            f" that were lost with it; see the workers' logs; {KEPT}"
+        )
+    if isinstance(error, ModuleNotFoundError | pickle.UnpicklingError | AttributeError):
+        return UsageError(
+            f"cluster: a worker cannot unpack a shard ({error}); install the same softmax-harness on each"
+        )
+    told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return NoVerdict(f"cluster: shard {shard.id}: {told}; {KEPT}")

@@ -1,0 +1,200 @@
+"""What a dask worker does: it unpacks the campaign once, and measures the shards that it is given.
+
+A user's file is taken from its own path where the worker has it there with the same bytes; else from
+the text that was sent with the campaign, in a folder of its own. What the file imports must be on
+the worker: before anything is measured, the candidate is imported there, apart, and refused by name
+where that fails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.campaign.campaign import Campaign, Shard
+from harness.campaign.deal import Done
+from harness.campaign.environment import here
+from harness.campaign.settings import Settings
+from harness.subject.candidates import Candidate, CandidateError, load
+from harness.subject.execution import Isolated
+from harness.subject.rations import Ration
+from harness.terminal.kernels import MEASURING
+from reports.record.ledger import Place, packed
+from reports.record.tally import Tally
+
+if TYPE_CHECKING:
+    from strategies.inputs import InputRows
+
+__all__ = ["Refused", "measure", "packed_work"]
+
+DISTRIBUTION: Final = "softmax-harness"
+
+
+class Refused(Exception):
+    """This worker cannot do what it is asked; the message is one line: who, why, the next step."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A user's file: where it lies at home, and its bytes."""
+
+    path: str
+    content: bytes
+
+    def there(self, folder: Path) -> str:
+        """Return the path to use here, written into the folder where the file is not at its own."""
+        own = Path(self.path)
+        try:
+            if own.read_bytes() == self.content:
+                return self.path
+        except OSError:
+            pass
+        digest = hashlib.sha256(self.content).hexdigest()[:16]
+        sent = folder / digest / own.name
+        sent.parent.mkdir(exist_ok=True)
+        sent.write_bytes(self.content)
+        return str(sent)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A campaign as it is sent; the user's rows go with the shards that need them."""
+
+    version: str
+    settings: Settings
+    candidates: tuple[Candidate, ...]
+    pairs: frozenset[tuple[str, str]] | None
+    rations: dict[tuple[str, str], Ration]
+    sources: tuple[Source, ...]
+
+
+def packed_work(campaign: Campaign) -> bytes:
+    """Return what a worker must know of a campaign."""
+    settings = replace(campaign.settings, inputs=None)
+    candidates = tuple(_plain(candidate) for candidate in campaign.candidates)
+    sources = tuple(_sources(candidates))
+    work = _Work(version(DISTRIBUTION), settings, candidates, campaign.pairs, dict(campaign.rations), sources)
+    return pickle.dumps(work)
+
+
+def _plain(candidate: Candidate) -> Candidate:
+    """Return the candidate without what cannot be sent."""
+    algorithms = dict(candidate.algorithms)
+    return replace(candidate, call=_called_elsewhere, variant=None, algorithms=algorithms)
+
+
+def _called_elsewhere(*_: Any) -> Any:
+    """Stand for a candidate's function, which is imported in a process of its own."""
+    raise NotImplementedError
+
+
+def _sources(candidates: Iterable[Candidate]) -> Iterable[Source]:
+    for candidate in candidates:
+        path = candidate.spec.rpartition(":")[0]
+        if not candidate.version and Path(path).is_file():
+            yield Source(path, Path(path).read_bytes())
+
+
+def measure(work: bytes, shard: Shard, inputs: InputRows | None) -> Done[Shard]:
+    """Measure a shard; runs in a thread of a dask worker.
+
+    Raises:
+        Refused: this worker has another version, or cannot import a candidate.
+    """
+    campaign, executor, place = _unpacked(work)
+    campaign = replace(campaign, settings=replace(campaign.settings, inputs=inputs))
+    start = time.perf_counter()
+    tallies = campaign.measure(shard, executor)
+    held = {key: packed(tally) for key, tally in tallies.items()}
+    told = {key: _counts(tally) for key, tally in tallies.items()}
+    return Done(shard, held, told, time.perf_counter() - start, place)
+
+
+def _counts(tally: Tally) -> Tally:
+    """Return what progress shows of a tally; the rest stays packed."""
+    return Tally(
+        rows=tally.rows, completed=tally.completed, outcomes=dict(tally.outcomes), max_ulp=tally.max_ulp
+    )
+
+
+# Once for each campaign ------------------------------------------------------------------
+
+_LOCK: Final = threading.Lock()
+_KNOWN: dict[bytes, tuple[Campaign, Isolated, Place]] = {}
+
+
+def _unpacked(work: bytes) -> tuple[Campaign, Isolated, Place]:
+    """Return the campaign, its executor and this place, made at its first shard; one is kept at a time."""
+    with _LOCK:
+        if work not in _KNOWN:
+            campaign = _opened(pickle.loads(work))  # noqa: S301 - dask's own trust: it runs what it is sent
+            for _, executor, _ in _KNOWN.values():
+                executor.close()
+            _KNOWN.clear()
+            _KNOWN[work] = campaign, _executor(campaign.settings), here(campaign.candidates)
+        return _KNOWN[work]
+
+
+def _opened(work: _Work) -> Campaign:
+    if work.version != version(DISTRIBUTION):
+        raise Refused(
+            f"{_name()}: it has {DISTRIBUTION} {version(DISTRIBUTION)}, the campaign {work.version};"
+            " install the same version on every worker"
+        )
+    folder = Path(tempfile.mkdtemp(prefix="softmax-harness-"))
+    paths = {source.path: source.there(folder) for source in work.sources}
+    timeout = work.settings.import_timeout
+    candidates = tuple(_placed(candidate, paths, timeout) for candidate in work.candidates)
+    if work.settings.reference == "certified":
+        from reference.certified import prepare
+
+        prepare(also=(MEASURING,))
+    return Campaign(work.settings, candidates, work.pairs, work.rations)
+
+
+def _placed(candidate: Candidate, paths: dict[str, str], timeout: float) -> Candidate:
+    """Return the candidate as it is called here, with the version of its library here."""
+    path, separator, function = candidate.spec.rpartition(":")
+    if not separator:
+        return candidate
+    asked = candidate.name if candidate.version else f"{paths.get(path, path)}:{function}"
+    try:
+        found = load(asked, timeout)
+    except CandidateError as error:
+        reason = str(error).partition(": ")[2]
+        raise Refused(
+            f"{_name()}: candidate {candidate.name!r}: {reason}; a file is sent by itself: what it"
+            " imports must be installed there, or its folder lie at the same path"
+        ) from None
+    return replace(candidate, spec=found.spec, version=found.version)
+
+
+def _executor(settings: Settings) -> Isolated:
+    from distributed import get_worker
+
+    return Isolated(
+        jobs=get_worker().state.nthreads,
+        timeout=settings.timeout,
+        max_memory=None if settings.max_memory is None else settings.max_memory << 20,
+        load_timeout=settings.import_timeout,
+    )
+
+
+def _name() -> str:
+    from distributed import get_worker
+
+    return f"worker {get_worker().address} on {here().host}"
+
+
+def dask_setup(_worker: Any) -> None:
+    """Leave Ctrl-C to the campaign: what dask calls in the workers that `--cluster local` starts."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,44 @@
+"""Who measures the shards of a campaign: a cluster, processes of this machine, or threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from harness.campaign.deal import Crew, Threads
+from harness.campaign.environment import here
+from harness.campaign.processes import Processes, can_fork
+
+if TYPE_CHECKING:
+    from harness.campaign.campaign import Campaign, Shard
+    from harness.subject.execution import Executor
+
+__all__ = ["crew_of", "threads_of"]
+
+
+@contextmanager
+def crew_of(campaign: Campaign, executor: Executor) -> Iterator[Crew[Shard]]:
+    """Yield the crew that the settings ask for; enter it before any thread starts.
+
+    Raises:
+        UsageError: there is no such cluster, or dask.distributed is not installed.
+    """
+    settings = campaign.settings
+    if settings.cluster is not None:
+        from harness.campaign.cluster import connected_crew
+
+        with connected_crew(campaign) as crew:
+            yield crew
+        return
+    if settings.jobs == 1 or not can_fork():
+        yield threads_of(campaign, executor)
+        return
+    place = here(campaign.candidates)
+    with closing(Processes(campaign.measure, executor, settings.jobs, place)) as processes:
+        yield processes
+
+
+def threads_of(campaign: Campaign, executor: Executor) -> Crew[Shard]:
+    """Return threads of this process, as many as the settings say."""
+    return Threads(campaign.measure, executor, campaign.settings.jobs, here(campaign.candidates))

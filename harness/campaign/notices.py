@@ -1,0 +1,33 @@
+"""What is said of rows that a command does not try, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.campaign.campaign import Campaign
+    from harness.campaign.settings import Settings
+    from harness.subject.execution import Executor
+
+__all__ = ["over_before_all", "say_what_is_left_out", "say_what_was_given_up"]
+
+
+def over_before_all(settings: Settings) -> str:
+    """Say that the time was over before anything was measured."""
+    return f"--max-time {settings.max_time:g}: over before the first row was measured; give it longer"
+
+
+def say_what_was_given_up(executor: Executor, console: Console) -> None:
+    """Print of each candidate which rows were not tried, and why."""
+    for spec, told in executor.given_up().items():
+        console.print(f"{spec}: {told}", soft_wrap=True)
+
+
+def say_what_is_left_out(campaign: Campaign, console: Console) -> None:
+    """Print of each candidate that is not given all rows how many it is given, and why."""
+    for candidate in campaign.candidates:
+        for fmt in campaign.measured_formats(candidate):
+            if (left_out := campaign.left_out(candidate, fmt)) is not None:
+                console.print(f"{candidate.name} in {fmt}: {left_out.told()}", soft_wrap=True)

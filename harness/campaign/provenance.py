@@ -1,0 +1,108 @@
+"""Which programs are measured: what the candidates were loaded from, and whether that still lies there.
+
+Every run begins here, so that each says by which command, where and with which libraries it was made.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.campaign.environment import environment, own_version
+from harness.campaign.settings import Settings
+from harness.subject.candidates import Candidate
+from harness.subject.candidates.sources import digest
+from harness.terminal.errors import UsageError
+from reports.record.program import Loaded, Program
+from strategies import ROWS_VERSION
+
+if TYPE_CHECKING:
+    from harness.subject.execution import Executor
+    from reports.record.ledger import CellInfo, Ledger
+
+__all__ = ["begun", "hold_program", "open_measured"]
+
+
+def open_measured(
+    folder: Path,
+    identity: Mapping[str, Any],
+    cells: Sequence[CellInfo],
+    settings: Settings,
+    candidates: Sequence[Candidate],
+) -> Ledger:
+    """Open the ledger of a prepared folder for writing; one that is there, if it is of these programs.
+
+    Raises:
+        UsageError: they are of others.
+        LedgerError: it is of other settings, damaged, or being written by another run.
+    """
+    from reports.record.run_folder import open_ledger
+
+    ledger = open_ledger(folder, identity, cells)
+    now = _program(settings, candidates)
+    before = ledger.program()
+    if before is None and not ledger.finished():
+        ledger.put_program(now)
+        return begun(ledger, candidates)
+    other = "it does not say of which programs" if before is None else before.difference(_late(now, before))
+    if other:
+        ledger.close()
+        raise UsageError(
+            f"{ledger.path}: its figures are not of what would be measured now: {other};"
+            " begin anew with --overwrite, or give another --out"
+        )
+    return begun(ledger, candidates)
+
+
+def begun(ledger: Ledger, candidates: Iterable[Candidate] = ()) -> Ledger:
+    """Return a ledger with the documents that every run has: the command, and where and with what it runs."""
+    ledger.put("command", ["harness", *sys.argv[1:]])
+    ledger.put("environment", environment(candidates))
+    return ledger
+
+
+def hold_program(ledger: Ledger, executor: Executor) -> None:
+    """Hold the candidates' files against what was loaded of them, and keep those that were loaded late.
+
+    Raises:
+        SourceReplaced: one was replaced while it was measured.
+    """
+    from harness.subject.execution import Isolated, SourceReplaced
+
+    program = ledger.program()
+    candidates = {} if program is None else dict(program.candidates)
+    for name, loaded in candidates.items():
+        told = executor.files(loaded.spec) if isinstance(executor, Isolated) else {}
+        known = {**told, **loaded.late, **loaded.files}
+        for path, was in known.items():
+            if digest(path) != was or told.get(path, was) != was:
+                raise SourceReplaced.of(path)
+        late = {path: was for path, was in known.items() if path not in loaded.files}
+        candidates[name] = replace(loaded, late=late)
+    if program is not None:
+        ledger.put_program(replace(program, candidates=candidates))
+
+
+def _program(settings: Settings, candidates: Iterable[Candidate]) -> Program:
+    calls = "in-process" if settings.in_process else "isolated"
+    return Program(own_version(), ROWS_VERSION, calls, {c.name: _loaded(c) for c in candidates})
+
+
+def _loaded(candidate: Candidate) -> Loaded:
+    versions = dict(candidate.sources.get("versions", {}))
+    if candidate.version:
+        versions[candidate.name] = candidate.version
+    return Loaded(candidate.spec, candidate.sources.get("files", {}), versions=versions)
+
+
+def _late(now: Program, before: Program) -> Program:
+    """Return the program with the files that calls have loaded before, as they are now."""
+    candidates = {
+        name: replace(loaded, late={path: digest(path) for path in before.candidates[name].late})
+        for name, loaded in now.candidates.items()
+        if name in before.candidates
+    }
+    return replace(now, candidates=candidates)

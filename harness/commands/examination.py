@@ -1,0 +1,90 @@
+"""The last stage of a run: the checks of every candidate in every format, and its witnesses made small.
+
+What came of a candidate in a format is kept when it ends, and a run that goes on does not ask it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from harness.campaign.notices import say_what_was_given_up
+from harness.subject.candidates import Candidate
+from harness.terminal.console import progress_bar
+from harness.terminal.deadline import NEVER, Deadline
+from reference.formats import FloatFormat
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.campaign.campaign import Campaign
+    from harness.subject.execution import Executor
+    from reports.record.ledger import Ledger
+
+__all__ = ["examine", "unchecked"]
+
+
+def examine(
+    campaign: Campaign, ledger: Ledger, executor: Executor, console: Console, deadline: Deadline = NEVER
+) -> None:
+    """Put `checks`, `small` and `shrunk` into the ledger, as far as it lacks them.
+
+    Args:
+        campaign: whose candidates, in which formats.
+        ledger: the run's.
+        executor: calls the candidates.
+        console: shows how far it is.
+        deadline: when it must have ended.
+
+    Raises:
+        OutOfTime: it has not; the checks that ended are kept.
+    """
+    from harness.witnesses.shrinking import keep_small, shrink_all
+
+    executor.grant()
+    _check(campaign, ledger, executor, console, deadline)
+    if ledger.get("shrunk") is None:
+        deadline.check()
+        executor.grant()
+        named = {candidate.name: candidate for candidate in campaign.candidates}
+        keep_small(ledger, shrink_all(ledger, named, executor, rations=campaign.rations))
+    say_what_was_given_up(executor, console)
+
+
+def unchecked(campaign: Campaign, ledger: Ledger) -> Iterator[tuple[Candidate, FloatFormat]]:
+    """Yield the candidates and formats of which the ledger has no checks."""
+    found = {(check["candidate"], check["format"]) for check in ledger.get("checks") or ()}
+    for candidate in campaign.candidates:
+        for fmt in campaign.settings.formats:
+            if (candidate.name, fmt.name) not in found:
+                yield candidate, fmt
+
+
+def _check(
+    campaign: Campaign, ledger: Ledger, executor: Executor, console: Console, deadline: Deadline
+) -> None:
+    from harness.checks import CHECKS, each_check
+
+    settings = campaign.settings
+    left = list(unchecked(campaign, ledger))
+    with progress_bar(console) as bar:
+        task = bar.add_task("checking", total=len(CHECKS) * len(left))
+        for candidate, fmt in left:
+            deadline.check()
+            bar.update(task, description=f"checking {candidate.name} {fmt}")
+            documents = []
+            ration = campaign.rations.get((candidate.name, fmt.name))
+            for result in each_check(
+                candidate,
+                fmt,
+                executor,
+                settings.seed,
+                settings.effort.extent,
+                out_format=settings.out_format,
+                ration=ration,
+                jobs=settings.jobs,
+            ):
+                deadline.check()
+                documents.append(result.document())
+                bar.advance(task)
+            ledger.put("checks", [*(ledger.get("checks") or ()), *documents])

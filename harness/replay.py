@@ -1,0 +1,255 @@
+"""Run one witness again and lay exact and computed values side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from numpy.typing import NDArray
+
+from harness.measurement import Judged, Rows, tally_of
+from harness.measurement.tiers import TIER_KINDS, judge_by_tiers
+from harness.subject.candidates import Candidate
+from harness.subject.execution import Executor, Outcome
+from harness.witnesses.recipes import batch_of, is_same_output, row_of
+from reference.errors import ElementClass, Judgement
+from reference.formats import FloatFormat, format_named
+from reference.oracle import softmax
+from reference.rows import RowKind
+from reference.truth import truth
+from reports.figures import exact as spelled
+from reports.record.cells import cell_row
+from reports.record.ledger import CellInfo
+from reports.record.metrics import METRICS
+from reports.record.tally import Tally
+from reports.record.witness import Witness, json_float
+from reports.record.witness_kinds import DEFECT_KINDS
+
+if TYPE_CHECKING:
+    from harness.checks import Check, Subject
+
+__all__ = [
+    "WITHIN_STANDARD",
+    "ElementReplay",
+    "Replay",
+    "replay_witness",
+]
+
+EXACT_DIGITS = 20
+
+WITHIN_STANDARD: Final[Mapping[str, float]] = MappingProxyType(
+    {name: metric.within for name, metric in METRICS.items() if metric.within is not None}
+)
+"""What figures of a row may be where a run limits none: the bounds of `standard` and of what is declared."""
+
+
+@dataclass(frozen=True)
+class ElementReplay:
+    """One element: encodings in hexadecimal, values in decimal, and the verdict.
+
+    `exact` is the exact result to twenty digits and `nearest` RN of it; both are empty on policy rows.
+    """
+
+    index: int
+    x: str
+    x_bits: str
+    y: str
+    y_bits: str
+    nearest: str
+    nearest_bits: str
+    exact: str
+    ulp: float
+    element_class: str
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A witness run again.
+
+    Attributes:
+        witness: what was replayed.
+        message: why there are no outputs; empty where there are.
+        elements: all elements of the row; empty where there are no outputs.
+        tally: what was counted of the row.
+        same_bits: whether the outputs are those that the witness recorded.
+        broken: what the row still shows of what the witness is about; empty where nothing.
+        among: with how many rows it was called: those of the batch that it was seen in, where alone it has
+            other outputs and does not show it.
+    """
+
+    witness: Witness
+    message: str
+    elements: tuple[ElementReplay, ...]
+    tally: Tally
+    same_bits: bool
+    broken: str = ""
+    among: int = 1
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the candidate gave outputs, and they show nothing of what the witness is about."""
+        return not self.message and not self.broken
+
+    def document(self) -> dict[str, Any]:
+        """Return this replay as JSON carries it."""
+        t = self.tally
+        return {
+            "witness": {"id": self.witness.id, **self.witness.document()},
+            "message": self.message,
+            "sound": self.is_sound,
+            "broken": self.broken,
+            "same_bits": self.same_bits,
+            "among": self.among,
+            "max_ulp": json_float(t.max_ulp),
+            "bound_ratio": json_float(t.max_bound_ratio),
+            "row_sum_error": json_float(t.worst_row_sum_error),
+            "outcomes": dict(t.outcomes),
+            "elements": [{**vars(e), "ulp": json_float(e.ulp)} for e in self.elements],
+        }
+
+
+def replay_witness(
+    witness: Witness,
+    candidate: Candidate,
+    executor: Executor,
+    timeout: float | None = None,
+    limits: Mapping[str, float] = WITHIN_STANDARD,
+) -> Replay:
+    """Run a witness's row through its candidate again.
+
+    A witness of a check is held to that check, one against a tier to that tier, and any other to the limits:
+    no defect, and no figure above its own. Where the row alone shows nothing and has other outputs than were
+    recorded, it is called in the batch that it was seen in.
+
+    Args:
+        witness: what to replay.
+        candidate: through whom; its policy excuses.
+        executor: calls it.
+        timeout: the most seconds of the call; None for the executor's own.
+        limits: the most that figures of the row may be, by columns of the table of cells.
+
+    Raises:
+        UsageError: the witness's bits are not a row of its format.
+    """
+    rows = _rows(witness)
+    out = rows.truth.format
+    outcome = executor.run(candidate.spec, rows.x, out, timeout)
+    alone = _replayed(witness, candidate, executor, timeout, limits, rows, outcome)
+    if not alone.is_sound or alone.same_bits or _check_of(witness) is not None:
+        return alone
+    batch = batch_of(witness)
+    if batch is None or len(batch.x) == 1:
+        return alone
+    outcome = _of_row(executor.run(candidate.spec, batch.x, out, timeout), batch.row)
+    among = _replayed(witness, candidate, executor, timeout, limits, rows, outcome)
+    told = among.same_bits or not among.is_sound
+    return replace(among, among=len(batch.x)) if told else alone
+
+
+def _of_row(outcome: Outcome, row: int) -> Outcome:
+    """Return what came of one row of a batch."""
+    mine = slice(row, row + 1)
+    outputs = None if outcome.outputs is None else outcome.outputs[mine]
+    faults = tuple(fault for fault in outcome.faults if fault.row in (None, row))
+    return Outcome(outputs, outcome.completed[mine], faults)
+
+
+def _replayed(
+    witness: Witness,
+    candidate: Candidate,
+    executor: Executor,
+    timeout: float | None,
+    limits: Mapping[str, float],
+    rows: Rows,
+    outcome: Outcome,
+) -> Replay:
+    """Return what an outcome of the one row shows."""
+    from harness.checks import Subject
+
+    out = rows.truth.format
+    if outcome.outputs is None or not outcome.completed.all():
+        message = "; ".join(f"{f.kind}: {f.message}" for f in outcome.faults)
+        return Replay(witness, message, (), Tally(), same_bits=False)
+    y = outcome.outputs
+    judged = Judged(rows, y, candidate.declared(rows.format))
+    tally = tally_of(witness.cell, judged)
+    same = is_same_output(witness, y[0])
+    elements = tuple(_elements(rows, y, rows.judge(y)))
+    subject = Subject(candidate, rows.format, out, executor, timeout)
+    broken = "; ".join(_broken(witness, subject, judged, tally, limits))
+    return Replay(witness, "", elements, tally, same, broken)
+
+
+def _broken(
+    witness: Witness, subject: Subject, judged: Judged, tally: Tally, limits: Mapping[str, float]
+) -> Iterator[str]:
+    """Yield what the row still shows of what its witness is about."""
+    if witness.kind in TIER_KINDS:
+        tier = TIER_KINDS[witness.kind]
+        held = judge_by_tiers(witness.cell, judged, [tier])
+        clauses = (name.partition(":")[2] for name in held.violations)
+        yield from (f"{clause}, which the tier {tier.name} forbids" for clause in clauses)
+        return
+    check = _check_of(witness)
+    if check is not None:
+        examined = check.examine(subject, judged.rows.x)
+        if examined.broken[0]:
+            yield f"not kept: {check.title}: {examined.note(0)}"
+        return
+    yield from sorted({w.kind for w in tally.witnesses} & DEFECT_KINDS)
+    spared = replace(tally, max_bound_ratio=judged.without_flushes().greatest("bound_ratio"))
+    row = cell_row(CellInfo(witness.cell, sampled=False), spared)
+    for name, limit in limits.items():
+        if row[name] is not None and row[name] > limit:
+            yield f"{name} {float(row[name])!r} is above {limit!r}"
+
+
+def _check_of(witness: Witness) -> Check | None:
+    """Return the check that a witness is of, None where it is of none."""
+    from harness.checks import CHECKS
+
+    return next((c for c in CHECKS if c.name == witness.kind and not witness.score), None)
+
+
+def _rows(witness: Witness) -> Rows:
+    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
+    x = row_of(witness)[None, :]
+    values = fmt.to_float64(x)
+    return Rows(fmt, x, values, truth(values, out, "mpmath"), 0, (witness.origin,), "mpmath")
+
+
+def _elements(rows: Rows, y: NDArray[Any], judgement: Judgement) -> Iterator[ElementReplay]:
+    fmt, out = rows.format, rows.truth.format
+    nearest = out.from_float64(rows.truth.nearest[0])
+    exact = _exact_digits(rows)
+    is_policy = RowKind(rows.truth.kinds[0]).is_policy
+    x_text, y_text, nearest_text = (_texts(f, a) for f, a in ((fmt, rows.x[0]), (out, y[0]), (out, nearest)))
+    for i in range(rows.x.shape[1]):
+        yield ElementReplay(
+            index=i,
+            x=x_text[i][0],
+            x_bits=x_text[i][1],
+            y=y_text[i][0],
+            y_bits=y_text[i][1],
+            nearest="" if is_policy else nearest_text[i][0],
+            nearest_bits="" if is_policy else nearest_text[i][1],
+            exact=exact(i),
+            ulp=float(judgement.ulp[0, i]),
+            element_class=ElementClass(judgement.classes[0, i]).name.lower(),
+        )
+
+
+def _texts(fmt: FloatFormat, row: NDArray[Any]) -> list[tuple[str, str]]:
+    """Return each value in the shortest decimal that float64 reads back, and its encoding."""
+    digits = fmt.hex_digits
+    values, bits = fmt.to_float64(row).tolist(), fmt.to_bits(row).tolist()
+    return [(repr(v), f"0x{b:0{digits}x}") for v, b in zip(values, bits, strict=True)]
+
+
+def _exact_digits(rows: Rows) -> Callable[[int], str]:
+    if RowKind(rows.truth.kinds[0]).is_policy:
+        return lambda _: ""
+    exact = softmax(rows.values[0])
+    return lambda i: spelled(exact[i], EXACT_DIGITS)

@@ -1,0 +1,1 @@
+"""The subject: a candidate as it is found, called and timed."""

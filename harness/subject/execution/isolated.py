@@ -1,0 +1,464 @@
+"""The executor that nothing a candidate does can hurt: candidates in processes of their own."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.subject.execution.allowance import FIRST_SECONDS, MOST_FOR_A_CRASH, Allowance, told
+from harness.subject.execution.attempts import Attempt, Failure, Part
+from harness.subject.execution.calling import Presentation, keep_freed_memory
+from harness.subject.execution.narrowing import complete
+from harness.subject.execution.outcome import Closing, Fault, Outcome, check_rows
+from harness.subject.execution.process import Worker, WorkerLost
+from harness.terminal.deadline import NEVER, Deadline, OutOfTime
+from harness.terminal.errors import NoVerdict
+from harness.terminal.interrupts import ATTENTION_SECONDS
+from reference.formats import FloatFormat
+
+__all__ = ["ExecutorClosed", "Isolated", "SourceReplaced"]
+
+Array = NDArray[Any]
+
+LOAD_SECONDS: Final = 120.0
+LOAD_ATTEMPTS: Final = 2
+TIMEOUT_SECONDS: Final = 60.0
+CROWD_PER_JOB: Final = 16
+"""Workers, from which on each candidate keeps one, and not one for each job."""
+
+MOST_KEPT: Final = 128
+"""Idle workers; each takes five descriptors, of which a process may often have 1024."""
+
+LEAST_FREE_MEMORY: Final = 1 / 10
+MOST_LOST_BATCHES: Final = 3
+MOST_IDLE_DEATHS: Final = 8
+
+
+class ExecutorClosed(RuntimeError):
+    """The executor was closed, maybe while it ran a batch."""
+
+
+class SourceReplaced(NoVerdict):
+    """A file of a candidate was replaced meanwhile: what was loaded of it before is another program."""
+
+    @classmethod
+    def of(cls, path: str) -> Self:
+        """Return the error that names a file."""
+        return cls(
+            f"{path}: replaced while it was measured, so that the figures are of two programs;"
+            " leave it alone, and begin again with --overwrite or another --out"
+        )
+
+
+class _NotLoaded(Exception):
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class Isolated(Closing):
+    """Calls every candidate in processes of its own, at most `jobs` at a time.
+
+    A worker stays for as long as its candidate behaves, so a library is imported once per worker; of many
+    candidates each keeps one. What the faults of a candidate may cost is limited (`allowance`). A candidate
+    that cannot be imported is not imported again; one that loses its workers on every row tried, in three
+    batches of a format in succession, is not tried further in that format; nor is one of which eight workers
+    ended after a call that they had answered, none between them living on to the next.
+
+    Args:
+        jobs: the most calls at the same time, from as many threads.
+        timeout: the most seconds that one call may take, however many rows it is given;
+            None for no limit.
+        max_memory: the most bytes of address space that a candidate may take, its library
+            included; None for no limit, as libraries need that reserve far more than they use (CUDA).
+        load_timeout: the most seconds that importing a candidate may take.
+        fault_seconds: what the faults of a candidate may cost; inf where every row must be called.
+        deadline: from when on none is called, and none waited for.
+
+    Raises:
+        ValueError: jobs or max_memory is below 1, or the platform lacks what is asked for.
+    """
+
+    def __init__(
+        self,
+        jobs: int = 1,
+        timeout: float | None = TIMEOUT_SECONDS,
+        max_memory: int | None = None,
+        load_timeout: float | None = LOAD_SECONDS,
+        fault_seconds: float = FIRST_SECONDS,
+        deadline: Deadline = NEVER,
+    ) -> None:
+        if os.name != "posix":
+            raise ValueError(f"isolated execution on {sys.platform}: it needs POSIX; run with --in-process")
+        if jobs < 1:
+            raise ValueError(f"jobs {jobs}: at least 1")
+        if max_memory is not None:
+            _require_memory_limit(max_memory)
+        keep_freed_memory()
+        self._timeout = timeout
+        self._max_memory = max_memory or 0
+        self._load_timeout = load_timeout
+        self._deadline = deadline
+        self._slots = threading.BoundedSemaphore(jobs)
+        self._crowd = CROWD_PER_JOB * jobs
+        self._lock = threading.Lock()
+        self._freed = threading.Condition(self._lock)
+        self._idle: list[tuple[str, Worker]] = []  # the longest idle first
+        self._busy: dict[Worker, str] = {}
+        self._callers: Counter[str] = Counter()
+        self._allowances: defaultdict[str, Allowance] = defaultdict(partial(Allowance, fault_seconds))
+        self._once_loaded: set[str] = set()
+        self._files: dict[str, dict[str, str]] = {}
+        self._unloadable: dict[str, Failure] = {}
+        self._lost_batches: Counter[tuple[str, str]] = Counter()
+        self._came_back: set[tuple[str, str]] = set()
+        self._idle_deaths: Counter[str] = Counter()
+        self._closed = False
+
+    def run(
+        self,
+        spec: str,
+        x: Array,
+        out_format: FloatFormat,
+        timeout: float | None = None,
+        *,
+        presentation: Presentation = "plain",
+    ) -> Outcome:
+        """See `Executor.run`.
+
+        Raises:
+            ExecutorClosed: it was closed before, or from another thread meanwhile.
+            OutOfTime: the deadline is over.
+        """
+        x = check_rows(x)
+        self._deadline.check_grace()
+        refusal = self._refusal(spec, x)
+        if refusal is not None:
+            return Outcome.failed(len(x), Fault(refusal.kind, None, refusal.message))
+        limit = self._timeout if timeout is None else timeout
+        allowance = self._allowances[spec]
+        with self._slots, _Calls(self, spec, out_format.dtype, presentation, limit, allowance) as calls:
+            try:
+                outcome = complete(calls, x, allowance, is_plain=presentation == "plain")
+            except _NotLoaded as not_loaded:
+                failure = not_loaded.failure
+                return Outcome.failed(len(x), Fault(failure.kind, None, failure.message))
+        self._remember((spec, x.dtype.name), outcome, kept_alive=calls.kept_alive)
+        return calls.with_earlier_deaths(outcome)
+
+    def grant(self) -> None:
+        """See `Executor.grant`."""
+        for allowance in list(self._allowances.values()):
+            allowance.grant()
+
+    def given_up(self) -> dict[str, str]:
+        """See `Executor.given_up`."""
+        return told(self._allowances)
+
+    def close(self) -> None:
+        """Kill every worker and all that they started; batches under way raise `ExecutorClosed`."""
+        with self._lock:
+            self._closed = True
+            idle = [worker for _, worker in self._idle]
+            self._idle.clear()
+            busy = list(self._busy)
+        for worker in (*idle, *busy):
+            worker.let_go()
+        for worker in idle:
+            worker.kill()
+        for worker in busy:
+            worker.wait()
+
+    def files(self, spec: str) -> dict[str, str]:
+        """Return digests of the files of a candidate's project that its workers loaded so far."""
+        with self._lock:
+            return dict(self._files.get(spec, {}))
+
+    def hold(self, spec: str, worker: Worker) -> None:
+        """Hold what a worker has loaded against what others of the candidate had.
+
+        Raises:
+            SourceReplaced: a file differs.
+        """
+        with self._lock:
+            known = self._files.setdefault(spec, {})
+            differing = [path for path, told in worker.files.items() if known.setdefault(path, told) != told]
+        if differing:
+            raise SourceReplaced.of(differing[0])
+
+    def until_the_end(self, limit: float | None) -> float | None:
+        """Return a time limit, or what is left until the deadline where that is less."""
+        left = self._deadline.grace
+        if math.isinf(left):
+            return limit
+        return max(0.0, left if limit is None else min(limit, left))
+
+    def is_late(self, failure: Failure | None) -> bool:
+        """Whether it was the deadline, and no time limit of the candidate's own, that ended a worker."""
+        return failure is not None and failure.kind == "timed_out" and self._deadline.grace <= 0
+
+    # What is known of a candidate ----------------------------------------------------------
+
+    def _refusal(self, spec: str, x: Array) -> Failure | None:
+        if spec in self._unloadable:
+            return self._unloadable[spec]
+        if self._lost_batches[spec, x.dtype.name] >= MOST_LOST_BATCHES:
+            why = f"no row of {x.dtype.name} came back of {MOST_LOST_BATCHES} batches"
+        elif self._idle_deaths[spec] >= MOST_IDLE_DEATHS:
+            why = f"{MOST_IDLE_DEATHS} of its processes in a row ended after a call that they had answered"
+        else:
+            return None
+        self._allowances[spec].leave(len(x))
+        return Failure("not_tried", f"not tried: {why}")
+
+    def _remember(self, key: tuple[str, str], outcome: Outcome, *, kept_alive: bool) -> None:
+        lost = any(fault.kind in ("crashed", "timed_out") for fault in outcome.faults)
+        with self._lock:
+            if outcome.completed.any():
+                self._came_back.add(key)
+            elif lost and key not in self._came_back:
+                self._lost_batches[key] += 1
+            if kept_alive:
+                self._idle_deaths[key[0]] = 0
+
+    # Workers -------------------------------------------------------------------------------
+
+    def obtain(self, spec: str) -> tuple[Worker, bool, Failure | None]:
+        """Return a worker with the candidate loaded, whether it was idle, and how an idle one had died."""
+        death = None
+        worker = self._wait_for_idle(spec)
+        if worker is not None:
+            death = worker.death()
+            if death is None:
+                return worker, True, None
+            self.discard(worker)
+            with self._lock:
+                self._idle_deaths[spec] += 1
+        started = self._start(spec)
+        self._allowances[spec].charge_start(started.start_seconds / self.callers(spec))
+        return started, False, death
+
+    def enter(self, spec: str) -> None:
+        """Count a thread that calls a candidate."""
+        with self._lock:
+            self._callers[spec] += 1
+
+    def leave(self, spec: str) -> None:
+        """Count a thread that has called it."""
+        with self._lock:
+            self._callers[spec] -= 1
+
+    def callers(self, spec: str) -> int:
+        """Return how many threads call a candidate now, which share the time that its faults cost."""
+        with self._lock:
+            return max(1, self._callers[spec])
+
+    def _wait_for_idle(self, spec: str) -> Worker | None:
+        """Return an idle worker; None where another may be started.
+
+        In a crowd there is one of each candidate, and threads take turns at it.
+        """
+        with self._freed:
+            while (worker := self._take_idle(spec)) is None and self._is_crowded and not self._closed:
+                if spec not in self._busy.values():
+                    return None
+                self._freed.wait(ATTENTION_SECONDS)
+            return worker
+
+    @property
+    def _is_crowded(self) -> bool:
+        return len(self._idle) + len(self._busy) >= self._crowd
+
+    def _take_idle(self, spec: str) -> Worker | None:
+        for index in reversed(range(len(self._idle))):
+            if self._idle[index][0] == spec:
+                worker = self._idle.pop(index)[1]
+                self._busy[worker] = spec
+                return worker
+        return None
+
+    def _start(self, spec: str) -> Worker:
+        """Return a worker that has imported the candidate.
+
+        One that dies while importing is tried once more: it may have been killed from outside.
+        """
+        for attempt in range(LOAD_ATTEMPTS):
+            worker, failure = self._load(spec)
+            if failure is None:
+                self._once_loaded.add(spec)
+                return worker
+            self.discard(worker)
+            if failure.kind != "crashed" or attempt == LOAD_ATTEMPTS - 1:
+                raise self._unloaded(spec, failure)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _load(self, spec: str) -> tuple[Worker, Failure | None]:
+        with self._lock:
+            if self._closed:
+                raise ExecutorClosed("this executor is closed")
+            worker = Worker(self._max_memory)
+            self._busy[worker] = spec
+        try:
+            return worker, worker.load(spec, self.until_the_end(self._load_timeout))
+        except WorkerLost as lost:
+            if self.is_late(lost.failure):
+                self.discard(worker)
+                raise OutOfTime from None
+            return worker, lost.failure
+        except BaseException:
+            self.discard(worker)
+            raise
+
+    def _unloaded(self, spec: str, failure: Failure) -> _NotLoaded:
+        with self._lock:
+            if self._closed:
+                raise ExecutorClosed("this executor was closed meanwhile")
+            said = Failure(
+                failure.kind,
+                f"importing it: {failure.message}" if failure.fatal else failure.message,
+                failure.fatal,
+            )
+            if spec not in self._once_loaded:
+                self._unloadable[spec] = said
+        return _NotLoaded(said)
+
+    def give_back(self, spec: str, worker: Worker) -> None:
+        """Keep a worker for the next call of its candidate.
+
+        In a crowd no second one of a candidate is kept. Where there is no room left, the one used before this
+        makes room: candidates are called in turn, so that the longest idle is the next to be called.
+        """
+        surplus = []
+        with self._freed:
+            is_second = spec in (*(other for other, _ in self._idle), *self._other_busy(worker))
+            del self._busy[worker]
+            if self._closed or (is_second and self._is_crowded):
+                surplus.append(worker)
+            else:
+                self._idle.append((spec, worker))
+                if len(self._idle) > 1 and (
+                    len(self._idle) > MOST_KEPT or (self._is_crowded and _memory_is_short())
+                ):
+                    surplus.append(self._idle.pop(-2)[1])
+            self._freed.notify_all()
+        for unwanted in surplus:
+            unwanted.kill()
+
+    def _other_busy(self, worker: Worker) -> list[str]:
+        return [spec for other, spec in self._busy.items() if other is not worker]
+
+    def discard(self, worker: Worker) -> None:
+        """End a worker that is lost, tainted or of unknown state."""
+        worker.kill()
+        with self._freed:
+            self._busy.pop(worker, None)
+            self._freed.notify_all()
+
+
+class _Calls:
+    """The calls for one batch: a worker is got when needed, and another when it is lost.
+
+    Attributes:
+        kept_alive: whether the last one had answered a batch before, and answered this one.
+    """
+
+    def __init__(
+        self,
+        owner: Isolated,
+        spec: str,
+        out_dtype: np.dtype[Any],
+        presentation: Presentation,
+        timeout: float | None,
+        allowance: Allowance,
+    ) -> None:
+        self._owner = owner
+        self._allowance = allowance
+        self._failing = False
+        self._spec = spec
+        self._out_dtype = out_dtype
+        self._presentation = presentation
+        self._timeout = timeout
+        self._worker: Worker | None = None
+        self._deaths: list[Fault] = []
+        self.kept_alive = False
+
+    def __call__(self, x: Array, parts: Sequence[Part], patience: float = 1.0) -> Attempt:
+        """See `Attempts`."""
+        if self._worker is None:
+            self._worker, self.kept_alive, death = self._owner.obtain(self._spec)
+            if death is not None:
+                self._deaths.append(Fault(death.kind, None, death.message))
+        longest = max(last - first for first, last in parts)
+        limit = self._owner.until_the_end(self._limit(longest, x.shape[1], patience))
+        start = time.monotonic()
+        result = self._worker.call(x, parts, self._out_dtype, self._presentation, limit)
+        if self._owner.is_late(result.failure):
+            raise OutOfTime
+        self._owner.hold(self._spec, self._worker)
+        self._failing |= result.failure is not None and result.failure.kind != "unsupported"
+        if self._failing:
+            self._charge(result.failure, time.monotonic() - start)
+        if result.failure is not None and result.failure.fatal:
+            self._owner.discard(self._worker)
+            self._worker, self.kept_alive = None, False
+        return result
+
+    def _charge(self, failure: Failure | None, seconds: float) -> None:
+        crashed = failure is not None and failure.kind == "crashed"
+        charged = min(seconds, MOST_FOR_A_CRASH) if crashed else seconds
+        self._allowance.charge(charged / self._owner.callers(self._spec))
+
+    def _limit(self, rows: int, length: int, patience: float) -> float | None:
+        if self._timeout is None:
+            return None
+        return self._allowance.limit(self._timeout, rows, length, patience)
+
+    def with_earlier_deaths(self, outcome: Outcome) -> Outcome:
+        """Return the outcome with what happened to an idle worker added."""
+        if not self._deaths:
+            return outcome
+        faults = (*outcome.faults, *self._deaths)
+        return Outcome(outcome.outputs, outcome.completed, faults, outcome.overwritten)
+
+    def __enter__(self) -> Self:
+        self._owner.enter(self._spec)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._owner.leave(self._spec)
+        if self._worker is None:
+            return
+        if kind is None:
+            self._owner.give_back(self._spec, self._worker)
+        else:  # interrupted: the worker may be in the middle of a call
+            self._owner.discard(self._worker)
+
+
+def _memory_is_short() -> bool:
+    """Whether little memory is left (Linux; elsewhere the number of workers alone is limited)."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        sizes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+        return sizes["MemAvailable"] < LEAST_FREE_MEMORY * sizes["MemTotal"]
+    except (OSError, ValueError, KeyError, IndexError):
+        return False
+
+
+def _require_memory_limit(max_memory: int) -> None:
+    if max_memory < 1:
+        raise ValueError(f"max_memory {max_memory}: a number of bytes, at least 1; leave it out for no limit")
+    if not sys.platform.startswith("linux"):  # macOS has RLIMIT_AS and does not enforce it
+        raise ValueError(
+            f"max_memory {max_memory}: {sys.platform} cannot limit a process's address space; leave it out"
+        )

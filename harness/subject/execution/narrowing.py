@@ -1,0 +1,329 @@
+"""From a batch that failed to the rows that do it, with every other row completed.
+
+A batch that succeeds costs one call. What fails is called again as long as chance may have had it (`again`);
+if it comes back, that is told and costs no row. A batch that fails again is narrowed down as follows.
+
+1. A few rows alone, spread over the batch: 3 where a failure costs a worker, 16 where not.
+   If each fails, the candidate is taken to fail on everything: those rows are named, the
+   rest is not tried.
+2. The batch is cut into parts, called one after another in one worker; shared memory
+   tells which part was running when the worker died. A failing part is cut again, down to
+   single rows: into 32 where failures are cheap, into 1024 where each costs a worker. So a
+   culprit among a thousand rows costs two workers, among a million three, where bisection would
+   cost ten and twenty. Only a row called alone, and the whole batch, may take all of a time
+   limit; parts are given up after an eighth of it, or a quarter of a second if that is more, and
+   their rows tried.
+3. After 48 lost workers, or 8 whole time limits, or when what the candidate's faults may cost is spent
+   (`allowance`), the rows not tried by then are left out, and the outcome says so.
+4. All rows that completed are called again together, as one batch, so that their outputs are those of
+   a batch in which the culprits never were. If that fails although no row of it fails alone, the fault
+   names no row but the smallest failing number of rows from the start, and the outputs are those of
+   the parts. If there was no culprit and it succeeds, the failure did not repeat, which is told as well.
+   The number of rows that failed together is kept, and later batches are called in parts.
+
+A call that took all of a time limit may be slow rather than hung. So one row and a few are timed: where
+as many as the batch has would take half of the limit or more, the batch is called once more, and given
+the time that it needs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.subject.execution.again import Again
+from harness.subject.execution.allowance import SUSPICION, Allowance
+from harness.subject.execution.attempts import Attempt, Attempts, Failure, Part
+from harness.subject.execution.outcome import Fault, Outcome
+
+__all__ = ["complete"]
+
+Array = NDArray[Any]
+
+FAN_OUT_MILD: Final = 32
+FAN_OUT_FATAL: Final = 1024
+SAMPLE_FATAL: Final = 3
+SAMPLE_MILD: Final = 16
+MOST_FATAL: Final = 48
+MOST_TIMED_OUT: Final = 8
+FEW: Final = 16  # rows, called together to tell what one costs from what a call does
+
+
+def complete(attempt: Attempts, x: Array, allowance: Allowance, *, is_plain: bool = True) -> Outcome:
+    """Return the outputs of every row that can be completed and name those that cannot.
+
+    Args:
+        attempt: calls the candidate.
+        x: the rows, shape (rows, n).
+        allowance: what its faults may still cost.
+        is_plain: whether to hand over rows is one call.
+    """
+    if allowance.is_exhausted:
+        return _left(len(x), allowance)
+    aside = allowance.set_aside(x)
+    if not aside.any():
+        return _called(attempt, x, allowance, is_plain=is_plain)
+    if aside.all():
+        return _left(len(x), allowance)
+    others = np.flatnonzero(~aside)
+    allowance.leave(len(x) - len(others))
+    reason = "not tried: beyond all rows that came back, where others failed"
+    fault = Fault("not_tried", None, reason)
+    return _spread(_called(attempt, x[others], allowance, is_plain=is_plain), others, len(x), fault)
+
+
+def _left(rows: int, allowance: Allowance) -> Outcome:
+    allowance.leave(rows)
+    reason = "not tried: its failures had taken the time that they may, or rows of this sort failed"
+    return Outcome.failed(rows, Fault("not_tried", None, reason))
+
+
+def _spread(outcome: Outcome, rows: NDArray[np.intp], count: int, fault: Fault) -> Outcome:
+    """Return the outcome of some rows as that of all, the others set aside."""
+
+    def placed(part: NDArray[Any] | None) -> Any:
+        if part is None:
+            return None
+        whole = np.zeros((count, *part.shape[1:]), dtype=part.dtype)
+        whole[rows] = part
+        return whole
+
+    faults = tuple(replace(f, row=None if f.row is None else int(rows[f.row])) for f in outcome.faults)
+    return Outcome(
+        placed(outcome.outputs), placed(outcome.completed), (*faults, fault), placed(outcome.overwritten)
+    )
+
+
+def _called(attempt: Attempts, x: Array, allowance: Allowance, *, is_plain: bool) -> Outcome:
+    again = Again(attempt, allowance, is_plain=is_plain)
+    outcome = _narrowed(again, x, allowance)
+    faults = (*outcome.faults, *again.faults(len(x)))
+    return replace(outcome, faults=faults)
+
+
+def _narrowed(attempt: Attempts, x: Array, allowance: Allowance) -> Outcome:
+    rows = len(x)
+    start = time.monotonic()
+    whole = attempt(x, _together(rows, allowance))
+    if whole.failure is None:
+        completed = np.ones(rows, dtype=np.bool_)
+        allowance.learn(x, completed, ~completed)
+        return Outcome(whole.outputs, completed, overwritten=whole.overwritten, seconds=whole.seconds)
+    failure = whole.failure
+    if failure.kind == "unsupported":
+        return Outcome.failed(rows, Fault("unsupported", None, failure.message))
+    if not allowance.narrows:
+        allowance.has_hung |= failure.kind == "timed_out"
+        return _without_strange(attempt, x, failure, allowance)
+    narrowing = _Narrowing(attempt, x, whole, allowance, time.monotonic() - start)
+    outcome = narrowing.outcome()
+    allowance.learn(x, outcome.completed, narrowing.culprits)
+    return outcome
+
+
+def _without_strange(attempt: Attempts, x: Array, failure: Failure, allowance: Allowance) -> Outcome:
+    """Call what is familiar of a batch that failed, in place of looking for the row."""
+    fault = Fault(failure.kind, None, f"{failure.message}; no time was left to look for the row")
+    familiar = allowance.familiar(x)
+    if not familiar.any():
+        allowance.suspect(x)
+    if not familiar.any() or familiar.all() or allowance.is_exhausted:
+        return Outcome.failed(len(x), fault)
+    rows = np.flatnonzero(familiar)
+    rest = attempt(x[rows], _together(len(rows), allowance))
+    if rest.failure is not None:
+        return Outcome.failed(len(x), fault)
+    allowance.suspect(x[~familiar])
+    completed = np.ones(len(rows), dtype=np.bool_)
+    return _spread(Outcome(rest.outputs, completed, overwritten=rest.overwritten), rows, len(x), fault)
+
+
+class _Narrowing:
+    """The search in one failed batch."""
+
+    def __init__(
+        self, attempt: Attempts, x: Array, whole: Attempt, allowance: Allowance, seconds: float
+    ) -> None:
+        assert whole.failure is not None
+        self._attempt = attempt
+        self._x = x
+        self._first = whole.failure
+        self._allowance = allowance
+        self._outputs = np.zeros(x.shape, dtype=whole.outputs.dtype)
+        self._completed = np.zeros(len(x), dtype=np.bool_)
+        self._overwritten = np.zeros(len(x), dtype=np.bool_)
+        self._culprits: dict[int, Failure] = {}
+        self._general: list[Fault] = []
+        self._fatal = 0
+        self._timed_out = 0
+        self._first_seconds = seconds
+        self._count(whole.failure)
+
+    @property
+    def culprits(self) -> NDArray[np.bool_]:
+        """The rows that fail alone, and cost a worker each: others are cheap enough to be tried again."""
+        flags = np.zeros(len(self._x), dtype=np.bool_)
+        flags[[row for row, failure in self._culprits.items() if failure.fatal]] = True
+        return flags
+
+    def outcome(self) -> Outcome:
+        if not self._fails_everywhere() and not self._is_only_slow():
+            self._descend(0, len(self._x))
+            self._tell_untried("the limit on what its failures may cost was reached")
+            self._call_survivors()
+        own = (Fault(f.kind, row, f.message) for row, f in sorted(self._culprits.items()))
+        outputs = self._outputs if self._completed.any() else None
+        return Outcome(outputs, self._completed, (*own, *self._general), self._overwritten)
+
+    # 1: samples
+
+    def _fails_everywhere(self) -> bool:
+        size = SAMPLE_FATAL if self._first.fatal else SAMPLE_MILD
+        if len(self._x) == 1:
+            self._culprits[0] = self._first
+            self._allowance.has_hung |= self._first.kind == "timed_out"
+            return True
+        sample = np.unique(np.linspace(0, len(self._x) - 1, size).astype(int)).tolist()
+        for row in sample:
+            if not self._fails_alone(row):
+                return False
+            if self._spent:
+                break
+        self._tell_untried(f"each of the {len(self._culprits)} rows tried alone fails")
+        return True
+
+    def _fails_alone(self, row: int) -> bool:
+        result = self._try(row, [(row, row + 1)])
+        if result.failure is not None:
+            self._culprits[row] = result.failure
+        return result.failure is not None
+
+    # A slow candidate
+
+    def _is_only_slow(self) -> bool:
+        """Whether the batch comes back when it is given the time that its rows take, each for itself."""
+        if self._first.kind != "timed_out" or self._culprits:
+            return False
+        few = min(FEW, len(self._x))
+        one, all_few = self._seconds(1), self._seconds(few)
+        each = None if one is None or all_few is None or few == 1 else (all_few - one) / (few - 1)
+        if each is None or each * len(self._x) < self._first_seconds / 2:
+            return False
+        self._allowance.learn_speed(each, self._x.shape[1])
+        start = time.monotonic()
+        whole = self._attempt(self._x, [(0, len(self._x))])
+        if whole.failure is not None:
+            self._count(whole.failure)
+            return False
+        self._allowance.charge(start - time.monotonic())  # given back: to be slow is no failure
+        self._keep(slice(None), whole, slice(None))
+        return True
+
+    def _seconds(self, rows: int) -> float | None:
+        """Return how long the first rows take together; None where they fail."""
+        start = time.monotonic()
+        failure = self._try(0, [(0, rows)]).failure
+        return None if failure else time.monotonic() - start
+
+    # 2 and 3: parts of parts
+
+    def _descend(self, low: int, high: int) -> None:
+        fan_out = self._allowance.chance.fan_out(FAN_OUT_FATAL if self._first.fatal else FAN_OUT_MILD)
+        parts = [
+            part
+            for part in _cut(low, high, fan_out)
+            if part[0] not in self._culprits or part[1] - part[0] > 1
+        ]
+        patience = 1.0 if len(parts) >= high - low else SUSPICION
+        while parts and not self._spent:
+            result = self._try(low, parts, patience)
+            if result.failure is None:
+                return
+            first, last = parts[result.passed]
+            if last - first == 1:
+                self._culprits[first] = result.failure
+            else:
+                self._descend(first, last)
+            parts = parts[result.passed + 1 :]
+
+    def _try(self, low: int, parts: Sequence[Part], patience: float = 1.0) -> Attempt:
+        """Call parts, whose first row is `low` or later, and keep what passes."""
+        high = parts[-1][1]
+        result = self._attempt(self._x[low:high], [(a - low, b - low) for a, b in parts], patience)
+        for first, last in parts[: result.passed]:
+            self._keep(slice(first, last), result, slice(first - low, last - low))
+        if result.failure is not None:
+            self._count(result.failure, patience)
+            first, last = parts[result.passed]
+            self._allowance.has_hung |= result.failure.kind == "timed_out" and last - first == 1
+        return result
+
+    def _keep(self, here: Any, result: Attempt, there: Any) -> None:
+        self._outputs[here] = result.outputs[there]
+        self._completed[here] = True
+        if result.overwritten is not None:
+            self._overwritten[here] |= result.overwritten[there]
+
+    def _count(self, failure: Failure, patience: float = 1.0) -> None:
+        self._fatal += failure.fatal
+        self._timed_out += failure.kind == "timed_out" and patience == 1.0
+
+    @property
+    def _spent(self) -> bool:
+        return self._fatal >= MOST_FATAL or self._timed_out >= MOST_TIMED_OUT or not self._allowance.narrows
+
+    def _tell_untried(self, reason: str) -> None:
+        untried = int((~self._completed).sum()) - len(self._culprits)
+        if untried > 0:
+            self._allowance.leave(untried)
+            self._general.append(Fault("not_tried", None, f"{untried} further rows were not tried: {reason}"))
+
+    # 4: the survivors as one batch
+
+    def _call_survivors(self) -> None:
+        survivors = np.flatnonzero(self._completed)
+        if not len(survivors):
+            return
+        x = self._x[survivors]
+        result = self._attempt(x, _together(len(x), self._allowance))
+        if result.failure is not None:
+            self._say(f"{result.failure.message}; {self._fewest(x)}")
+            return
+        self._keep(survivors, result, slice(None))
+        if not self._culprits and not self._general:
+            self._say(f"{self._first.message}; once, on a batch of {len(x)} rows, and not when called again")
+
+    def _fewest(self, x: Array) -> str:
+        """Find how many rows from the start fail together although none fails alone."""
+        fails, passes = len(x), 1
+        while fails - passes > 1 and not self._spent:
+            middle = (fails + passes) // 2
+            failure = self._attempt(x[:middle], [(0, middle)]).failure
+            if failure is None:
+                passes = middle
+            else:
+                self._count(failure)
+                fails = middle
+        self._allowance.most_together = passes
+        return f"the first {fails} rows fail together, no part of the batch alone; outputs are those of parts"
+
+    def _say(self, message: str) -> None:
+        self._general.append(Fault(self._first.kind, None, message))
+
+
+def _together(rows: int, allowance: Allowance) -> list[Part]:
+    """Return all rows as one part, or as few as a call is known to hold."""
+    return _cut(0, rows, -(-rows // (allowance.most_together or rows)))
+
+
+def _cut(low: int, high: int, most: int) -> list[Part]:
+    """Cut rows into so many parts at most, of nearly equal size, none empty."""
+    count = min(most, high - low)
+    edges = [low + (high - low) * i // count for i in range(count + 1)]
+    return list(itertools.pairwise(edges))

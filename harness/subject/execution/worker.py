@@ -1,0 +1,104 @@
+"""The program of a worker: it calls one candidate, and is expendable.
+
+Started by its path (`python -P .../worker.py`), it imports nothing of ours by the rooms'
+generic names, so a candidate's own `reference.py`, `harness/` or `reports/` is what its
+`import` finds. Only a built-in candidate, which has no colon in its name, is imported from
+our rooms. This file forks while the process is still bare; see `keeper` for why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+__all__ = ["main"]
+
+HERE: Final = Path(__file__).resolve().parent
+PRIVATE_NAME: Final = "_softmax_harness"
+HIGH_DESCRIPTOR: Final = 200  # out of the way of candidates that close the low ones
+DESCRIPTORS: Final = 700  # from there on, of which one is drawn: what writes to a number finds nothing there
+
+
+def main() -> None:
+    """Fork into keeper and worker; each leaves by `os._exit`."""
+    control, lifeline, memory, max_memory = (int(argument) for argument in sys.argv[1:5])
+    del sys.argv[1:]  # a module may read them when it is imported
+    _add_private_package()
+    keeper = importlib.import_module(f"{PRIVATE_NAME}.keeper")
+    parent = os.getpid()
+    worker = os.fork()
+    if worker:
+        os.close(control)
+        os.close(memory)
+        keeper.supervise(worker, socket.socket(fileno=lifeline))
+    os.close(lifeline)
+    _settle()
+    keeper.bind_to_parent(parent)
+    serving = importlib.import_module(f"{PRIVATE_NAME}.serving")
+    serving.serve(_out_of_the_way(control), _out_of_the_way(memory), max_memory, load, describe, sources)
+
+
+def load(spec: str) -> Any:
+    """Return the candidate of a spec: the user's with none of our rooms, a built-in from them."""
+    if ":" in spec:
+        return _loading().load_function(spec)
+    sys.path.insert(0, str(HERE.parents[2]))
+    return importlib.import_module("harness.subject.candidates").load(spec)
+
+
+def describe(spec: str) -> dict[str, Any]:
+    """Import a user's candidate and return what it says of itself, or why it cannot be had."""
+    description: dict[str, Any] = _loading().described(spec)
+    return description
+
+
+def sources(spec: str) -> dict[str, dict[str, str]]:
+    """Return what of a user's candidate is loaded here; of others nothing."""
+    found: dict[str, dict[str, str]] = _loading().sources_of(spec) if ":" in spec else {}
+    return found
+
+
+def _loading() -> ModuleType:
+    return importlib.import_module(f"{PRIVATE_NAME}.loading")
+
+
+def _add_private_package() -> None:
+    """Make the files of these two folders importable under a name that no candidate uses."""
+    package = ModuleType(PRIVATE_NAME)
+    package.__path__ = [str(HERE), str(HERE.parent / "candidates")]
+    sys.modules[PRIVATE_NAME] = package
+
+
+def _settle() -> None:
+    """Take a session of its own, and be what the system kills first when memory runs out."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    faulthandler.enable()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _out_of_the_way(descriptor: int) -> int:
+    """Move a descriptor up and keep it from the candidate's own children."""
+    import fcntl
+
+    try:
+        lowest = HIGH_DESCRIPTOR + int.from_bytes(os.urandom(2)) % DESCRIPTORS
+        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, lowest)
+    except OSError:  # the limit on open files is lower
+        os.set_inheritable(descriptor, False)
+        return descriptor
+    os.close(descriptor)
+    return moved
+
+
+if __name__ == "__main__":
+    main()

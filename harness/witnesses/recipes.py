@@ -1,0 +1,285 @@
+"""Long rows are not kept bit by bit but as the way to make them again: `reports.record.witness.Remade`.
+
+Rows are a pure function of regime, format, length, seed and batch, in IEEE-exact operations only, so a
+row that is made again is the same on every machine; its digest proves it, and says so where a later
+version of a regime draws other rows. Rows of the user's own file are kept: the file may change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+from functools import cache, lru_cache
+from typing import Any, Final
+
+import mpmath
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.subject.candidates import Candidate
+from harness.subject.execution import Executor
+from harness.terminal.errors import UsageError
+from harness.witnesses.batches import Part, smallest_part
+from reference.errors import ulp_of
+from reference.formats import FloatFormat, format_named
+from reference.model import RESIDUAL_TOLERANCE, Method, Truth
+from reference.truth import truth
+from reports.figures import exact as spelled
+from reports.record.witness import LONG_BEYOND, Batch, Remade, Witness
+from strategies.corpora import CORPORA, FixedRows
+from strategies.regimes import REGIMES
+
+__all__ = [
+    "batch_of",
+    "completed",
+    "completed_among",
+    "entries_of_hex",
+    "is_same_output",
+    "kept_as_recipe",
+    "row_of",
+]
+
+ENTRIES: Final = 8
+"""Entries kept of a row, about the one that is meant, else about the greatest."""
+
+_MOST_DIGITS: Final = 17
+
+_DRAWN: Final = re.compile(r"batch (\d+), row (\d+)")
+
+
+def kept_as_recipe(
+    witness: Witness, seed: int, batches: Mapping[int, int], method: Method = "certified"
+) -> Witness:
+    """Return the witness without its bits, if its row is long and can be made again; else with its batch.
+
+    Args:
+        witness: of a campaign's row, with its bits.
+        seed: the campaign's.
+        batches: the rows of each batch that it may be of.
+        method: how the exact results of the entries kept are found.
+    """
+    cell = witness.cell
+    fmt, out = format_named(cell.format), format_named(cell.out_format)
+    place = _place(witness, fmt, seed, batches)
+    if place is None:
+        return witness
+    if cell.length <= LONG_BEYOND:
+        return replace(witness, batch=Batch(*place))
+    x = _entries(witness.x, fmt)
+    meant = int(np.argmax(x)) if witness.element is None else witness.element
+    first = max(0, min(meant - ENTRIES // 2, cell.length - ENTRIES))
+    digits, out_digits = fmt.hex_digits, out.hex_digits
+    remade = Remade(
+        *place,
+        x_digest=_digest(witness.x),
+        y_digest=_digest(witness.y) if witness.y else "",
+        first=first,
+        x=witness.x[first * digits : (first + ENTRIES) * digits],
+        y=witness.y[first * out_digits : (first + ENTRIES) * out_digits],
+        exact=_exact(witness.x, fmt, out, first, method),
+    )
+    return replace(witness, x="", y="", remade=remade)
+
+
+def row_of(witness: Witness) -> NDArray[Any]:
+    """Return the row of a witness, shape (n,), from its bits or made again.
+
+    Raises:
+        UsageError: there is no row, or the row made is not the one recorded.
+    """
+    fmt = format_named(witness.cell.format)
+    if witness.remade is None:
+        row = fmt.from_bits(entries_of_hex(witness.x, fmt))
+        if row.size == 0:
+            raise UsageError(
+                f"witness {witness.id}: its x holds no entry; give a line of witnesses.jsonl whole"
+            )
+        return row
+    made = _made(witness, witness.remade, fmt)
+    if made is None or _digest(fmt.to_hex(made)) != witness.remade.x_digest:
+        raise UsageError(
+            f"witness {witness.id}: {witness.cell.regime} makes another row now than was recorded;"
+            " replay it with the program's version that wrote it"
+        )
+    return made
+
+
+def batch_of(witness: Witness) -> Part | None:
+    """Return the batch that a witness was seen in; None where that is not known, or made otherwise now."""
+    fmt, held = format_named(witness.cell.format), witness.batch
+    if held is None and witness.remade is not None:
+        remade = witness.remade
+        held = Batch(remade.seed, remade.batch, remade.rows, remade.row)
+    if held is None:
+        return None
+    rows = _rows_of(witness, held, fmt)
+    same = rows is not None and fmt.to_hex(rows[held.row]) == fmt.to_hex(row_of(witness))
+    return Part(rows, held.row) if rows is not None and same else None
+
+
+def _rows_of(witness: Witness, held: Batch, fmt: FloatFormat) -> NDArray[Any] | None:
+    if held.x:
+        return fmt.from_bits(entries_of_hex(held.x, fmt)).reshape(held.rows, -1)
+    regime, length = witness.cell.regime, witness.cell.length
+    if held.seed is not None and regime in REGIMES:
+        return REGIMES[regime].rows(fmt, held.rows, length, held.seed, held.number)
+    of_length = (fixed.rows for fixed in _fixed(regime, length, fmt) if len(fixed.rows) == held.rows)
+    return next(of_length, None)
+
+
+def is_same_output(witness: Witness, y: NDArray[Any]) -> bool:
+    """Tell whether outputs, shape (n,), have the bits that the witness recorded."""
+    out = format_named(witness.cell.out_format)
+    found = out.to_hex(y)
+    return found == witness.y if witness.remade is None else _digest(found) == witness.remade.y_digest
+
+
+def entries_of_hex(text: str, fmt: FloatFormat) -> NDArray[Any]:
+    """Return the encodings that a witness holds as hexadecimal digits, unsigned integers of shape (n,).
+
+    Raises:
+        UsageError: the text is not hexadecimal of whole entries.
+    """
+    try:
+        raw = bytes.fromhex(text)
+        bits = np.frombuffer(raw, dtype=fmt.bits_dtype.newbyteorder(">"))
+    except ValueError:
+        raise UsageError(
+            f"witness bits {text[:20]!r}...: not hexadecimal of {fmt.hex_digits} digits an entry"
+        ) from None
+    return bits.astype(fmt.bits_dtype)
+
+
+@lru_cache(maxsize=8)
+def _digest(encodings: str) -> str:
+    return hashlib.sha256(bytes.fromhex(encodings)).hexdigest()
+
+
+def _place(
+    witness: Witness, fmt: FloatFormat, seed: int, batches: Mapping[int, int]
+) -> tuple[int | None, int, int, int] | None:
+    """Return seed, batch, rows and row of a row that can be made again; None of any other."""
+    cell = witness.cell
+    drawn = _DRAWN.fullmatch(witness.origin)
+    if cell.regime in REGIMES and drawn:
+        batch, row = map(int, drawn.groups())
+        return seed, batch, batches[batch], row
+    for fixed in _fixed(cell.regime, cell.length, fmt):
+        for row, label in enumerate(fixed.labels):
+            if label == witness.origin and fmt.to_hex(fixed.rows[row]) == witness.x:
+                return None, 0, len(fixed.rows), row
+    return None
+
+
+def _made(witness: Witness, how: Remade, fmt: FloatFormat) -> NDArray[Any] | None:
+    regime, length = witness.cell.regime, witness.cell.length
+    if how.seed is not None and regime in REGIMES:
+        rows = REGIMES[regime].rows(fmt, how.rows, length, how.seed, how.batch)
+        return np.asarray(rows[how.row])
+    of_length = (fixed for fixed in _fixed(regime, length, fmt) if how.row < len(fixed.rows))
+    return next((np.asarray(fixed.rows[how.row]) for fixed in of_length), None)
+
+
+def _fixed(regime: str, length: int, fmt: FloatFormat) -> list[FixedRows]:
+    """Return the rows of a corpus that have the length: one group of them, or none."""
+    corpus = CORPORA.get(regime)
+    return [] if corpus is None else [f for f in corpus.fixed_rows(fmt) if f.length == length]
+
+
+def _entries(text: str, fmt: FloatFormat) -> NDArray[np.float64]:
+    return fmt.to_float64(fmt.from_bits(entries_of_hex(text, fmt)))
+
+
+@lru_cache(maxsize=4)
+def _exact(text: str, fmt: FloatFormat, out: FloatFormat, first: int, method: Method) -> tuple[str, ...]:
+    """Spell the exact results of the entries kept of a row; nothing of a policy row.
+
+    One row is often several witnesses.
+
+    Each is that of the greatest entry, which RN(r) and its residual give, times the exponential of an exact
+    difference: as many digits are known of the smallest as of the greatest.
+    """
+    row = _entries(text, fmt)
+    known = truth(row[None], out, method)
+    top = int(np.argmax(row))
+    there = (slice(None), slice(top, top + 1))
+    entry = Truth(out, known.nearest[there], known.residual[there], known.kinds)
+    nearest, residual, ulp = (float(a.item()) for a in (entry.nearest, entry.residual, ulp_of(entry)))
+    if math.isnan(nearest):
+        return ()
+    greatest = Fraction(nearest) + Fraction(residual) * Fraction(ulp)
+    digits = _known_digits(greatest, Fraction(ulp))
+    context = _context()
+    scale = context.mpf(greatest.numerator) / greatest.denominator
+    gaps = (context.fsub(v, row[top], exact=True) for v in row[first : first + ENTRIES].tolist())
+    return tuple(spelled(scale * context.exp(gap), digits) for gap in gaps)
+
+
+@cache
+def _context() -> mpmath.MPContext:
+    """Return a context of digits enough; what is asked of it changes nothing in it, so threads share it.
+
+    To make one takes longer than all that is asked of it.
+    """
+    context = mpmath.MPContext()
+    context.dps = 2 * _MOST_DIGITS
+    return context
+
+
+def _known_digits(value: Fraction, ulp: Fraction) -> int:
+    """Return how many digits of a result are known, whose residual alone is inexact.
+
+    With d digits the last one is worth at least 10^-d of the value, and the error is at most 10^-(d + 1) of
+    it: the last digit is good to a tenth of itself besides its own rounding. The greatest result of a row of
+    n is at least 1/n, so that one digit is known in the narrowest format and the longest row.
+    """
+    relative = Fraction(RESIDUAL_TOLERANCE) * ulp / value
+    return max(1, min(_MOST_DIGITS, math.floor(-math.log10(relative)) - 1))
+
+
+def completed(
+    witness: Witness, candidate: Candidate, executor: Executor, timeout: float | None = None
+) -> Witness:
+    """Return the witness with its bits, where its row is made again with those that the candidate gives now.
+
+    Raises:
+        UsageError: its row cannot be made again.
+    """
+    if witness.remade is None:
+        return witness
+    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
+    row = row_of(witness)
+    outcome = executor.run(candidate.spec, row[None], out, timeout)
+    came = outcome.outputs is not None and outcome.completed.all()
+    y = out.to_hex(outcome.outputs[0]) if came and outcome.outputs is not None else ""
+    return replace(witness, x=fmt.to_hex(row), y=y, remade=None)
+
+
+def completed_among(
+    witness: Witness, candidate: Candidate, executor: Executor, timeout: float | None = None
+) -> tuple[Witness, Part]:
+    """Return the witness with what its row gives in its batch, and the smallest part in which it gives that.
+
+    Raises:
+        UsageError: its batch is not known, or too large a part of it is needed to be written down.
+    """
+    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
+    whole = batch_of(witness)
+
+    def output(part: Part) -> str:
+        outcome = executor.run(candidate.spec, part.x, out, timeout)
+        came = outcome.outputs is not None and outcome.completed[part.row]
+        return out.to_hex(outcome.outputs[part.row]) if came and outcome.outputs is not None else ""
+
+    y = "" if whole is None else output(whole)
+    part = None if whole is None else smallest_part(whole, lambda some: output(some) == y)
+    if part is None:
+        raise UsageError(
+            f"witness {witness.id}: its row shows it among all rows of its batch alone, which are too many to"
+            " write down; replay it from its run"
+        )
+    return replace(witness, x=fmt.to_hex(row_of(witness)), y=y, remade=None), part

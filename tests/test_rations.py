@@ -1,0 +1,338 @@
+"""Slow candidates: how their speed is told, how many rows they get, and what is said when time is over."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import cli
+from harness.campaign.campaign import Campaign
+from harness.campaign.progress import Progress
+from harness.campaign.settings import EFFORTS, Settings, resolve
+from harness.gate.measuring import GATE
+from harness.subject.candidates import load
+from harness.subject.execution import Fault, InProcess, Isolated, Outcome
+from harness.subject.rations import ORDINARY, Group, Ration, Speed, _told_by, measured, ration_of
+from harness.terminal.deadline import Deadline
+from reference.formats import FORMATS
+from reports.record.ledger import Ledger
+
+FLOAT32 = FORMATS["float32"]
+
+SLOW = """
+import time
+import numpy as np
+
+def softmax(x):
+    time.sleep({seconds} * (x.size // max(1, x.shape[-1])))
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+"""
+
+
+def written(folder: Path, seconds: float) -> str:
+    (folder / "slow.py").write_text(SLOW.format(seconds=seconds))
+    return f"{folder / 'slow.py'}:softmax"
+
+
+def planned(effort=GATE) -> list[Group]:
+    return list(Campaign(Settings(effort=effort), ())._planned(FLOAT32))
+
+
+# Speed -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "row", "entry", "speed"),
+    [
+        (1e-4, 2e-5, 1e-7, ORDINARY),
+        (1e-4, 2e-5, 1e-6, ORDINARY),
+        (5e-2, 1e-6, 1e-8, ORDINARY),
+        (1e-4, 5e-4, 1e-8, Speed(5, 0)),
+        (1e-4, 1e-1, 1e-8, Speed(9, 0)),
+        (1e-4, 1e-6, 3e-5, Speed(0, 3)),
+        (1e-4, 3e-3, 3e-5, Speed(6, 3)),
+        (0.0, 2.0, 0.0, Speed(11, 0)),
+    ],
+)
+def test_a_class_of_speed_is_told_from_a_few_calls(call, row, entry, speed):
+    asked = []
+
+    def seconds(rows, length, _slow):
+        asked.append(rows * (row + length * entry))
+        return call + asked[-1]
+
+    assert _told_by(seconds) == speed
+    assert sum(asked) <= 4 + 4 * row, "slow ones are not asked for much"
+
+
+def test_a_candidate_that_fails_is_not_slow():
+    assert _told_by(lambda _rows, _length, _slow: math.inf) == ORDINARY
+    assert _told_by(lambda rows, _length, _slow: math.inf if rows > 1 else 0.1) == ORDINARY
+
+
+# Rows ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("effort", ["quick", "standard", "deep"])
+def test_who_is_not_slow_is_given_every_row(effort):
+    groups = planned(EFFORTS[effort])
+    assert ration_of(ORDINARY, groups, EFFORTS[effort].slow_seconds, is_timed=False) is None
+    fairly_slow = Speed(4, 0)
+    assert ration_of(fairly_slow, groups, EFFORTS[effort].slow_seconds, is_timed=False) is None
+
+
+@pytest.mark.parametrize("speed", [Speed(5, 0), Speed(6, 0), Speed(8, 0), Speed(0, 3), Speed(5, 3)])
+@pytest.mark.parametrize("seconds", [60.0, 240.0, 3600.0])
+def test_a_ration_ends_in_time_and_leaves_no_more_out_than_it_must(speed, seconds):
+    groups = planned()
+    ration = ration_of(speed, groups, seconds, is_timed=False)
+    if ration is None:
+        assert sum(speed.seconds(g.rows, g.length) for g in groups) <= seconds
+        return
+    assert seconds / 8 <= ration.total(groups) <= seconds
+    assert all(0 <= ration.rows(group) <= group.rows for group in groups)
+    assert Ration.from_document(json.loads(json.dumps(ration.document()))) == ration
+    longer = ration_of(speed, groups, 4 * seconds, is_timed=False)
+    assert longer is None or all(longer.rows(group) >= ration.rows(group) for group in groups)
+
+
+def test_a_kernel_of_a_millisecond_a_row_has_rows_in_every_cell_of_the_gate():
+    ration = ration_of(Speed(5, 0), planned(), GATE.slow_seconds, is_timed=False)
+    assert ration is not None
+    assert min(ration.rows(group) for group in planned()) > 0
+
+
+def test_the_rows_of_a_slow_candidate_are_the_first_of_the_others_rows():
+    settings = Settings(
+        ("max_shifted", "naive"), (FLOAT32,), regimes=("tied", "known-bugs"), effort=EFFORTS["quick"]
+    )
+    whole = Campaign(settings, tuple(load(name) for name in settings.candidates))
+    ration = Ration(Speed(8, 0), 2, False, 60)
+    few = replace(whole, rations={("naive", "float32"): ration})
+    seen: dict[str, list[np.ndarray]] = {"max_shifted": [], "naive": []}
+
+    class Seeing(InProcess):
+        def run(self, spec, x, *more, **options):
+            seen[spec].append(x)
+            return super().run(spec, x, *more, **options)
+
+    shards = [shard for shard in few.shards() if shard.length <= 17]
+    assert shards == [shard for shard in whole.shards() if shard.length <= 17]
+    with Seeing() as executor:
+        tallies = [few.measure(shard, executor) for shard in shards]
+        apart = [replace(whole, candidates=whole.candidates[:1]).measure(shard, executor) for shard in shards]
+    for shard, found, alone in zip(shards, tallies, apart, strict=True):
+        own = found[shard.cell("naive")]
+        kind = "known" if shard.regime == "known-bugs" else "drawn"
+        assert own.rows == ration.rows(Group(shard.rows, shard.length, kind)) <= shard.rows
+        assert found[shard.cell("max_shifted")] == alone[shard.cell("max_shifted")]
+    assert any(
+        found[shard.cell("naive")].rows < shard.rows for shard, found in zip(shards, tallies, strict=True)
+    )
+    for own, other in zip(seen["naive"], seen["max_shifted"], strict=False):
+        np.testing.assert_array_equal(own, other[: len(own)])
+
+
+def test_what_is_left_out_of_a_gate_has_no_verdict():
+    from harness.gate.deciding import _never_reached
+
+    settings = Settings(("naive",), (FLOAT32,), effort=GATE)
+    campaign = Campaign(settings, (load("naive"),))
+    complete = ration_of(Speed(5, 0), planned(), 240.0, is_timed=False)
+    assert list(_never_reached(replace(campaign, rations={("naive", "float32"): complete}))) == []
+    partial = ration_of(Speed(5, 5), planned(), 60.0, is_timed=False)
+    [verdict] = _never_reached(replace(campaign, rations={("naive", "float32"): partial}))
+    assert verdict.status == "not_run"
+    assert "cells remain" in verdict.message
+    assert "--max-time" in verdict.message
+
+
+# By the command --------------------------------------------------------------------------
+
+
+def test_a_time_is_kept_told_and_gone_on_with(tmp_path, capsys):
+    out, spec = tmp_path / "run", written(tmp_path, 4e-4)
+    command = ["run", spec, "--format", "float32", "--regime", "tied", "--effort", "quick", "--jobs", "1"]
+    command += ["--length", "3", "--length", "17", "--in-process", "--out", str(out)]
+    assert cli.run([*command, "--max-time", "4"]) in (0, 3)
+    told = capsys.readouterr().err
+    assert "a row takes 256 us to 1.02 ms, so " in told
+    with Ledger.open(out / "run.sqlite") as ledger:
+        begun = ledger.settings()["rations"]
+        rows = sum(tally.rows for _, tally in ledger.tallies())
+    assert 0 < rows < sum(EFFORTS["quick"].rows(length) for length in (3, 17))
+    assert cli.run([*command, "--resume"]) == 0, "the class is the ledger's, whatever would be measured now"
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["settings"]["rations"] == begun
+    assert sum(cell["rows"] for cell in summary["cells"]) == rows
+    assert {check["status"] for check in summary["checks"]} <= {"ok", "not_run", "not_applicable"}
+    assert sum(check["status"] == "ok" for check in summary["checks"]) > 10
+
+
+def test_a_run_whose_time_is_over_says_what_is_kept(tmp_path, capsys):
+    command = ["run", "naive", "--format", "float16", "--regime", "tied", "--effort", "quick", "--in-process"]
+    assert cli.run([*command, "--max-time", "0.3", "--out", str(tmp_path / "run")]) == 3
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "--max-time 0.3" in told
+    assert "--resume" in told or "give a greater --max-time" in told
+
+
+def test_a_gate_whose_time_is_over_says_what_remains(tmp_path, capsys):
+    command = ["gate", "naive", "--tier", "standard", "--format", "float8_e4m3fn", "--jobs", "1"]
+    assert cli.run([*command, "--max-time", "1", "--out", str(tmp_path / "run")]) == 3
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("error: no verdict: --max-time 1 was over, and ")
+    assert "remain" in told
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "1e9"])
+def test_a_time_without_sense_is_refused(seconds, capsys):
+    assert cli.run(["run", "naive", f"--max-time={seconds}"]) == 2
+    assert "max-time" in capsys.readouterr().err
+
+
+def test_the_progress_tells_how_long_the_rest_takes(monkeypatch, capsys):
+    from harness.terminal.console import notes
+
+    campaign = Campaign(resolve({"candidates": ["naive"], "effort": "quick"}), (load("naive"),))
+    shards = list(campaign.shards())
+    clock = iter(range(0, 100_000, 30))
+    monkeypatch.setattr("harness.campaign.progress.time.monotonic", lambda: float(next(clock)))
+    with Progress(notes(), shards, campaign.seconds) as progress:
+        for shard in shards[:6]:
+            progress(shard, {})
+    assert "% done, about " in capsys.readouterr().err
+
+
+def test_a_candidate_that_fails_is_left_to_the_campaign_after_one_call() -> None:
+    """More would use up the batches that it may lose, and then nothing is tried, and nothing told."""
+
+    class Failing:
+        calls = 0
+
+        def run(self, _spec: str, x: Any, *_: Any) -> Outcome:
+            self.calls += 1
+            return Outcome.failed(len(x), Fault("crashed", 0, "died"))
+
+    executor = Failing()
+    fmt = FORMATS["float32"]
+    assert measured("dying", fmt, fmt, executor, None) == ORDINARY
+    assert executor.calls == 1
+
+
+BUSY = """
+import time
+import numpy as np
+
+def softmax(x):
+    end = time.process_time() + 0.1
+    while time.process_time() < end:
+        pass
+    return x
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing tells waits for a processor")
+def test_how_long_a_call_takes_is_told_without_waits_for_a_processor(tmp_path):
+    (tmp_path / "busy.py").write_text(BUSY)
+    (tmp_path / "slow.py").write_text(SLOW.format(seconds=0.1))
+    x, allowed = np.ones((1, 4), dtype=np.float32), os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    try:
+        with Isolated() as executor:
+            executor.run(f"{tmp_path}/busy.py:softmax", x, FLOAT32)
+            start = time.monotonic()
+            busy = executor.run(f"{tmp_path}/busy.py:softmax", x, FLOAT32).seconds
+            assert time.monotonic() - start > 0.2, "five share a processor"
+            asleep = executor.run(f"{tmp_path}/slow.py:softmax", x, FLOAT32).seconds
+    finally:
+        os.sched_setaffinity(0, allowed)
+        for other in others:
+            other.kill()
+            other.wait()
+    assert 0.09 <= busy <= 0.15
+    assert asleep >= 0.1
+
+
+def test_what_is_lost_on_the_way_is_no_sign_of_a_slow_candidate() -> None:
+    """Rows that crash together come back as parts, after the starts of several processes."""
+
+    class Recovering:
+        def run(self, _spec: str, x: Any, *_: Any) -> Outcome:
+            if len(x) == 1:
+                return Outcome(x, np.ones(1, dtype=np.bool_))
+            time.sleep(0.1)
+            return Outcome(x, np.ones(len(x), dtype=np.bool_), (Fault("crashed", None, "died"),))
+
+    fmt = FORMATS["float32"]
+    assert measured("dying", fmt, fmt, Recovering(), None) == ORDINARY
+
+
+WAITING = """
+import os, time
+import numpy as np
+
+def softmax(x):
+    while ({where}) and not os.path.exists({go!r}):
+        time.sleep(0.1)
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "jobs", "left"),
+    [
+        ("x.shape[-1] == 5 and x.ndim == 2 and len(x) > 9", "2", "1 of 2 shards are kept"),
+        ("x.ndim == 3", "1", "all 2 shards, and the checks of 0 of 1 candidates and formats, are kept"),
+    ],
+    ids=["in a shard", "in a check"],
+)
+def test_a_time_is_looked_at_in_the_midst_of_a_call(tmp_path, capsys, where, jobs, left):
+    out, go = tmp_path / "run", tmp_path / "go"
+    (tmp_path / "waiting.py").write_text(WAITING.format(where=where, go=str(go)))
+    command = ["run", f"{tmp_path}/waiting.py:softmax", "--format", "float32", "--regime", "tied"]
+    command += ["--length", "3", "--length", "5", "--rows", "10", "--effort", "brief", "--jobs", jobs]
+    command += ["--out", str(out)]
+    start = time.monotonic()
+    assert cli.run([*command, "--max-time", "5"]) == 3
+    assert time.monotonic() - start < 40, "the time limit of a call is 60 s"
+    assert f"--max-time 5: {left}" in capsys.readouterr().err
+    go.touch()
+    assert cli.run([*command, "--resume"]) == 0
+    cells = json.loads((out / "summary.json").read_text())["cells"]
+    assert [(cell["rows"], cell["status"]) for cell in cells] == [(10, "ok")] * 2
+
+
+@pytest.mark.parametrize("command", [["run"], ["gate", "--tier", "standard"]])
+def test_many_candidates_are_imported_no_longer_than_there_is_time(tmp_path, capsys, command):
+    specs = []
+    for number in range(8):
+        (tmp_path / f"slow{number}.py").write_text("import time\ntime.sleep(2)\nsoftmax = abs\n")
+        specs.append(f"{tmp_path}/slow{number}.py:softmax")
+    start = time.monotonic()
+    assert cli.run([*command, *specs, "--max-time", "1", "--out", str(tmp_path / "run")]) == 3
+    assert time.monotonic() - start < 12, "they take 16 s"
+    assert "--max-time 1: over before the first row was measured" in capsys.readouterr().err
+
+
+def test_what_is_compiled_meanwhile_takes_nothing_of_a_time():
+    deadline = Deadline.in_seconds(0.05)
+    with deadline.paused():
+        time.sleep(0.1)
+    deadline.check()
+    time.sleep(0.1)
+    assert deadline.is_over
+    deadline.check_grace()

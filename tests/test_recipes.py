@@ -1,0 +1,125 @@
+"""Long rows are made again instead of being kept: bit for bit, proved by a digest, or refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import mpmath
+import numpy as np
+import pytest
+
+from harness import cli
+from harness.terminal.errors import UsageError
+from harness.witnesses.recipes import ENTRIES, is_same_output, kept_as_recipe, row_of
+from reference.formats import FORMATS, format_named
+from reports.record.run_folder import LEDGER
+from reports.record.witness import LONG_BEYOND, CellKey, Witness
+from strategies.corpora import CORPORA
+from strategies.regimes import REGIMES
+
+SEED, BATCH, ROWS, ROW, LENGTH = 11, 3, 4, 2, LONG_BEYOND + 27
+BATCHES = {BATCH: ROWS}
+
+
+def drawn(fmt: str = "float32", regime: str = "wide-normal", element: int | None = 500) -> Witness:
+    rows = REGIMES[regime].rows(FORMATS[fmt], ROWS, LENGTH, SEED, BATCH)
+    bits = FORMATS[fmt].to_hex(rows[ROW])
+    cell = CellKey("naive", "softmax", fmt, fmt, regime, LENGTH)
+    return Witness(cell, "max_ulp", 2.5, bits, bits, element, f"batch {BATCH}, row {ROW}")
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_a_drawn_row_is_made_again_bit_for_bit(fmt: str) -> None:
+    whole = drawn(fmt)
+    kept = kept_as_recipe(whole, SEED, BATCHES)
+    assert (kept.x, kept.y) == ("", "")
+    assert len(kept.line()) < 1500, "it holds nearly as much as a row"
+    assert FORMATS[fmt].to_hex(row_of(kept)) == whole.x
+    assert is_same_output(kept, row_of(kept))
+    assert not is_same_output(kept, np.roll(row_of(kept), 1))
+
+
+def test_every_long_row_of_a_corpus_is_made_again() -> None:
+    tried = 0
+    for name, corpus in CORPORA.items():
+        for fmt in (FORMATS["float16"], FORMATS["float32"]):
+            for fixed in corpus.fixed_rows(fmt):
+                for label, row in zip(fixed.labels, fixed.rows, strict=True):
+                    bits = fmt.to_hex(row)
+                    cell = CellKey("naive", "softmax", fmt.name, fmt.name, name, fixed.length)
+                    kept = kept_as_recipe(Witness(cell, "overflow", 0.0, bits, "", None, label), SEED, {})
+                    assert (kept.remade is not None) == (fixed.length > LONG_BEYOND), (name, label)
+                    assert fmt.to_hex(row_of(kept)) == bits, (name, label)
+                    tried += kept.remade is not None
+    assert tried >= 6
+
+
+@pytest.mark.parametrize("element", [None, 0, 500, LENGTH - 1])
+def test_entries_about_the_one_meant_are_kept_with_their_exact_results(element: int | None) -> None:
+    whole = drawn(element=element)
+    remade = kept_as_recipe(whole, SEED, BATCHES).remade
+    assert remade is not None
+    assert len(remade.exact) == ENTRIES
+    greatest = int(np.argmax(format_named("float32").to_float64(row_of(whole))))
+    assert remade.first <= (greatest if element is None else element) < remade.first + ENTRIES
+    assert remade.x == whole.x[8 * remade.first : 8 * (remade.first + ENTRIES)]
+    values = [mpmath.mpf(float(v)) for v in format_named("float32").to_float64(row_of(whole))]
+    with mpmath.workprec(300):
+        total = mpmath.fsum(mpmath.exp(v) for v in values)
+        for i, said in enumerate(remade.exact):
+            exact = mpmath.exp(values[remade.first + i]) / total
+            digits = len(Decimal(said).as_tuple().digits)
+            assert abs(mpmath.mpf(said) / exact - 1) <= mpmath.mpf(10) ** (1 - digits), (said, exact)
+
+
+def test_rows_that_nothing_can_make_again_and_short_rows_keep_their_bits() -> None:
+    long = drawn()
+    for kept in (
+        replace(long, cell=replace(long.cell, regime="input"), origin="row 3"),
+        replace(long, cell=replace(long.cell, length=LONG_BEYOND)),
+        replace(long, origin="somewhere else"),
+    ):
+        assert replace(kept_as_recipe(kept, SEED, BATCHES), batch=None) == kept
+
+
+def test_a_row_that_is_another_now_is_refused_in_one_line() -> None:
+    kept = kept_as_recipe(drawn(), SEED, BATCHES)
+    assert kept.remade is not None
+    for other in (
+        replace(kept.remade, x_digest=hashlib.sha256(b"").hexdigest()),
+        replace(kept.remade, seed=SEED + 1),
+        replace(kept.remade, seed=None),
+    ):
+        with pytest.raises(UsageError, match="makes another row now") as caught:
+            row_of(replace(kept, remade=other))
+        assert "\n" not in str(caught.value)
+
+
+def test_such_a_witness_reads_back_and_keeps_its_id() -> None:
+    kept = kept_as_recipe(drawn(), SEED, BATCHES)
+    assert Witness.from_document(json.loads(kept.line())) == kept
+    assert Witness.from_document(json.loads(kept.line())).id == kept.id
+
+
+@pytest.mark.parametrize("by", ["id", "line"])
+def test_replay_makes_a_long_row_again_and_emits_it_whole(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = ["--format", "float16", "--regime", "wide-normal", "--length", "1500", "--rows", "3"]
+    assert cli.run(["run", "max_shifted", *few, "--effort", "brief", "--out", "r"]) == 0
+    [line] = (
+        text
+        for text in Path("r/witnesses.jsonl").read_text().splitlines()
+        if '"wide-normal"' in text and "remade" in text
+    )
+    capsys.readouterr()
+    named = line if by == "line" else f"r#{json.loads(line)['id']}"
+    assert cli.run(["replay", named, "--emit-test", "test_row.py"]) == 0
+    assert "the recorded bits" in capsys.readouterr().out
+    assert Path("test_row.py").read_text().count("0x") >= 1500
+    assert Path("r", LEDGER).stat().st_size < 400_000
