@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -71,6 +72,17 @@ def test_no_file_imports_itself_in_a_circle() -> None:
     assert len(graph.modules) > 200
     imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
     TopologicalSorter(imports).prepare()  # raises CycleError, with the circle
+
+
+def test_the_map_for_contributors_names_what_there_is() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = {name for name in re.findall(r"`([\w./]+)`", text) if "/" in name}
+    assert len(named) > 20
+    assert {
+        name for name in named if not any((ROOT / at / name).exists() for at in ("", "harness", "reports"))
+    } == set()
+    packages = {f"{path.parent.name}/" for path in (ROOT / "harness").glob("*/__init__.py")}
+    assert packages - named == set()
 
 
 @pytest.fixture
