@@ -427,6 +427,24 @@ def test_no_process_survives_a_harness_that_is_killed(candidate):
     assert wait_for_none(token, 2.0) == []
 
 
+FORKS_TWICE = """child = os.fork()
+if child == 0:
+    os.setsid()
+    if os.fork() == 0:
+        time.sleep(60)
+    os._exit(0)
+os.waitpid(child, 0)"""
+
+
+@pytest.mark.slow
+def test_no_daemon_that_was_forked_twice_outlives_any_of_fifty_runs(candidate):
+    spec = candidate(FORKS_TWICE)
+    for _ in range(50):
+        with Isolated() as executor:
+            assert executor.run(spec, rows(), FLOAT32).completed.all()
+        assert wait_for_none(os.environ["HARNESS_TEST_TOKEN"], 1.0) == []
+
+
 def test_an_interrupt_stops_within_two_seconds_and_no_worker_says_a_word(candidate):
     seconds = []
     while not seconds or (seconds[-1] >= 2.0 and len(seconds) < TRIES):
