@@ -38,7 +38,7 @@ SUSPECTS = Path(__file__).resolve().parent / "gated" / "suspects.py"
 
 def briefly(monkeypatch: pytest.MonkeyPatch, *lengths: int) -> None:
     """Let the command measure a part of its rows, a few seconds' worth: all regimes, at few lengths."""
-    effort = Effort("brief", lengths, elements=1 << 8, least_rows=2, most_rows=1 << 6)
+    effort = Effort("brief", lengths, elements=1 << 8, least_rows=2, most_rows=1 << 6, extent="brief")
     for module in (deciding, measuring):
         monkeypatch.setattr(module, "GATE", effort)
 
