@@ -139,7 +139,7 @@ def test_the_library_sees_the_same_numbers(library: str, fmt: FloatFormat) -> No
     else:
         assert there.dtype == fmt.dtype
         seen = module.asnumpy(there).astype("float64")
-    assert [number.hex() for number in seen.tolist()] == [number.hex() for number in fmt.to_float64(x).tolist()]
+    assert [float(value).hex() for value in seen] == [float(value).hex() for value in fmt.to_float64(x)]
 
 
 @every_library

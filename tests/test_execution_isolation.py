@@ -24,6 +24,7 @@ import pytest
 from programs import HEARING
 
 from harness.subject.execution import ExecutorClosed, InProcess, Isolated, Outcome
+from harness.subject.execution.fork_server import ForkServer
 from reference.formats import FORMATS
 
 TRIES = 3
@@ -203,6 +204,15 @@ def assert_same_bits(y: np.ndarray, expected: np.ndarray) -> None:
 # One misbehaviour, one test ---------------------------------------------------------------
 
 
+@pytest.fixture(params=["afresh", "forked"])
+def started(request, monkeypatch):
+    """Have workers started from a new interpreter, or all forked, as after a few crashes."""
+    monkeypatch.setattr(
+        "harness.subject.execution.isolated.LOST_BEFORE_FORKS", {"afresh": 1000, "forked": 0}[request.param]
+    )
+
+
+@pytest.mark.usefixtures("started")
 @pytest.mark.parametrize("name", FATAL)
 def test_a_row_that_costs_the_process_is_named_and_the_rest_completes(candidate, name):
     body, kind, said = FATAL[name]
@@ -221,6 +231,7 @@ def test_a_row_without_usable_output_is_named_and_the_rest_completes(candidate, 
         assert_only_culprit_missing(executor.run(candidate(body), x, FLOAT32), kind, said, x)
 
 
+@pytest.mark.usefixtures("started")
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_costs_no_output_changes_none(candidate, name):
     """Neither in the call that does it nor in the next one of the same worker."""
@@ -289,6 +300,44 @@ def test_a_limit_on_memory_that_cannot_be_kept_is_refused(monkeypatch):
 
 
 # Searching ---------------------------------------------------------------------------------
+
+
+CRASHES_IN_TURN = """with open(COUNTER, 'a') as file:
+    file.write('.')
+if os.path.getsize(COUNTER) % 2:
+    os.abort()"""
+
+
+def test_a_candidate_that_keeps_losing_its_process_is_started_afresh_once_alone(candidate, monkeypatch):
+    fresh = []
+    start = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *args, **kwargs: fresh.append(args) or start(*args, **kwargs)
+    )
+    spec = candidate(CRASHES_IN_TURN)
+    with Isolated() as executor:
+        for _ in range(6):
+            outcome = executor.run(spec, rows(), FLOAT32)
+            assert_same_bits(outcome.outputs, softmax(rows()))
+    assert Path(spec.partition("candidate.py")[0], "calls").stat().st_size == 12
+    assert len(fresh) == 2, "a worker, and the fork server"
+
+
+def test_a_fork_server_that_is_gone_costs_no_row(candidate, monkeypatch):
+    servers = []
+    monkeypatch.setattr("harness.subject.execution.isolated.LOST_BEFORE_FORKS", 0)
+    monkeypatch.setattr(
+        ForkServer, "__init__", lambda self, start=ForkServer.__init__: servers.append(self) or start(self)
+    )
+    good, x = candidate("pass"), rows()
+    with Isolated() as executor:
+        assert_same_bits(executor.run(good, x, FLOAT32).outputs, softmax(x))
+        servers[0]._process.kill()
+        servers[0]._process.wait()
+        time.sleep(1.5)  # until the keeper misses it, and ends its worker
+        again = executor.run(good, x, FLOAT32)
+        assert_same_bits(again.outputs, softmax(x))
+        assert_same_bits(executor.run(good, x, FLOAT32).outputs, softmax(x))
 
 
 def test_several_culprits_are_all_named(candidate):
@@ -437,6 +486,7 @@ os.waitpid(child, 0)"""
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("started")
 def test_no_daemon_that_was_forked_twice_outlives_any_of_fifty_runs(candidate):
     spec = candidate(FORKS_TWICE)
     for _ in range(50):

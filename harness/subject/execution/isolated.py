@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from harness.subject.execution.allowance import FIRST_SECONDS, MOST_FOR_A_CRASH, Allowance, told
 from harness.subject.execution.attempts import Attempt, Failure, Part
 from harness.subject.execution.calling import Presentation, keep_freed_memory
+from harness.subject.execution.fork_server import ForkServer, fresh
 from harness.subject.execution.narrowing import complete
 from harness.subject.execution.outcome import Closing, Fault, Outcome, check_rows
 from harness.subject.execution.process import Worker, WorkerLost
@@ -43,6 +44,8 @@ MOST_KEPT: Final = 128
 LEAST_FREE_MEMORY: Final = 1 / 10
 MOST_LOST_BATCHES: Final = 3
 MOST_IDLE_DEATHS: Final = 8
+LOST_BEFORE_FORKS: Final = 1
+"""Workers that a candidate brings down before its next ones are forked, and not started afresh."""
 
 
 class ExecutorClosed(RuntimeError):
@@ -124,6 +127,8 @@ class Isolated(Closing):
         self._lost_batches: Counter[tuple[str, str]] = Counter()
         self._came_back: set[tuple[str, str]] = set()
         self._idle_deaths: Counter[str] = Counter()
+        self._lost: Counter[str] = Counter()
+        self._servers: dict[str, ForkServer] = {}
         self._closed = False
 
     def run(
@@ -173,12 +178,15 @@ class Isolated(Closing):
             idle = [worker for _, worker in self._idle]
             self._idle.clear()
             busy = list(self._busy)
+            servers = list(self._servers.values())
         for worker in (*idle, *busy):
             worker.let_go()
         for worker in idle:
             worker.kill()
         for worker in busy:
             worker.wait()
+        for server in servers:
+            server.close()
 
     def files(self, spec: str) -> dict[str, str]:
         """Return digests of the files of a candidate's project that its workers loaded so far."""
@@ -242,7 +250,7 @@ class Isolated(Closing):
             death = worker.death()
             if death is None:
                 return worker, True, None
-            self.discard(worker)
+            self.lose(spec, worker)
             with self._lock:
                 self._idle_deaths[spec] += 1
         started = self._start(spec)
@@ -294,31 +302,56 @@ class Isolated(Closing):
         One that dies while importing is tried once more: it may have been killed from outside.
         """
         for attempt in range(LOAD_ATTEMPTS):
-            worker, failure = self._load(spec)
-            if failure is None:
+            found = self._load(spec)
+            if isinstance(found, Worker):
                 self._once_loaded.add(spec)
-                return worker
-            self.discard(worker)
-            if failure.kind != "crashed" or attempt == LOAD_ATTEMPTS - 1:
-                raise self._unloaded(spec, failure)
+                return found
+            if found.kind != "crashed" or attempt == LOAD_ATTEMPTS - 1:
+                raise self._unloaded(spec, found)
         raise AssertionError("the last attempt returns or raises")
 
-    def _load(self, spec: str) -> tuple[Worker, Failure | None]:
-        with self._lock:
-            if self._closed:
-                raise ExecutorClosed("this executor is closed")
-            worker = Worker(self._max_memory)
-            self._busy[worker] = spec
+    def _load(self, spec: str) -> Worker | Failure:
+        """Return a worker that has imported the candidate, or why there is none."""
         try:
-            return worker, worker.load(spec, self.until_the_end(self._load_timeout))
+            worker = self._begun(spec)
         except WorkerLost as lost:
-            if self.is_late(lost.failure):
-                self.discard(worker)
-                raise OutOfTime from None
-            return worker, lost.failure
+            return lost.failure
+        try:
+            failure = worker.load(spec, self.until_the_end(self._load_timeout))
+        except WorkerLost as lost:
+            failure = lost.failure
         except BaseException:
             self.discard(worker)
             raise
+        if failure is None:
+            return worker
+        self.discard(worker)
+        if self.is_late(failure):
+            raise OutOfTime
+        return failure
+
+    def _begun(self, spec: str) -> Worker:
+        """Return a worker without a candidate.
+
+        Raises:
+            WorkerLost: it did not start.
+            ExecutorClosed: the executor is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise ExecutorClosed("this executor is closed")
+            server = (
+                self._servers.setdefault(spec, ForkServer())
+                if self._lost[spec] >= LOST_BEFORE_FORKS
+                else None
+            )
+        worker = Worker(self._max_memory, server.start if server else fresh)
+        with self._lock:
+            is_late, self._busy[worker] = self._closed, spec
+        if is_late:
+            self.discard(worker)
+            raise ExecutorClosed("this executor was closed meanwhile")
+        return worker
 
     def _unloaded(self, spec: str, failure: Failure) -> _NotLoaded:
         with self._lock:
@@ -357,6 +390,12 @@ class Isolated(Closing):
 
     def _other_busy(self, worker: Worker) -> list[str]:
         return [spec for other, spec in self._busy.items() if other is not worker]
+
+    def lose(self, spec: str, worker: Worker) -> None:
+        """End a worker that its candidate has brought down."""
+        with self._lock:
+            self._lost[spec] += 1
+        self.discard(worker)
 
     def discard(self, worker: Worker) -> None:
         """End a worker that is lost, tainted or of unknown state."""
@@ -410,7 +449,7 @@ class _Calls:
         if self._failing:
             self._charge(result.failure, time.monotonic() - start)
         if result.failure is not None and result.failure.fatal:
-            self._owner.discard(self._worker)
+            self._owner.lose(self._spec, self._worker)
             self._worker, self.kept_alive = None, False
         return result
 

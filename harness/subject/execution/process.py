@@ -1,10 +1,10 @@
-"""One worker process as the harness sees it: start, load, call, kill.
+"""One worker process as the harness sees it: load, call, kill.
 
 Why not pebble: it forks or spawns Python's `multiprocessing` processes, which import the
 program's `__main__` (hence our rooms, under their generic names, in front of the candidate's),
 passes arrays by pickle, ends a worker by SIGTERM first and leaves the candidate's own children
-alive. A worker here is started by `subprocess` from its file's path: a fresh interpreter is
-executed, so nothing of the harness's threads, locks or native thread pools is forked, and a
+alive. A worker here is started from its file's path: a fresh interpreter is executed, or was for
+the fork server, so nothing of the harness's threads, locks or native thread pools is forked, and a
 candidate's library finds a process as clean as a user's own script would give it.
 """
 
@@ -18,10 +18,8 @@ import selectors
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final, cast, get_args
 
 import numpy as np
@@ -29,6 +27,7 @@ from numpy.typing import NDArray
 
 from harness.subject.execution.attempts import Attempt, Failure, Part
 from harness.subject.execution.calling import FaultKind, Presentation
+from harness.subject.execution.fork_server import Start, fresh
 from harness.subject.execution.shared import SharedRows
 from harness.subject.execution.wire import DISCONNECTED, LENGTH_BYTES, frame
 from harness.terminal.interrupts import ATTENTION_SECONDS
@@ -37,7 +36,6 @@ __all__ = ["Worker", "WorkerLost"]
 
 Array = NDArray[Any]
 
-PROGRAM: Final = Path(__file__).with_name("worker.py")
 LONGEST_ANSWER: Final = 1 << 20
 LONGEST_MESSAGE: Final = 400
 TOKEN_BYTES: Final = 16
@@ -64,30 +62,32 @@ class Worker:
 
     Args:
         max_memory: bytes of address space that the candidate may take, 0 for no limit.
+        start: starts its keeper and itself, as `fork_server.fresh` does.
+
+    Raises:
+        WorkerLost: they did not start.
 
     Attributes:
         files: digests of those of the candidate's project that it has loaded, as it told last.
         start_seconds: what its processor did until the candidate was loaded, as it told; 0 where it did not.
     """
 
-    def __init__(self, max_memory: int = 0) -> None:
+    def __init__(self, max_memory: int = 0, start: Start = fresh) -> None:
         self._memory = SharedRows()
         self._control, theirs = socket.socketpair()
         self._lifeline, keepers = socket.socketpair()
         self._stderr, writing = os.pipe()
         os.set_blocking(self._stderr, False)
         handed = (theirs.fileno(), keepers.fileno(), self._memory.descriptor)
-        self._process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-P", "-W", "ignore", str(PROGRAM), *map(str, handed), str(max_memory)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=writing,
-            pass_fds=handed,
-            start_new_session=True,
-        )
-        theirs.close()
-        keepers.close()
-        os.close(writing)
+        try:
+            self._process = start(handed, writing, max_memory)
+        except OSError as error:
+            self._release()
+            raise WorkerLost(Failure("crashed", f"its process did not start: {error}", fatal=True)) from None
+        finally:
+            theirs.close()
+            keepers.close()
+            os.close(writing)
         self.files: dict[str, str] = {}
         self.start_seconds = 0.0
         self._said = b""
@@ -182,6 +182,9 @@ class Worker:
         """End the worker and all that it started, within 10 s, and free what it used."""
         self._end()
         self._selector.close()
+        self._release()
+
+    def _release(self) -> None:
         self._lifeline.close()
         self._control.close()
         os.close(self._stderr)

@@ -28,10 +28,14 @@ DESCRIPTORS: Final = 700  # from there on, of which one is drawn: what writes to
 
 
 def main() -> None:
-    """Fork into keeper and worker; each leaves by `os._exit`."""
-    control, lifeline, memory, max_memory = (int(argument) for argument in sys.argv[1:5])
+    """Fork into keeper and worker; each leaves by `os._exit`.
+
+    Given four numbers, it does so at once; given the descriptor of a connection, as often as asked over it.
+    """
+    given = [int(argument) for argument in sys.argv[1:]]
     del sys.argv[1:]  # a module may read them when it is imported
     _add_private_package()
+    control, lifeline, memory, max_memory = given if len(given) > 1 else _forked(given[0])
     keeper = importlib.import_module(f"{PRIVATE_NAME}.keeper")
     parent = os.getpid()
     worker = os.fork()
@@ -44,6 +48,37 @@ def main() -> None:
     keeper.bind_to_parent(parent)
     serving = importlib.import_module(f"{PRIVATE_NAME}.serving")
     serving.serve(_out_of_the_way(control), _out_of_the_way(memory), max_memory, load, describe, sources)
+
+
+def _forked(connection: int) -> tuple[int, int, int, int]:
+    """Fork whenever asked, and return in each fork what it was handed (see `fork_server`)."""
+    os.close(os.pidfd_open(os.getpid()))  # where the system has none, end before anything is forked
+    for name in ("keeper", "serving", "loading"):
+        importlib.import_module(f"{PRIVATE_NAME}.{name}")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries them
+    with socket.socket(fileno=connection) as server:
+        while True:
+            asked, descriptors, _, _ = socket.recv_fds(server, 64, 4)
+            if not asked:
+                os._exit(0)
+            child = os.fork()
+            if not child:
+                break
+            _answer(server, child, descriptors)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    control, lifeline, memory, stderr = descriptors
+    os.dup2(stderr, sys.stderr.fileno())
+    os.close(stderr)
+    return control, lifeline, memory, int(asked)
+
+
+def _answer(server: socket.socket, child: int, handed: list[int]) -> None:
+    """Send the descriptor of a fork, and close what is the fork's."""
+    descriptor = os.pidfd_open(child)
+    socket.send_fds(server, [b"1"], [descriptor])
+    for ours in (descriptor, *handed):
+        os.close(ours)
 
 
 def load(spec: str) -> Any:
