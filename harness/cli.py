@@ -15,7 +15,19 @@ from typing import Annotated
 
 import typer
 
-from harness.commands import bench, compare, exhaust, gate, init, listing, replay, report, search, selftest
+from harness.commands import (
+    bench,
+    claims,
+    compare,
+    exhaust,
+    gate,
+    init,
+    listing,
+    replay,
+    report,
+    search,
+    selftest,
+)
 from harness.commands import run as run_command
 from harness.terminal.errors import HarnessError, UsageError
 from reports import spelling
@@ -45,6 +57,7 @@ app.command("init")(init.init)
 app.command("replay")(replay.replay)
 app.command("report")(report.report)
 app.command("selftest")(selftest.selftest)
+app.command("claims")(claims.claims)
 app.command("bench")(bench.bench)
 app.command("list")(listing.list_everything)
 

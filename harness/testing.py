@@ -4,7 +4,7 @@
     from harness import testing
 
     def test_axis():
-        testing.check_axis(softmax, format="float32")
+        testing.check("axis", softmax, format="float32")
 
     @given(testing.rows("float32", 8))
     def test_order(x):
@@ -36,29 +36,7 @@ if TYPE_CHECKING:
     from harness.checks import CheckResult
     from harness.subject.candidates import Candidate
 
-__all__ = [
-    "assert_accurate",
-    "assert_keeps",
-    "check_axis",
-    "check_batch",
-    "check_endurance",
-    "check_keeps",
-    "check_large_batch",
-    "check_monotone",
-    "check_negative_zero",
-    "check_permutation",
-    "check_placed",
-    "check_range",
-    "check_read_only",
-    "check_repeat",
-    "check_row_sum",
-    "check_shape",
-    "check_shift",
-    "check_strides",
-    "check_threads",
-    "check_unchanged",
-    "rows",
-]
+__all__ = ["assert_accurate", "assert_keeps", "check", "rows"]
 
 Softmax = Callable[..., Any]
 
@@ -93,102 +71,40 @@ def assert_accurate(
         raise AssertionError(said)
 
 
-def check_shape(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that rows, single vectors and stacks come back in their shape and format."""
-    _check("shape", f, format, seed, effort)
+@at_home()
+def check(name: str, f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
+    """Assert that a function keeps a rule, over rows of every regime.
 
+    Args:
+        name: one of `harness.checks.CHECKS`: shape, axis, strides, placed, read_only, unchanged, repeat,
+            keeps, large_batch, endurance, threads, batch, negative_zero, range, row_sum, shift, permutation,
+            monotone.
+        f: `f(x)`, `f(x, axis=)` or `f(x, dim=)`.
+        format: a format's name.
+        seed: decides the rows.
+        effort: brief, quick, standard or deep: how many rows.
 
-def check_axis(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that the first, middle and last axis of two and three give what rows give."""
-    _check("axis", f, format, seed, effort)
+    Raises:
+        AssertionError: it does not, or the rule does not apply to it; the message has the smallest row.
+        ValueError: there is no such check, format or effort.
+    """
+    from harness.checks import check_named, run_check
+    from harness.subject.execution import InProcess
+    from reference.formats import format_named
 
-
-def check_strides(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that strided, reversed, Fortran-ordered and transposed input is taken as well as rows are."""
-    _check("strides", f, format, seed, effort)
-
-
-def check_placed(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that vectors, stacks and rows anywhere in memory do as well; nothing beside is written."""
-    _check("placed", f, format, seed, effort)
-
-
-def check_read_only(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that an array that may not be written to is taken as well as others are."""
-    _check("read_only", f, format, seed, effort)
-
-
-def check_unchanged(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that no bit of the input is another after a call."""
-    _check("unchanged", f, format, seed, effort)
-
-
-def check_repeat(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that a second and a third call give the bits of the first."""
-    _check("repeat", f, format, seed, effort)
-
-
-def check_keeps(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that a result stays as it is after later calls, and comes again however often."""
-    _check("keeps", f, format, seed, effort)
-
-
-def check_large_batch(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that a row alone has the bits that it has in the largest calls."""
-    _check("large_batch", f, format, seed, effort)
-
-
-def check_endurance(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that thousands of calls in succession give the same bits."""
-    _check("endurance", f, format, seed, effort)
-
-
-def check_threads(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that two threads that call at once have the bits that one thread has."""
-    _check("threads", f, format, seed, effort)
-
-
-def check_batch(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that a row alone has the bits that it has in batches of two to thousands."""
-    _check("batch", f, format, seed, effort)
-
-
-def check_negative_zero(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that no output is -0."""
-    _check("negative_zero", f, format, seed, effort)
-
-
-def check_range(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that every finite output lies in [0, 1]."""
-    _check("range", f, format, seed, effort)
-
-
-def check_row_sum(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that the exact sum of the outputs is 1 within the roundings of n terms."""
-    _check("row_sum", f, format, seed, effort)
-
-
-def check_shift(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that a shift that rounds nothing changes no bit."""
-    _check("shift", f, format, seed, effort)
-
-
-def check_permutation(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that another order of the entries gives the same bits in that order."""
-    _check("permutation", f, format, seed, effort)
-
-
-def check_monotone(f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
-    """Assert that a larger logit has no smaller output, and that ties have equal ones."""
-    _check("monotone", f, format, seed, effort)
+    candidate = _candidate(f)
+    with InProcess(load=lambda _: candidate) as executor:
+        result = run_check(check_named(name), candidate, format_named(format), executor, seed, effort)
+    if result.status != "ok":
+        raise AssertionError(_told(result))
 
 
 @at_home()
-def assert_keeps(check: str, f: Softmax, x: NDArray[Any]) -> None:
+def assert_keeps(name: str, f: Softmax, x: NDArray[Any]) -> None:
     """Assert that a function keeps a rule on one row.
 
     Args:
-        check: the check's name, e.g. "monotone".
+        name: the check's, e.g. "monotone".
         f: `f(x)`, `f(x, axis=)` or `f(x, dim=)`.
         x: the row, shape (n,), an array of a format.
 
@@ -203,7 +119,7 @@ def assert_keeps(check: str, f: Softmax, x: NDArray[Any]) -> None:
     from reference.inputs import as_numpy
 
     x = as_numpy(x)
-    asked, fmt = check_named(check), format_of(x.dtype)
+    asked, fmt = check_named(name), format_of(x.dtype)
     if x.ndim != 1 or not x.size:
         raise ValueError(f"x of shape {x.shape}: one row is wanted, of shape (n,)")
     candidate = _candidate(f)
@@ -243,19 +159,6 @@ def rows(format: str, length: int, regimes: Sequence[str] = ()) -> SearchStrateg
             return draw(any_row)
 
     return row()
-
-
-@at_home()
-def _check(name: str, f: Softmax, format: str, seed: int, effort: str) -> None:
-    from harness.checks import check_named, run_check
-    from harness.subject.execution import InProcess
-    from reference.formats import format_named
-
-    candidate = _candidate(f)
-    with InProcess(load=lambda _: candidate) as executor:
-        result = run_check(check_named(name), candidate, format_named(format), executor, seed, effort)
-    if result.status != "ok":
-        raise AssertionError(_told(result))
 
 
 def _candidate(f: Softmax) -> Candidate:

@@ -440,16 +440,19 @@ def test_exact_shifts_are_exact(name, regime):
 
 def test_functions_for_users_pass_and_fail_as_the_checks_do():
     for check in CHECKS:
-        function = getattr(testing, f"check_{check.name}")
-        function(correctly_rounded, format="float16", effort="brief")
+        testing.check(check.name, correctly_rounded, format="float16", effort="brief")
     with pytest.raises(
         AssertionError, match=r"last_axis_only in float32: axis obeyed: .* x = \(0x0p\+0\): first_axis: "
     ):
-        testing.check_axis(last_axis_only)
+        testing.check("axis", last_axis_only)
     with pytest.raises(AssertionError, match="not applicable: it has no axis parameter"):
-        testing.check_axis(two_dimensional)
+        testing.check("axis", two_dimensional)
     with pytest.raises(AssertionError, match="Addition is not associative"):
-        testing.check_permutation(max_shifted)
+        testing.check("permutation", max_shifted)
+    with pytest.raises(ValueError, match="check 'order': it is one of shape, axis"):
+        testing.check("order", max_shifted)
+    with pytest.raises(ValueError, match="effort 'little': it is one of brief, quick, standard, deep"):
+        testing.check("range", max_shifted, effort="little")
 
 
 @settings(max_examples=30, deadline=None)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from harness import cli
 from harness.claims import CLAIMS, ClaimResult, evaluate, evidence, invariance, quoted
 from harness.claims.evidence import Evidence
 from harness.subject.candidates import BUILTINS, Candidate, load
@@ -167,3 +170,61 @@ def test_other_digits_are_refuted() -> None:
     claimed = "[0.01165623, 0.03168492, 0.08612854, 0.23412166, 0.63640866]"
     found = quoted.printed((1.0, 2.0, 3.0, 4.0, 5.0), claimed)(Evidence(()))
     assert found.verdict == "refuted"
+
+
+# By the command ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.claims.evaluate", lambda seed: evaluate(seed, rows=24))
+
+
+@pytest.mark.usefixtures("few_rows")
+def test_the_command_tells_each_claim_its_verdict_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["claims"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for claim in evaluate(0, rows=24):
+        told = f"{claim.id}. {claim.statement} ({claim.source}) {claim.verdict}: {claim.explanation}"
+        assert " ".join(told.split()) in said
+
+
+@pytest.mark.usefixtures("few_rows")
+def test_the_command_prints_a_table_for_documents(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["claims", "--markdown"]) == 0
+    head, line, *rows = capsys.readouterr().out.splitlines()
+    assert head.count("|") == line.count("|") == 5
+    assert [row.split(" | ")[:3] for row in rows] == [
+        [f"| {c.id}", c.statement, c.verdict] for c in evaluate(0, rows=24)
+    ]
+
+
+@pytest.mark.usefixtures("few_rows")
+def test_witnesses_of_its_document_replay(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.run(["claims", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [claim["verdict"] for claim in document["claims"]][:2] == ["refuted", "refuted"]
+    monkeypatch.setattr("sys.stdin", StringIO(json.dumps(document["claims"][0]["witness"])))
+    assert cli.run(["replay", "-"]) == 0
+    assert "not sound" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["--seed", "-1"], ["--json", "--markdown"], ["--seed", "x"]])
+def test_wrong_arguments_of_the_command_are_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["claims", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+
+
+@pytest.mark.parametrize(("candidates", "settled"), [([], True), (["naive"], False)])
+def test_a_run_of_the_users_candidates_settles_no_claims(
+    candidates: list[str], settled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.claims.evaluate", lambda seed, _method: evaluate(seed, rows=24))
+    few = ["--format", "float32", "--regime", "tied", "--length", "3", "--rows", "4", "--effort", "brief"]
+    assert cli.run(["run", *candidates, *few, "--in-process", "--out", str(tmp_path / "run")]) == 0
+    assert bool(json.loads((tmp_path / "run/summary.json").read_text())["claims"]) is settled

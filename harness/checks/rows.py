@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from reference.formats import FloatFormat
 from strategies.regimes import REGIMES
 
-__all__ = ["EXTENTS", "Extent", "Paces", "RowsOfLength", "Slow", "are_thin", "rows_of"]
+__all__ = ["EXTENTS", "Extent", "Paces", "RowsOfLength", "Slow", "are_thin", "extent_of", "rows_of"]
 
 Array = NDArray[Any]
 
@@ -112,6 +112,18 @@ EXTENTS: Final[Mapping[str, Extent]] = MappingProxyType(
     }
 )
 """By the names of efforts; `brief` is what a unit test has time for."""
+
+
+def extent_of(effort: str) -> Extent:
+    """Return how far the checks of an effort look.
+
+    Raises:
+        ValueError: there is no such effort.
+    """
+    if effort not in EXTENTS:
+        raise ValueError(f"effort {effort!r}: it is one of {', '.join(EXTENTS)}")
+    return EXTENTS[effort]
+
 
 _LONG: Final = ("standard-normal", "tied", "wide-normal", "partly-tied")
 """The first of them is the likeliest to show another order of additions."""

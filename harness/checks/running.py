@@ -15,7 +15,7 @@ from harness.checks.accuracy import floor_of
 from harness.checks.check import Check, CheckResult, Examined, Floor, NotTried, Subject, hexadecimal
 from harness.checks.contract import CONTRACT
 from harness.checks.properties import PROPERTIES
-from harness.checks.rows import EXTENTS, RowsOfLength, rows_of
+from harness.checks.rows import RowsOfLength, extent_of, rows_of
 from harness.subject.candidates import Candidate
 from harness.subject.execution import Executor, Outcome
 from harness.subject.rations import Ration
@@ -98,7 +98,7 @@ def each_check(
     So many checks run at once as there are jobs; with one job a check runs when its result is asked for.
     """
     subject = Subject(
-        candidate, fmt, out_format or fmt, executor, timeout, extent=EXTENTS[effort], ration=ration
+        candidate, fmt, out_format or fmt, executor, timeout, extent=extent_of(effort), ration=ration
     )
     plain = _PlainCalls(subject, seed, floors)
     if jobs == 1:

@@ -11,7 +11,7 @@ import typer
 
 from harness.campaign.configuration import configured
 from harness.campaign.notices import over_before_all, say_what_is_left_out
-from harness.campaign.settings import Settings, resolve
+from harness.campaign.settings import DEFAULT_CANDIDATES, Settings, resolve
 from harness.commands.examination import examine, unchecked
 from harness.commands.report import show
 from harness.commands.single import Policies, executor_for
@@ -208,7 +208,7 @@ def _fill(campaign: Campaign, ledger: Ledger, executor: Executor, deadline: Dead
     _run_shards(campaign, ledger, executor, deadline)
     examine(campaign, ledger, executor, notes(), deadline)
     hold_program(ledger, executor)
-    if ledger.get("claims") is None:
+    if settings.candidates == DEFAULT_CANDIDATES and ledger.get("claims") is None:
         ledger.put("claims", [claim.document() for claim in evaluate(settings.seed, settings.reference)])
     ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": settings.jobs})
 
