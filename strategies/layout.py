@@ -6,16 +6,17 @@ Each function takes for every row the kind of place or number wanted, counted fr
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from strategies.source import F64, I64, Source
 
-__all__ = ["COUNTS", "PLACES", "RUNS", "count", "place", "put", "run", "spread_evenly"]
+__all__ = ["COUNTS", "PLACES", "RUNS", "count", "grouped", "place", "put", "run", "spread_evenly"]
 
 Mask = NDArray[np.bool_]
+Number = TypeVar("Number", np.bool_, np.float64)
 
 PLACES: Final = 4
 COUNTS: Final = 4
@@ -54,12 +55,30 @@ def count(source: Source, kind: I64, least: int, most: int) -> I64:
 def run(source: Source, kind: I64, members: I64, length: int) -> Mask:
     """Mark so many neighbouring entries of each row: the first, the last, or anywhere (around the end)."""
     start = np.choose(kind, [np.zeros_like(members), length - members, source.below(length, kind.shape)])
-    marked: Mask = ((np.arange(length) - start[:, None]) % length) < members[:, None]
+    from strategies.compiled import runs
+
+    marked = np.empty((len(start), length), dtype=np.bool_)
+    runs(start, members, marked)
     return marked
 
 
 def spread_evenly(members: I64, length: int) -> Mask:
     """Mark so many entries of each row, as evenly spaced as can be."""
-    edges = np.arange(length + 1) * members[:, None] // length
-    marked: Mask = np.diff(edges, axis=1) > 0
+    from strategies import compiled
+
+    marked = np.empty((len(members), length), dtype=np.bool_)
+    compiled.spread_evenly(members, marked)
     return marked
+
+
+def grouped(values: NDArray[Number], kind: I64, octave: I64) -> NDArray[Number]:
+    """Return rows whose entry j has the value of its group.
+
+    Of kind 0 each entry is a group; of kind 1 blocks of 2^octave neighbours are, as a blocked loop takes
+    them; of kind 2 every 2^octave-th entry, as one of so many threads does.
+    """
+    from strategies import compiled
+
+    result = np.empty_like(values)
+    compiled.grouped(values, kind, octave, result)
+    return result

@@ -42,8 +42,9 @@ def log_smallest_subnormal(fmt: FloatFormat) -> float:
 
 def finite(fmt: FloatFormat, values: ArrayLike) -> NDArray[np.generic]:
     """Round float64 values into the format, once; what lies beyond +-Omega becomes +-Omega."""
-    omega = float(fmt.largest)
-    return fmt.from_float64(np.clip(values, -omega, omega))
+    from reference.certified.narrowing import narrowed
+
+    return narrowed(np.asarray(values, dtype=np.float64), fmt, float(fmt.largest))
 
 
 def moved(fmt: FloatFormat, values: ArrayLike, steps: ArrayLike) -> F64:

@@ -24,6 +24,8 @@ from reference.tiers import STANDARD
 from reference.truth import truth
 from reports.record.tally import Tally
 from reports.record.witness import CellKey
+from strategies.regimes import REGIMES
+from strategies.regimes.medley import MEDLEY
 
 __all__ = ["OBSERVED", "Judged", "Rows", "measure", "policy_fits", "scores_by_row", "tally_of", "warm"]
 
@@ -64,7 +66,8 @@ def tally_of(cell: CellKey, judged: Judged, *, profiled: bool = True) -> Tally:
 
 
 def warm() -> None:
-    """Measure a row, so that every kernel is loaded or compiled."""
+    """Draw rows of every regime and measure one, so that every kernel is loaded or compiled."""
+    REGIMES[MEDLEY].rows(FORMATS["float16"], len(REGIMES), 4, seed=0, batch=0)
     fmt = FORMATS["float32"]
     x = fmt.from_float64(np.zeros((1, 2)))
     rows = Rows(fmt, x, fmt.to_float64(x), truth(fmt.to_float64(x), fmt), 0)

@@ -50,7 +50,7 @@ def _landmarks(source: Source, fmt: FloatFormat, rows: int, length: int) -> Arra
     palette = source.below(numbers.size, (rows, _FEW))
     chosen = np.take_along_axis(palette, source.below(_FEW, shape), axis=1)
     which = np.where(few[:, None], chosen, source.below(numbers.size, shape))
-    return finite(fmt, source.sign(shape) * numbers[which])
+    return finite(fmt, source.sign(shape) * numbers.take(which))
 
 
 REGIMES = (

@@ -23,12 +23,14 @@ AT_ONCE: Final = 1 << 13
 
 def _crowd(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
     """Rows about a centre of their own, from nearly tied to so wide that the least results are tiny."""
+    from reference.certified.narrowing import narrowed
+
     drawn = np.empty((rows, length), dtype=fmt.dtype)
     for start in range(0, rows, AT_ONCE):
         part = drawn[start : start + AT_ONCE]
         centre = source.between(-16.0, 16.0, (len(part), 1))
         width = source.magnitude(-4, 4, (len(part), 1))
-        part[...] = fmt.from_float64(centre + source.between(-width, width, part.shape))
+        part[...] = narrowed(centre + source.between(-width, width, part.shape), fmt)
     return drawn
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.formats import FloatFormat
-from strategies.layout import PLACES, place
+from strategies.layout import PLACES, grouped, place
 from strategies.regime import Regime
-from strategies.source import F64, Source
+from strategies.source import F64, I64, Source
 from strategies.thresholds import finite, log_largest, log_smallest_subnormal
 
 __all__ = ["REGIMES"]
@@ -34,15 +34,14 @@ def _ladder(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
     return finite(fmt, top[:, None] - span[:, None] * steps)
 
 
-def _orders(source: Source, order: Any, length: int) -> F64:
+def _orders(source: Source, order: I64, length: int) -> F64:
     """Down, up, distance from a peak, and a stride through the row: integers in [0, length)."""
-    index = np.arange(length)
-    peak = source.below(length, order.shape)[:, None]
-    stride = 1 + 2 * source.below(max(length // 2, 1), order.shape)[:, None]
-    chosen = order[:, None]
-    steps: F64 = np.choose(
-        chosen, [index, index[::-1], np.abs(index - peak), (index * stride + peak) % length]
-    ).astype(np.float64)
+    from strategies.compiled import ladder_steps
+
+    peak = source.below(length, order.shape)
+    stride = 1 + 2 * source.below(max(length // 2, 1), order.shape)
+    steps = np.empty((len(order), length))
+    ladder_steps(order, peak, stride, steps)
     return steps
 
 
@@ -67,10 +66,8 @@ def _blocks(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
     One entry stands out at a place of its own, so that no block's maximum is the row's by chance alone.
     """
     far, where = source.turns(3, PLACES, rows=rows)
-    size = np.left_shift(1, source.below(length.bit_length(), (rows,)))[:, None]
-    levels = source.uniform((rows, length))
-    block = np.arange(length) // size
-    level = np.take_along_axis(levels, block, axis=1)
+    octave = source.below(length.bit_length(), (rows,))
+    level = grouped(source.uniform((rows, length)), np.ones(rows, dtype=np.int64), octave)
     reach = np.array([2.0, log_largest(fmt), -log_smallest_subnormal(fmt)])[far][:, None]
     values = level * reach + source.normal((rows, length)) * 0.5
     at = place(source, where, length)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.formats import FloatFormat
-from strategies.layout import COUNTS, PLACES, RUNS, count, place, run
+from strategies.layout import COUNTS, PLACES, RUNS, count, grouped, place, run
 from strategies.regime import Regime
 from strategies.source import F64, I64, Source
 from strategies.thresholds import log_largest
@@ -27,8 +27,10 @@ _SENTINEL_OCTAVES: Final = 30
 
 
 def _with_mask(fmt: FloatFormat, values: F64, masked: Mask) -> Array:
+    from reference.certified.narrowing import narrowed
+
     omega = float(fmt.largest)
-    return fmt.from_float64(np.where(masked, -np.inf, np.clip(values, -omega, omega)))
+    return narrowed(np.where(masked, -np.inf, np.clip(values, -omega, omega)), fmt)
 
 
 def _one_sided(at: I64, masked: Mask) -> None:
@@ -43,21 +45,10 @@ def _masked(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
     pattern, share, where = source.turns(3, 4, PLACES, rows=rows)
     probability = np.array([0.5, 0.1, 0.9, 1.0 / length])[share]
     drawn = source.chance(probability[:, None], (rows, length))
-    masked = np.take_along_axis(drawn, _groups(source, pattern, length), axis=1)
+    masked = grouped(drawn, pattern, source.below(length.bit_length(), (rows,)))
     _one_sided(place(source, where, length), masked)
     scale = np.ldexp(log_largest(fmt), -source.below(6, (rows,)))[:, None]
     return _with_mask(fmt, source.normal((rows, length)) * scale, masked)
-
-
-def _groups(source: Source, pattern: I64, length: int) -> I64:
-    """Number the entries of each row so that equal numbers are masked together.
-
-    Each by itself; blocks, as a blocked loop takes them; every s-th entry, as one of s threads does.
-    """
-    index = np.arange(length)
-    size = np.left_shift(1, source.below(length.bit_length(), pattern.shape))[:, None]
-    groups: I64 = np.choose(pattern[:, None], [index, index // size, index % size])
-    return groups
 
 
 def _all_but_one(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:

@@ -27,7 +27,7 @@ def _quantised(source: Source, fmt: FloatFormat, rows: int, length: int) -> Arra
     most = np.minimum(2.0 ** (fmt.precision - 2), np.floor(span)).astype(np.int64)[:, None]
     shape = (rows, length)
     multiple = source.sign(shape) * source.below(most + 1, shape)
-    return finite(fmt, np.ldexp(multiple, -fineness[:, None]))
+    return finite(fmt, multiple * np.ldexp(1.0, -fineness)[:, None])
 
 
 REGIMES = (Regime("quantised", "multiples of a power of two: subtraction is exact", _quantised),)

@@ -29,7 +29,7 @@ def _subnormal(source: Source, fmt: FloatFormat, rows: int, length: int) -> Arra
     """Subnormal numbers of either sign; in every other row some entries are ordinary."""
     shape = (rows, length)
     quanta = 1 + source.below(2 ** (fmt.precision - 1) - 1, shape)
-    tiny = source.sign(shape) * np.ldexp(quanta.astype(np.float64), fmt.quantum_exponent)
+    tiny = source.sign(shape) * (quanta * 2.0**fmt.quantum_exponent)
     other = _ordinary(source, rows, length)
     return finite(fmt, np.where(other, source.normal(shape), tiny))
 
