@@ -1,6 +1,6 @@
-"""What is true: formats, the exact softmax, ULP errors and a-priori bounds.
+"""What is true: formats, the exact results of each op, ULP errors and a-priori bounds.
 
-The public functions take arrays of shape (..., n), softmax along the last axis. Logits and outputs
+The public functions take arrays of shape (..., n) and work along the last axis. Logits and outputs
 may differ in format; their values are taken exactly and never rounded on the way in.
 They round to nearest whatever mode the caller's process is in.
 mpmath and the compiled kernels are loaded at the first call that needs them.
@@ -19,10 +19,11 @@ from reference.rounding import to_nearest
 
 if TYPE_CHECKING:
     from reference.model import Method
+    from reference.ops import Op
 
 __room_of__ = "softmax-harness"
 
-__all__ = ["FORMATS", "correctly_rounded", "softmax", "ulp_errors"]
+__all__ = ["FORMATS", "correctly_rounded", "log_softmax", "logsumexp", "softmax", "ulp_errors"]
 
 
 @to_nearest()
@@ -41,45 +42,75 @@ def softmax(x: ArrayLike, bits: int = 200) -> NDArray[np.object_]:
 
 
 @to_nearest()
+def log_softmax(x: ArrayLike, bits: int = 200) -> NDArray[np.object_]:
+    """Return the exact log_softmax along the last axis as mpmath numbers, each within 2^-bits relative.
+
+    Masked entries are -inf.
+
+    Raises:
+        ValueError: as `softmax` does.
+    """
+    from reference.logarithms import log_softmax as exact_log_softmax
+
+    return exact_log_softmax(x, bits)
+
+
+@to_nearest()
+def logsumexp(x: ArrayLike, bits: int = 200) -> Any:
+    """Return the exact logsumexp along the last axis: mpmath numbers in an array of shape (...), or one.
+
+    Each is within 2^-bits relative, however close to 0 it is.
+
+    Raises:
+        ValueError: as `softmax` does.
+    """
+    from reference.logarithms import logsumexp as exact_logsumexp
+
+    return exact_logsumexp(x, bits)
+
+
+@to_nearest()
 def ulp_errors(
     x: ArrayLike,
     y: ArrayLike,
     format: str | FloatFormat | None = None,
     method: Method = "certified",
     jobs: int = 1,
+    op: str = "softmax",
 ) -> NDArray[np.float64]:
     """Return the ULP error of each output y for logits x, in units of ulp_F(r).
 
     Args:
         x: logits of shape (..., n).
-        y: outputs of the same shape.
+        y: outputs of the same shape, or (...) for logsumexp.
         format: the output format F, or its name; y's dtype when left out. Every value of
             y must belong to it.
         method: `certified` or `mpmath`; they agree to 1e-6 ULP.
         jobs: threads of the certified method; the figures do not depend on it.
+        op: `softmax`, `log_softmax` or `logsumexp`.
 
     Returns:
         |y - r| / ulp_F(r) of y's shape, within max(1e-6, 2^-52 relative); +inf from 2^1024
-        on; NaN where y is nonfinite or the row has no exact result.
+        on; NaN where y is nonfinite or the row has no exact result. At a masked entry of log_softmax -inf is
+        exact, and its error 0; that of a number is +inf.
 
     Raises:
-        ValueError: the shapes differ, rows are empty, or a dtype, format, method or value
+        ValueError: the shapes differ, rows are empty, or a dtype, format, method, op or value
             is none that is known.
     """
-    from reference.errors import judge
-    from reference.truth import truth
+    from reference.ops import op_named
 
-    fmt = _format(format, y)
+    wanted, fmt = op_named(op), _format(format, y)
     values = values_of(y, fmt)
     rows, shape = logit_rows(x)
-    if values.shape != shape:
-        raise ValueError(f"y of shape {values.shape}: x has shape {shape}; they must be the same")
-    outputs = values.reshape(rows.shape)
+    if values.shape != wanted.shape(shape):
+        raise ValueError(_misshapen(wanted, values.shape, shape))
+    outputs = values.reshape(len(rows), 1 if wanted.reduces else shape[-1])
     if method == "certified":
-        from reference.certified import evaluate
-
-        return evaluate(rows, outputs, fmt, jobs)[0].ulp.reshape(shape)
-    return judge(outputs, truth(rows, fmt, method)).ulp.reshape(shape)
+        judgement, _ = wanted.evaluate(rows, outputs, fmt, jobs)
+    else:
+        judgement = wanted.judge(outputs, wanted.truth(rows, fmt, method))
+    return judgement.ulp.reshape(values.shape)
 
 
 @to_nearest()
@@ -88,26 +119,37 @@ def correctly_rounded(
     format: str | FloatFormat | None = None,
     method: Method = "certified",
     jobs: int = 1,
+    op: str = "softmax",
 ) -> NDArray[Any]:
-    """Return the correctly rounded softmax of x, an array of the format.
+    """Return the correctly rounded results for x, an array of the format.
 
     Args:
         x: logits of shape (..., n).
         format: the output format, or its name; x's dtype when left out.
         method: `certified` or `mpmath`; they give the same bits.
         jobs: threads of the certified method; the bits do not depend on it.
+        op: `softmax`, `log_softmax` or `logsumexp`.
 
     Returns:
-        RN(r), ties to even, of x's shape; NaN in rows without an exact result.
+        RN(r), ties to even, of x's shape, or (...) for logsumexp. In rows without an exact result NaN, but
+        for a logsumexp of a row with +inf and no NaN, which is +inf, and of one that is all -inf, which is
+        -inf. A result that rounds to zero is +0.
 
     Raises:
-        ValueError: rows are empty, or a dtype, format, method or value is none that is known.
+        ValueError: rows are empty, or a dtype, format, method, op or value is none that is known.
     """
-    from reference.truth import truth
+    from reference.ops import op_named
 
-    fmt = _format(format, x)
+    wanted, fmt = op_named(op), _format(format, x)
     rows, shape = logit_rows(x)
-    return fmt.from_float64(truth(rows, fmt, method, jobs).nearest).reshape(shape)
+    nearest = wanted.nearest(wanted.truth(rows, fmt, method, jobs))
+    return fmt.from_float64(nearest).reshape(wanted.shape(shape))
+
+
+def _misshapen(op: Op, outputs: tuple[int, ...], logits: tuple[int, ...]) -> str:
+    if op.reduces:
+        return f"y of shape {outputs}: x has shape {logits}; {op} of it has shape {op.shape(logits)}"
+    return f"y of shape {outputs}: x has shape {logits}; they must be the same"
 
 
 def _format(wanted: str | FloatFormat | None, array: ArrayLike) -> FloatFormat:

@@ -10,6 +10,8 @@ A row that `reference.errors` calls failed gets the first of these that fits, t 
 * inaccurate: collapsed or inflated with finite outputs that are not 0;
 * unexplained: the rest.
 
+Of an op whose results do not vanish, "0 or nonfinite" is nonfinite: a log_softmax of 0 is like any other.
+
 G is `reference.bounds.growth`: below Omega / G the declared algorithm cannot overflow. Who
 declares none gets the loosest: an exp good to 3 ULP, summed one by one.
 
@@ -34,6 +36,7 @@ from reference.declaration import Algorithm, Argument, Declaration
 from reference.errors import Judgement, RowFailure
 from reference.formats import FloatFormat
 from reference.model import Truth
+from reference.ops import SOFTMAX, Op
 
 __all__ = ["RowOutcome", "attribute", "hedge"]
 
@@ -61,16 +64,18 @@ def attribute(
     judgement: Judgement,
     declaration: Declaration,
     fmt_in: FloatFormat,
+    op: Op = SOFTMAX,
 ) -> NDArray[np.uint8]:
     """Return the `RowOutcome` of each row, uint8 of shape (rows,).
 
     Args:
         x: logits of shape (rows, n), numbers of `fmt_in`.
-        y: the outputs, an array of the truth's format or its values.
+        y: the outputs, an array of the truth's format or its values, of the truth's shape.
         truth: the truth about x.
         judgement: the verdict on y.
         declaration: what the candidate says of itself.
         fmt_in: the input format; the arithmetic, where no algorithm is declared.
+        op: what the candidate computes.
     """
     outcomes = np.full(len(x), RowOutcome.OK, dtype=np.uint8)
     outcomes[judgement.failure == RowFailure.POLICY] = RowOutcome.POLICY
@@ -78,7 +83,7 @@ def attribute(
     if failed.size:
         values = truth.format.to_float64(y[failed])
         with np.errstate(all="ignore"):
-            case = _case(declaration, fmt_in, truth.format)
+            case = _case(declaration, fmt_in, truth.format, op)
             outcomes[failed] = _explain(x[failed], values, judgement.failure[failed], case)
     return outcomes
 
@@ -114,9 +119,10 @@ class _Case:
     algorithm: Algorithm
     arithmetic: FloatFormat
     saturating: bool
+    vanishes: bool
 
 
-def _case(declaration: Declaration, fmt_in: FloatFormat, fmt_out: FloatFormat) -> _Case:
+def _case(declaration: Declaration, fmt_in: FloatFormat, fmt_out: FloatFormat, op: Op = SOFTMAX) -> _Case:
     declared = declaration.algorithm
     arithmetic = fmt_in if declared is None else working_format(declared, fmt_in, fmt_out)
     unknown = declaration.argument == "unknown"
@@ -126,6 +132,7 @@ def _case(declaration: Declaration, fmt_in: FloatFormat, fmt_out: FloatFormat) -
         algorithm=_LOOSEST if declared is None else declared,
         arithmetic=arithmetic,
         saturating=declaration.saturating,
+        vanishes=op.underflows,
     )
 
 
@@ -137,12 +144,13 @@ def _constant(declaration: Declaration, arithmetic: FloatFormat) -> float:
 
 def _explain(x: Floats, y: Floats, failure: NDArray[np.uint8], case: _Case) -> NDArray[np.uint8]:
     finite = np.isfinite(y)
-    extinct = (~finite | (y == 0)).all(axis=1)
+    something = finite & (y != 0) if case.vanishes else finite
+    extinct = np.asarray(~something.any(axis=1))
     wrong = (failure == RowFailure.COLLAPSED) | (failure == RowFailure.INFLATED)
     table: list[tuple[Flags, RowOutcome]] = [
         (_underflow(x, extinct, case), RowOutcome.TOTAL_UNDERFLOW),
         (_overflow(x, extinct, case) | _saturation(x, failure, case), RowOutcome.OVERFLOW),
-        (wrong & (finite & (y != 0)).any(axis=1), RowOutcome.INACCURATE),
+        (wrong & ~extinct, RowOutcome.INACCURATE),
     ]
     outcomes = np.full(len(x), RowOutcome.UNEXPLAINED, dtype=np.uint8)
     for fits, outcome in reversed(table):

@@ -1,4 +1,4 @@
-"""How far outputs lie from the truth: ULP errors, classes and row failures, in plain NumPy.
+"""How far outputs of softmax lie from the truth: ULP errors, classes and row failures, in plain NumPy.
 
 This is the readable specification of the verdict; a compiled twin may replace it only
 where it gives the same answers. Definitions:
@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,28 @@ from numpy.typing import NDArray
 from reference.model import Truth
 from reference.rows import RowKind
 
-__all__ = ["ElementClass", "Judgement", "RowFailure", "below_normal", "judge", "ulp_exponents", "ulp_of"]
+__all__ = [
+    "ElementClass",
+    "Judgement",
+    "RowFailure",
+    "below_normal",
+    "judge",
+    "neighbour_of",
+    "ulp_errors_of",
+    "ulp_exponents",
+    "ulp_of",
+]
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+
+_BEYOND: Final = 1024
+"""Float64's infinity stands for 2^1024 where a result lies beyond float64."""
+
+_HALF_BEYOND: Final = 2.0**1023
+_LARGE: Final = 2.0**1000
+"""Numbers below it do not overflow when they are subtracted."""
 
 
 class ElementClass(IntEnum):
@@ -98,10 +115,10 @@ def judge(y: Array, truth: Truth) -> Judgement:
     y = truth.format.to_float64(y)
     row_sum, nearest_sum = _row_sums(y), _row_sums(truth.nearest)
     return Judgement(
-        ulp=_ulp_errors(y, truth),
+        ulp=ulp_errors_of(y, truth),
         classes=_classes(y, truth),
         correct=y == truth.nearest,
-        faithful=(y == truth.nearest) | (y == _neighbour(truth)),
+        faithful=(y == truth.nearest) | (y == neighbour_of(truth)),
         negative_zero=(y == 0) & np.signbit(y),
         row_sum=row_sum,
         nearest_sum=nearest_sum,
@@ -116,8 +133,11 @@ def judge(y: Array, truth: Truth) -> Judgement:
 def ulp_exponents(truth: Truth) -> NDArray[np.int32]:
     """Return the exponent of ulp_F(r) for every element; that of zero in policy rows."""
     fmt = truth.format
-    significand, exponent = np.frexp(np.nan_to_num(truth.nearest))
-    exponent = exponent - 1 - ((significand == 0.5) & (truth.residual < 0))
+    significand, exponent = np.frexp(np.nan_to_num(np.abs(truth.nearest)))
+    beyond = np.isinf(truth.nearest)
+    significand, exponent = np.where(beyond, 0.5, significand), np.where(beyond, _BEYOND + 1, exponent)
+    towards_zero = np.sign(truth.nearest) * truth.residual < 0
+    exponent = exponent - 1 - ((significand == 0.5) & towards_zero)
     exponent = np.where(significand == 0, fmt.emin, np.maximum(exponent, fmt.emin))
     return (exponent - fmt.precision + 1).astype(np.int32)
 
@@ -137,20 +157,26 @@ def below_normal(truth: Truth) -> Flags:
 
 def ulp_of(truth: Truth) -> Floats:
     """Return ulp_F(r) for every element: a power of two, exact in float64."""
-    return np.ldexp(1.0, ulp_exponents(truth))
+    with np.errstate(over="ignore"):
+        return np.ldexp(1.0, ulp_exponents(truth))
 
 
-def _ulp_errors(y: Floats, truth: Truth) -> Floats:
-    """Return |(y - RN(r)) / ulp - residual|, rounded where it matters but once.
+def ulp_errors_of(y: Floats, truth: Truth) -> Floats:
+    """Return |(y - RN(r)) / ulp - residual|, rounded where it matters but once; NaN where y is nonfinite.
 
-    y - RN(r) = high + low exactly (Knuth's TwoSum). All are multiples of 2^-1074 and ulp is
-    below 1, so scaling is exact but for overflow, which is the figure's own. What is left
+    y - RN(r) = high + low exactly (Knuth's TwoSum); of numbers that it might overflow for, halves are taken,
+    whose bits below 2^-1074 are less than the last of the figure. Scaling is exact but for overflow, which is
+    the figure's own, and for bits below 2^-1074 of an ulp. What is left
     is the last addition, 2^-53 of the figure, and the residual's tolerance, 2^-21: below 1e-6 in all
     for figures up to 2^32, and below 2^-52 of the figure from there on.
     """
-    scale = -ulp_exponents(truth)
+    large = np.maximum(np.abs(y), np.abs(truth.nearest)) >= _LARGE
+    half = np.where(large, 0.5, 1.0)
+    scale = large - ulp_exponents(truth)
     with np.errstate(over="ignore", invalid="ignore"):
-        high, low = _two_sum(y, -truth.nearest)
+        beyond = np.copysign(_HALF_BEYOND, truth.nearest)
+        nearest = np.where(np.isinf(truth.nearest), beyond, half * truth.nearest)
+        high, low = _two_sum(half * y, -nearest)
         figure = np.abs(np.ldexp(high, scale) + (np.ldexp(low, scale) - truth.residual))
     figure[~np.isfinite(y)] = np.nan
     return figure
@@ -163,9 +189,10 @@ def _two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     return s, (a - (s - virtual)) + (b - virtual)
 
 
-def _neighbour(truth: Truth) -> Floats:
+def neighbour_of(truth: Truth) -> Floats:
     """Return the value of the format next to RN(r) on the side of r; RN(r) itself where r is it."""
-    return truth.nearest + np.sign(truth.residual) * ulp_of(truth)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(truth.nearest + np.sign(truth.residual) * ulp_of(truth))
 
 
 def _classes(y: Floats, truth: Truth) -> NDArray[np.uint8]:

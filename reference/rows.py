@@ -37,7 +37,7 @@ def row_kinds(x: NDArray[np.float64]) -> NDArray[np.uint8]:
         ValueError: the rows have no entries.
     """
     if x.shape[-1] == 0:
-        raise ValueError("rows of length 0: softmax needs at least one logit in a row")
+        raise ValueError("rows of length 0: a row needs at least one logit")
     largest = x.max(axis=-1)  # NaN if any entry is
     smallest = x.min(axis=-1)
     kinds = np.full(largest.shape, RowKind.FINITE, dtype=np.uint8)

@@ -1,24 +1,29 @@
-"""The truth about rows of logits, by either of two methods.
+"""The truth about rows of logits, of any op and by either of two methods.
 
-`mpmath` (`reference.oracle`) is slow and plain; `certified` (`reference.certified`) is compiled, with a
-proven bound and mpmath behind it where the bound does not decide. They agree on every RN(r) and every
-residual's sign and, to `RESIDUAL_TOLERANCE`, on its size.
+`mpmath` (`reference.oracle`, `reference.logarithms`) is slow and plain; `certified` (`reference.certified`)
+is compiled, with a proven bound and mpmath behind it where the bound does not decide. They agree on every
+RN(r) and every residual's sign and, to `RESIDUAL_TOLERANCE`, on its size.
 """
 
 from __future__ import annotations
-
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reference.formats import FloatFormat
 from reference.model import Method, Truth
+from reference.ops import Op, op_named
 
 __all__ = ["truth"]
 
 
-def truth(x: NDArray[np.float64], fmt: FloatFormat, method: Method = "certified", jobs: int = 1) -> Truth:
+def truth(
+    x: NDArray[np.float64],
+    fmt: FloatFormat,
+    method: Method = "certified",
+    jobs: int = 1,
+    op: str | Op = "softmax",
+) -> Truth:
     """Return the truth about (rows, n) logits in output format `fmt`.
 
     Args:
@@ -26,16 +31,9 @@ def truth(x: NDArray[np.float64], fmt: FloatFormat, method: Method = "certified"
         fmt: the output format F.
         method: `certified` (compiled, the default) or `mpmath` (plain, a thousand times slower).
         jobs: threads of the certified method; the result does not depend on it.
+        op: what is computed of a row, or its name.
 
     Raises:
-        ValueError: the rows have no entries, or there is no such method.
+        ValueError: the rows have no entries, or there is no such method or op.
     """
-    if method == "certified":
-        from reference.certified import truth_certified
-
-        return truth_certified(x, fmt, jobs)
-    if method == "mpmath":
-        from reference.oracle import truth_mpmath
-
-        return truth_mpmath(x, fmt)
-    raise ValueError(f"method {method!r}: it is one of {', '.join(get_args(Method))}")
+    return op_named(op).truth(x, fmt, method, jobs)

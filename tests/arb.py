@@ -1,4 +1,4 @@
-"""Softmax in ball arithmetic: the tests' second opinion, sharing no code with mpmath.
+"""Softmax and its logarithms in ball arithmetic: the tests' second opinion, sharing no code with mpmath.
 
 Arb (Johansson, IEEE Trans. Computers 66, 2017, through python-flint) returns balls that
 contain the exact value by construction. What is checked is a claim about r, given as RN(r) and a
@@ -44,8 +44,8 @@ def raised_until(evaluate: Callable[[], Any], decided: Callable[[Any], bool], bi
     raise AssertionError(f"Arb does not decide with {MOST_BITS} bits: {result}")
 
 
-class Softmax:
-    """One row's softmax, all but its masked entries, as balls at the current precision."""
+class Row:
+    """One row's unmasked entries, as balls at the current precision."""
 
     def __init__(self, row: Sequence[float]) -> None:
         self.counts = Counter(v for v in row if v != -math.inf)
@@ -57,6 +57,20 @@ class Softmax:
 
     def _rest(self) -> arb:
         return sum((c * self._weight(v) for v, c in self.counts.items() if v != self.top), arb(0))
+
+    def excesses(self, points: Sequence[tuple[float, fmpq]]) -> list[arb]:
+        """Balls of r - q for pairs (logit, q)."""
+        raise NotImplementedError
+
+    def decided_excesses(self, points: Sequence[tuple[float, fmpq]]) -> list[arb]:
+        """`excesses`, each with a certain sign, or exactly zero."""
+        return raised_until(
+            lambda: self.excesses(points), lambda balls: all(sign(b) is not None for b in balls)
+        )
+
+
+class Softmax(Row):
+    """One row's softmax."""
 
     def probability(self, v: float) -> arb:
         """A ball that contains r for the logit v."""
@@ -72,11 +86,31 @@ class Softmax:
             for v, q in points
         ]
 
-    def decided_excesses(self, points: Sequence[tuple[float, fmpq]]) -> list[arb]:
-        """`excesses`, each with a certain sign, or exactly zero."""
-        return raised_until(
-            lambda: self.excesses(points), lambda balls: all(sign(b) is not None for b in balls)
-        )
+
+class LogSoftmax(Row):
+    """One row's log_softmax, v - max - log(c + t)."""
+
+    def log(self) -> arb:
+        """The logarithm of c + t in a ball; exactly 0 of a single entry."""
+        if self.counts.total() == 1:
+            return arb(0)
+        return (self._rest() + (self.ties - 1)).log1p()
+
+    def excesses(self, points: Sequence[tuple[float, fmpq]]) -> list[arb]:
+        log = self.log()
+        return [arb(exact(v) - exact(self.top) - q) - log for v, q in points]
+
+
+class LogSumExp(LogSoftmax):
+    """One row's logsumexp, max + log(c + t)."""
+
+    def excesses(self, points: Sequence[tuple[float, fmpq]]) -> list[arb]:
+        log = self.log()
+        return [arb(exact(self.top) - q) + log for _, q in points]
+
+
+BALLS = {"softmax": Softmax, "log_softmax": LogSoftmax, "logsumexp": LogSumExp}
+MASKED = {"softmax": (0.0, 0.0), "log_softmax": (-math.inf, 0.0)}
 
 
 def sign(ball: arb) -> int | None:
@@ -109,8 +143,10 @@ class Claim:
     @property
     def ulp_exponent(self) -> int:
         """That of r: of the binade below where RN(r) is a power of two and r is smaller."""
-        significand, exponent = math.frexp(self.nearest)
-        exponent -= 1 + (significand == 0.5 and self.side < 0)
+        if math.isinf(self.nearest):  # it stands for 2^1024
+            return 1024 - self._is_nearer_to_zero - self.format.precision + 1
+        significand, exponent = math.frexp(abs(self.nearest))
+        exponent -= 1 + (significand == 0.5 and self._is_nearer_to_zero)
         return (
             (max(exponent, self.format.emin) if self.nearest else self.format.emin)
             - self.format.precision
@@ -118,41 +154,53 @@ class Claim:
         )
 
     @property
+    def _is_nearer_to_zero(self) -> bool:
+        return self.side * math.copysign(1.0, self.nearest) < 0
+
+    @property
     def points(self) -> list[tuple[float, fmpq]]:
         """RN(r), and the midpoint between it and its neighbour on the side of r."""
-        half = two_to(self.ulp_exponent - 1)
-        return [(self.logit, exact(self.nearest)), (self.logit, exact(self.nearest) + self.side * half)]
+        infinite = math.isinf(self.nearest)
+        nearest = int(math.copysign(1, self.nearest)) * two_to(1024) if infinite else exact(self.nearest)
+        return [(self.logit, nearest), (self.logit, nearest + self.side * two_to(self.ulp_exponent - 1))]
 
     def holds(self, over_nearest: arb, over_midpoint: arb) -> bool:
         in_ulps = over_nearest * arb(two_to(-self.ulp_exponent))
+        tolerance = max(RESIDUAL_TOLERANCE, 2.0**-52 * abs(self.residual))
         return (
             sign(over_nearest) == self.side
-            and (self.side == 0 or sign(over_midpoint) == -self.side or self._ties_to_even(over_midpoint))
-            and bool(abs(in_ulps - arb(self.residual)) <= RESIDUAL_TOLERANCE)
+            and (self._is_nearest(over_midpoint) or self._ties_to_even(over_midpoint))
+            and bool(abs(in_ulps - arb(self.residual)) <= tolerance)
         )
+
+    def _is_nearest(self, over_midpoint: arb) -> bool:
+        beyond = math.isinf(self.nearest) and not self._is_nearer_to_zero
+        return self.side == 0 or beyond or sign(over_midpoint) == -self.side
 
     def _ties_to_even(self, over_midpoint: arb) -> bool:
         return sign(over_midpoint) == 0 and math.ldexp(self.nearest, -self.ulp_exponent) % 2 == 0
 
 
-def contradictions(x: np.ndarray, truth: Truth) -> list[str]:
+def contradictions(x: np.ndarray, truth: Truth, op: str = "softmax") -> list[str]:
     """Every claim about (rows, n) logits that Arb refutes, as readable lines."""
     lines: list[str] = []
     for i, row in enumerate(x.tolist()):
         nearest, residual = truth.nearest[i].tolist(), truth.residual[i].tolist()
+        logits = [max(row)] if op == "logsumexp" else row
         if RowKind(truth.kinds[i]).is_policy:
             refuted = [] if np.isnan(nearest + residual).all() else ["a policy row with a number"]
         else:
-            refuted = _refuted(row, nearest, residual, truth.format)
+            triples = set(zip(logits, nearest, residual, strict=True))
+            refuted = _refuted(BALLS[op](row), triples, truth.format, op)
         lines += [f"row {i}, {line}" for line in refuted]
     return lines
 
 
-def _refuted(row: list[float], nearest: list[float], residual: list[float], fmt: FloatFormat) -> list[str]:
-    triples = set(zip(row, nearest, residual, strict=True))
-    masked = [f"masked entry: {n.hex()}, {r!r}" for v, n, r in triples if v == -math.inf and (n, r) != (0, 0)]
+def _refuted(row: Row, triples: set[tuple[float, float, float]], fmt: FloatFormat, op: str) -> list[str]:
+    of_masked = [(n, r) for v, n, r in triples if v == -math.inf]
+    masked = [f"masked entry: {n.hex()}, {r!r}" for n, r in of_masked if (n, r) != MASKED[op]]
     claims = [Claim(v, n, r, fmt) for v, n, r in triples if v != -math.inf]
-    balls = Softmax(row).decided_excesses([point for claim in claims for point in claim.points])
+    balls = row.decided_excesses([point for claim in claims for point in claim.points])
     with ctx.workprec(256):
         pairs = zip(claims, balls[::2], balls[1::2], strict=True)
         return masked + [str(claim) for claim, *over in pairs if not claim.holds(*over)]

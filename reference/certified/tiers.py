@@ -76,7 +76,7 @@ def validate(x: Floats) -> None:
     if x.ndim != 2 or x.dtype != np.float64:
         raise ValueError(f"x of shape {x.shape} and dtype {x.dtype}: give (rows, n) float64 logits")
     if x.shape[1] == 0:
-        raise ValueError("rows of length 0: softmax needs at least one logit in a row")
+        raise ValueError("rows of length 0: a row needs at least one logit")
 
 
 def outputs_of_shape(shape: tuple[int, ...]) -> Outputs:

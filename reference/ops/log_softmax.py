@@ -1,0 +1,60 @@
+"""log_softmax: x_i - log sum exp(x_j)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from reference.errors import Judgement
+from reference.formats import FloatFormat
+from reference.log_errors import judge_log_softmax
+from reference.model import Truth
+from reference.ops.op import Op
+from reference.rows import RowKind
+
+__all__ = ["LOG_SOFTMAX"]
+
+Floats = NDArray[np.float64]
+
+
+def _exact(x: ArrayLike, bits: int) -> NDArray[np.object_]:
+    from reference.logarithms import log_softmax
+
+    return log_softmax(x, bits)
+
+
+def _by_mpmath(x: Floats, fmt: FloatFormat) -> Truth:
+    from reference.logarithms import truth_of_log_softmax
+
+    return truth_of_log_softmax(x, fmt)
+
+
+def _certified(x: Floats, fmt: FloatFormat, jobs: int) -> Truth:
+    from reference.certified.logarithms import truth_of_log_softmax
+
+    return truth_of_log_softmax(x, fmt, jobs)
+
+
+def _evaluate(x: Floats, y: NDArray[Any], fmt: FloatFormat, jobs: int) -> tuple[Judgement, int]:
+    truth = _certified(x, fmt, jobs)
+    return judge_log_softmax(y, truth), truth.fallbacks
+
+
+LOG_SOFTMAX: Final = Op(
+    name="log_softmax",
+    formula="x_i - log sum exp(x_j)",
+    reduces=False,
+    masked=-math.inf,
+    least=-math.inf,
+    most=0.0,
+    underflows=False,
+    policy_rows=dict.fromkeys((RowKind.NAN, RowKind.POS_INF, RowKind.ALL_NEG_INF), math.nan),
+    exact=_exact,
+    by_mpmath=_by_mpmath,
+    certified=_certified,
+    judge=judge_log_softmax,
+    evaluate=_evaluate,
+)

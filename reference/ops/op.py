@@ -1,0 +1,90 @@
+"""What an op is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from reference.errors import Judgement
+from reference.formats import FloatFormat
+from reference.model import METHODS, Method, Truth
+from reference.rows import RowKind
+
+__all__ = ["Op"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Op:
+    """An op: what it computes of a row of logits, and how its outputs are judged.
+
+    Inside, logits have shape (rows, n), and results and outputs (rows, n) too, or (rows, 1) where the op
+    reduces a row to one number.
+
+    Attributes:
+        name: as users write it.
+        formula: the exact result, for people.
+        reduces: whether a row has one result; else every entry has one.
+        masked: the exact result at a masked entry; None where there is none.
+        least: what no exact result lies below.
+        most: what no exact result lies above; outputs beyond are out of range.
+        underflows: whether a result may vanish to 0, so that underflow has rates, and a row of zeros is one
+            that came to nothing.
+        policy_rows: what a row of each `RowKind` without an exact result gives by default.
+        exact: the exact results of (..., n) logits as mpmath numbers, to so many bits.
+        by_mpmath: RN(r) and residuals of (rows, n) logits in a format, by mpmath.
+        certified: the same by the compiled path, on so many threads.
+        judge: the verdict on outputs, by a truth.
+        evaluate: truth and verdict in one pass, with how many elements mpmath decided.
+    """
+
+    name: str
+    formula: str
+    reduces: bool
+    masked: float | None
+    least: float
+    most: float
+    underflows: bool
+    policy_rows: dict[RowKind, float]
+    exact: Callable[[ArrayLike, int], Any]
+    by_mpmath: Callable[[Floats, FloatFormat], Truth]
+    certified: Callable[[Floats, FloatFormat, int], Truth]
+    judge: Callable[[NDArray[Any], Truth], Judgement]
+    evaluate: Callable[[Floats, NDArray[Any], FloatFormat, int], tuple[Judgement, int]]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def truth(self, x: Floats, fmt: FloatFormat, method: Method = "certified", jobs: int = 1) -> Truth:
+        """Return the truth about (rows, n) logits in output format `fmt`.
+
+        Args:
+            x: logits of shape (rows, n), n >= 1, exact in float64.
+            fmt: the output format F.
+            method: `certified` (compiled, the default) or `mpmath` (plain, a thousand times slower).
+            jobs: threads of the certified method; the result does not depend on it.
+
+        Raises:
+            ValueError: the rows have no entries, or there is no such method.
+        """
+        if method == "certified":
+            return self.certified(x, fmt, jobs)
+        if method == "mpmath":
+            return self.by_mpmath(x, fmt)
+        raise ValueError(f"method {method!r}: it is one of {', '.join(METHODS)}")
+
+    def shape(self, logits: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the results of logits of shape (..., n)."""
+        return logits[:-1] if self.reduces else logits
+
+    def nearest(self, truth: Truth) -> Floats:
+        """Return RN(r), and in rows without an exact result what they give by default."""
+        nearest = truth.nearest.copy()
+        for kind, value in self.policy_rows.items():
+            nearest[truth.kinds == kind] = value
+        return nearest

@@ -1,0 +1,60 @@
+"""softmax: exp(x_i) / sum exp(x_j)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from reference.errors import Judgement, judge
+from reference.formats import FloatFormat
+from reference.model import Truth
+from reference.ops.op import Op
+from reference.rows import RowKind
+
+__all__ = ["SOFTMAX"]
+
+Floats = NDArray[np.float64]
+
+
+def _exact(x: ArrayLike, bits: int) -> NDArray[np.object_]:
+    from reference.oracle import softmax
+
+    return softmax(x, bits)
+
+
+def _by_mpmath(x: Floats, fmt: FloatFormat) -> Truth:
+    from reference.oracle import truth_mpmath
+
+    return truth_mpmath(x, fmt)
+
+
+def _certified(x: Floats, fmt: FloatFormat, jobs: int) -> Truth:
+    from reference.certified import truth_certified
+
+    return truth_certified(x, fmt, jobs)
+
+
+def _evaluate(x: Floats, y: NDArray[Any], fmt: FloatFormat, jobs: int) -> tuple[Judgement, int]:
+    from reference.certified import evaluate
+
+    return evaluate(x, y, fmt, jobs)
+
+
+SOFTMAX: Final = Op(
+    name="softmax",
+    formula="exp(x_i) / sum exp(x_j)",
+    reduces=False,
+    masked=0.0,
+    least=0.0,
+    most=1.0,
+    underflows=True,
+    policy_rows=dict.fromkeys((RowKind.NAN, RowKind.POS_INF, RowKind.ALL_NEG_INF), math.nan),
+    exact=_exact,
+    by_mpmath=_by_mpmath,
+    certified=_certified,
+    judge=judge,
+    evaluate=_evaluate,
+)
