@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from harness.measurement import Judged, Rows, tally_of
 from harness.measurement.tiers import TIER_KINDS, judge_by_tiers
-from harness.subject.candidates import Candidate
-from harness.subject.execution import Executor, Outcome
+from harness.subject.execution import Outcome
+from harness.subject.subject import Subject
 from harness.witnesses.recipes import batch_of, is_same_output, row_of
 from reference.errors import ElementClass, Judgement
 from reference.formats import FloatFormat, format_named
 from reference.oracle import softmax
 from reference.rows import RowKind
-from reference.truth import truth
 from reports.figures import exact as spelled
 from reports.record.cells import cell_row
 from reports.record.ledger import CellInfo
@@ -28,7 +27,7 @@ from reports.record.witness import Witness, json_float
 from reports.record.witness_kinds import DEFECT_KINDS
 
 if TYPE_CHECKING:
-    from harness.checks import Check, Subject
+    from harness.checks import Check
 
 __all__ = [
     "WITHIN_STANDARD",
@@ -112,9 +111,7 @@ class Replay:
 
 def replay_witness(
     witness: Witness,
-    candidate: Candidate,
-    executor: Executor,
-    timeout: float | None = None,
+    subject: Subject,
     limits: Mapping[str, float] = WITHIN_STANDARD,
 ) -> Replay:
     """Run a witness's row through its candidate again.
@@ -125,25 +122,20 @@ def replay_witness(
 
     Args:
         witness: what to replay.
-        candidate: through whom; its policy excuses.
-        executor: calls it.
-        timeout: the most seconds of the call; None for the executor's own.
+        subject: through whom; its policy excuses.
         limits: the most that figures of the row may be, by columns of the table of cells.
 
     Raises:
         UsageError: the witness's bits are not a row of its format.
     """
     rows = _rows(witness)
-    out = rows.truth.format
-    outcome = executor.run(candidate.spec, rows.x, out, timeout)
-    alone = _replayed(witness, candidate, executor, timeout, limits, rows, outcome)
+    alone = _replayed(witness, subject, limits, rows, subject.run(rows.x))
     if not alone.is_sound or alone.same_bits or _check_of(witness) is not None:
         return alone
     batch = batch_of(witness)
     if batch is None or len(batch.x) == 1:
         return alone
-    outcome = _of_row(executor.run(candidate.spec, batch.x, out, timeout), batch.row)
-    among = _replayed(witness, candidate, executor, timeout, limits, rows, outcome)
+    among = _replayed(witness, subject, limits, rows, _of_row(subject.run(batch.x), batch.row))
     told = among.same_bits or not among.is_sound
     return replace(among, among=len(batch.x)) if told else alone
 
@@ -158,26 +150,20 @@ def _of_row(outcome: Outcome, row: int) -> Outcome:
 
 def _replayed(
     witness: Witness,
-    candidate: Candidate,
-    executor: Executor,
-    timeout: float | None,
+    subject: Subject,
     limits: Mapping[str, float],
     rows: Rows,
     outcome: Outcome,
 ) -> Replay:
     """Return what an outcome of the one row shows."""
-    from harness.checks import Subject
-
-    out = rows.truth.format
     if outcome.outputs is None or not outcome.completed.all():
         message = "; ".join(f"{f.kind}: {f.message}" for f in outcome.faults)
         return Replay(witness, message, (), Tally(), same_bits=False)
     y = outcome.outputs
-    judged = Judged(rows, y, candidate.declared(rows.format))
+    judged = Judged(rows, y, subject.declaration)
     tally = tally_of(witness.cell, judged)
     same = is_same_output(witness, y[0])
     elements = tuple(_elements(rows, y, rows.judge(y)))
-    subject = Subject(candidate, rows.format, out, executor, timeout)
     broken = "; ".join(_broken(witness, subject, judged, tally, limits))
     return Replay(witness, "", elements, tally, same, broken)
 
@@ -194,7 +180,9 @@ def _broken(
         return
     check = _check_of(witness)
     if check is not None:
-        examined = check.examine(subject, judged.rows.x)
+        from harness.checks import Examinee
+
+        examined = check.examine(Examinee(subject), judged.rows.x)
         if examined.broken[0]:
             yield f"not kept: {check.title}: {examined.note(0)}"
         return
@@ -215,9 +203,7 @@ def _check_of(witness: Witness) -> Check | None:
 
 def _rows(witness: Witness) -> Rows:
     fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
-    x = row_of(witness)[None, :]
-    values = fmt.to_float64(x)
-    return Rows(fmt, x, values, truth(values, out, "mpmath"), 0, (witness.origin,), "mpmath")
+    return Rows.of(fmt, row_of(witness)[None, :], out, labels=(witness.origin,), method="mpmath")
 
 
 def _elements(rows: Rows, y: NDArray[Any], judgement: Judgement) -> Iterator[ElementReplay]:

@@ -90,11 +90,12 @@ def check(name: str, f: Softmax, format: str = "float32", seed: int = 0, effort:
     """
     from harness.checks import check_named, run_check
     from harness.subject.execution import InProcess
+    from harness.subject.subject import Subject
     from reference.formats import format_named
 
-    candidate = _candidate(f)
+    candidate, fmt = _candidate(f), format_named(format)
     with InProcess(load=lambda _: candidate) as executor:
-        result = run_check(check_named(name), candidate, format_named(format), executor, seed, effort)
+        result = run_check(check_named(name), Subject(candidate, fmt, fmt, executor), seed, effort)
     if result.status != "ok":
         raise AssertionError(_told(result))
 
@@ -112,9 +113,10 @@ def assert_keeps(name: str, f: Softmax, x: NDArray[Any]) -> None:
         AssertionError: it does not, or its call fails; the row is in the message.
         ValueError: there is no such check, or x is no row of a format.
     """
-    from harness.checks import Subject, check_named
+    from harness.checks import Examinee, check_named
     from harness.checks.check import hexadecimal
     from harness.subject.execution import InProcess
+    from harness.subject.subject import Subject
     from reference.formats import format_of
     from reference.inputs import as_numpy
 
@@ -124,10 +126,10 @@ def assert_keeps(name: str, f: Softmax, x: NDArray[Any]) -> None:
         raise ValueError(f"x of shape {x.shape}: one row is wanted, of shape (n,)")
     candidate = _candidate(f)
     with InProcess(load=lambda _: candidate) as executor:
-        subject = Subject(candidate, fmt, fmt, executor)
-        for fault in subject.call(x[None]).faults:
+        examinee = Examinee(Subject(candidate, fmt, fmt, executor))
+        for fault in examinee.call(x[None]).faults:
             raise AssertionError(f"x = {hexadecimal(fmt, x)}: {fault.kind}: {fault.message}")
-        examined = asked.examine(subject, x[None])
+        examined = asked.examine(examinee, x[None])
         if examined.broken[0]:
             raise AssertionError(f"{asked.title}: x = {hexadecimal(fmt, x)}: {examined.note(0)}")
 

@@ -14,6 +14,7 @@ import pytest
 from harness import cli
 from harness.subject.candidates import load
 from harness.subject.execution import InProcess
+from harness.subject.subject import Subject
 from harness.witnesses.batches import MOST_KEPT, Part, smallest_part
 from harness.witnesses.search import search
 from reference.formats import FORMATS
@@ -110,7 +111,8 @@ def test_rows_of_a_file_keep_the_bits_of_a_part_of_their_batch(when: str) -> Non
 def test_the_row_that_a_search_finds_keeps_its_batch() -> None:
     candidate = load(wrong(MANY))
     with InProcess() as executor:
-        found = search(candidate, FORMATS["float32"], 3, 600, 0, "ulp", executor).witness
+        subject = Subject(candidate, FORMATS["float32"], FORMATS["float32"], executor)
+        found = search(subject, 3, 600, 0, "ulp").witness
     assert found is not None
     assert found.batch is not None
     assert found.batch.rows == 4

@@ -24,6 +24,7 @@ from harness.checks.properties import exact_shifts
 from harness.subject.candidates import BUILTINS, Candidate, from_function, load
 from harness.subject.execution import Fault, InProcess, Isolated, Outcome
 from harness.subject.execution.calling import AROUND
+from harness.subject.subject import Subject
 from harness.witnesses.recipes import entries_of_hex
 from reference.declaration import Declaration, Policy
 from reference.formats import FORMATS, FloatFormat
@@ -52,7 +53,9 @@ def results_of(
 ) -> dict[str, CheckResult]:
     candidate = function if isinstance(function, Candidate) else from_function(function)
     with InProcess(load=lambda _: candidate) as executor:
-        results = run_checks(candidate, [fmt], executor, checks=checks, effort=effort, **options)
+        results = run_checks(
+            [Subject(candidate, fmt, fmt, executor)], checks=checks, effort=effort, **options
+        )
     return {r.check.name: r for r in results}
 
 
@@ -330,7 +333,10 @@ def test_rows_that_crash_cost_those_rows_and_not_the_checks(tmp_path):
     candidate = load(f"{tmp_path}/dying.py:softmax")
     checks = [check_named(name) for name in ("axis", "shift", "batch")]
     with Isolated() as executor:
-        statuses = [r.status for r in run_checks(candidate, [F32], executor, effort="brief", checks=checks)]
+        statuses = [
+            r.status
+            for r in run_checks([Subject(candidate, F32, F32, executor)], effort="brief", checks=checks)
+        ]
     assert statuses == ["ok", "ok", "ok"]
 
 
@@ -354,7 +360,9 @@ def beside(x):
 def test_rows_that_are_not_tried_hide_no_row_that_fails(kind):
     candidate = from_function(beside)
     with kind(load=lambda _: candidate) as executor:
-        [result] = run_checks(candidate, [F32], executor, effort="brief", checks=[check_named("placed")])
+        [result] = run_checks(
+            [Subject(candidate, F32, F32, executor)], effort="brief", checks=[check_named("placed")]
+        )
     assert result.status == "violated"
     assert "amid: " in result.message
 
@@ -362,7 +370,9 @@ def test_rows_that_are_not_tried_hide_no_row_that_fails(kind):
 def test_a_rule_that_no_row_was_tried_of_is_not_run():
     candidate = from_function(max_shifted)
     with Tired(load=lambda _: candidate) as executor:
-        [result] = run_checks(candidate, [F32], executor, effort="brief", checks=[check_named("placed")])
+        [result] = run_checks(
+            [Subject(candidate, F32, F32, executor)], effort="brief", checks=[check_named("placed")]
+        )
     assert (result.status, result.message) == ("not_run", "no time was left")
 
 
@@ -381,7 +391,10 @@ def test_checks_side_by_side_have_the_results_of_one_after_another():
     candidate = load("naive")
     with Isolated(jobs=2) as executor:
         one, two = (
-            [r.document() for r in each_check(candidate, F32, executor, effort="brief", jobs=jobs)]
+            [
+                r.document()
+                for r in each_check(Subject(candidate, F32, F32, executor), effort="brief", jobs=jobs)
+            ]
             for jobs in (1, 2)
         )
     assert one == two
@@ -403,7 +416,7 @@ class Counting(InProcess):
 def test_a_candidate_and_format_take_few_requests_of_few_entries(effort, calls, entries):
     """Of the entries of quick checks more than half are those of two calls and of batches of long rows."""
     with Counting() as executor:
-        run_checks(load("max_shifted"), [F32], executor, effort=effort)
+        run_checks([Subject(load("max_shifted"), F32, F32, executor)], effort=effort)
     assert executor.calls <= calls, executor.calls
     assert executor.entries <= entries, executor.entries
 

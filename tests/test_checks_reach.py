@@ -24,6 +24,7 @@ from harness.selftest.defects.reach import DEFECTS
 from harness.subject.candidates import from_function, load
 from harness.subject.execution import InProcess, Isolated
 from harness.subject.execution.calling import OFTEN, call
+from harness.subject.subject import Subject
 from reference.formats import FORMATS
 from reports.gate_text import terminal
 from reports.looking import looked_at, looked_at_in_all
@@ -57,7 +58,7 @@ SLOW = ("long rows in random order", "entries beyond a cap", "columns beyond a g
 
 def result_of(candidate, name: str, fmt=F32, effort="quick", seed=0) -> CheckResult:
     with InProcess(load=lambda _: candidate) as executor:
-        return run_check(check_named(name), candidate, fmt, executor, seed, effort)
+        return run_check(check_named(name), Subject(candidate, fmt, fmt, executor), seed, effort)
 
 
 def softmax(x):

@@ -30,6 +30,7 @@ from harness.exhaust.counting import Counting, without_profiles
 from harness.measurement import Rows, measure
 from harness.subject.candidates import Candidate, load
 from harness.subject.execution import Executor, InProcess
+from harness.subject.subject import Subject
 from reference.errors import judge
 from reference.formats import FORMATS, FloatFormat
 from reference.truth import truth
@@ -56,6 +57,10 @@ def plain(x: np.ndarray) -> np.ndarray:
 def candidate_of(function: Callable[[np.ndarray], np.ndarray]) -> tuple[Candidate, InProcess]:
     named = Candidate(name=function.__name__, spec=function.__name__, call=function)
     return named, InProcess(load=lambda _: named)
+
+
+def subject(name: str, fmt: str, executor: Executor | None = None) -> Subject:
+    return Subject(load(name), FORMATS[fmt], FORMATS[fmt], executor or InProcess())
 
 
 def everything(plan: Exhaustion, executor: Executor) -> Tally:
@@ -106,7 +111,7 @@ def test_counts_of_rows_are_the_known_ones() -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_shards_cover_every_row_once(length: int) -> None:
-    plan = Exhaustion(load("max_shifted"), FORMATS["float8_e5m2"], FORMATS["float8_e5m2"], length, BOTH)
+    plan = Exhaustion(subject("max_shifted", "float8_e5m2"), length, BOTH)
     shards = list(plan.shards())
     assert shards[0].first == 0
     assert shards[-1].last == plan.enumeration.rows
@@ -119,7 +124,7 @@ def test_shards_cover_every_row_once(length: int) -> None:
 @pytest.mark.parametrize("name", EIGHT)
 def test_figures_of_all_pairs_are_those_of_the_judge_in_mpmath(name: str, here: InProcess) -> None:
     fmt, candidate = FORMATS[name], load("max_shifted")
-    tally = everything(Exhaustion(candidate, fmt, fmt, 2, BOTH), here)
+    tally = everything(Exhaustion(Subject(candidate, fmt, fmt, here), 2, BOTH), here)
     rows = Enumeration(fmt, 2, unordered=True, one_zero=True)
     x = fmt.from_bits(rows.encodings(0, rows.rows))
     verdict = judge(candidate(x), truth(fmt.to_float64(x), fmt, "mpmath"))
@@ -132,8 +137,10 @@ def test_figures_of_all_pairs_are_those_of_the_judge_in_mpmath(name: str, here: 
 
 def test_unordered_pairs_have_the_maxima_of_all_orders(here: InProcess) -> None:
     fmt, candidate = FORMATS["float8_e5m2"], load("max_shifted")
-    assert check_symmetries(candidate, fmt, fmt, 2, here).permutation
-    some, every = (everything(Exhaustion(candidate, fmt, fmt, 2, s), here) for s in (BOTH, NONE))
+    assert check_symmetries(Subject(candidate, fmt, fmt, here), 2).permutation
+    some, every = (
+        everything(Exhaustion(Subject(candidate, fmt, fmt, here), 2, s), here) for s in (BOTH, NONE)
+    )
     assert some.rows < every.rows
     for figure in ("max_ulp", "max_bound_ratio", "max_algorithm_ratio", "worst_row_sum_error"):
         assert getattr(some, figure) == getattr(every, figure)
@@ -201,9 +208,9 @@ def test_a_candidate_that_prefers_a_place_is_tried_in_all_orders() -> None:
 
     candidate, executor = candidate_of(lopsided)
     fmt = FORMATS["float16"]
-    found = check_symmetries(candidate, fmt, fmt, 2, executor)
+    found = check_symmetries(Subject(candidate, fmt, fmt, executor), 2)
     assert (found.permutation, found.one_zero) == (False, True)
-    assert Exhaustion(candidate, fmt, fmt, 2, found).enumeration.rows == 63_487**2
+    assert Exhaustion(Subject(candidate, fmt, fmt, executor), 2, found).enumeration.rows == 63_487**2
 
 
 def test_a_candidate_that_sees_the_sign_of_zero_is_given_both() -> None:
@@ -214,14 +221,13 @@ def test_a_candidate_that_sees_the_sign_of_zero_is_given_both() -> None:
 
     candidate, executor = candidate_of(picky)
     fmt = FORMATS["float16"]
-    assert check_symmetries(candidate, fmt, fmt, 1, executor) == Symmetries(False, False, 17_424)
-    assert "nothing is assumed" in str(check_symmetries(candidate, fmt, fmt, 1, executor))
+    assert check_symmetries(Subject(candidate, fmt, fmt, executor), 1) == Symmetries(False, False, 17_424)
+    assert "nothing is assumed" in str(check_symmetries(Subject(candidate, fmt, fmt, executor), 1))
 
 
 def test_triples_permute_only_where_the_sum_does(here: InProcess) -> None:
-    fmt = FORMATS["float16"]
-    assert not check_symmetries(load("naive"), FORMATS["float32"], FORMATS["float32"], 3, here).permutation
-    assert check_symmetries(load("max_shifted"), fmt, fmt, 2, here).permutation
+    assert not check_symmetries(subject("naive", "float32", here), 3).permutation
+    assert check_symmetries(subject("max_shifted", "float16", here), 2).permutation
 
 
 # Going on after a kill -------------------------------------------------------------------
@@ -236,7 +242,7 @@ def test_what_was_counted_before_a_kill_is_kept_and_the_rest_added(
 ) -> None:
     monkeypatch.setattr(exhaustion, "BATCH_ELEMENTS", 256)
     fmt = FORMATS["float8_e5m2"]
-    plan = Exhaustion(load("max_shifted"), fmt, fmt, 2, BOTH)
+    plan = Exhaustion(Subject(load("max_shifted"), fmt, fmt, here), 2, BOTH)
     begun, measured = count(1), list[Range]()
 
     def stop_at_the_fifth(shard: Range, executor: Executor) -> dict[CellKey, Tally]:

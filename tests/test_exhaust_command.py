@@ -24,6 +24,7 @@ from harness.exhaust import (
 )
 from harness.subject.candidates import load
 from harness.subject.execution import Executor, Fault, InProcess, Outcome
+from harness.subject.subject import Subject
 from harness.terminal.errors import UsageError
 from reference.formats import FORMATS
 from reports.record.ledger import Ledger
@@ -143,9 +144,9 @@ def test_a_row_that_hangs_is_called_once_for_symmetries_estimate_and_proof() -> 
     with Counted() as each:
         executor = Remembering(each)
         candidate = load("max_shifted")
-        symmetries = check_symmetries(candidate, fmt, fmt, 2, executor)
-        plan = Exhaustion(candidate, fmt, fmt, 2, symmetries)
-        plan.seconds_a_row(executor)
+        subject = Subject(candidate, fmt, fmt, executor)
+        plan = Exhaustion(subject, 2, check_symmetries(subject, 2))
+        plan.seconds_a_row()
         tallies = [tally for shard in plan.shards() for tally in plan.measure(shard, executor).values()]
         row = fmt.from_float64(np.array([[-3.0, 1.5], [1.0, 1.0], [1.5, -3.0]]))
         alone = executor.run("max_shifted", row[1:2], fmt)
@@ -175,9 +176,10 @@ def test_rows_given_up_for_the_sake_of_others_are_called_again(bad: set[float]) 
             return Outcome(np.ones_like(x), completed, (*faults, Fault("crashed", None, "further rows")))
 
     fmt = FORMATS["float8_e5m2"]
-    plan = Exhaustion(load("max_shifted"), fmt, fmt, 1, Symmetries(False, one_zero=True))
-    x = fmt.from_bits(plan.enumeration.encodings(0, plan.enumeration.rows))
     weary = Weary()
+    subject = Subject(load("max_shifted"), fmt, fmt, weary)
+    plan = Exhaustion(subject, 1, Symmetries(False, one_zero=True))
+    x = fmt.from_bits(plan.enumeration.encodings(0, plan.enumeration.rows))
     [tally] = plan.measure(next(plan.shards()), weary).values()
     expected = [value for value in fmt.to_float64(x)[:, 0].tolist() if value in bad]
     found = [

@@ -23,6 +23,7 @@ from harness.gate.measuring import GATE
 from harness.subject.candidates import load
 from harness.subject.execution import Fault, InProcess, Isolated, Outcome
 from harness.subject.rations import ORDINARY, Group, Ration, Speed, _told_by, measured, ration_of
+from harness.subject.subject import Subject
 from harness.terminal.deadline import Deadline
 from reference.formats import FORMATS
 from reports.record.ledger import Ledger
@@ -221,13 +222,13 @@ def test_a_candidate_that_fails_is_left_to_the_campaign_after_one_call() -> None
     class Failing:
         calls = 0
 
-        def run(self, _spec: str, x: Any, *_: Any) -> Outcome:
+        def run(self, _spec: str, x: Any, *_: Any, **_options: Any) -> Outcome:
             self.calls += 1
             return Outcome.failed(len(x), Fault("crashed", 0, "died"))
 
     executor = Failing()
     fmt = FORMATS["float32"]
-    assert measured("dying", fmt, fmt, executor, None) == ORDINARY
+    assert measured(Subject(load("naive"), fmt, fmt, executor)) == ORDINARY
     assert executor.calls == 1
 
 
@@ -270,14 +271,14 @@ def test_what_is_lost_on_the_way_is_no_sign_of_a_slow_candidate() -> None:
     """Rows that crash together come back as parts, after the starts of several processes."""
 
     class Recovering:
-        def run(self, _spec: str, x: Any, *_: Any) -> Outcome:
+        def run(self, _spec: str, x: Any, *_: Any, **_options: Any) -> Outcome:
             if len(x) == 1:
                 return Outcome(x, np.ones(1, dtype=np.bool_))
             time.sleep(0.1)
             return Outcome(x, np.ones(len(x), dtype=np.bool_), (Fault("crashed", None, "died"),))
 
     fmt = FORMATS["float32"]
-    assert measured("dying", fmt, fmt, Recovering(), None) == ORDINARY
+    assert measured(Subject(load("naive"), fmt, fmt, Recovering())) == ORDINARY
 
 
 WAITING = """

@@ -22,6 +22,7 @@ from harness.exhaust import NONE, Exhaustion
 from harness.replay import replay_witness
 from harness.subject.candidates import Candidate, load
 from harness.subject.execution import InProcess, Isolated
+from harness.subject.subject import Subject
 from harness.terminal.errors import UsageError
 from harness.witnesses.search import INTERRUPTED, OBJECTIVES, SearchResult, search, search_tally
 from harness.witnesses.search.archive import Archive
@@ -65,7 +66,7 @@ def timeless(result: SearchResult) -> dict[str, object]:
 
 
 def exhaustive(fmt: FloatFormat, executor: InProcess) -> Tally:
-    plan = Exhaustion(MAX_SHIFTED, fmt, fmt, 2, NONE)
+    plan = Exhaustion(Subject(MAX_SHIFTED, fmt, fmt, executor), 2, NONE)
     return merge(tally for shard in plan.shards() for tally in plan.measure(shard, executor).values())
 
 
@@ -74,7 +75,9 @@ def test_the_exhaustive_maximum_of_pairs_is_found_in_nine_of_ten_seeds(name: str
     fmt = FORMATS[name]
     every = exhaustive(fmt, here)
     for objective, greatest in (("ulp", every.max_ulp), ("row_sum", every.worst_row_sum_error)):
-        found = [search(MAX_SHIFTED, fmt, 2, 6000, seed, objective, here).score for seed in range(10)]
+        found = [
+            search(Subject(MAX_SHIFTED, fmt, fmt, here), 2, 6000, seed, objective).score for seed in range(10)
+        ]
         assert found.count(greatest) >= 9, f"{objective}: {found} beside {greatest}"
 
 
@@ -105,12 +108,15 @@ def test_search_finds_more_than_every_other_way_at_twenty_thousand(
 
 
 def test_the_worst_float32_rows_of_eight_are_found(here: InProcess) -> None:
-    found = [search(MAX_SHIFTED, FLOAT32, 8, 200_000, seed, "ulp", here).score or 0.0 for seed in range(10)]
+    found = [
+        search(Subject(MAX_SHIFTED, FLOAT32, FLOAT32, here), 8, 200_000, seed, "ulp").score or 0.0
+        for seed in range(10)
+    ]
     assert statistics.median(found) >= 69, found
 
 
 def test_the_worst_float64_row_of_eight_is_found(here: InProcess) -> None:
-    result = search(MAX_SHIFTED, FORMATS["float64"], 8, 200_000, 0, "ulp", here)
+    result = search(Subject(MAX_SHIFTED, FORMATS["float64"], FORMATS["float64"], here), 8, 200_000, 0, "ulp")
     assert result.score is not None
     assert result.score > 515
     assert result.algorithm_bound is not None
@@ -120,9 +126,14 @@ def test_the_worst_float64_row_of_eight_is_found(here: InProcess) -> None:
 @pytest.mark.slow
 def test_the_worst_float16_pair_of_all_is_found_in_nine_of_ten_seeds(here: InProcess) -> None:
     fmt = FORMATS["float16"]
-    found = [search(MAX_SHIFTED, fmt, 2, 200_000, seed, "ulp", here).score or 0.0 for seed in range(10)]
+    found = [
+        search(Subject(MAX_SHIFTED, fmt, fmt, here), 2, 200_000, seed, "ulp").score or 0.0
+        for seed in range(10)
+    ]
     assert found.count(max(found)) >= 9
-    plan = Exhaustion(MAX_SHIFTED, fmt, fmt, 2, NONE.__class__(permutation=True, one_zero=True))
+    plan = Exhaustion(
+        Subject(MAX_SHIFTED, fmt, fmt, here), 2, NONE.__class__(permutation=True, one_zero=True)
+    )
     every = merge(tally for shard in plan.shards() for tally in plan.measure(shard, here).values())
     assert every.max_ulp == max(found)
 
@@ -130,7 +141,7 @@ def test_the_worst_float16_pair_of_all_is_found_in_nine_of_ten_seeds(here: InPro
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_the_score_is_the_greatest_figure_of_all_rows_tried(objective: str, here: InProcess) -> None:
     fmt = FORMATS["float8_e4m3fn"]
-    result, tally = search_tally(MAX_SHIFTED, fmt, 3, 4000, 1, objective, here)
+    result, tally = search_tally(Subject(MAX_SHIFTED, fmt, fmt, here), 3, 4000, 1, objective)
     figures = {
         "ulp": tally.max_ulp,
         "bound_ratio": tally.max_bound_ratio,
@@ -148,7 +159,7 @@ def test_underflow_searches_for_the_greatest_result_returned_as_zero() -> None:
         return np.where(y < np.float32(1e-3), np.float32(0), y)
 
     candidate, executor = candidate_of(flushing)
-    result = search(candidate, FLOAT32, 3, 20_000, 0, "underflow", executor)
+    result = search(Subject(candidate, FLOAT32, FLOAT32, executor), 3, 20_000, 0, "underflow")
     assert result.score is not None
     assert result.score == pytest.approx(1e-3, rel=1e-4)
     assert result.witness is not None
@@ -156,7 +167,7 @@ def test_underflow_searches_for_the_greatest_result_returned_as_zero() -> None:
 
 
 def test_nothing_is_claimed_where_nothing_is_shown(here: InProcess) -> None:
-    result = search(MAX_SHIFTED, FLOAT32, 1, 500, 0, "underflow", here)
+    result = search(Subject(MAX_SHIFTED, FLOAT32, FLOAT32, here), 1, 500, 0, "underflow")
     assert result.witness is None
     assert result.ulp is None
 
@@ -165,20 +176,20 @@ def test_nothing_is_claimed_where_nothing_is_shown(here: InProcess) -> None:
 
 
 def test_the_witness_has_that_error_by_the_judge_in_mpmath(here: InProcess) -> None:
-    result = search(MAX_SHIFTED, FLOAT32, 5, 5000, 3, "ulp", here)
+    result = search(Subject(MAX_SHIFTED, FLOAT32, FLOAT32, here), 5, 5000, 3, "ulp")
     witness = result.witness
     assert witness is not None
-    again = replay_witness(witness, MAX_SHIFTED, here)
+    again = replay_witness(witness, Subject.of(witness.cell, MAX_SHIFTED, here))
     assert again.same_bits
     assert again.elements[witness.element or 0].ulp == pytest.approx(result.score, abs=1e-6)
     assert result.score == result.ulp
 
 
 def test_the_same_seed_gives_the_same_search_isolated_or_not(here: InProcess) -> None:
-    first = search(MAX_SHIFTED, FLOAT32, 4, 6000, 7, "ulp", here)
+    first = search(Subject(MAX_SHIFTED, FLOAT32, FLOAT32, here), 4, 6000, 7, "ulp")
     with Isolated() as executor:
-        second = search(MAX_SHIFTED, FLOAT32, 4, 6000, 7, "ulp", executor)
-    other = search(MAX_SHIFTED, FLOAT32, 4, 6000, 8, "ulp", here)
+        second = search(Subject(MAX_SHIFTED, FLOAT32, FLOAT32, executor), 4, 6000, 7, "ulp")
+    other = search(Subject(MAX_SHIFTED, FLOAT32, FLOAT32, here), 4, 6000, 8, "ulp")
     assert timeless(first) == timeless(second)
     assert timeless(first) != timeless(other)
 
@@ -189,7 +200,12 @@ def test_every_evaluation_is_spent_and_the_curve_rises_to_the_score(
 ) -> None:
     calls = []
     result = search(
-        MAX_SHIFTED, FLOAT32, 3, evaluations, 0, "ulp", here, observe=lambda t: calls.append(len(t.scores))
+        Subject(MAX_SHIFTED, FLOAT32, FLOAT32, here),
+        3,
+        evaluations,
+        0,
+        "ulp",
+        observe=lambda t: calls.append(len(t.scores)),
     )
     assert sum(calls) == result.evaluations == evaluations
     steps, scores = zip(*result.curve, strict=True)
@@ -200,7 +216,7 @@ def test_every_evaluation_is_spent_and_the_curve_rises_to_the_score(
 
 def test_a_polished_row_is_the_worst_of_its_neighbourhood(here: InProcess) -> None:
     fmt = FORMATS["float16"]
-    result = search(MAX_SHIFTED, fmt, 2, 20_000, 0, "ulp", here)
+    result = search(Subject(MAX_SHIFTED, fmt, fmt, here), 2, 20_000, 0, "ulp")
     assert result.polished
     assert result.neighbourhood == "all changes of one and two entries by up to 4 ulps"
     assert result.witness is not None
@@ -304,7 +320,7 @@ def test_a_row_that_raises_costs_that_row() -> None:
         return plain(x)
 
     candidate, executor = candidate_of(raising)
-    result, tally = search_tally(candidate, FLOAT32, 3, 4000, 0, "ulp", executor)
+    result, tally = search_tally(Subject(candidate, FLOAT32, FLOAT32, executor), 3, 4000, 0, "ulp")
     assert result.evaluations == tally.rows == 4000
     assert result.faults["raised"] == tally.faults["raised"] > 0
     assert 3000 < tally.completed < 4000
@@ -328,7 +344,7 @@ def test_a_row_that_hangs_costs_that_row(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(HANGING)
     candidate = load(f"{tmp_path}/mine.py:hangs")
     with Isolated() as executor:
-        result = search(candidate, FLOAT32, 2, 600, 1, "ulp", executor, timeout=0.3)
+        result = search(Subject(candidate, FLOAT32, FLOAT32, executor, timeout=0.3), 2, 600, 1, "ulp")
     assert result.faults["timed_out"] > 0
     assert result.evaluations == 600
     assert result.score is not None
@@ -339,7 +355,7 @@ def test_a_candidate_that_always_raises_ends_the_search() -> None:
         raise RuntimeError("no luck")
 
     candidate, executor = candidate_of(broken)
-    result = search(candidate, FLOAT32, 3, 4000, 0, "ulp", executor)
+    result = search(Subject(candidate, FLOAT32, FLOAT32, executor), 3, 4000, 0, "ulp")
     assert (result.score, result.witness) == (None, None)
     assert result.stopped
     assert result.evaluations < 4000
@@ -359,9 +375,11 @@ def interrupting_at(call: int) -> tuple[Candidate, InProcess]:
 def test_an_interrupt_is_raised_unless_what_was_found_is_asked_for() -> None:
     candidate, executor = interrupting_at(8)
     with pytest.raises(KeyboardInterrupt):
-        search(candidate, FLOAT32, 3, 4000, 0, "ulp", executor)
+        search(Subject(candidate, FLOAT32, FLOAT32, executor), 3, 4000, 0, "ulp")
     candidate, executor = interrupting_at(8)
-    result, tally = search_tally(candidate, FLOAT32, 3, 4000, 0, "ulp", executor, keep_interrupted=True)
+    result, tally = search_tally(
+        Subject(candidate, FLOAT32, FLOAT32, executor), 3, 4000, 0, "ulp", keep_interrupted=True
+    )
     assert result.stopped == INTERRUPTED
     assert 0 < result.evaluations == tally.rows < 4000
     assert result.witness in tally.witnesses

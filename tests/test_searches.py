@@ -15,6 +15,7 @@ from harness.campaign.campaign import Campaign
 from harness.campaign.settings import EFFORTS, Settings
 from harness.subject.candidates import load
 from harness.subject.execution import InProcess
+from harness.subject.subject import Subject
 from harness.witnesses.search import search
 from reference.formats import FORMATS
 from reports.record.cells import SEARCHED
@@ -96,7 +97,7 @@ def test_cells_hold_what_the_search_by_itself_finds(tmp_path: Path) -> None:
     with InProcess() as executor:
         for info, tally in cells:
             cell = info.key
-            alone = search(load(cell.candidate), FORMATS[cell.format], cell.length, 400, 3, "ulp", executor)
+            alone = search(Subject.of(cell, load(cell.candidate), executor), cell.length, 400, 3, "ulp")
             assert (tally.rows, tally.max_ulp) == (400, alone.score), cell
             document = told[cell.candidate, cell.format, cell.length]
             assert document["curve"] == [list(step) for step in alone.curve], cell

@@ -32,6 +32,7 @@ from harness.selftest.telling import text
 from harness.selftest.trial import Suspect, first_failures
 from harness.subject.candidates import from_function
 from harness.subject.execution import InProcess
+from harness.subject.subject import Subject
 from reference.formats import FORMATS
 from reports.selftest import GATE, matrix_rows
 
@@ -131,7 +132,8 @@ def test_rows_of_batches_are_held_against_rows_alone(function, values, metric):
 def test_calls_are_held_against_earlier_ones(make, values, check):
     candidate = from_function(make(*values))
     with InProcess(load=lambda _: candidate) as executor:
-        result = run_check(check_named(check), candidate, FORMATS["float32"], executor)
+        subject = Subject(candidate, FORMATS["float32"], FORMATS["float32"], executor)
+        result = run_check(check_named(check), subject)
     assert result.status == "violated"
 
 

@@ -18,6 +18,7 @@ from harness.measurement import Rows, measure
 from harness.replay import replay_witness
 from harness.subject.candidates import Candidate, from_function, load
 from harness.subject.execution import Executor, Fault, InProcess, Isolated, Outcome
+from harness.subject.subject import Subject
 from harness.witnesses.recipes import entries_of_hex
 from harness.witnesses.shrinking import Budget, emit_test, keep_small, reduced, shrink, shrink_all
 from harness.witnesses.shrinking.simplicity import keys, significand_bits
@@ -128,7 +129,7 @@ def test_float16_overflow_among_1024_comes_down_to_one_power_of_two(isolated):
     naive = load("naive")
     witness = witness_of(measured(naive, isolated, F16, "exp-overflow", 1024), "overflow")
     budget = Budget()
-    small = shrink(witness, naive, isolated, budget)
+    small = shrink(witness, Subject.of(witness.cell, naive, isolated), budget)
     assert Budget().batches - budget.batches <= 10
     assert Budget().elements - budget.elements <= 100
     assert entries(small).tolist() == [16.0], small.x
@@ -143,7 +144,9 @@ def test_crowd_that_overflows_comes_down_to_the_fewest_that_do(isolated):
     cell = CellKey("max_shifted", "softmax", "float16", "float16", "tied", x.shape[1])
     bits = F16.to_bits(x).astype(">u2").tobytes().hex()
     zeros = "0000" * x.shape[1]
-    small = shrink(Witness(cell, "overflow", 0.0, bits, zeros, None, "here"), shifted, isolated)
+    small = shrink(
+        Witness(cell, "overflow", 0.0, bits, zeros, None, "here"), Subject.of(cell, shifted, isolated)
+    )
     assert entries(small).tolist() == [0.0] * 65_520
 
 
@@ -152,35 +155,35 @@ def test_crowd_that_overflows_comes_down_to_the_fewest_that_do(isolated):
 def test_what_is_shrunk_shows_the_same_and_is_simpler(isolated, candidate, name, regime):
     found, fmt = load(candidate), FORMATS[name]
     for witness in measured(found, isolated, fmt, regime, 33).witnesses:
-        small = shrink(witness, found, isolated)
+        small = shrink(witness, Subject.of(witness.cell, found, isolated))
         if small is witness:
             continue
-        replay = replay_witness(small, found, isolated)
+        replay = replay_witness(small, Subject.of(small.cell, found, isolated))
         again = witness_of(replay.tally, witness.kind)
         assert again.score >= 0.9 * witness.score, (witness.x, small.x)
         assert replay.same_bits, (small.x, small.y)
         rows = [fmt.from_bits(entries_of_hex(w.x, fmt))[None] for w in (small, witness)]
         simple, whole = (keys(fmt, row)[0] for row in rows)
         assert simple < whole, (small.x, witness.x)
-        assert shrink(witness, found, isolated) == small
+        assert shrink(witness, Subject.of(witness.cell, found, isolated)) == small
 
 
 def test_row_that_did_not_fail_is_not_shrunk_to_one_that_does(isolated):
     naive = load("naive")
     witness = witness_of(measured(naive, isolated, F32, "standard-normal", 257), "max_ulp")
-    small = shrink(witness, naive, isolated)
+    small = shrink(witness, Subject.of(witness.cell, naive, isolated))
     assert len(entries(small)) < 257
-    assert "ok" in replay_witness(small, naive, isolated).tally.outcomes
+    assert "ok" in replay_witness(small, Subject.of(small.cell, naive, isolated)).tally.outcomes
 
 
 def test_shrinking_stays_within_its_budget(isolated):
     naive = load("naive")
     witness = witness_of(measured(naive, isolated, F16, "standard-normal", 1024), "max_ulp")
     budget = Budget(elements=5000, batches=100)
-    shrink(witness, naive, isolated, budget)
+    shrink(witness, Subject.of(witness.cell, naive, isolated), budget)
     assert budget.elements > -(1 << 15) - 1024  # one batch more than there was
     budget = Budget(batches=3)
-    shrink(witness, naive, isolated, budget)
+    shrink(witness, Subject.of(witness.cell, naive, isolated), budget)
     assert budget.batches == 0
 
 
@@ -245,7 +248,11 @@ def test_rows_that_crash_hang_or_raise_shrink_at_the_price_of_some_workers(users
     cell = CellKey(candidate.name, "softmax", "float32", "float32", "r", 256)
     bits = F32.to_bits(row).astype(">u4").tobytes().hex()
     budget = Budget()
-    small = shrink(Witness(cell, kind, 0.0, bits, "", None, "batch 0, row 3"), candidate, isolated, budget)
+    small = shrink(
+        Witness(cell, kind, 0.0, bits, "", None, "batch 0, row 3"),
+        Subject.of(cell, candidate, isolated),
+        budget,
+    )
     assert Budget().batches - budget.batches <= 20
     assert entries(small).tolist() == [8.0], small.x
     assert small.kind == kind
@@ -259,7 +266,7 @@ def test_witness_that_its_row_alone_does_not_show_stays_as_it_is():
     cell = CellKey("upcast", "softmax", "float32", "float32", "r", 2)
     witness = Witness(cell, "max_ulp", 50.0, "3f80000000000000", "3f3b26a83e89654f", 0, "here")
     with InProcess() as executor:
-        assert shrink(witness, correct, executor) is witness
+        assert shrink(witness, Subject.of(witness.cell, correct, executor)) is witness
 
 
 # A run's -----------------------------------------------------------------------------------
@@ -303,14 +310,16 @@ def test_a_small_witness_stands_for_every_one_of_a_run(a_run, isolated):
     made = set(small.values())
     assert len(made) < len(witnesses) / 2
     assert calls <= 2 * 1200 + 3 * len(made), "a candidate's share, and a call before and after each row"
-    replays = {w: replay_witness(w, candidates[w.cell.candidate], isolated) for w in made}
+    replays = {w: replay_witness(w, Subject.of(w.cell, candidates[w.cell.candidate], isolated)) for w in made}
     for identity, witness in witnesses.items():
         found, replay = small[identity], replays[small[identity]]
         assert replay.same_bits, found.x
         assert witness_of(replay.tally, witness.kind).score >= 0.9 * witness.score, (witness.x, found.x)
         assert len(found.x) <= len(witness.x), (witness.x, found.x)
         assert found.cell.candidate == witness.cell.candidate
-        before = replay_witness(witness, candidates[witness.cell.candidate], isolated)
+        before = replay_witness(
+            witness, Subject.of(witness.cell, candidates[witness.cell.candidate], isolated)
+        )
         assert "ok" not in before.tally.outcomes or "ok" in replay.tally.outcomes, (witness.x, found.x)
 
 
@@ -383,7 +392,7 @@ def emitted(users: Path, executor: Executor, function: str, name: str, regime: s
         witness = replace(witness_of(measured(candidate, executor, fmt, regime, 17), "max_ulp"), kind=kind)
     else:
         witness = witness_of(measured(candidate, executor, fmt, regime, 17), kind)
-    return emit_test(shrink(witness, candidate, executor), candidate)
+    return emit_test(shrink(witness, Subject.of(witness.cell, candidate, executor)), candidate)
 
 
 @pytest.fixture(scope="module")
@@ -416,7 +425,7 @@ def test_an_emitted_test_of_a_sound_row_passes_and_of_another_fails(isolated, tm
     candidate = load("max_shifted")
     witness = witness_of(measured(candidate, isolated, F32, "wide-normal", 17), "max_ulp")
     assert witness.score > 4
-    replay = replay_witness(witness, candidate, isolated)
+    replay = replay_witness(witness, Subject.of(witness.cell, candidate, isolated))
     assert replay.is_sound
     assert replay.tally.max_bound_ratio < 1
     (tmp_path / "test_sound.py").write_text(emit_test(witness, candidate, is_sound=True))

@@ -29,6 +29,7 @@ from harness.subject.candidates import Candidate, load
 from harness.subject.execution import Executor
 from harness.subject.probe import probed
 from harness.subject.rations import OWN, Group, Ration, Rations, measured, ration_of
+from harness.subject.subject import Subject
 from harness.terminal.deadline import NEVER, Deadline
 from harness.witnesses.batches import Part, seen_among
 from harness.witnesses.recipes import kept_as_recipe
@@ -250,7 +251,7 @@ class Campaign:
         settings, rations = self.settings, {}
         target = settings.seconds_for(len(pairs))
         for candidate, fmt in pairs if math.isfinite(target) else ():
-            speed = measured(candidate.spec, fmt, self._out_format(fmt), executor, settings.timeout)
+            speed = measured(self.subject(candidate, fmt, executor))
             given = ration_of(speed, self._planned(fmt), target, is_timed=settings.max_time is not None)
             if given is not None:
                 rations[candidate.name, fmt.name] = given
@@ -436,6 +437,12 @@ class Campaign:
             return ()
         return self.settings.lengths or self.settings.effort.searched
 
+    def subject(self, candidate: Candidate, fmt: FloatFormat, executor: Executor) -> Subject:
+        """Return a candidate of the campaign in a format, bound to what calls it."""
+        settings = self.settings
+        out = self._out_format(fmt)
+        return Subject(candidate, fmt, out, executor, settings.timeout, settings.reference)
+
     def _out_format(self, fmt: FloatFormat) -> FloatFormat:
         return self.settings.out_format or fmt
 
@@ -509,9 +516,9 @@ class Campaign:
                     continue
                 if rows not in digests:
                     digests[rows] = {batch.number: digest(shard.format, batch.x)}
-                cell = shard.cell(candidate.name)
-                outcome = executor.run(candidate.spec, batch.x, shard.out_format, self.settings.timeout)
-                declaration = candidate.declared(shard.format)
+                subject = self.subject(candidate, shard.format, executor)
+                cell, declaration = shard.cell(candidate.name), subject.declaration
+                outcome = subject.run(batch.x)
                 for part, judged in batch.parts():
                     tally = tally_outcome(
                         cell, judged, outcome.of(part), declaration, self.settings.tiers, profiled=is_profiled
@@ -541,10 +548,7 @@ class Campaign:
             for row, label in enumerate(labels)
         }
 
-        def outputs(x: NDArray[Any]) -> NDArray[Any] | None:
-            outcome = executor.run(candidate.spec, x, shard.out_format, self.settings.timeout)
-            return outcome.outputs if outcome.completed.all() else None
-
+        outputs = self.subject(candidate, shard.format, executor).outputs
         seen = (seen_among(w, wholes[w.origin], outputs) for w in tally.witnesses)
         return replace(tally, witnesses=tuple(seen))
 

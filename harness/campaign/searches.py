@@ -14,6 +14,7 @@ from harness.campaign.deal import Record, Threads, deal
 from harness.campaign.settings import Settings
 from harness.subject.candidates import Candidate
 from harness.subject.execution import Executor
+from harness.subject.subject import Subject
 from harness.terminal.deadline import NEVER, Deadline
 from reference.formats import FloatFormat
 from reports.record.cells import SEARCHED
@@ -94,18 +95,11 @@ def _searched(search: Search, settings: Settings, executor: Executor) -> tuple[d
     """Return the tally of a search by its cell, and the document about it, the witness by its id alone."""
     from harness.witnesses.search import search_tally
 
+    subject = Subject(
+        search.candidate, search.format, search.out_format, executor, settings.timeout, settings.reference
+    )
     result, tally = search_tally(
-        search.candidate,
-        search.format,
-        search.length,
-        search.evaluations,
-        settings.seed,
-        OBJECTIVE,
-        executor,
-        out_format=search.out_format,
-        timeout=settings.timeout,
-        tiers=settings.tiers,
-        reference=settings.reference,
+        subject, search.length, search.evaluations, settings.seed, OBJECTIVE, tiers=settings.tiers
     )
     witness = result.witness.id if result.witness else None
     return {result.cell: tally}, {**result.document(), "witness": witness}

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.checks.check import Examined, Subject, hexadecimal, same_bits
+from harness.checks.check import Examined, Examinee, hexadecimal, same_bits
 from harness.checks.rows import are_thin
 from harness.subject.execution import Outcome, Presentation
 from reference.errors import Judgement, judge
@@ -29,7 +29,7 @@ def as_accurate(
     *presentations: Presentation,
     tiers: tuple[Tier, ...] = (STANDARD, FAST),
     dense: Callable[[FloatFormat], int] | None = None,
-) -> Callable[[Subject, Array], Examined]:
+) -> Callable[[Examinee, Array], Examined]:
     """Return the examination that asks calls so presented to be completed and to meet the tiers as well.
 
     Args:
@@ -38,21 +38,21 @@ def as_accurate(
         dense: of rows of more entries only those are held to it that are thin; depends on the output format.
     """
 
-    def examine(subject: Subject, x: Array) -> Examined:
-        crowd = np.concatenate([x, company(subject.format, x.shape[1])])
+    def examine(examinee: Examinee, x: Array) -> Examined:
+        crowd = np.concatenate([x, company(examinee.format, x.shape[1])])
         crowd = np.ascontiguousarray(crowd[np.arange(-(-len(crowd) // STACKED) * STACKED) % len(crowd)])
-        plain = subject.call(crowd)
+        plain = examinee.call(crowd)
         done = plain.completed[: len(x)]
-        if dense is not None and x.shape[1] > dense(subject.out):
-            done = done & are_thin(subject.format, x)
+        if dense is not None and x.shape[1] > dense(examinee.out):
+            done = done & are_thin(examinee.format, x)
         broken, notes = np.zeros(len(x), dtype=np.bool_), {}
         for presentation in presentations if plain.outputs is not None and done.any() else ():
-            other = subject.call(crowd, presentation)
-            worse = done & _worse(subject, x, plain, other, tiers)
+            other = examinee.call(crowd, presentation)
+            worse = done & _worse(examinee, x, plain, other, tiers)
             for row in np.flatnonzero(worse & ~broken):
                 notes[int(row)] = (presentation, other)
             broken |= worse
-        return Examined(broken, done, lambda row: _note(subject, x, plain, row, *notes[row]))
+        return Examined(broken, done, lambda row: _note(examinee, x, plain, row, *notes[row]))
 
     return examine
 
@@ -68,18 +68,18 @@ def company(fmt: FloatFormat, length: int) -> Array:
     return fmt.from_float64(np.stack([ramp, -ramp, *flat]))
 
 
-def _worse(subject: Subject, x: Array, plain: Outcome, other: Outcome, tiers: tuple[Tier, ...]) -> Flags:
+def _worse(examinee: Examinee, x: Array, plain: Outcome, other: Outcome, tiers: tuple[Tier, ...]) -> Flags:
     """Tell which rows are not completed, or miss a tier, where the plain call did better."""
     rows = len(x)
     done, completed = plain.completed[:rows], other.completed[:rows]
     if plain.outputs is None or other.outputs is None:
         return done & ~completed
-    worse = less_accurate(subject, x, plain.outputs[:rows], other.outputs[:rows], done & completed, tiers)
+    worse = less_accurate(examinee, x, plain.outputs[:rows], other.outputs[:rows], done & completed, tiers)
     return worse | (done & ~completed)
 
 
 def less_accurate(
-    subject: Subject,
+    examinee: Examinee,
     x: Array,
     y: Array,
     other: Array,
@@ -88,9 +88,9 @@ def less_accurate(
 ) -> Flags:
     """Tell which of the rows to be compared miss, in other outputs, a tier that outputs y meet."""
     worse = np.zeros(len(x), dtype=np.bool_)
-    rows = np.flatnonzero(compared & ~same_bits(subject.out, y, other).all(axis=1))
+    rows = np.flatnonzero(compared & ~same_bits(examinee.out, y, other).all(axis=1))
     if rows.size:
-        worse[rows] = _misses(subject, x[rows], y[rows], other[rows], tiers)
+        worse[rows] = _misses(examinee, x[rows], y[rows], other[rows], tiers)
     return worse
 
 
@@ -102,16 +102,16 @@ def floor_of(fmt: FloatFormat, out: FloatFormat, x: Array, y: Array) -> tuple[bo
     return bool((judgement.correct | policy).all()), bool((judgement.faithful | policy).all())
 
 
-def _misses(subject: Subject, x: Array, y: Array, other: Array, tiers: tuple[Tier, ...]) -> Flags:
-    values = subject.format.to_float64(x)
-    exact = truth(values, subject.out)
+def _misses(examinee: Examinee, x: Array, y: Array, other: Array, tiers: tuple[Tier, ...]) -> Flags:
+    values = examinee.format.to_float64(x)
+    exact = truth(values, examinee.out)
     before, after = judge(y, exact), judge(other, exact)
     misses = np.zeros(len(x), dtype=np.bool_)
     for tier in tiers:
-        bounds = tier.bounds(values, exact, subject.format)
+        bounds = tier.bounds(values, exact, examinee.format)
         misses |= _meets(before, bounds) & ~_meets(after, bounds)
-    if subject.floor is not None:
-        kept = after.correct if subject.floor == "rounded" else after.faithful
+    if examinee.floor is not None:
+        kept = after.correct if examinee.floor == "rounded" else after.faithful
         misses |= ~(kept | np.isnan(exact.nearest)).all(axis=1)
     return misses
 
@@ -122,7 +122,7 @@ def _meets(judgement: Judgement, bounds: NDArray[np.float64]) -> Flags:
 
 
 def _note(
-    subject: Subject, x: Array, plain: Outcome, row: int, presentation: Presentation, other: Outcome
+    examinee: Examinee, x: Array, plain: Outcome, row: int, presentation: Presentation, other: Outcome
 ) -> str:
     if not other.completed[row]:
         told = [f.message for f in other.faults if f.row in (row, None)] or ["not completed"]
@@ -131,13 +131,13 @@ def _note(
     assert other.outputs is not None
     y, there = plain.outputs[row], other.outputs[row]
     return (
-        f"{presentation}: {hexadecimal(subject.out, there)}, {_error(subject, x[row], there)},"
-        f" where the plain call gives {hexadecimal(subject.out, y)}, {_error(subject, x[row], y)}"
+        f"{presentation}: {hexadecimal(examinee.out, there)}, {_error(examinee, x[row], there)},"
+        f" where the plain call gives {hexadecimal(examinee.out, y)}, {_error(examinee, x[row], y)}"
     )
 
 
-def _error(subject: Subject, row: Array, y: Array) -> str:
+def _error(examinee: Examinee, row: Array, y: Array) -> str:
     """Say how wrong the outputs of a row are."""
-    exact = truth(subject.format.to_float64(row)[None], subject.out)
+    exact = truth(examinee.format.to_float64(row)[None], examinee.out)
     ulp = judge(y[None], exact).ulp[0]
     return "not finite" if np.isnan(ulp).any() else f"{float(ulp.max()):.6g} ULP"

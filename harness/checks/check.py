@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from harness.checks.rows import EXTENTS, Extent
 from harness.subject.candidates import Candidate
-from harness.subject.execution import Executor, Outcome, Presentation
+from harness.subject.execution import Outcome, Presentation
 from harness.subject.execution.calling import OFTEN, THREAD_CALLS
 from harness.subject.rations import Ration, in_words
+from harness.subject.subject import Subject
 from reference.formats import FloatFormat
 from reference.rows import RowKind, row_kinds
 from reports.record.witness import Witness
@@ -24,13 +25,13 @@ __all__ = [
     "Check",
     "CheckResult",
     "Examined",
+    "Examinee",
     "Floor",
     "Kind",
     "Looked",
     "NotTried",
     "Pace",
     "Status",
-    "Subject",
     "hexadecimal",
     "hexadecimal_of",
     "same_bits",
@@ -155,12 +156,10 @@ class Pace:
 
 
 @dataclass
-class Subject:
-    """A candidate in one format, and how it is called.
+class Examinee:
+    """A subject under examination: what of it is looked at, and what has been.
 
     Attributes:
-        format, out: the input's and the output's format.
-        timeout: the most seconds of a call; None for the executor's own.
         floor: what its plain calls were seen to keep, so that other calls must keep it too.
         extent: how much is looked at.
         ration: how many rows there are for it, of a candidate that is not given all.
@@ -168,11 +167,7 @@ class Subject:
         spent: seconds that the calls have taken, by the class of speed.
     """
 
-    candidate: Candidate
-    format: FloatFormat
-    out: FloatFormat
-    executor: Executor
-    timeout: float | None = None
+    subject: Subject
     floor: Floor | None = None
     extent: Extent = EXTENTS["quick"]
     ration: Ration | None = None
@@ -180,6 +175,21 @@ class Subject:
     spent: float = 0.0
     _pace: Pace | None = None
     _seen: dict[int, tuple[Array, Outcome]] = field(default_factory=dict)
+
+    @property
+    def candidate(self) -> Candidate:
+        """Whom it is about."""
+        return self.subject.candidate
+
+    @property
+    def format(self) -> FloatFormat:
+        """The input's format."""
+        return self.subject.format
+
+    @property
+    def out(self) -> FloatFormat:
+        """The output's format."""
+        return self.subject.out
 
     def call(self, x: Array, presentation: Presentation = "plain") -> Outcome:
         """Return what the candidate makes of rows (k, n), called now.
@@ -190,7 +200,7 @@ class Subject:
         self.looked = self.looked.at(x, presentation)
         if self.ration is not None:
             self.spent += len(x) * self.ration.row_seconds(x.shape[1]) * _CALLS.get(presentation, 1)
-        outcome = self.executor.run(self.candidate.spec, x, self.out, self.timeout, presentation=presentation)
+        outcome = self.subject.run(x, presentation)
         if outcome.faults and all(fault.kind == "not_tried" for fault in outcome.faults):
             raise NotTried(outcome.faults[0].message)
         return outcome
@@ -244,11 +254,11 @@ class Subject:
 
     def _timed(self, x: Array) -> float:
         start = time.perf_counter()
-        told = self.executor.run(self.candidate.spec, x, self.out, self.timeout).seconds
+        told = self.subject.run(x).seconds
         return time.perf_counter() - start if told is None else told
 
-    def anew(self) -> Subject:
-        """Return the same subject as another check begins with it: nothing looked at, no time spent."""
+    def anew(self) -> Examinee:
+        """Return it as another check begins with it: nothing looked at, no time spent."""
         return replace(self, looked=Looked(), spent=0.0)
 
     def share(self, rows: int, length: int) -> int:
@@ -298,7 +308,7 @@ class Check:
         title: what is asked, in a few words.
         rule: exactly when it is kept.
         consequence: of a property, how floating-point order alone may break it.
-        examine: looks at rows (k, n) of a subject.
+        examine: looks at rows (k, n) of a examinee.
         needs_axis: whether it applies only to candidates with an axis parameter.
         unpruned: whether it looks also at rows that a plain call does not complete.
         needs_threads: whether it applies only to candidates that threads may call at once.
@@ -314,7 +324,7 @@ class Check:
     kind: Kind
     title: str
     rule: str
-    examine: Callable[[Subject, Array], Examined]
+    examine: Callable[[Examinee, Array], Examined]
     consequence: str = ""
     needs_axis: bool = False
     needs_threads: bool = False

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checks.accuracy import as_accurate, company, less_accurate
-from harness.checks.check import SHOWN, Check, Examined, Subject, hexadecimal, same_bits
+from harness.checks.check import SHOWN, Check, Examined, Examinee, hexadecimal, same_bits
 from harness.subject.execution import Outcome, Presentation
 from harness.subject.execution.calling import OFTEN
 from reference.formats import FloatFormat
@@ -26,9 +26,9 @@ SOME: Final = 4
 """Rows of a length that are called a hundred times, and in two threads."""
 
 
-def _keeps_shape(subject: Subject, x: Array) -> Examined:
+def _keeps_shape(examinee: Examinee, x: Array) -> Examined:
     """Rows, vectors, stacks and empty batches must come back in the shape and format asked for."""
-    plain = subject.outcome(x)
+    plain = examinee.outcome(x)
     wrong = {
         fault.row: fault.message
         for fault in plain.faults
@@ -40,7 +40,7 @@ def _keeps_shape(subject: Subject, x: Array) -> Examined:
     arrangements: tuple[Presentation, ...] = ("vectors", "cube", "four_axes", "empty")
     for presentation in arrangements if done.any() else ():
         rows = np.flatnonzero(done)
-        other = subject.call(x[rows], presentation)
+        other = examinee.call(x[rows], presentation)
         lost = rows[~other.completed]
         broken[lost] = True
         told = other.faults[0].message if other.faults else ""
@@ -48,57 +48,57 @@ def _keeps_shape(subject: Subject, x: Array) -> Examined:
     return Examined(broken, done | broken, lambda row: notes[row])
 
 
-def _leaves_input(subject: Subject, x: Array) -> Examined:
-    outcome = subject.call(x, "watched")
+def _leaves_input(examinee: Examinee, x: Array) -> Examined:
+    outcome = examinee.call(x, "watched")
     changed = outcome.overwritten if outcome.overwritten is not None else np.zeros(len(x), dtype=np.bool_)
     return Examined(changed, outcome.completed | changed, lambda _: "its entries were overwritten")
 
 
-def _repeats(subject: Subject, x: Array) -> Examined:
-    first = subject.outcome(x)
-    found = [_compared(subject, x, first, subject.call(x)) for _ in range(REPEATS - 1)]
+def _repeats(examinee: Examinee, x: Array) -> Examined:
+    first = examinee.outcome(x)
+    found = [_compared(examinee, x, first, examinee.call(x)) for _ in range(REPEATS - 1)]
     return next((examined for examined in found if examined.broken.any()), found[0])
 
 
 def _compared(
-    subject: Subject, x: Array, first: Outcome, second: Outcome, what: str = "called again"
+    examinee: Examinee, x: Array, first: Outcome, second: Outcome, what: str = "called again"
 ) -> Examined:
     both = first.completed & second.completed
     if first.outputs is None or second.outputs is None:
         return Examined.nothing(len(x))
-    return _differing(subject, first.outputs, second.outputs, both, what)
+    return _differing(examinee, first.outputs, second.outputs, both, what)
 
 
-def _differing(subject: Subject, y: Array, other: Array, tried: Flags, what: str) -> Examined:
-    broken = tried & ~same_bits(subject.out, y, other).all(axis=1)
+def _differing(examinee: Examinee, y: Array, other: Array, tried: Flags, what: str) -> Examined:
+    broken = tried & ~same_bits(examinee.out, y, other).all(axis=1)
 
     def note(row: int) -> str:
-        return f"{hexadecimal(subject.out, y[row])}; {what}: {hexadecimal(subject.out, other[row])}"
+        return f"{hexadecimal(examinee.out, y[row])}; {what}: {hexadecimal(examinee.out, other[row])}"
 
     return Examined(broken, tried, note)
 
 
-def _alone_as_in_a_batch(subject: Subject, x: Array) -> Examined:
+def _alone_as_in_a_batch(examinee: Examinee, x: Array) -> Examined:
     """A row alone has the bits that it has in any batch; the same accuracy, where the policy is that."""
-    return _alone_as_in(subject, x, subject.extent.batch_sizes(x.shape[1]))
+    return _alone_as_in(examinee, x, examinee.extent.batch_sizes(x.shape[1]))
 
 
-def _alone_as_in_a_large_batch(subject: Subject, x: Array) -> Examined:
-    sizes = subject.extent.large_sizes(x.shape[1])
-    return _alone_as_in(subject, x, sizes) if sizes else Examined.nothing(len(x))
+def _alone_as_in_a_large_batch(examinee: Examinee, x: Array) -> Examined:
+    sizes = examinee.extent.large_sizes(x.shape[1])
+    return _alone_as_in(examinee, x, sizes) if sizes else Examined.nothing(len(x))
 
 
-def _alone_as_in(subject: Subject, x: Array, sizes: Iterable[int]) -> Examined:
+def _alone_as_in(examinee: Examinee, x: Array, sizes: Iterable[int]) -> Examined:
     """Hold rows called alone against every copy of them in batches of so many rows."""
     length = x.shape[1]
-    crowd = np.concatenate([x, company(subject.format, length)])
-    alone, done = _each_alone(subject, x)
+    crowd = np.concatenate([x, company(examinee.format, length)])
+    alone, done = _each_alone(examinee, x)
     tried, broken = np.zeros(len(x), dtype=np.bool_), np.zeros(len(x), dtype=np.bool_)
     notes: dict[int, str] = {}
     for wanted in sizes:
-        size = subject.affordable(wanted, length)
-        batch = subject.call(_repeated(crowd, size))
-        found = _Copies(subject, x, alone, done, batch, len(crowd))
+        size = examinee.affordable(wanted, length)
+        batch = examinee.call(_repeated(crowd, size))
+        found = _Copies(examinee, x, alone, done, batch, len(crowd))
         tried |= found.tried
         notes |= found.told(size)
         broken[list(notes)] = True
@@ -121,7 +121,7 @@ class _Copies:
     """The copies of rows in a batch, held against the rows alone.
 
     Args:
-        subject: what was called.
+        examinee: what was called.
         x: the rows.
         alone: their outputs alone, of those that are done.
         done: which completed alone.
@@ -130,9 +130,9 @@ class _Copies:
     """
 
     def __init__(
-        self, subject: Subject, x: Array, alone: Array, done: Flags, batch: Outcome, period: int
+        self, examinee: Examinee, x: Array, alone: Array, done: Flags, batch: Outcome, period: int
     ) -> None:
-        self._subject = subject
+        self._examinee = examinee
         self._x = x
         self._alone = alone
         self._done = done
@@ -152,7 +152,7 @@ class _Copies:
         places = places[self._done[places % self._period]]
         which = places % self._period
         self.tried[which] = True
-        wrong = _other_than_alone(self._subject, self._x, self._alone, self._batch.outputs, which, places)
+        wrong = _other_than_alone(self._examinee, self._x, self._alone, self._batch.outputs, which, places)
         for row, place in zip(which[wrong].tolist(), places[wrong].tolist(), strict=True):
             self._wrong.setdefault(row, place)
 
@@ -163,12 +163,12 @@ class _Copies:
     def _told(self, row: int, place: int, size: int) -> str:
         assert self._batch.outputs is not None
         there, alone = self._batch.outputs[place], self._alone[row]
-        first = np.flatnonzero(~same_bits(self._subject.out, there, alone))[:1]
+        first = np.flatnonzero(~same_bits(self._examinee.out, there, alone))[:1]
         low = max(0, min(int(first[0]), len(alone) - SHOWN)) if first.size and len(alone) > SHOWN else 0
         where = f" from entry {low}" if low else ""
         return (
-            f"row {place} of {size}{where}: {hexadecimal(self._subject.out, there[low:])};"
-            f" alone: {hexadecimal(self._subject.out, alone[low:])}"
+            f"row {place} of {size}{where}: {hexadecimal(self._examinee.out, there[low:])};"
+            f" alone: {hexadecimal(self._examinee.out, alone[low:])}"
         )
 
     def _lost(self, size: int) -> dict[int, str]:
@@ -177,73 +177,73 @@ class _Copies:
         if not faults or not self._done.any():
             return {}
         if faults[0].kind == "out_of_memory":
-            self._subject.lacks_time_for(f"a call of {size} rows of {self._x.shape[1]} entries: no memory")
+            self._examinee.lacks_time_for(f"a call of {size} rows of {self._x.shape[1]} entries: no memory")
             return {}
         row = int(np.argmax(self._done))
         self.tried[row] = True
         return {row: f"in a batch of {size} rows: {faults[0].message}"}
 
 
-def _each_alone(subject: Subject, x: Array) -> tuple[Array, Flags]:
+def _each_alone(examinee: Examinee, x: Array) -> tuple[Array, Flags]:
     """Return the outputs of rows called one by one, and which completed."""
-    outcomes = [subject.call(row[None]) for row in x]
-    zeros = np.zeros((1, x.shape[1]), dtype=subject.out.dtype)
+    outcomes = [examinee.call(row[None]) for row in x]
+    zeros = np.zeros((1, x.shape[1]), dtype=examinee.out.dtype)
     y = np.concatenate([zeros if outcome.outputs is None else outcome.outputs for outcome in outcomes])
     return y, np.array([bool(outcome.completed[0]) for outcome in outcomes])
 
 
 def _other_than_alone(
-    subject: Subject, x: Array, y: Array, batch: Array, which: NDArray[np.intp], copies: NDArray[np.intp]
+    examinee: Examinee, x: Array, y: Array, batch: Array, which: NDArray[np.intp], copies: NDArray[np.intp]
 ) -> Flags:
     """Tell which copies, of rows `which`, are not as the rows alone are."""
-    other: Flags = np.asarray(~same_bits(subject.out, batch[copies], y[which]).all(axis=1))
-    if subject.candidate.declaration.policy.batch == "bitwise":
+    other: Flags = np.asarray(~same_bits(examinee.out, batch[copies], y[which]).all(axis=1))
+    if examinee.candidate.declaration.policy.batch == "bitwise":
         return other
     differing = np.flatnonzero(other)
     rows, there, alone = x[which[differing]], batch[copies[differing]], y[which[differing]]
     compared = np.ones(len(differing), dtype=np.bool_)
-    other[differing] = less_accurate(subject, rows, there, alone, compared) | less_accurate(
-        subject, rows, alone, there, compared
+    other[differing] = less_accurate(examinee, rows, there, alone, compared) | less_accurate(
+        examinee, rows, alone, there, compared
     )
     return other
 
 
-def _keeps_its_bits(subject: Subject, x: Array) -> Examined:
+def _keeps_its_bits(examinee: Examinee, x: Array) -> Examined:
     """A result is what it was after other calls, and the same bits come out of a hundred calls."""
-    first = subject.outcome(x)
-    kept = _compared(subject, x, first, subject.call(x, "kept"), "after other calls")
+    first = examinee.outcome(x)
+    kept = _compared(examinee, x, first, examinee.call(x, "kept"), "after other calls")
     if kept.broken.any():
         return kept
-    return _compared(subject, x, first, subject.call(x, "often"), f"one of {OFTEN} further calls")
+    return _compared(examinee, x, first, examinee.call(x, "often"), f"one of {OFTEN} further calls")
 
 
-def _keeps_going(subject: Subject, x: Array) -> Examined:
+def _keeps_going(examinee: Examinee, x: Array) -> Examined:
     """The same bits come out of call after call; a slow candidate is called fewer times."""
-    first = subject.outcome(x)
-    most = OFTEN if subject.is_slow(x) else subject.extent.calls
+    first = examinee.outcome(x)
+    most = OFTEN if examinee.is_slow(x) else examinee.extent.calls
     for calls in range(OFTEN, most + 1, OFTEN):
         told = f"one of calls {calls - OFTEN} to {calls}"
-        again = _compared(subject, x, first, subject.call(x, "often"), told)
+        again = _compared(examinee, x, first, examinee.call(x, "often"), told)
         if again.broken.any():
             break
     return again
 
 
-def _same_in_two_threads(subject: Subject, x: Array) -> Examined:
-    single = subject.call(x, "halves")
-    both = subject.call(x, "two_threads")
+def _same_in_two_threads(examinee: Examinee, x: Array) -> Examined:
+    single = examinee.call(x, "halves")
+    both = examinee.call(x, "two_threads")
     lost = single.completed & ~both.completed
     if not lost.any():
-        return _compared(subject, x, single, both, "called from two threads at once")
+        return _compared(examinee, x, single, both, "called from two threads at once")
     told = both.faults[0].message if both.faults else "not completed"
     return Examined(lost, single.completed, lambda _: told)
 
 
-def _no_negative_zero(subject: Subject, x: Array) -> Examined:
-    y, done = subject.judged(x)
-    values = subject.out.to_float64(y)
+def _no_negative_zero(examinee: Examinee, x: Array) -> Examined:
+    y, done = examinee.judged(x)
+    values = examinee.out.to_float64(y)
     broken = done & ((values == 0) & np.signbit(values)).any(axis=1)
-    return Examined(broken, done, lambda row: hexadecimal(subject.out, y[row]))
+    return Examined(broken, done, lambda row: hexadecimal(examinee.out, y[row]))
 
 
 def _check(name: str, title: str, rule: str, examine: Callable[..., Examined], **limits: Any) -> Check:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.checks.check import Check, Examined, Subject, hexadecimal, hexadecimal_of, same_bits
+from harness.checks.check import Check, Examined, Examinee, hexadecimal, hexadecimal_of, same_bits
 from reference.formats import FloatFormat
 from strategies.words import Words
 
@@ -20,51 +20,51 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
-def _outputs(subject: Subject, x: Array) -> tuple[Array, Floats, Flags]:
+def _outputs(examinee: Examinee, x: Array) -> tuple[Array, Floats, Flags]:
     """Return outputs, their values, and the rows with an exact result and finite outputs."""
-    y, done = subject.judged(x)
-    values = subject.out.to_float64(y)
+    y, done = examinee.judged(x)
+    values = examinee.out.to_float64(y)
     return y, values, done & np.isfinite(values).all(axis=1)
 
 
-def _in_range(subject: Subject, x: Array) -> Examined:
-    y, values, tried = _outputs(subject, x)
+def _in_range(examinee: Examinee, x: Array) -> Examined:
+    y, values, tried = _outputs(examinee, x)
     broken = tried & ((values < 0) | (values > 1)).any(axis=1)
-    return Examined(broken, tried, lambda row: hexadecimal(subject.out, y[row]))
+    return Examined(broken, tried, lambda row: hexadecimal(examinee.out, y[row]))
 
 
 # Row sum ---------------------------------------------------------------------------------
 
 
-def _sums_to_one(subject: Subject, x: Array) -> Examined:
-    y, values, tried = _outputs(subject, x)
-    most = _most_off_one(subject.out, x.shape[1])
+def _sums_to_one(examinee: Examinee, x: Array) -> Examined:
+    y, values, tried = _outputs(examinee, x)
+    most = _most_off_one(examinee.out, x.shape[1])
     if not math.isfinite(most):
         return Examined.nothing(len(x))
     off = np.array(
         [abs(math.fsum([-1.0, *row])) if ok else 0.0 for row, ok in zip(values.tolist(), tried, strict=True)]
     )
 
-    explained = _most_by_rounding(subject, x, most)
+    explained = _most_by_rounding(examinee, x, most)
 
     def note(row: int) -> str:
         more = ", more than rounding explains" if off[row] > explained[row] else ""
         said = f"{off[row]:.6g} off 1, at most {most:.6g}{more}"
-        return f"{hexadecimal(subject.out, y[row])}, whose sum is {said}"
+        return f"{hexadecimal(examinee.out, y[row])}, whose sum is {said}"
 
     return Examined(tried & (off > most), tried, note, tried & (off > explained))
 
 
-def _most_by_rounding(subject: Subject, x: Array, most: float) -> Floats:
+def _most_by_rounding(examinee: Examinee, x: Array, most: float) -> Floats:
     """Return how far off 1 the sums of rows may be by rounding alone, in any of the forms in use.
 
     exp(x - lse) rounds lse once, and x - lse: with u the coarser format's, each by u times at most
     max |x| + log n, and computes lse from a sum that is off by `most`; a reciprocal and rescaled sums are
     off by a few roundings more. All is doubled, since bounds of both formats meet here.
     """
-    values = subject.format.to_float64(x)
+    values = examinee.format.to_float64(x)
     largest = np.where(np.isfinite(values), np.abs(values), 0.0).max(axis=1)
-    u = float(max(subject.format.unit_roundoff, subject.out.unit_roundoff))
+    u = float(max(examinee.format.unit_roundoff, examinee.out.unit_roundoff))
     with np.errstate(over="ignore"):
         return np.asarray(np.expm1(2 * (most + 2 * u * (largest + math.log(x.shape[1]) + 4))))
 
@@ -85,31 +85,31 @@ def _most_off_one(fmt: FloatFormat, n: int) -> float:
 # Shift -----------------------------------------------------------------------------------
 
 
-def _shifts(subject: Subject, x: Array) -> Examined:
-    y, done = subject.judged(x)
-    moved, constants = exact_shifts(subject.format, x)
+def _shifts(examinee: Examinee, x: Array) -> Examined:
+    y, done = examinee.judged(x)
+    moved, constants = exact_shifts(examinee.format, x)
     there, completed = (
-        part.reshape(len(constants), len(x), *part.shape[1:]) for part in _called(subject, moved)
+        part.reshape(len(constants), len(x), *part.shape[1:]) for part in _called(examinee, moved)
     )
     shifted = done & (constants != 0)
     differs = (
-        shifted & completed & ~same_bits(subject.out, there, np.broadcast_to(y, there.shape)).all(axis=2)
+        shifted & completed & ~same_bits(examinee.out, there, np.broadcast_to(y, there.shape)).all(axis=2)
     )
 
     def note(row: int) -> str:
         which = int(np.argmax(differs[:, row]))
         return (
-            f"{hexadecimal(subject.out, y[row])}; of x + {hexadecimal_of(float(constants[which, row]))}:"
-            f" {hexadecimal(subject.out, there[which, row])}"
+            f"{hexadecimal(examinee.out, y[row])}; of x + {hexadecimal_of(float(constants[which, row]))}:"
+            f" {hexadecimal(examinee.out, there[which, row])}"
         )
 
     return Examined(differs.any(axis=0), shifted.any(axis=0), note)
 
 
-def _called(subject: Subject, x: Array) -> tuple[Array, Flags]:
+def _called(examinee: Examinee, x: Array) -> tuple[Array, Flags]:
     """Return outputs of rows and which completed."""
-    outcome = subject.call(x)
-    y = np.zeros(x.shape, dtype=subject.out.dtype) if outcome.outputs is None else outcome.outputs
+    outcome = examinee.call(x)
+    y = np.zeros(x.shape, dtype=examinee.out.dtype) if outcome.outputs is None else outcome.outputs
     return y, outcome.completed
 
 
@@ -168,22 +168,22 @@ def _is_exact(fmt: FloatFormat, a: Floats, b: Floats) -> Flags:
 # Order -----------------------------------------------------------------------------------
 
 
-def _permutes(subject: Subject, x: Array) -> Examined:
+def _permutes(examinee: Examinee, x: Array) -> Examined:
     if x.shape[1] < 2:
         return Examined.nothing(len(x))
-    y, done = subject.judged(x)
-    orders = np.stack([*_orders(subject.format.to_float64(x))])
+    y, done = examinee.judged(x)
+    orders = np.stack([*_orders(examinee.format.to_float64(x))])
     moved = np.take_along_axis(np.broadcast_to(x, orders.shape), orders, axis=2)
-    there, completed = _called(subject, np.ascontiguousarray(moved.reshape(-1, x.shape[1])))
+    there, completed = _called(examinee, np.ascontiguousarray(moved.reshape(-1, x.shape[1])))
     there, completed = there.reshape(orders.shape), completed.reshape(orders.shape[:2])
     wanted = np.take_along_axis(np.broadcast_to(y, orders.shape), orders, axis=2)
-    differs = done & completed & ~same_bits(subject.out, there, wanted).all(axis=2)
+    differs = done & completed & ~same_bits(examinee.out, there, wanted).all(axis=2)
 
     def note(row: int) -> str:
         which = int(np.argmax(differs[:, row]))
         return (
-            f"in the order {orders[which, row][:8].tolist()}: {hexadecimal(subject.out, there[which, row])},"
-            f" in the given order {hexadecimal(subject.out, wanted[which, row])}"
+            f"in the order {orders[which, row][:8].tolist()}: {hexadecimal(examinee.out, there[which, row])},"
+            f" in the given order {hexadecimal(examinee.out, wanted[which, row])}"
         )
 
     return Examined(np.asarray(differs.any(axis=0)), done, note)
@@ -201,11 +201,11 @@ def _orders(values: Floats) -> Iterator[NDArray[np.int64]]:
     yield np.broadcast_to(np.argsort(Words(("order", length)).uniform((length,))), values.shape)
 
 
-def _is_monotone(subject: Subject, x: Array) -> Examined:
+def _is_monotone(examinee: Examinee, x: Array) -> Examined:
     if x.shape[1] < 2:
         return Examined.nothing(len(x))
-    _, values, tried = _outputs(subject, x)
-    logits = subject.format.to_float64(x)
+    _, values, tried = _outputs(examinee, x)
+    logits = examinee.format.to_float64(x)
     order = np.lexsort((values, logits), axis=1)  # of ties, the smaller output first
     sorted_x, sorted_y = (np.take_along_axis(a, order, axis=1) for a in (logits, values))
     tie = sorted_x[:, 1:] == sorted_x[:, :-1]

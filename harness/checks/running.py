@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checks.accuracy import floor_of
-from harness.checks.check import Check, CheckResult, Examined, Floor, NotTried, Subject, hexadecimal
+from harness.checks.check import Check, CheckResult, Examined, Examinee, Floor, NotTried, hexadecimal
 from harness.checks.contract import CONTRACT
 from harness.checks.properties import PROPERTIES
 from harness.checks.rows import RowsOfLength, extent_of, rows_of
-from harness.subject.candidates import Candidate
-from harness.subject.execution import Executor, Outcome
+from harness.subject.execution import Outcome
 from harness.subject.rations import Ration
+from harness.subject.subject import Subject
 from harness.terminal.interrupts import ATTENTION_SECONDS
 from harness.witnesses.shrinking import Budget, origin_of, reduced
 from harness.witnesses.shrinking.simplicity import keys
 from reference.formats import FloatFormat
-from reports.record.witness import OP, CellKey, Witness
+from reports.record.witness import CellKey, Witness
 
 __all__ = ["CHECKS", "check_named", "each_check", "run_check", "run_checks"]
 
@@ -39,68 +39,44 @@ SHRINKING_BATCHES: Final = 120
 
 
 def run_checks(
-    candidate: Candidate,
-    formats: Iterable[FloatFormat],
-    executor: Executor,
+    subjects: Iterable[Subject],
     seed: int = 0,
     effort: str = "quick",
-    out_format: FloatFormat | None = None,
-    timeout: float | None = None,
     checks: Sequence[Check] = CHECKS,
     floors: Sequence[Floor] = FLOORS,
 ) -> tuple[CheckResult, ...]:
-    """Return the result of every check of a candidate in every format, by format.
+    """Return the result of every check of every subject, in turn.
 
     Args:
-        candidate: whom to check; its policy may excuse it.
-        formats: input formats.
-        executor: calls it.
+        subjects: whom to check; their policy may excuse them.
         seed: decides the rows.
-        effort: quick, standard or deep.
-        out_format: the output format; None for the input's own.
-        timeout: the most seconds of a call; None for the executor's own.
+        effort: brief, quick, standard or deep.
         checks: what to ask.
         floors: of these tiers the tightest that plain calls meet is asked of other calls too.
     """
     return tuple(
         result
-        for fmt in formats
-        for result in each_check(
-            candidate,
-            fmt,
-            executor,
-            seed,
-            effort,
-            out_format=out_format,
-            timeout=timeout,
-            checks=checks,
-            floors=floors,
-        )
+        for subject in subjects
+        for result in each_check(subject, seed, effort, checks=checks, floors=floors)
     )
 
 
 def each_check(
-    candidate: Candidate,
-    fmt: FloatFormat,
-    executor: Executor,
+    subject: Subject,
     seed: int = 0,
     effort: str = "quick",
     *,
-    out_format: FloatFormat | None = None,
-    timeout: float | None = None,
     checks: Sequence[Check] = CHECKS,
     floors: Sequence[Floor] = FLOORS,
     ration: Ration | None = None,
     jobs: int = 1,
 ) -> Iterator[CheckResult]:
-    """Yield the result of each check in one format; as `run_checks` otherwise.
+    """Yield the result of each check of one subject; as `run_checks` otherwise.
 
     So many checks run at once as there are jobs; with one job a check runs when its result is asked for.
     """
-    subject = Subject(
-        candidate, fmt, out_format or fmt, executor, timeout, extent=extent_of(effort), ration=ration
-    )
-    plain = _PlainCalls(subject, seed, floors)
+    examinee = Examinee(subject, extent=extent_of(effort), ration=ration)
+    plain = _PlainCalls(examinee, seed, floors)
     if jobs == 1:
         yield from map(plain.result, checks)
     else:
@@ -126,14 +102,12 @@ def _awaited(future: Future[CheckResult]) -> CheckResult:
 
 def run_check(
     check: Check,
-    candidate: Candidate,
-    fmt: FloatFormat,
-    executor: Executor,
+    subject: Subject,
     seed: int = 0,
     effort: str = "quick",
 ) -> CheckResult:
-    """Return the result of one check in one format."""
-    return run_checks(candidate, [fmt], executor, seed, effort, checks=[check])[0]
+    """Return the result of one check of a subject."""
+    return run_checks([subject], seed, effort, checks=[check])[0]
 
 
 def check_named(name: str) -> Check:
@@ -168,7 +142,7 @@ class _Seen:
 
 
 class _PlainCalls:
-    """The plain calls of one subject, made once: all checks look at their rows.
+    """The plain calls of an examinee, made once: all checks look at their rows.
 
     Attributes:
         rows: those that it completes.
@@ -177,20 +151,20 @@ class _PlainCalls:
         reason: why some are not completed; empty where all are.
     """
 
-    def __init__(self, subject: Subject, seed: int, floors: Sequence[Floor]) -> None:
-        self._subject = subject
+    def __init__(self, examinee: Examinee, seed: int, floors: Sequence[Floor]) -> None:
+        self._examinee = examinee
         self._floors = floors
         self.rows: list[RowsOfLength] = []
         self.tried: list[RowsOfLength] = []
         self.left_out: list[str] = []
         self.reason = ""
-        if subject.candidate.supports(subject.format, subject.out):
-            self._call_plainly(rows_of(subject.format, subject.extent, seed))
-            subject.floor = self._floor() if floors else None
+        if examinee.subject.is_supported:
+            self._call_plainly(rows_of(examinee.format, examinee.extent, seed))
+            examinee.floor = self._floor() if floors else None
 
     def result(self, check: Check) -> CheckResult:
         """Return the result of a check; several may be asked for at once."""
-        return _Examination(check, self, self._subject.anew()).result()
+        return _Examination(check, self, self._examinee.anew()).result()
 
     def _call_plainly(self, lengths: Iterable[RowsOfLength]) -> None:
         """Keep the rows that the candidate completes when they are called plainly."""
@@ -200,7 +174,7 @@ class _PlainCalls:
                 continue
             self.tried.append(rows)
             try:
-                outcome = self._subject.remember(rows.x)
+                outcome = self._examinee.remember(rows.x)
             except NotTried as not_tried:
                 self.reason = self.reason or str(not_tried)
                 continue
@@ -212,7 +186,7 @@ class _PlainCalls:
     def _shared(self, rows: RowsOfLength) -> RowsOfLength | None:
         """Return the rows of a length that there is time for; None where there is none."""
         count, length = rows.x.shape
-        most = self._subject.share(count, length)
+        most = self._examinee.share(count, length)
         if most < count:
             self.left_out.append(f"{count - most} of {count} rows of {length} entries: no time")
         return rows.take(most) if most else None
@@ -225,16 +199,16 @@ class _PlainCalls:
         if outcome.completed.any():
             kept = rows.of(np.flatnonzero(outcome.completed).tolist())
             with suppress(NotTried):
-                self._subject.remember(kept.x)
+                self._examinee.remember(kept.x)
                 self.rows.append(kept)
 
     def _floor(self) -> Floor | None:
         """Return the tightest tier of elements that every plain output meets."""
-        subject = self._subject
+        examinee = self._examinee
         found = [
-            floor_of(subject.format, subject.out, rows.x, y)
+            floor_of(examinee.format, examinee.out, rows.x, y)
             for rows in self.rows
-            if (y := subject.outcome(rows.x).outputs) is not None
+            if (y := examinee.outcome(rows.x).outputs) is not None
         ]
         if not found:
             return None
@@ -242,38 +216,38 @@ class _PlainCalls:
         return next((floor for floor in FLOORS if floor in self._floors and met[floor]), None)
 
 
-def _does_not_apply(check: Check, subject: Subject) -> str:
-    """Say why a check does not apply to a subject; empty where it does."""
-    candidate = subject.candidate
-    if not candidate.supports(subject.format, subject.out):
-        return f"it does not take {subject.format}"
+def _does_not_apply(check: Check, examinee: Examinee) -> str:
+    """Say why a check does not apply to an examinee; empty where it does."""
+    candidate = examinee.candidate
+    if not examinee.subject.is_supported:
+        return f"it does not take {examinee.format}"
     if check.needs_axis and candidate.axis_parameter is None:
         return "it has no axis parameter"
     if check.needs_threads and not candidate.declaration.threads:
         return "it declares that threads may not call it at once"
-    if check.needs_negative_zero and not subject.out.has_negative_zero:
-        return f"{subject.out} has no -0"
+    if check.needs_negative_zero and not examinee.out.has_negative_zero:
+        return f"{examinee.out} has no -0"
     return ""
 
 
 class _Examination:
-    """One check of one subject."""
+    """One check of an examinee."""
 
-    def __init__(self, check: Check, plain: _PlainCalls, subject: Subject) -> None:
+    def __init__(self, check: Check, plain: _PlainCalls, examinee: Examinee) -> None:
         self._check = check
         self._plain = plain
-        self._subject = subject
+        self._examinee = examinee
 
     def result(self) -> CheckResult:
         """Return the result of the check."""
-        check, subject = self._check, self._subject
+        check, examinee = self._check, self._examinee
         blank = CheckResult(
-            check, subject.candidate.name, subject.format.name, subject.out.name, "not_applicable"
+            check, examinee.candidate.name, examinee.format.name, examinee.out.name, "not_applicable"
         )
-        if why := _does_not_apply(check, subject):
+        if why := _does_not_apply(check, examinee):
             return replace(blank, message=why)
         for what in self._plain.left_out:
-            subject.lacks_time_for(what)
+            examinee.lacks_time_for(what)
         rows = self._plain.tried if check.unpruned else self._plain.rows
         seen: list[_Seen] = []
         lacking = ""
@@ -281,23 +255,23 @@ class _Examination:
             for part in rows:
                 if not check.examines(part.x.shape[1]):
                     continue
-                if subject.has_time:
+                if examinee.has_time:
                     seen.append(self._examine(part))
                 else:
-                    subject.lacks_time_for(f"rows of {part.x.shape[1]} entries")
+                    examinee.lacks_time_for(f"rows of {part.x.shape[1]} entries")
         except NotTried as not_tried:
             lacking = str(not_tried)
-        blank = replace(blank, looked=subject.looked)
+        blank = replace(blank, looked=examinee.looked)
         if lacking and not any(s.examined.broken.any() for s in seen):
             return replace(blank, status="not_run", message=lacking)
         return self._judged(blank, seen)
 
     def _examine(self, rows: RowsOfLength) -> _Seen:
-        check, subject, length = self._check, self._subject, rows.x.shape[1]
+        check, examinee, length = self._check, self._examinee, rows.x.shape[1]
         chosen = rows.take(check.most(length))
-        if check.thins(length, subject.out):
-            chosen = chosen.thinned(subject.format)
-        return _Seen(chosen, check.examine(subject, chosen.x))
+        if check.thins(length, examinee.out):
+            chosen = chosen.thinned(examinee.format)
+        return _Seen(chosen, check.examine(examinee, chosen.x))
 
     def _judged(self, blank: CheckResult, seen: list[_Seen]) -> CheckResult:
         tried = sum(int(s.examined.tried.sum()) for s in seen)
@@ -325,10 +299,10 @@ class _Examination:
 
     def _counterexample(self, seen: _Seen) -> Witness:
         """Return the simplest row of those seen, shrunk as far as it still breaks the rule alone."""
-        place = seen.simplest(self._subject.format)
+        place = seen.simplest(self._examinee.format)
         row, origin = seen.rows.x[place], seen.rows.origin(place)
         note = seen.examined.note(place)
-        cell = self._cell(seen.rows.regimes[place], len(row))
+        cell = self._examinee.subject.cell(seen.rows.regimes[place], len(row))
         try:
             found = self._shrunk(seen, row, origin, note)
         except NotTried:
@@ -340,31 +314,27 @@ class _Examination:
         check = self._check
 
         def shows(x: Array) -> NDArray[np.bool_]:
-            found = check.examine(self._subject, np.ascontiguousarray(x))
+            found = check.examine(self._examinee, np.ascontiguousarray(x))
             return found.broken if found.beyond is None or not seen.is_beyond else found.beyond
 
         if not shows(row[None])[0]:
             return row, origin, f"{note} (not when called alone)"
         if not check.rows_at_once:
             return row, origin, note
-        budget = Budget(SHRINKING_ELEMENTS, SHRINKING_BATCHES).within(self._subject.ration)
-        steps = reduced(row, None, self._subject.format, shows, budget, check.rows_at_once)
+        budget = Budget(SHRINKING_ELEMENTS, SHRINKING_BATCHES).within(self._examinee.ration)
+        steps = reduced(row, None, self._examinee.format, shows, budget, check.rows_at_once)
         for smaller in reversed(steps):
-            alone = check.examine(self._subject, smaller[None])
+            alone = check.examine(self._examinee, smaller[None])
             if alone.broken[0]:
                 told = origin if len(steps) == 1 else origin_of(origin, row, smaller)
                 return smaller, told, alone.note(0)
         return row, origin, note
 
-    def _cell(self, regime: str, length: int) -> CellKey:
-        subject = self._subject
-        return CellKey(subject.candidate.name, OP, subject.format.name, subject.out.name, regime, length)
-
     def _witness(self, cell: CellKey, row: Array, origin: str, note: str) -> Witness:
-        subject = self._subject
+        examinee = self._examinee
         y = ""
         with suppress(NotTried):
-            outcome = subject.call(row[None])
-            y = "" if outcome.outputs is None else subject.out.to_hex(outcome.outputs[0])
-        message = f"x = {hexadecimal(subject.format, row)}: {note}"
-        return Witness(cell, self._check.name, 0.0, subject.format.to_hex(row), y, None, origin, message)
+            outcome = examinee.call(row[None])
+            y = "" if outcome.outputs is None else examinee.out.to_hex(outcome.outputs[0])
+        message = f"x = {hexadecimal(examinee.format, row)}: {note}"
+        return Witness(cell, self._check.name, 0.0, examinee.format.to_hex(row), y, None, origin, message)

@@ -75,12 +75,9 @@ def _check(
             documents = []
             ration = campaign.rations.get((candidate.name, fmt.name))
             for result in each_check(
-                candidate,
-                fmt,
-                executor,
+                campaign.subject(candidate, fmt, executor),
                 settings.seed,
                 settings.effort.extent,
-                out_format=settings.out_format,
                 ration=ration,
                 jobs=settings.jobs,
             ):

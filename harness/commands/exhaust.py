@@ -87,7 +87,7 @@ def exhaust(
     with executor_for(asked.settings, every_row=True) as executor:
         require_format(asked, executor)
         plan = _plan(asked, executor, all_orders=all_orders)
-        _estimate(plan, executor, asked.settings.jobs, yes=yes)
+        _estimate(plan, asked.settings.jobs, yes=yes)
         folder = _folder(out, resume=resume, overwrite=overwrite)
         with begin(folder, asked, plan.identity(), plan.cells) as ledger:
             _fill(plan, ledger, executor, asked.settings.jobs, folder)
@@ -122,19 +122,17 @@ def _plan(asked: Single, executor: Executor, *, all_orders: bool) -> Exhaustion:
     """Find out which symmetries the candidate has, and plan the rows that this leaves."""
     from harness.exhaust import NONE, Exhaustion, check_symmetries
 
-    candidate, fmt, out, timeout = asked.candidate, asked.fmt, asked.out_format, asked.settings.timeout
-    symmetries = NONE
-    if not all_orders:
-        symmetries = check_symmetries(candidate, fmt, out, asked.length, executor, timeout)
-    return Exhaustion(candidate, fmt, out, asked.length, symmetries, timeout)
+    subject = asked.subject(executor)
+    symmetries = NONE if all_orders else check_symmetries(subject, asked.length)
+    return Exhaustion(subject, asked.length, symmetries)
 
 
-def _estimate(plan: Exhaustion, executor: Executor, jobs: int, *, yes: bool) -> None:
+def _estimate(plan: Exhaustion, jobs: int, *, yes: bool) -> None:
     """Say how much there is to do, and refuse what is too much unless told otherwise."""
     from harness.exhaust import MOST_ROWS
 
     rows = plan.enumeration.rows
-    told = f"{rows} rows, {plan.enumeration}; about {_duration(plan.seconds_a_row(executor) * rows / jobs)}"
+    told = f"{rows} rows, {plan.enumeration}; about {_duration(plan.seconds_a_row() * rows / jobs)}"
     if rows > MOST_ROWS and not yes:
         raise UsageError(f"{told}: too many; give --yes to begin all the same, or use search")
     notes().print(told, soft_wrap=True)

@@ -21,9 +21,8 @@ from harness.measurement import Rows
 from harness.measurement.outcomes import tally_outcome
 from harness.subject.candidates import BUILTINS
 from harness.subject.execution import Executor, InProcess, Isolated
+from harness.subject.subject import Subject
 from reference.formats import FloatFormat
-from reference.truth import truth
-from reports.record.witness import CellKey
 
 __all__ = ["LENGTH", "ROWS", "IsolationCost", "isolation_costs"]
 
@@ -68,11 +67,9 @@ def _cost(fmt: FloatFormat, repeats: int, here: Executor, apart: Executor) -> Is
 
 
 def _batch(fmt: FloatFormat, x: NDArray[Any], executor: Executor) -> None:
-    values = fmt.to_float64(x)
-    rows = Rows(fmt, x, values, truth(values, fmt), 0)
-    outcome = executor.run(CANDIDATE, x, fmt)
-    cell = CellKey(CANDIDATE, "softmax", fmt.name, fmt.name, "standard_normal", LENGTH)
-    tally_outcome(cell, rows, outcome, BUILTINS[CANDIDATE].declared(fmt))
+    subject = Subject(BUILTINS[CANDIDATE], fmt, fmt, executor)
+    cell = subject.cell("standard_normal", LENGTH)
+    tally_outcome(cell, Rows.of(fmt, x, fmt), subject.run(x), subject.declaration)
 
 
 def _compare(

@@ -54,6 +54,7 @@ def replay(
     from harness.replay import WITHIN_STANDARD, replay_witness
     from harness.subject.candidates import load
     from harness.subject.execution import InProcess, Isolated
+    from harness.subject.subject import Subject
     from harness.witnesses.recipes import completed, completed_among
 
     check_timeout(timeout)
@@ -64,13 +65,14 @@ def replay(
         _tell_import(chosen)
         chosen = chosen.under((*known.policies, *(policies or ())))
     with InProcess() if in_process else Isolated(jobs=1) as executor:
-        result = replay_witness(found, chosen, executor, timeout, known.limits)
+        subject = Subject.of(found.cell, chosen, executor, timeout)
+        result = replay_witness(found, subject, known.limits)
         if emit_test is not None:
             part = None
             if result.among > 1:
-                row, part = completed_among(found, chosen, executor, timeout)
+                row, part = completed_among(found, subject)
             else:
-                row = completed(found, chosen, executor, timeout)
+                row = completed(found, subject)
             _emit(row, chosen, emit_test, part, is_sound=result.is_sound and result.same_bits)
     if as_json:
         print_json({**result.document(), "small": known.small})

@@ -126,15 +126,11 @@ def _search(asked: Single, evaluations: int, objective: str, out: Path | None, *
         prepare_kernels(MEASURING, EVALUATION)
         with user_mistakes(), _bar(evaluations) as advance:
             result, tally = search_tally(
-                asked.candidate,
-                asked.fmt,
+                asked.subject(executor),
                 asked.length,
                 evaluations,
                 settings.seed,
                 objective,
-                executor,
-                out_format=asked.out_format,
-                timeout=settings.timeout,
                 keep_interrupted=True,
                 observe=advance,
             )

@@ -13,6 +13,7 @@ import typer
 from harness.campaign.configuration import configured
 from harness.campaign.settings import Settings, resolve
 from harness.subject.candidates import Candidate, load
+from harness.subject.subject import Subject
 from harness.terminal.console import notes
 from harness.terminal.deadline import NEVER, Deadline
 from harness.terminal.errors import UsageError, user_mistakes
@@ -70,6 +71,10 @@ class Single:
     fmt: FloatFormat
     out_format: FloatFormat
     length: int
+
+    def subject(self, executor: Executor) -> Subject:
+        """Return the candidate in its formats, bound to what calls it."""
+        return Subject(self.candidate, self.fmt, self.out_format, executor, self.settings.timeout)
 
 
 def single(

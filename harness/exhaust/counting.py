@@ -27,7 +27,6 @@ from reference.certified.evaluation import evaluate
 from reference.declaration import Declaration
 from reference.errors import ElementClass, Judgement, RowFailure
 from reference.formats import FloatFormat
-from reference.truth import truth
 from reports.record.tally import Tally, merge
 from reports.record.witness import CellKey
 
@@ -97,9 +96,7 @@ class Counting:
 
     def _measure(self, rows: _Rows) -> Tally:
         """Return the full measurement of some rows, without what is not counted of all."""
-        values = self._fmt.to_float64(rows.x)
-        exact = truth(values, self._out_format)
-        batch = Rows(self._fmt, rows.x, values, exact, 0, rows.labels)
+        batch = Rows.of(self._fmt, rows.x, self._out_format, labels=rows.labels)
         return without_profiles(measure(self._cell, batch, rows.y, self._declaration))
 
 

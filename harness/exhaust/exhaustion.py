@@ -20,15 +20,12 @@ from harness.exhaust.enumeration import Enumeration
 from harness.exhaust.symmetry import Symmetries
 from harness.measurement import Rows
 from harness.measurement.outcomes import fault_witness, tally_outcome
-from harness.subject.candidates import Candidate
 from harness.subject.execution import Executor, Outcome
 from harness.subject.execution.outcome import joined
-from reference.declaration import Declaration
-from reference.formats import FloatFormat
-from reference.truth import truth
+from harness.subject.subject import Subject
 from reports.record.ledger import CellInfo
 from reports.record.tally import Tally, merge
-from reports.record.witness import OP, CellKey
+from reports.record.witness import CellKey
 
 __all__ = ["MOST_ROWS", "REGIME", "THOROUGH", "Exhaustion", "Range"]
 
@@ -74,27 +71,21 @@ class Range:
 class Exhaustion:
     """Every row of a format and length, through one candidate."""
 
-    candidate: Candidate
-    fmt: FloatFormat
-    out_format: FloatFormat
+    subject: Subject
     length: int
     symmetries: Symmetries
-    timeout: float | None = None
-
-    @property
-    def declaration(self) -> Declaration:
-        """What the candidate is held to."""
-        return self.candidate.declared(self.fmt)
 
     @property
     def enumeration(self) -> Enumeration:
         """The rows."""
-        return Enumeration(self.fmt, self.length, self.symmetries.permutation, self.symmetries.one_zero)
+        return Enumeration(
+            self.subject.format, self.length, self.symmetries.permutation, self.symmetries.one_zero
+        )
 
     @property
     def cell(self) -> CellKey:
         """The cell that all rows are of."""
-        return CellKey(self.candidate.name, OP, self.fmt.name, self.out_format.name, REGIME, self.length)
+        return self.subject.cell(REGIME, self.length)
 
     @property
     def cells(self) -> list[CellInfo]:
@@ -104,16 +95,16 @@ class Exhaustion:
     def identity(self) -> dict[str, Any]:
         """Return what decides the figures, as JSON carries it."""
         return {
-            "candidates": [self.candidate.name],
-            "formats": [self.fmt.name],
-            "out_format": self.out_format.name,
+            "candidates": [self.subject.candidate.name],
+            "formats": [self.subject.format.name],
+            "out_format": self.subject.out.name,
             "regimes": [REGIME],
             "lengths": [self.length],
             "rows": self.enumeration.rows,
             "permutation": self.symmetries.permutation,
             "one_zero": self.symmetries.one_zero,
-            "timeout": self.timeout,
-            "policies": [f"{key}={value}" for key, value in asdict(self.declaration.policy).items()],
+            "timeout": self.subject.timeout,
+            "policies": [f"{key}={value}" for key, value in asdict(self.subject.declaration.policy).items()],
         }
 
     @property
@@ -143,20 +134,20 @@ class Exhaustion:
 
     def measure(self, shard: Range, executor: Executor) -> dict[CellKey, Tally]:
         """Return the tally of a shard."""
-        digest, counting = hashlib.sha256(), self._counting()
+        subject, digest, counting = self.subject.by(executor), hashlib.sha256(), self._counting()
         others: list[Tally] = []
         for first in range(shard.first, shard.last, self.batch):
             bits = self.enumeration.encodings(first, min(self.batch, shard.last - first))
             digest.update(bits.astype(bits.dtype.newbyteorder("<"), copy=False).data)
-            x = self.fmt.from_bits(bits)
-            others += self._count(x, first, self._completed(x, executor), counting)
+            x = self.subject.format.from_bits(bits)
+            others += self._count(x, first, _completed(subject, x), counting)
         tally = merge([counting.tally(), *others])
         faulty = [w for other in others for w in other.witnesses if w.kind in other.faults]
         witnesses = (*(w for w in tally.witnesses if w.kind not in tally.faults), *faulty)
         digests = {shard.number: digest.hexdigest()}
         return {self.cell: replace(tally, digests=digests, witnesses=witnesses)}
 
-    def seconds_a_row(self, executor: Executor) -> float:
+    def seconds_a_row(self) -> float:
         """Return how long one row takes, by a few batches from all over, the first of them not timed.
 
         Rows that fail end it: finding out which they are is not what a row takes.
@@ -166,8 +157,8 @@ class Exhaustion:
         seconds: list[float] = []
         for first in (0, *((rows - count) * k // _PROBES for k in range(_PROBES + 1))):
             start = time.perf_counter()
-            x = self.fmt.from_bits(self.enumeration.encodings(first, count))
-            outcome = self._called(x, executor)
+            x = self.subject.format.from_bits(self.enumeration.encodings(first, count))
+            outcome = self.subject.run(x)
             if outcome.faults and seconds:
                 break
             list(self._count(x, first, outcome, self._counting()))
@@ -177,29 +168,8 @@ class Exhaustion:
         timed = seconds[1:] or seconds
         return sum(timed) / len(timed) / count
 
-    def _called(self, x: Any, executor: Executor) -> Outcome:
-        return executor.run(self.candidate.spec, x, self.out_format, self.timeout)
-
-    def _completed(self, x: Any, executor: Executor) -> Outcome:
-        """Return what came of every row: those that were given up for others' sake are called again.
-
-        What each row that fails costs is a time limit or a worker, so there is a limit to them, and a
-        candidate of which nothing more comes is left alone.
-        """
-        outcome = self._called(x, executor)
-        while True:
-            named = [fault.row for fault in outcome.faults if fault.row is not None]
-            untried = ~outcome.completed
-            untried[named] = False
-            if not untried.any() or not outcome.completed.any() or len(named) >= MOST_FAULTY:
-                return outcome
-            rest = self._called(x[untried], executor)
-            if rest.outputs is None:
-                return outcome
-            outcome = joined(outcome, rest, np.flatnonzero(untried))
-
     def _counting(self) -> Counting:
-        return Counting(self.cell, self.fmt, self.out_format, self.declaration)
+        return Counting(self.cell, self.subject.format, self.subject.out, self.subject.declaration)
 
     def _count(self, x: Any, first: int, outcome: Outcome, counting: Counting) -> Iterator[Tally]:
         """Count rows in bulk, or yield their tally, with a witness of every row that failed alone."""
@@ -207,7 +177,7 @@ class Exhaustion:
             counting.add(x, outcome.outputs, first)
             return
         rows = self._rows(x, first)
-        tally = tally_outcome(self.cell, rows, outcome, self.declaration)
+        tally = tally_outcome(self.cell, rows, outcome, self.subject.declaration)
         faulty = [
             fault_witness(self.cell, rows, fault, fault.row)
             for fault in outcome.faults
@@ -217,6 +187,24 @@ class Exhaustion:
         yield tally if self.is_thorough else without_profiles(tally)
 
     def _rows(self, x: Any, first: int) -> Rows:
-        values = self.fmt.to_float64(x)
         labels = tuple(f"row {first + row}" for row in range(len(x)))
-        return Rows(self.fmt, x, values, truth(values, self.out_format), 0, labels)
+        return Rows.of(self.subject.format, x, self.subject.out, labels=labels)
+
+
+def _completed(subject: Subject, x: Any) -> Outcome:
+    """Return what came of every row: those that were given up for others' sake are called again.
+
+    What each row that fails costs is a time limit or a worker, so there is a limit to them, and a
+    candidate of which nothing more comes is left alone.
+    """
+    outcome = subject.run(x)
+    while True:
+        named = [fault.row for fault in outcome.faults if fault.row is not None]
+        untried = ~outcome.completed
+        untried[named] = False
+        if not untried.any() or not outcome.completed.any() or len(named) >= MOST_FAULTY:
+            return outcome
+        rest = subject.run(x[untried])
+        if rest.outputs is None:
+            return outcome
+        outcome = joined(outcome, rest, np.flatnonzero(untried))

@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.subject.candidates import Candidate
-from harness.subject.execution import Executor, Outcome
+from harness.subject.execution import Outcome
+from harness.subject.subject import Subject
 from reference.formats import FloatFormat
 from strategies.regimes import REGIMES
 from strategies.words import Words
@@ -65,20 +65,13 @@ NONE: Final = Symmetries(permutation=False, one_zero=False)
 """No symmetry is assumed."""
 
 
-def check_symmetries(
-    candidate: Candidate,
-    fmt: FloatFormat,
-    out_format: FloatFormat,
-    length: int,
-    executor: Executor,
-    timeout: float | None = None,
-) -> Symmetries:
+def check_symmetries(subject: Subject, length: int) -> Symmetries:
     """Return the symmetries that hold on a sample of rows of several regimes, the same in every run."""
-    check = _Check(candidate, out_format, executor, timeout)
+    fmt = subject.format
     rows = _distinct(fmt, np.concatenate(list(_sample(fmt, length))))
-    outputs = check.called(rows)
-    permutes = length > 1 and all(check.same(outputs, rows[:, order], order) for order in _orders(length))
-    return Symmetries(permutes, _zeros_agree(check, fmt, rows), len(rows))
+    outcome = subject.run(rows)
+    permutes = length > 1 and all(_same(subject, outcome, rows[:, order], order) for order in _orders(length))
+    return Symmetries(permutes, _zeros_agree(subject, rows), len(rows))
 
 
 def _sample(fmt: FloatFormat, length: int) -> Iterator[Array]:
@@ -103,8 +96,9 @@ def _orders(length: int) -> Iterator[list[int]]:
         yield order
 
 
-def _zeros_agree(check: _Check, fmt: FloatFormat, rows: Array) -> bool:
+def _zeros_agree(subject: Subject, rows: Array) -> bool:
     """Put zeros into the rows, and tell whether they have a sign that does not matter."""
+    fmt = subject.format
     if not fmt.has_negative_zero:
         return False
     which = Words(("zeros", fmt.name, rows.shape[1])).below(2, rows.shape) == 1
@@ -113,26 +107,16 @@ def _zeros_agree(check: _Check, fmt: FloatFormat, rows: Array) -> bool:
     positive = _distinct(fmt, fmt.from_bits(bits))
     bits = fmt.to_bits(positive)
     negative = fmt.from_bits(fmt.negated(bits, bits == 0))
-    return check.same(check.called(positive), negative, list(range(rows.shape[1])))
+    return _same(subject, subject.run(positive), negative, list(range(rows.shape[1])))
 
 
-@dataclass(frozen=True)
-class _Check:
-    candidate: Candidate
-    out_format: FloatFormat
-    executor: Executor
-    timeout: float | None
-
-    def called(self, rows: Array) -> Outcome:
-        return self.executor.run(self.candidate.spec, rows, self.out_format, self.timeout)
-
-    def same(self, outputs: Outcome, changed: Array, order: list[int]) -> bool:
-        """Tell whether changed rows give the same bits, in another order, and fail where those fail."""
-        again = self.called(np.ascontiguousarray(changed))
-        if outputs.outputs is None or again.outputs is None:
-            return outputs.outputs is again.outputs
-        done = outputs.completed
-        if not np.array_equal(done, again.completed):
-            return False
-        before, after = (self.out_format.to_bits(o) for o in (outputs.outputs[:, order], again.outputs))
-        return bool(np.array_equal(before[done], after[done]))
+def _same(subject: Subject, outcome: Outcome, changed: Array, order: list[int]) -> bool:
+    """Tell whether changed rows give the same bits, in another order, and fail where those fail."""
+    again = subject.run(np.ascontiguousarray(changed))
+    if outcome.outputs is None or again.outputs is None:
+        return outcome.outputs is again.outputs
+    done = outcome.completed
+    if not np.array_equal(done, again.completed):
+        return False
+    before, after = (subject.out.to_bits(o) for o in (outcome.outputs[:, order], again.outputs))
+    return bool(np.array_equal(before[done], after[done]))

@@ -18,6 +18,7 @@ from harness.gate.judging import judge, with_policies
 from harness.gate.measuring import GATE, Gated, gate_settings, measure_gated
 from harness.gate.ratchet import slack_verdicts
 from harness.gate.statistics import Exactly, Fresh, Rule
+from harness.subject.subject import Subject
 from harness.terminal.console import notes
 from harness.terminal.deadline import Deadline, OutOfTime
 from harness.terminal.errors import Interrupted, NoVerdict, UsageError, user_mistakes
@@ -378,8 +379,8 @@ def _shrunk(
             ration = gated.rations.get(group[:2])
             spending = Spending(elements=SHRINKING_ELEMENTS).within(ration)
             candidate = candidates[witness.cell.candidate]
-            timeout, least = gated.settings.timeout, _least(verdict, witness)
-            yield witness.id, shrink(witness, candidate, executor, spending, timeout, least)
+            subject = Subject.of(witness.cell, candidate, executor, gated.settings.timeout)
+            yield witness.id, shrink(witness, subject, spending, _least(verdict, witness))
 
 
 def _least(verdict: Verdict, witness: Witness) -> float:

@@ -221,13 +221,9 @@ def _checked(campaign: Campaign, executor: Executor, deadline: Deadline) -> Iter
     for candidate in campaign.candidates:
         for fmt in campaign.formats_of(candidate):
             for result in each_check(
-                candidate,
-                fmt,
-                executor,
+                campaign.subject(candidate, fmt, executor),
                 settings.seed,
                 settings.effort.extent,
-                out_format=settings.out_format,
-                timeout=settings.timeout,
                 checks=CONTRACT,
                 floors=[floor for floor in FLOORS if TIERS[floor] in settings.tiers],
                 ration=campaign.rations.get((candidate.name, fmt.name)),

@@ -21,7 +21,6 @@ from harness.measurement.witnesses import scores_by_row, witnesses
 from reference.declaration import Declaration
 from reference.formats import FORMATS
 from reference.tiers import STANDARD
-from reference.truth import truth
 from reports.record.tally import Tally
 from reports.record.witness import CellKey
 from strategies.regimes import REGIMES
@@ -70,7 +69,7 @@ def warm() -> None:
     REGIMES[MEDLEY].rows(FORMATS["float16"], len(REGIMES), 4, seed=0, batch=0)
     fmt = FORMATS["float32"]
     x = fmt.from_float64(np.zeros((1, 2)))
-    rows = Rows(fmt, x, fmt.to_float64(x), truth(fmt.to_float64(x), fmt), 0)
+    rows = Rows.of(fmt, x, fmt)
     measure(
         CellKey("", "softmax", "", "", "", 2), rows, x, Declaration(algorithm=STANDARD.algorithm_for(fmt))
     )

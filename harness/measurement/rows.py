@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from reference.errors import Judgement, judge
 from reference.formats import FloatFormat
 from reference.model import Method, Truth
 from reference.tiers import STANDARD, Tier
+from reference.truth import truth
 from reports.record.profiles import place_numbers
 
 __all__ = ["Flags", "Floats", "Rows", "digest"]
@@ -47,6 +48,20 @@ class Rows:
     labels: tuple[str, ...] = ()
     method: Method = "certified"
     first: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        fmt: FloatFormat,
+        x: NDArray[Any],
+        out: FloatFormat,
+        number: int = 0,
+        labels: tuple[str, ...] = (),
+        method: Method = "certified",
+    ) -> Self:
+        """Return rows of a format with their truth in another."""
+        values = fmt.to_float64(x)
+        return cls(fmt, x, values, truth(values, out, method), number, labels, method)
 
     def origin(self, row: int) -> str:
         """Say where a row comes from."""

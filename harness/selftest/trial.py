@@ -29,6 +29,7 @@ from harness.measurement import Rows
 from harness.measurement.outcomes import tally_outcome
 from harness.subject.candidates import Candidate
 from harness.subject.execution import Executor, InProcess, Outcome
+from harness.subject.subject import Subject
 from reference.declaration import Declaration
 from reference.formats import FloatFormat
 from reference.tiers import STANDARD, TIERS
@@ -144,8 +145,8 @@ class _Trial:
                 self._note(self._contract(candidate, executor, extent))
 
     def _contract(self, candidate: Candidate, executor: Executor, extent: str) -> Iterator[Verdict]:
-        seed = self._settings.seed
-        for result in each_check(candidate, self._format, executor, seed, extent, checks=CONTRACT, floors=()):
+        subject = Subject(candidate, self._format, self._format, executor)
+        for result in each_check(subject, self._settings.seed, extent, checks=CONTRACT, floors=()):
             yield from judge_check(result)
 
     # Cells ---------------------------------------------------------------------------------

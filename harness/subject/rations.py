@@ -12,13 +12,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
+from harness.subject.subject import Subject
 from strategies.regimes import REGIMES
-
-if TYPE_CHECKING:
-    from harness.subject.execution import Executor
-    from reference.formats import FloatFormat
 
 __all__ = [
     "NO_RATIONS",
@@ -241,21 +238,19 @@ TRIES: Final = 3
 """Calls of which the fastest counts, where it looks slow: the first may compile."""
 
 
-def measured(
-    spec: str, fmt: FloatFormat, out: FloatFormat, executor: Executor, timeout: float | None
-) -> Speed:
-    """Return the class of speed of a candidate, told from a few calls; that of the fast where it fails.
+def measured(subject: Subject) -> Speed:
+    """Return the class of speed of a subject, told from a few calls; that of the fast where it fails.
 
     A call of which something is told tells no speed: rows that came back only after a loss were waited for.
     """
 
     def seconds(rows: int, length: int, slow: float) -> float:
         """Return how long a call takes; inf where it fails."""
-        x = REGIMES["standard-normal"].rows(fmt, rows, length, 0, 0)
+        x = REGIMES["standard-normal"].rows(subject.format, rows, length, 0, 0)
         fastest = math.inf
         for _ in range(TRIES):
             start = time.perf_counter()
-            outcome = executor.run(spec, x, out, timeout)
+            outcome = subject.run(x)
             if not outcome.completed.all():
                 return math.inf
             if not outcome.faults:

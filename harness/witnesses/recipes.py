@@ -20,8 +20,7 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.subject.candidates import Candidate
-from harness.subject.execution import Executor
+from harness.subject.subject import Subject
 from harness.terminal.errors import UsageError
 from harness.witnesses.batches import Part, smallest_part
 from reference.errors import ulp_of
@@ -241,9 +240,7 @@ def _known_digits(value: Fraction, ulp: Fraction) -> int:
     return max(1, min(_MOST_DIGITS, math.floor(-math.log10(relative)) - 1))
 
 
-def completed(
-    witness: Witness, candidate: Candidate, executor: Executor, timeout: float | None = None
-) -> Witness:
+def completed(witness: Witness, subject: Subject) -> Witness:
     """Return the witness with its bits, where its row is made again with those that the candidate gives now.
 
     Raises:
@@ -251,29 +248,24 @@ def completed(
     """
     if witness.remade is None:
         return witness
-    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
     row = row_of(witness)
-    outcome = executor.run(candidate.spec, row[None], out, timeout)
-    came = outcome.outputs is not None and outcome.completed.all()
-    y = out.to_hex(outcome.outputs[0]) if came and outcome.outputs is not None else ""
-    return replace(witness, x=fmt.to_hex(row), y=y, remade=None)
+    outputs = subject.outputs(row[None])
+    y = "" if outputs is None else subject.out.to_hex(outputs[0])
+    return replace(witness, x=subject.format.to_hex(row), y=y, remade=None)
 
 
-def completed_among(
-    witness: Witness, candidate: Candidate, executor: Executor, timeout: float | None = None
-) -> tuple[Witness, Part]:
+def completed_among(witness: Witness, subject: Subject) -> tuple[Witness, Part]:
     """Return the witness with what its row gives in its batch, and the smallest part in which it gives that.
 
     Raises:
         UsageError: its batch is not known, or too large a part of it is needed to be written down.
     """
-    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
     whole = batch_of(witness)
 
     def output(part: Part) -> str:
-        outcome = executor.run(candidate.spec, part.x, out, timeout)
+        outcome = subject.run(part.x)
         came = outcome.outputs is not None and outcome.completed[part.row]
-        return out.to_hex(outcome.outputs[part.row]) if came and outcome.outputs is not None else ""
+        return subject.out.to_hex(outcome.outputs[part.row]) if came and outcome.outputs is not None else ""
 
     y = "" if whole is None else output(whole)
     part = None if whole is None else smallest_part(whole, lambda some: output(some) == y)
@@ -282,4 +274,4 @@ def completed_among(
             f"witness {witness.id}: its row shows it among all rows of its batch alone, which are too many to"
             " write down; replay it from its run"
         )
-    return replace(witness, x=fmt.to_hex(row_of(witness)), y=y, remade=None), part
+    return replace(witness, x=subject.format.to_hex(row_of(witness)), y=y, remade=None), part

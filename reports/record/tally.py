@@ -362,8 +362,12 @@ def _place(witness: Witness) -> tuple[int, str, str]:
 
 def plain(value: Any) -> Any:
     """Return a value as JSON carries it, throughout: tuples as lists, figures by `json_float`."""
+    if isinstance(value, float):
+        return json_float(value)
+    if value is None or isinstance(value, (str, int)):
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    return json_float(value) if isinstance(value, float) else value
+    return value

@@ -8,7 +8,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -119,7 +119,7 @@ class Batch:
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON carries it, the bits packed."""
-        document = asdict(self)
+        document = dict(vars(self))
         bits = document.pop("x")
         return {**document, "x_packed": _packed(bits)} if bits else document
 
@@ -170,7 +170,7 @@ class Witness:
         for name in ("cell", "remade", "batch", "id"):
             document.pop(name, None)
         if self.remade is not None:
-            document["remade"] = asdict(self.remade)
+            document["remade"] = dict(vars(self.remade))
         if self.batch is not None:
             document["batch"] = self.batch.document()
         return document

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from harness.subject.candidates import Candidate, load
 from harness.subject.execution import Executor, InProcess
+from harness.subject.subject import Subject
 from harness.witnesses.search import search
 from reference.certified import evaluate, prepare
 from reference.formats import FORMATS, FloatFormat
@@ -98,7 +99,9 @@ def of_target(task: Task, evaluations: int, seed: int) -> float:
 
 def of_search(task: Task, evaluations: int, seed: int) -> float:
     """Return the worst that the search finds."""
-    result = search(task.candidate, task.fmt, task.length, evaluations, seed, "ulp", task.executor)
+    result = search(
+        Subject(task.candidate, task.fmt, task.fmt, task.executor), task.length, evaluations, seed, "ulp"
+    )
     assert result.score is not None
     return result.score
 

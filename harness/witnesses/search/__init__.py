@@ -1,7 +1,8 @@
 """Searching for the worst row: what random sampling misses.
 
     with Isolated() as executor:
-        result = search(load("max_shifted"), FORMATS["float32"], 8, 200_000, 0, "ulp", executor)
+        subject = Subject(load("max_shifted"), FORMATS["float32"], FORMATS["float32"], executor)
+        result = search(subject, 8, 200_000, 0, "ulp")
 
 `Engine` is the search, `Trials` how rows are scored, `OBJECTIVES` by what; `search_tally` counts all
 rows that a search tried, as a cell of a campaign.

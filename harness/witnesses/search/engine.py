@@ -90,8 +90,8 @@ class Engine:
         self.neighbourhood = Neighbourhood.within(length, evaluations // _POLISHING_SHARE)
         self._trials, self._length, self._evaluations, self._seed = trials, length, evaluations, seed
         self._observe = observe
-        self._words = Words(("search", seed, trials.fmt.name, length))
-        self._breeder = Breeder(trials.fmt, self._words)
+        self._words = Words(("search", seed, trials.subject.format.name, length))
+        self._breeder = Breeder(trials.subject.format, self._words)
         self._archive = Archive.empty(length, _ELITES)
         self._memory = Memory(length)
         self._batch = max(1, min(_BATCH, _BATCH_ELEMENTS // length))
@@ -133,7 +133,7 @@ class Engine:
                 yield self._children()
 
     def _first(self) -> Iterator[Ordinals]:
-        fmt = self._trials.fmt
+        fmt = self._trials.subject.format
         count = max(1, self._evaluations // _START_SHARE // len(START))
         for batch, start in enumerate(range(0, count, self._batch)):
             rows = min(self._batch, count - start)
@@ -160,7 +160,7 @@ class Engine:
         """Yield the neighbours of the best row, and of what turns out better, until none does."""
         while not self.polished and self.best is not None:
             middle = self.best
-            yield from self.neighbourhood.rows(self._trials.fmt, middle.ordinals, self._batch)
+            yield from self.neighbourhood.rows(self._trials.subject.format, middle.ordinals, self._batch)
             self._polished = middle
 
     # What came of it ---------------------------------------------------------------------

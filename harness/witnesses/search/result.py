@@ -11,20 +11,17 @@ import numpy as np
 
 from harness.measurement import Rows
 from harness.measurement.outcomes import tally_outcome
-from harness.subject.candidates import Candidate
-from harness.subject.execution import Executor
+from harness.subject.subject import Subject
 from harness.witnesses.batches import Part, seen_among
 from harness.witnesses.search.engine import MOST_LOST, Best, Engine
 from harness.witnesses.search.objectives import OBJECTIVES, Objective
 from harness.witnesses.search.trials import Trial, Trials
 from reference.bounds import element_bounds
 from reference.errors import ElementClass
-from reference.formats import FloatFormat
-from reference.model import Method
 from reference.tiers import STANDARD, Tier
 from reports.record.cells import SEARCHED
 from reports.record.tally import Tally, merge
-from reports.record.witness import OP, CellKey, Witness, json_float
+from reports.record.witness import CellKey, Witness, json_float
 
 __all__ = ["INTERRUPTED", "SearchResult", "search", "search_tally"]
 
@@ -100,48 +97,36 @@ class SearchResult:
 
 
 def search(
-    candidate: Candidate,
-    fmt: FloatFormat,
+    subject: Subject,
     length: int,
     evaluations: int,
     seed: int,
     objective: str,
-    executor: Executor,
     *,
-    out_format: FloatFormat | None = None,
-    timeout: float | None = None,
-    reference: Method = "certified",
     keep_interrupted: bool = False,
     observe: Callable[[Trial], None] = lambda _: None,
 ) -> SearchResult:
     """Search the finite rows of a length for the one that is worst by an objective.
 
     Args:
-        candidate: what is searched.
-        fmt: the input format.
+        subject: whose rows.
         length: entries of a row.
         evaluations: rows that may be tried.
         seed: the same gives the same result.
         objective: a name of `OBJECTIVES`.
-        executor: calls the candidate.
-        out_format: the output format, where not the input's.
-        timeout: the most seconds that one call may take; None for the executor's own.
-        reference: how the truth is computed.
         keep_interrupted: whether Ctrl-C ends the search with what was found, instead of being raised.
         observe: told of every batch that was tried.
 
     Raises:
         ValueError: an argument is out of its range, or the candidate does not take the format.
     """
-    out = out_format or fmt
-    _check(candidate, fmt, out, length, evaluations, objective)
-    goal = OBJECTIVES[objective]
-    trials = Trials(candidate, fmt, out, goal, executor, timeout, reference)
+    _check(subject, length, evaluations, objective)
+    trials = Trials(subject, OBJECTIVES[objective])
     engine = Engine(trials, length, evaluations, seed, observe)
     start = time.perf_counter()
     is_interrupted = _run(engine, keeping=keep_interrupted)
     seconds = time.perf_counter() - start
-    cell = CellKey(candidate.name, OP, fmt.name, out.name, SEARCHED, length)
+    cell = subject.cell(SEARCHED, length)
     return SearchResult(
         cell=cell,
         objective=objective,
@@ -161,18 +146,13 @@ def search(
 
 
 def search_tally(
-    candidate: Candidate,
-    fmt: FloatFormat,
+    subject: Subject,
     length: int,
     evaluations: int,
     seed: int,
     objective: str,
-    executor: Executor,
     *,
-    out_format: FloatFormat | None = None,
-    timeout: float | None = None,
     tiers: Sequence[Tier] = (),
-    reference: Method = "certified",
     keep_interrupted: bool = False,
     observe: Callable[[Trial], None] = lambda _: None,
 ) -> tuple[SearchResult, Tally]:
@@ -185,9 +165,8 @@ def search_tally(
     Raises:
         ValueError: as `search` does.
     """
-    _check(candidate, fmt, out_format or fmt, length, evaluations, objective)
-    declaration = candidate.declared(fmt)
-    cell = CellKey(candidate.name, OP, fmt.name, (out_format or fmt).name, SEARCHED, length)
+    _check(subject, length, evaluations, objective)
+    declaration, cell = subject.declaration, subject.cell(SEARCHED, length)
     parts: list[Tally] = []
 
     def count(trial: Trial) -> None:
@@ -198,18 +177,7 @@ def search_tally(
             parts[:] = [merge(parts)]
 
     result = search(
-        candidate,
-        fmt,
-        length,
-        evaluations,
-        seed,
-        objective,
-        executor,
-        out_format=out_format,
-        timeout=timeout,
-        reference=reference,
-        keep_interrupted=keep_interrupted,
-        observe=count,
+        subject, length, evaluations, seed, objective, keep_interrupted=keep_interrupted, observe=count
     )
     return result, _with_witness(merge(parts), result.witness)
 
@@ -232,16 +200,17 @@ def _run(engine: Engine, *, keeping: bool) -> bool:
     return False
 
 
-def _check(
-    candidate: Candidate, fmt: FloatFormat, out: FloatFormat, length: int, evaluations: int, objective: str
-) -> None:
+def _check(subject: Subject, length: int, evaluations: int, objective: str) -> None:
     for what, value in (("length", length), ("evaluations", evaluations)):
         if value < 1:
             raise ValueError(f"{what} {value}: give an integer from 1 on")
     if objective not in OBJECTIVES:
         raise ValueError(f"objective {objective!r}: it is one of {', '.join(OBJECTIVES)}")
-    if not candidate.supports(fmt, out):
-        raise ValueError(f"candidate {candidate.name}: does not take {fmt} to {out}; give another format")
+    if not subject.is_supported:
+        raise ValueError(
+            f"candidate {subject.candidate.name}: does not take {subject.format} to {subject.out};"
+            " give another format"
+        )
 
 
 def _why_stopped(engine: Engine, evaluations: int) -> str:
@@ -256,12 +225,12 @@ def _why_stopped(engine: Engine, evaluations: int) -> str:
 
 def _found(cell: CellKey, trials: Trials, best: Best | None) -> dict[str, Any]:
     """Return the witness and its figures, from the verdict on the winner alone."""
-    candidate, objective = trials.candidate, trials.objective
+    subject, objective = trials.subject, trials.objective
     if best is None or best.score <= objective.least:
         return dict.fromkeys(("witness", "ulp", "standard_bound", "algorithm_bound"))
     rows, y, element = _winner(best)
     judgement = rows.judge(y)
-    declared = candidate.declared(rows.format).algorithm
+    declared = subject.declaration.algorithm
     standard = STANDARD.bounds(rows.values, rows.truth, rows.format)
     own = None if declared is None else element_bounds(rows.values, rows.truth, declared, rows.format)
     kind = _kind(objective, ElementClass(judgement.classes[0, element]))
@@ -269,7 +238,7 @@ def _found(cell: CellKey, trials: Trials, best: Best | None) -> dict[str, Any]:
     origin = f"evaluation {best.evaluation} of the search"
     witness = Witness(cell, kind, best.score, rows.hexadecimal(0), encoded, element, origin)
     return {
-        "witness": seen_among(witness, Part(best.trial.rows.x, best.row), trials.outputs),
+        "witness": seen_among(witness, Part(best.trial.rows.x, best.row), subject.outputs),
         "ulp": float(judgement.ulp[0, element]),
         "standard_bound": _figure(standard[0, element]),
         "algorithm_bound": None if own is None else _figure(own[0, element]),

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.measurement import Rows
 from harness.measurement.policy import excused_flushes
-from harness.subject.candidates import Candidate
-from harness.subject.execution import Executor, Outcome
+from harness.subject.execution import Outcome
+from harness.subject.subject import Subject
 from harness.witnesses.search.mutations import Ordinals
 from harness.witnesses.search.objectives import Objective
-from reference.formats import FloatFormat
-from reference.model import Method
-from reference.truth import truth
 
 __all__ = ["Trial", "Trials"]
 
@@ -44,38 +40,27 @@ class Trial:
 class Trials:
     """What is tried, and what for."""
 
-    candidate: Candidate
-    fmt: FloatFormat
-    out_format: FloatFormat
+    subject: Subject
     objective: Objective
-    executor: Executor
-    timeout: float | None
-    reference: Method = "certified"
 
     def of(self, ordinals: Ordinals, number: int) -> Trial:
         """Try rows of shape (k, n), the batch of that number."""
-        x = self.fmt.from_bits(self.fmt.from_ordinals(ordinals))
-        values = self.fmt.to_float64(x)
-        exact = truth(values, self.out_format, self.reference)
-        rows = Rows(self.fmt, x, values, exact, number, (), self.reference)
-        outcome = self.executor.run(self.candidate.spec, x, self.out_format, self.timeout)
+        subject, fmt = self.subject, self.subject.format
+        x = fmt.from_bits(fmt.from_ordinals(ordinals))
+        rows = Rows.of(fmt, x, subject.out, number, method=subject.reference)
+        outcome = subject.run(x)
         figure = self._figure(rows, outcome)
         elements = np.argmax(figure, axis=1)
         return Trial(rows, outcome, figure[np.arange(len(figure)), elements], elements)
-
-    def outputs(self, x: NDArray[Any]) -> NDArray[Any] | None:
-        """Return the candidate's outputs on rows, None where any lacks."""
-        outcome = self.executor.run(self.candidate.spec, x, self.out_format, self.timeout)
-        return outcome.outputs if outcome.completed.all() else None
 
     def _figure(self, rows: Rows, outcome: Outcome) -> Floats:
         """Return the objective's figure of each element, -inf where it has none or is excused."""
         if outcome.outputs is None:
             return np.full(rows.x.shape, -np.inf)
-        y = self.out_format.to_float64(outcome.outputs)
+        y = self.subject.out.to_float64(outcome.outputs)
         judgement = rows.judge(y)
         figure = self.objective.figure(rows, y, judgement)
         left_out = np.isnan(figure) | ~outcome.completed[:, None]
         if self.objective.of_elements:
-            left_out |= excused_flushes(judgement, rows.truth, self.candidate.declaration.policy)
+            left_out |= excused_flushes(judgement, rows.truth, self.subject.candidate.declaration.policy)
         return np.where(left_out, -np.inf, figure)

@@ -1,6 +1,6 @@
 """Witnesses made small: the fewest and simplest entries that still show the same.
 
-    small = shrink(witness, candidate, executor)
+    small = shrink(witness, Subject.of(witness.cell, candidate, executor))
     print(emit_test(small, candidate))
 
 A shrunk witness shows the same kind of defect, or keeps nine tenths of its score, when its row is called

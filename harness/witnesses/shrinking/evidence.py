@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from harness.measurement import Judged, Rows, scores_by_row, tally_of
 from harness.measurement.tiers import TIER_KINDS, judge_by_tiers
-from harness.subject.candidates import Candidate
-from harness.subject.execution import Executor, Outcome
+from harness.subject.subject import Subject
 from harness.witnesses.recipes import entries_of_hex
 from harness.witnesses.shrinking.reduction import BATCH_ELEMENTS, Budget
 from reference.errors import RowFailure, judge
-from reference.formats import FloatFormat, format_named
+from reference.formats import format_named
 from reference.truth import truth
 from reports.record.witness import CellKey, Witness
 from reports.record.witness_kinds import FATAL_KINDS, WITNESS_KINDS, kinds_shown_by
@@ -52,32 +51,29 @@ class Evidence(Protocol):
 
 def evidence_of(
     witness: Witness,
-    candidate: Candidate,
-    executor: Executor,
+    subject: Subject,
     budget: Budget,
-    timeout: float | None,
     least: float = 0.0,
 ) -> Evidence | None:
     """Return the evidence of a witness's kind, of that score at least; None where no single row shows it."""
-    calls = _Calls(candidate, witness.cell, executor, timeout)
     if witness.kind in kinds_shown_by("format"):
         return None
     if witness.kind in kinds_shown_by("call"):
-        return _Fault(calls, witness.kind)
+        return _Fault(subject, witness)
     kept = max(KEPT * witness.score, least) if witness.score else 1.0
     failed = failed_rows([witness])[0]
-    return _Score(calls, budget, witness.kind, kept, failed, _is_beside_flushes(witness, candidate))
+    beside = _is_beside_flushes(witness, subject)
+    return _Score(subject, witness.cell, budget, witness.kind, kept, failed, beside)
 
 
-def _is_beside_flushes(witness: Witness, candidate: Candidate) -> bool:
+def _is_beside_flushes(witness: Witness, subject: Subject) -> bool:
     """Tell whether flushes are excused and the witness's figure is that of another element."""
-    fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
-    declaration = candidate.declared(fmt)
+    fmt, out, declaration = subject.format, subject.out, subject.declaration
     of_element = WITNESS_KINDS[witness.kind].of_element
     if not of_element or witness.element is None or declaration.policy.subnormals == "keep":
         return False
     x, y = fmt.from_bits(entries_of_hex(witness.x, fmt))[None], out.from_bits(entries_of_hex(witness.y, out))
-    judged = Judged(_rows(x, fmt, out), y[None], declaration)
+    judged = Judged(Rows.of(fmt, x, out), y[None], declaration)
     return not judged.flushes[0, witness.element]
 
 
@@ -93,33 +89,6 @@ def failed_rows(witnesses: Sequence[Witness]) -> list[bool]:
 
 
 @dataclass(frozen=True)
-class _Calls:
-    candidate: Candidate
-    cell: CellKey
-    executor: Executor
-    timeout: float | None
-
-    @property
-    def format(self) -> FloatFormat:
-        return format_named(self.cell.format)
-
-    @property
-    def out(self) -> FloatFormat:
-        return format_named(self.cell.out_format)
-
-    def run(self, x: Array) -> Outcome:
-        return self.executor.run(self.candidate.spec, x, self.out, self.timeout)
-
-    def rows(self, x: Array) -> Rows:
-        return _rows(x, self.format, self.out)
-
-
-def _rows(x: Array, fmt: FloatFormat, out: FloatFormat) -> Rows:
-    values = fmt.to_float64(x)
-    return Rows(fmt, x, values, truth(values, out), 0)
-
-
-@dataclass(frozen=True)
 class _Score:
     """A kind that outputs show: a defect, or at least so much of a figure.
 
@@ -131,7 +100,8 @@ class _Score:
         beside_flushes: whether flushes that the policy excuses do not show it.
     """
 
-    calls: _Calls
+    subject: Subject
+    cell: CellKey
     budget: Budget
     kind: str
     least: float
@@ -140,7 +110,7 @@ class _Score:
     rows_at_once: int = BATCH_ELEMENTS
 
     def shows(self, x: Array) -> Flags:
-        outcome = self.calls.run(x)
+        outcome = self.subject.run(x)
         done = outcome.completed
         self.budget.lost |= not done.all() and any(fault.kind in FATAL_KINDS for fault in outcome.faults)
         shown = np.zeros(len(x), dtype=np.bool_)
@@ -151,19 +121,20 @@ class _Score:
         return shown
 
     def witness(self, row: Array) -> Witness | None:
-        outcome = self.calls.run(row[None])
+        outcome = self.subject.run(row[None])
         if outcome.outputs is None or not outcome.completed.all():
             return None
         judged = self._judged(row[None], outcome.outputs)
         if self.kind in TIER_KINDS:
-            tally = judge_by_tiers(self.calls.cell, judged, [TIER_KINDS[self.kind]])
+            tally = judge_by_tiers(self.cell, judged, [TIER_KINDS[self.kind]])
         else:
-            tally = tally_of(self.calls.cell, judged)
+            tally = tally_of(self.cell, judged)
         found = [w for w in tally.witnesses if w.kind == self.kind]
         return found[0] if found and (found[0].score or 1.0) >= self.least else None
 
     def _judged(self, x: Array, y: Array) -> Judged:
-        judged = Judged(self.calls.rows(x), y, self.calls.candidate.declared(self.calls.format))
+        subject = self.subject
+        judged = Judged(Rows.of(subject.format, x, subject.out), y, subject.declaration)
         return judged.without_flushes() if self.beside_flushes else judged
 
 
@@ -172,11 +143,12 @@ class _Fault:
 
     rows_at_once: int = 1
 
-    def __init__(self, calls: _Calls, kind: str) -> None:
+    def __init__(self, subject: Subject, witness: Witness) -> None:
+        kind, limit = witness.kind, subject.timeout
         if kind == "timed_out":
-            limit = PATIENCE_SECONDS if calls.timeout is None else min(calls.timeout, PATIENCE_SECONDS)
-            calls = replace(calls, timeout=limit)
-        self._calls = calls
+            limit = PATIENCE_SECONDS if limit is None else min(limit, PATIENCE_SECONDS)
+        self._subject = replace(subject, timeout=limit)
+        self._cell = witness.cell
         self._kind = kind
         self._left = MOST_HANGS if kind == "timed_out" else MOST_DEATHS
         self._harmless: Array | None = None
@@ -188,14 +160,14 @@ class _Fault:
         message = self._message(row)
         if message is None:
             return None
-        rows = self._calls.rows(row[None])
-        return Witness(self._calls.cell, self._kind, 0.0, rows.hexadecimal(0), "", None, "", message)
+        encoded = self._subject.format.to_hex(row)
+        return Witness(self._cell, self._kind, 0.0, encoded, "", None, "", message)
 
     def _message(self, row: Array) -> str | None:
         """Return what the candidate does on a row called alone, if it is this kind of fault."""
         if self._left <= 0:
             return None
-        outcome = self._calls.run(row[None])
+        outcome = self._subject.run(row[None])
         if not outcome.faults:
             self._harmless = row
         messages = [fault.message for fault in outcome.faults if fault.kind == self._kind and fault.row == 0]
@@ -207,4 +179,4 @@ class _Fault:
         """Count a lost worker, and call a harmless row: an executor gives up on who only loses workers."""
         self._left -= 1
         if self._harmless is not None:
-            self._calls.run(self._harmless[None])
+            self._subject.run(self._harmless[None])

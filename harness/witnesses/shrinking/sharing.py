@@ -20,6 +20,7 @@ from harness.measurement.policy import GOT
 from harness.subject.candidates import Candidate
 from harness.subject.execution import Executor
 from harness.subject.rations import NO_RATIONS, Rations
+from harness.subject.subject import Subject
 from harness.witnesses.shrinking.evidence import KEPT, failed_rows
 from harness.witnesses.shrinking.reduction import Budget
 from harness.witnesses.shrinking.single import smallest
@@ -238,7 +239,8 @@ class _Sharing:
         share = Budget(min(ELEMENTS_A_ROW, self._budget.elements), min(batches, self._budget.batches))
         given = Budget(share.elements, share.batches)
         least = KEPT * band.greatest
-        found = smallest(band.shortest, self._candidate, self._executor, share, self._timeout, least)
+        subject = Subject.of(band.shortest.cell, self._candidate, self._executor, self._timeout)
+        found = smallest(band.shortest, subject, share, least)
         self._budget.elements -= given.elements - share.elements
         self._budget.batches -= given.batches - share.batches
         self._budget.lost |= share.lost
