@@ -131,7 +131,7 @@ def test_a_sum_of_half_or_twice_is_no_failure() -> None:
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
-@settings(deadline=None)  # the first call compiles
+# the first call compiles
 @given(st.lists(finite, min_size=1, max_size=40))
 def test_sums_are_exact_and_rounded_once(values: list[float]) -> None:
     limbs = np.zeros(LIMBS, dtype=np.int64)
@@ -159,7 +159,7 @@ def expected_sums(y: np.ndarray, nearest: np.ndarray) -> list[float]:
     return [math.fsum(y), math.fsum(nearest), abs(math.fsum([*y, *-nearest]))]
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(st.lists(st.tuples(unit | sparse, unit | sparse), min_size=1, max_size=12), st.booleans())
 def test_row_sums_are_exact_and_rounded_once(pairs: list[tuple[float, float]], alike: bool) -> None:
     """Of numbers that straddle all the units, that cancel, and that stop just beside a tie."""
@@ -174,7 +174,7 @@ binary32 = st.floats(2.0**-76, 1, width=32)
 binary16 = st.floats(0, 1, width=16)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(st.data(), st.sampled_from([(binary32, F32), (binary16, FORMATS["float16"])]))
 def test_short_rows_that_need_fewer_digits_are_summed_no_less_exactly(
     data: st.DataObject, kind: tuple[st.SearchStrategy[float], FloatFormat]

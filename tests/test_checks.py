@@ -468,7 +468,7 @@ def test_functions_for_users_pass_and_fail_as_the_checks_do():
         testing.check("range", max_shifted, effort="little")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(testing.rows("float32", 5))
 def test_rules_are_properties_for_hypothesis(x):
     for name in ("range", "monotone", "shift", "negative_zero", "axis", "row_sum"):
@@ -476,7 +476,7 @@ def test_rules_are_properties_for_hypothesis(x):
 
 
 def test_hypothesis_finds_and_shrinks_what_breaks_a_rule():
-    @settings(max_examples=200, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=200, database=None, derandomize=True)
     @given(testing.rows("float32", 3, ["quantised", "ladder"]))
     def shifted(x):
         testing.assert_keeps("shift", plain, x)

@@ -75,7 +75,7 @@ def batches(draw):
 
 
 @given(batches(), st.sampled_from(["crashed", "raised"]))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_culprit_is_named_and_every_other_row_completes(batch, kind):
     rows, culprits = batch
     outcome = complete(Model(culprits, kind), numbered(rows))

@@ -91,7 +91,7 @@ def test_pairs_are_those_of_itertools(name: str, one_zero: bool) -> None:
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_range_of_rows_can_be_made_alone(data: st.DataObject) -> None:
     fmt = FORMATS[data.draw(st.sampled_from(["float8_e5m2", "float16", "bfloat16", "float32"]))]
     rows = Enumeration(fmt, data.draw(st.integers(1, 3)), data.draw(st.booleans()), data.draw(st.booleans()))
@@ -165,7 +165,7 @@ NEAR = Fraction(1, 2**20)
 
 
 @given(st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_quick_counts_are_those_of_the_full_measurement(data: st.DataObject) -> None:
     fmt = FORMATS[data.draw(st.sampled_from(["float16", "bfloat16", "float32", "float8_e5m2"]))]
     length = data.draw(st.integers(1, 3))

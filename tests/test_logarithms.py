@@ -81,7 +81,7 @@ def test_arb_contradicts_nothing_in_any_regime(regime: Any, op: str) -> None:
     ties=st.integers(1, 9),
     fmt=st.sampled_from(list(FORMATS.values())),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_arb_contradicts_nothing_that_hypothesis_finds(
     op: str, row: list[float], ties: int, fmt: FloatFormat
 ) -> None:

@@ -45,7 +45,6 @@ def verdict_of(ulp: np.ndarray) -> tuple[Judgement, Truth]:
     return dataclasses.replace(judge(np.ones(ulp.shape), truth_of_ones), ulp=ulp), truth_of_ones
 
 
-@settings(deadline=None)
 @given(st.lists(FIGURES, min_size=1, max_size=60))
 def test_errors_are_counted_in_their_bins_and_added_up_exactly(values: list[float]) -> None:
     """Against fractions and `Counter`: zero, subnormal, huge, infinite and NaN errors among them."""
@@ -58,7 +57,6 @@ def test_errors_are_counted_in_their_bins_and_added_up_exactly(values: list[floa
     assert counted.histogram == Counter(code >> HISTOGRAM_SHIFT for code in codes)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(FIGURES, FIGURES), min_size=1, max_size=40))
 def test_greatest_figure_leaves_nan_out_and_is_the_first_of_equals(pairs: list[tuple[float, float]]) -> None:
     figure, divisor = np.array(pairs).T[:, None, :].copy()
@@ -115,7 +113,7 @@ def test_histogram_bins_hold_the_figures_they_stand_for() -> None:
     assert dict(bins) == tally.histogram
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cut=st.integers(1, 39), seed=st.integers(0, 5))
 def test_parts_add_up_to_the_whole(cut: int, seed: int) -> None:
     fmt = FORMATS["float16"]

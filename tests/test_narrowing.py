@@ -34,7 +34,7 @@ def test_values_at_and_about_every_rounding_boundary_are_rounded_as_the_format_s
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(values=st.lists(st.floats(), max_size=40))
 def test_anything_is_rounded_as_the_format_says_nan_and_infinities_among_it(name, values):
     fmt, array = FORMATS[name], np.array(values).reshape(1, -1)

@@ -116,7 +116,7 @@ def test_arb_does_contradict_a_wrong_truth() -> None:
     ties=st.integers(1, 9),
     fmt=st.sampled_from(list(FORMATS.values())),
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_arb_contradicts_nothing_that_hypothesis_finds(row: list[float], ties: int, fmt: FloatFormat) -> None:
     x = np.array([row + [max(row)] * (ties - 1)])
     assert contradictions(x, truth_mpmath(x, fmt)) == []

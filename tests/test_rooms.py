@@ -66,7 +66,7 @@ def test_contract():
 
 
 @given(testing.rows("float32", 3))
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 def test_rows(x):
     testing.assert_keeps("range", mine.softmax, x)
 """

@@ -20,9 +20,7 @@ from strategies.regimes import REGIMES, regime_named
 
 FOLDER = Path(strategies.__file__).parent
 NAMES = sorted(REGIMES)
-QUIET = settings(
-    max_examples=8, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+QUIET = settings(max_examples=8, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 THOROUGH = settings(QUIET, max_examples=2000)
 
 

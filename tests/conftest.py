@@ -1,0 +1,6 @@
+"""What holds for all tests: no example of Hypothesis is held to a time."""
+
+from hypothesis import settings
+
+settings.register_profile("tests")
+settings.load_profile("tests")
