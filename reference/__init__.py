@@ -32,6 +32,13 @@ def softmax(x: ArrayLike, bits: int = 200) -> NDArray[np.object_]:
 
     See `reference.oracle.softmax` for the bound's proof.
 
+    Args:
+        x: logits of shape (..., n).
+        bits: how good the results are.
+
+    Returns:
+        An array of mpmath numbers of x's shape, each within 2^-bits of the exact result, relative to it.
+
     Raises:
         ValueError: a row is empty or has no exact result (NaN, +inf, all -inf), or a logit
             is not exact in float64.

@@ -155,10 +155,10 @@ def test_help_names_every_key_and_value(command: str, capsys: pytest.CaptureFixt
     assert Policy.spelled().replace(" ", "") in said
 
 
-def test_the_readme_names_every_key_and_value() -> None:
-    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+def test_the_documents_name_every_key_and_value() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "guides" / "policies.md").read_text()
     for key, hint in get_type_hints(Policy).items():
-        assert f"| `{key}` | {', '.join(f'`{value}`' for value in get_args(hint))} |" in readme
+        assert f"| `{key}` | {', '.join(f'`{value}`' for value in get_args(hint))} |" in page
 
 
 def test_a_pass_says_how_much_was_excused_and_where(

@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - a script beside its pictures, no module of a package
-"""Take the pictures of the README from a run: `python docs/gallery/make_gallery.py RUN`.
+"""Take the pictures of the documentation from a run: `python docs/gallery/make_gallery.py RUN`.
 
 It needs Chromium, its driver, and selenium, as the tests of the report do. The first picture is the first
 screen; the second, where rows fail.

@@ -1,0 +1,252 @@
+# ruff: noqa: INP001 - a hook of MkDocs beside its pages, no module of a package
+"""The reference pages that are made of the program itself when the documentation is built."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
+
+from typer.models import ArgumentInfo
+
+from harness import cli
+from harness.campaign.settings import EFFORTS
+from harness.checks import CHECKS
+from reference.formats import FORMATS
+from reports.record.metrics import METRICS, Unit, documented
+from reports.record.witness_kinds import WITNESS_KINDS
+from strategies.corpora import CORPORA
+from strategies.regimes import REGIMES
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+
+__all__ = ["PAGES", "on_files"]
+
+UNITS: Final = {
+    "": "a name, or yes or no",
+    "entries": "a count of entries of a row",
+    "rows": "a count of rows",
+    "elements": "a count of outputs",
+    "ULP": "an error in units in the last place of the exact result",
+    "bound": "an error divided by its bound; above 1 the bound is broken",
+    "sum": "a difference of sums of a row's outputs",
+    "share": "good outputs divided by all outputs, from 0 to 1",
+    "rate": "rows or outputs with the event divided by all of them, from 0 to 1",
+}
+"""What a column is given in, for people."""
+
+
+def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    titles = list(headings)
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "".join(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in line)} |\n" for line in lines)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+# Commands --------------------------------------------------------------------------------------
+
+
+def commands() -> str:
+    """Return the page of every command, argument and option."""
+    return "".join(
+        [
+            "# Commands\n\n",
+            "This page is made from the program. `softmax-harness` and `python -m harness` are the same",
+            " program. The [exit codes](exit-codes.md) are the same for every command.\n\n",
+            "Options that you give go over the table `[tool.harness]` of the nearest `pyproject.toml`;",
+            " the table goes over the defaults.\n",
+            *(_command(str(c.name), c.callback) for c in cli.app.registered_commands),
+        ]
+    )
+
+
+def _command(name: str, function: Any) -> str:
+    given = list(_parameters(function))
+    arguments = [p for p in given if isinstance(p.info, ArgumentInfo)]
+    usage = " ".join(["python -m harness", name, *(p.spelled for p in arguments), "[OPTIONS]"])
+    options = [p for p in given if p not in arguments]
+    rows = ([f"`{p.spelled}`", _sentence(p.info.help or ""), p.shown_default] for p in (*arguments, *options))
+    table = _table(["argument or option", "what it does", "default"], rows)
+    return f"\n## {name}\n\n```text\n{usage}\n```\n\n{inspect.getdoc(function)}\n\n{table}"
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    """One parameter of a command's function, with what Typer is told of it."""
+
+    name: str
+    types: tuple[type, ...]
+    info: Any
+    default: Any
+
+    @property
+    def spelled(self) -> str:
+        if isinstance(self.info, ArgumentInfo):
+            name = self.name.upper() + (" ..." if list in self.types else "")
+            return name if self.default is inspect.Parameter.empty else f"[{name}]"
+        told = (self.info.default, *(self.info.param_decls or ()), f"--{self.name.replace('_', '-')}")
+        flag = next(text for text in told if isinstance(text, str) and text.startswith("--"))
+        [value] = [t for t in self.types if t is not list][:1]
+        return flag if value is bool else f"{flag} {_VALUES[value]}"
+
+    @property
+    def shown_default(self) -> str:
+        is_value = isinstance(self.default, (str, int, float)) and not isinstance(self.default, bool)
+        return f"`{self.default}`" if is_value else ""
+
+
+_VALUES: Final = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}
+
+
+def _parameters(function: Any) -> Iterator[_Parameter]:
+    hints = get_type_hints(function, include_extras=True)
+    for name, parameter in inspect.signature(function).parameters.items():
+        hint, info = get_args(hints[name])
+        yield _Parameter(name, tuple(_plain(hint)), info, parameter.default)
+
+
+def _plain(hint: Any) -> Iterator[type]:
+    """Yield the types that a hint such as `list[str] | None` is made of, but for None."""
+    if isinstance(hint, type) and hint is not NoneType and not get_args(hint):
+        yield hint
+    elif get_origin(hint) is list:
+        yield list
+    for part in get_args(hint):
+        yield from _plain(part)
+
+
+def _sentence(text: str) -> str:
+    return " ".join(text.split())
+
+
+# Columns ---------------------------------------------------------------------------------------
+
+
+def columns() -> str:
+    """Return the page of every column of the table of cells."""
+    assert set(UNITS) == set(get_args(Unit)), "every unit is explained"
+    meanings = dict(documented())
+    rows = [
+        [
+            _code(metric.name),
+            meanings[metric.name],
+            metric.unit,
+            metric.dtype,
+            {"less": "lower", "more": "higher", None: ""}[metric.better],
+            _code(metric.shown_by),
+        ]
+        for metric in METRICS.values()
+    ]
+    units = _table(["unit", "meaning"], ([unit, text] for unit, text in UNITS.items() if unit))
+    return (
+        "# Columns\n\n"
+        "`cells.parquet`, `cells.csv`, the `cells` of `summary.json`, and `Run.cells` have these columns."
+        " One line is one cell: one candidate, format, regime and length."
+        " This page is made from the program.\n\n"
+        "`r` is the exact result, and RN(r) the nearest number of the output format: see"
+        " [Definitions](../definitions.md). A figure is empty where nothing was measured to give it.\n\n"
+        f"{_table(['column', 'meaning', 'unit', 'type', 'better', 'witness'], rows)}\n"
+        f"## Units\n\n{units}\n"
+        "**better** says whether a lower or a higher figure is better; a budget may limit these columns."
+        " **witness** names the [kind of witness](checks.md#kinds-of-witness) that shows the figure.\n"
+    )
+
+
+# Rows ------------------------------------------------------------------------------------------
+
+
+def rows() -> str:
+    """Return the page of formats, regimes, corpora and efforts."""
+    formats = (
+        [
+            _code(f.name),
+            str(f.precision),
+            str(f.emin),
+            str(f.emax),
+            "yes" if f.has_infinity else "no",
+            "yes" if f.has_negative_zero else "no",
+        ]
+        for f in FORMATS.values()
+    )
+    efforts = (
+        [
+            _code(e.name),
+            f"{e.elements:,}",
+            f"{e.least_rows:,} to {e.most_rows:,}",
+            ", ".join(f"{n:,}" for n in e.lengths[:12]) + (", ..." if len(e.lengths) > 12 else ""),
+        ]
+        for e in EFFORTS.values()
+    )
+    named = (
+        ("Regimes", "A regime is a named family of rows. `--regime NAME` selects one.", REGIMES.values()),
+        ("Corpora", "A corpus holds fixed rows. `--regime NAME` selects it too.", CORPORA.values()),
+    )
+    return (
+        "# Formats, regimes and efforts\n\nThis page is made from the program;"
+        " `python -m harness list` prints the same.\n\n## Formats\n\n"
+        + _table(["format", "precision", "emin", "emax", "infinity", "-0"], formats)
+        + "".join(
+            f"\n## {title}\n\n{text}\n\n{_table(['name', 'rows'], ([_code(r.name), r.title] for r in table))}"
+            for title, text, table in named
+        )
+        + "\n## Efforts\n\n`--effort NAME` says how many rows each cell gets.\n\n"
+        + _table(["effort", "entries of a cell, about", "rows of a cell", "lengths"], efforts)
+    )
+
+
+# Checks ----------------------------------------------------------------------------------------
+
+
+def checks() -> str:
+    """Return the page of the checks and of the kinds of witness."""
+    asked = ([_code(c.name), c.title, c.rule] for c in CHECKS if c.kind == "contract")
+    properties = ([_code(c.name), c.title, c.rule, c.consequence] for c in CHECKS if c.kind == "property")
+    kinds = ([_code(k.name), k.meaning] for k in WITNESS_KINDS.values())
+    return (
+        "# Checks and witnesses\n\nThis page is made from the program.\n\n"
+        "## The contract\n\nUsers of a softmax rely on these clauses. The gate fails where one is broken.\n\n"
+        + _table(["check", "asks for", "rule"], asked)
+        + "\n## Properties\n\nA sound softmax may break a property, by the order of its operations alone."
+        " A run reports it; the gate does not fail for it.\n\n"
+        + _table(["check", "asks for", "rule", "how a sound softmax may break it"], properties)
+        + "\n## Kinds of witness\n\n"
+        "A witness is one row, bit for bit, that shows a defect or a greatest figure. The gravest kind stands"
+        " first.\n\n" + _table(["kind", "what it shows"], kinds)
+    )
+
+
+# Files beside the documentation ------------------------------------------------------------------
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+def _copied(name: str) -> Callable[[], str]:
+    return lambda: (ROOT / name).read_text(encoding="utf-8")
+
+
+PAGES: Final[dict[str, Callable[[], str]]] = {
+    "changelog.md": _copied("CHANGELOG.md"),
+    "results/findings.md": _copied("FINDINGS.md"),
+    "reference/commands.md": commands,
+    "reference/columns.md": columns,
+    "reference/rows.md": rows,
+    "reference/checks.md": checks,
+}
+"""Every generated page, by its path in the documentation."""
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages to those that are written."""
+    from mkdocs.structure.files import File
+
+    for path, page in PAGES.items():
+        files.append(File.generated(config, path, content=page()))
+    return files

@@ -1,0 +1,101 @@
+"""The documentation: its links lead somewhere, and the pages that are made of the program hold all of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from harness import cli
+from harness.checks import CHECKS
+from reference.formats import FORMATS
+from reports.record.metrics import METRICS
+from strategies.corpora import CORPORA
+from strategies.regimes import REGIMES
+from tests.documents import PAGES, ROOT
+
+DOCS = ROOT / "docs"
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+@pytest.fixture(scope="module")
+def hook() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generated", DOCS / "hooks" / "generated.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["generated"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of the headings of a page, as MkDocs and GitHub make them."""
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def test_links_lead_somewhere(hook: ModuleType) -> None:
+    texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
+    texts |= {DOCS / path: made() for path, made in hook.PAGES.items()}
+    broken = []
+    for page, text in texts.items():
+        for target, _, anchor in (link.partition("#") for link in _LINK.findall(text)):
+            file = (page.parent / target).resolve() if target else page
+            if target.startswith("https://"):
+                continue
+            lacks = anchor and anchor not in anchors(texts.get(file, ""))
+            if lacks or not (file in texts or file.exists()):
+                broken.append(f"{page.relative_to(ROOT)}: {target}#{anchor}")
+    assert broken == []
+
+
+def test_the_readme_links_to_nothing_that_a_build_makes(hook: ModuleType) -> None:
+    links = _LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(links) > 10
+    assert not {link.partition("#")[0].removeprefix("docs/") for link in links} & set(hook.PAGES)
+
+
+def test_every_command_and_option_is_documented(hook: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    page = hook.commands()
+    assert len(cli.app.registered_commands) > 10
+    for command in cli.app.registered_commands:
+        assert cli.run([str(command.name), "--help"]) == 0
+        options = set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.MULTILINE)) - {"--help"}
+        section = page.partition(f"\n## {command.name}\n")[2].partition("\n## ")[0]
+        assert set(re.findall(r"`(--[a-z-]+)[ `]", section)) == options, command.name
+
+
+def test_every_column_check_regime_and_format_is_documented(hook: ModuleType) -> None:
+    pages = {
+        hook.columns(): METRICS,
+        hook.checks(): [check.name for check in CHECKS],
+        hook.rows(): [*REGIMES, *CORPORA, *FORMATS],
+    }
+    for page, names in pages.items():
+        assert [name for name in names if f"| `{name}` |" not in page] == []
+
+
+def test_every_page_is_in_the_navigation(hook: ModuleType) -> None:
+    named = set(re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    there = {str(page.relative_to(DOCS)) for page in PAGES if page.is_relative_to(DOCS)}
+    assert named == there | set(hook.PAGES)
+
+
+@pytest.mark.slow
+def test_the_site_is_built_and_fetches_nothing(tmp_path: Path) -> None:
+    build = pytest.importorskip("mkdocs.commands.build")
+    config = pytest.importorskip("mkdocs.config").load_config(
+        str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path), strict=True
+    )
+    build.build(config)
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) > 20
+    fetched = re.compile(r"<(?:script|img|link|iframe)\b[^>]*(?:src|href)=\"?(?:https?:)?//[^\"> ]*")
+    assert [found for page in pages for found in fetched.findall(page.read_text(encoding="utf-8"))] == []
+    styles = "".join(file.read_text(encoding="utf-8") for file in tmp_path.rglob("*.css"))
+    assert not re.search(r"(url\(|@import )['\"]?(https?:)?//", styles)
