@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 from reports.figures import NOTHING, count, percent, ulps
 from reports.rundata import RunData, Standing
-from reports.sections.policy import observed
 from reports.spelling import csv_cell, markdown
-from reports.verdict import where
+from reports.verdict import observed, where
 
 __all__ = ["HEADINGS", "LibraryLine", "as_csv", "as_markdown", "library_lines"]
 

@@ -12,12 +12,12 @@ from typing import Final
 
 from reports import selftest
 from reports.common import in_common
-from reports.figures import count, percent, plural, sample, searched, ulps
+from reports.figures import NOTHING, count, percent, plural, sample, searched, ulps
 from reports.record.cells import SEARCHED, Row
 from reports.record.verdicts import counted, headline_name
 from reports.rundata import WRONGS, RunData, Standing
 
-__all__ = ["place", "sentences", "some", "where", "with_place"]
+__all__ = ["observed", "place", "sentences", "some", "where", "with_place"]
 
 _NAMED: Final = 3
 """Candidates that a sentence names; of more it says how many."""
@@ -238,3 +238,18 @@ def where(standing: Standing, column: str) -> str:
 def with_place(figure: str, name: str) -> str:
     """Return a figure with the place it was found at, where there is one."""
     return f"{figure} ({name})" if name else figure
+
+
+def observed(standing: Standing, key: str) -> str:
+    """Spell what was seen on policy rows of a kind, the most frequent first."""
+    found = [
+        (number, name.partition(":")[2])
+        for name, number in standing.errors.policies.items()
+        if name.startswith(f"{key}:")
+    ]
+    return ", ".join(_behaviours(sorted(found, key=lambda entry: (-entry[0], entry[1])))) or NOTHING
+
+
+def _behaviours(found: list[tuple[int, str]]) -> Iterator[str]:
+    for number, name in found:
+        yield f"{name.replace('_', ' ')} ({count(number)})"

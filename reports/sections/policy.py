@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from markupsafe import Markup
 
-from reports.figures import NOTHING, count
+from reports.figures import count
 from reports.record.metrics import METRICS
 from reports.records import Record, records
 from reports.rundata import RunData, Standing
 from reports.section import Section
+from reports.verdict import observed
 
-__all__ = ["SECTION", "observed"]
+__all__ = ["SECTION"]
 
 _ROWS: Final = {"nan_row": "a NaN", "pos_inf": "+inf, no NaN", "masked_row": "all -inf"}
 _HABITS: Final = ("policy_violations", "mask_leaks", "out_of_range", "negative_zeros")
@@ -31,21 +31,6 @@ def _record(standing: Standing) -> Record:
     seen = (observed(standing, key) for key in _ROWS)
     texts = (standing.key.candidate, standing.key.formats, *seen, *map(count, totals))
     return Record(texts, "bad" if any(totals) else "good")
-
-
-def observed(standing: Standing, key: str) -> str:
-    """Spell what was seen on policy rows of a kind, the most frequent first."""
-    found = [
-        (number, name.partition(":")[2])
-        for name, number in standing.errors.policies.items()
-        if name.startswith(f"{key}:")
-    ]
-    return ", ".join(_behaviours(sorted(found, key=lambda entry: (-entry[0], entry[1])))) or NOTHING
-
-
-def _behaviours(found: list[tuple[int, str]]) -> Iterator[str]:
-    for number, name in found:
-        yield f"{name.replace('_', ' ')} ({count(number)})"
 
 
 SECTION = Section(
