@@ -70,10 +70,10 @@ class Words(Source):
         No integer's probability differs from another's by more than 2^-64; for one small bound,
         which takes half a word, by more than 2^-32.
         """
-        limit: I64 = np.asarray(bound, dtype=np.int64)
+        limit: U64 = np.asarray(bound, dtype=np.uint64)
         if limit.size == 1 and limit.item() <= _SMALL:
             return self._small_integers(limit.item(), 0, 1, shape, np.int64)
-        return self._integers(limit, 0, shape)
+        return self._integers(limit.view(np.int64), 0, shape)
 
     def sign(self, shape: Shape) -> F64:
         """Return 1 or -1."""

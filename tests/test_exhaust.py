@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.campaign.deal import Threads, deal
+from harness.campaign.deal import Measured, Record, Threads, deal
 from harness.exhaust import (
     NONE,
     Enumeration,
@@ -64,7 +64,7 @@ def subject(name: str, fmt: str, executor: Executor | None = None) -> Subject:
 
 
 def everything(plan: Exhaustion, executor: Executor) -> Tally:
-    return merge(tally for shard in plan.shards() for tally in plan.measure(shard, executor).values())
+    return merge(tally for shard in plan.shards() for tally in plan.measure(shard, executor).tallies.values())
 
 
 # Which rows ------------------------------------------------------------------------------
@@ -245,12 +245,12 @@ def test_what_was_counted_before_a_kill_is_kept_and_the_rest_added(
     plan = Exhaustion(Subject(load("max_shifted"), fmt, fmt, here), 2, BOTH)
     begun, measured = count(1), list[Range]()
 
-    def stop_at_the_fifth(shard: Range, executor: Executor) -> dict[CellKey, Tally]:
+    def stop_at_the_fifth(shard: Range, executor: Executor) -> Measured:
         if next(begun) == 5:
             raise Killed
         return plan.measure(shard, executor)
 
-    def counted(shard: Range, executor: Executor) -> dict[CellKey, Tally]:
+    def counted(shard: Range, executor: Executor) -> Measured:
         measured.append(shard)
         return plan.measure(shard, executor)
 
@@ -258,10 +258,10 @@ def test_what_was_counted_before_a_kill_is_kept_and_the_rest_added(
         return open_ledger(tmp_path, plan.identity(), plan.cells)
 
     with ledger() as first, pytest.raises(Killed):
-        deal(plan.shards(), Threads(stop_at_the_fifth, InProcess(), 1), first, lambda *_: None)
+        deal(plan.shards(), Threads(stop_at_the_fifth, InProcess(), 1), Record(first), lambda *_: None)
     with ledger() as second:
         kept = second.finished()
-        deal(plan.shards(), Threads(counted, here, 2), second, lambda *_: None)
+        deal(plan.shards(), Threads(counted, here, 2), Record(second), lambda *_: None)
         [(_, tally)] = second.tallies()
     assert 0 < len(kept) < len(list(plan.shards()))
     assert len(measured) == len(list(plan.shards())) - len(kept)

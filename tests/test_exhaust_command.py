@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from harness import cli
+from harness.campaign.deal import Measured
 from harness.exhaust import (
     Exhaustion,
     Range,
@@ -28,8 +29,7 @@ from harness.subject.subject import Subject
 from harness.terminal.errors import UsageError
 from reference.formats import FORMATS
 from reports.record.ledger import Ledger
-from reports.record.tally import Tally, merge
-from reports.record.witness import CellKey
+from reports.record.tally import merge
 
 
 def test_the_command_proves_and_its_witnesses_replay(
@@ -54,7 +54,7 @@ def test_an_interrupted_proof_is_not_reported_as_one(
     monkeypatch.chdir(tmp_path)
     measure, begun = Exhaustion.measure, count()
 
-    def interrupted(plan: Exhaustion, shard: Range, executor: Executor) -> dict[CellKey, Tally]:
+    def interrupted(plan: Exhaustion, shard: Range, executor: Executor) -> Measured:
         if next(begun) == 5:
             raise KeyboardInterrupt
         return measure(plan, shard, executor)
@@ -147,7 +147,9 @@ def test_a_row_that_hangs_is_called_once_for_symmetries_estimate_and_proof() -> 
         subject = Subject(candidate, fmt, fmt, executor)
         plan = Exhaustion(subject, 2, check_symmetries(subject, 2))
         plan.seconds_a_row()
-        tallies = [tally for shard in plan.shards() for tally in plan.measure(shard, executor).values()]
+        tallies = [
+            tally for shard in plan.shards() for tally in plan.measure(shard, executor).tallies.values()
+        ]
         row = fmt.from_float64(np.array([[-3.0, 1.5], [1.0, 1.0], [1.5, -3.0]]))
         alone = executor.run("max_shifted", row[1:2], fmt)
         again = executor.run("max_shifted", row, fmt)
@@ -180,7 +182,7 @@ def test_rows_given_up_for_the_sake_of_others_are_called_again(bad: set[float]) 
     subject = Subject(load("max_shifted"), fmt, fmt, weary)
     plan = Exhaustion(subject, 1, Symmetries(False, one_zero=True))
     x = fmt.from_bits(plan.enumeration.encodings(0, plan.enumeration.rows))
-    [tally] = plan.measure(next(plan.shards()), weary).values()
+    [tally] = plan.measure(next(plan.shards()), weary).tallies.values()
     expected = [value for value in fmt.to_float64(x)[:, 0].tolist() if value in bad]
     found = [
         float(fmt.to_float64(fmt.from_bits(np.uint8([int(w.x, 16)])))[0]) for w in tally.witnesses if w.x

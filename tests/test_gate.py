@@ -437,7 +437,7 @@ def test_an_interrupt_is_no_verdict_and_leaves_what_was_measured(
 ) -> None:
     def measured(campaign: Any, ledger: Any, executor: Any, *_: Any) -> None:
         shard = next(iter(campaign.shards()))
-        ledger.record(shard.id, campaign.measure(shard, executor), 0.0)
+        ledger.record(shard.id, campaign.measure(shard, executor).tallies, 0.0)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(deciding, "measure_gated", measured)

@@ -30,8 +30,8 @@ from harness.campaign.settings import resolve
 class Record(dict):
     def finished(self):
         return set()
-    def record(self, shard, tallies, seconds, place):
-        self[shard] = {str(cell): tally for cell, tally in tallies.items()}
+    def keep(self, done):
+        self[done.task.id] = {str(cell): tally for cell, tally in done.tallies.items()}
 
 def campaign(*candidates):
     given = {"candidates": list(candidates), "formats": ["float16"], "lengths": [1, 300]}

@@ -131,8 +131,11 @@ def test_the_rows_of_a_slow_candidate_are_the_first_of_the_others_rows():
     shards = [shard for shard in few.shards() if shard.length <= 17]
     assert shards == [shard for shard in whole.shards() if shard.length <= 17]
     with Seeing() as executor:
-        tallies = [few.measure(shard, executor) for shard in shards]
-        apart = [replace(whole, candidates=whole.candidates[:1]).measure(shard, executor) for shard in shards]
+        tallies = [few.measure(shard, executor).tallies for shard in shards]
+        apart = [
+            replace(whole, candidates=whole.candidates[:1]).measure(shard, executor).tallies
+            for shard in shards
+        ]
     for shard, found, alone in zip(shards, tallies, apart, strict=True):
         own = found[shard.cell("naive")]
         kind = "known" if shard.regime == "known-bugs" else "drawn"

@@ -67,7 +67,7 @@ def timeless(result: SearchResult) -> dict[str, object]:
 
 def exhaustive(fmt: FloatFormat, executor: InProcess) -> Tally:
     plan = Exhaustion(Subject(MAX_SHIFTED, fmt, fmt, executor), 2, NONE)
-    return merge(tally for shard in plan.shards() for tally in plan.measure(shard, executor).values())
+    return merge(tally for shard in plan.shards() for tally in plan.measure(shard, executor).tallies.values())
 
 
 @pytest.mark.parametrize("name", EIGHT)
@@ -134,7 +134,7 @@ def test_the_worst_float16_pair_of_all_is_found_in_nine_of_ten_seeds(here: InPro
     plan = Exhaustion(
         Subject(MAX_SHIFTED, fmt, fmt, here), 2, NONE.__class__(permutation=True, one_zero=True)
     )
-    every = merge(tally for shard in plan.shards() for tally in plan.measure(shard, here).values())
+    every = merge(tally for shard in plan.shards() for tally in plan.measure(shard, here).tallies.values())
     assert every.max_ulp == max(found)
 
 

@@ -65,7 +65,7 @@ def filled(
 
 def test_deep_runs_search_short_rows_of_every_candidate_and_format() -> None:
     deep = campaign(Settings(effort=EFFORTS["deep"]))
-    found = {(s.candidate.name, s.format.name, s.length) for s in deep.searches()}
+    found = {(s.candidate, s.format.name, s.length) for s in deep.searches()}
     lengths = {n for n in EFFORTS["deep"].lengths if n <= 257}
     assert {1, 2, 8, 257} <= lengths
     names = [f.name for f in deep.settings.formats]

@@ -99,10 +99,12 @@ def test_each_entry_may_have_its_own_bound():
 
 
 def test_the_integer_is_the_floor_of_word_times_bound_over_2_to_the_64():
-    bounds = np.array([3, 2**20 + 1, 2**40 + 1, 2**63 - 1])
-    raw, drawn = words().words((500, 4)), words().below(bounds, (500, 4))
+    bounds = np.array([3, 2**20 + 1, 2**40 + 1, 2**63 - 1, 2**63 + 5, 2**64 - 1], dtype=np.uint64)
+    raw, drawn = words().words((500, 6)), words().below(bounds, (500, 6))
     exact = [[int(w) * int(b) >> 64 for w, b in zip(row, bounds, strict=True)] for row in raw]
-    assert drawn.tolist() == exact
+    assert drawn.view(np.uint64).tolist() == exact
+    largest = words().below(2**64 - 1, (500,)).view(np.uint64)
+    assert largest.tolist() == [int(w) * (2**64 - 1) >> 64 for w in words().words((500,))]
 
 
 def test_turns_meet_every_combination_once_and_rarely_stand_still():

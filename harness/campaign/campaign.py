@@ -18,10 +18,10 @@ from typing import Any, Final, Self
 
 from numpy.typing import NDArray
 
-from harness.campaign.deal import Crew, Threads, deal
+from harness.campaign.deal import Crew, Done, Measured, Record, Threads, deal
 from harness.campaign.environment import here
-from harness.campaign.searches import Search, run_searches
-from harness.campaign.settings import LARGEST_CELL, Settings
+from harness.campaign.settings import Settings
+from harness.campaign.tasks import Search, Shard, Task, rows_per_batch, rows_per_part
 from harness.measurement import Rows
 from harness.measurement.outcomes import tally_outcome
 from harness.measurement.rows import digest
@@ -47,13 +47,13 @@ from strategies.regimes.crowd import CROWD
 from strategies.regimes.medley import MEDLEY
 from strategies.words import Words
 
-__all__ = ["BATCH_ELEMENTS", "SHARD_BATCHES", "Batch", "Campaign", "LeftOut", "Shard"]
-
-BATCH_ELEMENTS: Final = 1 << 17
-"""Elements of a batch: its arrays stay within a few megabytes, whatever the number of rows."""
+__all__ = ["SHARD_BATCHES", "Batch", "Campaign", "LeftOut"]
 
 SHARD_BATCHES: Final = 16
 """Batches of a shard: about a second of work, and what a kill can lose."""
+
+OBJECTIVE: Final = "ulp"
+"""What rows are searched for."""
 
 SWEPT_ELEMENTS: Final = 1 << 16
 """The most elements of a cell at a length that is swept only: two rows of every regime, or fewer."""
@@ -77,56 +77,6 @@ A call of more elements than an index of 24 bits counts is the contract's, see `
 
 INPUT: Final = "input"
 """The regime of the user's own rows."""
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Batches first..last of the rows of one (format, regime, length).
-
-    Attributes:
-        rows: the rows of the whole cell, which decide those of each batch.
-        sampled: whether the rows are drawn, rather than fixed.
-    """
-
-    format: FloatFormat
-    out_format: FloatFormat
-    regime: str
-    length: int
-    rows: int
-    first: int
-    last: int
-    sampled: bool
-
-    @property
-    def stage(self) -> str:
-        """What it is a part of, to people."""
-        return f"{self.format} drawn rows" if self.sampled else "known rows"
-
-    @property
-    def id(self) -> str:
-        """A name for the ledger."""
-        out = "" if self.out_format == self.format else f">{self.out_format}"
-        return f"{self.format}{out}/{self.regime}/{self.length}/{self.first}-{self.last}"
-
-    def cell(self, candidate: str) -> CellKey:
-        """Return the cell of a candidate that this shard is a part of."""
-        return CellKey(candidate, OP, self.format.name, self.out_format.name, self.regime, self.length)
-
-    def batches(self) -> Iterator[tuple[int, int]]:
-        """Yield number and rows of each batch."""
-        full = rows_per_batch(self.regime, self.length)
-        for number in range(self.first, self.last + 1):
-            yield number, min(full, self.rows - number * full)
-
-
-def rows_per_batch(regime: str, length: int) -> int:
-    """Return the most rows of a batch: all there are of a crowd."""
-    return LARGEST_CELL if regime == CROWD else rows_per_part(length)
-
-
-def rows_per_part(length: int) -> int:
-    """Return the most rows of that length that are judged at once."""
-    return max(1, BATCH_ELEMENTS // length)
 
 
 @dataclass(frozen=True)
@@ -306,9 +256,9 @@ class Campaign:
                     rows = settings.evaluations_of(length)
                     rows = self._given(candidate, fmt, SEARCHED, length, rows)
                     if candidate.supports(fmt, out) and rows:
-                        yield Search(candidate, fmt, out, length, rows)
+                        yield Search(candidate.name, fmt, out, length, rows)
 
-    def pieces(self) -> Iterator[Shard | Search]:
+    def tasks(self) -> Iterator[Task]:
         """Yield everything that is dealt: the shards, then the searches."""
         yield from self.shards()
         yield from self.searches()
@@ -365,18 +315,18 @@ class Campaign:
             return None
         return LeftOut.of(ration, list(self._planned(fmt)))
 
-    def seconds(self, piece: Shard | Search) -> float:
+    def seconds(self, task: Task) -> float:
         """Return how long a shard or a search takes, about: what is left of a run is told by it."""
-        if isinstance(piece, Search):
-            return self._seconds_of(piece.candidate, piece.format, piece.evaluations, piece.length)
-        batches = list(piece.batches())
+        if isinstance(task, Search):
+            return self._seconds_of(self._named(task.candidate), task.format, task.evaluations, task.length)
+        batches = list(task.batches())
         given = [
-            (c, sum(min(count, self._given_of(c, piece, number)) for number, count in batches))
+            (c, sum(min(count, self._given_of(c, task, number)) for number, count in batches))
             for c in self.candidates
-            if piece.format in self.measured_formats(c)
+            if task.format in self.measured_formats(c)
         ]
-        shared = OWN.seconds(max((rows for _, rows in given), default=0), piece.length) / 2
-        return shared + sum(self._seconds_of(c, piece.format, rows, piece.length) for c, rows in given)
+        shared = OWN.seconds(max((rows for _, rows in given), default=0), task.length) / 2
+        return shared + sum(self._seconds_of(c, task.format, rows, task.length) for c, rows in given)
 
     def _seconds_of(self, candidate: Candidate, fmt: FloatFormat, rows: int, length: int) -> float:
         ration = self.rations.get((candidate.name, fmt.name))
@@ -477,28 +427,49 @@ class Campaign:
         self,
         ledger: Ledger,
         executor: Executor,
-        progress: Callable[[Shard | Search, Mapping[CellKey, Tally]], None],
-        crew: Crew[Shard] | None = None,
+        progress: Callable[[Task, Mapping[CellKey, Tally]], None],
+        crew: Crew[Task] | None = None,
         deadline: Deadline = NEVER,
     ) -> None:
-        """Measure every piece that the ledger lacks, `jobs` at a time, and record each as it ends.
+        """Measure every task that the ledger lacks, `jobs` at a time, and record each as it ends.
 
         Args:
             ledger: where the tallies go; written from this thread alone.
             executor: calls the candidates; used from `jobs` threads at once.
-            progress: told of each piece when it is recorded.
-            crew: measures the shards; `jobs` threads of this process where left out.
+            progress: told of each task when it is recorded.
+            crew: measures the tasks; `jobs` threads of this process where left out.
             deadline: when it must have ended.
 
         Raises:
             OutOfTime: it has not.
         """
-        place = here(self.candidates)
-        crew = crew or Threads(self.measure, executor, self.settings.jobs, place)
-        deal(self.shards(), crew, ledger, progress, deadline)
-        run_searches(self.searches(), self.settings, ledger, executor, progress, place, deadline)
+        crew = crew or Threads(self.measure, executor, self.settings.jobs, here(self.candidates))
+        record = _WithCurves(ledger, [search.id for search in self.searches()])
+        deal(self.tasks(), crew, record, progress, deadline)
 
-    def measure(self, shard: Shard, executor: Executor) -> dict[CellKey, Tally]:
+    def measure(self, task: Task, executor: Executor) -> Measured:
+        """Return what a task counts."""
+        if isinstance(task, Search):
+            return self._searched(task, executor)
+        return Measured(self._counted(task, executor))
+
+    def _searched(self, search: Search, executor: Executor) -> Measured:
+        """Return what a search counts, and the document about it, which names its witness by the id."""
+        from harness.witnesses.search import search_tally
+
+        settings = self.settings
+        subject = self.subject(self._named(search.candidate), search.format, executor)
+        result, tally = search_tally(
+            subject, search.length, search.evaluations, settings.seed, OBJECTIVE, tiers=settings.tiers
+        )
+        witness = result.witness.id if result.witness else None
+        document = {"id": search.id, **result.document(), "witness": witness}
+        return Measured({result.cell: tally}, document)
+
+    def _named(self, name: str) -> Candidate:
+        return next(candidate for candidate in self.candidates if candidate.name == name)
+
+    def _counted(self, shard: Shard, executor: Executor) -> dict[CellKey, Tally]:
         """Return the tallies of a shard, by cell."""
         parts: dict[CellKey, list[Tally]] = defaultdict(list)
         candidates = [
@@ -587,3 +558,23 @@ class Campaign:
                 part = slice(start, start + count)
                 return fixed.rows[part], fixed.labels[part]
         raise LookupError(shard.id)
+
+
+class _WithCurves(Record[Task]):
+    """A ledger in which the document of a search goes before its tally: a kill loses both or neither.
+
+    Args:
+        order: names of the searches, as the document `search` lists them.
+    """
+
+    def __init__(self, ledger: Ledger, order: list[str]) -> None:
+        super().__init__(ledger)
+        self._order = order
+
+    def keep(self, done: Done[Task]) -> None:
+        """See `Record.keep`."""
+        if done.document is not None:
+            held = {document["id"]: document for document in self.ledger.get("search") or ()}
+            held[done.task.id] = done.document
+            self.ledger.put("search", [held[name] for name in self._order if name in held])
+        super().keep(done)

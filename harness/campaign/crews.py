@@ -1,4 +1,4 @@
-"""Who measures the shards of a campaign: a cluster, processes of this machine, or threads."""
+"""Who measures the tasks of a campaign: a cluster, processes of this machine, or threads."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from harness.campaign.environment import here
 from harness.campaign.processes import Processes, can_fork
 
 if TYPE_CHECKING:
-    from harness.campaign.campaign import Campaign, Shard
+    from harness.campaign.campaign import Campaign
+    from harness.campaign.tasks import Task
     from harness.subject.execution import Executor
 
 __all__ = ["crew_of", "threads_of"]
 
 
 @contextmanager
-def crew_of(campaign: Campaign, executor: Executor) -> Iterator[Crew[Shard]]:
+def crew_of(campaign: Campaign, executor: Executor) -> Iterator[Crew[Task]]:
     """Yield the crew that the settings ask for; enter it before any thread starts.
 
     Raises:
@@ -39,6 +40,6 @@ def crew_of(campaign: Campaign, executor: Executor) -> Iterator[Crew[Shard]]:
         yield processes
 
 
-def threads_of(campaign: Campaign, executor: Executor) -> Crew[Shard]:
+def threads_of(campaign: Campaign, executor: Executor) -> Crew[Task]:
     """Return threads of this process, as many as the settings say."""
     return Threads(campaign.measure, executor, campaign.settings.jobs, here(campaign.candidates))

@@ -1,7 +1,8 @@
-"""Shards dealt to a crew, and what each of them counted recorded as it ends.
+"""Tasks dealt to a crew, and what each of them counted recorded as it ends.
 
-A crew is whatever measures shards side by side: `Threads` of this process, or the workers of a
-cluster. `deal` decides which shards are left, and writes the ledger, from the caller's thread alone.
+A task is a part of a campaign or a proof that is measured at once: a shard, or a search. A crew is whatever
+measures tasks side by side: `Threads` of this process, or the workers of a cluster. `deal` decides which
+tasks are left, and writes the ledger, from the caller's thread alone.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from harness.campaign.environment import here
 from harness.subject.execution import Executor
 from harness.terminal.deadline import NEVER, Deadline
 from harness.terminal.interrupts import ATTENTION_SECONDS
-from reports.record.ledger import Place, packed
+from reports.record.ledger import Ledger, Place, packed
 from reports.record.tally import Tally
 from reports.record.witness import CellKey
 
-__all__ = ["Crew", "Done", "Named", "Record", "Tallies", "Threads", "deal"]
+__all__ = ["Crew", "Done", "Measured", "Record", "Tallies", "Task", "Threads", "deal"]
 
 Tallies = Mapping[CellKey, Tally]
 
@@ -30,98 +31,122 @@ class Named(Protocol):
 
     @property
     def id(self) -> str:
-        """The shard's name in the ledger."""
+        """The task's name in the ledger."""
 
 
-Shard = TypeVar("Shard", bound=Named)
-
-
-class Record(Protocol):
-    """What keeps the tallies of shards; a `Ledger` does."""
-
-    def finished(self) -> set[str]:
-        """Return the names of the shards that are kept."""
-
-    def record(self, shard: str, tallies: Mapping[CellKey, bytes], seconds: float, place: Place) -> None:
-        """Keep what a shard counted, packed, and where."""
+Task = TypeVar("Task", bound=Named)
 
 
 @dataclass(frozen=True)
-class Done(Generic[Shard]):
-    """A shard that is measured.
+class Measured:
+    """What measuring a task gave.
 
     Attributes:
-        shard: which.
+        tallies: what it counted, by cell.
+        document: what the ledger keeps of the task beside them, as JSON carries it; None where nothing.
+    """
+
+    tallies: Tallies
+    document: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Done(Generic[Task]):
+    """A task that is measured.
+
+    Attributes:
+        task: which.
         tallies: what it counted, as the ledger holds it.
         told: the counts that progress is told of; more may be in them.
+        document: see `Measured`.
         seconds: how long it took.
         place: where.
     """
 
-    shard: Shard
+    task: Task
     tallies: Mapping[CellKey, bytes]
     told: Tallies
+    document: Mapping[str, Any] | None
     seconds: float
     place: Place
 
 
-class Crew(Protocol[Shard]):
-    """Measures shards, several at once."""
+class Record(Generic[Task]):
+    """Keeps what tasks counted in a ledger.
+
+    Args:
+        ledger: written from one thread alone.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    def finished(self) -> set[str]:
+        """Return the names of the tasks that are kept."""
+        return self.ledger.finished()
+
+    def keep(self, done: Done[Task]) -> None:
+        """Keep what a task counted."""
+        self.ledger.record(done.task.id, done.tallies, done.seconds, done.place)
+
+
+class Crew(Protocol[Task]):
+    """Measures tasks, several at once."""
 
     def wants(self) -> bool:
-        """Whether it can do with a further shard now."""
+        """Whether it can do with a further task now."""
 
-    def give(self, shard: Shard) -> None:
-        """Have a shard measured."""
+    def give(self, task: Task) -> None:
+        """Have a task measured."""
 
-    def ended(self) -> Iterator[Done[Shard]]:
-        """Yield the shards that ended, after a wait of at most about `ATTENTION_SECONDS`.
+    def ended(self) -> Iterator[Done[Task]]:
+        """Yield the tasks that ended, after a wait of at most about `ATTENTION_SECONDS`.
 
         Raises:
             Exception: whatever went wrong in measuring one.
         """
 
     def dismiss(self) -> None:
-        """Let go of it, now that nothing is under way and no further shard comes."""
+        """Let go of it, now that nothing is under way and no further task comes."""
 
     def abandon(self) -> None:
         """Stop at once; what is under way is lost."""
 
 
 def deal(
-    shards: Iterable[Shard],
-    crew: Crew[Shard],
-    ledger: Record,
-    progress: Callable[[Shard, Tallies], None],
+    tasks: Iterable[Task],
+    crew: Crew[Task],
+    record: Record[Task],
+    progress: Callable[[Task, Tallies], None],
     deadline: Deadline = NEVER,
 ) -> None:
-    """Have every shard measured that the ledger lacks, and record each as it ends.
+    """Have every task measured that the record lacks, and record each as it ends.
 
     Args:
-        shards: in the order in which they are begun.
+        tasks: in the order in which they are begun.
         crew: measures them; abandoned when the work is broken off, by an interrupt or an error.
-        ledger: where the tallies go.
-        progress: told of each shard when it is recorded.
-        deadline: when no further shard is begun; those under way are recorded if they end soon.
+        record: where the tallies go.
+        progress: told of each task when it is recorded.
+        deadline: when no further task is begun; those under way are recorded if they end soon.
 
     Raises:
-        OutOfTime: it came before the last shard.
+        OutOfTime: it came before the last task.
     """
-    finished = ledger.finished()
-    waiting = (shard for shard in shards if shard.id not in finished)
+    finished = record.finished()
+    waiting = (task for task in tasks if task.id not in finished)
     under_way = 0
     try:
         while True:
-            while crew.wants() and not deadline.is_over and (shard := next(waiting, None)) is not None:
-                crew.give(shard)
+            while crew.wants() and not deadline.is_over and (task := next(waiting, None)) is not None:
+                crew.give(task)
                 under_way += 1
             if not under_way:
                 break
             deadline.check_grace()
             for done in crew.ended():
                 under_way -= 1
-                ledger.record(done.shard.id, done.tallies, done.seconds, done.place)
-                progress(done.shard, done.told)
+                record.keep(done)
+                progress(done.task, done.told)
         if next(waiting, None) is not None:
             deadline.check()
     except BaseException:
@@ -130,11 +155,11 @@ def deal(
     crew.dismiss()
 
 
-class Threads(Generic[Shard]):
+class Threads(Generic[Task]):
     """Threads of this process.
 
     Args:
-        measure: a pure function of a shard, called from `jobs` threads at once.
+        measure: a pure function of a task, called from `jobs` threads at once.
         executor: what `measure` is given; closed when the work is broken off.
         jobs: how many threads.
         place: where this process runs, with the versions of the candidates' libraries.
@@ -142,7 +167,7 @@ class Threads(Generic[Shard]):
 
     def __init__(
         self,
-        measure: Callable[[Shard, Executor], Tallies],
+        measure: Callable[[Task, Executor], Measured],
         executor: Executor,
         jobs: int,
         place: Place | None = None,
@@ -151,18 +176,18 @@ class Threads(Generic[Shard]):
         self._executor = executor
         self._place = place or here()
         self._most = 2 * jobs
-        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="shard")
-        self._running: dict[Future[Done[Shard]], None] = {}
+        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="task")
+        self._running: dict[Future[Done[Task]], None] = {}
 
     def wants(self) -> bool:
         """See `Crew.wants`."""
         return len(self._running) < self._most
 
-    def give(self, shard: Shard) -> None:
+    def give(self, task: Task) -> None:
         """See `Crew.give`."""
-        self._running[self._pool.submit(self._timed, shard)] = None
+        self._running[self._pool.submit(self._timed, task)] = None
 
-    def ended(self) -> Iterator[Done[Shard]]:
+    def ended(self) -> Iterator[Done[Task]]:
         """See `Crew.ended`."""
         done, _ = wait(self._running, timeout=ATTENTION_SECONDS, return_when=FIRST_COMPLETED)
         for future in done:
@@ -178,12 +203,13 @@ class Threads(Generic[Shard]):
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._executor.close()
 
-    def _timed(self, shard: Shard) -> Done[Shard]:
+    def _timed(self, task: Task) -> Done[Task]:
         start = time.perf_counter()
-        held, told = self._measured(shard)
-        return Done(shard, held, told, time.perf_counter() - start, self._place)
+        held, measured = self._measured(task)
+        seconds = time.perf_counter() - start
+        return Done(task, held, measured.tallies, measured.document, seconds, self._place)
 
-    def _measured(self, shard: Shard) -> tuple[Mapping[CellKey, bytes], Tallies]:
-        """Return what a shard counted, packed and as it is."""
-        tallies = self._measure(shard, self._executor)
-        return {key: packed(tally) for key, tally in tallies.items()}, tallies
+    def _measured(self, task: Task) -> tuple[Mapping[CellKey, bytes], Measured]:
+        """Return what a task counted, packed and as it is."""
+        measured = self._measure(task, self._executor)
+        return {key: packed(tally) for key, tally in measured.tallies.items()}, measured

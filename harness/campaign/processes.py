@@ -1,4 +1,4 @@
-"""Processes of this machine that measure shards, while this process alone calls candidates.
+"""Processes of this machine that measure tasks, while this process alone calls candidates.
 
 Most of what measuring costs is Python, which threads cannot share. So copies of this process draw the rows
 and judge the outputs; each asks this process for the outputs, which holds the only executor: what is known of
@@ -20,11 +20,11 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn
 
 from numpy.typing import NDArray
 
-from harness.campaign.deal import Named, Tallies, Threads
+from harness.campaign.deal import Measured, Task, Threads
 from harness.subject.execution import Executor
 from harness.subject.execution.calling import Presentation
 from harness.subject.execution.outcome import Closing, Outcome
@@ -35,8 +35,6 @@ from reports.record.witness import CellKey
 
 __all__ = ["Processes", "can_fork"]
 
-Shard = TypeVar("Shard", bound=Named)
-
 FIRST_OWN: Final = 3
 """The descriptors below are standard input, output and error, which copies share."""
 
@@ -46,20 +44,20 @@ def can_fork() -> bool:
     return sys.platform.startswith("linux") and threading.active_count() == 1
 
 
-class Processes(Threads[Shard]):
+class Processes(Threads[Task]):
     """Copies of this process, each with a thread here; made at once, so make them before any thread starts.
 
     `ended` raises NoVerdict where a copy is gone.
 
     Args:
-        measure: a pure function of a shard, but for the candidates that it calls.
+        measure: a pure function of a task, but for the candidates that it calls.
         executor: calls them, in this process; closed when the work is broken off.
         jobs: how many.
         place: where this process runs, with the versions of the candidates' libraries.
     """
 
     def __init__(
-        self, measure: Callable[[Shard, Executor], Tallies], executor: Executor, jobs: int, place: Place
+        self, measure: Callable[[Task, Executor], Measured], executor: Executor, jobs: int, place: Place
     ) -> None:
         self._copies = [_Copy.of(measure) for _ in range(jobs)]
         super().__init__(measure, executor, jobs, place)
@@ -83,10 +81,10 @@ class Processes(Threads[Shard]):
             copy.kill()
         self._copies.clear()
 
-    def _measured(self, shard: Shard) -> tuple[Mapping[CellKey, bytes], Tallies]:
+    def _measured(self, task: Task) -> tuple[Mapping[CellKey, bytes], Measured]:
         copy = self._free.get()
         try:
-            return copy.measure(shard, self._executor)
+            return copy.measure(task, self._executor)
         finally:
             self._free.put(copy)
 
@@ -117,7 +115,7 @@ class _Copy:
     line: Connection
 
     @classmethod
-    def of(cls, measure: Callable[[Any, Executor], Tallies]) -> _Copy:
+    def of(cls, measure: Callable[[Any, Executor], Measured]) -> _Copy:
         """Make one."""
         ours, theirs = Pipe()
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -128,10 +126,10 @@ class _Copy:
         theirs.close()
         return cls(process, ours)
 
-    def measure(self, shard: Any, executor: Executor) -> tuple[Mapping[CellKey, bytes], Tallies]:
-        """Have a shard measured, and call candidates for it meanwhile."""
+    def measure(self, task: Any, executor: Executor) -> tuple[Mapping[CellKey, bytes], Measured]:
+        """Have a task measured, and call candidates for it meanwhile."""
         try:
-            self.line.send(shard)
+            self.line.send(task)
             while isinstance(told := self.line.recv(), _Asked):
                 self.line.send(_called(executor, told))
         except (EOFError, OSError) as error:
@@ -141,7 +139,7 @@ class _Copy:
             ) from error
         if isinstance(told, _Failed):
             raise told.error
-        answer: tuple[Mapping[CellKey, bytes], Tallies] = told
+        answer: tuple[Mapping[CellKey, bytes], Measured] = told
         return answer
 
     def kill(self) -> None:
@@ -188,15 +186,15 @@ class _There(Closing):
         return outcome
 
     def grant(self) -> None:
-        """See `Executor.grant`; a shard begins no stage."""
+        """See `Executor.grant`; a task begins no stage."""
 
     def given_up(self) -> dict[str, str]:
         """See `Executor.given_up`; the other process knows."""
         return {}
 
 
-def _be_a_copy(measure: Callable[[Any, Executor], Tallies], line: Connection) -> NoReturn:
-    """Measure shards for as long as the other process lives, and leave without any of its clean-up."""
+def _be_a_copy(measure: Callable[[Any, Executor], Measured], line: Connection) -> NoReturn:
+    """Measure tasks for as long as the other process lives, and leave without any of its clean-up."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the other's; until here it is held back
         _close_all_but(line.fileno())
@@ -208,16 +206,16 @@ def _be_a_copy(measure: Callable[[Any, Executor], Tallies], line: Connection) ->
         os._exit(1)
 
 
-def _serve(measure: Callable[[Any, Executor], Tallies], line: Connection) -> NoReturn:
+def _serve(measure: Callable[[Any, Executor], Measured], line: Connection) -> NoReturn:
     executor = _There(line)
     while True:
-        shard = line.recv()
+        task = line.recv()
         try:
-            tallies = measure(shard, executor)
-            line.send(({key: packed(tally) for key, tally in tallies.items()}, tallies))
+            measured = measure(task, executor)
+            line.send(({key: packed(tally) for key, tally in measured.tallies.items()}, measured))
         except (EOFError, OSError):
             raise
-        except BaseException as error:  # noqa: BLE001  raised where the shard was given
+        except BaseException as error:  # noqa: BLE001  raised where the task was given
             line.send(_Failed(_sendable(error)))
 
 

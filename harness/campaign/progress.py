@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from harness.campaign.campaign import Shard
-from harness.campaign.searches import Search
+from harness.campaign.tasks import Task
 from harness.terminal.console import progress_bar
 from reports.figures import count, plural, ulps
 from reports.figures import seconds as in_time
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress"]
 
-Piece = Shard | Search
-
 TOLD_EVERY: Final = 60.0
 FIRST_GUESS: Final = 2.0
 """Seconds from one line to the next, and before anything is said of the rest."""
@@ -36,21 +33,21 @@ _LEAST: Final = 1e-9
 
 
 class Progress:
-    """A progress display over the pieces still to do; use it in a `with` and call it for each.
+    """A progress display over the tasks still to do; use it in a `with` and call it for each.
 
     Args:
         console: where to.
-        pieces: what is to do.
-        seconds: how long a piece takes, about.
+        tasks: what is to do.
+        seconds: how long a task takes, about.
     """
 
     def __init__(
-        self, console: Console, pieces: Sequence[Piece], seconds: Callable[[Piece], float] = lambda _: 1.0
+        self, console: Console, tasks: Sequence[Task], seconds: Callable[[Task], float] = lambda _: 1.0
     ) -> None:
         self._console = console
-        self._left = Counter(piece.stage for piece in pieces)
+        self._left = Counter(task.stage for task in tasks)
         self._seconds = seconds
-        self._whole = max(sum(seconds(piece) for piece in pieces), _LEAST)
+        self._whole = max(sum(seconds(task) for task in tasks), _LEAST)
         self._done = 0.0
         self._told_at = self._begun = time.monotonic()
         self._failed: dict[tuple[str, str], int] = defaultdict(int)
@@ -69,9 +66,9 @@ class Progress:
     ) -> None:
         self._bar.stop()
 
-    def __call__(self, piece: Piece, tallies: Mapping[CellKey, Tally]) -> None:
-        """Count a finished piece."""
-        stage = piece.stage
+    def __call__(self, task: Task, tallies: Mapping[CellKey, Tally]) -> None:
+        """Count a finished task."""
+        stage = task.stage
         for cell, tally in tallies.items():
             key = (stage, cell.candidate)
             self._rows[key] += tally.rows
@@ -80,8 +77,8 @@ class Progress:
             if tally.max_ulp is not None:
                 self._worst[key] = max(self._worst.get(key, 0.0), tally.max_ulp)
         self._left[stage] -= 1
-        self._done += self._seconds(piece)
-        named = f"{piece.format} {piece.regime}"
+        self._done += self._seconds(task)
+        named = f"{task.format} {task.regime}"
         self._bar.update(self._task, advance=1, description=named, rest=self._rest())
         if not self._left[stage]:
             self._report(stage)
@@ -89,7 +86,7 @@ class Progress:
             self._tell()
 
     def _rest(self) -> str:
-        """Say how long the rest takes, if it goes on as it went, a slow piece counting for more."""
+        """Say how long the rest takes, if it goes on as it went, a slow task counting for more."""
         elapsed = time.monotonic() - self._begun
         if elapsed < FIRST_GUESS or not self._done:
             return ""

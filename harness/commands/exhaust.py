@@ -148,7 +148,7 @@ def _folder(out: Path | None, *, resume: bool, overwrite: bool) -> Path:
 
 def _fill(plan: Exhaustion, ledger: Ledger, executor: Executor, jobs: int, folder: Path) -> None:
     """Count every shard that the ledger lacks."""
-    from harness.campaign.deal import Threads, deal
+    from harness.campaign.deal import Record, Threads, deal
     from reports.record.ledger import LedgerError
 
     finished = ledger.finished()
@@ -157,7 +157,7 @@ def _fill(plan: Exhaustion, ledger: Ledger, executor: Executor, jobs: int, folde
     start = time.perf_counter()
     try:
         with _bar(total, len(finished)) as advance:
-            deal(plan.shards(), Threads(plan.measure, executor, jobs), ledger, advance)
+            deal(plan.shards(), Threads(plan.measure, executor, jobs), Record(ledger), advance)
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted: {len(ledger.finished())} of {total} parts are kept in {folder}; "

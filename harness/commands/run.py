@@ -170,7 +170,7 @@ def _keep(campaign: Campaign, folder: Path, executor: Executor, deadline: Deadli
 
 def _kept(campaign: Campaign, ledger: Ledger) -> str:
     """Say how much of a campaign is in the ledger."""
-    kept, total = len(ledger.finished()), sum(1 for _ in campaign.pieces())
+    kept, total = len(ledger.finished()), sum(1 for _ in campaign.tasks())
     if kept < total:
         return f"{kept} of {total} shards"
     asked = len(campaign.candidates) * len(campaign.settings.formats)
@@ -218,10 +218,10 @@ def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor, deadline
     from harness.campaign.progress import Progress
     from reports.machines import told
 
-    ledger.put("shards", sum(1 for _ in campaign.pieces()))
+    ledger.put("shards", sum(1 for _ in campaign.tasks()))
     ledger.put("pairs", len(campaign.candidates) * len(campaign.settings.formats))
     finished = ledger.finished()
-    left = [piece for piece in campaign.pieces() if piece.id not in finished]
+    left = [task for task in campaign.tasks() if task.id not in finished]
     with (
         crew_of(campaign, executor) as crew,
         Progress(notes(), left, campaign.seconds) as progress,

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from harness.campaign.deal import Measured
 from harness.exhaust.counting import Counting, without_profiles
 from harness.exhaust.enumeration import Enumeration
 from harness.exhaust.symmetry import Symmetries
@@ -132,7 +133,7 @@ class Exhaustion:
         for number, first in enumerate(range(0, rows, size)):
             yield Range(number, first, min(first + size, rows))
 
-    def measure(self, shard: Range, executor: Executor) -> dict[CellKey, Tally]:
+    def measure(self, shard: Range, executor: Executor) -> Measured:
         """Return the tally of a shard."""
         subject, digest, counting = self.subject.by(executor), hashlib.sha256(), self._counting()
         others: list[Tally] = []
@@ -145,7 +146,7 @@ class Exhaustion:
         faulty = [w for other in others for w in other.witnesses if w.kind in other.faults]
         witnesses = (*(w for w in tally.witnesses if w.kind not in tally.faults), *faulty)
         digests = {shard.number: digest.hexdigest()}
-        return {self.cell: replace(tally, digests=digests, witnesses=witnesses)}
+        return Measured({self.cell: replace(tally, digests=digests, witnesses=witnesses)})
 
     def seconds_a_row(self) -> float:
         """Return how long one row takes, by a few batches from all over, the first of them not timed.

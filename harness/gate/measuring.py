@@ -17,20 +17,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.campaign.crews import threads_of
-from harness.campaign.deal import Record, deal
+from harness.campaign.deal import Done, Record, deal
 from harness.campaign.settings import Effort, Settings
 from harness.subject.rations import Rations
 from harness.terminal.deadline import NEVER, Deadline
 from strategies.lengths import SWEEP, Drawn
 
 if TYPE_CHECKING:
-    from harness.campaign.campaign import Campaign, Shard
+    from harness.campaign.campaign import Campaign
     from harness.campaign.deal import Crew
+    from harness.campaign.tasks import Task
     from harness.checks import CheckResult
     from harness.subject.candidates import Candidate
     from harness.subject.execution import Executor
     from reports.record.cells import Row
-    from reports.record.ledger import Ledger, Place
+    from reports.record.ledger import Ledger
     from reports.record.tally import Tally
     from reports.record.witness import CellKey
 
@@ -122,7 +123,7 @@ def measure_gated(
     ledger: Ledger,
     executor: Executor,
     notify: Callable[..., None],
-    crew: Crew[Shard] | None = None,
+    crew: Crew[Task] | None = None,
     deadline: Deadline = NEVER,
 ) -> Gated:
     """Measure what the gate judges: all cells into the ledger, and the contract.
@@ -140,17 +141,17 @@ def measure_gated(
         LedgerError: the ledger does not hold what was counted.
     """
     start = time.perf_counter()
-    ledger.put("shards", sum(1 for _ in campaign.pieces()))
+    ledger.put("shards", sum(1 for _ in campaign.tasks()))
     pairs = sum(len(list(campaign.formats_of(c))) for c in campaign.candidates)
     ledger.put("pairs", pairs)
     counted: dict[CellKey, list[Tally]] = {}
 
-    def noted(piece: Any, tallies: Mapping[CellKey, Tally]) -> None:
+    def noted(task: Task, tallies: Mapping[CellKey, Tally]) -> None:
         for key, tally in tallies.items() if pairs <= KEPT_WHOLE else ():
             counted.setdefault(key, []).append(tally)
-        notify(piece, tallies)
+        notify(task, tallies)
 
-    watched = _Watched(ledger, {})
+    watched = _Watched(ledger)
     deal(campaign.shards(), crew or threads_of(campaign, executor), watched, noted, deadline)
     checks = tuple(_checked(campaign, executor, deadline))
     ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": campaign.settings.jobs})
@@ -158,21 +159,17 @@ def measure_gated(
     return Gated(cells, checks, campaign.candidates, campaign.settings, campaign.rations)
 
 
-@dataclass(frozen=True)
-class _Watched(Record):
-    """A ledger, and digests of what was written to it."""
+class _Watched(Record[Any]):
+    """A ledger, and digests of what was written to it, by cell."""
 
-    ledger: Ledger
-    written: dict[CellKey, list[bytes]]
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self.written: dict[CellKey, list[bytes]] = {}
 
-    def finished(self) -> set[str]:
-        """See `Ledger.finished`."""
-        return self.ledger.finished()
-
-    def record(self, shard: str, tallies: Mapping[CellKey, bytes], seconds: float, place: Place) -> None:
-        """See `Ledger.record`."""
-        self.ledger.record(shard, tallies, seconds, place)
-        for key, tally in tallies.items():
+    def keep(self, done: Done[Any]) -> None:
+        """See `Record.keep`."""
+        super().keep(done)
+        for key, tally in done.tallies.items():
             self.written.setdefault(key, []).append(_digest(tally))
 
 

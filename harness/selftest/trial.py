@@ -18,8 +18,9 @@ from typing import Final
 
 import numpy as np
 
-from harness.campaign.campaign import BATCH_ELEMENTS, Batch, Campaign, Shard
+from harness.campaign.campaign import Batch, Campaign
 from harness.campaign.settings import BRIEF, Effort, Settings
+from harness.campaign.tasks import BATCH_ELEMENTS, Shard
 from harness.checks import each_check
 from harness.checks.contract import CONTRACT
 from harness.gate import of_tier

@@ -20,9 +20,10 @@ from itertools import islice
 from pathlib import Path
 from statistics import mean
 
-from harness.campaign.campaign import Campaign, Shard
+from harness.campaign.campaign import Campaign
 from harness.campaign.cluster.work import packed_work
 from harness.campaign.settings import resolve
+from harness.campaign.tasks import Shard
 from harness.subject.execution import Executor, InProcess
 from reference.certified import prepare
 from reports.record.ledger import Ledger, packed
@@ -50,7 +51,7 @@ def costs_of(campaign: Campaign, shards: Iterator[Shard], executor: Executor) ->
         with Ledger.create(path, campaign.settings.identity(), list(campaign.cells())) as ledger:
             for shard in shards:
                 start = time.process_time()
-                held = {cell: packed(t) for cell, t in campaign.measure(shard, executor).items()}
+                held = {cell: packed(t) for cell, t in campaign.measure(shard, executor).tallies.items()}
                 measured = time.process_time()
                 returned = pickle.dumps(held)
                 sent = work + len(pickle.dumps(shard))

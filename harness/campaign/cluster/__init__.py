@@ -1,12 +1,12 @@
-"""Campaigns on many machines: shards measured by the workers of a dask.distributed cluster.
+"""Campaigns on many machines: tasks measured by the workers of a dask.distributed cluster.
 
     with connected_crew(campaign) as crew:
         campaign.run(ledger, executor, progress, crew)
 
 The ledger, its folder and the reports stay where the campaign was started. A dask worker is given a
-shard and what `work` packs of the campaign; it calls candidates in isolated processes of its own,
+task and what `work` packs of the campaign; it calls candidates in isolated processes of its own,
 exactly as a campaign on one machine does, so that no candidate can take it down. `work` is what runs
-there, `crew` what runs here. A shard whose dask worker is lost is measured by another.
+there, `crew` what runs here. A task whose dask worker is lost is measured by another.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 from harness.campaign.deal import Crew
 
 if TYPE_CHECKING:
-    from harness.campaign.campaign import Campaign, Shard
+    from harness.campaign.campaign import Campaign
+    from harness.campaign.tasks import Task
 
 __all__ = ["connected_crew"]
 
 
 @contextmanager
-def connected_crew(campaign: Campaign) -> Iterator[Crew[Shard]]:
+def connected_crew(campaign: Campaign) -> Iterator[Crew[Task]]:
     """Open the cluster that the settings name.
 
     Raises:

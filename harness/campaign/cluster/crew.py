@@ -1,4 +1,4 @@
-"""The crew that a cluster is: shards are submitted, results collected, lost shards submitted again.
+"""The crew that a cluster is: tasks are submitted, results collected, lost tasks submitted again.
 
 The main thread never waits for the network: a thread of the crew's own fetches results in bulk, so
 that Ctrl-C is heard, and so that one slow transfer holds up no commit.
@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.campaign.campaign import Campaign, Shard
+from harness.campaign.campaign import Campaign
 from harness.campaign.cluster.work import Refused, measure, packed_work
 from harness.campaign.deal import Done
+from harness.campaign.tasks import Task
 from harness.terminal.console import notes
 from harness.terminal.errors import HarnessError, NoVerdict, UsageError
 from harness.terminal.interrupts import ATTENTION_SECONDS
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Cluster"]
 
-SHARDS_A_THREAD: Final = 3
-"""Shards given out for each thread of the cluster: one is measured, the others are there when it ends."""
+TASKS_A_THREAD: Final = 3
+"""Tasks given out for each thread of the cluster: one is measured, the others are there when it ends."""
 
 MOST_KILLED: Final = 3
-"""How often a shard is submitted again after dask has given it up, each time for several lost workers."""
+"""How often a task is submitted again after dask has given it up, each time for several lost workers."""
 
 COUNT_SECONDS: Final = 2.0
 LOST_SECONDS: Final = 20.0
@@ -42,9 +43,9 @@ KEPT: Final = "what was recorded is kept; go on with --resume"
 
 @dataclass(frozen=True)
 class _Given:
-    """A shard that was given out; dask forgets a task when nobody holds its future."""
+    """A task that was given out; dask forgets a task when nobody holds its future."""
 
-    shard: Shard
+    task: Task
     future: Future
     times: int
 
@@ -59,7 +60,7 @@ class Cluster:
         self._name = f"softmax-harness-{uuid.uuid4().hex[:8]}"
         self._given: dict[str, _Given] = {}
         self._settled: SimpleQueue[Any] = SimpleQueue()
-        self._fetched: SimpleQueue[tuple[str, Done[Shard] | BaseException]] = SimpleQueue()
+        self._fetched: SimpleQueue[tuple[str, Done[Task] | BaseException]] = SimpleQueue()
         self._threads: int = sum(client.nthreads().values())
         self._seen = time.monotonic()
         self._over = threading.Event()
@@ -69,25 +70,25 @@ class Cluster:
 
     def wants(self) -> bool:
         """See `Crew.wants`."""
-        return len(self._given) < max(1, SHARDS_A_THREAD * self._threads)
+        return len(self._given) < max(1, TASKS_A_THREAD * self._threads)
 
-    def give(self, shard: Shard) -> None:
+    def give(self, task: Task) -> None:
         """See `Crew.give`."""
-        self._submit(shard, 1)
+        self._submit(task, 1)
 
-    def _submit(self, shard: Shard, times: int) -> None:
-        key = f"{self._name}-{shard.id}-{times}"
-        inputs = self._inputs if shard.regime == "input" else None
-        future = self._client.submit(measure, self._work, shard, inputs, key=key, pure=False)
-        self._given[key] = _Given(shard, future, times)
+    def _submit(self, task: Task, times: int) -> None:
+        key = f"{self._name}-{task.id}-{times}"
+        inputs = self._inputs if task.regime == "input" else None
+        future = self._client.submit(measure, self._work, task, inputs, key=key, pure=False)
+        self._given[key] = _Given(task, future, times)
         future.add_done_callback(self._settled.put)
 
-    def ended(self) -> Iterator[Done[Shard]]:
+    def ended(self) -> Iterator[Done[Task]]:
         """See `Crew.ended`.
 
         Raises:
             UsageError: a worker cannot take part.
-            NoVerdict: the scheduler is lost, a shard loses every worker, or measuring it fails.
+            NoVerdict: the scheduler is lost, a task loses every worker, or measuring it fails.
         """
         wait = ATTENTION_SECONDS
         while True:
@@ -117,9 +118,9 @@ class Cluster:
         from distributed import KilledWorker
 
         if isinstance(error, KilledWorker) and given.times < MOST_KILLED:
-            self._submit(given.shard, given.times + 1)
+            self._submit(given.task, given.times + 1)
             return
-        raise _explained(given.shard, error) from error
+        raise _explained(given.task, error) from error
 
     def _tell_losses(self) -> None:
         """Say once that all workers are gone, and give up on a scheduler that stays away."""
@@ -159,27 +160,27 @@ class Cluster:
                 continue
 
 
-def _result(future: Any) -> Done[Shard] | BaseException:
+def _result(future: Any) -> Done[Task] | BaseException:
     try:
-        done: Done[Shard] = future.result()
+        done: Done[Task] = future.result()
     except BaseException as error:  # noqa: BLE001 - told by the main thread
         return error
     return done
 
 
-def _explained(shard: Shard, error: BaseException) -> HarnessError:
+def _explained(task: Task, error: BaseException) -> HarnessError:
     from distributed import KilledWorker
 
     if isinstance(error, Refused):
         return UsageError(f"cluster: {error}")
     if isinstance(error, KilledWorker):
         return NoVerdict(
-            f"cluster: shard {shard.id}: dask gave it up {MOST_KILLED} times, each time for several workers"
+            f"cluster: part {task.id}: dask gave it up {MOST_KILLED} times, each time for several workers"
             f" that were lost with it; see the workers' logs; {KEPT}"
         )
     if isinstance(error, ModuleNotFoundError | pickle.UnpicklingError | AttributeError):
         return UsageError(
-            f"cluster: a worker cannot unpack a shard ({error}); install the same softmax-harness on each"
+            f"cluster: a worker cannot unpack a task ({error}); install the same softmax-harness on each"
         )
     told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return NoVerdict(f"cluster: shard {shard.id}: {told}; {KEPT}")
+    return NoVerdict(f"cluster: part {task.id}: {told}; {KEPT}")

@@ -1,4 +1,4 @@
-"""What a dask worker does: it unpacks the campaign once, and measures the shards that it is given.
+"""What a dask worker does: it unpacks the campaign once, and measures the tasks that it is given.
 
 A user's file is taken from its own path where the worker has it there with the same bytes; else from
 the text that was sent with the campaign, in a folder of its own. What the file imports must be on
@@ -20,10 +20,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.campaign.campaign import Campaign, Shard
+from harness.campaign.campaign import Campaign
 from harness.campaign.deal import Done
 from harness.campaign.environment import here
 from harness.campaign.settings import Settings
+from harness.campaign.tasks import Task
 from harness.subject.candidates import Candidate, CandidateError, load
 from harness.subject.execution import Isolated
 from harness.subject.rations import Ration
@@ -67,7 +68,7 @@ class Source:
 
 @dataclass(frozen=True)
 class _Work:
-    """A campaign as it is sent; the user's rows go with the shards that need them."""
+    """A campaign as it is sent; the user's rows go with the tasks that need them."""
 
     version: str
     settings: Settings
@@ -104,8 +105,8 @@ def _sources(candidates: Iterable[Candidate]) -> Iterable[Source]:
             yield Source(path, Path(path).read_bytes())
 
 
-def measure(work: bytes, shard: Shard, inputs: InputRows | None) -> Done[Shard]:
-    """Measure a shard; runs in a thread of a dask worker.
+def measure(work: bytes, task: Task, inputs: InputRows | None) -> Done[Task]:
+    """Measure a task; runs in a thread of a dask worker.
 
     Raises:
         Refused: this worker has another version, or cannot import a candidate.
@@ -113,10 +114,10 @@ def measure(work: bytes, shard: Shard, inputs: InputRows | None) -> Done[Shard]:
     campaign, executor, place = _unpacked(work)
     campaign = replace(campaign, settings=replace(campaign.settings, inputs=inputs))
     start = time.perf_counter()
-    tallies = campaign.measure(shard, executor)
-    held = {key: packed(tally) for key, tally in tallies.items()}
-    told = {key: _counts(tally) for key, tally in tallies.items()}
-    return Done(shard, held, told, time.perf_counter() - start, place)
+    measured = campaign.measure(task, executor)
+    held = {key: packed(tally) for key, tally in measured.tallies.items()}
+    told = {key: _counts(tally) for key, tally in measured.tallies.items()}
+    return Done(task, held, told, measured.document, time.perf_counter() - start, place)
 
 
 def _counts(tally: Tally) -> Tally:
@@ -133,7 +134,7 @@ _KNOWN: dict[bytes, tuple[Campaign, Isolated, Place]] = {}
 
 
 def _unpacked(work: bytes) -> tuple[Campaign, Isolated, Place]:
-    """Return the campaign, its executor and this place, made at its first shard; one is kept at a time."""
+    """Return the campaign, its executor and this place, made at its first task; one is kept at a time."""
     with _LOCK:
         if work not in _KNOWN:
             campaign = _opened(pickle.loads(work))  # noqa: S301 - dask's own trust: it runs what it is sent
