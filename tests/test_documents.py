@@ -38,7 +38,7 @@ SKIPPED = {
     "README.md": 2,
     "docs/guides/search-and-proofs.md": 1,
     "docs/guides/tensors.md": 2,
-    "docs/index.md": 1,
+    "docs/index.md": 2,
     "docs/many-machines.md": 2,
     "docs/results/cost.md": 1,
     "docs/results/libraries.md": 1,

@@ -24,8 +24,9 @@ from strategies.regimes import REGIMES
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
 
-__all__ = ["PAGES", "on_files"]
+__all__ = ["PAGES", "on_files", "on_page_markdown"]
 
 UNITS: Final = {
     "": "a name, or yes or no",
@@ -250,3 +251,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path, page in PAGES.items():
         files.append(File.generated(config, path, content=page()))
     return files
+
+
+WIDE: Final = frozenset({"results/libraries.md", "reference/columns.md"})
+"""Pages whose tables need the room of the table of contents."""
+
+
+def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
+    """Leave the table of contents out of wide pages."""
+    if page.file.src_uri in WIDE:
+        page.meta["hide"] = ["toc"]
+    return markdown
