@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -13,10 +14,13 @@ import pytest
 from harness import cli
 from harness.checks import CHECKS
 from reference.formats import FORMATS
+from reports.folder import write
 from reports.record.metrics import METRICS
+from reports.record.run_folder import DRAWN, GATED, LEDGER, TABULATED
 from strategies.corpora import CORPORA
 from strategies.regimes import REGIMES
 from tests.documents import PAGES, ROOT
+from tests.synthetic_run import key, ledger_at, tally_of
 
 DOCS = ROOT / "docs"
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -78,6 +82,21 @@ def test_every_column_check_regime_and_format_is_documented(hook: ModuleType) ->
     }
     for page, names in pages.items():
         assert [name for name in names if f"| `{name}` |" not in page] == []
+
+
+def test_every_file_and_key_of_a_run_folder_is_documented(tmp_path: Path) -> None:
+    page = (DOCS / "reference" / "run-folder.md").read_text(encoding="utf-8")
+    with ledger_at(tmp_path, key()) as ledger:
+        ledger.record("s", {key(): tally_of(key(), [1.0, 2.0])}, 0.0)
+    write(tmp_path)
+    lines = (tmp_path / "witnesses.jsonl").read_text(encoding="utf-8").splitlines()
+    assert lines
+    told = [
+        *DRAWN, *GATED, *TABULATED, LEDGER,
+        *json.loads((tmp_path / "summary.json").read_text(encoding="utf-8")),
+        *json.loads(lines[0]),
+    ]  # fmt: skip
+    assert [name for name in told if f"`{name}`" not in page] == []
 
 
 def test_every_page_is_in_the_navigation(hook: ModuleType) -> None:
