@@ -26,12 +26,12 @@ from reference.errors import ElementClass, Judgement, RowFailure, neighbour_of, 
 from reference.model import Truth
 from reference.rows import RowKind
 
-__all__ = ["judge_log_softmax", "judge_logsumexp"]
+__all__ = ["SUM_ERROR", "judge_log_softmax", "judge_logsumexp"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-_SUM_ERROR: Final = 2.0**-40
+SUM_ERROR: Final = 2.0**-40
 """More than the relative error of a sum of exponentials: 2^-49 for each, the sum being exact."""
 
 _LN2_ABOVE: Final = float.fromhex("0x1.62e42fefa39f0p-1")
@@ -51,8 +51,8 @@ def judge_log_softmax(y: NDArray[Any], truth: Truth) -> Judgement:
     failures = _failures(
         truth,
         _classes(values, truth, most=0.0),
-        collapsed=2 * row_sum < nearest_sum * (1 - _SUM_ERROR),
-        inflated=row_sum > 2 * nearest_sum * (1 + _SUM_ERROR),
+        collapsed=2 * row_sum < nearest_sum * (1 - SUM_ERROR),
+        inflated=row_sum > 2 * nearest_sum * (1 + SUM_ERROR),
     )
     return _judgement(values, truth, 0.0, failures, row_sum, nearest_sum)
 

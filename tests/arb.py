@@ -22,6 +22,7 @@ from reference.model import RESIDUAL_TOLERANCE, Truth
 from reference.rows import RowKind
 
 MOST_BITS = 1 << 14
+NARROW = 30
 
 
 def exact(value: float) -> fmpq:
@@ -62,11 +63,14 @@ class Row:
         """Balls of r - q for pairs (logit, q)."""
         raise NotImplementedError
 
-    def decided_excesses(self, points: Sequence[tuple[float, fmpq]]) -> list[arb]:
-        """`excesses`, each with a certain sign, or exactly zero."""
-        return raised_until(
-            lambda: self.excesses(points), lambda balls: all(sign(b) is not None for b in balls)
-        )
+    def decided_excesses(self, points: Sequence[tuple[float, fmpq]], width: Sequence[arb] = ()) -> list[arb]:
+        """`excesses`, each with a certain sign, or exactly zero, and none wider than its width."""
+
+        def are_decided(balls: list[arb]) -> bool:
+            narrow = all(ball.rad() <= most for ball, most in zip(balls, width, strict=False))
+            return narrow and all(sign(ball) is not None for ball in balls)
+
+        return raised_until(lambda: self.excesses(points), are_decided)
 
 
 class Softmax(Row):
@@ -200,7 +204,8 @@ def _refuted(row: Row, triples: set[tuple[float, float, float]], fmt: FloatForma
     of_masked = [(n, r) for v, n, r in triples if v == -math.inf]
     masked = [f"masked entry: {n.hex()}, {r!r}" for n, r in of_masked if (n, r) != MASKED[op]]
     claims = [Claim(v, n, r, fmt) for v, n, r in triples if v != -math.inf]
-    balls = row.decided_excesses([point for claim in claims for point in claim.points])
+    narrow = [arb(two_to(claim.ulp_exponent - NARROW)) for claim in claims for _ in range(2)]
+    balls = row.decided_excesses([point for claim in claims for point in claim.points], narrow)
     with ctx.workprec(256):
         pairs = zip(claims, balls[::2], balls[1::2], strict=True)
         return masked + [str(claim) for claim, *over in pairs if not claim.holds(*over)]

@@ -12,7 +12,7 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LogParts", "exp_coefficients", "ln2_parts", "powers_of_two"]
+__all__ = ["LogParts", "exp_coefficients", "ln2_parts", "log_table", "powers_of_two"]
 
 _PRECISION: Final = 320
 
@@ -43,6 +43,19 @@ def powers_of_two(steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     high = [float(power) for power in powers]
     low = [float(power - h) for power, h in zip(powers, high, strict=True)]
     return np.array(high), np.array(low)
+
+
+def log_table(steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return c_j close to 1 / m in the middle of [1 + j/steps, 1 + (j+1)/steps), and -log c_j = high + low.
+
+    c_0 is 1, so that nothing is added for m next to 1. The sums are within 2^-107 relative.
+    """
+    mp = _context()
+    inverses = [1.0, *(float(1 / (1 + (mp.mpf(j) + 0.5) / steps)) for j in range(1, steps))]
+    logs = [-mp.log(c) for c in inverses]
+    high = [float(log) for log in logs]
+    low = [float(log - h) for log, h in zip(logs, high, strict=True)]
+    return np.array(inverses), np.array(high), np.array(low)
 
 
 def exp_coefficients(degree: int, reach: float) -> NDArray[np.float64]:

@@ -73,8 +73,11 @@ from reference.rows import RowKind
 __all__ = [
     "FLOOR",
     "SCALE",
+    "plus",
     "refine",
     "relative_bound",
+    "round_product",
+    "sum_block",
     "truth_of_long_rows",
     "truth_of_short_rows",
     "weight",
@@ -166,7 +169,7 @@ def _reciprocal(head: float, tail: float) -> tuple[float, float]:
 
 
 @inlined
-def _round(
+def round_product(
     head: float, tail: float, scale: float, scale_rest: float, grid: Grid, full: bool, bound: float
 ) -> tuple[float, float]:
     """Return RN(r) and the residual of r = 2^-600 (head + tail) (scale + scale_rest), NaN where undecided.
@@ -250,7 +253,7 @@ def _round_columns(
     for j in range(n):
         for row in range(rows):
             i = place(j, row, rows)
-            nearest[i], residual[i] = _round(
+            nearest[i], residual[i] = round_product(
                 nearest[i], residual[i], scale[row], scale_rest[row], grid, full, bound
             )
             open_ones += int(np.isnan(residual[i]))
@@ -282,7 +285,7 @@ def _weigh_row(
         for i in range(size):
             j = np.uint64(start) + np.uint64(i)
             heads[row, j], tails[row, j] = weight(x[row, j], top)
-        head, tail = _plus(head, tail, *_sum_block(heads, tails, row, start, size, lanes, rests))
+        head, tail = plus(head, tail, *sum_block(heads, tails, row, start, size, lanes, rests))
     return head, tail
 
 
@@ -299,19 +302,19 @@ def refine(x: Any, truth: Outputs, rounding: Rounding) -> None:
             size = min(BLOCK, x.shape[1] - start)
             for i in range(size):
                 heads[0, i], tails[0, i] = weight(x[row, np.uint64(start) + np.uint64(i)], top)
-            head, tail = _plus(head, tail, *_sum_block(heads, tails, 0, 0, size, lanes, rests))
+            head, tail = plus(head, tail, *sum_block(heads, tails, 0, 0, size, lanes, rests))
         scale, scale_rest = _reciprocal(head, tail)
         truth.undecided[row] = 0
         for j in range(x.shape[1]):
             if np.isnan(truth.residual[row, j]):
                 head, tail = weight(x[row, j], top)
-                nearest, residual = _round(head, tail, scale, scale_rest, grid, full, rounding.bound)
+                nearest, residual = round_product(head, tail, scale, scale_rest, grid, full, rounding.bound)
                 truth.nearest[row, j], truth.residual[row, j] = nearest, residual
                 truth.undecided[row] += int(np.isnan(residual))
 
 
 @inlined
-def _plus(head: float, tail: float, more: float, more_tail: float) -> tuple[float, float]:
+def plus(head: float, tail: float, more: float, more_tail: float) -> tuple[float, float]:
     """Return the sum of two double-doubles, within 3 u^2 (AccurateDWPlusDW)."""
     head, rest = two_sum(head, more)
     tail, rest_tail = two_sum(tail, more_tail)
@@ -320,7 +323,7 @@ def _plus(head: float, tail: float, more: float, more_tail: float) -> tuple[floa
 
 
 @inlined
-def _sum_block(
+def sum_block(
     heads: Any, tails: Any, row: int, start: int, size: int, lanes: Any, rests: Any
 ) -> tuple[float, float]:
     """Return the sum of a block, added with TwoSum in LANES partial sums."""
@@ -350,7 +353,7 @@ def _round_row(
     grid, bound, open_ones = grid_of(rounding, SCALE), rounding.bound, 0
     full = rounding.precision == FRACTION_BITS + 1
     for j in range(nearest.shape[1]):
-        nearest[row, j], residual[row, j] = _round(
+        nearest[row, j], residual[row, j] = round_product(
             nearest[row, j], residual[row, j], scale, scale_rest, grid, full, bound
         )
         open_ones += int(np.isnan(residual[row, j]))

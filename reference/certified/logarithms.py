@@ -1,26 +1,472 @@
-"""log_softmax and logsumexp by the certified path."""
+"""log_softmax and logsumexp, compiled: a logarithm for each row, and one rounding for each result.
+
+With c entries at the maximum and t the sum of the others' exp(x_j - max), L = log(c + t) is positive;
+log_softmax is -(d_i + L), d_i = max - x_i, and logsumexp is max + L. t is summed without the maximum's own
+terms, so it is known relatively however small it is, and so is L, which cancels nothing. d_i is exact as a
+sum of two numbers (TwoSum), so that the error of d_i + L is that of L alone; it is held as a sum of three.
+
+As for softmax there are two tiers. The bound on L, relative:
+
+=====================  ==================================================================================
+weights, quick         `binary64`: 1.1 + 0.4 + 2.5 units of u = 2^-53, and u d_j for the shift. With p_j the
+                       shares in t, sum p_j d_j = entropy(p) - log t <= 45 + 104, as t >= 2^-150 (below it
+                       see the end)
+sum, quick             30 + 2 u, as there, and one more for joining the two parts of the sum of blocks
+weights, fine          `doubledouble`: 11 * 2^-86; their sum 3 u^2 a block, and 2^-92
+log, condition         t / ((c + t) log(c + t)) <= 1: what t is wrong by, L is wrong by at most
+log, of m 2^k          k log 2 and -log c_j are within 2^-98 of themselves (log 2 in two parts, k < 64), and
+                       are added within 3 u^2 each (AccurateDWPlusDW)
+log1p(f), f <= 2^-8    2 artanh(s), s = f / (2 + f) <= 2^-9 within 6 u^2: the series in z = s^2 is cut after
+                       z^5, z^6 / 13 < 2^-111; z / 3 is a double-double; z^2 (1/5 + ..) <= 2^-38.3 has 4 u:
+                       2^-89.3. f is exact to 2^-106: c_j m by fma, less 1 (Sterbenz)
+=====================  ==================================================================================
+
+That is below 190 u, and below 11.5 * 2^-86 + 3 u^2 for each block. Adding three numbers rounds in the last
+place of the third: all sums but that with the low part of L are exact, and that is off by at most 3 u^2 L,
+for which the fine bound has room (12).
+
+Where L is below 2^-150, one entry dominates, and the others are at d > 100. Its own result is L, rounded by
+itself. Of another, L decides no more than on which side of d_i the result lies, as long as d_i is on the
+format's grid, half way, or further from both than L is: `_settle` decides so, where d_i is huge too.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reference import logarithms
+from reference.certified import binary64
+from reference.certified.compiled import (
+    FRACTION_BITS,
+    compiled,
+    fast_two_sum,
+    float_of,
+    fma,
+    inlined,
+    pattern,
+    two_sum,
+)
+from reference.certified.constants import ln2_parts, log_table
+from reference.certified.doubledouble import SCALE, plus, round_product, sum_block, weight
+from reference.certified.layout import (
+    BLOCK,
+    LANES,
+    Grid,
+    Outputs,
+    Rounding,
+    add_lanes,
+    classify_row,
+    grid_of,
+    sum_of_lanes,
+)
+from reference.certified.parallel import deal_rows
+from reference.certified.tiers import validate
 from reference.formats import FloatFormat
-from reference.model import Truth
+from reference.model import RESIDUAL_TOLERANCE, Truth
+from reference.rows import RowKind
 
-__all__ = ["truth_of_log_softmax", "truth_of_logsumexp"]
+__all__ = [
+    "LogPlan",
+    "decide_logarithms",
+    "last_resort",
+    "plan_for",
+    "truth_by_plan",
+    "truth_of_log_softmax",
+    "truth_of_logsumexp",
+]
+
+_U: Final = 2.0**-53
+_STEP_BITS: Final = 8
+_INVERSES, _LOG_HIGH, _LOG_LOW = log_table(1 << _STEP_BITS)
+_LN2: Final = ln2_parts(1, 46)
+_LN2_HIGH: Final = _LN2.high
+_LN2_LOW: Final = _LN2.middle
+_THIRD: Final = 1 / 3
+_THIRD_LOW: Final = float.fromhex("0x1.5555555555555p-56")
+_FIFTH: Final = 1 / 5
+_SEVENTH: Final = 1 / 7
+_NINTH: Final = 1 / 9
+_ELEVENTH: Final = 1 / 11
+_MANTISSA: Final = (1 << FRACTION_BITS) - 1
+_EXPONENT_FIELD: Final = 0x7FF << FRACTION_BITS
+_ONE: Final = 1023 << FRACTION_BITS
+_BIAS: Final = 1023
+_NAN_KIND: Final = int(RowKind.NAN)
+_NEG_INF: Final = -math.inf
+_DOWN: Final = 2.0**-SCALE
+
+_TINY: Final = 2.0**-150
+"""Below it L only tells on which side of d a result lies."""
+
+_HUGE: Final = 2.0**800
+"""Results from here on are settled: there the products of the test would underflow."""
+
+_NEGLIGIBLE: Final = 2.0**-24
+"""A part of an ulp that a residual need not know."""
+
+_WIDEST: Final = 0.9 * RESIDUAL_TOLERANCE
+"""The greatest doubt about a residual, that of its last rounding aside."""
+
+_SMALLEST: Final = 5e-324
 
 
-def truth_of_log_softmax(x: NDArray[np.float64], fmt: FloatFormat, jobs: int = 1) -> Truth:  # noqa: ARG001
-    """Return what `reference.logarithms.truth_of_log_softmax` does."""
-    truth = logarithms.truth_of_log_softmax(x, fmt)
-    return replace(truth, fallbacks=truth.nearest.size)
+class LogPlan(NamedTuple):
+    """How rows of some length are to be decided for some format, and whether they have one result each."""
+
+    starts_quick: bool
+    reduces: bool
+    quick: Rounding
+    fine: Rounding
+    coefficients: tuple[float, ...]
 
 
-def truth_of_logsumexp(x: NDArray[np.float64], fmt: FloatFormat, jobs: int = 1) -> Truth:  # noqa: ARG001
-    """Return what `reference.logarithms.truth_of_logsumexp` does."""
-    truth = logarithms.truth_of_logsumexp(x, fmt)
-    return replace(truth, fallbacks=truth.nearest.size)
+def truth_of_log_softmax(x: NDArray[np.float64], fmt: FloatFormat, jobs: int = 1) -> Truth:
+    """Return what `reference.logarithms.truth_of_log_softmax` does, on so many threads.
+
+    Raises:
+        ValueError: the rows have no entries, x is not two-dimensional, or jobs < 1.
+    """
+    return _truth(x, fmt, jobs, reduces=False)
+
+
+def truth_of_logsumexp(x: NDArray[np.float64], fmt: FloatFormat, jobs: int = 1) -> Truth:
+    """Return what `reference.logarithms.truth_of_logsumexp` does, on so many threads.
+
+    Raises:
+        ValueError: the rows have no entries, x is not two-dimensional, or jobs < 1.
+    """
+    return _truth(x, fmt, jobs, reduces=True)
+
+
+def plan_for(fmt: FloatFormat, n: int, *, reduces: bool) -> LogPlan:
+    """Return where rows of length n start for a format, and the bounds that decide."""
+    quick = Rounding(fmt.precision, fmt.emin, 190 * _U * binary64.RELATIVE_SLACK)
+    fine = Rounding(fmt.precision, fmt.emin, 12 * 2.0**-86 + 3 * -(-n // BLOCK) * 2.0**-106)
+    return LogPlan(fmt.precision <= binary64.MAX_PRECISION, reduces, quick, fine, binary64.COEFFICIENTS)
+
+
+def _truth(x: NDArray[np.float64], fmt: FloatFormat, jobs: int, *, reduces: bool) -> Truth:
+    validate(x)
+    return truth_by_plan(x, fmt, plan_for(fmt, x.shape[1], reduces=reduces), jobs)
+
+
+def truth_by_plan(x: NDArray[np.float64], fmt: FloatFormat, plan: LogPlan, jobs: int = 1) -> Truth:
+    """Return the truth about rows of the length that a plan was made for."""
+    rows, n = x.shape
+    shape = rows, 1 if plan.reduces else n
+    outputs = Outputs(np.empty(shape), np.empty(shape), np.empty(rows, np.uint8), np.zeros(rows, np.int64))
+
+    def work(part: slice) -> int:
+        mine = Outputs._make(field[part] for field in outputs)
+        values = np.require(x[part], requirements=["C", "W"])
+        decide_logarithms(values, mine, plan)
+        return last_resort(values, mine, fmt, reduces=plan.reduces)
+
+    fallbacks = sum(deal_rows(work, rows, n, jobs))
+    return Truth(fmt, outputs.nearest, outputs.residual, outputs.kinds, fallbacks)
+
+
+def last_resort(x: NDArray[np.float64], outputs: Outputs, fmt: FloatFormat, *, reduces: bool) -> int:
+    """Let mpmath decide what is still open, and return how many results that was."""
+    rows = np.flatnonzero(outputs.undecided)
+    if rows.size:
+        by_mpmath = logarithms.truth_of_logsumexp if reduces else logarithms.truth_of_log_softmax
+        truth = by_mpmath(x[rows], fmt)
+        is_open = np.isnan(outputs.residual[rows])
+        outputs.nearest[rows] = np.where(is_open, truth.nearest, outputs.nearest[rows])
+        outputs.residual[rows] = np.where(is_open, truth.residual, outputs.residual[rows])
+    return int(outputs.undecided.sum())
+
+
+@compiled
+def decide_logarithms(x: Any, outputs: Outputs, plan: LogPlan) -> None:
+    """Decide (rows, n) logits as far as the compiled tiers can; open results have a NaN residual."""
+    heads, tails = np.empty((1, BLOCK)), np.empty((1, BLOCK))
+    lanes, rests = np.empty(LANES), np.empty(LANES)
+    for row in range(x.shape[0]):
+        top, kind = classify_row(x, row)
+        outputs.kinds[row] = kind
+        outputs.undecided[row] = 0
+        outputs.residual[row, :] = np.nan
+        if kind >= _NAN_KIND:
+            outputs.nearest[row, :] = np.nan
+            continue
+        if plan.starts_quick:
+            count, head = _rest_in_binary64(x, row, top, plan.coefficients, heads, lanes)
+            _decide_row(x, outputs, row, top, count, head, 0.0, plan.quick, plan.reduces)
+            if outputs.undecided[row] == 0:
+                continue
+        count, head, tail = _rest(x, row, top, heads, tails, lanes, rests)
+        _decide_row(x, outputs, row, top, count, head, tail, plan.fine, plan.reduces)
+
+
+@inlined
+def _rest_in_binary64(x: Any, row: int, top: float, c: Any, weights: Any, lanes: Any) -> tuple[int, float]:
+    """Return how many entries are the maximum, and 2^600 times the sum of the others' weights."""
+    high, low, count = 0.0, 0.0, 0
+    for start in range(0, x.shape[1], BLOCK):
+        size = min(BLOCK, x.shape[1] - start)
+        for i in range(size):
+            value = x[row, np.uint64(start) + np.uint64(i)]
+            w = binary64.weight(value, top, c)
+            weights[0, i] = w if value < top else 0.0
+            count += int(value == top)
+        lanes[:] = 0.0
+        add_lanes(weights, 0, 0, size, lanes)
+        high, rest = two_sum(high, sum_of_lanes(lanes))
+        low += rest
+    return count, (high + low) * 2.0**SCALE
+
+
+@inlined
+def _rest(
+    x: Any, row: int, top: float, heads: Any, tails: Any, lanes: Any, rests: Any
+) -> tuple[int, float, float]:
+    """Return how many entries are the maximum, and 2^600 times the sum of the others' weights."""
+    head, tail, count = 0.0, 0.0, 0
+    for start in range(0, x.shape[1], BLOCK):
+        size = min(BLOCK, x.shape[1] - start)
+        for i in range(size):
+            value = x[row, np.uint64(start) + np.uint64(i)]
+            w, low = weight(value, top)
+            heads[0, i] = w if value < top else 0.0
+            tails[0, i] = low if value < top else 0.0
+            count += int(value == top)
+        head, tail = plus(head, tail, *sum_block(heads, tails, 0, 0, size, lanes, rests))
+    return count, head, tail
+
+
+@compiled
+def _decide_row(
+    x: Any, outputs: Outputs, row: int, top: float, count: int, head: float, tail: float,
+    rounding: Rounding, reduces: bool,
+) -> None:  # fmt: skip
+    """Decide what is open of a row, t being 2^-600 (head + tail)."""
+    is_tiny = (count == 1) & (head * _DOWN < _TINY)
+    if is_tiny:
+        log, low, upper = 0.0, 0.0, head * _DOWN * (1.0 + 2.0**-20) if head > 0.0 else 0.0
+        upper = upper if (upper > 0.0) | (head == 0.0) else _SMALLEST
+    else:
+        log, low = _log(count, head * _DOWN, tail * _DOWN)
+        upper = log * (1.0 + 2.0**-20)
+    if reduces:
+        _decide_sum(outputs, row, top, log, low, upper, head, tail, rounding)
+    else:
+        if not is_tiny:
+            _round_gaps(x, outputs.nearest, outputs.residual, row, top, log, low, rounding)
+        _settle_gaps(x, outputs, row, top, upper, head, tail, rounding, is_tiny)
+
+
+@inlined
+def _log(count: int, more: float, more_low: float) -> tuple[float, float]:
+    """Return log(count + more) as a double-double, count >= 1 and more >= 2^-150 or count >= 2."""
+    head, rest = two_sum(float(count), more)
+    head, tail = fast_two_sum(head, rest + more_low)
+    bits = pattern(head)
+    k = (bits >> FRACTION_BITS) - _BIAS
+    j = (bits >> (FRACTION_BITS - _STEP_BITS)) & ((1 << _STEP_BITS) - 1)
+    scale = float_of((_BIAS - k) << FRACTION_BITS)
+    m, m_low = float_of((bits & _MANTISSA) | _ONE), tail * scale
+    inverse = _INVERSES[j]
+    product = inverse * m
+    f, f_low = two_sum(product - 1.0, fma(inverse, m_low, fma(inverse, m, -product)))
+    if (k == 0) & (j == 0) & (count == 1):
+        f, f_low = more, more_low
+    part, part_low = _log1p(f, f_low)
+    if (k == 0) & (j == 0):
+        return part, part_low
+    whole, whole_low = fast_two_sum(k * _LN2_HIGH, k * _LN2_LOW)
+    whole, whole_low = plus(whole, whole_low, _LOG_HIGH[j], _LOG_LOW[j])
+    return plus(whole, whole_low, part, part_low)
+
+
+@inlined
+def _log1p(f: float, f_low: float) -> tuple[float, float]:
+    """Return log(1 + f), |f| <= 2^-8, as 2 artanh(f / (2 + f))."""
+    divisor, divisor_low = two_sum(2.0, f)
+    divisor_low += f_low
+    s = f / divisor
+    s_low = ((fma(-s, divisor, f) + f_low) - s * divisor_low) / divisor
+    s, s_low = fast_two_sum(s, s_low)
+    z = s * s
+    z_low = fma(s, s, -z) + 2.0 * s * s_low
+    first = z * _THIRD
+    first_low = fma(z, _THIRD_LOW, fma(z, _THIRD, -first)) + z_low * _THIRD
+    series = fma(z, fma(z, fma(z, _ELEVENTH, _NINTH), _SEVENTH), _FIFTH)
+    first, rest = fast_two_sum(first, (z * z) * series)
+    rest += first_low
+    product = s * first
+    product_low = fma(s, rest, fma(s_low, first, fma(s, first, -product)))
+    head, tail = fast_two_sum(s, product)
+    head, tail = fast_two_sum(head, tail + (product_low + s_low))
+    return 2.0 * head, 2.0 * tail
+
+
+# Rounding --------------------------------------------------------------------------------------
+
+
+@inlined
+def _round(
+    head: float, middle: float, tail: float, log: float, grid: Grid, full: bool, bound: float
+) -> tuple[float, float]:
+    """Return RN(r) and the residual of r = head + middle + tail > 0, NaN where the log leaves it open.
+
+    The log is off by at most `bound` relatively. The sum of the first two numbers is normalised, so the
+    binade is that of head, or of its predecessor where the rest is negative. Nothing rounds but what is
+    added to the third number, and the residual at the end.
+    """
+    binade = (pattern(head) + (pattern(middle) >> 63)) & _EXPONENT_FIELD
+    exact = full & (binade >= grid.smallest)
+    binade = max(binade, grid.smallest)
+    adder = float_of(binade + grid.to_adder)
+    inverse = float_of(grid.to_inverse - binade)
+    rounded = head if exact else (head + adder) - adder
+    s, t = two_sum((head - rounded) * inverse, middle * inverse)
+    t += tail * inverse
+    over = (abs(s) - 0.5) + (t if s > 0.0 else -t)
+    step = (1.0 if s > 0.0 else -1.0) if over > 0.0 else 0.0
+    rest = (s - step) + t
+    width = (log * inverse) * bound
+    is_open = (abs(rest) <= width) | (abs(over) <= width) | (width > _WIDEST) | (head >= _HUGE)
+    return fma(step, float_of(binade - grid.to_quantum), rounded), (np.nan if is_open else rest)
+
+
+@inlined
+def _normalised(head: float, middle: float, tail: float) -> tuple[float, float, float]:
+    head, middle = fast_two_sum(head, middle)
+    middle, tail = two_sum(middle, tail)
+    return head, middle, tail
+
+
+@inlined
+def _round_gaps(
+    x: Any, nearest: Any, residual: Any, row: int, top: float, log: float, low: float, rounding: Rounding
+) -> None:
+    """Store RN(r) and residuals of r = -(top - x + log), NaN where open."""
+    grid, full, bound = grid_of(rounding, 0), rounding.precision == FRACTION_BITS + 1, rounding.bound
+    for j in range(x.shape[1]):
+        value = x[row, j]
+        gap, gap_low = two_sum(top, -value)
+        head, middle = two_sum(gap, log)
+        middle, tail = two_sum(middle, gap_low)
+        head, middle, tail = _normalised(head, middle, tail + low)
+        rounded, rest = _round(head, middle, tail, log, grid, full, bound)
+        masked = value == _NEG_INF
+        nearest[row, j] = _NEG_INF if masked else 0.0 - rounded
+        residual[row, j] = 0.0 if masked else 0.0 - rest
+
+
+@inlined
+def _settle_gaps(
+    x: Any, outputs: Outputs, row: int, top: float, upper: float, head: float, tail: float,
+    rounding: Rounding, is_tiny: bool,
+) -> None:  # fmt: skip
+    """Settle the open results of a row, and count what is left.
+
+    Of a tiny log the result of the maximum is the log.
+    """
+    open_ones = 0
+    for j in range(x.shape[1]):
+        if not np.isnan(outputs.residual[row, j]):
+            continue
+        value = x[row, j]
+        if value == _NEG_INF:
+            outputs.nearest[row, j], outputs.residual[row, j] = _NEG_INF, 0.0
+            continue
+        if value == top:
+            rounded, rest = _round_alone(head, tail, rounding) if is_tiny else (0.0, np.nan)
+        else:
+            gap, gap_low = two_sum(top, -value)
+            rounded, rest = _settle(gap, gap_low, upper, 1.0, rounding)
+        outputs.nearest[row, j], outputs.residual[row, j] = 0.0 - rounded, 0.0 - rest
+        open_ones += int(np.isnan(rest))
+    outputs.undecided[row] = open_ones
+
+
+@inlined
+def _decide_sum(
+    outputs: Outputs, row: int, top: float, log: float, low: float, upper: float, head: float, tail: float,
+    rounding: Rounding,
+) -> None:  # fmt: skip
+    """Store RN(r) and the residual of r = top + log, NaN where open."""
+    rounded, rest, sign = 0.0, np.nan, 1.0
+    if log > 0.0:
+        first, middle = two_sum(top, log)
+        middle, last = two_sum(middle, low)  # the sum may cancel, and what was its last part become its first
+        first, middle = two_sum(first, middle)
+        middle, last = two_sum(middle, last)
+        sign = -1.0 if first < 0.0 else 1.0
+        first, middle, last = sign * first, sign * middle, sign * last
+        if first > 0.0:
+            full = rounding.precision == FRACTION_BITS + 1
+            rounded, rest = _round(first, middle, last, log, grid_of(rounding, 0), full, rounding.bound)
+    if np.isnan(rest):
+        if (log == 0.0) & (top == 0.0):
+            rounded, rest = _round_alone(head, tail, rounding)
+        else:
+            sign = -1.0 if top < 0.0 else 1.0
+            rounded, rest = _settle(abs(top), 0.0, upper, sign, rounding)
+    outputs.nearest[row, 0] = sign * rounded + 0.0
+    outputs.residual[row, 0] = sign * rest + 0.0
+    outputs.undecided[row] = int(np.isnan(rest))
+
+
+@inlined
+def _round_alone(head: float, tail: float, rounding: Rounding) -> tuple[float, float]:
+    """Return RN(r) and the residual of r = 2^-600 (head + tail), a log below 2^-150."""
+    if head == 0.0:
+        return 0.0, 0.0
+    full = rounding.precision == FRACTION_BITS + 1
+    if full:
+        return round_product(head, tail, 1.0, 0.0, grid_of(rounding, SCALE), full, rounding.bound)
+    return 0.0, math.ldexp(head, rounding.precision - 1 - rounding.emin - SCALE)
+
+
+@compiled
+def _settle(
+    size: float, low: float, upper: float, direction: float, rounding: Rounding
+) -> tuple[float, float]:
+    """Return RN(r) and the residual of a positive r = size + low + v, v in (0, upper] times a direction.
+
+    If upper is 0, r is size + low. The residual is NaN where v decides more than on which side r lies of a
+    number of the format or of a midpoint, or counts itself.
+    """
+    if not (size < 2.0**1023) or size == 0.0:
+        return 0.0, np.nan
+    exponent = math.frexp(size)[1] - 1
+    falls = (low < 0.0) | ((low == 0.0) & (direction < 0.0) & (upper > 0.0))
+    if falls & (math.ldexp(1.0, exponent) == size):
+        exponent -= 1
+    exponent = max(exponent, rounding.emin) - rounding.precision + 1
+    if upper > math.ldexp(_NEGLIGIBLE, exponent):
+        return 0.0, np.nan
+    steps = _in_units(size, exponent)
+    whole = np.rint(steps)
+    s, t = two_sum(steps - whole, _in_units(low, exponent))
+    if (low != 0.0) & (s == steps - whole) & (t == 0.0):
+        return 0.0, np.nan  # it underflows
+    v = 0.0 if upper == 0.0 else max(_in_units(upper, exponent), _SMALLEST)
+    over = (abs(s) - 0.5) + (t if s > 0.0 else -t)
+    if over == 0.0:
+        outward = direction if v > 0.0 else 0.0
+        step = (1.0 if s > 0.0 else -1.0) if outward * s > 0.0 else 0.0
+        rest = s - step
+    elif (s == 0.0) & (t == 0.0):
+        step, rest = 0.0, direction * v
+    elif (abs(s + t) <= 2.0 * v) | (abs(over) <= 2.0 * v):
+        return 0.0, np.nan
+    else:
+        step = (1.0 if s > 0.0 else -1.0) if over > 0.0 else 0.0
+        rest = (s - step) + t
+    return math.ldexp(whole + step, exponent), rest
+
+
+@inlined
+def _in_units(value: float, exponent: int) -> float:
+    """Return value / 2^exponent, in two steps, as one factor may leave the range."""
+    half = exponent // 2
+    return math.ldexp(math.ldexp(value, -half), half - exponent)

@@ -38,9 +38,16 @@ def _certified(x: Floats, fmt: FloatFormat, jobs: int) -> Truth:
     return truth_of_log_softmax(x, fmt, jobs)
 
 
+def _judge_certified(y: NDArray[Any], truth: Truth, jobs: int) -> Judgement:
+    from reference.certified.log_verdict import judge_logarithms
+
+    return judge_logarithms(y, truth, jobs, reduces=False)
+
+
 def _evaluate(x: Floats, y: NDArray[Any], fmt: FloatFormat, jobs: int) -> tuple[Judgement, int]:
-    truth = _certified(x, fmt, jobs)
-    return judge_log_softmax(y, truth), truth.fallbacks
+    from reference.certified.log_verdict import evaluate_logarithms
+
+    return evaluate_logarithms(x, y, fmt, jobs, reduces=False)
 
 
 LOG_SOFTMAX: Final = Op(
@@ -56,5 +63,6 @@ LOG_SOFTMAX: Final = Op(
     by_mpmath=_by_mpmath,
     certified=_certified,
     judge=judge_log_softmax,
+    judge_certified=_judge_certified,
     evaluate=_evaluate,
 )

@@ -38,9 +38,16 @@ def _certified(x: Floats, fmt: FloatFormat, jobs: int) -> Truth:
     return truth_of_logsumexp(x, fmt, jobs)
 
 
+def _judge_certified(y: NDArray[Any], truth: Truth, jobs: int) -> Judgement:
+    from reference.certified.log_verdict import judge_logarithms
+
+    return judge_logarithms(y, truth, jobs, reduces=True)
+
+
 def _evaluate(x: Floats, y: NDArray[Any], fmt: FloatFormat, jobs: int) -> tuple[Judgement, int]:
-    truth = _certified(x, fmt, jobs)
-    return judge_logsumexp(y, truth), truth.fallbacks
+    from reference.certified.log_verdict import evaluate_logarithms
+
+    return evaluate_logarithms(x, y, fmt, jobs, reduces=True)
 
 
 LOGSUMEXP: Final = Op(
@@ -56,5 +63,6 @@ LOGSUMEXP: Final = Op(
     by_mpmath=_by_mpmath,
     certified=_certified,
     judge=judge_logsumexp,
+    judge_certified=_judge_certified,
     evaluate=_evaluate,
 )

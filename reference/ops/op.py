@@ -39,7 +39,9 @@ class Op:
         exact: the exact results of (..., n) logits as mpmath numbers, to so many bits.
         by_mpmath: RN(r) and residuals of (rows, n) logits in a format, by mpmath.
         certified: the same by the compiled path, on so many threads.
-        judge: the verdict on outputs, by a truth.
+        judge: the verdict on outputs, by a truth: the specification, in plain NumPy.
+        judge_certified: the same, compiled, on so many threads; only sums of exponentials may differ in their
+            last places.
         evaluate: truth and verdict in one pass, with how many elements mpmath decided.
     """
 
@@ -55,6 +57,7 @@ class Op:
     by_mpmath: Callable[[Floats, FloatFormat], Truth]
     certified: Callable[[Floats, FloatFormat, int], Truth]
     judge: Callable[[NDArray[Any], Truth], Judgement]
+    judge_certified: Callable[[NDArray[Any], Truth, int], Judgement]
     evaluate: Callable[[Floats, NDArray[Any], FloatFormat, int], tuple[Judgement, int]]
 
     def __str__(self) -> str:

@@ -37,6 +37,12 @@ def _certified(x: Floats, fmt: FloatFormat, jobs: int) -> Truth:
     return truth_certified(x, fmt, jobs)
 
 
+def _judge_certified(y: NDArray[Any], truth: Truth, jobs: int) -> Judgement:
+    from reference.certified import judge_certified
+
+    return judge_certified(y, truth, jobs)
+
+
 def _evaluate(x: Floats, y: NDArray[Any], fmt: FloatFormat, jobs: int) -> tuple[Judgement, int]:
     from reference.certified import evaluate
 
@@ -56,5 +62,6 @@ SOFTMAX: Final = Op(
     by_mpmath=_by_mpmath,
     certified=_certified,
     judge=judge,
+    judge_certified=_judge_certified,
     evaluate=_evaluate,
 )
