@@ -33,7 +33,7 @@ from reference.bounds import growth, working_format
 from reference.bounds.arguments import rescalings
 from reference.bounds.extremes import steps_exceed, sums_exceed, tops_below
 from reference.declaration import Algorithm, Argument, Declaration
-from reference.errors import Judgement, RowFailure
+from reference.errors import RowFailure
 from reference.formats import FloatFormat
 from reference.model import Truth
 from reference.ops import SOFTMAX, Op
@@ -61,7 +61,7 @@ def attribute(
     x: Floats,
     y: NDArray[Any],
     truth: Truth,
-    judgement: Judgement,
+    failure: NDArray[np.uint8],
     declaration: Declaration,
     fmt_in: FloatFormat,
     op: Op = SOFTMAX,
@@ -72,19 +72,19 @@ def attribute(
         x: logits of shape (rows, n), numbers of `fmt_in`.
         y: the outputs, an array of the truth's format or its values, of the truth's shape.
         truth: the truth about x.
-        judgement: the verdict on y.
+        failure: the `RowFailure` of each row of y.
         declaration: what the candidate says of itself.
         fmt_in: the input format; the arithmetic, where no algorithm is declared.
         op: what the candidate computes.
     """
     outcomes = np.full(len(x), RowOutcome.OK, dtype=np.uint8)
-    outcomes[judgement.failure == RowFailure.POLICY] = RowOutcome.POLICY
-    failed = np.flatnonzero((judgement.failure != RowFailure.NONE) & (judgement.failure != RowFailure.POLICY))
+    outcomes[failure == RowFailure.POLICY] = RowOutcome.POLICY
+    failed = np.flatnonzero((failure != RowFailure.NONE) & (failure != RowFailure.POLICY))
     if failed.size:
         values = truth.format.to_float64(y[failed])
         with np.errstate(all="ignore"):
             case = _case(declaration, fmt_in, truth.format, op)
-            outcomes[failed] = _explain(x[failed], values, judgement.failure[failed], case)
+            outcomes[failed] = _explain(x[failed], values, failure[failed], case)
     return outcomes
 
 

@@ -50,7 +50,7 @@ def outcome(
     values = fmt.to_float64(x)
     outputs = naive(x) if y is None else to.from_float64(np.array([y]))
     truth = truth_mpmath(values, to)
-    return RowOutcome(attribute(values, outputs, truth, judge(outputs, truth), declaration, fmt)[0])
+    return RowOutcome(attribute(values, outputs, truth, judge(outputs, truth).failure, declaration, fmt)[0])
 
 
 def declared(argument: Argument, **others: Any) -> Declaration:
@@ -178,7 +178,7 @@ def test_only_failed_rows_are_attributed() -> None:
     x = np.array([[90.0, 0.0], [1.0, 0.0], [NAN, 0.0], [90.0, 0.0]])
     y = np.array([[NAN, 0.0], [0.731, 0.269], [NAN, NAN], [1.0, 0.0]], dtype=np.float32)
     truth = truth_mpmath(x, fmt)
-    found = attribute(x, y, truth, judge(y, truth), declared("plain"), fmt)
+    found = attribute(x, y, truth, judge(y, truth).failure, declared("plain"), fmt)
     assert found.dtype == np.uint8
     assert found.tolist() == [RowOutcome.OVERFLOW, RowOutcome.OK, RowOutcome.POLICY, RowOutcome.OK]
 
@@ -290,7 +290,7 @@ def test_thousands_of_failed_rows_take_no_time() -> None:
         residual=np.repeat(truth.residual, len(x), axis=0),
         kinds=np.repeat(truth.kinds, len(x)),
     )
-    found = attribute(x, y, many, judge(y, many), declared("unknown"), fmt)
+    found = attribute(x, y, many, judge(y, many).failure, declared("unknown"), fmt)
     assert (found == RowOutcome.OVERFLOW).mean() > 0.9
 
 

@@ -468,6 +468,6 @@ def test_failed_rows_are_explained_by_what_is_declared(candidate: Candidate, fmt
     for x in hard_rows(fmt):
         values = fmt.to_float64(x)
         exact, y = truth(values, fmt), candidate(x)
-        outcomes = attribute(values, y, exact, judge(y, exact), candidate.declared(fmt), fmt)
+        outcomes = attribute(values, y, exact, judge(y, exact).failure, candidate.declared(fmt), fmt)
         unexplained = outcomes == RowOutcome.UNEXPLAINED
         assert not unexplained.any(), hexed(fmt, x[unexplained][0])

@@ -13,9 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.measurement import OBSERVED, Rows, measure, policy_fits
-from harness.measurement.compiled import count_elements, first_greatest, greatest_of_rows
+from harness.measurement.compiled import (
+    Batch,
+    Elements,
+    Figures,
+    count_verdict,
+    first_greatest,
+    judge_and_count,
+)
 from reference.declaration import Declaration, Policy
-from reference.errors import Judgement, judge
+from reference.errors import ElementClass, Judgement, judge
 from reference.formats import FORMATS, FloatFormat
 from reference.model import Method, Truth
 from reference.oracle import softmax
@@ -45,10 +52,154 @@ def verdict_of(ulp: np.ndarray) -> tuple[Judgement, Truth]:
     return dataclasses.replace(judge(np.ones(ulp.shape), truth_of_ones), ulp=ulp), truth_of_ones
 
 
+def batch_of(rows: Rows, own: np.ndarray | None = None) -> Batch:
+    """What a batch is held against; twice the bounds of the standard tier stand for declared ones."""
+    declared = 2 * rows.standard_bounds if own is None else own
+    return Batch(rows.values, rows.extents.largest, rows.standard_bounds, declared, profiled=True)
+
+
+def greatest_of(figure: np.ndarray) -> tuple[float, int, int] | None:
+    known = np.flatnonzero(~np.isnan(figure.ravel()))
+    if not known.size:
+        return None
+    place = max(known.tolist(), key=lambda at: (figure.ravel()[at], -at))
+    return float(figure.ravel()[place]), *divmod(place, figure.shape[1])
+
+
+def defined(judgement: Judgement, exact: Truth, batch: Batch) -> Figures:
+    """What the words of `Figures` and `Elements` say, one after the other, from the plain verdict."""
+    classes, ulp = judgement.classes, judgement.ulp
+    judged = classes != ElementClass.POLICY
+    representable = judged & (exact.nearest != 0)
+    positive = judged & ((exact.nearest != 0) | (exact.residual != 0))
+    counted = ulp[representable]
+    finite = counted[np.isfinite(counted)]
+    bins = Counter((counted[~np.isnan(counted)].view(np.int64) >> HISTOGRAM_SHIFT).tolist())
+    negative = judgement.negative_zero & judged
+    n = ulp.shape[1]
+    gaps: dict[int, int] = {}
+    for row, element in np.argwhere((batch.values > -np.inf) & ~np.isnan(ulp)).tolist():
+        with np.errstate(over="ignore"):
+            gap = batch.largest[row] - batch.values[row, element : element + 1]
+        number = int(GAPS.bins(gap)[0])
+        code = int(ulp[row, element].view(np.int64)) >> HISTOGRAM_SHIFT
+        gaps[number] = max(code, gaps.get(number, 0))
+    with np.errstate(all="ignore"):
+        ratios = ulp / batch.bounds, ulp / batch.own
+    present = [kind for kind in ElementClass if (classes == kind).any()]
+    return Figures(
+        Elements(
+            classes=np.array([(classes == kind).sum() for kind in ElementClass]),
+            positive=int(positive.sum()),
+            representable=int(representable.sum()),
+            correct=int((positive & judgement.correct).sum()),
+            faithful=int((positive & judgement.faithful).sum()),
+            negative_zeros=int(negative.sum()),
+            finite=finite.size,
+            infinite=int(np.isinf(counted).sum()),
+            nonfinite=int(np.isnan(counted).sum()),
+            histogram=dict(bins),
+            total=sum(map(Fraction, finite.tolist()), Fraction(0)),
+        ),
+        judgement.failure,
+        judgement.row_sum_error,
+        np.array([sum(1 << kind for kind in set(row.tolist())) for row in classes]),
+        {kind: divmod(int(np.argmax(classes == kind)), n) for kind in present},
+        divmod(int(np.argmax(negative)), n) if negative.any() else None,
+        np.array([np.nan if np.isnan(row).all() else np.nanmax(row) for row in ulp]),
+        gaps,
+        greatest_of(ulp),
+        greatest_of(ratios[0]),
+        greatest_of(ratios[1]),
+    )
+
+
+def assert_alike(found: Figures, expected: Figures) -> None:
+    for pair in (found, expected), (found.elements, expected.elements):
+        for name in pair[0]._fields:
+            mine, theirs = (getattr(part, name) for part in pair)
+            if isinstance(mine, np.ndarray):
+                np.testing.assert_array_equal(mine, theirs, err_msg=name)
+            elif name != "elements":
+                assert mine == theirs, name
+
+
+def adverse_outputs(fmt: FloatFormat, values: np.ndarray, seed: int) -> np.ndarray:
+    """Softmax with some outputs a little off, others lost, signed, out of range, or no numbers."""
+    drawn = np.random.default_rng(seed)
+    with np.errstate(all="ignore"):
+        e = np.exp(values - values.max(axis=1, keepdims=True))
+        y = e / e.sum(axis=1, keepdims=True) * (1 + drawn.normal(size=e.shape) * 2.0**-fmt.precision)
+    tiny = float(fmt.smallest_normal) * 2.0 ** (1 - fmt.precision)
+    odd = drawn.choice([0.0, -0.0, np.nan, np.inf, -np.inf, -0.25, 1.5, 1.0, tiny], size=y.shape)
+    return fmt.from_float64(np.where(drawn.random(y.shape) < drawn.choice([0.0, 0.02, 0.5]), odd, y))
+
+
+ADVERSE = (
+    "masked",
+    "result-underflow",
+    "uniform-bits",
+    "tied",
+    "landmarks",
+    "nan",
+    "positive-infinity",
+    "all-masked",
+)
+
+
+@pytest.mark.parametrize("length", [1, 3, 8, 1500])
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_one_pass_counts_is_what_the_definitions_say_of_the_plain_verdict(
+    name: str, length: int
+) -> None:
+    """Rows of every kind in one batch, twice over, so that every greatest figure is tied with a later one."""
+    fmt, count = FORMATS[name], 1 if length > 8 else 12
+    regimes = [REGIMES[r] for r in ADVERSE if REGIMES[r].supports(fmt, length)]
+    x = np.concatenate([regime.rows(fmt, count, length, 5, 0) for regime in regimes])
+    y = np.concatenate(
+        [adverse_outputs(fmt, fmt.to_float64(part), k) for k, part in enumerate(np.split(x, len(x)))]
+    )
+    rows, outputs = rows_of(fmt, np.tile(x, (2, 1))), np.tile(y, (2, 1))
+    batch = batch_of(rows)
+    plain = judge(outputs, rows.truth)
+    expected = defined(plain, rows.truth, batch)
+    assert_alike(judge_and_count(outputs, rows.truth, batch), expected)
+    assert_alike(count_verdict(plain, rows.truth, batch), expected)
+
+
+def test_rows_of_nothing_but_normal_results_are_counted_as_all_others_are() -> None:
+    """The short cut for such rows, and where a chunk of them ends, or holds one that is not."""
+    fmt = FORMATS["float32"]
+    for length, rows in ((8, 300), (1024, 3), (1025, 2), (20_000, 1)):
+        x = REGIMES["standard-normal"].rows(fmt, rows, length, 1, 0)
+        y, batch = max_shifted(x), batch_of(rows_of(fmt, x))
+        exact = rows_of(fmt, x).truth
+        for last in (y[-1, -1], np.float32(-0.0), np.float32(np.nan)):
+            y[-1, -1] = last
+            assert_alike(judge_and_count(y, exact, batch), defined(judge(y, exact), exact, batch))
+
+
+def test_without_declared_bounds_and_profiles_neither_is_made() -> None:
+    fmt = FORMATS["float16"]
+    x = REGIMES["wide-normal"].rows(fmt, 20, 5, 0, 0)
+    rows = rows_of(fmt, x)
+    batch = batch_of(rows, np.empty((0, 5)))._replace(profiled=False)
+    found = judge_and_count(max_shifted(x), rows.truth, batch)
+    whole = judge_and_count(max_shifted(x), rows.truth, batch_of(rows))
+    assert (found.algorithm_ratio, found.gap_errors) == (None, {})
+    assert np.isnan(found.greatest_of_rows).all()
+    assert found.bound_ratio == whole.bound_ratio
+    assert found.elements.histogram == whole.elements.histogram
+
+
 @given(st.lists(FIGURES, min_size=1, max_size=60))
 def test_errors_are_counted_in_their_bins_and_added_up_exactly(values: list[float]) -> None:
     """Against fractions and `Counter`: zero, subnormal, huge, infinite and NaN errors among them."""
-    counted = count_elements(*verdict_of(np.array([values])))
+    judgement, exact = verdict_of(np.array([values]))
+    ones = np.ones((1, len(values)))
+    counted = count_verdict(
+        judgement, exact, Batch(ones, ones[:, 0], ones, ones[:0], profiled=False)
+    ).elements
     finite = [value for value in values if math.isfinite(value)]
     assert counted.total == sum(map(Fraction, finite), Fraction(0))
     assert (counted.finite, counted.infinite) == (len(finite), values.count(math.inf))
@@ -68,7 +219,10 @@ def test_greatest_figure_leaves_nan_out_and_is_the_first_of_equals(pairs: list[t
             known = [value for value in values.tolist() if not math.isnan(value)]
             expected = None if not known else (max(known), 0, values.tolist().index(max(known)))
             assert found == expected
-    [greatest] = greatest_of_rows(figure)
+    judgement, exact = verdict_of(figure)
+    ones = np.ones(figure.shape)
+    counted = count_verdict(judgement, exact, Batch(ones, ones[:, 0], ones, ones[:0], profiled=True))
+    [greatest] = counted.greatest_of_rows
     known = figure[~np.isnan(figure)]
     assert greatest == known.max() if known.size else math.isnan(greatest)
 

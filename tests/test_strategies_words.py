@@ -9,6 +9,7 @@ import pytest
 from scipy import special, stats
 
 from strategies.elementary import log, normal_quantile
+from strategies.source import Source
 from strategies.words import Words
 
 KEY = ("a test", 1, -2)
@@ -35,6 +36,30 @@ def test_words_are_those_of_philox_under_the_hashed_key():
     halves = [int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")]
     expected = np.random.Philox(key=np.array(halves, dtype=np.uint64)).random_raw(5)
     assert Words(("a", 7)).words((5,)).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("pieces", [(1, 2, 3, 4, 5, 6, 7), (3, 2050, 1), (0, 8, 1025)])
+def test_words_taken_in_pieces_are_those_of_philox_in_one(pieces):
+    digest = hashlib.sha256(b'["a", 7]').digest()
+    halves = [int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")]
+    source = Words(("a", 7))
+    taken = np.concatenate([source.words((size,)) for size in pieces])
+    expected = np.random.Philox(key=np.array(halves, dtype=np.uint64)).random_raw(sum(pieces))
+    assert taken.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("bounds", [(1.0, 4.0), (np.arange(6.0)[:, None], 9.0), (np.arange(4.0), 9.0)])
+def test_fused_choices_are_those_that_every_source_makes(bounds):
+    """Rows of a parameter each, one for all, and one for each column: as `Source` makes them of uniforms."""
+    low, high = bounds
+    shape, least, most = (6, 4), np.int64(low), np.int64(high)
+    for draw in (
+        lambda make, source: make.between(source, low, high, shape),
+        lambda make, source: make.chance(source, np.asarray(low) / 9, shape),
+        lambda make, source: make.magnitude(source, least, most, shape),
+        lambda make, source: make.sign(source, shape),
+    ):
+        assert draw(Words, words()).tolist() == draw(Source, words()).tolist()
 
 
 @pytest.mark.parametrize("other", [("a", "1"), ("a1",), ("a", 1, 0), ("a", 2), (1, "a")])

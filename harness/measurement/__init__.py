@@ -41,13 +41,12 @@ def measure(cell: CellKey, rows: Rows, y: NDArray[Any], declaration: Declaration
     return tally_of(cell, Judged(rows, y, declaration))
 
 
-def tally_of(cell: CellKey, judged: Judged, *, profiled: bool = True) -> Tally:
+def tally_of(cell: CellKey, judged: Judged) -> Tally:
     """Return the tally of a judged batch, whose witnesses name that cell.
 
     Args:
         cell: the cell.
         judged: the batch.
-        profiled: whether to say where in the input errors lie too, which reports draw and nothing judges by.
     """
     return Tally(
         **row_counts(judged),
@@ -55,7 +54,7 @@ def tally_of(cell: CellKey, judged: Judged, *, profiled: bool = True) -> Tally:
         **ulp_figures(judged.elements),
         **policy_counts(judged.behaviour),
         excused=excused_rows(judged),
-        **(profiles(judged) if profiled else {}),
+        **(profiles(judged) if judged.profiled else {}),
         max_ulp=judged.greatest("max_ulp"),
         max_bound_ratio=judged.greatest("bound_ratio"),
         max_algorithm_ratio=judged.greatest("algorithm_ratio"),

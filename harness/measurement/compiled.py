@@ -1,4 +1,8 @@
-"""What is counted of a judged batch, compiled: each loop goes once over the elements.
+"""What is counted of a batch, compiled: verdict, counts, sums and greatest figures in one pass.
+
+Rows go through in groups that stay in cache. A group is judged by `reference.certified.verdict`, and what
+that stores of the group is counted at once, so that nothing is written out of which only counts or the
+greatest are wanted. A verdict that there is already is counted by the same kernel.
 
 The figures are those of the definitions in `counts` and `profiles`, bit for bit. Integers are counted, and
 floats only compared or taken apart, so neither the order of elements nor that of batches matters.
@@ -14,9 +18,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.certified.compiled import compiled, float_of, inlined, pattern
+from reference.certified.compiled import compiled, inlined, pattern
 from reference.certified.layout import key_of, value_of
-from reference.errors import ElementClass
+from reference.certified.verdict import GROUP, Fields, fields_of_shape, judge_rows
+from reference.certified.widening import Encoded, encoded, widened
+from reference.errors import ElementClass, Judgement
 from reference.model import Truth
 from reports.record.profiles import GAPS
 from reports.record.tally import HISTOGRAM_SHIFT
@@ -24,19 +30,24 @@ from reports.record.tally import HISTOGRAM_SHIFT
 __all__ = [
     "BINS",
     "EXPONENTS",
+    "Batch",
     "Elements",
     "Extents",
+    "Figures",
+    "Found",
     "add_error",
-    "count_elements",
+    "count_verdict",
     "exact_total",
     "extents",
     "first_greatest",
     "gap_peaks",
-    "greatest_of_rows",
+    "judge_and_count",
 ]
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
+Found = tuple[float, int, int]
+"""A figure with its row and element."""
 
 BINS: Final = (0x7FF << 52 >> HISTOGRAM_SHIFT) + 1
 """Histogram bins of all nonnegative float64 numbers and +inf."""
@@ -49,9 +60,32 @@ _HIDDEN: Final = 1 << 52
 _HALF: Final = 27
 _LOW: Final = (1 << _HALF) - 1
 _INFINITY: Final = 0x7FF << 52
+_MAGNITUDE: Final = (1 << 63) - 1
 _KEY_INFINITY: Final = _INFINITY
 _KEY_MASKED: Final = -_INFINITY - 1
+_NONFINITE: Final = np.uint8(ElementClass.NONFINITE)
+_MASKED_ZERO: Final = np.uint8(ElementClass.MASKED_ZERO)
+_OUT_OF_RANGE: Final = np.uint8(ElementClass.OUT_OF_RANGE)
+_FLUSHED: Final = np.uint8(ElementClass.FLUSHED)
+_LOST: Final = np.uint8(ElementClass.LOST)
+_UNAVOIDABLE_ZERO: Final = np.uint8(ElementClass.UNAVOIDABLE_ZERO)
+_SPURIOUS_NONZERO: Final = np.uint8(ElementClass.SPURIOUS_NONZERO)
+_GRADUAL: Final = np.uint8(ElementClass.GRADUAL)
+_NORMAL: Final = np.uint8(ElementClass.NORMAL)
 _POLICY: Final = np.uint8(ElementClass.POLICY)
+_NORMAL_ALONE: Final = 1 << int(_NORMAL)
+_CLASSES: Final = len(ElementClass)
+_CHUNK: Final = 1 << 10
+"""Elements counted together: their sums of digits, below 2^51 each, stay below 2^63."""
+
+_SMALL: Final = 2.0**26
+_FINE: Final = 2.0**-21
+_DIGIT: Final = 52
+_TOP: Final = 3.0 * 2.0**30
+_MIDDLE: Final = _TOP * 2.0**-_DIGIT
+_BOTTOM: Final = _MIDDLE * 2.0**-_DIGIT
+_LAST_PLACE: Final = -125
+"""Errors below 2^26 are taken apart into integers of 2^-21, 2^-73 and 2^-125, as `row_sums` does outputs."""
 
 
 class _Scalars(NamedTuple):
@@ -64,12 +98,20 @@ class _Scalars(NamedTuple):
     negative_zeros: int = 4
     finite: int = 5
     infinite: int = 6
-    nonfinite: int = 7
-    lowest: int = 8
-    highest: int = 9
+    lowest: int = 7
+    highest: int = 8
+
+
+class _Greatest(NamedTuple):
+    """Where a greatest figure lies in the arrays that the kernel fills."""
+
+    ulp: int = 0
+    bound: int = 1
+    algorithm: int = 2
 
 
 _AT: Final = _Scalars()
+_OF: Final = _Greatest()
 
 
 class Elements(NamedTuple):
@@ -99,6 +141,53 @@ class Elements(NamedTuple):
     total: Fraction
 
 
+class Batch(NamedTuple):
+    """What errors are held against.
+
+    Attributes:
+        values: logits of shape (rows, n).
+        largest: of each row, shape (rows,).
+        bounds: those of the standard tier, shape (rows, n).
+        own: those of the declared algorithm; of shape (0, n) where there are none.
+        profiled: whether to tell where in the input errors lie.
+    """
+
+    values: Floats
+    largest: Floats
+    bounds: Floats
+    own: Floats
+    profiled: bool
+
+
+class Figures(NamedTuple):
+    """What is known of a batch after one pass.
+
+    Attributes:
+        elements: what is counted of the elements.
+        failure: the `RowFailure` of each row.
+        row_sum_error: of each row.
+        row_classes: of each row, the classes of its elements, as bits.
+        first_of_class: row and element of the first of each `ElementClass` that there is.
+        first_negative_zero: of the first judged element that is -0; None where there is none.
+        greatest_of_rows: the greatest ULP error of each row, NaN where it has none but NaN.
+        gap_errors: the histogram bin of the greatest error in each bin of the gap largest - value.
+        max_ulp, bound_ratio, algorithm_ratio: the greatest with its place, the first of equals; None where
+            there is none.
+    """
+
+    elements: Elements
+    failure: NDArray[np.uint8]
+    row_sum_error: Floats
+    row_classes: NDArray[np.uint16]
+    first_of_class: dict[ElementClass, tuple[int, int]]
+    first_negative_zero: tuple[int, int] | None
+    greatest_of_rows: Floats
+    gap_errors: dict[int, int]
+    max_ulp: Found | None
+    bound_ratio: Found | None
+    algorithm_ratio: Found | None
+
+
 class Extents(NamedTuple):
     """The largest entry of each row, and the smallest that is not -inf; of shape (rows,)."""
 
@@ -116,23 +205,129 @@ class _Tables(threading.local):
 _TABLES: Final = _Tables()
 
 
-def count_elements(judgement: Any, truth: Truth) -> Elements:
-    """Count the elements of a `Judgement` of at most 2^36 elements."""
-    table = _TABLES.histogram
-    classes = np.zeros(len(ElementClass), dtype=np.int64)
-    scalars = np.zeros(len(_AT), dtype=np.int64)
-    sums = np.zeros((EXPONENTS, 2), dtype=np.int64)
-    _count(
-        judgement.ulp.ravel(), judgement.classes.ravel(), judgement.correct.ravel(),
-        judgement.faithful.ravel(), judgement.negative_zero.ravel(), truth.nearest.ravel(),
-        truth.residual.ravel(), classes, scalars, table, sums,
+class _Counts(NamedTuple):
+    """What the kernel fills.
+
+    Attributes:
+        classes, firsts: by class, the last of `firsts` being -0; -1 where there is none.
+        scalars: see `_Scalars`.
+        digits: the sum of errors in units of 2^31, 2^-21, 2^-73 and 2^-125.
+        sums: that of the others, see `add_error`.
+        histogram: errors by bin.
+        peaks: encodings of greatest errors by gap, and a last one that means nothing.
+        ranks, places: see `_Greatest`; -1 where there is none.
+        row_classes, row_ranks: of each row.
+    """
+
+    classes: Counts
+    firsts: Counts
+    scalars: Counts
+    digits: Counts
+    sums: Counts
+    histogram: Counts
+    peaks: Counts
+    ranks: Counts
+    places: Counts
+    row_classes: NDArray[np.uint16]
+    row_ranks: Counts
+
+
+def judge_and_count(y: NDArray[Any], truth: Truth, batch: Batch) -> Figures:
+    """Judge outputs of shape (rows, n) and count them.
+
+    Args:
+        y: outputs of the truth's format.
+        truth: of the same shape.
+        batch: the rows that they are of.
+    """
+    rows, n = truth.nearest.shape
+    fmt, counts = truth.format, _new_counts(rows)
+    step = max(1, min(GROUP // n, rows))
+    room, fields = np.empty((step, n)), fields_of_shape((step, n))
+    failure, row_sum_error = np.empty(rows, np.uint8), np.empty(rows)
+    _judge_and_count(
+        encoded(y, fmt), truth.nearest, truth.residual, fmt.precision, fmt.emin, batch, counts,
+        GAPS.shift, GAPS.offset, room, fields, failure, row_sum_error,
     )  # fmt: skip
-    counts = _Scalars._make(scalars.tolist())
-    histogram = _harvest(table, counts.lowest, counts.highest)
-    if counts.infinite:
-        histogram[_INFINITY >> HISTOGRAM_SHIFT] = counts.infinite
-    named = {name: count for name, count in counts._asdict().items() if name in Elements._fields}
-    return Elements(classes=classes, histogram=histogram, total=exact_total(sums), **named)
+    return _figures(counts, n, failure, row_sum_error)
+
+
+def count_verdict(judgement: Judgement, truth: Truth, batch: Batch) -> Figures:
+    """Count outputs of shape (rows, n) that have been judged."""
+    rows, n = truth.nearest.shape
+    counts = _new_counts(rows)
+    fields = Fields(**vars(judgement))
+    _count(fields, truth.nearest, truth.residual, batch, 0, GAPS.shift, GAPS.offset, counts)
+    return _figures(counts, n, judgement.failure, judgement.row_sum_error)
+
+
+def _new_counts(rows: int) -> _Counts:
+    scalars = np.zeros(len(_AT), dtype=np.int64)
+    scalars[_AT.lowest] = BINS
+    return _Counts(
+        classes=np.zeros(_CLASSES, dtype=np.int64),
+        firsts=np.full(_CLASSES + 1, -1, dtype=np.int64),
+        scalars=scalars,
+        digits=np.zeros(4, dtype=np.int64),
+        sums=np.zeros((EXPONENTS, 2), dtype=np.int64),
+        histogram=_TABLES.histogram,
+        peaks=np.full(GAPS.count + 1, -1, dtype=np.int64),
+        ranks=np.full(len(_OF), -1, dtype=np.int64),
+        places=np.full(len(_OF), -1, dtype=np.int64),
+        row_classes=np.zeros(rows, dtype=np.uint16),
+        row_ranks=np.full(rows, -1, dtype=np.int64),
+    )
+
+
+def _figures(counts: _Counts, n: int, failure: NDArray[np.uint8], row_sum_error: Floats) -> Figures:
+    firsts = [None if place < 0 else divmod(place, n) for place in counts.firsts.tolist()]
+    ranks, places = counts.ranks.view(np.float64).tolist(), counts.places.tolist()
+    found = [None if at < 0 else (rank, *divmod(at, n)) for rank, at in zip(ranks, places, strict=True)]
+    return Figures(
+        elements=_elements(counts),
+        failure=failure,
+        row_sum_error=row_sum_error,
+        row_classes=counts.row_classes,
+        first_of_class={kind: first for kind in ElementClass if (first := firsts[kind]) is not None},
+        first_negative_zero=firsts[_CLASSES],
+        greatest_of_rows=np.where(counts.row_ranks < 0, np.nan, counts.row_ranks.view(np.float64)),
+        gap_errors=_peaks_by_bin(counts.peaks),
+        max_ulp=found[_OF.ulp],
+        bound_ratio=found[_OF.bound],
+        algorithm_ratio=found[_OF.algorithm],
+    )
+
+
+def _elements(counts: _Counts) -> Elements:
+    named = _Scalars._make(counts.scalars.tolist())
+    histogram = _harvest(counts.histogram, named.lowest, named.highest)
+    if named.infinite:
+        histogram[_INFINITY >> HISTOGRAM_SHIFT] = named.infinite
+    return Elements(
+        classes=counts.classes,
+        positive=named.positive,
+        representable=named.representable,
+        correct=named.correct,
+        faithful=named.faithful,
+        negative_zeros=named.negative_zeros,
+        finite=named.finite,
+        infinite=named.infinite,
+        nonfinite=named.representable - named.finite - named.infinite,
+        histogram=histogram,
+        total=exact_total(counts.sums) + _sum_of_digits(counts.digits.tolist()),
+    )
+
+
+def _sum_of_digits(digits: list[int]) -> Fraction:
+    units = 0
+    for digit in digits:
+        units = (units << _DIGIT) + digit
+    return Fraction(units) * Fraction(2) ** _LAST_PLACE
+
+
+def _peaks_by_bin(peaks: Counts) -> dict[int, int]:
+    bins = enumerate(peaks[:-1].tolist())
+    return {number: peak >> HISTOGRAM_SHIFT for number, peak in bins if peak >= 0}
 
 
 def _harvest(table: Counts, lowest: int, highest: int) -> dict[int, int]:
@@ -153,14 +348,19 @@ def add_error(ulp: float, histogram: Any, sums: Any) -> int:
     The sums are of significands by biased exponent, in halves of 26 and 27 bits: 2^36 of them do
     not overflow.
     """
-    bits: int = pattern(ulp)
+    number: int = pattern(ulp) >> HISTOGRAM_SHIFT
+    histogram[number] += 1
+    _add_significand(ulp, sums)
+    return number
+
+
+@inlined
+def _add_significand(ulp: float, sums: Any) -> None:
+    bits = pattern(ulp)
     exponent = bits >> 52
     significand = (bits & _FRACTION) | (_HIDDEN if exponent else 0)
-    number = bits >> HISTOGRAM_SHIFT
-    histogram[number] += 1
     sums[exponent, 0] += significand >> _HALF
     sums[exponent, 1] += significand & _LOW
-    return number
 
 
 def exact_total(sums: Counts) -> Fraction:
@@ -175,43 +375,254 @@ def exact_total(sums: Counts) -> Fraction:
 
 
 @compiled
-def _count(
-    ulp: Any, classes: Any, correct: Any, faithful: Any, negative_zero: Any, nearest: Any, residual: Any,
-    by_class: Any, scalars: Any, histogram: Any, sums: Any,
+def _judge_and_count(
+    y: Encoded, nearest: Any, residual: Any, precision: int, emin: int, batch: Batch, counts: _Counts,
+    shift: int, offset: int, room: Any, fields: Fields, failure: Any, row_sum_error: Any,
 ) -> None:  # fmt: skip
-    positives = representables = rounded = close = negatives = finite = infinite = 0
-    lowest, highest = BINS, 0
+    """Judge and count rows group by group, `room` and `fields` being scratch for a group."""
+    rows = nearest.shape[0]
+    step = room.shape[0]
+    for first in range(0, rows, step):
+        last = min(first + step, rows)
+        some = last - first
+        values = widened(y, first, last, room)
+        group = Fields(
+            fields.ulp[:some], fields.classes[:some], fields.correct[:some], fields.faithful[:some],
+            fields.negative_zero[:some], fields.row_sum[:some], fields.nearest_sum[:some],
+            row_sum_error[first:last], failure[first:last],
+        )  # fmt: skip
+        judge_rows(values, nearest[first:last], residual[first:last], group, precision, emin)
+        part = Batch(
+            batch.values[first:last], batch.largest[first:last], batch.bounds[first:last],
+            batch.own[first:last], batch.profiled,
+        )  # fmt: skip
+        _count(group, nearest[first:last], residual[first:last], part, first, shift, offset, counts)
+
+
+@compiled
+def _count(
+    fields: Fields, nearest: Any, residual: Any, batch: Batch, first_row: int, shift: int, offset: int,
+    counts: _Counts,
+) -> None:  # fmt: skip
+    """Add rows (rows, n) that have been judged to the counts, chunk by chunk."""
+    rows, n = nearest.shape
+    ulp, classes = fields.ulp.reshape(-1), fields.classes.reshape(-1)
+    correct, faithful = fields.correct.reshape(-1), fields.faithful.reshape(-1)
+    negative_zero = fields.negative_zero.reshape(-1)
+    targets, rests = nearest.reshape(-1), residual.reshape(-1)
+    bounds, own = batch.bounds.reshape(-1), batch.own.reshape(-1)
+    room, numbers = np.empty(_CHUNK), np.empty(_CHUNK, np.int64)
+    step = _CHUNK if n > _CHUNK else _CHUNK // n * n
+    base = first_row * n
+    for a in range(0, rows * n, step):
+        b = min(a + step, rows * n)
+        if _are_plain(classes[a:b], negative_zero[a:b]):
+            _count_plain(correct[a:b], faithful[a:b], base + a, counts)
+            for row in range(a // n, (b - 1) // n + 1):
+                counts.row_classes[first_row + row] |= _NORMAL_ALONE
+        else:
+            _count_any(
+                classes[a:b], correct[a:b], faithful[a:b], negative_zero[a:b], targets[a:b], rests[a:b], n,
+                base + a, counts,
+            )  # fmt: skip
+        _add_counted(ulp[a:b], targets[a:b], room, counts)
+        _extend_greatest(ulp[a:b], ulp[a:b], False, base + a, _OF.ulp, counts.ranks, counts.places)
+        _extend_greatest(ulp[a:b], bounds[a:b], True, base + a, _OF.bound, counts.ranks, counts.places)
+        if own.size:
+            _extend_greatest(ulp[a:b], own[a:b], True, base + a, _OF.algorithm, counts.ranks, counts.places)
+        if batch.profiled:
+            for row in range(a // n, (b - 1) // n + 1):
+                i, j = max(a, row * n), min(b, (row + 1) * n)
+                rank = _greatest_rank(ulp[i:j])
+                counts.row_ranks[first_row + row] = max(counts.row_ranks[first_row + row], rank)
+                _extend_peaks(
+                    batch.values[row, i - row * n : j - row * n], batch.largest[row], ulp[i:j], shift, offset,
+                    numbers, counts.peaks,
+                )  # fmt: skip
+
+
+@inlined
+def _are_plain(classes: Any, negative_zero: Any) -> bool:
+    """Tell whether all elements are of the class normal, and none is -0."""
+    other = np.uint8(0)
+    for i in range(classes.size):
+        other |= (classes[i] ^ _NORMAL) | np.uint8(negative_zero[i])
+    plain: bool = other == 0
+    return plain
+
+
+@inlined
+def _count_plain(correct: Any, faithful: Any, base: int, counts: _Counts) -> None:
+    if counts.firsts[_NORMAL] < 0:
+        counts.firsts[_NORMAL] = base
+    counts.classes[_NORMAL] += correct.size
+    counts.scalars[_AT.positive] += correct.size
+    counts.scalars[_AT.representable] += correct.size
+    counts.scalars[_AT.correct] += _count_true(correct)
+    counts.scalars[_AT.faithful] += _count_true(faithful)
+
+
+@compiled
+def _count_any(
+    classes: Any, correct: Any, faithful: Any, negative_zero: Any, nearest: Any, residual: Any, n: int,
+    base: int, counts: _Counts,
+) -> None:  # fmt: skip
+    """Count elements of any class; what is positive or representable follows from most classes."""
+    seen = _classes_of_rows(classes, n, base, counts.row_classes)
+    by_class, scalars = np.zeros(_CLASSES, np.int64), counts.scalars
+    for kind in range(_CLASSES):
+        if (seen >> kind) & 1:
+            by_class[kind] = _count_of(classes, np.uint8(kind))
+    _note_firsts(classes, seen, base, counts.firsts)
+    rounded, close, signed = _count_true(correct), _count_true(faithful), _count_true(negative_zero)
+    representables = by_class[_FLUSHED] + by_class[_LOST] + by_class[_GRADUAL] + by_class[_NORMAL]
+    positives = representables + by_class[_UNAVOIDABLE_ZERO] + by_class[_SPURIOUS_NONZERO]
+    if by_class[_NONFINITE] + by_class[_OUT_OF_RANGE]:
+        for i in range(classes.size):
+            of_any_result = (classes[i] == _NONFINITE) | (classes[i] == _OUT_OF_RANGE)
+            representables += int(of_any_result & (nearest[i] != 0.0))
+            positives += int(of_any_result & ((nearest[i] != 0.0) | (residual[i] != 0.0)))
+    counts.classes[:] += by_class
+    scalars[_AT.representable] += representables
+    scalars[_AT.positive] += positives
+    scalars[_AT.correct] += rounded - by_class[_MASKED_ZERO]
+    scalars[_AT.faithful] += close - by_class[_MASKED_ZERO]
+    if signed:
+        _count_negative_zeros(classes, negative_zero, base, counts)
+
+
+@compiled
+def _count_of(classes: Any, kind: Any) -> int:
+    count = 0
+    for i in range(classes.size):
+        count += int(classes[i] == kind)
+    return count
+
+
+@compiled
+def _count_true(flags: Any) -> int:
+    count = 0
+    for i in range(flags.size):
+        count += int(flags[i])
+    return count
+
+
+@inlined
+def _classes_of_rows(classes: Any, n: int, base: int, row_classes: Any) -> int:
+    """Note the classes of each row, and return those of all, as bits."""
+    seen = 0
+    end = base + classes.size
+    for row in range(base // n, (end - 1) // n + 1):
+        mine = np.uint32(0)
+        for i in range(max(base, row * n) - base, min(end, (row + 1) * n) - base):
+            mine |= np.uint32(1) << np.uint32(classes[i])
+        row_classes[row] |= mine
+        seen |= int(mine)
+    return seen
+
+
+@inlined
+def _note_firsts(classes: Any, seen: int, base: int, firsts: Any) -> None:
+    for kind in range(_CLASSES):
+        if (firsts[kind] < 0) & ((seen >> kind) & 1):
+            for i in range(classes.size):
+                if classes[i] == kind:
+                    firsts[kind] = base + i
+                    break
+
+
+@inlined
+def _count_negative_zeros(classes: Any, negative_zero: Any, base: int, counts: _Counts) -> None:
+    for i in range(classes.size):
+        if negative_zero[i] & (classes[i] != _POLICY):
+            counts.scalars[_AT.negative_zeros] += 1
+            if counts.firsts[_CLASSES] < 0:
+                counts.firsts[_CLASSES] = base + i
+
+
+# Errors ----------------------------------------------------------------------------------
+
+
+@compiled
+def _add_counted(ulp: Any, nearest: Any, room: Any, counts: _Counts) -> None:
+    """Count and add up the errors of elements with RN(r) not 0, of which those of policy rows are NaN.
+
+    Those that are not finite stand for 0, which is taken out of its bin again.
+    """
+    left_out = infinite = 0
+    errors = room[: ulp.size]
     for i in range(ulp.size):
-        kind = classes[i]
-        by_class[kind] += 1
-        judged = kind != _POLICY
-        at_zero = nearest[i] == 0.0
-        positive = judged & ((not at_zero) | (residual[i] != 0.0))
-        positives += int(positive)
-        rounded += int(correct[i] & positive)
-        close += int(faithful[i] & positive)
-        negatives += int(negative_zero[i] & judged)
-        if judged & (not at_zero):
-            representables += 1
-            if ulp[i] < math.inf:
-                finite += 1
-                number = add_error(ulp[i], histogram, sums)
-                lowest = min(lowest, number or BINS)
-                highest = max(highest, number)
-            else:
-                infinite += int(ulp[i] == math.inf)
-    scalars[_AT.positive], scalars[_AT.representable] = positives, representables
-    scalars[_AT.correct], scalars[_AT.faithful] = rounded, close
-    scalars[_AT.negative_zeros] = negatives
-    scalars[_AT.finite], scalars[_AT.infinite] = finite, infinite
-    scalars[_AT.nonfinite] = representables - finite - infinite
-    scalars[_AT.lowest], scalars[_AT.highest] = lowest, highest
+        counted = (ulp[i] < math.inf) & (nearest[i] != 0.0)
+        errors[i] = ulp[i] if counted else 0.0
+        left_out += int(not counted)
+        infinite += int((ulp[i] == math.inf) & (nearest[i] != 0.0))
+    _add_errors(errors, counts.histogram, counts.scalars, counts.digits, counts.sums)
+    counts.histogram[0] -= left_out
+    counts.scalars[_AT.finite] += ulp.size - left_out
+    counts.scalars[_AT.infinite] += infinite
+
+
+@inlined
+def _add_errors(errors: Any, histogram: Any, scalars: Any, digits: Any, sums: Any) -> None:
+    """Count finite errors in their bins, and add them to the exact sums.
+
+    Errors of 0 or from 2^-21 to 2^26 have no bits below 2^-73, and two integers hold them.
+    """
+    top = middle = greatest = 0
+    least = _INFINITY
+    for i in range(errors.size):
+        first = errors[i] + _TOP
+        second = (errors[i] - (first - _TOP)) + _MIDDLE
+        top, middle = top + pattern(first), middle + pattern(second)
+        greatest = max(greatest, pattern(errors[i]))
+        least = min(least, pattern(errors[i]) if errors[i] > 0.0 else _INFINITY)
+    if (least >= pattern(_FINE)) & (greatest < pattern(_SMALL)):
+        _add_digits(digits, top - errors.size * pattern(_TOP), middle - errors.size * pattern(_MIDDLE), 0)
+    else:
+        _add_fine_errors(errors, greatest, digits, sums)
+    for i in range(errors.size):
+        histogram[np.uint64(pattern(errors[i]) >> HISTOGRAM_SHIFT)] += 1
+    if least < _INFINITY:
+        scalars[_AT.lowest] = min(scalars[_AT.lowest], max(least >> HISTOGRAM_SHIFT, 1))
+        scalars[_AT.highest] = max(scalars[_AT.highest], greatest >> HISTOGRAM_SHIFT)
+
+
+@compiled
+def _add_fine_errors(errors: Any, greatest: int, digits: Any, sums: Any) -> None:
+    """Add errors by three integers, or by exponents where a remainder is left or one is 2^26 or more."""
+    top = middle = bottom = loose = 0
+    for i in range(errors.size):
+        first = errors[i] + _TOP
+        rest = errors[i] - (first - _TOP)
+        second = rest + _MIDDLE
+        rest -= second - _MIDDLE
+        third = rest + _BOTTOM
+        loose |= pattern(rest - (third - _BOTTOM))
+        top, middle, bottom = top + pattern(first), middle + pattern(second), bottom + pattern(third)
+    if (loose == 0) & (greatest < pattern(_SMALL)):
+        size = errors.size
+        _add_digits(
+            digits, top - size * pattern(_TOP), middle - size * pattern(_MIDDLE),
+            bottom - size * pattern(_BOTTOM),
+        )  # fmt: skip
+    else:
+        for i in range(errors.size):
+            _add_significand(errors[i], sums)
+
+
+@inlined
+def _add_digits(digits: Any, top: int, middle: int, bottom: int) -> None:
+    bottom += digits[3]
+    middle += digits[2] + (bottom >> _DIGIT)
+    top += digits[1] + (middle >> _DIGIT)
+    digits[0] += top >> _DIGIT
+    digits[1], digits[2], digits[3] = top & _FRACTION, middle & _FRACTION, bottom & _FRACTION
 
 
 # Greatest figures ------------------------------------------------------------------------
 
 
-def first_greatest(figure: Floats, divisor: Floats | None = None) -> tuple[float, int, int] | None:
+def first_greatest(figure: Floats, divisor: Floats | None = None) -> Found | None:
     """Return the greatest nonnegative figure, or figure / divisor, with its row and element.
 
     NaN is left out, and the first of equals is found; None where there is none.
@@ -220,9 +631,14 @@ def first_greatest(figure: Floats, divisor: Floats | None = None) -> tuple[float
         figure: of shape (rows, n).
         divisor: likewise, or None.
     """
+    rank, place = np.full(1, -1, dtype=np.int64), np.full(1, -1, dtype=np.int64)
     flat = np.ravel(figure)
-    value, place = _first_greatest(flat) if divisor is None else _first_ratio(flat, np.ravel(divisor))
-    return None if place < 0 else (float(value), *divmod(int(place), figure.shape[1]))
+    if divisor is None:
+        _extend_greatest(flat, flat, False, 0, 0, rank, place)
+    else:
+        _extend_greatest(flat, np.ravel(divisor), True, 0, 0, rank, place)
+    at = int(place[0])
+    return None if at < 0 else (float(rank.view(np.float64)[0]), *divmod(at, figure.shape[1]))
 
 
 @inlined
@@ -233,41 +649,33 @@ def _rank(figure: float) -> int:
 
 
 @compiled
-def _first_greatest(figure: Any) -> tuple[float, int]:
+def _greatest_rank(figure: Any) -> int:
     greatest = -1
     for i in range(figure.size):
         greatest = max(greatest, _rank(figure[i]))
-    for i in range(figure.size):
-        if (_rank(figure[i]) == greatest) & (greatest >= 0):
-            return figure[i], i
-    return math.nan, -1
-
-
-@compiled
-def _first_ratio(figure: Any, divisor: Any) -> tuple[float, int]:
-    greatest = -1
-    for i in range(figure.size):
-        greatest = max(greatest, _rank(figure[i] / divisor[i]))
-    for i in range(figure.size):
-        if (_rank(figure[i] / divisor[i]) == greatest) & (greatest >= 0):
-            return figure[i] / divisor[i], i
-    return math.nan, -1
-
-
-def greatest_of_rows(figure: Floats) -> Floats:
-    """Return the greatest nonnegative figure of each row of (rows, n), NaN where it has none but NaN."""
-    greatest = np.empty(len(figure))
-    _greatest_of_rows(figure, greatest)
     return greatest
 
 
 @compiled
-def _greatest_of_rows(figure: Any, greatest: Any) -> None:
-    for row in range(figure.shape[0]):
-        found = -1
-        for j in range(figure.shape[1]):
-            found = max(found, _rank(figure[row, j]))
-        greatest[row] = float_of(found) if found >= 0 else np.nan
+def _greatest_ratio(figure: Any, divisor: Any) -> int:
+    greatest = -1
+    for i in range(figure.size):
+        greatest = max(greatest, _rank(figure[i] / divisor[i]))
+    return greatest
+
+
+@compiled
+def _extend_greatest(
+    figure: Any, divisor: Any, divides: bool, base: int, which: int, ranks: Any, places: Any
+) -> None:
+    """Keep the rank and place of the greatest figure, or figure / divisor, if it exceeds those before."""
+    greatest = _greatest_ratio(figure, divisor) if divides else _greatest_rank(figure)
+    if greatest > ranks[which]:
+        ranks[which] = greatest
+        for i in range(figure.size):
+            if _rank(figure[i] / divisor[i] if divides else figure[i]) == greatest:
+                places[which] = base + i
+                return
 
 
 # Places and gaps -------------------------------------------------------------------------
@@ -301,17 +709,32 @@ def gap_peaks(values: Floats, largest: Floats, figure: Floats) -> dict[int, int]
         largest: of each row, shape (rows,).
         figure: nonnegative, of shape (rows, n).
     """
-    peaks = np.full(GAPS.count, -1, dtype=np.int64)
+    peaks = np.full(GAPS.count + 1, -1, dtype=np.int64)
     _gap_peaks(values, largest, figure, GAPS.shift, GAPS.offset, peaks)
-    return {number: peak >> HISTOGRAM_SHIFT for number, peak in enumerate(peaks.tolist()) if peak >= 0}
+    return _peaks_by_bin(peaks)
 
 
 @compiled
 def _gap_peaks(values: Any, largest: Any, figure: Any, shift: int, offset: int, peaks: Any) -> None:
-    last = peaks.size - 1
+    n = values.shape[1]
+    numbers = np.empty(_CHUNK, np.int64)
     for row in range(values.shape[0]):
-        for j in range(values.shape[1]):
-            if (values[row, j] > -math.inf) & (figure[row, j] >= 0.0):
-                number = (pattern(largest[row] - values[row, j]) >> shift) - offset
-                number = min(max(number, 0), last)
-                peaks[number] = max(peaks[number], pattern(figure[row, j]))
+        for a in range(0, n, _CHUNK):
+            b = min(a + _CHUNK, n)
+            _extend_peaks(values[row, a:b], largest[row], figure[row, a:b], shift, offset, numbers, peaks)
+
+
+@compiled
+def _extend_peaks(
+    values: Any, largest: float, figure: Any, shift: int, offset: int, numbers: Any, peaks: Any
+) -> None:
+    """Keep the greatest figure in the bin of each value's gap; masked values go to the bin after them."""
+    last = peaks.size - 2
+    for j in range(values.size):
+        number = ((pattern(largest - values[j]) & _MAGNITUDE) >> shift) - offset
+        number = min(max(number, 0), last)
+        numbers[j] = number if values[j] > -math.inf else last + 1
+    for j in range(values.size):
+        rank = _rank(figure[j])
+        if rank > peaks[numbers[j]]:
+            peaks[numbers[j]] = rank

@@ -19,14 +19,14 @@ __all__ = ["element_counts", "excused_rows", "row_counts", "ulp_figures"]
 
 def row_counts(judged: Judged) -> dict[str, Any]:
     """Return the counts of rows by outcome and failure."""
-    failure = judged.judgement.failure
+    failure = judged.failure
     return {
         "rows": len(failure),
         "completed": len(failure),
         "row_kinds": _named_counts(judged.rows.truth.kinds, RowKind),
         "outcomes": _named_counts(judged.outcomes, RowOutcome),
-        "nonfinite_rows": _rows_with(judged, ElementClass.NONFINITE),
-        "spurious_rows": _rows_with(judged, ElementClass.FLUSHED, ElementClass.LOST),
+        "nonfinite_rows": int(judged.rows_with(ElementClass.NONFINITE).sum()),
+        "spurious_rows": int(judged.rows_with(ElementClass.FLUSHED, ElementClass.LOST).sum()),
         "collapsed_rows": int((failure == RowFailure.COLLAPSED).sum()),
         "inflated_rows": int((failure == RowFailure.INFLATED).sum()),
     }
@@ -69,8 +69,3 @@ def ulp_figures(elements: Elements) -> dict[str, Any]:
 def _named_counts(codes: NDArray[np.uint8], names: type[IntEnum]) -> dict[str, int]:
     counts = np.bincount(codes, minlength=len(names))
     return {name.name.lower(): int(counts[name]) for name in names if counts[name]}
-
-
-def _rows_with(judged: Judged, *classes: ElementClass) -> int:
-    found = judged.of_class(*classes)
-    return 0 if found is None else int(found.any(axis=1).sum())

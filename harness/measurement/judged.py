@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measurement.compiled import Elements, count_elements, first_greatest
+from harness.measurement.compiled import (
+    Batch,
+    Elements,
+    Figures,
+    Found,
+    count_verdict,
+    first_greatest,
+    judge_and_count,
+)
 from harness.measurement.policy import Behaviour, excused_flushes, policy_rows
 from harness.measurement.rows import Flags, Floats, Rows
 from reference.attribution import attribute
@@ -28,11 +36,13 @@ class Judged:
         rows: the batch, of shape (rows, n).
         y: the outputs in the truth's format, of the same shape.
         declaration: what the candidate says of itself.
+        profiled: whether to say where in the input errors lie too.
     """
 
     rows: Rows
     y: NDArray[Any]
     declaration: Declaration
+    profiled: bool = True
 
     @cached_property
     def judgement(self) -> Judgement:
@@ -43,12 +53,40 @@ class Judged:
     def outcomes(self) -> NDArray[np.uint8]:
         """The `RowOutcome` of each row, shape (rows,)."""
         rows = self.rows
-        return attribute(rows.values, self.y, rows.truth, self.judgement, self.declaration, rows.format)
+        return attribute(rows.values, self.y, rows.truth, self.failure, self.declaration, rows.format)
 
     @cached_property
+    def figures(self) -> Figures:
+        """What is counted of rows and elements, and the greatest figures: with the verdict, in one pass.
+
+        The ratio to the declared bounds is not among them where excused flushes are left out of it.
+        """
+        own = None if self._may_excuse else self.declared_bounds
+        batch = Batch(
+            self.rows.plain_values,
+            self.rows.extents.largest,
+            self.rows.standard_bounds,
+            np.empty((0, self.y.shape[1])) if own is None else own,
+            self.profiled,
+        )
+        if self.rows.method == "certified" and not self._is_judged:
+            return judge_and_count(self.y, self.rows.truth, batch)
+        return count_verdict(self.judgement, self.rows.truth, batch)
+
+    @property
+    def failure(self) -> NDArray[np.uint8]:
+        """The `RowFailure` of each row."""
+        return self.judgement.failure if self._is_judged else self.figures.failure
+
+    @property
+    def _is_judged(self) -> bool:
+        """Whether the verdict on each element is there: else it is made and counted in one pass."""
+        return "judgement" in vars(self)
+
+    @property
     def elements(self) -> Elements:
         """What is counted of the elements."""
-        return count_elements(self.judgement, self.rows.truth)
+        return self.figures.elements
 
     @cached_property
     def declared_bounds(self) -> Floats | None:
@@ -63,9 +101,21 @@ class Judged:
         """What was done on policy rows."""
         return policy_rows(self.rows, self.y, self.declaration.policy)
 
+    @property
+    def _may_excuse(self) -> bool:
+        """Whether the policy excuses any output that is flushed to zero."""
+        return self.declaration.policy.subnormals == "flush"
+
+    @cached_property
+    def has_flushes(self) -> bool:
+        """Whether some outputs are flushed to zero and excused."""
+        return self._may_excuse and bool(self.flushes.any())
+
     @cached_property
     def flushes(self) -> Flags:
         """Which outputs are flushed to zero and excused, shape (rows, n)."""
+        if not self._may_excuse:
+            return np.zeros(self.y.shape, dtype=np.bool_)
         return excused_flushes(self.judgement, self.rows.truth, self.declaration.policy)
 
     @cached_property
@@ -74,7 +124,9 @@ class Judged:
 
         In float16 a row of 16 385 equal entries is one: each result is below the least normal number.
         """
-        collapsed: Flags = (self.judgement.failure == RowFailure.COLLAPSED) & self.flushes.any(axis=1)
+        if not self.has_flushes:
+            return np.zeros(len(self.y), dtype=np.bool_)
+        collapsed: Flags = (self.failure == RowFailure.COLLAPSED) & self.flushes.any(axis=1)
         rows = np.flatnonzero(collapsed)
         if rows.size:
             part = self.rows.take(collapsed)
@@ -91,19 +143,25 @@ class Judged:
 
     @cached_property
     def _unexcused_ulp(self) -> Floats:
-        return np.where(self.flushes, np.nan, self.judgement.ulp)
+        return np.where(self.flushes, np.nan, self.judgement.ulp) if self.has_flushes else self.judgement.ulp
 
     @cached_property
-    def worst(self) -> dict[str, tuple[float, int, int]]:
+    def worst(self) -> dict[str, Found]:
         """The greatest of each figure with row and element, the first of equals; none where all are NaN."""
-        ulp, own = self.judgement.ulp, self.declared_bounds
+        figures = self.figures
         found = {
-            "max_ulp": first_greatest(ulp),
-            "bound_ratio": first_greatest(ulp, self.rows.standard_bounds),
-            "algorithm_ratio": None if own is None else first_greatest(self._unexcused_ulp, own),
-            "row_sum": first_greatest(self.judgement.row_sum_error[:, None]),
+            "max_ulp": figures.max_ulp,
+            "bound_ratio": figures.bound_ratio,
+            "algorithm_ratio": self._algorithm_ratio,
+            "row_sum": first_greatest(figures.row_sum_error[:, None]),
         }
         return {name: figure for name, figure in found.items() if figure is not None}
+
+    @property
+    def _algorithm_ratio(self) -> Found | None:
+        if self._may_excuse and self.declared_bounds is not None:
+            return first_greatest(self._unexcused_ulp, self.declared_bounds)
+        return self.figures.algorithm_ratio
 
     def greatest(self, figure: str) -> float | None:
         """Return the greatest of a figure of `worst`, None where there is none."""
@@ -118,8 +176,7 @@ class Judged:
         with np.errstate(invalid="ignore"):
             return np.asarray((self.judgement.ulp if of_all else self._unexcused_ulp) / bounds)
 
-    def of_class(self, *classes: ElementClass) -> Flags | None:
-        """Tell which elements are of one of some classes, shape (rows, n); None where none is."""
-        if not self.elements.classes[list(classes)].any():
-            return None
-        return np.asarray(np.logical_or.reduce([self.judgement.classes == kind for kind in classes]))
+    def rows_with(self, *classes: ElementClass) -> Flags:
+        """Tell which rows have an element of one of some classes, shape (rows,)."""
+        wanted = sum(1 << kind for kind in classes)
+        return np.asarray(self.figures.row_classes & np.uint16(wanted), dtype=np.bool_)

@@ -43,11 +43,11 @@ def tally_outcome(
     y = outcome.outputs
     if not done.all():
         rows, y = rows.take(done), y[done]
-    judged = Judged(rows, y, declaration)
-    parts = [faults, tally_of(cell, judged, profiled=profiled)]
-    if tiers:
+    judged = Judged(rows, y, declaration, profiled)
+    parts = [faults]
+    if tiers:  # they want the verdict on each element, so it is made before it is counted
         parts.append(judge_by_tiers(cell, judged, tiers))
-    return merge(parts)
+    return merge([*parts, tally_of(cell, judged)])
 
 
 def fault_tally(cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:

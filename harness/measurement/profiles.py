@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measurement.compiled import gap_peaks, greatest_of_rows
 from harness.measurement.judged import Judged
 from harness.measurement.rows import Flags
 from reference.attribution import RowOutcome
@@ -21,10 +20,10 @@ __all__ = ["profiles"]
 
 def profiles(judged: Judged) -> dict[str, Any]:
     """Return greatest errors and bounds by gap, and counts and greatest errors by place."""
-    rows, ulp = judged.rows, judged.judgement.ulp
+    rows = judged.rows
     counted = judged.outcomes != RowOutcome.POLICY
     return {
-        "gap_errors": gap_peaks(rows.values, rows.extents.largest, ulp),
+        "gap_errors": judged.figures.gap_errors,
         "gap_bounds": rows.gap_bounds,
         "places": _place_counts(judged, counted),
         "place_errors": _place_peaks(judged, counted),
@@ -33,7 +32,7 @@ def profiles(judged: Judged) -> dict[str, Any]:
 
 def _place_peaks(judged: Judged, counted: Flags) -> dict[int, int]:
     """Return the histogram bin of the greatest error in each place; encodings order as their values do."""
-    worst, places = greatest_of_rows(judged.judgement.ulp), judged.rows.places
+    worst, places = judged.figures.greatest_of_rows, judged.rows.places
     chosen = counted & ~np.isnan(worst)
     found, group = np.unique(places[chosen], return_inverse=True)
     greatest = np.full(found.size, -1)
@@ -52,6 +51,5 @@ def _place_keys(judged: Judged, counted: Flags) -> Iterator[NDArray[np.int64]]:
     yield place_key(places[counted], "rows")
     for name in ("overflow", "total_underflow", "inaccurate", "unexplained"):
         yield place_key(places[outcomes == RowOutcome[name.upper()]], name)
-    zeros = judged.of_class(ElementClass.FLUSHED, ElementClass.LOST)
-    if zeros is not None:
-        yield place_key(places[counted & zeros.any(axis=1)], "underflow")
+    zeros = judged.rows_with(ElementClass.FLUSHED, ElementClass.LOST)
+    yield place_key(places[counted & zeros], "underflow")

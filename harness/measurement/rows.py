@@ -97,14 +97,19 @@ class Rows:
         return {}
 
     @cached_property
+    def plain_values(self) -> Floats:
+        """The values as kernels take them, which have one signature."""
+        return np.require(self.values, requirements=["C", "W"])
+
+    @cached_property
     def extents(self) -> Extents:
         """The largest and the smallest entry of each row that is not -inf."""
-        return extents(self.values)
+        return extents(self.plain_values)
 
     @cached_property
     def gap_bounds(self) -> dict[int, int]:
         """The histogram bin of the greatest bound of the standard tier, by bins of the gap."""
-        return gap_peaks(self.values, self.extents.largest, self.standard_bounds)
+        return gap_peaks(self.plain_values, self.extents.largest, self.standard_bounds)
 
     @cached_property
     def places(self) -> NDArray[np.int64]:

@@ -39,8 +39,8 @@ def witnesses(cell: CellKey, judged: Judged) -> Iterator[Witness]:
         for row in np.flatnonzero(_failed(judged, outcome))[:1]:
             values = out.to_float64(judged.y[row])
             yield witness(kind, 0.0, int(row), None, hedge(outcome, values, judged.declaration))
-    for kind, where in _flags(judged):
-        yield witness(kind, 0.0, *divmod(int(np.argmax(where)), where.shape[1]))
+    for kind, row, element in _firsts(judged):
+        yield witness(kind, 0.0, row, element)
     for kind, (score, row, element) in judged.worst.items():
         if score > 0:
             yield witness(kind, score, row, None if kind == "row_sum" else element)
@@ -51,16 +51,18 @@ def witnesses(cell: CellKey, judged: Judged) -> Iterator[Witness]:
             yield witness("policy", 0.0, row, None, done.told(int(place), values))
 
 
-def _flags(judged: Judged) -> Iterator[tuple[str, Flags]]:
-    """Yield each kind of witness that a class of elements shows, and which elements do."""
+def _firsts(judged: Judged) -> Iterator[tuple[str, int, int]]:
+    """Yield each kind of witness that a class of elements shows, and row and element of the first."""
+    firsts = judged.figures.first_of_class
     for kind, wanted in _CLASS_WITNESSES.items():
-        is_excused = kind == "flushed" and judged.flushes.any()
-        if is_excused or judged.of_class(wanted) is not None:
+        if kind in ("flushed", "lost") and judged.has_flushes:
             where = _defective(kind, judged)
             if where.any():
-                yield kind, where
-    if judged.elements.negative_zeros:
-        yield "negative_zero", _defective("negative_zero", judged)
+                yield kind, *divmod(int(np.argmax(where)), where.shape[1])
+        elif wanted in firsts:
+            yield kind, *firsts[wanted]
+    if judged.figures.first_negative_zero is not None:
+        yield "negative_zero", *judged.figures.first_negative_zero
 
 
 def scores_by_row(kind: str, judged: Judged) -> Floats:
