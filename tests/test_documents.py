@@ -173,6 +173,7 @@ def run_page(page: Path, session: Session) -> None:
             session.run(block)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", SESSIONS, ids=name_of)
 @pytest.mark.usefixtures("folder")
 def test_blocks_run(page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
