@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.bounds import bounds_without_overflow, element_bounds
+from reference.bounds.logarithms import LogAlgorithm, logarithm_bounds
 from reference.bounds.setting import holds
 from reference.bounds.summation import sum_growth
 from reference.declaration import Algorithm
@@ -95,6 +96,35 @@ class Tier:
             return element_bounds(x, truth, algorithm, fmt_in)
         return bounds_without_overflow(x, truth, algorithm, fmt_in)
 
+    def logarithm_bounds(
+        self,
+        x: NDArray[np.float64],
+        truth: Truth,
+        of_softmax: Truth,
+        fmt_in: FloatFormat,
+        *,
+        reduces: bool,
+    ) -> NDArray[np.float64]:
+        """Return the tier's bound of each log_softmax or, where the op reduces, logsumexp, in ULP.
+
+        It is that of (x - max) - log(sum), and of max + log(sum), with the sum that the tier allows and a log
+        good to 4 ULP (NumPy states 3.83 in binary32). x - logsumexp(x) loses what a common offset costs, and
+        log(softmax(x)) where the softmax vanishes: neither is within it.
+
+        Args:
+            x: logits of shape (rows, n), numbers of `fmt_in`.
+            truth: the truth about the op.
+            of_softmax: the truth about the softmax of x, in the same format.
+            fmt_in: the input format.
+            reduces: whether it is a logsumexp.
+
+        Raises:
+            ValueError: the tier allows no error that a bound would judge, or does not speak of the format.
+        """
+        loosest = self.algorithm_for(truth.format, x.shape[1])
+        algorithm = LogAlgorithm(self.name, "sum" if reduces else "gap", loosest, _LOG_ULPS)
+        return logarithm_bounds(x, truth, of_softmax, algorithm, fmt_in)
+
 
 def _growth(algorithm: Algorithm, fmt: FloatFormat, n: int) -> float:
     arithmetic = FORMATS[algorithm.arithmetic] if algorithm.arithmetic else fmt
@@ -104,6 +134,7 @@ def _growth(algorithm: Algorithm, fmt: FloatFormat, n: int) -> float:
 
 
 _EXP_ULPS: Final = 3.0
+_LOG_ULPS: Final = 4.0
 _ACCUMULATOR: Final = 24
 _SHORT: Final = 0.125
 _WIDE_INSIDE: Final = "float32"

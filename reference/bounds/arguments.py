@@ -35,7 +35,7 @@ from reference.bounds.elementary import LN2_ABOVE, LOG2E_ABOVE
 from reference.bounds.setting import Setting
 from reference.formats import FloatFormat
 
-__all__ = ["HALF", "Arguments", "Chain", "arguments_of", "chain_of", "rescalings", "two_sum"]
+__all__ = ["HALF", "Arguments", "Chain", "arguments_of", "chain_of", "rescalings", "rounding_of", "two_sum"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -98,7 +98,7 @@ def arguments_of(x: Floats, setting: Setting) -> Arguments:
     elif setting.algorithm.rescaled:
         k = 2 * setting.u * _leading(np.abs(t) * HALF, bits=2)
     else:
-        k = _half_ulp(t, rest, setting.arithmetic)
+        k = rounding_of(t, rest, setting.arithmetic)
     if setting.algorithm.exp2:
         k += _by_exp2(np.abs(t) + k, setting) + _product_quantum(t, setting)
     depth = (1 - setting.arithmetic.quantum_exponent) * LN2_ABOVE
@@ -108,7 +108,7 @@ def arguments_of(x: Floats, setting: Setting) -> Arguments:
     return Arguments(t, k, deep, masked, t.max(axis=1, keepdims=True))
 
 
-def _half_ulp(t: Floats, rest: Floats, fmt: FloatFormat) -> Floats:
+def rounding_of(t: Floats, rest: Floats, fmt: FloatFormat) -> Floats:
     """Return half an ulp of each t + rest in a format, 0 where it is one of its numbers.
 
     Sums in the subnormal range are exact, so the ulp needs no floor beyond the format's.

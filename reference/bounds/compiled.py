@@ -403,7 +403,7 @@ def _product_of_two(ulps: float, unit: float, z: float, depth: float, c: Constan
 
 @inlined
 def _impossible(x: Any, shared: _Row, total: _Sum, c: Constants) -> bool:
-    """`intervals._may_overflow` and `arguments.leaves_range`."""
+    """`intervals.may_overflow` and `arguments.leaves_range`."""
     excess, lack = total.excess, total.lack
     size = (1.0 + excess) / (shared.fraction * shared.largest_low) * shared.outward
     beyond = not size * _two_to(_near(-c.inner_emax - shared.exponent)) <= c.inner_largest

@@ -23,7 +23,7 @@ from reference.bounds.summation import sum_growth
 from reference.formats import FloatFormat
 from reference.model import RESIDUAL_TOLERANCE, Truth
 
-__all__ = ["bounds_of_rows"]
+__all__ = ["bounds_of_rows", "half_ulp_of", "may_overflow", "sum_of"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -119,7 +119,7 @@ def bounds_of_rows(x: Floats, truth: Truth, setting: Setting) -> Floats:
     """Return the bound of each element in ulps of its exact result; NaN where there is none."""
     with np.errstate(all="ignore"):
         exact, arguments = exact_of(x, truth), arguments_of(x, setting)
-        total, own = _sum_of(x, exact, arguments, setting)
+        total, own = sum_of(x, exact, arguments, setting)
         if total is None:
             return np.full(x.shape, np.nan)
         if setting.algorithm.division == "none":
@@ -127,7 +127,7 @@ def bounds_of_rows(x: Floats, truth: Truth, setting: Setting) -> Floats:
         else:
             bound = _by_quotient(exact, own, total, setting)
         bound = bound * OUTWARD + 2 * RESIDUAL_TOLERANCE
-        impossible = _may_overflow(x, total, setting) | leaves_range(arguments, setting)
+        impossible = may_overflow(x, total, setting) | leaves_range(arguments, setting)
         return np.where(impossible | np.isnan(exact.largest), np.nan, bound)
 
 
@@ -199,9 +199,8 @@ def _chained_floor(chain: Chain, setting: Setting) -> Floats:
 # The sum -----------------------------------------------------------------------------------
 
 
-def _sum_of(
-    x: Floats, exact: Exact, arguments: Arguments, setting: Setting
-) -> tuple[_Sum | None, _Deviation]:
+def sum_of(x: Floats, exact: Exact, arguments: Arguments, setting: Setting) -> tuple[_Sum | None, _Deviation]:
+    """Return the computed sum, None where it has no bound, and how far the exponentials may lie off."""
     fraction, exponent = exp_parts(-_top_argument(arguments, setting))
     unit = _unit(exact, fraction, exponent, setting.arithmetic)
     own = (_rescaled if setting.algorithm.rescaled else _exponentials)(exact.ulps, unit, arguments, setting)
@@ -242,7 +241,7 @@ def _unit(exact: Exact, fraction: Floats, exponent: NDArray[np.int32], fmt: Floa
     return _Eta(exact.largest * fraction * OUTWARD, exact.largest_low * fraction / OUTWARD, shift)
 
 
-def _may_overflow(x: Floats, total: _Sum, setting: Setting) -> Flags:
+def may_overflow(x: Floats, total: _Sum, setting: Setting) -> Flags:
     """Tell in which rows a computed sum may exceed Omega, or its reciprocal."""
     fmt = setting.arithmetic
     largest = float(fmt.largest / 2**fmt.emax)
@@ -371,7 +370,7 @@ def _by_logarithm(x: Floats, exact: Exact, arguments: Arguments, total: _Sum, se
     """Bound exp(x - lse), lse = max + log(sum), or log(sum) of plain exponentials: line (E)."""
     lse, wrong = _logarithm(x, arguments, total, setting)
     z = x - lse
-    k = (wrong + _half_ulp_of(np.abs(z) + wrong, setting.arithmetic)) * OUTWARD
+    k = (wrong + half_ulp_of(np.abs(z) + wrong, setting.arithmetic)) * OUTWARD
     depth = (1 - setting.arithmetic.quantum_exponent) * LN2_ABOVE
     masked = arguments.masked
     deep = (z + k <= -depth) & ~masked
@@ -393,15 +392,15 @@ def _logarithm(x: Floats, arguments: Arguments, total: _Sum, setting: Setting) -
     sums = total.deviation
     wrong = np.maximum(log1p_above(sums.up), log1p_above(sums.down / (1 - sums.down)))
     level = top - log(total.exact.largest_low)
-    wrong = wrong + 2 * _LOG_EXCESS * setting.algorithm.exp_ulps * _half_ulp_of(np.abs(level) + wrong, fmt)
+    wrong = wrong + 2 * _LOG_EXCESS * setting.algorithm.exp_ulps * half_ulp_of(np.abs(level) + wrong, fmt)
     shift = x.max(axis=1, keepdims=True) - top
     lse = shift + level
     if setting.algorithm.argument in ("shifted", "running"):
-        wrong = wrong + _half_ulp_of(np.abs(lse) + wrong, fmt)
+        wrong = wrong + half_ulp_of(np.abs(lse) + wrong, fmt)
     return lse, wrong + 2.0**-40 * wrong
 
 
-def _half_ulp_of(value: Floats, fmt: FloatFormat) -> Floats:
+def half_ulp_of(value: Floats, fmt: FloatFormat) -> Floats:
     """Return half an ulp of numbers from 0 up to a value."""
     finite = np.minimum(value * OUTWARD, _LARGEST)  # frexp gives infinity the exponent 0
     exponents = np.maximum(np.frexp(finite)[1] - 1, fmt.emin)
