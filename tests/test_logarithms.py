@@ -17,6 +17,8 @@ from log_rows import hard_rows
 from mpmath.libmp import from_float, from_man_exp, mpf_log
 
 import reference
+from reference.attribution import RowOutcome, attribute
+from reference.declaration import Declaration
 from reference.formats import FORMATS, FloatFormat
 from reference.ops import OPS
 from strategies import REGIMES
@@ -306,3 +308,32 @@ def test_policy_rows_give_what_the_op_says_by_default(method: Any) -> None:
     np.testing.assert_array_equal(sums, np.array([np.nan, np.inf, -np.inf, np.nan], np.float32))
     assert np.isnan(reference.correctly_rounded(x, "float32", method, op="log_softmax")).all()
     assert np.isnan(reference.ulp_errors(x, np.zeros(4), method=method, op="logsumexp")).all()
+
+
+# Attribution ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("op", "row", "outputs", "argument", "outcome"),
+    [
+        ("logsumexp", [100.0, 0.0], [np.inf], "plain", "OVERFLOW"),
+        ("logsumexp", [100.0, 0.0], [np.inf], "shifted", "UNEXPLAINED"),
+        ("logsumexp", [-200.0, -201.0], [-np.inf], "plain", "TOTAL_UNDERFLOW"),
+        ("logsumexp", [0.0, 1.0], [0.0], "shifted", "INACCURATE"),
+        ("logsumexp", [0.0, 1.0], [1.3132617], "shifted", "OK"),
+        ("log_softmax", [100.0, 0.0], [-np.inf, -np.inf], "plain", "OVERFLOW"),
+        ("log_softmax", [-200.0, -201.0], [np.inf, np.inf], "plain", "TOTAL_UNDERFLOW"),
+        ("log_softmax", [0.0, -200.0], [0.0, -np.inf], "shifted", "UNEXPLAINED"),
+        ("log_softmax", [0.0, 0.0], [0.0, 0.0], "shifted", "INACCURATE"),
+        ("log_softmax", [0.0, -np.inf], [0.0, -np.inf], "shifted", "OK"),
+        ("log_softmax", [np.nan, 0.0], [0.0, 0.0], "shifted", "POLICY"),
+    ],
+)
+def test_failed_rows_are_attributed_to_what_is_exponentiated(
+    op: str, row: list[float], outputs: list[float], argument: Any, outcome: str
+) -> None:
+    x, y = np.array([row]), F32.from_float64([outputs])
+    truth = OPS[op].by_mpmath(x, F32)
+    judgement = OPS[op].judge(y, truth)
+    found = attribute(x, y, truth, judgement.failure, Declaration(argument), F32, OPS[op])
+    assert RowOutcome(found[0]).name == outcome
