@@ -25,6 +25,7 @@ from harness.subject.execution.attempts import Attempt, Failure
 from harness.subject.execution.narrowing import complete
 from reference.formats import FORMATS
 from reports.record.witness_kinds import kinds_shown_by
+from tests.gating import briefly, failing, gate
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolation as Linux has it")
 
@@ -327,6 +328,19 @@ NO_ROWS_DOING = {
     "crashes in a fifth of calls",
 }
 """What no single row shows."""
+
+
+def test_the_gate_refuses_a_kernel_that_dies_in_one_call_of_twenty(tmp_path, monkeypatch, capsys):
+    briefly(monkeypatch, 2, 7)
+    spec = written(tmp_path, "if random.random() < 0.05: ctypes.string_at(0)")
+    code, document = gate(
+        capsys, spec, "--format", "float32", "--tier", "fast", "--out", str(tmp_path / "run")
+    )
+    assert code == 1
+    crashes = [verdict for verdict in failing(document) if verdict["status"] == "crashed"]
+    assert crashes
+    assert any("not when called again" in verdict["message"] for verdict in crashes)
+    assert {verdict["status"] for verdict in failing(document)} <= {"crashed", "not_run"}
 
 
 @dataclass(frozen=True)
