@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reference.formats import FORMATS, FloatFormat, format_named, format_of
-from reference.inputs import dtype_of, logit_rows, values_of
+from reference.inputs import dtype_of, logit_rows, outputs_of
 from reference.rounding import to_nearest
 
 if TYPE_CHECKING:
@@ -108,16 +108,16 @@ def ulp_errors(
     from reference.ops import op_named
 
     wanted, fmt = op_named(op), _format(format, y)
-    values = values_of(y, fmt)
+    found = outputs_of(y, fmt)
     rows, shape = logit_rows(x)
-    if values.shape != wanted.shape(shape):
-        raise ValueError(_misshapen(wanted, values.shape, shape))
-    outputs = values.reshape(len(rows), 1 if wanted.reduces else shape[-1])
+    if found.shape != wanted.shape(shape):
+        raise ValueError(_misshapen(wanted, found.shape, shape))
+    outputs = found.reshape(len(rows), 1 if wanted.reduces else shape[-1])
     if method == "certified":
         judgement, _ = wanted.evaluate(rows, outputs, fmt, jobs)
     else:
         judgement = wanted.judge(outputs, wanted.truth(rows, fmt, method))
-    return judgement.ulp.reshape(values.shape)
+    return judgement.ulp.reshape(found.shape)
 
 
 @to_nearest()
@@ -150,6 +150,10 @@ def correctly_rounded(
     wanted, fmt = op_named(op), _format(format, x)
     rows, shape = logit_rows(x)
     nearest = wanted.nearest(wanted.truth(rows, fmt, method, jobs))
+    if method == "certified":
+        from reference.certified.narrowing import narrowed
+
+        return narrowed(nearest, fmt).reshape(wanted.shape(shape))
     return fmt.from_float64(nearest).reshape(wanted.shape(shape))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from reference.foreign import library_of, to_numpy
 from reference.formats import FORMATS, FloatFormat
 
-__all__ = ["as_numpy", "as_rows", "dtype_of", "exact_float64", "logit_rows", "values_of"]
+__all__ = ["as_numpy", "as_rows", "dtype_of", "exact_float64", "logit_rows", "outputs_of"]
 
 Array = NDArray[Any]
 
@@ -162,13 +162,16 @@ def logit_rows(x: ArrayLike) -> tuple[NDArray[np.float64], tuple[int, ...]]:
     return as_rows(values), values.shape
 
 
-def values_of(y: ArrayLike, fmt: FloatFormat) -> NDArray[np.float64]:
-    """Return outputs of a format as float64.
+def outputs_of(y: ArrayLike, fmt: FloatFormat) -> Array:
+    """Return outputs of a format: an array of it as it is, anything else as float64 values.
 
     Raises:
         ValueError: a value does not belong to the format.
     """
-    values = exact_float64(y)
+    array = as_numpy(y)
+    if getattr(array, "dtype", None) == fmt.dtype:
+        return np.asarray(array)
+    values = exact_float64(array)
     alien = np.flatnonzero(~np.isnan(values) & (fmt.to_float64(fmt.from_float64(values)) != values))
     if alien.size:
         value = float(values.ravel()[alien[0]])

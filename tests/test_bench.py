@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from harness.commands import bench, isolation_cost
+from harness.commands import bench, isolation_cost, run_cost
 from harness.terminal.errors import UsageError
 from reference.formats import FORMATS
 
@@ -20,6 +20,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "ELEMENTS", 256)
     monkeypatch.setattr(bench, "MPMATH_ELEMENTS", 16)
     monkeypatch.setattr(isolation_cost, "ROWS", 3)
+    monkeypatch.setattr(run_cost, "ELEMENTS", 64)
 
 
 @pytest.mark.usefixtures("small")
@@ -56,6 +57,12 @@ def test_the_json_document_holds_figures_ratios_and_where_they_were_taken(
     (cost,) = document["costs"]
     assert cost["certified_over_numpy"] == pytest.approx(cost["certified_ns"] / cost["numpy_ns"])
     assert [isolation["format"] for isolation in document["isolation"]] == ["float16"]
+    assert [(run["format"], run["length"]) for run in document["runs"]] == [("float16", 8), ("float16", 1024)]
+    steps = ("draw_ns", "truth_ns", "count_ns", "digest_ns", "ledger_ns")
+    for run in document["runs"]:
+        assert min(run["call_ns"], *(run[step] for step in steps)) > 0
+        own = sum(run[step] for step in steps)
+        assert run["over_numpy_without_call"] == pytest.approx(own / run["numpy_ns"])
     assert cost["speedup_of_two_threads"] == pytest.approx(cost["certified_ns"] / cost["two_threads_ns"])
 
 
@@ -74,6 +81,18 @@ def test_isolation_costs_what_a_call_apart_takes_beside_one_here(monkeypatch: py
     assert cost.call_ratio == cost.batch_ratio == pytest.approx(1.2)
     assert cost.call_in_process_ms == 4e3
     assert cost.call_isolated_ms == 4.8e3
+
+
+@pytest.mark.usefixtures("small")
+def test_the_table_says_where_a_runs_time_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    bench.bench(formats=["float16"], lengths=[8], repeats=1, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    place = next(k for k, line in enumerate(lines) if line.startswith("where a run's time goes"))
+    heads, short, long = lines[place + 1 : place + 4]
+    for step in ("draw", "call", "truth", "verdict and count", "digest", "ledger", "/ NumPy without call"):
+        assert step in heads
+    assert [line.split()[:2] for line in (short, long)] == [["float16", "8"], ["float16", "1024"]]
+    assert all(float(figure) > 0 for figure in short.split()[2:])
 
 
 @pytest.mark.usefixtures("small")

@@ -7,9 +7,9 @@ For each format and length, on the same logits, interleaved in one run:
 * the certified path on two threads;
 * the mpmath path, on fewer rows: its cost an element does not depend on them.
 
-Then what isolation costs, see `isolation_cost`. Each figure is the median of the repeats. The process
-keeps freed memory, as campaigns do: else page faults of fresh arrays, on either side, would be most of
-what is timed.
+Then where a run's time goes, see `run_cost`, and what isolation costs, see `isolation_cost`. Each figure is
+the median of the repeats. The process keeps freed memory, as campaigns do: else page faults of fresh
+arrays, on either side, would be most of what is timed.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from harness.campaign.environment import environment
 from harness.campaign.settings import USUAL_FORMATS
 from harness.terminal.console import print_json, results
 from harness.terminal.errors import UsageError, choose
-from harness.terminal.kernels import EVALUATION, prepare_kernels
+from harness.terminal.kernels import EVALUATION, MEASURING, prepare_kernels
 from reference.errors import judge
 from reference.formats import FORMATS, FloatFormat
 
 if TYPE_CHECKING:
     from harness.commands.isolation_cost import IsolationCost
+    from harness.commands.run_cost import RunCost
 
 __all__ = ["Cost", "bench", "run_bench"]
 
@@ -101,8 +102,9 @@ def bench(
     repeats: Annotated[int, typer.Option(help="Timings, of which the median counts.")] = REPEATS,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Time the reference beside NumPy's softmax and beside mpmath, and isolation beside none."""
+    """Time the reference beside NumPy's softmax and mpmath, a run step by step, and isolation beside none."""
     from harness.commands.isolation_cost import isolation_costs
+    from harness.commands.run_cost import run_costs
 
     if repeats < 1:
         raise UsageError(f"repeats {repeats}: give an integer from 1 on")
@@ -110,12 +112,13 @@ def bench(
         raise UsageError(f"length {least}: give an integer from 1 on")
     chosen = [FORMATS[choose("format", name, FORMATS)] for name in formats or USUAL_FORMATS]
     costs = run_bench(chosen, tuple(lengths or LENGTHS), repeats)
-    isolation = isolation_costs(chosen, repeats)
+    runs, isolation = run_costs(chosen, repeats, _softmax), isolation_costs(chosen, repeats)
     if as_json:
         document = {"environment": environment(), "costs": [cost.document() for cost in costs]}
+        document["runs"] = [cost.document() for cost in runs]
         print_json({**document, "isolation": [cost.document() for cost in isolation]})
         return
-    for line in (*_table(list(costs)), "", *_isolation_table(isolation)):
+    for line in (*_table(list(costs)), "", *_run_table(runs), "", *_isolation_table(isolation)):
         results().print(line, soft_wrap=True)
 
 
@@ -126,7 +129,7 @@ def run_bench(
     from harness.subject.execution.calling import keep_freed_memory
 
     keep_freed_memory()
-    prepare_kernels(EVALUATION)
+    prepare_kernels(MEASURING, EVALUATION)
     for fmt in formats:
         for length in lengths:
             yield _measure(fmt, length, repeats)
@@ -185,6 +188,19 @@ def _table(costs: list[Cost]) -> list[str]:
         "ns an element; certified against NumPy, mpmath against certified, one thread against two",
         *_aligned([titles, *(_cells(cost) for cost in costs)]),
     ]
+
+
+def _run_table(costs: Iterable[RunCost]) -> list[str]:
+    titles = (
+        *("format", "length", "NumPy", "draw", "call", "truth", "verdict and count", "digest", "ledger"),
+        "/ NumPy without call",
+    )
+    lines: list[tuple[str, ...]] = [titles]
+    for cost in costs:
+        steps = (cost.numpy_ns, cost.draw_ns, cost.call_ns, cost.truth_ns, cost.count_ns, cost.digest_ns)
+        figures = (*steps, cost.ledger_ns, cost.over_numpy)
+        lines.append((cost.format, str(cost.length), *(f"{figure:.2f}" for figure in figures)))
+    return ["where a run's time goes: CPU ns an element, over all regimes", *_aligned(lines)]
 
 
 def _isolation_table(costs: Iterable[IsolationCost]) -> list[str]:
