@@ -20,7 +20,7 @@ sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != _HERE]
 from typing import NoReturn  # noqa: E402 - once the path is safe
 
 from harness.rooms import secure  # noqa: E402 - once the path is safe
-from harness.terminal.errors import HarnessError  # noqa: E402 - once the path is safe
+from harness.terminal.exceptions import HarnessError  # noqa: E402 - once the path is safe
 from harness.terminal.interrupts import keep_interrupts  # noqa: E402 - once the path is safe
 from harness.terminal.streams import settle_streams  # noqa: E402 - once the path is safe
 

@@ -29,7 +29,7 @@ from harness.commands import (
     selftest,
 )
 from harness.commands import run as run_command
-from harness.terminal.errors import HarnessError, UsageError
+from harness.terminal.exceptions import HarnessError, UsageError
 from reports import spelling
 from reports.files import is_known, told
 

@@ -60,13 +60,13 @@ def measure(
         via: whose arrays f takes, `torch`, `jax` or `cupy`, with @device if need be; NumPy's where left out.
 
     Raises:
-        harness.terminal.errors.UsageError: an argument is unknown; the message says what there is.
+        harness.terminal.exceptions.UsageError: an argument is unknown; the message says what there is.
     """
     from harness.campaign.campaign import Campaign
     from harness.campaign.settings import resolve
     from harness.subject.candidates import from_function
     from harness.subject.execution import InProcess
-    from harness.terminal.errors import UsageError, user_mistakes
+    from harness.terminal.exceptions import UsageError, user_mistakes
     from reports.record.run_folder import open_ledger
 
     if not callable(f):

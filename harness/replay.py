@@ -17,7 +17,7 @@ from harness.witnesses.recipes import batch_of, is_same_output, row_of
 from reference.errors import ElementClass, Judgement
 from reference.formats import FloatFormat, format_named
 from reference.oracle import softmax
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 from reports.figures import exact as spelled
 from reports.record.cells import cell_row
 from reports.record.ledger import CellInfo

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from harness.terminal.errors import UsageError
+from harness.terminal.exceptions import UsageError
 
 __all__ = ["ROOMS", "ROOT", "at_home", "guest", "require_rooms", "secure"]
 

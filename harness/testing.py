@@ -62,9 +62,9 @@ def assert_accurate(
 
     Raises:
         AssertionError: it does not; the verdicts and shrunk rows are in the message.
-        harness.terminal.errors.UsageError: an argument is unknown.
+        harness.terminal.exceptions.UsageError: an argument is unknown.
     """
-    from harness.gate.in_process import failure
+    from harness.gate.assertion import failure
 
     said = failure(f, format, tier, seed, policies, via)
     if said:

@@ -30,7 +30,7 @@ from mpmath.libmp import MPZ_ONE, from_float, from_man_exp, mpf_exp, mpf_log, mp
 from numpy.typing import NDArray
 
 from reference.formats import FloatFormat, floor_log2
-from reference.rows import RowKind, row_kinds
+from reference.row_kinds import RowKind, row_kinds
 
 __all__ = [
     "GUARD_BITS",

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.model import Truth
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 
 __all__ = [
     "ElementClass",

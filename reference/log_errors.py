@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from reference.bounds.elementary import exp_parts
 from reference.errors import ElementClass, Judgement, RowFailure, neighbour_of, ulp_errors_of, ulp_of
 from reference.model import Truth
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 
 __all__ = ["SUM_ERROR", "judge_log_softmax", "judge_logsumexp"]
 

@@ -38,7 +38,7 @@ from reference.enclosures import (
 from reference.formats import FloatFormat
 from reference.inputs import logit_rows
 from reference.model import Truth
-from reference.rows import RowKind, row_kinds
+from reference.row_kinds import RowKind, row_kinds
 
 __all__ = ["softmax", "truth_mpmath"]
 

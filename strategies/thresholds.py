@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reference.formats import FloatFormat
-from strategies.elementary import LOG_2, log
+from strategies.quantiles import LOG_2, log
 from strategies.source import F64
 
 __all__ = [

@@ -19,7 +19,7 @@ from flint import arb, ctx, fmpq, fmpz
 
 from reference.formats import FloatFormat
 from reference.model import RESIDUAL_TOLERANCE, Truth
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 
 MOST_BITS = 1 << 14
 NARROW = 30

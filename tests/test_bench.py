@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from harness.commands import bench, isolation_cost, run_cost
-from harness.terminal.errors import UsageError
+from harness.terminal.exceptions import UsageError
 from reference.formats import FORMATS
 
 F16 = FORMATS["float16"]

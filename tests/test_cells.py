@@ -15,7 +15,7 @@ from scipy import special
 from synthetic_run import key, ledger_at, overflowing, tally_of, witness
 
 from reports.record.cells import COLUMNS, Row, cell_row, frame, quantiles
-from reports.record.intervals import clopper_pearson
+from reports.record.confidence import clopper_pearson
 from reports.record.ledger import CellInfo
 from reports.record.tally import Tally, merge
 

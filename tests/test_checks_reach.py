@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from harness.checks import CheckResult, check_named, run_check
-from harness.checks.rows import EXTENTS, Paces, Slow
+from harness.checks.samples import EXTENTS, Paces, Slow
 from harness.selftest.defects.reach import DEFECTS
 from harness.subject.candidates import from_function, load
 from harness.subject.execution import InProcess, Isolated
@@ -114,7 +114,7 @@ SIXTEEN_BITS = [
 def test_long_rows_of_16_bits_are_seen_along_strided_axes(monkeypatch, name, check, edge):
     fmt, longest = FORMATS[name], 8193 if edge == 4096 else 70_001
     few = replace(EXTENTS["brief"], lengths=(3, 257), rows=2, long=(longest,))
-    monkeypatch.setattr("harness.checks.rows.EXTENTS", {"quick": few})
+    monkeypatch.setattr("harness.checks.samples.EXTENTS", {"quick": few})
     honest = result_of(from_function(along), check, fmt)
     assert (honest.status, honest.looked.longest_row) == ("ok", longest), honest
     found = result_of(from_function(strided_beyond(edge)), check, fmt)
@@ -259,7 +259,7 @@ SMALL = replace(
 
 
 def test_a_slow_candidate_is_asked_less_and_the_result_says_so(monkeypatch):
-    monkeypatch.setattr("harness.checks.rows.EXTENTS", {"quick": SMALL})
+    monkeypatch.setattr("harness.checks.samples.EXTENTS", {"quick": SMALL})
 
     def slow(x):
         time.sleep(4e-4 * (x.size // x.shape[-1]))
@@ -282,7 +282,7 @@ def test_a_slow_candidate_is_asked_less_and_the_result_says_so(monkeypatch):
 
 def test_what_is_looked_at_does_not_depend_on_what_else_the_machine_does(monkeypatch):
     """Two runs, of which the second is delayed at random, give the same documents."""
-    monkeypatch.setattr("harness.checks.rows.EXTENTS", {"quick": SMALL})
+    monkeypatch.setattr("harness.checks.samples.EXTENTS", {"quick": SMALL})
     noise = random.Random(0)
     names = ("large_batch", "endurance", "batch", "keeps")
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.campaign.settings import USUAL_FORMATS
 from reference.formats import FORMATS
-from reference.rows import RowKind, row_kinds
+from reference.row_kinds import RowKind, row_kinds
 from strategies.corpora import CORPORA, left_out, waiting
 from strategies.corpora import known_bugs as known_bugs_module
 from strategies.corpora.digits import DATA

@@ -19,7 +19,7 @@ from reference.errors import ElementClass, Judgement, RowFailure, judge, ulp_of
 from reference.formats import FORMATS, FloatFormat
 from reference.model import RESIDUAL_TOLERANCE, Truth
 from reference.oracle import softmax, truth_mpmath
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 from reference.truth import truth
 from tests.more_formats import EIGHT
 

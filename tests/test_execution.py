@@ -18,7 +18,7 @@ from harness.subject.candidates import BUILTINS
 from harness.subject.execution import Executor, InProcess, Isolated, Outcome
 from harness.subject.execution.allowance import Allowance
 from harness.subject.execution.attempts import Attempt, Failure, Part
-from harness.subject.execution.narrowing import complete as completed_within
+from harness.subject.execution.culprits import complete as completed_within
 from reference.formats import FORMATS
 
 FLOAT32 = FORMATS["float32"]

@@ -26,7 +26,7 @@ from harness.exhaust import (
     check_symmetries,
     exhaustion,
 )
-from harness.exhaust.counting import Counting, without_profiles
+from harness.exhaust.bulk import Counting, without_profiles
 from harness.measurement import Rows, measure
 from harness.subject.candidates import Candidate, load
 from harness.subject.execution import Executor, InProcess

@@ -26,7 +26,7 @@ from harness.exhaust import (
 from harness.subject.candidates import load
 from harness.subject.execution import Executor, Fault, InProcess, Outcome
 from harness.subject.subject import Subject
-from harness.terminal.errors import UsageError
+from harness.terminal.exceptions import UsageError
 from reference.formats import FORMATS
 from reports.record.ledger import Ledger
 from reports.record.tally import merge

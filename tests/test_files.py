@@ -13,7 +13,7 @@ import pytest
 from harness import cli
 from harness.campaign.settings import Settings
 from harness.gate import Decision, Gated, draw
-from harness.terminal.errors import NoVerdict
+from harness.terminal.exceptions import NoVerdict
 from reference.formats import FORMATS
 from reports.files import FileError, told, writing_atomically
 from reports.record.ledger import LedgerError

@@ -14,7 +14,7 @@ import pytest
 import harness
 from harness import testing
 from reference import correctly_rounded, ulp_errors
-from strategies.inputs import load
+from strategies.input_file import load
 
 X = np.float32([[0.0, 1.0, 2.0], [3.0, 1.0, -2.0]])
 Y = np.nextafter(correctly_rounded(X), np.float32(1))

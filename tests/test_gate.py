@@ -14,9 +14,9 @@ import scipy.special
 import reference
 from harness import cli
 from harness.campaign.settings import resolve
-from harness.gate import deciding, measuring, of_tier
-from harness.gate.in_process import failure
-from harness.terminal.errors import Interrupted
+from harness.gate import decision, measuring, of_tier
+from harness.gate.assertion import failure
+from harness.terminal.exceptions import Interrupted
 from reports.record.ledger import Ledger
 from tests.gated import suspects
 from tests.gating import SUSPECTS, briefly, budget, failing, gate, of_each_metric, replayed, statuses
@@ -440,10 +440,10 @@ def test_an_interrupt_is_no_verdict_and_leaves_what_was_measured(
         ledger.record(shard.id, campaign.measure(shard, executor).tallies, 0.0)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(deciding, "measure_gated", measured)
+    monkeypatch.setattr(decision, "measure_gated", measured)
     settings = resolve({"candidates": ["max_shifted"], "formats": ["float8_e5m2"]})
     budgets = of_tier("fast", ["max_shifted"], ["float8_e5m2"], None)
     with pytest.raises(Interrupted, match=r"no verdict; what was measured lies in .* draws it"):
-        deciding.decide(settings, budgets, tmp_path / "run")
+        decision.decide(settings, budgets, tmp_path / "run")
     with Ledger.open(tmp_path / "run" / "run.sqlite") as ledger:
         assert len(ledger.finished()) == 1

@@ -15,13 +15,13 @@ import pytest
 import reference
 from harness import cli
 from harness.gate.budgets import budgets_of, read_budgets
-from harness.gate.judging import judge
+from harness.gate.judgement import judge
 from harness.gate.statistics import ALPHA, Fresh, rows_needed
-from harness.terminal.errors import UsageError
+from harness.terminal.exceptions import UsageError
 from reference.formats import FORMATS
 from reference.tiers import STANDARD
 from reference.truth import truth
-from reports.record.intervals import exceeds
+from reports.record.confidence import exceeds
 from reports.record.verdicts import exit_code
 from tests.gating import SUSPECTS, briefly, budget, error_of, failing, gate, gated, limit_on, written
 from tests.synthetic_run import key, overflowing, tally_of

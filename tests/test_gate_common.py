@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.subject.candidates.places import place_of
+from harness.subject.candidates.devices import place_of
 from reports.common import in_common
 from reports.gate_text import markdown, terminal
 from reports.github import workflow_commands

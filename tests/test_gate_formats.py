@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness import cli
-from harness.gate.in_process import failure
+from harness.gate.assertion import failure
 from tests.gating import briefly, gate, statuses, written
 from tests.gating import budget as toml
 

@@ -12,8 +12,8 @@ import pytest
 from harness.campaign.settings import Settings
 from harness.checks import CHECKS, CheckResult
 from harness.gate.budgets import Budget, budgets_of
-from harness.gate.deciding import SHRUNK, with_witnesses
-from harness.gate.judging import judge
+from harness.gate.decision import SHRUNK, with_witnesses
+from harness.gate.judgement import judge
 from harness.gate.measuring import Cell, Gated
 from harness.gate.statistics import Exactly, Fresh
 from harness.subject.candidates import load
@@ -138,7 +138,7 @@ def verdict_on(shown: Witness | None, status: Any = "over_budget") -> Verdict:
 
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.gate.deciding.SHRINKING_ELEMENTS", 64)
+    monkeypatch.setattr("harness.gate.decision.SHRINKING_ELEMENTS", 64)
 
 
 def shrinking(*shown: Witness | None) -> tuple[list[Verdict], dict[str, Witness]]:

@@ -10,7 +10,7 @@ import pytest
 
 from harness.gate.budgets import read_budgets
 from harness.gate.ratchet import loosen, slack_verdicts, tighten
-from harness.terminal.errors import UsageError
+from harness.terminal.exceptions import UsageError
 from tests.gating import budget, gated, limit_on, written
 from tests.synthetic_run import key, tally_of
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from reference.formats import FORMATS
-from strategies.inputs import load
+from strategies.input_file import load
 
 LOGITS = np.array([[0.1, -2.5, 1e300], [np.inf, -np.inf, np.nan], [1.0, 2.0, 3.0]])
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reference.rows import RowKind, row_kinds
+from reference.row_kinds import RowKind, row_kinds
 from tests.mutation import changes, importing
 from tests.mutation.__main__ import ANSWERS, RESULTS
 
@@ -79,15 +79,15 @@ def test_an_edit_elsewhere_moves_no_mutant(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_mutant_lives_in_the_process_that_imports_it() -> None:
-    mutant = next(m for m in changes.mutants("reference.rows") if (m.before, m.after) == ("0", "1"))
-    path = changes.path_of("reference.rows")
+    mutant = next(m for m in changes.mutants("reference.row_kinds") if (m.before, m.after) == ("0", "1"))
+    path = changes.path_of("reference.row_kinds")
     before = path.read_bytes()
     program = (
         "from tests.mutation import changes, importing\n"
-        f"(m,) = [m for m in changes.mutants('reference.rows') if m.id == {mutant.id!r}]\n"
+        f"(m,) = [m for m in changes.mutants('reference.row_kinds') if m.id == {mutant.id!r}]\n"
         "importing.substitute({m.module: m.tree})\n"
-        "import reference.rows\n"
-        "print(int(reference.rows.RowKind.FINITE))\n"
+        "import reference.row_kinds\n"
+        "print(int(reference.row_kinds.RowKind.FINITE))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=changes.ROOT, capture_output=True, text=True, check=False
@@ -98,7 +98,7 @@ def test_a_mutant_lives_in_the_process_that_imports_it() -> None:
 
 def test_a_function_that_is_there_already_gets_other_code() -> None:
     x = np.array([[0.0, -np.inf], [np.inf, 0.0]])
-    mutant = next(m for m in changes.mutants("reference.rows") if m.before == "smallest == -np.inf")
+    mutant = next(m for m in changes.mutants("reference.row_kinds") if m.before == "smallest == -np.inf")
     assert mutant.function == "row_kinds"
     original = row_kinds.__code__
     try:
@@ -113,7 +113,7 @@ def test_a_function_that_is_there_already_gets_other_code() -> None:
 
 
 def test_what_runs_on_import_is_in_no_function() -> None:
-    functions = {m.function for m in changes.mutants("reference.rows")}
+    functions = {m.function for m in changes.mutants("reference.row_kinds")}
     assert functions == {"", "RowKind.is_policy", "row_kinds"}
 
 

@@ -18,7 +18,7 @@ from mpmath.libmp import from_float, mpf_exp, mpf_sub
 import reference
 from reference.formats import FORMATS, FloatFormat
 from reference.oracle import truth_mpmath
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 from strategies import REGIMES, Regime
 
 F64 = FORMATS["float64"]

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from harness import cli
-from harness.gate.in_process import failure
+from harness.gate.assertion import failure
 from harness.measurement import Judged, Rows, measure
 from harness.measurement.tiers import judge_by_tiers
 from reference.declaration import Declaration, Policy

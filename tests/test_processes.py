@@ -100,7 +100,7 @@ def test_a_copy_that_is_killed_is_told_and_what_was_recorded_is_kept(tmp_path: P
     done = run(
         tmp_path,
         """
-from harness.terminal.errors import NoVerdict
+from harness.terminal.exceptions import NoVerdict
 plan = campaign("naive")
 kept = Record()
 with Isolated(2, 20.0) as executor:

@@ -149,7 +149,7 @@ def test_the_rows_of_a_slow_candidate_are_the_first_of_the_others_rows():
 
 
 def test_what_is_left_out_of_a_gate_has_no_verdict():
-    from harness.gate.deciding import _never_reached
+    from harness.gate.decision import _never_reached
 
     settings = Settings(("naive",), (FLOAT32,), effort=GATE)
     campaign = Campaign(settings, (load("naive"),))

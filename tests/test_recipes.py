@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from harness import cli
-from harness.terminal.errors import UsageError
+from harness.terminal.exceptions import UsageError
 from harness.witnesses.recipes import ENTRIES, is_same_output, kept_as_recipe, row_of
 from reference.formats import FORMATS, format_named
 from reports.record.run_folder import LEDGER

@@ -83,7 +83,7 @@ def test_measure():
 
 def test_mistake():
     import harness
-    from harness.terminal.errors import UsageError
+    from harness.terminal.exceptions import UsageError
 
     with pytest.raises(UsageError, match="did you mean 'float32'"):
         harness.measure(mine.softmax, "float31")

@@ -23,12 +23,12 @@ from harness.replay import replay_witness
 from harness.subject.candidates import Candidate, load
 from harness.subject.execution import InProcess, Isolated
 from harness.subject.subject import Subject
-from harness.terminal.errors import UsageError
+from harness.terminal.exceptions import UsageError
 from harness.witnesses.search import INTERRUPTED, OBJECTIVES, SearchResult, search, search_tally
 from harness.witnesses.search.archive import Archive
 from harness.witnesses.search.mutations import Breeder, Parents, moved
+from harness.witnesses.search.neighbourhood import Neighbourhood
 from harness.witnesses.search.novelty import Memory
-from harness.witnesses.search.polishing import Neighbourhood
 from reference.formats import FORMATS, FloatFormat
 from reports.record.tally import Tally, merge
 from strategies.words import Words

@@ -22,7 +22,7 @@ import pytest
 from harness.subject.execution import Isolated
 from harness.subject.execution.allowance import LEAST_CULPRITS, Allowance
 from harness.subject.execution.attempts import Attempt, Failure
-from harness.subject.execution.narrowing import complete
+from harness.subject.execution.culprits import complete
 from reference.formats import FORMATS
 from reports.record.witness_kinds import kinds_shown_by
 from tests.gating import briefly, failing, gate

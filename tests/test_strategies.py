@@ -14,7 +14,7 @@ from regime_claims import CLAIMS, values_of
 import strategies
 from harness.campaign.settings import USUAL_FORMATS
 from reference.formats import FORMATS
-from reference.rows import RowKind, row_kinds
+from reference.row_kinds import RowKind, row_kinds
 from strategies.lengths import DEEP, QUICK, STANDARD
 from strategies.regimes import REGIMES, regime_named
 
@@ -220,6 +220,7 @@ def test_logits_takes_names_and_objects_and_refuses_the_rest():
 
 def test_importing_the_room_loads_neither_hypothesis_nor_pandas():
     heavy = "{'hypothesis', 'pandas', 'numba', 'matplotlib', 'pyarrow'}"
-    code = f"import sys, strategies, strategies.corpora, strategies.inputs; print({heavy} & set(sys.modules))"
+    rooms = "strategies, strategies.corpora, strategies.input_file"
+    code = f"import sys, {rooms}; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

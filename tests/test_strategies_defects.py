@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reference.formats import FORMATS
-from reference.rows import RowKind, row_kinds
+from reference.row_kinds import RowKind, row_kinds
 from strategies.regimes import REGIMES
 
 LENGTHS = (1, 2, 7, 17, 65, 127, 513)

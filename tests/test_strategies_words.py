@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from strategies.elementary import log, normal_quantile
+from strategies.quantiles import log, normal_quantile
 from strategies.source import Source
 from strategies.words import Words
 

@@ -17,7 +17,7 @@ from reference.certified import truth_certified
 from reference.errors import ulp_of
 from reference.formats import FORMATS
 from reference.model import Truth
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 from reference.tiers import TIERS
 from strategies.regimes import REGIMES
 from tests.longer import few_of

@@ -18,7 +18,7 @@ from reference.errors import ulp_of
 from reference.formats import FORMATS, FloatFormat
 from reference.model import Truth
 from reference.oracle import truth_mpmath
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 from reference.tiers import FAITHFUL, FAST, ROUNDED, STANDARD, TIERS, WIDE, Tier
 from strategies.regimes import REGIMES
 from tests.machines import (

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from harness.campaign.mistakes import mistake
-from harness.terminal.errors import UsageError
+from harness.terminal.exceptions import UsageError
 from reports.files import FileError, read_text
 
 __all__ = ["configured", "configured_gate", "table_of"]

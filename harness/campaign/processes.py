@@ -28,7 +28,7 @@ from harness.campaign.deal import Measured, Task, Threads
 from harness.subject.execution import Executor
 from harness.subject.execution.calling import Presentation
 from harness.subject.execution.outcome import Closing, Outcome
-from harness.terminal.errors import NoVerdict
+from harness.terminal.exceptions import NoVerdict
 from reference.formats import FloatFormat
 from reports.record.ledger import Place, packed
 from reports.record.witness import CellKey

@@ -15,7 +15,7 @@ from harness.campaign.environment import environment, own_version
 from harness.campaign.settings import Settings
 from harness.subject.candidates import Candidate
 from harness.subject.candidates.sources import digest
-from harness.terminal.errors import UsageError
+from harness.terminal.exceptions import UsageError
 from reports.record.program import Loaded, Program
 from strategies import ROWS_VERSION
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from harness.terminal.errors import UsageError, choose, user_mistakes
+from harness.terminal.exceptions import UsageError, choose, user_mistakes
 from reference.declaration import Policy
 from reference.formats import FORMATS, FloatFormat
 from reference.model import Method
@@ -21,7 +21,7 @@ from strategies.lengths import DEEP, QUICK, STANDARD, USUAL, Drawn
 
 if TYPE_CHECKING:
     from reference.tiers import Tier
-    from strategies.inputs import InputRows
+    from strategies.input_file import InputRows
 
 __all__ = [
     "BRIEF",
@@ -70,7 +70,7 @@ class Effort:
         sweep: further lengths, at which there are only rows of the regime `medley`, and few.
         drawn: how many such lengths more are drawn from the seed; none where None.
         crowd: the least rows of the one call that has rows of the regime `crowd`; no such call where 0.
-        extent: to which the checks look: a name of `harness.checks.rows.EXTENTS`.
+        extent: to which the checks look: a name of `harness.checks.samples.EXTENTS`.
         slow_seconds: about how long the calls of a slow candidate take in one format, which is given as many
             rows; one that is not slow is given all.
     """
@@ -332,7 +332,7 @@ def _address(cluster: str) -> str:
 
 
 def _inputs(path: str | Path) -> InputRows:
-    from strategies.inputs import load
+    from strategies.input_file import load
 
     with user_mistakes():
         return load(path)

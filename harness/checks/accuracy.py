@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checks.check import Examined, Examinee, hexadecimal, same_bits
-from harness.checks.rows import are_thin
+from harness.checks.samples import are_thin
 from harness.subject.execution import Outcome, Presentation
 from reference.errors import Judgement, judge
 from reference.formats import FloatFormat

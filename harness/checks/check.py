@@ -10,14 +10,14 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.checks.rows import EXTENTS, Extent
+from harness.checks.samples import EXTENTS, Extent
 from harness.subject.candidates import Candidate
 from harness.subject.execution import Outcome, Presentation
 from harness.subject.execution.calling import OFTEN, THREAD_CALLS
 from harness.subject.rations import Ration, in_words
 from harness.subject.subject import Subject
 from reference.formats import FloatFormat
-from reference.rows import RowKind, row_kinds
+from reference.row_kinds import RowKind, row_kinds
 from reports.record.witness import Witness
 
 __all__ = [

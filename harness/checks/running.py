@@ -15,7 +15,7 @@ from harness.checks.accuracy import floor_of
 from harness.checks.check import Check, CheckResult, Examined, Examinee, Floor, NotTried, hexadecimal
 from harness.checks.contract import CONTRACT
 from harness.checks.properties import PROPERTIES
-from harness.checks.rows import RowsOfLength, extent_of, rows_of
+from harness.checks.samples import RowsOfLength, extent_of, rows_of
 from harness.subject.execution import Outcome
 from harness.subject.rations import Ration
 from harness.subject.subject import Subject

@@ -21,7 +21,7 @@ from harness.subject.candidates import BUILTINS, Candidate
 from reference.errors import ElementClass, Judgement, RowFailure, judge
 from reference.formats import FORMATS, FloatFormat
 from reference.model import Method, Truth
-from reference.rows import RowKind, row_kinds
+from reference.row_kinds import RowKind, row_kinds
 from reference.truth import truth
 from reports.record.witness import OP, CellKey, Witness
 from strategies.regimes import REGIMES

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from harness.campaign.environment import environment
 from harness.campaign.settings import USUAL_FORMATS
 from harness.terminal.console import print_json, results
-from harness.terminal.errors import UsageError, choose
+from harness.terminal.exceptions import UsageError, choose
 from harness.terminal.kernels import EVALUATION, MEASURING, prepare_kernels
 from reference.errors import judge
 from reference.formats import FORMATS, FloatFormat

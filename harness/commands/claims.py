@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from harness.terminal.console import print_json, results
-from harness.terminal.errors import UsageError
+from harness.terminal.exceptions import UsageError
 from harness.terminal.kernels import MEASURING, prepare_kernels
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.terminal.console import print_json, results
-from harness.terminal.errors import NoVerdict, user_mistakes
+from harness.terminal.exceptions import NoVerdict, user_mistakes
 
 if TYPE_CHECKING:
     from harness.gate.comparison import Change, Comparison

@@ -30,7 +30,7 @@ from harness.commands.single import (
     single,
 )
 from harness.terminal.console import notes, print_json, progress_bar, results
-from harness.terminal.errors import Interrupted, NoVerdict, UsageError, user_mistakes
+from harness.terminal.exceptions import Interrupted, NoVerdict, UsageError, user_mistakes
 from harness.terminal.kernels import EVALUATION, MEASURING, prepare_kernels
 from reference.formats import FORMATS
 from reports.spelling import command

@@ -17,7 +17,7 @@ from harness.campaign.configuration import configured_gate
 from harness.campaign.settings import LARGEST_CELL, Settings, resolve
 from harness.commands.single import Policies
 from harness.terminal.console import notes, print_json, print_lines, results
-from harness.terminal.errors import NoVerdict, UsageError, user_mistakes
+from harness.terminal.exceptions import NoVerdict, UsageError, user_mistakes
 from reports.spelling import line
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ def _draw(decision: Decision, *, as_json: bool) -> None:
 
 def _places(verdicts: Sequence[Verdict]) -> dict[str, tuple[str, int]]:
     """Return where the candidates' functions stand, the files named from the top of the checkout."""
-    from harness.subject.candidates.places import place_of
+    from harness.subject.candidates.devices import place_of
 
     top = Path(os.environ.get("GITHUB_WORKSPACE", os.curdir)).resolve()
     found = {}

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from harness.terminal.console import results
-from harness.terminal.errors import UsageError, user_mistakes
+from harness.terminal.exceptions import UsageError, user_mistakes
 from reports.files import FileError, read_text
 from reports.files import told as told_of
 
@@ -49,7 +49,7 @@ def init(
     Nothing that is there is overwritten: pyproject.toml gets a table added if it has none.
     """
     from harness.subject.candidates import load
-    from harness.terminal.errors import choose
+    from harness.terminal.exceptions import choose
     from reference.formats import FORMATS
     from reference.tiers import TIERS
 

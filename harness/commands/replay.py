@@ -12,7 +12,7 @@ import typer
 
 from harness.commands.single import Policies
 from harness.terminal.console import notes, print_json, read_input, results
-from harness.terminal.errors import UsageError, user_mistakes
+from harness.terminal.exceptions import UsageError, user_mistakes
 from reports.figures import count, ulps
 from reports.record.witness import Witness
 from reports.spelling import command

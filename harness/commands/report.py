@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from harness.terminal.console import carries, print_json, results
-from harness.terminal.errors import NoVerdict, user_mistakes
+from harness.terminal.exceptions import NoVerdict, user_mistakes
 
 __all__ = ["report", "show"]
 

@@ -17,7 +17,7 @@ from harness.commands.report import show
 from harness.commands.single import Policies, executor_for
 from harness.terminal.console import notes
 from harness.terminal.deadline import Deadline, OutOfTime
-from harness.terminal.errors import Interrupted, NoVerdict, UsageError, user_mistakes
+from harness.terminal.exceptions import Interrupted, NoVerdict, UsageError, user_mistakes
 from harness.terminal.kernels import MEASURING, prepare_kernels
 from reports.spelling import command
 

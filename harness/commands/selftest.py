@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.terminal.console import notes, print_json, print_lines, results
-from harness.terminal.errors import NoVerdict, UsageError, user_mistakes
+from harness.terminal.exceptions import NoVerdict, UsageError, user_mistakes
 from harness.terminal.kernels import prepare_kernels
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from harness.subject.candidates import Candidate, load
 from harness.subject.subject import Subject
 from harness.terminal.console import notes
 from harness.terminal.deadline import NEVER, Deadline
-from harness.terminal.errors import UsageError, user_mistakes
+from harness.terminal.exceptions import UsageError, user_mistakes
 from reference.declaration import Policy
 from reference.formats import FloatFormat
 

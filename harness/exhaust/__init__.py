@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.exhaust.enumeration import Enumeration
 from harness.exhaust.exhaustion import MOST_ROWS, REGIME, THOROUGH, Exhaustion, Range
-from harness.exhaust.remembering import Remembering
+from harness.exhaust.memory import Remembering
 from harness.exhaust.symmetry import NONE, Symmetries, check_symmetries
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 A shard is a range of row numbers (`enumeration`), so what it counts depends on nothing else, and a ledger
 of shards can be taken up again after a kill. Up to `THOROUGH` rows everything is counted that a
-campaign counts; beyond, what `counting` says.
+campaign counts; beyond, what `bulk` says.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from harness.campaign.deal import Measured
-from harness.exhaust.counting import Counting, without_profiles
+from harness.exhaust.bulk import Counting, without_profiles
 from harness.exhaust.enumeration import Enumeration
 from harness.exhaust.symmetry import Symmetries
 from harness.measurement import Rows

@@ -1,13 +1,13 @@
 """The gate: implementations held against budgets and tiers, for a build to stop on.
 
 `budgets` reads what is allowed, `measuring` measures a deterministic campaign and the contract into a run
-folder, `judging` makes verdicts of both, and `ratchet` lowers limits that have room.
+folder, `judgement` makes verdicts of both, and `ratchet` lowers limits that have room.
 """
 
 from harness.gate.baseline import Baseline, read_baseline
 from harness.gate.budgets import Budget, of_tier, read_budgets
-from harness.gate.deciding import Decision, decide, draw
-from harness.gate.judging import judge
+from harness.gate.decision import Decision, decide, draw
+from harness.gate.judgement import judge
 from harness.gate.measuring import GATE, Gated, gate_settings, measure_gated
 
 __all__ = [

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.campaign.mistakes import mistake
-from harness.terminal.errors import UsageError, choose
+from harness.terminal.exceptions import UsageError, choose
 from reference.formats import FORMATS, FloatFormat
 from reference.tiers import TIERS
 from reports.files import FileError, read_text

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.gate.budgets import TIER, Budget, budgets_of, read_budgets
-from harness.gate.judging import judge
+from harness.gate.judgement import judge
 from harness.gate.measuring import Gated
-from harness.terminal.errors import UsageError
+from harness.terminal.exceptions import UsageError
 from reports.files import read_text
 from reports.record.run_folder import write_atomically
 from reports.record.verdicts import Verdict

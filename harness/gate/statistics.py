@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from harness.gate.budgets import Budget
 from reports.record.cells import Row
-from reports.record.intervals import exceeds
+from reports.record.confidence import exceeds
 from reports.record.metrics import METRICS
 from reports.record.verdicts import VerdictStatus
 

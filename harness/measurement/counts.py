@@ -12,7 +12,7 @@ from harness.measurement.compiled import Elements
 from harness.measurement.judged import Judged
 from reference.attribution import RowOutcome
 from reference.errors import ElementClass, RowFailure
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 
 __all__ = ["element_counts", "excused_rows", "row_counts", "ulp_figures"]
 

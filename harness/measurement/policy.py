@@ -13,7 +13,7 @@ from harness.measurement.rows import Flags, Floats, Rows
 from reference.declaration import Policy
 from reference.errors import ElementClass, Judgement, below_normal
 from reference.model import Truth
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 
 __all__ = ["OBSERVED", "Behaviour", "excused_flushes", "policy_counts", "policy_fits", "policy_rows"]
 

@@ -24,7 +24,7 @@ from reference.attribution import RowOutcome
 from reference.bounds.extremes import steps_exceed
 from reference.errors import ElementClass
 from reference.formats import FloatFormat
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 from reference.tiers import TIERS, Tier
 from reports.record.tally import Tally
 from reports.record.witness import CellKey, Witness

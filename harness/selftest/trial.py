@@ -24,7 +24,7 @@ from harness.campaign.tasks import BATCH_ELEMENTS, Shard
 from harness.checks import each_check
 from harness.checks.contract import CONTRACT
 from harness.gate import of_tier
-from harness.gate.judging import judge_cell, judge_check
+from harness.gate.judgement import judge_cell, judge_check
 from harness.gate.measuring import GATE, Cell, gate_settings
 from harness.measurement import Rows
 from harness.measurement.outcomes import tally_outcome

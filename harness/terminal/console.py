@@ -10,7 +10,7 @@ import sys
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any
 
-from harness.terminal.errors import UsageError
+from harness.terminal.exceptions import UsageError
 from reports.spelling import line
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.subject.subject import Subject
-from harness.terminal.errors import UsageError
+from harness.terminal.exceptions import UsageError
 from harness.witnesses.batches import Part, smallest_part
 from reference.errors import ulp_of
 from reference.formats import FloatFormat, format_named

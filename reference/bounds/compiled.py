@@ -31,7 +31,7 @@ from reference.bounds.setting import Setting
 from reference.bounds.summation import sum_growth
 from reference.certified.compiled import FRACTION_BITS, compiled, float_of, inlined, pattern
 from reference.model import RESIDUAL_TOLERANCE, Truth
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 
 __all__ = ["fill_bounds"]
 

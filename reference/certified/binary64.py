@@ -58,7 +58,7 @@ from reference.certified.layout import (
     transpose_back,
 )
 from reference.formats import FloatFormat
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 
 __all__ = [
     "COEFFICIENTS",

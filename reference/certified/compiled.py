@@ -30,7 +30,7 @@ FRACTION_BITS: Final = 52
 def _fingerprint() -> str:
     """Digest every source that compiled code may contain: this package, and the enumerations it uses."""
     sources = [source for source in files("reference.certified").iterdir() if source.name.endswith(".py")]
-    sources += [files("reference") / name for name in ("errors.py", "log_errors.py", "rows.py")]
+    sources += [files("reference") / name for name in ("errors.py", "log_errors.py", "row_kinds.py")]
     digest = hashlib.sha256()
     for source in sorted(sources, key=lambda source: source.name):
         digest.update(source.read_bytes())

@@ -68,7 +68,7 @@ from reference.certified.layout import (
     transpose,
     transpose_back,
 )
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 
 __all__ = [
     "FLOOR",

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.certified.compiled import FRACTION_BITS, compiled, float_of, inlined, pattern
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 
 __all__ = [
     "BLOCK",

@@ -67,7 +67,7 @@ from reference.certified.parallel import deal_rows
 from reference.certified.tiers import validate
 from reference.formats import FloatFormat
 from reference.model import RESIDUAL_TOLERANCE, Truth
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 
 __all__ = [
     "LogPlan",

@@ -13,7 +13,7 @@ from reference.formats import FloatFormat
 from reference.log_errors import judge_log_softmax
 from reference.model import Truth
 from reference.ops.op import Op
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 
 __all__ = ["LOG_SOFTMAX"]
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from reference.errors import Judgement
 from reference.formats import FloatFormat
 from reference.model import METHODS, Method, Truth
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 
 __all__ = ["Op"]
 

@@ -12,7 +12,7 @@ from reference.errors import Judgement, judge
 from reference.formats import FloatFormat
 from reference.model import Truth
 from reference.ops.op import Op
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 
 __all__ = ["SOFTMAX"]
 

@@ -17,7 +17,7 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from reports.record.intervals import clopper_pearson
+from reports.record.confidence import clopper_pearson
 from reports.record.ledger import CellInfo, Ledger, Status
 from reports.record.metrics import COLUMNS, METRICS
 from reports.record.tally import HISTOGRAM_SHIFT, Tally, sorted_counts

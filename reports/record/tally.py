@@ -60,7 +60,7 @@ class Tally:
 
     Elements are counted over finite and masked rows only ("judged"); policy rows have no
     exact result. `classes`, `outcomes`, `row_kinds` are keyed by the lower-case names of
-    `reference.errors.ElementClass`, `reference.attribution.RowOutcome`, `reference.rows.RowKind`.
+    `reference.errors.ElementClass`, `reference.attribution.RowOutcome`, `reference.row_kinds.RowKind`.
 
     Attributes:
         rows: rows given to the candidate, and `completed`: those it returned.

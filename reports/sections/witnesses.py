@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from reference import softmax
 from reference.formats import FloatFormat, format_named
-from reference.rows import RowKind, row_kinds
+from reference.row_kinds import RowKind, row_kinds
 from reports.figures import NOTHING, count, plural, shortened, ulps
 from reports.figures import exact as spelled
 from reports.record.witness import Remade, Witness

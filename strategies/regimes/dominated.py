@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.formats import FloatFormat
-from strategies.elementary import log
 from strategies.layout import PLACES, place, put
+from strategies.quantiles import log
 from strategies.regime import Regime
 from strategies.source import F64, Source
 from strategies.thresholds import finite, log_largest, log_smallest_subnormal

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.formats import FloatFormat
-from strategies.elementary import log
 from strategies.layout import COUNTS, PLACES, RUNS, count, place, put, run
+from strategies.quantiles import log
 from strategies.regime import Regime
 from strategies.source import F64, I64, Source
 from strategies.thresholds import at_least, at_most, finite, log_largest, moved

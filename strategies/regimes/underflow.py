@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.formats import FloatFormat
-from strategies.elementary import LOG_2, log
 from strategies.layout import COUNTS, PLACES, RUNS, count, place, put, run
+from strategies.quantiles import LOG_2, log
 from strategies.regime import Regime
 from strategies.source import F64, Source
 from strategies.thresholds import finite, log_largest, log_smallest_normal, log_smallest_subnormal

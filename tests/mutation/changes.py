@@ -23,7 +23,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 MODULES: Final = (
     "reference.formats",
     "reference.inputs",
-    "reference.rows",
+    "reference.row_kinds",
     "reference.oracle",
     "reference.model",
     "reference.truth",
@@ -39,7 +39,7 @@ MODULES: Final = (
     "reference.bounds.setting",
     "reference.bounds.summation",
     "reports.record.cells",
-    "reports.record.intervals",
+    "reports.record.confidence",
     "reports.record.tally",
     "harness.measurement",
     "harness.measurement.counts",
@@ -50,8 +50,8 @@ MODULES: Final = (
     "harness.measurement.tiers",
     "harness.measurement.witnesses",
     "harness.gate.budgets",
-    "harness.gate.deciding",
-    "harness.gate.judging",
+    "harness.gate.decision",
+    "harness.gate.judgement",
     "harness.gate.statistics",
 )
 """Formats, truth, error classes, attribution, bounds, tiers, rates and intervals, the gate's comparisons."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.campaign.settings import LOCAL_CLUSTER
 from harness.terminal.console import notes
-from harness.terminal.errors import UsageError
+from harness.terminal.exceptions import UsageError
 
 if TYPE_CHECKING:
     from distributed import Client

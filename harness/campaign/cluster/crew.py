@@ -21,7 +21,7 @@ from harness.campaign.cluster.work import Refused, measure, packed_work
 from harness.campaign.deal import Done
 from harness.campaign.tasks import Task
 from harness.terminal.console import notes
-from harness.terminal.errors import HarnessError, NoVerdict, UsageError
+from harness.terminal.exceptions import HarnessError, NoVerdict, UsageError
 from harness.terminal.interrupts import ATTENTION_SECONDS
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from reports.record.ledger import Place, packed
 from reports.record.tally import Tally
 
 if TYPE_CHECKING:
-    from strategies.inputs import InputRows
+    from strategies.input_file import InputRows
 
 __all__ = ["Refused", "measure", "packed_work"]
 

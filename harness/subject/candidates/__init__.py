@@ -27,7 +27,7 @@ from harness.subject.candidates.libraries import LIBRARIES, Library
 from harness.subject.candidates.loading import DECLARES, CandidateError, axis_parameter, declarations, locate
 from harness.subject.candidates.native import SUFFIXES
 from harness.subject.candidates.via import hinted, via_named
-from harness.terminal.errors import nearest
+from harness.terminal.exceptions import nearest
 from reference.declaration import Declaration
 
 __all__ = ["BUILTINS", "Candidate", "CandidateError", "from_function", "load"]

@@ -30,7 +30,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from harness.subject.candidates.loading import CandidateError
 from harness.subject.candidates.sources import Sources
-from harness.terminal.errors import nearest
+from harness.terminal.exceptions import nearest
 from reference.declaration import Algorithm, Declaration, Policy
 from reference.formats import FORMATS, FloatFormat
 

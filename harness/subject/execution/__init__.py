@@ -5,7 +5,7 @@
 
 `Isolated` is what campaigns use; `InProcess` is for debugging and notebooks. Both call a
 candidate the same way (`calling`) and narrow a failed batch down to its rows the same way
-(`narrowing`). `worker`, `keeper`, `serving`, `calling` and `wire` run on the candidate's side and
+(`culprits`). `worker`, `keeper`, `serving`, `calling` and `wire` run on the candidate's side and
 import none of the rooms.
 """
 

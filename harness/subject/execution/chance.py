@@ -71,7 +71,7 @@ class Chance:
         """Return how often a call fails by chance, to people; None where none is known to."""
         if not self._struck:
             return None
-        from reports.record.intervals import clopper_pearson
+        from reports.record.confidence import clopper_pearson
 
         calls = self._struck + self._passed
         share = interval(*clopper_pearson(self._struck, calls))

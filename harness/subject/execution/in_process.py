@@ -18,7 +18,7 @@ from harness.subject.execution import calling
 from harness.subject.execution.allowance import FIRST_SECONDS, Allowance, told
 from harness.subject.execution.attempts import Attempt, Failure, Part
 from harness.subject.execution.calling import CallFailed, Loaded, Presentation
-from harness.subject.execution.narrowing import complete
+from harness.subject.execution.culprits import complete
 from harness.subject.execution.outcome import Closing, Fault, Outcome, check_rows
 from harness.terminal.deadline import NEVER, Deadline
 from reference.formats import FloatFormat

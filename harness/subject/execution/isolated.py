@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from harness.subject.execution.allowance import FIRST_SECONDS, MOST_FOR_A_CRASH, Allowance, told
 from harness.subject.execution.attempts import Attempt, Failure, Part
 from harness.subject.execution.calling import Presentation, keep_freed_memory
+from harness.subject.execution.culprits import complete
 from harness.subject.execution.fork_server import ForkServer, fresh
-from harness.subject.execution.narrowing import complete
 from harness.subject.execution.outcome import Closing, Fault, Outcome, check_rows
 from harness.subject.execution.process import Worker, WorkerLost
 from harness.terminal.deadline import NEVER, Deadline, OutOfTime
-from harness.terminal.errors import NoVerdict
+from harness.terminal.exceptions import NoVerdict
 from harness.terminal.interrupts import ATTENTION_SECONDS
 from reference.formats import FloatFormat
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from harness.witnesses.search.archive import Archive, niches
 from harness.witnesses.search.mutations import Breeder, Ordinals
+from harness.witnesses.search.neighbourhood import Neighbourhood
 from harness.witnesses.search.novelty import Memory
-from harness.witnesses.search.polishing import Neighbourhood
 from harness.witnesses.search.trials import Trial, Trials
 from strategies.regimes import REGIMES
 from strategies.words import Words

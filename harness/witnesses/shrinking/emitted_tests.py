@@ -34,7 +34,7 @@ from reference.errors import judge, ulp_exponents
 from reference.formats import FloatFormat, format_named
 from reference.model import Truth
 from reference.oracle import softmax
-from reference.rows import RowKind
+from reference.row_kinds import RowKind
 from reference.tiers import STANDARD
 from reference.truth import truth
 from reports.figures import shortened

@@ -21,9 +21,9 @@ from harness.subject.candidates import Candidate
 from harness.subject.execution import Executor
 from harness.subject.rations import NO_RATIONS, Rations
 from harness.subject.subject import Subject
-from harness.witnesses.shrinking.evidence import KEPT, failed_rows
+from harness.witnesses.shrinking.interestingness import KEPT, failed_rows
 from harness.witnesses.shrinking.reduction import Budget
-from harness.witnesses.shrinking.single import smallest
+from harness.witnesses.shrinking.shrink_one import smallest
 from reference.formats import format_named
 from reports.record.cells import FAILURES
 from reports.record.ledger import Ledger

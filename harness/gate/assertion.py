@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from harness.campaign.settings import BRIEF, Settings
 from harness.gate.budgets import of_tier
-from harness.gate.deciding import with_witnesses
-from harness.gate.judging import judge
+from harness.gate.decision import with_witnesses
+from harness.gate.judgement import judge
 from harness.gate.measuring import Gated, gate_settings, measure_gated, temporary_ledger
-from harness.terminal.errors import choose, user_mistakes
+from harness.terminal.exceptions import choose, user_mistakes
 from reference.formats import FORMATS
 from reports.common import in_common
 from reports.gate_text import headline, spread, told

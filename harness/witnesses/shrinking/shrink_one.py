@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from harness.subject.subject import Subject
 from harness.witnesses.recipes import completed, row_of
-from harness.witnesses.shrinking.evidence import evidence_of
+from harness.witnesses.shrinking.interestingness import evidence_of
 from harness.witnesses.shrinking.reduction import Budget, origin_of, reduced
 from reports.record.witness import Witness
 

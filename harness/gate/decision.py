@@ -14,14 +14,14 @@ from harness.campaign.notices import over_before_all, say_what_is_left_out, say_
 from harness.campaign.settings import Settings
 from harness.gate.baseline import Baseline, place, verdicts_against
 from harness.gate.budgets import TIER, Budget
-from harness.gate.judging import judge, with_policies
+from harness.gate.judgement import judge, with_policies
 from harness.gate.measuring import GATE, Gated, gate_settings, measure_gated
 from harness.gate.ratchet import slack_verdicts
 from harness.gate.statistics import Exactly, Fresh, Rule
 from harness.subject.subject import Subject
 from harness.terminal.console import notes
 from harness.terminal.deadline import Deadline, OutOfTime
-from harness.terminal.errors import Interrupted, NoVerdict, UsageError, user_mistakes
+from harness.terminal.exceptions import Interrupted, NoVerdict, UsageError, user_mistakes
 from harness.terminal.kernels import MEASURING, prepare_kernels
 from reference.tiers import STANDARD
 from reports.common import in_common
@@ -297,7 +297,7 @@ def _with_rows(settings: Settings, rows: int | None) -> Settings:
 
 
 def _tiers(budgets: Sequence[Budget]) -> tuple[str, ...]:
-    """Return the tiers that are asked for; a bound ratio is that of `standard`, see `judging`."""
+    """Return the tiers that are asked for; a bound ratio is that of `standard`, see `judgement`."""
     asked = tuple(str(b.limit) for b in budgets if b.metric == TIER)
     return (*asked, STANDARD.name) if any(b.metric == "bound_ratio" for b in budgets) else asked
 
