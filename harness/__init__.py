@@ -15,7 +15,7 @@ _ALONE = frozenset(
         "__main__",
         "rooms",
         "terminal",
-        "terminal.errors",
+        "terminal.exceptions",
         "terminal.interrupts",
         "terminal.streams",
         "testing",
