@@ -19,7 +19,8 @@ if it comes back, that is told and costs no row. A batch that fails again is nar
    a batch in which the culprits never were. If that fails although no row of it fails alone, the fault
    names no row but the smallest failing number of rows from the start, and the outputs are those of
    the parts. If there was no culprit and it succeeds, the failure did not repeat, which is told as well.
-   The number of rows that failed together is kept, and later batches are called in parts.
+   The number of rows that failed together is kept, where handing them over is one call, and later
+   batches are called in parts.
 
 A call that took all of a time limit may be slow rather than hung. So one row and a few are timed: where
 as many as the batch has would take half of the limit or more, the batch is called once more, and given
@@ -102,12 +103,12 @@ def _spread(outcome: Outcome, rows: NDArray[np.intp], count: int, fault: Fault) 
 
 def _called(attempt: Attempts, x: Array, allowance: Allowance, *, is_plain: bool) -> Outcome:
     again = Again(attempt, allowance, is_plain=is_plain)
-    outcome = _narrowed(again, x, allowance)
+    outcome = _narrowed(again, x, allowance, is_plain=is_plain)
     faults = (*outcome.faults, *again.faults(len(x)))
     return replace(outcome, faults=faults)
 
 
-def _narrowed(attempt: Attempts, x: Array, allowance: Allowance) -> Outcome:
+def _narrowed(attempt: Attempts, x: Array, allowance: Allowance, *, is_plain: bool) -> Outcome:
     rows = len(x)
     start = time.monotonic()
     whole = attempt(x, _together(rows, allowance))
@@ -121,7 +122,8 @@ def _narrowed(attempt: Attempts, x: Array, allowance: Allowance) -> Outcome:
     if not allowance.narrows:
         allowance.has_hung |= failure.kind == "timed_out"
         return _without_strange(attempt, x, failure, allowance)
-    narrowing = _Narrowing(attempt, x, whole, allowance, time.monotonic() - start)
+    seconds = time.monotonic() - start
+    narrowing = _Narrowing(attempt, x, whole, allowance, seconds, is_plain=is_plain)
     outcome = narrowing.outcome()
     allowance.learn(x, outcome.completed, narrowing.culprits)
     return outcome
@@ -148,13 +150,21 @@ class _Narrowing:
     """The search in one failed batch."""
 
     def __init__(
-        self, attempt: Attempts, x: Array, whole: Attempt, allowance: Allowance, seconds: float
+        self,
+        attempt: Attempts,
+        x: Array,
+        whole: Attempt,
+        allowance: Allowance,
+        seconds: float,
+        *,
+        is_plain: bool,
     ) -> None:
         assert whole.failure is not None
         self._attempt = attempt
         self._x = x
         self._first = whole.failure
         self._allowance = allowance
+        self._is_plain = is_plain
         self._outputs = np.zeros(x.shape, dtype=whole.outputs.dtype)
         self._completed = np.zeros(len(x), dtype=np.bool_)
         self._overwritten = np.zeros(len(x), dtype=np.bool_)
@@ -293,14 +303,26 @@ class _Narrowing:
         x = self._x[survivors]
         result = self._attempt(x, _together(len(x), self._allowance))
         if result.failure is not None:
-            self._say(f"{result.failure.message}; {self._fewest(x)}")
+            self._say(
+                f"{result.failure.message}; {self._told_together(x)}, and its outputs are those of parts"
+            )
             return
         self._keep(survivors, result, slice(None))
         if not self._culprits and not self._general:
             self._say(f"{self._first.message}; once, on a batch of {len(x)} rows, and not when called again")
 
-    def _fewest(self, x: Array) -> str:
-        """Find how many rows from the start fail together although none fails alone."""
+    def _told_together(self, x: Array) -> str:
+        """Return what is known of a batch that fails although no row of it fails alone.
+
+        How many rows fail together is looked for where handing them over is one call: chance strikes many
+        calls more often, and would pass for the number.
+        """
+        if not self._is_plain:
+            return "no part of the batch fails alone"
+        return f"the first {self._fewest(x)} rows fail together, no part of the batch alone"
+
+    def _fewest(self, x: Array) -> int:
+        """Find how many rows from the start fail together, and keep how many a call holds."""
         fails, passes = len(x), 1
         while fails - passes > 1 and not self._spent:
             middle = (fails + passes) // 2
@@ -311,7 +333,7 @@ class _Narrowing:
                 self._count(failure)
                 fails = middle
         self._allowance.most_together = passes
-        return f"the first {fails} rows fail together, no part of the batch alone; outputs are those of parts"
+        return fails
 
     def _say(self, message: str) -> None:
         self._general.append(Fault(self._first.kind, None, message))
