@@ -15,7 +15,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from programs import ARGUMENTS, PATIENCE, ROOT, Gate, Program, figures
 from synthetic_run import key, ledger_at, tally_of
@@ -24,6 +26,8 @@ from harness import cli
 from harness.campaign.campaign import Campaign
 from harness.campaign.environment import here
 from harness.campaign.settings import resolve
+from harness.subject.execution import SourceReplaced
+from reference.formats import FORMATS
 from reports.folder import write
 from reports.machines import told
 from reports.record.ledger import Place
@@ -230,6 +234,27 @@ def test_a_worker_refuses_what_it_cannot_import_and_what_is_of_another_version(
         work._opened(sent)
     with pytest.raises(work.Refused, match=r"worker w: it has softmax-harness .*, the campaign 0; install"):
         work._opened(replace(sent, version="0"))
+
+
+def test_a_worker_measures_with_the_files_that_the_campaign_began_with_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.campaign.cluster import work
+
+    monkeypatch.setattr(work, "_name", lambda: "worker w")
+    beside, file = tmp_path / "beside.py", tmp_path / "mine.py"
+    beside.write_text("SCALE = 1.0")
+    file.write_text("from beside import SCALE\ndef softmax(x):\n    return x * SCALE\n")
+    campaign = Campaign.of(resolve({"candidates": [f"{file}:softmax"], "jobs": 1}))
+    sent = pickle.loads(work.packed_work(campaign))  # noqa: S301
+    opened = work._opened(sent)
+    beside.write_text("SCALE = 2.0")
+    with pytest.raises(work.Refused, match=r"worker w: .*beside\.py is not the file that the campaign began"):
+        work._opened(sent)
+    monkeypatch.setattr("distributed.get_worker", lambda: SimpleNamespace(state=SimpleNamespace(nthreads=1)))
+    x = np.zeros((1, 2), dtype=np.float32)
+    with work._executor(opened) as executor, pytest.raises(SourceReplaced, match=r"beside\.py: replaced"):
+        executor.run(opened.candidates[0].spec, x, FORMATS["float32"])
 
 
 # Machines that differ --------------------------------------------------------------------------

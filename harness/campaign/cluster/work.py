@@ -3,7 +3,7 @@
 A user's file is taken from its own path where the worker has it there with the same bytes; else from
 the text that was sent with the campaign, in a folder of its own. What the file imports must be on
 the worker: before anything is measured, the candidate is imported there, apart, and refused by name
-where that fails.
+where that fails, or where a file at the same path differs from the one that the campaign began with.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ def measure(work: bytes, task: Task, inputs: InputRows | None) -> Done[Task]:
     """Measure a task; runs in a thread of a dask worker.
 
     Raises:
-        Refused: this worker has another version, or cannot import a candidate.
+        Refused: this worker has another version, cannot import a candidate, or has other files of it.
+        SourceReplaced: a file of a candidate was replaced here meanwhile.
     """
     campaign, executor, place = _unpacked(work)
     campaign = replace(campaign, settings=replace(campaign.settings, inputs=inputs))
@@ -141,7 +142,7 @@ def _unpacked(work: bytes) -> tuple[Campaign, Isolated, Place]:
             for _, executor, _ in _KNOWN.values():
                 executor.close()
             _KNOWN.clear()
-            _KNOWN[work] = campaign, _executor(campaign.settings), here(campaign.candidates)
+            _KNOWN[work] = campaign, _executor(campaign), here(campaign.candidates)
         return _KNOWN[work]
 
 
@@ -176,18 +177,34 @@ def _placed(candidate: Candidate, paths: dict[str, str], timeout: float) -> Cand
             f"{_name()}: candidate {candidate.name!r}: {reason}; a file is sent by itself: what it"
             " imports must be installed there, or its folder lie at the same path"
         ) from None
-    return replace(candidate, spec=found.spec, version=found.version)
+    _require_same_files(candidate, found)
+    return replace(candidate, spec=found.spec, version=found.version, sources=found.sources)
 
 
-def _executor(settings: Settings) -> Isolated:
+def _require_same_files(candidate: Candidate, found: Candidate) -> None:
+    """Hold what was loaded here against what was loaded where the campaign began, path by path."""
+    began_with = candidate.sources.get("files", {})
+    for path, loaded in found.sources.get("files", {}).items():
+        if began_with.get(path, loaded) != loaded:
+            raise Refused(
+                f"{_name()}: candidate {candidate.name!r}: {path} is not the file that the campaign began"
+                " with; copy that one there"
+            )
+
+
+def _executor(campaign: Campaign) -> Isolated:
     from distributed import get_worker
 
-    return Isolated(
+    settings = campaign.settings
+    executor = Isolated(
         jobs=get_worker().state.nthreads,
         timeout=settings.timeout,
         max_memory=None if settings.max_memory is None else settings.max_memory << 20,
         load_timeout=settings.import_timeout,
     )
+    for candidate in campaign.candidates:
+        executor.expect(candidate.spec, candidate.sources.get("files", {}))
+    return executor
 
 
 def _name() -> str:

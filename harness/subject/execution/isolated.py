@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
@@ -192,6 +192,11 @@ class Isolated(Closing):
         """Return digests of the files of a candidate's project that its workers loaded so far."""
         with self._lock:
             return dict(self._files.get(spec, {}))
+
+    def expect(self, spec: str, files: Mapping[str, str]) -> None:
+        """Take digests of a candidate's files for those that its workers must have loaded."""
+        with self._lock:
+            self._files.setdefault(spec, {}).update(files)
 
     def hold(self, spec: str, worker: Worker) -> None:
         """Hold what a worker has loaded against what others of the candidate had.
