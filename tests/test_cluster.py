@@ -226,14 +226,14 @@ def test_a_worker_refuses_what_it_cannot_import_and_what_is_of_another_version(
     file.write_text("from beside import SCALE\ndef softmax(x):\n    return x * SCALE\n")
     campaign = Campaign.of(resolve({"candidates": [f"{file}:softmax"], "jobs": 1}))
     sent = pickle.loads(work.packed_work(campaign))  # noqa: S301
-    assert work._opened(sent).candidates[0].spec == f"{file}:softmax"
+    assert work._opened(sent, tmp_path).candidates[0].spec == f"{file}:softmax"
     file.unlink()
     with pytest.raises(
         work.Refused, match=r"worker w: candidate .*No module named 'beside'.* sent by itself"
     ):
-        work._opened(sent)
+        work._opened(sent, tmp_path)
     with pytest.raises(work.Refused, match=r"worker w: it has softmax-harness .*, the campaign 0; install"):
-        work._opened(replace(sent, version="0"))
+        work._opened(replace(sent, version="0"), tmp_path)
 
 
 def test_a_worker_measures_with_the_files_that_the_campaign_began_with_and_no_others(
@@ -247,10 +247,10 @@ def test_a_worker_measures_with_the_files_that_the_campaign_began_with_and_no_ot
     file.write_text("from beside import SCALE\ndef softmax(x):\n    return x * SCALE\n")
     campaign = Campaign.of(resolve({"candidates": [f"{file}:softmax"], "jobs": 1}))
     sent = pickle.loads(work.packed_work(campaign))  # noqa: S301
-    opened = work._opened(sent)
+    opened = work._opened(sent, tmp_path)
     beside.write_text("SCALE = 2.0")
     with pytest.raises(work.Refused, match=r"worker w: .*beside\.py is not the file that the campaign began"):
-        work._opened(sent)
+        work._opened(sent, tmp_path)
     monkeypatch.setattr("distributed.get_worker", lambda: SimpleNamespace(state=SimpleNamespace(nthreads=1)))
     x = np.zeros((1, 2), dtype=np.float32)
     with work._executor(opened) as executor, pytest.raises(SourceReplaced, match=r"beside\.py: replaced"):

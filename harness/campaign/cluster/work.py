@@ -112,13 +112,13 @@ def measure(work: bytes, task: Task, inputs: InputRows | None) -> Done[Task]:
         Refused: this worker has another version, cannot import a candidate, or has other files of it.
         SourceReplaced: a file of a candidate was replaced here meanwhile.
     """
-    campaign, executor, place = _unpacked(work)
-    campaign = replace(campaign, settings=replace(campaign.settings, inputs=inputs))
+    opened = _unpacked(work)
+    campaign = replace(opened.campaign, settings=replace(opened.campaign.settings, inputs=inputs))
     start = time.perf_counter()
-    measured = campaign.measure(task, executor)
+    measured = campaign.measure(task, opened.executor)
     held = {key: packed(tally) for key, tally in measured.tallies.items()}
     told = {key: _counts(tally) for key, tally in measured.tallies.items()}
-    return Done(task, held, told, measured.document, time.perf_counter() - start, place)
+    return Done(task, held, told, measured.document, time.perf_counter() - start, opened.place)
 
 
 def _counts(tally: Tally) -> Tally:
@@ -130,29 +130,41 @@ def _counts(tally: Tally) -> Tally:
 
 # Once for each campaign ------------------------------------------------------------------
 
+
+@dataclass(frozen=True)
+class _Opened:
+    """A campaign as it is measured here; the folder, of files that were sent, goes with the process."""
+
+    campaign: Campaign
+    executor: Isolated
+    place: Place
+    folder: tempfile.TemporaryDirectory[str]
+
+
 _LOCK: Final = threading.Lock()
-_KNOWN: dict[bytes, tuple[Campaign, Isolated, Place]] = {}
+_KNOWN: dict[bytes, _Opened] = {}
 
 
-def _unpacked(work: bytes) -> tuple[Campaign, Isolated, Place]:
-    """Return the campaign, its executor and this place, made at its first task; one is kept at a time."""
+def _unpacked(work: bytes) -> _Opened:
+    """Return the campaign as it is measured here, made at its first task; one is kept at a time."""
     with _LOCK:
         if work not in _KNOWN:
-            campaign = _opened(pickle.loads(work))  # noqa: S301 - dask's own trust: it runs what it is sent
-            for _, executor, _ in _KNOWN.values():
-                executor.close()
+            folder = tempfile.TemporaryDirectory(prefix="softmax-harness-")
+            campaign = _opened(pickle.loads(work), Path(folder.name))  # noqa: S301 - dask runs what it is sent
+            for before in _KNOWN.values():
+                before.executor.close()
+                before.folder.cleanup()
             _KNOWN.clear()
-            _KNOWN[work] = campaign, _executor(campaign), here(campaign.candidates)
+            _KNOWN[work] = _Opened(campaign, _executor(campaign), here(campaign.candidates), folder)
         return _KNOWN[work]
 
 
-def _opened(work: _Work) -> Campaign:
+def _opened(work: _Work, folder: Path) -> Campaign:
     if work.version != version(DISTRIBUTION):
         raise Refused(
             f"{_name()}: it has {DISTRIBUTION} {version(DISTRIBUTION)}, the campaign {work.version};"
             " install the same version on every worker"
         )
-    folder = Path(tempfile.mkdtemp(prefix="softmax-harness-"))
     paths = {source.path: source.there(folder) for source in work.sources}
     timeout = work.settings.import_timeout
     candidates = tuple(_placed(candidate, paths, timeout) for candidate in work.candidates)
