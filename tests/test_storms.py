@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from harness.subject.execution import Isolated
-from harness.subject.execution.allowance import LEAST_CULPRITS, Allowance
+from harness.subject.execution.allowance import LEAST_CULPRITS, Allowance, _features, _reach
 from harness.subject.execution.attempts import Attempt, Failure
 from harness.subject.execution.culprits import complete
 from reference.formats import FORMATS
@@ -31,6 +31,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolation as Li
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOAT32 = FORMATS["float32"]
+HUGE = float(np.finfo(np.float64).max)
 
 CANDIDATE = """
 import ctypes, os, random, signal, time
@@ -256,6 +257,31 @@ def test_a_few_culprits_are_no_rule_while_there_is_time():
     allowance.charge(1.0)
     allowance.learn(x, ~culprits, culprits)
     assert not allowance.set_aside(x).any()
+
+
+@pytest.mark.parametrize("name", ["float16", "float32", "float64", "bfloat16", "float8_e4m3fn"])
+@pytest.mark.parametrize("length", [1, 2, 32, 33, 100])
+def test_rows_reach_as_far_as_the_farthest_of_them(name, length):
+    """The reach of a batch is taken in one pass; here it is held against features row by row, in float64."""
+    rng = np.random.default_rng(length)
+    x = 50 * rng.normal(size=(20, length))
+    if name != "float8_e4m3fn":
+        x[rng.random(x.shape) < 0.1] = np.inf
+        x[rng.random(x.shape) < 0.1] = -np.inf
+    x[rng.random(x.shape) < 0.1] = np.nan
+    x[3] = np.nan
+    for batch in (
+        x.astype(FORMATS[name].dtype),
+        np.nan_to_num(x).clip(-400, 400).astype(FORMATS[name].dtype),
+    ):
+        wide = batch.astype(np.float64)
+        greatest, least = np.fmax.reduce(wide, axis=1), np.fmin.reduce(wide, axis=1)
+        columns = [greatest, -greatest, least, -least, np.zeros(20), np.zeros(20)]
+        expected = np.nan_to_num(columns, nan=-HUGE, posinf=HUGE, neginf=-HUGE)
+        expected[4:] = [[length], [-length]]
+        features = np.stack([*expected, np.isnan(wide).any(axis=1)], axis=1)
+        np.testing.assert_array_equal(_features(batch), features)
+        np.testing.assert_array_equal(_reach(batch), features.max(axis=0))
 
 
 @pytest.mark.parametrize(
