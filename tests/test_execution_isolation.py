@@ -82,6 +82,11 @@ FATAL = {
         "crashed",
         "wrote into",
     ),
+    "writes what is noticed only when the last row has been called": (
+        SCRIBBLE.replace("99", "2"),
+        "crashed",
+        "wrote into",
+    ),
 }
 
 MILD = {

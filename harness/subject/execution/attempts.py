@@ -42,6 +42,7 @@ class Attempt:
         failure: of the part after those, None if all passed.
         overwritten: which rows the candidate changed, where that was watched.
         seconds: how long it took, waits for a processor left out; None where that is not told.
+        is_placed: whether the part that failed is known, and not only that one of them did.
     """
 
     passed: int
@@ -49,6 +50,7 @@ class Attempt:
     failure: Failure | None
     overwritten: NDArray[np.bool_] | None = None
     seconds: float | None = None
+    is_placed: bool = True
 
 
 class Attempts(Protocol):

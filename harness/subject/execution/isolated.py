@@ -439,6 +439,25 @@ class _Calls:
 
     def __call__(self, x: Array, parts: Sequence[Part], patience: float = 1.0) -> Attempt:
         """See `Attempts`."""
+        found = self._called(x, parts, patience)
+        if found.is_placed or len(parts) == 1:
+            return found
+        return self._one_by_one(x, parts, patience)
+
+    def _one_by_one(self, x: Array, parts: Sequence[Part], patience: float) -> Attempt:
+        """Call each part by a request of its own, so that the one that fails is known."""
+        outputs = np.zeros(x.shape, dtype=self._out_dtype)
+        overwritten = np.zeros(len(x), dtype=np.bool_)
+        for number, (low, high) in enumerate(parts):
+            result = self._called(x[low:high], [(0, high - low)], patience)
+            if result.failure is not None:
+                return Attempt(number, outputs, result.failure, overwritten)
+            outputs[low:high] = result.outputs
+            if result.overwritten is not None:
+                overwritten[low:high] = result.overwritten
+        return Attempt(len(parts), outputs, None, overwritten)
+
+    def _called(self, x: Array, parts: Sequence[Part], patience: float) -> Attempt:
         if self._worker is None:
             self._worker, self.kept_alive, death = self._owner.obtain(self._spec)
             if death is not None:

@@ -50,11 +50,13 @@ class WorkerLost(Exception):
 
     Attributes:
         failure: how.
+        is_placed: whether it happened in the part that is being called, and not in an earlier one.
     """
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, *, is_placed: bool = True) -> None:
         super().__init__(failure.message)
         self.failure = failure
+        self.is_placed = is_placed
 
 
 class Worker:
@@ -149,7 +151,7 @@ class Worker:
             "parts": parts,
             "presentation": presentation,
         }
-        seconds = None
+        seconds, is_placed = None, True
         try:
             asked = time.monotonic()
             answer = self._ask(request, timeout)
@@ -159,10 +161,11 @@ class Worker:
             passed, failure = self._checked(answer, parts)
         except WorkerLost as lost:
             passed, failure = self._memory.current_part(len(parts)), lost.failure
+            is_placed = lost.is_placed
         outputs = self._memory.outputs(x.shape, out_dtype, outputs_at)
         watched = self._memory.differs(x) if presentation == "watched" else None
         self._memory.release()
-        return Attempt(passed, outputs, failure, watched, seconds)
+        return Attempt(passed, outputs, failure, watched, seconds, is_placed)
 
     def death(self) -> Failure | None:
         """Return how the worker died while nobody called it, None if it lives."""
@@ -311,9 +314,10 @@ class Worker:
         return WorkerLost(Failure("timed_out", f"no answer within {timeout:g} s", fatal=True))
 
     def _garbled(self) -> WorkerLost:
+        """Return the failure of a candidate that wrote here; later parts may have been called since."""
         self._end()
         message = "it wrote into the harness's own connection"
-        return WorkerLost(Failure("crashed", message, fatal=True))
+        return WorkerLost(Failure("crashed", message, fatal=True), is_placed=False)
 
     def _lost(self, when: str) -> WorkerLost:
         status = self._reported_status()
