@@ -20,6 +20,7 @@ from harness.commands import (
     claims,
     compare,
     exhaust,
+    explain,
     gate,
     init,
     listing,
@@ -52,6 +53,7 @@ app.command("run")(run_command.run)
 app.command("gate")(gate.gate)
 app.command("search")(search.search)
 app.command("exhaust")(exhaust.exhaust)
+app.command("explain")(explain.explain)
 app.command("compare")(compare.compare)
 app.command("init")(init.init)
 app.command("replay")(replay.replay)

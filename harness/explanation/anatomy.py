@@ -1,0 +1,283 @@
+"""The anatomy of a softmax: shift, exp, sum, divide, output and dependence, each by rows made for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.explanation.exponentials import Curve, Division, curve_of, division_of
+from harness.explanation.orders import clades, drawn
+from harness.explanation.parts import Part, State
+from harness.explanation.questions import Questions
+from harness.explanation.sums import (
+    LONG_LENGTHS,
+    SHORT_LENGTHS,
+    Count,
+    Seen,
+    accumulator,
+    counted,
+    order_of,
+)
+
+__all__ = ["Anatomy", "anatomy_of"]
+
+Floats = NDArray[np.float64]
+
+OFFSETS: Final = (0.0, 4.0, -4.0, 64.0, -64.0, 128.0, -192.0, 1024.0, -1024.0, 16384.0, -16384.0)
+SHIFT_LENGTHS: Final = (2, 3, 5, 8, 16, 17, 31, 64, 100, 130)
+LONGEST_DRAWN: Final = 256
+SHOWN: Final = 6
+"""Lengths named one by one."""
+POINTS: Final = 24
+"""Of the error curve that goes into the document."""
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What a candidate is made of in a format.
+
+    Attributes:
+        parts: one each of shift, exp, sum, divide, output and dependence.
+        counts, seen, bits: of the sum: how often each place counts, the order of additions, the significand.
+        curve, division: of exp, and of the division.
+        rows: all that were asked.
+    """
+
+    parts: tuple[Part, ...]
+    counts: tuple[Count, ...]
+    bits: int | None
+    seen: Seen | None
+    curve: Curve
+    division: Division
+    rows: int
+
+    def part(self, name: str) -> Part:
+        """Return a part by its name."""
+        return next(part for part in self.parts if part.name == name)
+
+    def drawing(self, length: int) -> str | None:
+        """Return the order of additions of rows of a length, drawn; None where it is not known."""
+        if self.seen is None:
+            return None
+        tree = self.seen.trees.get(length)
+        if tree is None and self.seen.order is not None and length <= LONGEST_DRAWN:
+            tree = clades(self.seen.order, length)
+        return None if tree is None else drawn(tree, length)
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON takes it."""
+        return {"rows": self.rows, "parts": [part.document() for part in self.parts]}
+
+
+def anatomy_of(questions: Questions, length: int | None = None) -> Anatomy:
+    """Ask a candidate what it is made of; at a length of the user's own too, where one is given."""
+    extra = () if length is None or length in SHORT_LENGTHS else (length,)
+    shift = _shift(questions)
+    before = questions.rows
+    curve = curve_of(questions)
+    exp = _exp(curve, questions.rows - before)
+    before = questions.rows
+    counts = counted(questions, (*SHORT_LENGTHS, *LONG_LENGTHS, *(n for n in extra if n not in LONG_LENGTHS)))
+    bits = accumulator(questions)
+    more = [n for n in (*extra, *([length] if length else ())) if 2 <= n <= 256]
+    seen = order_of(questions, bits, more) if bits is not None else None
+    total = _sum(questions, counts, bits, seen, questions.rows - before)
+    before = questions.rows
+    division = division_of(questions, curve)
+    asked = questions.rows - before
+    divide, output = _divide(questions, division, asked), _output(questions, division, curve, asked)
+    dependence = _dependence(questions)
+    parts = (shift, exp, total, divide, output, dependence)
+    return Anatomy(parts, counts, bits, seen, curve, division, questions.rows)
+
+
+# Shift -------------------------------------------------------------------------------------
+
+
+def _shift(questions: Questions) -> Part:
+    before = questions.rows
+    left_out = _left_out_of_the_maximum(questions)
+    base = np.asarray([0.0, -1.0, -2.0, -4.0])
+    rows = np.asarray([base + c for c in OFFSETS])
+    kept = [i for i, row in enumerate(rows) if (questions.held(row) == row).all()]
+    y = questions.ask(rows[kept])
+    offsets = [OFFSETS[i] for i in kept]
+    moved = [c for c, row in zip(offsets, y, strict=True) if not np.array_equal(row, y[0])]
+    asked = questions.rows - before
+    facts = {"offsets": offsets, "moved": moved, "left_out": left_out}
+    if np.isnan(y[0]).any():
+        return Part("shift", "contradictory", "the row (0, -1, -2, -4) brings no numbers", asked, facts)
+    if moved and left_out:
+        text = "not the maximum of the row: outputs change with a common offset of " + _listed(moved)
+        return Part("shift", "observed", text, asked, facts)
+    if moved:
+        text = "outputs change with a common offset of " + _listed(moved)
+        return Part("shift", "observed", text, asked, facts)
+    if left_out:
+        named = _listed([f"{j} of {n}" for n, places in left_out.items() for j in places])
+        return Part("shift", "observed", f"the maximum leaves out places: {named}", asked, facts)
+    text = f"the maximum of all entries, as the same bits at {len(offsets)} common offsets show"
+    return Part("shift", "observed", text, asked, facts)
+
+
+def _left_out_of_the_maximum(questions: Questions) -> dict[int, list[int]]:
+    """Return the places, by length, at which an entry far above the others does not come out as 1."""
+    found = {}
+    for length in SHIFT_LENGTHS:
+        x = np.zeros((length, length))
+        np.fill_diagonal(x, -questions.off)
+        y = questions.ask(x).diagonal()
+        if (places := np.flatnonzero(y != 1)).size:
+            found[length] = places.tolist()
+    return found
+
+
+# Exp ---------------------------------------------------------------------------------------
+
+
+def _exp(curve: Curve, rows: int) -> Part:
+    if not curve.exact.any():
+        why = "no output shows an exponential alone: the sum never rounds to 1"
+        return Part("exp", "not visible", why, rows)
+    worst, at = curve.worst
+    shown = np.unique(np.linspace(0, len(curve.arguments) - 1, POINTS, dtype=int))
+    facts = {
+        "worst_ulp": worst if math.isfinite(worst) else "inf",
+        "worst_at": at,
+        "exact_arguments": int(curve.exact.sum()),
+        "last_nonzero": curve.last,
+        "falls": curve.falls,
+        "curve": [
+            [float(curve.arguments[i]), float(curve.errors[i]) if np.isfinite(curve.errors[i]) else None]
+            for i in shown
+        ],
+    }
+    text = (
+        f"worst of {facts['exact_arguments']} arguments {worst:.3g} ULP at {at:.6g}; 0 below"
+        f" {curve.last:.6g}; {'monotone' if not curve.falls else f'not monotone at {curve.falls} steps'}"
+    )
+    return Part("exp", "observed", text, rows, facts)
+
+
+# Sum ---------------------------------------------------------------------------------------
+
+
+def _sum(
+    questions: Questions, counts: Sequence[Count], bits: int | None, seen: Seen | None, rows: int
+) -> Part:
+    odd = {c.length: c.odd.tolist() for c in counts if c.odd.size}
+    untold = [c.length for c in counts if np.isnan(c.times).any()]
+    facts: dict[str, Any] = {"not_once": odd, "untold": untold, "accumulator_bits": bits}
+    said = [_said_of_counts(counts, odd, untold)]
+    if bits is None:
+        p = questions.out.precision
+        said.append(
+            f"added in more than {p} bits, so neither how many nor the order shows in {p}-bit outputs"
+        )
+    else:
+        said.append(f"added in {bits} bits")
+        if seen is None:
+            said.append("in no order that is a tree")
+    if seen is not None:
+        name = seen.order.name if seen.order else "in an order without a name here"
+        heights = seen.heights()
+        facts |= {
+            "order": seen.order.name if seen.order else None,
+            "order_agreed": [seen.agreed, seen.asked],
+            "heights": heights,
+            "trees": {n: drawn(tree, n) for n, tree in seen.trees.items() if n <= 64},
+        }
+        said.append(f"{name} (height {heights[max(heights)]} at {max(heights)} entries)")
+        if seen.order:
+            said.append(
+                f"exactly so at {len(seen.trees)} lengths, and in {seen.agreed} of {seen.asked}"
+                " questions on longer rows"
+            )
+    state: State = "contradictory" if bits is not None and seen is None else "observed"
+    return Part("sum", state, "; ".join(said), rows, facts)
+
+
+def _said_of_counts(counts: Sequence[Count], odd: dict[int, list[int]], untold: list[int]) -> str:
+    if odd:
+        shown = [f"{places[-1]} of {n}" for n, places in odd.items()]
+        return f"not every entry counts once: places {_listed(shown)}"
+    if untold:
+        return f"how often entries count cannot be told at {len(untold)} lengths"
+    return f"every entry counts once, at {len(counts)} lengths to {max(c.length for c in counts)}"
+
+
+# Division and output -----------------------------------------------------------------------
+
+
+def _divide(questions: Questions, division: Division, rows: int) -> Part:
+    facts = {"telling": division.telling, "division": division.division, "reciprocal": division.reciprocal}
+    if not division.telling:
+        why = "no row tells a division from a reciprocal: no exponential is known exactly"
+        return Part("divide", "not visible", why, rows, facts)
+    counted = f"of {division.telling} rows that tell them apart"
+    if division.way == "division":
+        return Part("divide", "observed", f"by the sum ({division.division} {counted})", rows, facts)
+    if division.way == "reciprocal":
+        text = f"a product with 1 / sum ({division.reciprocal} {counted})"
+        return Part("divide", "observed", text, rows, facts)
+    text = (
+        f"neither a division ({division.division}) nor a product with 1 / sum ({division.reciprocal})"
+        f" of exponentials rounded to {questions.out}, {counted}"
+    )
+    return Part("divide", "contradictory", text, rows, facts)
+
+
+def _output(questions: Questions, division: Division, curve: Curve, rows: int) -> Part:
+    subnormal = curve.exact & (curve.values < float(questions.out.smallest_normal))
+    last = math.exp(curve.last) if curve.last > questions.off * 4 else 0.0
+    reaches = last < float(questions.out.smallest_normal)
+    facts = {"subnormal": int((curve.values[subnormal] > 0).sum()), "once": division.wide}
+    said = [
+        "numbers below the normal range are kept"
+        if reaches
+        else "no number below the normal range is returned"
+    ]
+    if division.telling and division.way is None and division.wide >= 0.95 * division.telling:
+        said.append(f"rounded once, from a wider format ({division.wide} of {division.telling} rows)")
+    elif division.way:
+        said.append(f"exponentials are rounded to {questions.out} before the division")
+    return Part("output", "observed", "; ".join(said), rows, facts)
+
+
+# Dependence --------------------------------------------------------------------------------
+
+
+def _dependence(questions: Questions, seed: int = 0) -> Part:
+    """Ask rows alone, in a batch, in another order, and once more."""
+    before = questions.rows
+    generator = np.random.default_rng(seed)
+    on: list[str] = []
+    for length in (5, 64, 200):
+        x = generator.normal(0, 3, (48, length))
+        y = questions.ask(x)
+        if not np.array_equal(questions.ask(x), y, equal_nan=True):
+            on.append("earlier calls or chance")
+            break
+        alone = np.concatenate([questions.ask(x[i : i + 1]) for i in range(4)])
+        if not np.array_equal(alone, y[:4], equal_nan=True):
+            on.append("the size of the batch")
+        if not np.array_equal(questions.ask(x[::-1])[::-1], y, equal_nan=True):
+            on.append("the neighbours or the place in the batch")
+    on = list(dict.fromkeys(on))
+    text = (
+        f"a row's bits depend on {_listed(on)}"
+        if on
+        else "on the row alone: the same bits again, alone, and among others"
+    )
+    return Part("dependence", "observed", text, questions.rows - before, {"on": on})
+
+
+def _listed(items: Sequence[Any]) -> str:
+    shown = [f"{item:g}" if isinstance(item, float) else str(item) for item in items[:SHOWN]]
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return ", ".join(shown) + more
