@@ -19,9 +19,9 @@ from reports.record.witness import CellKey
 from reports.section import Undrawn
 
 ROOT = Path(__file__).resolve().parent.parent
+BRIEFLY = ("--format", "float16", "--effort", "brief")
 SMALL = (
-    "--format",
-    "float16",
+    *BRIEFLY,
     "--regime",
     "known-bugs",
     "--regime",
@@ -30,8 +30,6 @@ SMALL = (
     "3",
     "--rows",
     "20",
-    "--effort",
-    "brief",
 )
 
 
@@ -285,10 +283,7 @@ def test_unsupported_format_is_a_status_and_no_crash() -> None:
 
 def test_input_is_a_regime_and_says_what_was_rounded(capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.csv").write_text("0.1,0.2,0.3\n11,11,11\n")
-    assert (
-        cli.run(["run", "--format", "float16", "--regime", "input", "--input", "mine.csv", "--out", "out"])
-        == 0
-    )
+    assert cli.run(["run", *BRIEFLY, "--regime", "input", "--input", "mine.csv", "--out", "out"]) == 0
     assert "input: 3 values are not in float16" in capsys.readouterr().err
     cells = pd.read_parquet("out/cells.parquet")
     assert set(cells["regime"]) == {"input"}
@@ -373,7 +368,7 @@ def test_flags_go_over_the_file_which_goes_over_defaults(
         '[tool.harness]\ncandidates = ["max_shifted"]\nformats = ["float32"]\n'
         'regimes = ["tied"]\nlengths = [3]\nrows = 5\n'
     )
-    assert cli.run(["run", "--format", "float16", "--out", "out"]) == 0
+    assert cli.run(["run", *BRIEFLY, "--out", "out"]) == 0
     assert f"configuration: {tmp_path / 'pyproject.toml'}" in capsys.readouterr().err
     cells = pd.read_parquet("out/cells.parquet")
     assert cells[["candidate", "format", "rows"]].drop_duplicates().to_numpy().tolist() == [
