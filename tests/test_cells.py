@@ -14,10 +14,10 @@ import pytest
 from scipy import special
 from synthetic_run import key, ledger_at, overflowing, tally_of, witness
 
-from reports.record.cells import COLUMNS, Row, cell_row, frame, quantiles
+from reports.record.cells import COLUMNS, Row, cell_row, frame, quantiles, upper_edge
 from reports.record.confidence import clopper_pearson
 from reports.record.ledger import CellInfo
-from reports.record.tally import Tally, merge
+from reports.record.tally import HISTOGRAM_SHIFT, Tally, merge
 
 CELL = key()
 SAMPLED = CellInfo(CELL, sampled=True)
@@ -224,3 +224,14 @@ def test_the_frame_has_the_same_columns_and_dtypes_whatever_it_holds(tmp_path: P
     assert list(full["candidate"]) == ["naive", "max_shifted"]
     assert full["max_ulp"].isna().tolist() == [False, True]
     assert full["rows"].dtype == np.int64
+
+
+def test_the_edge_of_a_bin_is_where_the_next_begins_and_that_of_infinity_is_infinite() -> None:
+    def bin_of(error: float) -> int:
+        return int(np.float64(error).view(np.uint64)) >> HISTOGRAM_SHIFT
+
+    for error in (1e-300, 0.5, 1.0, 1e300, np.finfo(np.float64).max):
+        edge = upper_edge(bin_of(error))
+        assert bin_of(edge) == bin_of(error) + 1, error.hex()
+        assert bin_of(np.nextafter(edge, 0.0)) == bin_of(error), error.hex()
+    assert upper_edge(bin_of(math.inf)) == math.inf

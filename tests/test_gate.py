@@ -364,7 +364,10 @@ def test_a_candidate_that_dies_or_hangs_has_its_own_status(capsys: pytest.Captur
 
 
 def test_a_candidate_that_takes_no_format_gives_no_verdict(capsys: pytest.CaptureFixture[str]) -> None:
-    code, document = gate(capsys, suspect("taking_nothing"), "--format", "float16", "--tier", "fast")
+    code, document = gate(
+        capsys, suspect("taking_nothing"), "--format", "float16", "--tier", "fast", "--seed", "7"
+    )
+    assert document["seed"] == 7
     assert code == 3
     assert statuses(document) == {"not_run"}
 

@@ -14,6 +14,8 @@ import pytest
 
 import reference
 from harness import cli
+from harness.campaign.settings import Settings
+from harness.gate import decision
 from harness.gate.budgets import budgets_of, read_budgets
 from harness.gate.judgement import judge
 from harness.gate.statistics import ALPHA, Fresh, rows_needed
@@ -368,6 +370,29 @@ def test_a_budget_that_is_about_no_cell_is_not_run() -> None:
     run = gated(("normal", tally_of(key(), [1.0])))
     verdicts = judge(run, [limit_on("max_ulp", 2.0), limit_on("max_ulp", 9.0, regime="tied")])
     assert [v.status for v in verdicts] == ["pass", "not_run"]
+
+
+@pytest.mark.parametrize(("out_format", "expected"), [(None, "float32"), ("float64", "float64")])
+def test_a_budget_that_is_about_no_cell_names_the_output_format_that_it_asks_for(
+    out_format: str | None, expected: str
+) -> None:
+    (verdict,) = judge(gated(), [limit_on("max_ulp", 9.0, out_format=out_format)])
+    assert (verdict.status, verdict.format, verdict.out_format) == ("not_run", "float32", expected)
+
+
+def test_rows_asked_for_are_drawn_where_the_gate_would_draw_fewer() -> None:
+    settings = Settings(("naive",))
+    assert decision._with_rows(settings, None).effort == decision.GATE
+    assert decision._with_rows(settings, 1).effort.least_rows == decision.GATE.least_rows
+    many = 2 * decision.GATE.most_rows
+    effort = decision._with_rows(settings, many).effort
+    assert (effort.least_rows, effort.most_rows, effort.name) == (many, many, f"gate, {many} rows")
+
+
+def test_a_limit_on_the_bound_ratio_asks_for_the_standard_tier_beside_others() -> None:
+    limits = [limit_on("max_ulp", 2.0), limit_on("bound_ratio", 1.0)]
+    assert decision._tiers([limits[0]]) == ()
+    assert decision._tiers(limits) == (STANDARD.name,)
 
 
 def test_a_cell_without_rows_is_not_run() -> None:

@@ -45,6 +45,18 @@ def statuses(tally: Tally, *budgets: Budget) -> list[str]:
     return [verdict.status for verdict in judge(gated(tally), budgets)]
 
 
+# Rows that did not come back -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("grave", ["crashed", "out_of_memory", "timed_out"])
+def test_a_cell_is_named_by_its_gravest_fault(grave: str) -> None:
+    faults = {"not_tried": 1, "raised": 1, grave: 1}
+    lacking = tally_of(key(), [0.25], rows=4, completed=1, faults=faults)
+    verdict = judge(gated(lacking), [limit_on("max_ulp", 9.0)])[0]
+    assert verdict.metric == grave
+    assert "3 of 4 rows did not come back" in verdict.message
+
+
 # Figures that leave something out ------------------------------------------------------------
 
 
