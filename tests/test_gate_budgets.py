@@ -46,7 +46,17 @@ def test_a_file_says_what_it_says() -> None:
     assert (second.metric, second.limit, second.operator) == ("tier", "fast", "meets")
 
 
+@pytest.mark.parametrize(
+    ("metric", "limit"),
+    [("overflow_rate", 0.0), ("overflow_rate", 0.999), ("faithful", 1.0), ("faithful", 2.0**-60)],
+)
+def test_limits_are_taken_up_to_the_edge_of_what_can_be_missed(metric: str, limit: float) -> None:
+    file = written(budget(metric=metric, limit=limit))
+    assert read_budgets(file)[0].limit == limit
+
+
 MISTAKES = [
+    ({"metric": "faithful", "limit": 1.0000000000000002}, "more than 0, at most 1"),
     ({"limit": "nan"}, "budget[0].limit nan: give a finite number"),
     ({"limit": "inf"}, "budget[0].limit inf: give a finite number"),
     ({"limit": -1.0}, "budget[0].limit -1.0: give a finite number from 0 on"),

@@ -57,6 +57,19 @@ def test_a_cell_is_named_by_its_gravest_fault(grave: str) -> None:
     assert "3 of 4 rows did not come back" in verdict.message
 
 
+# Tiers without a bound -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("tier", "share"), [("rounded", 0.25), ("faithful", 0.75)])
+def test_a_tier_of_every_output_is_shown_with_the_share_of_them_that_meets_it(
+    tier: str, share: float
+) -> None:
+    tally = tally_of(key(), [0.25] * 4, positive=4, correct=1, faithful=3, violations={f"over_{tier}:x": 1})
+    asked = Budget("naive", "float32", "tier", tier, "a test")
+    verdict = next(v for v in judge(gated(tally), [asked]) if v.metric == "tier")
+    assert (verdict.observed, verdict.status) == (share, "over_budget")
+
+
 # Figures that leave something out ------------------------------------------------------------
 
 
