@@ -17,13 +17,13 @@ import typer
 
 from harness.commands import (
     bench,
+    catalogue,
     claims,
     compare,
     exhaust,
     explain,
     gate,
     init,
-    listing,
     replay,
     report,
     search,
@@ -32,7 +32,7 @@ from harness.commands import (
 from harness.commands import run as run_command
 from harness.terminal.exceptions import HarnessError, UsageError
 from reports import spelling
-from reports.files import is_known, told
+from reports.files import error_message, is_known
 
 __all__ = ["app", "run"]
 
@@ -61,7 +61,7 @@ app.command("report")(report.report)
 app.command("selftest")(selftest.selftest)
 app.command("claims")(claims.claims)
 app.command("bench")(bench.bench)
-app.command("list")(listing.list_everything)
+app.command("list")(catalogue.list_everything)
 
 
 def _print_version(*, asked: bool) -> None:
@@ -91,7 +91,7 @@ def run(arguments: Sequence[str]) -> int:
         return UsageError.exit_code
     try:
         code = app(args=list(arguments), standalone_mode=False, prog_name=PROGRAM) or 0
-        sys.stdout.flush()  # a full disk is told here, not by the interpreter when it ends
+        sys.stdout.flush()  # report a full disk here, not at the exit of the interpreter
         return _complain("interrupted", code) if code == INTERRUPTED else code  # as Typer returns it
     except HarnessError as error:
         return _complain(str(error), error.exit_code)
@@ -105,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _last_resort(error: Exception, arguments: Sequence[str]) -> int:
     if isinstance(error, OSError) and is_known(error):
-        return _complain(f"{told(error)}; what was measured is kept", CRASHED)
+        return _complain(f"{error_message(error)}; what was measured is kept", CRASHED)
     if isinstance(error.__cause__, KeyboardInterrupt):  # Abort, which older versions of Typer make of it
         return _complain("interrupted", INTERRUPTED)
     # Typer's own usage errors share a base class that it does not export.

@@ -1,4 +1,4 @@
-"""Run one witness again and lay exact and computed values side by side."""
+"""Call a candidate on one witness again, and compare computed with exact values."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ EXACT_DIGITS = 20
 WITHIN_STANDARD: Final[Mapping[str, float]] = MappingProxyType(
     {name: metric.within for name, metric in METRICS.items() if metric.within is not None}
 )
-"""What figures of a row may be where a run limits none: the bounds of `standard` and of what is declared."""
+"""Limits for a row where a run has none: the bounds of `standard` and of the declared algorithm."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,17 @@ class ElementReplay:
 
 @dataclass(frozen=True)
 class Replay:
-    """A witness run again.
+    """A replayed witness.
 
     Attributes:
         witness: what was replayed.
         message: why there are no outputs; empty where there are.
         elements: all elements of the row; empty where there are no outputs.
-        tally: what was counted of the row.
+        tally: of the row.
         same_bits: whether the outputs are those that the witness recorded.
-        broken: what the row still shows of what the witness is about; empty where nothing.
-        among: with how many rows it was called: those of the batch that it was seen in, where alone it has
-            other outputs and does not show it.
+        broken: the violation that the row still shows; empty where none.
+        among: the number of rows in the call: those of the batch that the witness was seen in, where the row
+            alone has other outputs and shows no violation.
     """
 
     witness: Witness
@@ -88,11 +88,11 @@ class Replay:
 
     @property
     def is_sound(self) -> bool:
-        """Whether the candidate gave outputs, and they show nothing of what the witness is about."""
+        """Whether the candidate gave outputs that show no violation any more."""
         return not self.message and not self.broken
 
     def document(self) -> dict[str, Any]:
-        """Return this replay as JSON carries it."""
+        """Return the replay as JSON."""
         t = self.tally
         return {
             "witness": {"id": self.witness.id, **self.witness.document()},
@@ -114,16 +114,16 @@ def replay_witness(
     subject: Subject,
     limits: Mapping[str, float] = WITHIN_STANDARD,
 ) -> Replay:
-    """Run a witness's row through its candidate again.
+    """Call the candidate on the row of a witness again.
 
-    A witness of a check is held to that check, one against a tier to that tier, and any other to the limits:
-    no defect, and no figure above its own. Where the row alone shows nothing and has other outputs than were
-    recorded, it is called in the batch that it was seen in.
+    A witness of a check is judged by that check, one against a tier by that tier, and any other by the
+    limits: no defect, and no figure above its limit. Where the row alone shows nothing and has other outputs
+    than were recorded, it is called in the batch that it was seen in.
 
     Args:
         witness: what to replay.
-        subject: through whom; its policy excuses.
-        limits: the most that figures of the row may be, by columns of the table of cells.
+        subject: calls the candidate, and judges by its policy.
+        limits: for the figures of the row, by columns of the table of cells.
 
     Raises:
         UsageError: the witness's bits are not a row of its format.
@@ -136,12 +136,12 @@ def replay_witness(
     if batch is None or len(batch.x) == 1:
         return alone
     among = _replayed(witness, subject, limits, rows, _of_row(subject.run(batch.x), batch.row))
-    told = among.same_bits or not among.is_sound
-    return replace(among, among=len(batch.x)) if told else alone
+    is_conclusive = among.same_bits or not among.is_sound
+    return replace(among, among=len(batch.x)) if is_conclusive else alone
 
 
 def _of_row(outcome: Outcome, row: int) -> Outcome:
-    """Return what came of one row of a batch."""
+    """Return the outcome of one row of a batch."""
     mine = slice(row, row + 1)
     outputs = None if outcome.outputs is None else outcome.outputs[mine]
     faults = tuple(fault for fault in outcome.faults if fault.row in (None, row))
@@ -155,7 +155,7 @@ def _replayed(
     rows: Rows,
     outcome: Outcome,
 ) -> Replay:
-    """Return what an outcome of the one row shows."""
+    """Return the replay that an outcome of the row shows."""
     if outcome.outputs is None or not outcome.completed.all():
         message = "; ".join(f"{f.kind}: {f.message}" for f in outcome.faults)
         return Replay(witness, message, (), Tally(), same_bits=False)
@@ -171,7 +171,7 @@ def _replayed(
 def _broken(
     witness: Witness, subject: Subject, judged: Judged, tally: Tally, limits: Mapping[str, float]
 ) -> Iterator[str]:
-    """Yield what the row still shows of what its witness is about."""
+    """Yield the violations of its witness that the row still shows."""
     if witness.kind in TIER_KINDS:
         tier = TIER_KINDS[witness.kind]
         held = judge_by_tiers(witness.cell, judged, [tier])
@@ -195,7 +195,7 @@ def _broken(
 
 
 def _check_of(witness: Witness) -> Check | None:
-    """Return the check that a witness is of, None where it is of none."""
+    """Return the check that a witness is about; None where it is about none."""
     from harness.checks import CHECKS
 
     return next((c for c in CHECKS if c.name == witness.kind and not witness.score), None)
@@ -228,7 +228,7 @@ def _elements(rows: Rows, y: NDArray[Any], judgement: Judgement) -> Iterator[Ele
 
 
 def _texts(fmt: FloatFormat, row: NDArray[Any]) -> list[tuple[str, str]]:
-    """Return each value in the shortest decimal that float64 reads back, and its encoding."""
+    """Return each value as the shortest decimal that float64 reads back, and its encoding."""
     digits = fmt.hex_digits
     values, bits = fmt.to_float64(row).tolist(), fmt.to_bits(row).tolist()
     return [(repr(v), f"0x{b:0{digits}x}") for v, b in zip(values, bits, strict=True)]

@@ -1,9 +1,9 @@
-"""What a gate's violations have in common, told in a sentence before they are listed one by one.
+"""What the violations of a gate have in common, one sentence for each candidate, before they are listed.
 
-A dozen alike are one finding. A fact is told only where it holds of every violation of a candidate's cells,
+A dozen alike are one finding. A fact is stated only where it holds of every violation of a candidate's cells,
 and only where the gate looked further: "at lengths 257 to 4096, none at 128 or less" says that several cells
 of the same regimes were gated at 128 or less, and that all passed. Where the number of rows in a cell parts
-those that fail from those that pass, that is told too.
+those that fail from those that pass, that is stated too.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _LOST: Final = " rows did not come back: "
 
 def in_common(verdicts: Sequence[Verdict]) -> list[str]:
     """Return a sentence for each candidate whose violations have something in common, at most a few."""
-    told = list(filter(None, (_of_candidate(own) for own in _by_candidate(verdicts))))
-    left = len(told) - _SENTENCES
+    sentences = list(filter(None, (_of_candidate(own) for own in _by_candidate(verdicts))))
+    left = len(sentences) - _SENTENCES
     more = [f"{plural(left, 'more candidate')} likewise"] if left > 0 else []
-    return [*told[:_SENTENCES], *more, *list(_looser_met(verdicts))[:_SENTENCES]]
+    return [*sentences[:_SENTENCES], *more, *list(_looser_met(verdicts))[:_SENTENCES]]
 
 
 def _looser_met(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _by_candidate(verdicts: Sequence[Verdict]) -> Iterable[list[Verdict]]:
 
 
 def _of_candidate(own: Sequence[Verdict]) -> str:
-    """Return the sentence about one candidate; empty where there is little or nothing to say."""
+    """Return the sentence about one candidate; empty where its violations share nothing."""
     failing = [v for v in own if v.stops]
     cells = [v for v in failing if _is_of_cell(v)]
     if len(cells) < LEAST:
@@ -88,7 +88,7 @@ def _is_of_cell(verdict: Verdict) -> bool:
 
 
 def _what(cells: Sequence[Verdict]) -> str:
-    """Name the violations: by their status where they share it, and by what they exceed."""
+    """Name the violations by their status, if they share it, and by the limit."""
     statuses = {v.status for v in cells}
     limits = {f"tier {v.limit}" if v.metric == "tier" else v.metric for v in cells}
     noun = _TOLD[next(iter(statuses))] if len(statuses) == 1 else "violations"
@@ -97,7 +97,7 @@ def _what(cells: Sequence[Verdict]) -> str:
 
 
 def _facts(cells: Sequence[Verdict], gated: Sequence[Verdict]) -> Iterator[str]:
-    """Yield what holds of all these cells, of those that were gated."""
+    """Yield what holds of all these cells and not of the other gated cells."""
     regimes = {str(v.regime) for v in cells}
     yield from _where(cells, [v for v in gated if v.regime in regimes])
     yield from _extent("regime", regimes, {str(v.regime) for v in gated})
@@ -106,7 +106,7 @@ def _facts(cells: Sequence[Verdict], gated: Sequence[Verdict]) -> Iterator[str]:
 
 
 def _where(cells: Sequence[Verdict], gated: Sequence[Verdict]) -> Iterator[str]:
-    """Say of which lengths or of how many rows the failing cells are, as far as those that pass show it."""
+    """Yield the lengths or the numbers of rows of the failing cells, as far as passing cells show it."""
     failing = {_place(v): v for v in cells}
     passing = {_place(v): v for v in gated if _place(v) not in failing}
     lengths = _Line([v.length or 0 for v in failing.values()], [v.length or 0 for v in passing.values()])
@@ -125,31 +125,31 @@ def _place(verdict: Verdict) -> tuple[str, str | None, int | None]:
 
 @dataclass(frozen=True)
 class _Line:
-    """A figure of the cells that fail, and of those that pass."""
+    """A figure of the failing cells and of the passing cells."""
 
     failing: Sequence[int]
     passing: Sequence[int]
 
     @property
     def below(self) -> int | None:
-        """The greatest of those that pass below all that fail; None where they are too few to show it."""
-        found = [n for n in self.passing if n < min(self.failing)]
-        return max(found) if len(found) >= LEAST else None
+        """The greatest passing figure below all failing ones; None where there are too few."""
+        figures = [n for n in self.passing if n < min(self.failing)]
+        return max(figures) if len(figures) >= LEAST else None
 
     @property
     def above(self) -> int | None:
-        """The least of those that pass above all that fail; None where they are too few to show it."""
-        found = [n for n in self.passing if n > max(self.failing)]
-        return min(found) if len(found) >= LEAST else None
+        """The least passing figure above all failing ones; None where there are too few."""
+        figures = [n for n in self.passing if n > max(self.failing)]
+        return min(figures) if len(figures) >= LEAST else None
 
     @property
     def is_supported(self) -> bool:
-        """Whether enough cells pass on a side of all that fail."""
+        """Whether enough passing figures lie on one side of all failing ones."""
         return self.below is not None or self.above is not None
 
     @property
     def parts(self) -> bool:
-        """Whether all that pass lie on one side of all that fail, and enough do."""
+        """Whether all passing figures lie on one side of all failing ones, and are enough."""
         outside = [n for n in self.passing if not min(self.failing) <= n <= max(self.failing)]
         one_side = (self.below is None) != (self.above is None)
         return one_side and len(outside) == len(self.passing)
@@ -177,7 +177,7 @@ def _of_rows(line: _Line) -> str:
 
 
 def _extent(noun: str, failing: set[str], gated: set[str]) -> Iterator[str]:
-    """Say in which of all the violations are, where that is one, few, all, or all but few."""
+    """Yield where the violations are, if that is one, a few, all, or all but a few."""
     spared = gated - failing
     if len(gated) == 1:
         return
@@ -190,7 +190,7 @@ def _extent(noun: str, failing: set[str], gated: set[str]) -> Iterator[str]:
 
 
 def _reasons(cells: Sequence[Verdict]) -> Iterator[str]:
-    """Say what every message of a tier names, or why no row came back where that is the same."""
+    """Yield what every message of a tier names, and the reason for lost rows if they share one."""
     named = [_CLAUSE.findall(v.message.partition("excused")[0]) for v in cells if v.metric == "tier"]
     if named:
         shared = [word for word in named[0] if all(word in words for words in named)]

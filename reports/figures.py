@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 NOTHING: Final = "-"
-"""What stands where a figure is null."""
+"""The text for a figure that is null."""
 
 _WALLS: Final = (Decimal(0), Decimal("0.5"), Decimal(1))
 _PLAIN_BELOW: Final = Decimal(100_000)
@@ -89,10 +89,10 @@ def shortened(text: str, digits: int = 4) -> str:
 
     Of a number beyond 10^(+-`_LONG_EXPONENT`) the power of ten is given: 10^-7.372e37.
     """
-    found = _SPELLED.fullmatch(text)
-    if found is None or not any(c.isdigit() for c in text):
+    match = _SPELLED.fullmatch(text)
+    if match is None or not any(c.isdigit() for c in text):
         return text
-    sign, whole, fraction, power = (part or "" for part in found.groups())
+    sign, whole, fraction, power = (part or "" for part in match.groups())
     ciphers = (whole + fraction).lstrip("0")
     if not ciphers:
         return f"{sign}0"

@@ -1,4 +1,4 @@
-"""How files of a user's are read and written: whole or not at all, and what is said where that fails."""
+"""Read and write the files of a user, whole or not at all, with one-line errors."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-__all__ = ["LARGEST_TEXT", "PART", "FileError", "is_known", "read_text", "told", "writing_atomically"]
+__all__ = [
+    "LARGEST_TEXT",
+    "PART",
+    "FileError",
+    "error_message",
+    "is_known",
+    "read_text",
+    "writing_atomically",
+]
 
 LARGEST_TEXT: Final = 1 << 24
-"""Bytes of a file that people write."""
+"""The most bytes of a file that people write."""
 
 PART: Final = ".part"
-"""What the name of a file ends in while it is written."""
+"""The end of a file's name while it is written."""
 
 _REMEDIES: Final = {
     errno.ENOSPC: "free some space, or give another place",
@@ -38,15 +46,15 @@ class FileError(ValueError):
     """A file that cannot be read or written; the message is one line."""
 
 
-def told(error: OSError, path: Path | str | None = None) -> str:
-    """Return what went wrong with a file, and what helps, in a line; of an unknown kind no help."""
+def error_message(error: OSError, path: Path | str | None = None) -> str:
+    """Return a line on what went wrong with a file, and on what helps for known kinds of error."""
     named = error.filename if path is None else path
     remedy = _REMEDIES.get(error.errno or 0, "")
     return "; ".join(filter(None, (f"{named}: {error.strerror or error}", remedy)))
 
 
 def is_known(error: OSError) -> bool:
-    """Tell whether an error is of the machine's making: a disk, a permission, a limit."""
+    """Return whether the machine causes an error: a disk, a permission, a limit."""
     return error.errno in _REMEDIES
 
 
@@ -65,7 +73,7 @@ def read_text(path: Path, most: int = LARGEST_TEXT) -> str:
         with path.open("rb") as file:
             return file.read(most).decode("utf-8-sig")
     except OSError as error:
-        raise FileError(told(error, path)) from error
+        raise FileError(error_message(error, path)) from error
     except UnicodeDecodeError as error:
         raise FileError(
             f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
@@ -74,7 +82,7 @@ def read_text(path: Path, most: int = LARGEST_TEXT) -> str:
 
 @contextmanager
 def writing_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to write aside, and rename it when all is written; else nothing is left of it.
+    """Open a temporary file to write, and rename it when all is written; on an error, remove it.
 
     Raises:
         FileError: it cannot be written.
@@ -86,7 +94,7 @@ def writing_atomically(path: Path) -> Iterator[BinaryIO]:
         aside.replace(path)
     except OSError as error:
         _forget(aside)
-        raise FileError(told(error, path)) from error
+        raise FileError(error_message(error, path)) from error
     except BaseException:
         _forget(aside)
         raise

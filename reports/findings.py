@@ -1,4 +1,4 @@
-"""What a run found wrong with a candidate, apart from how inaccurate it is.
+"""What a run finds wrong with a candidate, apart from how inaccurate it is.
 
 Faults (it crashed, hung, raised, or returned the wrong thing) and defects of its contract or of
 its claim: failed rows that nothing it declares explains, masked entries that are not 0, outputs
@@ -23,12 +23,12 @@ __all__ = ["Finding", "findings_of", "gathered"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of thing found wrong with a candidate in a format.
+    """One kind of fault or defect of a candidate in a format.
 
     Attributes:
         kind: a kind of witness.
         candidate, op, format, out_format: with whom.
-        regime, length: the first cell where it was found.
+        regime, length: the first cell that shows it.
         count: how often, in `unit`; in `cells` cells.
         message: what it is, in a few words.
         witness: the id of a witness of it, None where there is none.
@@ -53,9 +53,9 @@ class Finding:
 
 
 def findings_of(row: Row, tally: Tally) -> list[Finding]:
-    """Return what was found wrong in one cell."""
+    """Return the findings of one cell."""
     witnesses = {w.kind: w for w in tally.witnesses}
-    found = [
+    findings = [
         _finding(row, kind, count, "calls", _said(_meaning(kind), witnesses.get(kind)), witnesses)
         for kind, count in tally.faults.items()
     ]
@@ -63,10 +63,10 @@ def findings_of(row: Row, tally: Tally) -> list[Finding]:
         count = _count(metric, row) - tally.excused.get(metric.shown_by, 0)
         if count:
             shown = witnesses.get(metric.shown_by) if metric.shown_by == "policy" else None
-            told = shown.message if shown and shown.message else metric.defect
+            message = shown.message if shown and shown.message else metric.defect
             unit = "cells" if metric.within is not None else metric.unit
-            found.append(_finding(row, metric.shown_by, count, unit, told, witnesses))
-    return found
+            findings.append(_finding(row, metric.shown_by, count, unit, message, witnesses))
+    return findings
 
 
 def _count(metric: Metric, row: Row) -> int:

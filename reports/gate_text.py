@@ -1,6 +1,6 @@
 """A gate's verdicts for a terminal and for Markdown: the verdict first, then what did not pass.
 
-Figures are written with as many digits as it takes to tell them from their limit.
+Figures have as many digits as it takes to distinguish them from their limit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from reports.spelling import markdown_code
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["MARKDOWN_BYTES", "headline", "markdown", "spelled", "spread", "terminal", "told"]
+__all__ = ["MARKDOWN_BYTES", "headline", "markdown", "spelled", "terminal", "verdict_lines", "worst_by_group"]
 
 MARKDOWN_BYTES: Final = 1 << 20
 """GitHub refuses a step's summary of more than 1 MiB."""
@@ -28,14 +28,14 @@ MARKDOWN_BYTES: Final = 1 << 20
 SHOWN: Final = 12
 """Verdicts that a terminal shows one by one."""
 
-NOT_TOLD: Final[Mapping[tuple[str, str], str]] = MappingProxyType({})
+NONE_LOOKED: Final[Mapping[tuple[str, str], str]] = MappingProxyType({})
 
 _LISTED: Final = 400
 
 _EXCUSED: Final = re.compile(r"excused: (\d+) ([\w=]+)")
 _EXCUSED_NOUNS: Final = {"overflow": "overflowing row", "flushed": "flushed output"}
 _NAMED: Final = 3
-"""Cells that are named of those where something was excused."""
+"""The most cells to name among those where something was excused."""
 
 
 def headline(verdicts: Sequence[Verdict]) -> str:
@@ -64,15 +64,15 @@ def terminal(
     relaxations: Mapping[str, Sequence[str]],
     folder: str,
     most: int = SHOWN,
-    looked: Mapping[tuple[str, str], str] = NOT_TOLD,
+    looked: Mapping[tuple[str, str], str] = NONE_LOOKED,
 ) -> RenderableType:
-    """Return what a terminal shows: what the violations have in common, what passes, the worst one by one.
+    """Return the text for a terminal: what violations have in common, what passes, then the worst.
 
     Args:
         verdicts: all of them.
         relaxations: policies by candidate.
-        folder: of the run, where all that is not shown stands.
-        most: violations shown.
+        folder: the run folder, where junit.xml holds all verdicts.
+        most: the most violations to show.
         looked: what the contract's checks looked at, by candidate and formats.
     """
     from rich.console import Group
@@ -80,15 +80,15 @@ def terminal(
 
     failing = [v for v in worst_first(verdicts) if v.stops]
     lines = [*in_common(verdicts), *_passed(verdicts, looked), *_unsupported(verdicts)]
-    lines += [line for v in spread(failing)[:most] for line in told(v)]
+    lines += [line for v in worst_by_group(failing)[:most] for line in verdict_lines(v)]
     if len(failing) > most:
         lines.append(f"{most} of {count(len(failing))} shown; all are in {folder}/junit.xml and with --json")
     lines += [f"policy of {name}: {', '.join(p)}" for name, p in relaxations.items() if p]
     return Group(*(Text(spelling.line(line)) for line in [*lines, headline(verdicts)]))
 
 
-def spread(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return the worst of every candidate, format, status and metric before any comes twice."""
+def worst_by_group(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return the verdicts in turns: the worst of each candidate, format, status and metric, then the next."""
     seen: dict[tuple[str, ...], int] = {}
     turns = []
     for verdict in verdicts:
@@ -98,8 +98,10 @@ def spread(verdicts: Sequence[Verdict]) -> list[Verdict]:
     return [verdict for _, verdict in sorted(turns, key=lambda turn: turn[0])]
 
 
-def _passed(verdicts: Sequence[Verdict], looked: Mapping[tuple[str, str], str] = NOT_TOLD) -> Iterator[str]:
-    """Yield a line for each group that passes, and what the contract's checks looked at in any case."""
+def _passed(
+    verdicts: Sequence[Verdict], looked: Mapping[tuple[str, str], str] = NONE_LOOKED
+) -> Iterator[str]:
+    """Yield a line for each group that passes, and for each contract what its checks looked at."""
     groups: dict[tuple[str, str, str, str], list[Verdict]] = {}
     for v in verdicts:
         metric = "contract" if v.metric.startswith("contract ") else v.metric
@@ -109,14 +111,14 @@ def _passed(verdicts: Sequence[Verdict], looked: Mapping[tuple[str, str], str] =
         seen = looked.get((candidate, formats)) if metric == "contract" else None
         if passes:
             held = metric if metric == "contract" else f"{metric} {limit}"
-            told = f"pass  {candidate}  {formats}  {held}: {_worst(metric, members)}"
-            yield f"{told}, {seen}" if seen else told
+            line = f"pass  {candidate}  {formats}  {held}: {_worst(metric, members)}"
+            yield f"{line}, {seen}" if seen else line
         elif seen:
             yield f"looked at  {candidate}  {formats}  contract: {seen}"
 
 
 def _unsupported(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    yield from (line for v in verdicts if v.status == "unsupported" for line in told(v))
+    yield from (line for v in verdicts if v.status == "unsupported" for line in verdict_lines(v))
 
 
 def _worst(metric: str, members: Sequence[Verdict]) -> str:
@@ -132,7 +134,7 @@ def _worst(metric: str, members: Sequence[Verdict]) -> str:
 
 
 def _excused(members: Sequence[Verdict]) -> Iterator[str]:
-    """Say how much was excused for each reason, and in which cells first."""
+    """Yield how much was excused for each reason, and the first cells."""
     amounts: dict[str, int] = {}
     places: dict[str, list[str]] = {}
     for v in members:
@@ -147,8 +149,8 @@ def _excused(members: Sequence[Verdict]) -> Iterator[str]:
         yield f"excused: {said}{by} in {'; '.join(where[:_NAMED])}{more}"
 
 
-def told(v: Verdict) -> Iterator[str]:
-    """Yield the lines about one verdict: what it is, its row where that is short, and how to replay it."""
+def verdict_lines(v: Verdict) -> Iterator[str]:
+    """Yield the lines about a verdict: the verdict, its row if short, and its replay command."""
     if v.metric == FORMAT:
         yield f"{v.status}  {v.candidate}  {v.formats}: {v.message}"
         return
@@ -173,7 +175,7 @@ def markdown(verdicts: Sequence[Verdict], relaxations: Mapping[str, Sequence[str
     Args:
         verdicts: all of them.
         relaxations: policies by candidate.
-        folder: of the run, where junit.xml holds all.
+        folder: the run folder, where junit.xml holds all verdicts.
     """
     everything = f"{folder}/junit.xml"
     failing = [v for v in worst_first(verdicts) if v.stops]

@@ -40,9 +40,9 @@ def _command(own: Sequence[Verdict], place: tuple[str, int] | None) -> str:
     level = "error" if worst.status in FAILED else "warning"
     more = f", the gravest of {plural(failed, 'violation')}" if failed > 1 else ""
     title = f"{worst.status}: {worst.candidate} {worst.formats}{more}"
-    told = f"{worst.name}: observed {worst.observed!r}, limit {worst.operator} {worst.limit!r}"
+    figures = f"{worst.name}: observed {worst.observed!r}, limit {worst.operator} {worst.limit!r}"
     policy = f"policy: {worst.policy}" if worst.policy else ""
-    lines = [*in_common(own), told, worst.message, policy, worst.replay]
+    lines = [*in_common(own), figures, worst.message, policy, worst.replay]
     properties = [f"title={annotation_property(title)}"]
     if place is not None:
         properties = [f"file={annotation_property(place[0])}", f"line={place[1]}", *properties]

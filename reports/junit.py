@@ -58,6 +58,6 @@ def _case(suite: ET.Element, verdict: Verdict) -> None:
         ET.SubElement(case, "skipped", message=xml(verdict.message))
         return
     kind = "failure" if verdict.status in _FAILURES else "error"
-    told = f"observed {verdict.observed!r}, limit {verdict.operator} {verdict.limit!r}: {verdict.message}"
-    found = ET.SubElement(case, kind, type=verdict.status, message=xml(told))
-    found.text = xml("\n".join(line for line in (told, verdict.bits, verdict.replay) if line))
+    figures = f"observed {verdict.observed!r}, limit {verdict.operator} {verdict.limit!r}: {verdict.message}"
+    failure = ET.SubElement(case, kind, type=verdict.status, message=xml(figures))
+    failure.text = xml("\n".join(line for line in (figures, verdict.bits, verdict.replay) if line))

@@ -12,11 +12,11 @@ __all__ = ["looked_at", "looked_at_in_all"]
 Check = Mapping[str, Any]
 
 UNSEEN_SHOWN: Final = 2
-"""Phrases about what there was no time or memory for, in one line."""
+"""Phrases about rows that there was no time or memory for, in one line."""
 
 
 def looked_at(checks: Iterable[Check]) -> dict[tuple[str, str], str]:
-    """Return what the checks of the contract looked at, by candidate and formats; those that tell it.
+    """Return what the checks of the contract looked at, by candidate and formats, where it is recorded.
 
     Args:
         checks: documents of the ledger.
@@ -27,16 +27,16 @@ def looked_at(checks: Iterable[Check]) -> dict[tuple[str, str], str]:
             fmt, out = str(check["format"]), str(check.get("out_format") or check["format"])
             formats = fmt if out == fmt else f"{fmt} > {out}"
             groups.setdefault((str(check["candidate"]), formats), []).append(check)
-    return {place: _told(members) for place, members in groups.items()}
+    return {place: _line(members) for place, members in groups.items()}
 
 
 def looked_at_in_all(checks: Iterable[Check]) -> str:
-    """Return what the checks of all candidates looked at, at most; empty where none tells it."""
-    told = [check for check in checks if (check.get("looked") or {}).get("calls")]
-    return _told(told) if told else ""
+    """Return the most that the checks of all candidates looked at; empty where none recorded it."""
+    looking = [check for check in checks if (check.get("looked") or {}).get("calls")]
+    return _line(looking) if looking else ""
 
 
-def _told(checks: Sequence[Check]) -> str:
+def _line(checks: Sequence[Check]) -> str:
     looked = [check["looked"] for check in checks]
     rows = max(int(check.get("rows") or 0) for check in checks)
     calls = sum(int(one.get("calls", 0)) for one in looked)

@@ -1,4 +1,4 @@
-"""Machines that differ: which cells were measured on which, where a run was spread over several kinds.
+"""Machines that differ: the cells of each kind, where a run was spread over several kinds.
 
 Figures are the same wherever processor features and library versions are. Where a run, its
 candidates' library choosing its code by them, met more than one kind, this tells which cell is of which.
@@ -13,11 +13,11 @@ from typing import Any
 from reports.record.ledger import Ledger, Place
 from reports.record.witness import CellKey
 
-__all__ = ["differences", "machines", "told"]
+__all__ = ["differences", "machines", "machines_line"]
 
 
 def machines(ledger: Ledger) -> list[dict[str, Any]]:
-    """Return each kind of machine with its hosts and cells; nothing where all are of one kind."""
+    """Return each kind of machine with its hosts and cells; empty where all are of one kind."""
     kinds: dict[str, tuple[dict[str, None], dict[CellKey, None]]] = {}
     for place, cells in ledger.places().items():
         hosts, held = kinds.setdefault(place.kind, ({}, {}))
@@ -31,7 +31,7 @@ def machines(ledger: Ledger) -> list[dict[str, Any]]:
     ]
 
 
-def told(ledger: Ledger) -> str | None:
+def machines_line(ledger: Ledger) -> str | None:
     """Return a line about kinds of machines that differ; None where all are of one kind."""
     places: dict[str, Place] = {}
     for place in ledger.places():
@@ -53,7 +53,7 @@ def _named(cell: CellKey) -> str:
 
 
 def differences(one: Place, other: Place) -> str:
-    """Return what differs between two kinds of machines, in a few words."""
+    """Return the differences of two kinds of machines, in a few words."""
     a, b = (_leaves(json.loads(place.kind)) for place in (one, other))
     return ", ".join(
         _difference(name, a.get(name), b.get(name)) for name in {**a, **b} if a.get(name) != b.get(name)

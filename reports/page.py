@@ -47,13 +47,13 @@ def all_sections() -> dict[str, Section]:
     Raises:
         TypeError: a file there holds no `Section` named SECTION.
     """
-    found = {}
+    by_name = {}
     for module in pkgutil.iter_modules(sections.__path__):
         section = getattr(importlib.import_module(f"{sections.__name__}.{module.name}"), "SECTION", None)
         if not isinstance(section, Section):
             raise TypeError(f"reports/sections/{module.name}.py: holds no Section named SECTION")
-        found[module.name] = section
-    return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))
+        by_name[module.name] = section
+    return dict(sorted(by_name.items(), key=lambda item: (item[1].order, item[0])))
 
 
 def draw(run: RunData, chosen: Iterable[tuple[str, Section]] | None = None) -> Page:

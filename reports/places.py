@@ -25,11 +25,11 @@ _SIZES: Final = (1.0, 8.0, 64.0, 512.0)
 
 def by_place(counts: Mapping[int, int]) -> Places:
     """Return the counts of each place by kind, from those of a tally."""
-    found: dict[Place, Counter[str]] = {}
+    kinds_at: dict[Place, Counter[str]] = {}
     for key, amount in sorted(counts.items()):
         column, row, kind = place_of(key)
-        found.setdefault((column, row), Counter())[kind] += amount
-    return found
+        kinds_at.setdefault((column, row), Counter())[kind] += amount
+    return kinds_at
 
 
 def logits_axis() -> Axis:

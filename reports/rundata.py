@@ -1,4 +1,4 @@
-"""All that is drawn of a run, built once from its ledger; drawing comes after and apart.
+"""The data that the pages of a run draw from, built once from its ledger.
 
 `RunData` holds figures and witnesses, never rows of a batch: its size grows with the number
 of cells, candidates and formats, not with the rows that were measured.
@@ -29,7 +29,7 @@ SCHEMA_VERSION: Final = 1
 """Of summary.json: raised whenever a key changes its meaning or goes."""
 
 DOCUMENTS: Final = ("comparison", "search", "selftest")
-"""Documents that sections draw where the ledger has them."""
+"""Documents of the ledger that sections draw."""
 
 WRONGS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -47,7 +47,7 @@ _MERGED_AT_ONCE: Final = 32  # merging one by one would sort the growing histogr
 
 
 class StandingKey(NamedTuple):
-    """What one standing is about."""
+    """Candidate, op and formats of a standing."""
 
     candidate: str
     op: str
@@ -87,9 +87,9 @@ class Standing:
         Of rates, those of `NOT_A_FAMILY` are named only where all others are 0 or null.
         """
         if column.endswith("_rate"):
-            found = worst_of((cell for cell in self.cells if cell["regime"] not in NOT_A_FAMILY), column)
-            if found is not None and found[column]:
-                return found
+            worst = worst_of((cell for cell in self.cells if cell["regime"] not in NOT_A_FAMILY), column)
+            if worst is not None and worst[column]:
+                return worst
         return worst_of(self.cells, column)
 
     def greatest(self, column: str) -> float | None:
@@ -113,7 +113,7 @@ class Standing:
 
     @property
     def is_measured(self) -> bool:
-        """Whether any of its rows came back."""
+        """Whether any of its rows has outputs."""
         return any(cell["completed_rows"] for cell in self.cells)
 
     @property
@@ -124,18 +124,18 @@ class Standing:
 
 @dataclass(frozen=True)
 class RunData:
-    """A run as it is drawn.
+    """A run as the pages draw it.
 
     Attributes:
-        name: what RUN in RUN#ID names it by.
+        name: the RUN in RUN#ID.
         settings, environment, timing, command, claims, checks: documents of the ledger, as they are.
         cells: one row a cell, in the plan's order.
         standings: one a candidate, op and pair of formats, in the plan's order.
-        findings: what was found wrong, by the cells.
+        findings: what went wrong, by the cells.
         reported: findings that the program put into the ledger itself.
-        witnesses: the worst of each candidate, format and kind, made small where that was tried,
-            the gravest kind first.
-        found: the witness as the run came upon it, by the id of the small one that is drawn in its place.
+        witnesses: the worst of each candidate, format and kind, shrunk where that was tried, the gravest
+            kind first.
+        found: the original witness, by the id of the shrunk one that is drawn instead.
         witness_count: witnesses in all.
         shards, shards_left: how many the plan has, and how many of them are not measured yet.
         unchecked: pairs of candidate and format whose checks are not made yet.
@@ -170,7 +170,7 @@ class RunData:
 
     @property
     def left(self) -> dict[str, int]:
-        """What an interrupted run has not come to."""
+        """How many shards and checks are left of an interrupted run."""
         return {"shards": self.shards_left, "checks": self.unchecked}
 
     @property
@@ -239,7 +239,7 @@ class RunData:
         return [witness for *_, witness in sorted(ranked, key=lambda entry: entry[:-1])[:most]]
 
     def replay_command(self, identity: str) -> str:
-        """Return the command that runs a witness again."""
+        """Return the command that replays a witness."""
         return replay_command(self.name, identity)
 
 
@@ -249,21 +249,21 @@ def build(
     each: Callable[[Tally], None] | None = None,
     known: Mapping[CellKey, Tally] = MappingProxyType({}),
 ) -> RunData:
-    """Build what is drawn of a run, in one pass over its ledger.
+    """Build the data of a run in one pass over its ledger.
 
     Args:
         ledger: open.
-        name: what RUN in RUN#ID names the run by.
+        name: the RUN in RUN#ID.
         each: called with the merged tally of every cell, in the plan's order.
         known: see `Ledger.tallies`.
     """
-    gathering = _Gathering(ledger.small())
+    collector = _Collector(ledger.small())
     for info, tally in ledger.tallies(known):
         if each is not None:
             each(tally)
-        gathering.add(info, tally)
+        collector.add(info, tally)
     shrunk = ledger.shrunk()
-    witnesses = [shrunk.get(witness.id, witness) for witness in gathering.worst.values()]
+    witnesses = [shrunk.get(witness.id, witness) for witness in collector.worst.values()]
     planned = int(ledger.get("shards") or 0)
     return RunData(
         name=name,
@@ -273,19 +273,19 @@ def build(
         command=ledger.get("command"),
         claims=tuple(ledger.get("claims") or ()),
         checks=tuple(ledger.get("checks") or ()),
-        cells=tuple(gathering.cells),
-        standings=tuple(gathering.standings()),
-        findings=tuple(_with_small_witness(f, shrunk) for f in gathered(gathering.findings)),
+        cells=tuple(collector.cells),
+        standings=tuple(collector.standings()),
+        findings=tuple(_with_small_witness(f, shrunk) for f in gathered(collector.findings)),
         reported=tuple(ledger.get("findings") or ()),
         witnesses=tuple(sorted(witnesses, key=_gravity)),
         found={
             small.id: witness
-            for witness in gathering.worst.values()
+            for witness in collector.worst.values()
             if (small := shrunk.get(witness.id, witness)) != witness
         },
-        witness_count=gathering.witness_count,
+        witness_count=collector.witness_count,
         verdicts=tuple(Verdict.from_document(document) for document in ledger.get("verdicts") or ()),
-        documents={name: found for name in DOCUMENTS if (found := ledger.get(name)) is not None},
+        documents={name: value for name in DOCUMENTS if (value := ledger.get(name)) is not None},
         shards=planned,
         shards_left=max(planned - len(ledger.finished()), 0),
         unchecked=_unchecked(ledger),
@@ -293,19 +293,19 @@ def build(
 
 
 def _unchecked(ledger: Ledger) -> int:
-    """Return how many of the pairs of candidate and format that were to be checked are not."""
-    found = {(check.get("candidate"), check.get("format")) for check in ledger.get("checks") or ()}
-    return max(int(ledger.get("pairs") or 0) - len(found), 0)
+    """Return how many pairs of candidate and format are not checked yet."""
+    checked = {(check.get("candidate"), check.get("format")) for check in ledger.get("checks") or ()}
+    return max(int(ledger.get("pairs") or 0) - len(checked), 0)
 
 
 def _machines(ledger: Ledger) -> dict[str, Any]:
-    found = machines(ledger)
-    return {"machines": found} if found else {}
+    counts = machines(ledger)
+    return {"machines": counts} if counts else {}
 
 
 @dataclass
-class _Gathering:
-    """What is kept of the cells while they pass by, one at a time."""
+class _Collector:
+    """Collects the data of a run from its cells, one at a time."""
 
     small: Mapping[str, str]
     cells: list[Row] = field(default_factory=list)
@@ -323,7 +323,7 @@ class _Gathering:
         self._keep(key, tally.witnesses)
 
     def _pool(self, key: StandingKey, tally: Tally, *, is_searched: bool) -> None:
-        """Add a cell's errors; places tell of rows that all candidates saw, and of others in want of such."""
+        """Add the errors of a cell, and its places if all candidates saw its rows or it is the first."""
         parts = self.errors.setdefault(key, [])
         if is_searched and parts:
             tally = replace(tally, places={}, place_errors={})
@@ -335,7 +335,7 @@ class _Gathering:
         for witness in witnesses:
             self.witness_count += 1
             held = self.worst.get((key, witness.kind))
-            if held is None or _telling(witness) < _telling(held):
+            if held is None or _rank(witness) < _rank(held):
                 self.worst[key, witness.kind] = witness
 
     def standings(self) -> Iterator[Standing]:
@@ -355,7 +355,7 @@ def _standing(row: Row) -> StandingKey:
     return StandingKey(*(row[name] for name in StandingKey._fields))
 
 
-def _telling(witness: Witness) -> tuple[float, int, str, str]:
+def _rank(witness: Witness) -> tuple[float, int, str, str]:
     """Rank witnesses of one kind: the worst, then the shortest, which is the easiest to read."""
     return -witness.score, witness.cell.length, witness.cell.regime, witness.origin
 

@@ -1,4 +1,4 @@
-"""What a section of the report is, and how its template is filled.
+"""A section of the report, and the filling of its template.
 
 To add a section, add a file to `reports/sections/` that holds a `Section` named SECTION. The
 page finds it by scanning that folder, draws the sections by their order, and says so where one

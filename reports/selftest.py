@@ -1,4 +1,4 @@
-"""What a self-test found, as its document tells: planted defects by testing protocol, and the score.
+"""The results of a self-test, from its document: planted defects by testing protocol, and the score.
 
 The document `selftest` holds `seed`, `exit_code`, `scores` by column (caught, planted, whole, kinds, refused
 and honest counts), `titles` by column, and `trials`: one suspect each, with kind, mechanism, where such a
@@ -23,7 +23,7 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class MatrixCell:
-    """How a column did on the instances of one kind, in words, and how good that is."""
+    """The result of a column on the instances of one kind, in words, and how good it is."""
 
     text: str
     state: Literal["good", "open", "bad", "plain"]

@@ -90,9 +90,9 @@ def _ansi_c(character: str) -> str:
 # GitHub ----------------------------------------------------------------------------------------
 
 
-def annotation(*told: str) -> str:
+def annotation(*texts: str) -> str:
     """Return lines as the data of a workflow command."""
-    return "%0A".join(_written(text).replace("%", "%25") for text in told)
+    return "%0A".join(_written(text).replace("%", "%25") for text in texts)
 
 
 def annotation_property(text: str) -> str:

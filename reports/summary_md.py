@@ -1,4 +1,4 @@
-"""summary.md: what a pull request shows, the verdict first and the rest folded."""
+"""summary.md, for a pull request: the verdict first, and the rest folded."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def markdown(run: RunData, guard: Guard | None = None) -> str:
     """Return the summary of a run: verdict and worst witnesses, then tables within <details>.
 
     Args:
-        run: what is drawn of it.
-        guard: told which parts could not be drawn.
+        run: the data of the run.
+        guard: records which parts could not be drawn.
     """
     guard = guard or Guard()
     parts = _OF_CELLS if run.is_of_cells else _OF_SELFTEST
@@ -55,12 +55,12 @@ def _witnesses(run: RunData) -> Iterator[str]:
         yield ""
     for w in run.telling_witnesses(_WITNESSES):
         named = escaped(f"{w.kind} {w.cell.candidate}, {w.cell.format}, {w.cell.regime}, n={w.cell.length}")
-        told = f" {markdown_code(instance(w))}" if instance(w) else ""
-        yield f"- {named}:{told} {markdown_code(run.replay_command(w.id))}"
+        row = f" {markdown_code(instance(w))}" if instance(w) else ""
+        yield f"- {named}:{row} {markdown_code(run.replay_command(w.id))}"
 
 
 def _compared(run: RunData) -> Iterator[str]:
-    """Say what a comparison with an earlier run found, where there was one."""
+    """Yield the results of a comparison with an earlier run, if there was one."""
     if comparison := run.documents.get("comparison"):
         yield comparison_sentence(comparison)
 
@@ -145,13 +145,13 @@ def _findings(run: RunData) -> Iterator[str]:
 
 
 def _named(entry: Mapping[str, Any], *said: str) -> str:
-    """Spell an entry of a document: where, then what it says."""
+    """Return a line on an entry of a document: its place, then its message."""
     where = [str(entry[name]) for name in ("candidate", "format", "regime") if entry.get(name)]
     return ": ".join((", ".join(where), ", ".join(str(entry.get(name, "")) for name in said)))
 
 
 def _listed(title: str, lines: Iterable[str]) -> Iterator[str]:
-    """Yield a folded list, so many of its lines, and how many there are; nothing where there is none."""
+    """Yield a folded list with at most so many lines and their number; nothing for an empty list."""
     listed = list(lines)
     if not listed:
         return
@@ -190,6 +190,6 @@ _OF_CELLS: Final[Mapping[str, _Part]] = {
     "checks": _checks,
     "claims": _claims,
 }
-"""What stands in the summary of a run, in this order."""
+"""The parts of a run's summary, in order."""
 
 _OF_SELFTEST: Final[Mapping[str, _Part]] = {"verdict": _opening, "matrix": _selftest}

@@ -1,4 +1,4 @@
-"""What a run says in a few sentences: the same in the terminal, in HTML and in Markdown.
+"""The verdict on a run in a few sentences, the same in the terminal, in HTML and in Markdown.
 
 A gate's verdict comes first. Then what is wrong, the gravest first: who fails, in which formats (an ULP
 error says nothing where outputs are NaN), wrong entries, errors above their bound. What is well comes last.
@@ -57,7 +57,7 @@ def _apart_from_accuracy(run: RunData) -> Iterator[str]:
 
 
 def _judged(run: RunData) -> Iterator[str]:
-    """Say what a gate decided, and what its violations have in common."""
+    """Yield the verdict of a gate, and what its violations have in common."""
     if run.verdicts:
         counts = ", ".join(f"{count(n)} {status}" for status, n in counted(run.verdicts).items())
         yield f"Gate: {headline_name(run.verdicts)} ({counts})."
@@ -65,10 +65,10 @@ def _judged(run: RunData) -> Iterator[str]:
 
 
 def _wrong_entries(measured: list[Standing]) -> Iterator[str]:
-    """Say who has entries that are wrong outright, though their rows need not have failed."""
-    told = [(s, column, number) for s in measured for column, number in s.wrongs.items()]
+    """Yield the candidates with entries that are wrong, although their rows may not have failed."""
+    wrongs = [(s, column, number) for s in measured for column, number in s.wrongs.items()]
     for column in WRONGS:
-        own = [(s, number) for s, name, number in told if name == column and number]
+        own = [(s, number) for s, name, number in wrongs if name == column and number]
         if not own:
             continue
         worst, number = max(own, key=lambda entry: entry[1])
@@ -80,7 +80,7 @@ def _wrong_entries(measured: list[Standing]) -> Iterator[str]:
 
 
 def _broken_contract(run: RunData) -> Iterator[str]:
-    """Say who breaks which part of the contract, or a property by more than rounding explains."""
+    """Yield the candidates that break the contract, or a property by more than rounding explains."""
     broken: dict[str, dict[str, None]] = {}
     for check in run.checks:
         if check.get("status") == "violated" and not check.get("consequence"):
@@ -88,21 +88,21 @@ def _broken_contract(run: RunData) -> Iterator[str]:
     if len(broken) > _NAMED:
         yield f"{count(len(broken))} of {plural(len(run.candidates), 'candidate')} break the contract."
     elif broken:
-        told = "; ".join(f"{name}: {', '.join(checks)}" for name, checks in broken.items())
-        yield f"Contract broken by {told}."
+        clauses = "; ".join(f"{name}: {', '.join(checks)}" for name, checks in broken.items())
+        yield f"Contract broken by {clauses}."
 
 
 def _missing(run: RunData) -> Iterator[str]:
-    """Say what has not been measured, or did not come back."""
+    """Yield the tasks that are not measured, and the rows without outputs."""
     if run.shards_left:
         yield (
             f"Incomplete: {plural(run.shards_left, 'shard')} of {count(run.shards)} not measured;"
-            f" {_how_to_go_on(run)}."
+            f" {_how_to_continue(run)}."
         )
     elif run.unchecked:
         yield (
             f"Incomplete: the checks of {plural(run.unchecked, 'pair')} of candidate and format not made;"
-            f" {_how_to_go_on(run)}."
+            f" {_how_to_continue(run)}."
         )
     for search in run.documents.get("search") or ():
         if search.get("stopped"):
@@ -114,14 +114,14 @@ def _missing(run: RunData) -> Iterator[str]:
         yield f"{candidate} gave no output for {plural(lost, 'row')}: {', '.join(kinds)}."
 
 
-def _how_to_go_on(run: RunData) -> str:
-    """Say how an interrupted command goes on; a gate keeps no half of a verdict."""
+def _how_to_continue(run: RunData) -> str:
+    """Return how to continue an interrupted command; a gate begins anew."""
     begins_anew = list(run.command or ())[1:2] == ["gate"]
     return "begin the gate anew" if begins_anew else "go on with the same command and --resume"
 
 
 def _lost_rows(run: RunData) -> dict[str, int]:
-    """Return how many rows did not come back, by candidate, where any."""
+    """Return the number of rows without outputs, by candidate, where it is not 0."""
     lost: dict[str, int] = {}
     for standing in run.standings:
         if missing := standing.lost_rows:
@@ -130,7 +130,7 @@ def _lost_rows(run: RunData) -> dict[str, int]:
 
 
 def _failures(measured: list[Standing], losing: Mapping[str, int]) -> tuple[list[str], list[str]]:
-    """Return what there is to say where rows failed, and where none did."""
+    """Return the sentences on rows that failed, and those on candidates without a failed row."""
     formats: dict[str, list[str]] = {}
     failing: dict[str, list[str]] = {}
     for s in measured:
@@ -139,17 +139,17 @@ def _failures(measured: list[Standing], losing: Mapping[str, int]) -> tuple[list
             failing.setdefault(s.key.candidate, []).append(s.key.formats)
     healthy = [name for name in formats if name not in failing and name not in losing]
     if not failing:
-        told = [s for s in measured if s.key.candidate in healthy] or measured
-        rows = plural(sum(s.total("completed_rows") for s in told), "row")
+        sound = [s for s in measured if s.key.candidate in healthy] or measured
+        rows = plural(sum(s.total("completed_rows") for s in sound), "row")
         if not healthy:
             return [], [f"No row of the {rows} that came back failed."]
         return [], [f"No row of {some(healthy)} failed: {rows} tried."]
     rest = f" No row of {some(healthy)} failed." if healthy else ""
     if len(failing) > _NAMED:
-        said = f"{count(len(failing))} of {plural(len(formats), 'candidate')} fail.{rest}"
+        sentence = f"{count(len(failing))} of {plural(len(formats), 'candidate')} fail.{rest}"
     else:
         clauses = (f"{name} fails {_in(there, formats[name])}" for name, there in failing.items())
-        said = f"{'; '.join(clauses)}.{rest}"
+        sentence = f"{'; '.join(clauses)}.{rest}"
     worst = max((s for s in measured if s.total("failed_rows")), key=lambda s: s.greatest("failed_rate") or 0)
     cell = worst.worst("failed_rate")
     assert cell is not None
@@ -157,11 +157,11 @@ def _failures(measured: list[Standing], losing: Mapping[str, int]) -> tuple[list
         f"At worst {percent(cell['failed_rate'])} of the rows of"
         f" {place(cell)} failed ({cell['candidate']}, {worst.key.formats})."
     )
-    return [said, at_worst], []
+    return [sentence, at_worst], []
 
 
 def _in(there: list[str], everywhere: list[str]) -> str:
-    """Say in which of its formats a candidate fails."""
+    """Return in which of its formats a candidate fails."""
     if len(there) == len(everywhere) > 1:
         return "in every format"
     others = [name for name in everywhere if name not in there]
@@ -173,7 +173,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _against_bounds(measured: list[Standing]) -> tuple[list[str], list[str]]:
-    """Return what there is to say where errors exceed the standard tier's bound, and where they keep it."""
+    """Return the sentences on errors above the bound of the standard tier, and those on errors within it."""
     ratios = [
         (ratio, s)
         for s in measured
@@ -187,20 +187,22 @@ def _against_bounds(measured: list[Standing]) -> tuple[list[str], list[str]]:
     named = f"{cell['candidate']}, {worst.key.formats}, {place(cell)}"
     every = "Every" if all(not s.total("failed_rows") for s in measured) else "Where no row failed, every"
     if ratio <= 1:
-        said = f"{every} error is within the a-priori bound of the standard tier: at most {ulps(ratio)} of it"
-        return [], [f"{said} ({named})."]
+        sentence = (
+            f"{every} error is within the a-priori bound of the standard tier: at most {ulps(ratio)} of it"
+        )
+        return [], [f"{sentence} ({named})."]
     beyond = sum(ratio > 1 for ratio, _ in ratios)
     among = f"{count(beyond)} of the {count(len(ratios))} pairs of candidate and format without a failed row"
     whose = among if len(ratios) > 1 else f"{cell['candidate']} in {worst.key.formats}"
     where = named if len(ratios) > 1 else place(cell)
-    said = (
+    sentence = (
         f"Errors of {whose} exceed the a-priori bound of the standard tier: {ulps(ratio)} times it at worst"
     )
-    return [f"{said} ({where})."], []
+    return [f"{sentence} ({where})."], []
 
 
 def some(names: Sequence[str]) -> str:
-    """Name a few, or say how many."""
+    """Return a few names, or how many there are."""
     return f"{len(names)} candidates" if len(names) > _NAMED else _listed(names)
 
 
@@ -218,38 +220,38 @@ def _worst_error(measured: list[Standing], run: RunData) -> Iterator[str]:
 
 
 def _sample(standing: Standing, cell: Row, run: RunData) -> str:
-    """Say what a figure is the worst of: of all rows of its standing, or of the search that found it."""
+    """Return what a figure is the worst of: all rows of its standing, or one search."""
     if cell["regime"] == SEARCHED:
         return searched(cell["completed_rows"], run.seed)
     return sample(standing.total("completed_rows"), run.seed, whole=run.is_exhaustive)
 
 
 def place(cell: Row) -> str:
-    """Name the regime and length of a cell."""
+    """Return the regime and length of a cell."""
     return f"{cell['regime']}, n={count(cell['length'])}"
 
 
 def where(standing: Standing, column: str) -> str:
-    """Name the place of the greatest figure of a column; empty where it is 0 or null."""
+    """Return the place of the greatest figure of a column; empty where it is 0 or null."""
     cell = standing.worst(column)
     return place(cell) if cell is not None and cell[column] else ""
 
 
 def with_place(figure: str, name: str) -> str:
-    """Return a figure with the place it was found at, where there is one."""
+    """Return a figure with its place, if it has one."""
     return f"{figure} ({name})" if name else figure
 
 
 def observed(standing: Standing, key: str) -> str:
-    """Spell what was seen on policy rows of a kind, the most frequent first."""
-    found = [
+    """Return the behaviours on policy rows of a kind, the most frequent first."""
+    counts = [
         (number, name.partition(":")[2])
         for name, number in standing.errors.policies.items()
         if name.startswith(f"{key}:")
     ]
-    return ", ".join(_behaviours(sorted(found, key=lambda entry: (-entry[0], entry[1])))) or NOTHING
+    return ", ".join(_behaviours(sorted(counts, key=lambda entry: (-entry[0], entry[1])))) or NOTHING
 
 
-def _behaviours(found: list[tuple[int, str]]) -> Iterator[str]:
-    for number, name in found:
+def _behaviours(counts: list[tuple[int, str]]) -> Iterator[str]:
+    for number, name in counts:
         yield f"{name.replace('_', ' ')} ({count(number)})"

@@ -11,9 +11,9 @@ import pytest
 
 from harness import cli
 from harness.campaign.settings import Effort, Settings
-from harness.gate import decision, measuring
+from harness.gate import decision, gate_campaign
 from harness.gate.budgets import Budget
-from harness.gate.measuring import Cell, Gated
+from harness.gate.gate_campaign import Cell, Gated
 from reports.record.cells import cell_row
 from reports.record.ledger import CellInfo
 from tests.synthetic_run import key
@@ -39,7 +39,7 @@ SUSPECTS = Path(__file__).resolve().parent / "gated" / "suspects.py"
 def briefly(monkeypatch: pytest.MonkeyPatch, *lengths: int) -> None:
     """Let the command measure a part of its rows, a few seconds' worth: all regimes, at few lengths."""
     effort = Effort("brief", lengths, elements=1 << 8, least_rows=2, most_rows=1 << 6, extent="brief")
-    for module in (decision, measuring):
+    for module in (decision, gate_campaign):
         monkeypatch.setattr(module, "GATE", effort)
 
 

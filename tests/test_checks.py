@@ -23,7 +23,7 @@ from harness.checks.check import hexadecimal
 from harness.checks.properties import exact_shifts
 from harness.subject.candidates import BUILTINS, Candidate, from_function, load
 from harness.subject.execution import Fault, InProcess, Isolated, Outcome
-from harness.subject.execution.calling import AROUND
+from harness.subject.execution.calls import AROUND
 from harness.subject.subject import Subject
 from harness.witnesses.recipes import entries_of_hex
 from reference.declaration import Declaration, Policy

@@ -23,7 +23,7 @@ from harness.checks.samples import EXTENTS, Paces, Slow
 from harness.selftest.defects.reach import DEFECTS
 from harness.subject.candidates import from_function, load
 from harness.subject.execution import InProcess, Isolated
-from harness.subject.execution.calling import OFTEN, call
+from harness.subject.execution.calls import OFTEN, call
 from harness.subject.subject import Subject
 from reference.formats import FORMATS
 from reports.gate_text import terminal

@@ -59,7 +59,7 @@ def known_to_last(faults: int = 64) -> Allowance:
     """Return the allowance of a candidate whose faults all came again so far, so that few are tested."""
     allowance = Allowance()
     for _ in range(faults):
-        allowance.chance.lasted()
+        allowance.chance.count_repeated()
     return allowance
 
 

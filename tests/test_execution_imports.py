@@ -46,7 +46,7 @@ def test_a_library_is_imported_once_for_many_batches(tmp_path):
 
 def test_a_candidate_finds_its_own_modules_under_our_names(tmp_path, monkeypatch):
     """Also those whose names a worker itself uses."""
-    names = ("reference", "strategies", "worker", "keeper", "serving", "calling", "wire", "loading")
+    names = ("reference", "strategies", "worker", "keeper", "server", "calls", "wire", "loading")
     for name in names:
         (tmp_path / f"{name}.py").write_text("SCALE = 1.0")
     for name in ("harness", "reports"):

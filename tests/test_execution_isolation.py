@@ -417,7 +417,7 @@ def test_whoever_dies_after_every_call_is_given_up(candidate):
         assert outcome.completed.all()
         outcome = executor.run(spec, rows(), FLOAT32)
     assert not outcome.completed.any()
-    assert "2 of its processes in a row ended after a call" in outcome.faults[0].message
+    assert "2 of its processes in a row ended after they had answered a call" in outcome.faults[0].message
 
 
 @pytest.mark.usefixtures("two_deaths")

@@ -15,7 +15,7 @@ from harness.campaign.settings import Settings
 from harness.gate import Decision, Gated, draw
 from harness.terminal.exceptions import NoVerdict
 from reference.formats import FORMATS
-from reports.files import FileError, told, writing_atomically
+from reports.files import FileError, error_message, writing_atomically
 from reports.record.ledger import LedgerError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,7 +127,7 @@ def test_a_file_is_written_whole_or_not_at_all() -> None:
     ],
 )
 def test_what_is_said_helps_with_what_went_wrong(code: int, way: str) -> None:
-    said = told(OSError(code, os.strerror(code), "run.html"))
+    said = error_message(OSError(code, os.strerror(code), "run.html"))
     assert said.startswith(f"run.html: {os.strerror(code)}; ")
     assert way in said
     assert ("free some space" in said) == (code == errno.ENOSPC)

@@ -14,7 +14,7 @@ import scipy.special
 import reference
 from harness import cli
 from harness.campaign.settings import resolve
-from harness.gate import decision, measuring, of_tier
+from harness.gate import decision, gate_campaign, of_tier
 from harness.gate.assertion import failure
 from harness.terminal.exceptions import Interrupted
 from reports.record.ledger import Ledger
@@ -429,7 +429,7 @@ def test_of_many_candidates_what_is_judged_alone_is_kept_in_memory_and_the_verdi
     briefly(monkeypatch, 2, 7)
     arguments = (suspect("skipping_the_last"), "--format", "float16", "--tier", "fast", "--out")
     whole = gate(capsys, *arguments, "whole")[1]
-    monkeypatch.setattr(measuring, "KEPT_WHOLE", 0)
+    monkeypatch.setattr(gate_campaign, "KEPT_WHOLE", 0)
     part = gate(capsys, *arguments, "part")[1]
     assert [{**v, "replay": ""} for v in part["verdicts"]] == [{**v, "replay": ""} for v in whole["verdicts"]]
     assert Path("part/cells.csv").read_bytes() == Path("whole/cells.csv").read_bytes()

@@ -11,7 +11,7 @@ import pytest
 from harness import cli
 from harness.campaign.settings import Settings
 from harness.gate.baseline import Baseline, verdicts_against
-from harness.gate.measuring import Cell, Gated
+from harness.gate.gate_campaign import Cell, Gated
 from reports.record.cells import cell_row
 from reports.record.ledger import CellInfo
 from reports.record.tally import Tally

@@ -13,8 +13,8 @@ from harness.campaign.settings import Settings
 from harness.checks import CHECKS, CheckResult
 from harness.gate.budgets import Budget, budgets_of
 from harness.gate.decision import SHRUNK, with_witnesses
+from harness.gate.gate_campaign import Cell, Gated
 from harness.gate.judgement import judge
-from harness.gate.measuring import Cell, Gated
 from harness.gate.statistics import Exactly, Fresh
 from harness.subject.candidates import load
 from harness.subject.execution import InProcess

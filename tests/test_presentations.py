@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.subject.execution.calling import CallFailed, call
+from harness.subject.execution.calls import CallFailed, call
 from reference.formats import FORMATS
 
 F32 = FORMATS["float32"]

@@ -19,7 +19,7 @@ from harness import cli
 from harness.campaign.campaign import Campaign
 from harness.campaign.progress import Progress
 from harness.campaign.settings import EFFORTS, Settings, resolve
-from harness.gate.measuring import GATE
+from harness.gate.gate_campaign import GATE
 from harness.subject.candidates import load
 from harness.subject.execution import Fault, InProcess, Isolated, Outcome
 from harness.subject.rations import ORDINARY, Group, Ration, Speed, _told_by, measured, ration_of

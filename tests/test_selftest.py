@@ -25,10 +25,10 @@ from harness.selftest.defects import (
     sums,
 )
 from harness.selftest.matrix import Matrix, Trial
+from harness.selftest.matrix_text import text
 from harness.selftest.planted import Defect, Instance, of_rows, sound
 from harness.selftest.protocols import PROTOCOLS
 from harness.selftest.suite import planted, run_suite, suspects_of
-from harness.selftest.telling import text
 from harness.selftest.trial import Suspect, first_failures
 from harness.subject.candidates import from_function
 from harness.subject.execution import InProcess

@@ -122,7 +122,7 @@ def test_a_storm_of_crashes_costs_no_sound_row_that_its_fault_can_be_told_from()
         lost += int((fine & ~outcome.completed).sum())
     assert model.failures <= 30
     assert lost < sound / 20
-    assert "the greatest entry is at least" in allowance.told()
+    assert "the greatest entry is at least" in allowance.summary()
 
 
 def test_when_time_is_spent_only_what_accounts_for_the_faults_keeps_rows_from_being_called():
@@ -195,11 +195,11 @@ def test_what_fails_by_chance_costs_no_row_and_its_share_is_told(share, kind):
         assert outcome.completed.all()
         np.testing.assert_array_equal(outcome.outputs, 2 * x)
         assert all(fault.row is None and "not when called again" in fault.message for fault in outcome.faults)
-    told = allowance.told()
-    failures, calls = map(int, re.search(r"(\d+) of (\d+) calls failed, and not when", told).groups())
+    summary = allowance.summary()
+    failures, calls = map(int, re.search(r"(\d+) of (\d+) calls failed, and not when", summary).groups())
     assert 0.95 * model.calls <= calls <= model.calls
     assert 0.95 * model.failures <= failures <= model.failures, "a few came again, by chance too"
-    low, high = (float(x) / 100 for x in re.search(r"by chance ([\d.]+) to ([\d.]+) %", told).groups())
+    low, high = (float(x) / 100 for x in re.search(r"by chance ([\d.]+) to ([\d.]+) %", summary).groups())
     assert low <= share <= high
 
 
@@ -227,7 +227,7 @@ def test_a_presentation_of_many_calls_teaches_nothing_of_how_many_rows_a_call_ma
         complete(once, x, allowance)
     for x in drawn(30, rows=4):
         complete(often, x, allowance, is_plain=False)
-    assert allowance.chance.has_struck
+    assert allowance.chance.has_faults
     assert allowance.most_together is None
 
 
@@ -334,7 +334,7 @@ def test_a_slow_candidate_is_not_taken_for_one_that_hangs(tmp_path):
 
 
 def test_a_candidate_in_a_crowd_is_imported_once_and_keeps_its_process(tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.subject.execution.isolated.CROWD_PER_JOB", 2)
+    monkeypatch.setattr("harness.subject.execution.isolated.MANY_PER_JOB", 2)
     count = tmp_path / "starts"
     specs = []
     for number in range(6):

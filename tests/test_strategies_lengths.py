@@ -13,7 +13,7 @@ import pytest
 from harness import cli
 from harness.campaign.campaign import Batch, Campaign
 from harness.campaign.settings import EFFORTS, Effort, Settings
-from harness.gate.measuring import GATE, gate_settings
+from harness.gate.gate_campaign import GATE, gate_settings
 from harness.selftest.defects import sizes
 from harness.selftest.planted import Defect, Instance, of_rows
 from harness.selftest.trial import Suspect, first_failures

@@ -81,7 +81,7 @@ def _command(name: str, function: Any) -> str:
 
 @dataclass(frozen=True)
 class _Parameter:
-    """One parameter of a command's function, with what Typer is told of it."""
+    """One parameter of a command's function, with its Typer annotation."""
 
     name: str
     types: tuple[type, ...]
@@ -93,8 +93,8 @@ class _Parameter:
         if isinstance(self.info, ArgumentInfo):
             name = self.name.upper() + (" ..." if list in self.types else "")
             return name if self.default is inspect.Parameter.empty else f"[{name}]"
-        told = (self.info.default, *(self.info.param_decls or ()), f"--{self.name.replace('_', '-')}")
-        flag = next(text for text in told if isinstance(text, str) and text.startswith("--"))
+        declared = (self.info.default, *(self.info.param_decls or ()), f"--{self.name.replace('_', '-')}")
+        flag = next(text for text in declared if isinstance(text, str) and text.startswith("--"))
         [value] = [t for t in self.types if t is not list][:1]
         return flag if value is bool else f"{flag} {_VALUES[value]}"
 

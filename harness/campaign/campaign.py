@@ -1,10 +1,10 @@
-"""A campaign: which cells there are, in which order, and how their shards are measured.
+"""A campaign: its cells, their order, and the measurement of their shards.
 
 The plan is a pure function of the settings and of what the candidates support. A shard is
-a run of batches of one (format, regime, length): its rows are made, their truth is computed
-once, every candidate is given the same rows, and the tallies are handed back. Batches depend
+a series of batches of one (format, regime, length): its rows are made, their truth is computed
+once, every candidate is given the same rows, and the tallies are returned. Batches depend
 on the seed and on row counts only, so a shard gives the same tallies wherever it runs. A candidate is
-given a batch in one call; a crowd, which is one batch however large, is judged in parts.
+given a batch in one call. The `crowd` regime is one batch of any size, judged in parts.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ from strategies.words import Words
 __all__ = ["SHARD_BATCHES", "Batch", "Campaign", "LeftOut"]
 
 SHARD_BATCHES: Final = 16
-"""Batches of a shard: about a second of work, and what a kill can lose."""
+"""The most batches in a shard: about a second of work, which an interruption can lose."""
 
 OBJECTIVE: Final = "ulp"
-"""What rows are searched for."""
+"""The score that searches maximize."""
 
 SWEPT_ELEMENTS: Final = 1 << 16
 """The most elements of a cell at a length that is swept only: two rows of every regime, or fewer."""
@@ -63,7 +63,7 @@ DRAWN_ELEMENTS: Final = 1 << 15
 """The most rows and elements of a cell at a length that is drawn: few, as there are many such lengths."""
 
 LEAST_ROWS: Final = 2
-"""Rows of a cell at a length that is swept or drawn, however long they are."""
+"""The least rows of a cell at a length that is swept or drawn, however long the rows are."""
 
 USUAL_ROWS: Final = 8
 """Rows of such a cell at a length that people use, at least: regimes that give the end of a row no weight
@@ -114,14 +114,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What of a plan a candidate is not given, in one format.
+    """The rows of the plan that a candidate is not given in one format.
 
     Attributes:
-        ration: why.
-        rows: those of the plan; kept: those that it is given.
-        longest: entries of the longest row that it is given.
-        missing: cells at the lengths of the effort, or of the user, of which it is given none.
-        shortest_missing: entries of their shortest rows; 0 where none is missing.
+        ration: the reason.
+        rows: how many rows the plan has; kept: how many it is given.
+        longest: length of the longest row that it is given.
+        missing: cells at the lengths of the effort, or of the user, without a row.
+        shortest_missing: the least length of these cells; 0 where none is missing.
     """
 
     ration: Ration
@@ -145,8 +145,8 @@ class LeftOut:
             min(missing, default=0),
         )
 
-    def told(self) -> str:
-        """Return it in one line."""
+    def line(self) -> str:
+        """Return a sentence on what is left out."""
         speed = self.ration.speed
         why = f"{speed.told()}, so " if speed.is_slow else ""
         return (
@@ -161,10 +161,10 @@ class Campaign:
     """The cells and shards of one invocation.
 
     Attributes:
-        candidates: in order, each with the settings' policies over its own: what they are judged by.
+        candidates: in order, each with the policy by which it is judged: the settings' over its own.
         pairs: names of the candidates and formats that have cells; None where every candidate has in every
             format.
-        rations: by the same names, how many rows there are for candidates that are not given all.
+        rations: by the same names, how many rows a candidate is given that is not given all.
     """
 
     settings: Settings
@@ -177,8 +177,8 @@ class Campaign:
         """Return the campaign of these settings, its candidates loaded.
 
         Raises:
-            CandidateError: one of them cannot be.
-            OutOfTime: there was no time for all.
+            CandidateError: a candidate cannot be loaded.
+            OutOfTime: the deadline passed before all were loaded.
         """
         candidates = []
         for spec in settings.candidates:
@@ -187,7 +187,7 @@ class Campaign:
         return cls(settings, tuple(candidates))
 
     def probed(self, executor: Executor) -> Self:
-        """Return the campaign in which every candidate that does not say what it takes has been asked."""
+        """Return the campaign after probing each candidate that does not declare its formats."""
         settings = self.settings
         asked = (probed(c, settings.formats, settings.out_format, executor) for c in self.candidates)
         return replace(self, candidates=tuple(asked))
@@ -195,7 +195,7 @@ class Campaign:
     def rationed(self, executor: Executor) -> Self:
         """Return the campaign in which a candidate that would take too long is given fewer rows.
 
-        The rows are those of the whole plan, the first of each cell: what is decided here is how many.
+        It is given the first rows of each cell of the plan; this decides how many.
         """
         pairs = [(c, fmt) for c in self.candidates for fmt in self.measured_formats(c)]
         settings, rations = self.settings, {}
@@ -214,7 +214,7 @@ class Campaign:
                 yield fmt
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the figures, as JSON carries it: the settings, and what rows are left out."""
+        """Return, as JSON, what determines the figures: the settings and the rows left out."""
         if not self.rations:
             return self.settings.identity()
         given: dict[str, dict[str, Any]] = {}
@@ -223,7 +223,7 @@ class Campaign:
         return {**self.settings.identity(), "rations": given}
 
     def rationed_as(self, identity: Mapping[str, Any]) -> Self:
-        """Return the campaign with the rations of one that was begun: its `identity`."""
+        """Return the campaign with the rations of an earlier one, by its `identity`."""
         given = identity.get("rations") or {}
         rations = {
             (name, fmt): Ration.from_document(document)
@@ -259,7 +259,7 @@ class Campaign:
                         yield Search(candidate.name, fmt, out, length, rows)
 
     def tasks(self) -> Iterator[Task]:
-        """Yield everything that is dealt: the shards, then the searches."""
+        """Yield all tasks: the shards, then the searches."""
         yield from self.shards()
         yield from self.searches()
 
@@ -302,7 +302,7 @@ class Campaign:
         return ration.rows(self._group(regime, length, rows)) if ration else rows
 
     def _most(self, fmt: FloatFormat, regime: str, length: int, rows: int) -> int:
-        """Return how many rows of a cell some candidate is given: the others are not made."""
+        """Return the most rows of a cell that any candidate is given; no others are made."""
         if not self.rations:
             return rows
         takers = [c for c in self.candidates if fmt in self.measured_formats(c)]
@@ -316,7 +316,7 @@ class Campaign:
         return LeftOut.of(ration, list(self._planned(fmt)))
 
     def seconds(self, task: Task) -> float:
-        """Return how long a shard or a search takes, about: what is left of a run is told by it."""
+        """Return about how long a shard or a search takes, for the time that the run still needs."""
         if isinstance(task, Search):
             return self._seconds_of(self._named(task.candidate), task.format, task.evaluations, task.length)
         batches = list(task.batches())
@@ -367,7 +367,7 @@ class Campaign:
         yield from sorted({**further, **shapes}.items())
 
     def _further_shapes(self) -> dict[int, int]:
-        """Return rows by length, of the lengths that are swept and of those that the seed draws."""
+        """Return rows by length, for the swept lengths and those that the seed draws."""
         effort, seed = self.settings.effort, self.settings.seed
         drawn = effort.drawn.lengths(seed) if effort.drawn else ()
         few = {n: min(DRAWN_ROWS, DRAWN_ELEMENTS // n) for n in drawn}
@@ -376,7 +376,7 @@ class Campaign:
         return rows | {n: max(USUAL_ROWS, rows[n]) for n in USUAL if n in rows}
 
     def _crowd(self, least: int) -> tuple[int, int]:
-        """Return the shape that the seed draws for a call of more rows than the least."""
+        """Return the shape that the seed draws for a call with more rows than `least`."""
         words = Words((CROWD, self.settings.seed))
         (length,) = words.below(len(CROWDED), (1,)).tolist()
         (more,) = words.below(least >> 6, (1,)).tolist()
@@ -388,7 +388,7 @@ class Campaign:
         return self.settings.lengths or self.settings.effort.searched
 
     def subject(self, candidate: Candidate, fmt: FloatFormat, executor: Executor) -> Subject:
-        """Return a candidate of the campaign in a format, bound to what calls it."""
+        """Return a candidate of the campaign in a format, bound to its executor."""
         settings = self.settings
         out = self._out_format(fmt)
         return Subject(candidate, fmt, out, executor, settings.timeout, settings.reference)
@@ -434,27 +434,27 @@ class Campaign:
         """Measure every task that the ledger lacks, `jobs` at a time, and record each as it ends.
 
         Args:
-            ledger: where the tallies go; written from this thread alone.
+            ledger: records the tallies; written from this thread alone.
             executor: calls the candidates; used from `jobs` threads at once.
-            progress: told of each task when it is recorded.
+            progress: called with each task when it is recorded.
             crew: measures the tasks; `jobs` threads of this process where left out.
             deadline: when it must have ended.
 
         Raises:
-            OutOfTime: it has not.
+            OutOfTime: the deadline passed first.
         """
         crew = crew or Threads(self.measure, executor, self.settings.jobs, here(self.candidates))
         record = _WithCurves(ledger, [search.id for search in self.searches()])
         deal(self.tasks(), crew, record, progress, deadline)
 
     def measure(self, task: Task, executor: Executor) -> Measured:
-        """Return what a task counts."""
+        """Measure a task."""
         if isinstance(task, Search):
             return self._searched(task, executor)
         return Measured(self._counted(task, executor))
 
     def _searched(self, search: Search, executor: Executor) -> Measured:
-        """Return what a search counts, and the document about it, which names its witness by the id."""
+        """Search; return the tally, and a document that names the witness by its id."""
         from harness.witnesses.search import search_tally
 
         settings = self.settings
@@ -511,7 +511,7 @@ class Campaign:
         return max(0, given - number * rows_per_batch(shard.regime, shard.length))
 
     def _with_batches(self, tally: Tally, shard: Shard, candidate: Candidate, executor: Executor) -> Tally:
-        """Return the tally, rows of the user's file in the batch that they need: the file may change."""
+        """Return the tally with the batches that rows of the user's file need, as the file may change."""
         wholes = {
             label: Part(x, row)
             for number, count in shard.batches()
@@ -524,12 +524,12 @@ class Campaign:
         return replace(tally, witnesses=tuple(seen))
 
     def _is_profiled(self, regime: str, length: int) -> bool:
-        """Whether it is counted where in the input errors lie: not where rows are few, or all of one kind."""
+        """Return whether errors are counted by place in the input: not where rows are few or of one kind."""
         own = self.settings.lengths or self.settings.effort.lengths
         return regime != CROWD and (regime != MEDLEY or length in own)
 
     def _compact(self, tally: Tally, shard: Shard) -> Tally:
-        """Return the tally with long rows as the way to make them again."""
+        """Return the tally with each long row replaced by its recipe."""
         seed, batches, method = self.settings.seed, dict(shard.batches()), self.settings.reference
         kept = (kept_as_recipe(w, seed, batches, method) for w in tally.witnesses)
         return replace(tally, witnesses=tuple(kept))
@@ -561,7 +561,7 @@ class Campaign:
 
 
 class _WithCurves(Record[Task]):
-    """A ledger in which the document of a search goes before its tally: a kill loses both or neither.
+    """A ledger that writes the document of a search before its tally, so that a kill loses both or neither.
 
     Args:
         order: names of the searches, as the document `search` lists them.

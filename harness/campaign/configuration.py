@@ -24,7 +24,7 @@ _OF_THE_GATE: Final = ("gate", "budgets", "tiers")
 _REPOSITORIES: Final = (".git", ".hg", ".jj", ".svn")
 _MISNAMED: Final = (f"softmax-{_TABLE}", f"softmax_{_TABLE}")
 _SIMILAR: Final = 0.85
-"""From this share of equal letters on a name looks misspelt."""
+"""The least share of equal letters at which a name looks misspelt."""
 
 
 def configured(start: Path) -> tuple[dict[str, Any], Path | None]:

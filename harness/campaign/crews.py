@@ -1,4 +1,4 @@
-"""Who measures the tasks of a campaign: a cluster, processes of this machine, or threads."""
+"""The crews that can measure the tasks of a campaign: a cluster, processes of this machine, or threads."""
 
 from __future__ import annotations
 

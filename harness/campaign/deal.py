@@ -1,8 +1,8 @@
-"""Tasks dealt to a crew, and what each of them counted recorded as it ends.
+"""Deal tasks to a crew, and record the tallies of each as it ends.
 
-A task is a part of a campaign or a proof that is measured at once: a shard, or a search. A crew is whatever
-measures tasks side by side: `Threads` of this process, or the workers of a cluster. `deal` decides which
-tasks are left, and writes the ledger, from the caller's thread alone.
+A task is a part of a campaign or a proof that is measured at once: a shard, or a search. A crew measures
+tasks side by side: `Threads` of this process, or the workers of a cluster. `deal` decides which tasks
+remain and writes the ledger, both from the caller's thread alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Tallies = Mapping[CellKey, Tally]
 
 
 class Named(Protocol):
-    """What a ledger keeps under a name."""
+    """A task with a name in the ledger."""
 
     @property
     def id(self) -> str:
@@ -39,11 +39,11 @@ Task = TypeVar("Task", bound=Named)
 
 @dataclass(frozen=True)
 class Measured:
-    """What measuring a task gave.
+    """The result of measuring a task.
 
     Attributes:
-        tallies: what it counted, by cell.
-        document: what the ledger keeps of the task beside them, as JSON carries it; None where nothing.
+        tallies: by cell.
+        document: what else the ledger keeps of the task, as JSON; None where nothing.
     """
 
     tallies: Tallies
@@ -55,24 +55,24 @@ class Done(Generic[Task]):
     """A task that is measured.
 
     Attributes:
-        task: which.
-        tallies: what it counted, as the ledger holds it.
-        told: the counts that progress is told of; more may be in them.
+        task: the task.
+        tallies: as the ledger holds them.
+        counts: for the progress display; whole tallies, or their counts alone.
         document: see `Measured`.
         seconds: how long it took.
-        place: where.
+        place: where it was measured.
     """
 
     task: Task
     tallies: Mapping[CellKey, bytes]
-    told: Tallies
+    counts: Tallies
     document: Mapping[str, Any] | None
     seconds: float
     place: Place
 
 
 class Record(Generic[Task]):
-    """Keeps what tasks counted in a ledger.
+    """Keeps the tallies of tasks in a ledger.
 
     Args:
         ledger: written from one thread alone.
@@ -82,11 +82,11 @@ class Record(Generic[Task]):
         self.ledger = ledger
 
     def finished(self) -> set[str]:
-        """Return the names of the tasks that are kept."""
+        """Return the names of the recorded tasks."""
         return self.ledger.finished()
 
     def keep(self, done: Done[Task]) -> None:
-        """Keep what a task counted."""
+        """Record a task."""
         self.ledger.record(done.task.id, done.tallies, done.seconds, done.place)
 
 
@@ -94,23 +94,23 @@ class Crew(Protocol[Task]):
     """Measures tasks, several at once."""
 
     def wants(self) -> bool:
-        """Whether it can do with a further task now."""
+        """Return whether the crew can take another task now."""
 
     def give(self, task: Task) -> None:
-        """Have a task measured."""
+        """Give the crew a task to measure."""
 
     def ended(self) -> Iterator[Done[Task]]:
         """Yield the tasks that ended, after a wait of at most about `ATTENTION_SECONDS`.
 
         Raises:
-            Exception: whatever went wrong in measuring one.
+            Exception: measuring a task failed.
         """
 
     def dismiss(self) -> None:
-        """Let go of it, now that nothing is under way and no further task comes."""
+        """End the crew after its last task."""
 
     def abandon(self) -> None:
-        """Stop at once; what is under way is lost."""
+        """End the crew at once; tasks in progress are lost."""
 
 
 def deal(
@@ -120,17 +120,17 @@ def deal(
     progress: Callable[[Task, Tallies], None],
     deadline: Deadline = NEVER,
 ) -> None:
-    """Have every task measured that the record lacks, and record each as it ends.
+    """Measure every task that the record lacks, and record each as it ends.
 
     Args:
-        tasks: in the order in which they are begun.
-        crew: measures them; abandoned when the work is broken off, by an interrupt or an error.
-        record: where the tallies go.
-        progress: told of each task when it is recorded.
-        deadline: when no further task is begun; those under way are recorded if they end soon.
+        tasks: in the order in which they begin.
+        crew: measures them; abandoned on an interrupt or an error.
+        record: keeps the tallies.
+        progress: called with each task when it is recorded.
+        deadline: after it no task begins; tasks in progress are recorded if they end soon.
 
     Raises:
-        OutOfTime: it came before the last task.
+        OutOfTime: the deadline passed before the last task ended.
     """
     finished = record.finished()
     waiting = (task for task in tasks if task.id not in finished)
@@ -146,7 +146,7 @@ def deal(
             for done in crew.ended():
                 under_way -= 1
                 record.keep(done)
-                progress(done.task, done.told)
+                progress(done.task, done.counts)
         if next(waiting, None) is not None:
             deadline.check()
     except BaseException:

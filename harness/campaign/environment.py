@@ -15,7 +15,7 @@ from reports.record.ledger import Place
 __all__ = ["environment", "here", "own_version"]
 
 DECIDING: Final = ("python", "machine", "cpu", "cpu_features", "libraries", "candidates")
-"""What of an environment can change figures; the rest names the machine."""
+"""The parts of an environment that can change figures; the rest identifies the machine."""
 
 LIBRARIES: Final = (
     "softmax-harness",
@@ -33,7 +33,7 @@ def environment(candidates: Iterable[Candidate] = ()) -> dict[str, Any]:
     """Return versions, platform and processor features, as JSON carries them.
 
     Args:
-        candidates: those measured; the versions of libraries among them are told too.
+        candidates: those measured; the versions of their libraries are included.
     """
     return {
         "python": sys.version.split()[0],

@@ -1,4 +1,4 @@
-"""How a mistake in a configuration file is told: where it is, what the rule is, and what was meant."""
+"""Messages about mistakes in a configuration file: the place, the rule, and what was probably meant."""
 
 from __future__ import annotations
 

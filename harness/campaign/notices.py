@@ -1,4 +1,4 @@
-"""What is said of rows that a command does not try, and why."""
+"""Notices about rows that a command does not try, with the reason."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def over_before_all(settings: Settings) -> str:
 
 def say_what_was_given_up(executor: Executor, console: Console) -> None:
     """Print of each candidate which rows were not tried, and why."""
-    for spec, told in executor.given_up().items():
-        console.print(f"{spec}: {told}", soft_wrap=True)
+    for spec, summary in executor.given_up().items():
+        console.print(f"{spec}: {summary}", soft_wrap=True)
 
 
 def say_what_is_left_out(campaign: Campaign, console: Console) -> None:
@@ -30,4 +30,4 @@ def say_what_is_left_out(campaign: Campaign, console: Console) -> None:
     for candidate in campaign.candidates:
         for fmt in campaign.measured_formats(candidate):
             if (left_out := campaign.left_out(candidate, fmt)) is not None:
-                console.print(f"{candidate.name} in {fmt}: {left_out.told()}", soft_wrap=True)
+                console.print(f"{candidate.name} in {fmt}: {left_out.line()}", soft_wrap=True)

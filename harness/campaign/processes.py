@@ -1,8 +1,8 @@
 """Processes of this machine that measure tasks, while this process alone calls candidates.
 
-Most of what measuring costs is Python, which threads cannot share. So copies of this process draw the rows
-and judge the outputs; each asks this process for the outputs, which holds the only executor: what is known of
-a candidate's faults, and what they may cost, is the same for any number of processes.
+Measuring is mostly Python, which threads cannot run side by side. So copies of this process draw the rows
+and judge the outputs. They ask this process to call the candidates: it holds the only executor, so that the
+known faults of a candidate and their allowance do not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from harness.campaign.deal import Measured, Task, Threads
 from harness.subject.execution import Executor
-from harness.subject.execution.calling import Presentation
+from harness.subject.execution.calls import Presentation
 from harness.subject.execution.outcome import Closing, Outcome
 from harness.terminal.exceptions import NoVerdict
 from reference.formats import FloatFormat
@@ -36,23 +36,23 @@ from reports.record.witness import CellKey
 __all__ = ["Processes", "can_fork"]
 
 FIRST_OWN: Final = 3
-"""The descriptors below are standard input, output and error, which copies share."""
+"""The first descriptor of a copy's own: those below are standard input, output and error."""
 
 
 def can_fork() -> bool:
-    """Tell whether a copy of this process works: on Linux, where no other thread can hold a lock in it."""
+    """Return whether this process can be copied: on Linux, while no other thread can hold a lock."""
     return sys.platform.startswith("linux") and threading.active_count() == 1
 
 
 class Processes(Threads[Task]):
-    """Copies of this process, each with a thread here; made at once, so make them before any thread starts.
+    """Copies of this process, each served by a thread here; create them before any thread starts.
 
-    `ended` raises NoVerdict where a copy is gone.
+    `ended` raises NoVerdict where a copy has died.
 
     Args:
         measure: a pure function of a task, but for the candidates that it calls.
-        executor: calls them, in this process; closed when the work is broken off.
-        jobs: how many.
+        executor: calls the candidates, in this process; closed when the work is abandoned.
+        jobs: the number of copies.
         place: where this process runs, with the versions of the candidates' libraries.
     """
 
@@ -90,8 +90,8 @@ class Processes(Threads[Task]):
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What a copy wants a candidate to be called with."""
+class _Request:
+    """A copy's request to call a candidate."""
 
     spec: str
     x: NDArray[Any]
@@ -102,68 +102,68 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Failed:
-    """What went wrong at the other end."""
+    """An error at the other end."""
 
     error: BaseException
 
 
 @dataclass
 class _Copy:
-    """A copy, seen from here."""
+    """A copy of this process, as this process sees it."""
 
     process: int
     line: Connection
 
     @classmethod
     def of(cls, measure: Callable[[Any, Executor], Measured]) -> _Copy:
-        """Make one."""
+        """Fork a copy."""
         ours, theirs = Pipe()
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         process = os.fork()
         if process == 0:
-            _be_a_copy(measure, theirs)
+            _run_copy(measure, theirs)
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
         theirs.close()
         return cls(process, ours)
 
     def measure(self, task: Any, executor: Executor) -> tuple[Mapping[CellKey, bytes], Measured]:
-        """Have a task measured, and call candidates for it meanwhile."""
+        """Have the copy measure a task, and call candidates at its requests."""
         try:
             self.line.send(task)
-            while isinstance(told := self.line.recv(), _Asked):
-                self.line.send(_called(executor, told))
+            while isinstance(reply := self.line.recv(), _Request):
+                self.line.send(_called(executor, reply))
         except (EOFError, OSError) as error:
             raise NoVerdict(
                 f"process {self.process}, which measured a part, is gone: memory may be short;"
                 " try fewer --jobs; what was recorded is kept"
             ) from error
-        if isinstance(told, _Failed):
-            raise told.error
-        answer: tuple[Mapping[CellKey, bytes], Measured] = told
+        if isinstance(reply, _Failed):
+            raise reply.error
+        answer: tuple[Mapping[CellKey, bytes], Measured] = reply
         return answer
 
     def kill(self) -> None:
-        """End it; it holds nothing that would have to be put away."""
+        """End it at once; it holds nothing that needs cleaning up."""
         with suppress(ProcessLookupError):
             os.kill(self.process, signal.SIGKILL)
         with suppress(ChildProcessError):
             os.waitpid(self.process, 0)
 
 
-def _called(executor: Executor, asked: _Asked) -> Outcome | _Failed:
+def _called(executor: Executor, request: _Request) -> Outcome | _Failed:
     try:
         return executor.run(
-            asked.spec, asked.x, asked.out_format, asked.timeout, presentation=asked.presentation
+            request.spec, request.x, request.out_format, request.timeout, presentation=request.presentation
         )
-    except BaseException as error:  # noqa: BLE001  raised where it was asked
+    except BaseException as error:  # noqa: BLE001  raised in the copy
         return _Failed(_sendable(error))
 
 
 # In a copy -----------------------------------------------------------------------------------
 
 
-class _There(Closing):
-    """The executor of the process at the other end of a line."""
+class _RemoteExecutor(Closing):
+    """An executor that passes calls to the process at the other end of a line."""
 
     def __init__(self, line: Connection) -> None:
         self._line = line
@@ -178,7 +178,7 @@ class _There(Closing):
         presentation: Presentation = "plain",
     ) -> Outcome:
         """See `Executor.run`."""
-        self._line.send(_Asked(spec, x, out_format, timeout, presentation))
+        self._line.send(_Request(spec, x, out_format, timeout, presentation))
         answer = self._line.recv()
         if isinstance(answer, _Failed):
             raise answer.error
@@ -193,12 +193,14 @@ class _There(Closing):
         return {}
 
 
-def _be_a_copy(measure: Callable[[Any, Executor], Measured], line: Connection) -> NoReturn:
-    """Measure tasks for as long as the other process lives, and leave without any of its clean-up."""
+def _run_copy(measure: Callable[[Any, Executor], Measured], line: Connection) -> NoReturn:
+    """Measure tasks as long as the other process lives, and exit without its clean-up."""
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the other's; until here it is held back
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # Ctrl-C is for the other process; it was blocked until here
         _close_all_but(line.fileno())
-        gc.freeze()  # what was closed is not to be closed again, under a number that is another's by then
+        gc.freeze()  # a collected object would close a descriptor whose number is another's by then
         _serve(measure, line)
     except (EOFError, OSError):
         os._exit(0)
@@ -207,7 +209,7 @@ def _be_a_copy(measure: Callable[[Any, Executor], Measured], line: Connection) -
 
 
 def _serve(measure: Callable[[Any, Executor], Measured], line: Connection) -> NoReturn:
-    executor = _There(line)
+    executor = _RemoteExecutor(line)
     while True:
         task = line.recv()
         try:
@@ -215,12 +217,12 @@ def _serve(measure: Callable[[Any, Executor], Measured], line: Connection) -> No
             line.send(({key: packed(tally) for key, tally in measured.tallies.items()}, measured))
         except (EOFError, OSError):
             raise
-        except BaseException as error:  # noqa: BLE001  raised where the task was given
+        except BaseException as error:  # noqa: BLE001  raised in the other process
             line.send(_Failed(_sendable(error)))
 
 
 def _sendable(error: BaseException) -> BaseException:
-    """Return the error, or one that says the same where it does not survive the way."""
+    """Return the error, or one with the same message where it cannot be pickled."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301  our own
     except Exception:  # noqa: BLE001  whatever its class does
@@ -229,7 +231,7 @@ def _sendable(error: BaseException) -> BaseException:
 
 
 def _close_all_but(kept: int) -> None:
-    """Close what belongs to the other process: its end would go unnoticed by what waits for it."""
+    """Close the descriptors of the other process: while they are open, its end goes unnoticed."""
     last = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
     os.closerange(FIRST_OWN, kept)
     os.closerange(kept + 1, last + 1)

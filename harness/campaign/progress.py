@@ -1,7 +1,7 @@
-"""What a campaign shows while it runs: a bar on a terminal, and a line for each finished stage.
+"""The progress of a campaign: a bar on a terminal, and a line for each finished stage.
 
 The stages are the fixed rows (corpora and the user's input), then each format's drawn and searched rows.
-Where there is no terminal, a line tells now and then how much is done, and how long the rest takes.
+Where there is no terminal, a line now and then shows how much is done and how long the rest takes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress"]
 
-TOLD_EVERY: Final = 60.0
-FIRST_GUESS: Final = 2.0
-"""Seconds from one line to the next, and before anything is said of the rest."""
+LINE_SECONDS: Final = 60.0
+FIRST_ESTIMATE_SECONDS: Final = 2.0
+"""Seconds between lines, and before the first estimate of the rest."""
 
 _LEAST: Final = 1e-9
 
@@ -36,9 +36,9 @@ class Progress:
     """A progress display over the tasks still to do; use it in a `with` and call it for each.
 
     Args:
-        console: where to.
-        tasks: what is to do.
-        seconds: how long a task takes, about.
+        console: where to print.
+        tasks: those still to do.
+        seconds: returns about how long a task takes.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Progress:
         self._seconds = seconds
         self._whole = max(sum(seconds(task) for task in tasks), _LEAST)
         self._done = 0.0
-        self._told_at = self._begun = time.monotonic()
+        self._printed_at = self._start = time.monotonic()
         self._failed: dict[tuple[str, str], int] = defaultdict(int)
         self._lost: dict[tuple[str, str], int] = defaultdict(int)
         self._rows: dict[tuple[str, str], int] = defaultdict(int)
@@ -82,18 +82,18 @@ class Progress:
         self._bar.update(self._task, advance=1, description=named, rest=self._rest())
         if not self._left[stage]:
             self._report(stage)
-        elif not self._console.is_terminal and time.monotonic() - self._told_at >= TOLD_EVERY:
-            self._tell()
+        elif not self._console.is_terminal and time.monotonic() - self._printed_at >= LINE_SECONDS:
+            self._print_share()
 
     def _rest(self) -> str:
-        """Say how long the rest takes, if it goes on as it went, a slow task counting for more."""
-        elapsed = time.monotonic() - self._begun
-        if elapsed < FIRST_GUESS or not self._done:
+        """Return about how long the rest takes at the speed so far, with tasks weighted by their time."""
+        elapsed = time.monotonic() - self._start
+        if elapsed < FIRST_ESTIMATE_SECONDS or not self._done:
             return ""
         return f"about {in_time(round(elapsed * max(0.0, self._whole / self._done - 1)))} left"
 
-    def _tell(self) -> None:
-        self._told_at = time.monotonic()
+    def _print_share(self) -> None:
+        self._printed_at = time.monotonic()
         done = min(1.0, self._done / self._whole)
         self._console.print(f"measuring: {done:.0%} done, {self._rest()}", soft_wrap=True)
 
@@ -102,8 +102,10 @@ class Progress:
         self._console.print(f"{stage}:", soft_wrap=True)
         for name in names:
             key = (stage, name)
-            told = f"{count(self._failed[key])} of {plural(self._rows[key], 'row')} failed"
+            counts = f"{count(self._failed[key])} of {plural(self._rows[key], 'row')} failed"
             if self._lost[key]:
-                told += f", {count(self._lost[key])} gave no output"
+                counts += f", {count(self._lost[key])} gave no output"
             named = f"{name:{max(map(len, names))}}"
-            self._console.print(f"  {named}  {told}, worst {ulps(self._worst.get(key))} ULP", soft_wrap=True)
+            self._console.print(
+                f"  {named}  {counts}, worst {ulps(self._worst.get(key))} ULP", soft_wrap=True
+            )

@@ -75,10 +75,10 @@ def hold_program(ledger: Ledger, executor: Executor) -> None:
     program = ledger.program()
     candidates = {} if program is None else dict(program.candidates)
     for name, loaded in candidates.items():
-        told = executor.files(loaded.spec) if isinstance(executor, Isolated) else {}
-        known = {**told, **loaded.late, **loaded.files}
+        reported = executor.files(loaded.spec) if isinstance(executor, Isolated) else {}
+        known = {**reported, **loaded.late, **loaded.files}
         for path, was in known.items():
-            if digest(path) != was or told.get(path, was) != was:
+            if digest(path) != was or reported.get(path, was) != was:
                 raise SourceReplaced.of(path)
         late = {path: was for path, was in known.items() if path not in loaded.files}
         candidates[name] = replace(loaded, late=late)

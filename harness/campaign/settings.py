@@ -1,4 +1,4 @@
-"""What a campaign is asked to do: flags over `[tool.harness]` (see `configuration`) over defaults.
+"""The settings of a campaign: flags over `[tool.harness]` (see `configuration`) over defaults.
 
 `Settings` is what a campaign runs on, with every name resolved. Only `Settings.identity` decides the figures.
 """
@@ -38,7 +38,7 @@ __all__ = [
 DEFAULT_CANDIDATES: Final = ("naive", "max_shifted")
 DEFAULT_FORMATS: Final = ("float16", "float32", "float64")
 USUAL_FORMATS: Final = (*DEFAULT_FORMATS, "bfloat16", "float8_e4m3fn", "float8_e5m2")
-"""What `--libraries` and `bench` take where no format is named; the others are run where they are named."""
+"""The formats that `--libraries` and `bench` measure by default; others must be named."""
 
 
 LOCAL_CLUSTER: Final = "local"
@@ -58,12 +58,12 @@ CELLS_SHARE: Final = 1 / 2
 
 LONGEST_SEARCHED: Final = 257
 MOST_EVALUATIONS: Final = 200_000
-"""Of a search within a campaign."""
+"""The effort of a search within a campaign."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How many rows a cell gets: as many as make `elements`, within limits. Never a time.
+    """The number of rows in a cell: enough for `elements` elements, within limits. Never a time.
 
     Attributes:
         searches: whether the worst rows are searched for as well, where no regime is named.
@@ -104,7 +104,7 @@ class Effort:
 BRIEF: Final = Effort(
     "brief", (1, 2, 3, 7, 17, 33, 127, 257, 4096), 1 << 12, 2, 1 << 8, extent="brief", slow_seconds=20.0
 )
-"""What a unit test has time for."""
+"""The effort for a unit test."""
 
 EFFORTS: Final[Mapping[str, Effort]] = {
     e.name: e

@@ -41,7 +41,7 @@ class Shard:
 
     @property
     def stage(self) -> str:
-        """What it is a part of, to people."""
+        """The title of the stage that it belongs to."""
         return f"{self.format} drawn rows" if self.sampled else "known rows"
 
     @property
@@ -78,12 +78,12 @@ class Search:
 
     @property
     def regime(self) -> str:
-        """What its rows are called in cells."""
+        """The regime of its rows in cells."""
         return SEARCHED
 
     @property
     def stage(self) -> str:
-        """What it is a part of, to people."""
+        """The title of the stage that it belongs to."""
         return f"{self.format} searched rows"
 
     @property

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.checks.samples import EXTENTS, Extent
 from harness.subject.candidates import Candidate
 from harness.subject.execution import Outcome, Presentation
-from harness.subject.execution.calling import OFTEN, THREAD_CALLS
+from harness.subject.execution.calls import OFTEN, THREAD_CALLS
 from harness.subject.rations import Ration, in_words
 from harness.subject.subject import Subject
 from reference.formats import FloatFormat

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from harness.checks.accuracy import as_accurate, company, less_accurate
 from harness.checks.check import SHOWN, Check, Examined, Examinee, hexadecimal, same_bits
 from harness.subject.execution import Outcome, Presentation
-from harness.subject.execution.calling import OFTEN
+from harness.subject.execution.calls import OFTEN
 from reference.formats import FloatFormat
 from reference.tiers import FAST
 

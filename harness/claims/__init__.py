@@ -1,4 +1,4 @@
-"""What people assert about softmax, and what a run says of it.
+"""Claims that people make about softmax, and the verdict of a run on each.
 
 A public question on how to compute softmax stably got answers and comments that contradict
 one another. Each claim is settled by a predicate over rows whose truth is known, never by
@@ -131,8 +131,8 @@ def evaluate(seed: int, method: Method = "certified", rows: int = ROWS) -> tuple
 
 
 def _settled(claim: Claim, evidence: Evidence) -> ClaimResult:
-    found = claim.settle(evidence)
-    witnesses = tuple(witness for witness in found.witnesses if witness is not None)
+    result = claim.settle(evidence)
+    witnesses = tuple(witness for witness in result.witnesses if witness is not None)
     return ClaimResult(
-        claim.id, claim.statement, claim.source, found.verdict, found.explanation, found.figures, witnesses
+        claim.id, claim.statement, claim.source, result.verdict, result.explanation, result.figures, witnesses
     )

@@ -2,7 +2,7 @@
 
 Every drawn regime contributes the same number of rows of one length in each format, and a
 few rows that people name come before them. Only finite rows are kept: the claims are about numbers. Whether
-an exponential leaves the range is told from the logits with a margin that no exp of any
+an exponential leaves the range is seen from the logits with a margin that no exp of any
 use misses; rows within the margin count on neither side.
 """
 
@@ -53,7 +53,7 @@ _MARGIN: Final = 2.0**-5
 
 @dataclass(frozen=True)
 class Observation:
-    """What one candidate made of a batch, and the verdict on it."""
+    """The outputs of one candidate for a batch, and their judgement."""
 
     candidate: Candidate
     y: Array

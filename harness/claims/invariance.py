@@ -112,8 +112,8 @@ def _rounding_error(x: Floats, s: Floats) -> Floats:
 
 def _worst_change(moves: list[_Move]) -> Witness | None:
     """Return the row that rounding x + c changes most, of those that the form shifted by c survives."""
-    found = [(m, np.where(m.rounded & ~m.batch.seen[MOVED].failed, m.change, 0.0)) for m in moves]
-    move, change = max(found, key=lambda pair: float(pair[1].max(initial=0.0)))
+    changes = [(m, np.where(m.rounded & ~m.batch.seen[MOVED].failed, m.change, 0.0)) for m in moves]
+    move, change = max(changes, key=lambda pair: float(pair[1].max(initial=0.0)))
     return move.batch.witness(MOVED, int(np.argmax(change)), "max_ulp") if change.any() else None
 
 

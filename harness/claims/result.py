@@ -1,4 +1,4 @@
-"""What the run says of a claim.
+"""The verdict of a run on a claim.
 
 A verdict is one of
 
@@ -37,7 +37,7 @@ def not_refuted(rows: int) -> str:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a predicate found.
+    """The result of a claim's predicate.
 
     Attributes:
         verdict: see the module.

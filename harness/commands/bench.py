@@ -126,7 +126,7 @@ def run_bench(
     formats: list[FloatFormat], lengths: tuple[int, ...] = LENGTHS, repeats: int = REPEATS
 ) -> Iterator[Cost]:
     """Yield the costs of each format and length, as they are measured."""
-    from harness.subject.execution.calling import keep_freed_memory
+    from harness.subject.execution.calls import keep_freed_memory
 
     keep_freed_memory()
     prepare_kernels(MEASURING, EVALUATION)

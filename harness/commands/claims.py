@@ -49,10 +49,10 @@ def _paragraph(claim: ClaimResult) -> str:
     head = textwrap.fill(
         f"{claim.id:>2}. {claim.statement} ({claim.source})", WIDTH, subsequent_indent=INDENT
     )
-    told = textwrap.fill(
+    paragraph = textwrap.fill(
         f"{claim.verdict}: {claim.explanation}", WIDTH, initial_indent=INDENT, subsequent_indent=INDENT
     )
-    return f"{head}\n{told}"
+    return f"{head}\n{paragraph}"
 
 
 def _table(settled: tuple[ClaimResult, ...]) -> str:

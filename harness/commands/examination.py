@@ -53,10 +53,10 @@ def examine(
 
 def unchecked(campaign: Campaign, ledger: Ledger) -> Iterator[tuple[Candidate, FloatFormat]]:
     """Yield the candidates and formats of which the ledger has no checks."""
-    found = {(check["candidate"], check["format"]) for check in ledger.get("checks") or ()}
+    checked = {(check["candidate"], check["format"]) for check in ledger.get("checks") or ()}
     for candidate in campaign.candidates:
         for fmt in campaign.settings.formats:
-            if (candidate.name, fmt.name) not in found:
+            if (candidate.name, fmt.name) not in checked:
                 yield candidate, fmt
 
 

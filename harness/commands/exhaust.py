@@ -45,13 +45,13 @@ if TYPE_CHECKING:
 __all__ = ["exhaust"]
 
 LARGEST = 1 << 62
-"""Rows that can be numbered."""
+"""The most rows that can be numbered."""
 
 FAULTY_SHOWN = 16
-"""Rows that brought no outputs, printed one by one."""
+"""The most rows without outputs to print one by one."""
 
 SMALL_BITS = 16
-"""Formats of more bits have too many pairs to call them all."""
+"""Formats with more bits have too many pairs to call each."""
 
 
 def exhaust(
@@ -94,7 +94,7 @@ def exhaust(
             shrunk = finish(ledger, asked.candidate, executor)
             tally, seconds = next(ledger.tallies())[1], ledger.seconds()
             faulty = _keep_faulty(plan, tally, ledger)
-    _tell(_Proof(plan, tally, faulty, shrunk, folder, seconds), as_json=as_json)
+    _print_proof(_Proof(plan, tally, faulty, shrunk, folder, seconds), as_json=as_json)
 
 
 def _default_format(length: int) -> str:
@@ -103,7 +103,7 @@ def _default_format(length: int) -> str:
 
 
 def _is_small(name: str) -> bool:
-    """Tell whether rows of more than one entry of a format can be exhausted at all."""
+    """Return whether rows with more than one entry of a format can be exhausted at all."""
     return name not in FORMATS or FORMATS[name].storage_bits <= SMALL_BITS
 
 
@@ -119,7 +119,7 @@ def _refuse_what_cannot_be_numbered(asked: Single) -> None:
 
 
 def _plan(asked: Single, executor: Executor, *, all_orders: bool) -> Exhaustion:
-    """Find out which symmetries the candidate has, and plan the rows that this leaves."""
+    """Find the symmetries of the candidate, and plan the rows that remain."""
     from harness.exhaust import NONE, Exhaustion, check_symmetries
 
     subject = asked.subject(executor)
@@ -128,14 +128,14 @@ def _plan(asked: Single, executor: Executor, *, all_orders: bool) -> Exhaustion:
 
 
 def _estimate(plan: Exhaustion, jobs: int, *, yes: bool) -> None:
-    """Say how much there is to do, and refuse what is too much unless told otherwise."""
+    """Print the number of rows and the time they take; refuse too many without --yes."""
     from harness.exhaust import MOST_ROWS
 
     rows = plan.enumeration.rows
-    told = f"{rows} rows, {plan.enumeration}; about {_duration(plan.seconds_a_row() * rows / jobs)}"
+    size = f"{rows} rows, {plan.enumeration}; about {_duration(plan.seconds_a_row() * rows / jobs)}"
     if rows > MOST_ROWS and not yes:
-        raise UsageError(f"{told}: too many; give --yes to begin all the same, or use search")
-    notes().print(told, soft_wrap=True)
+        raise UsageError(f"{size}: too many; give --yes to begin all the same, or use search")
+    notes().print(size, soft_wrap=True)
     notes().print(str(plan.symmetries), soft_wrap=True)
 
 
@@ -181,7 +181,7 @@ def _bar(total: int, done: int) -> Iterator[Any]:
 
 
 def _keep_faulty(plan: Exhaustion, tally: Tally, ledger: Ledger) -> tuple[Witness, ...]:
-    """Return the witnesses of all rows that brought no outputs, and keep those that the tally lacks."""
+    """Return the witnesses of all rows without outputs, and record those that the tally lacks."""
     faulty = [w for w in ledger.shard_witnesses(plan.cell) if w.kind in tally.faults]
     ledger.put("faulty", [w.document() for w in faulty if w not in tally.witnesses])
     return tuple(faulty)
@@ -192,7 +192,7 @@ def _keep_faulty(plan: Exhaustion, tally: Tally, ledger: Ledger) -> tuple[Witnes
 
 @dataclass(frozen=True)
 class _Proof:
-    """What came of it; `faulty` are the rows that brought no outputs, `shrunk` small rows by id."""
+    """A finished proof; `faulty` are the rows without outputs, `shrunk` small rows by id."""
 
     plan: Exhaustion
     tally: Tally
@@ -203,24 +203,24 @@ class _Proof:
 
     @property
     def witnesses(self) -> list[Witness]:
-        """Those that outputs show."""
+        """The witnesses that outputs show."""
         return [w for w in self.tally.witnesses if w.kind not in self.tally.faults]
 
     @property
     def statement(self) -> str:
-        """Say what is proved."""
+        """A sentence on what is proved."""
         rows, lost = self.tally.rows, self.tally.rows - self.tally.completed
         if not lost:
             return f"proved over {rows} rows: {self.plan.enumeration}"
         kinds = Counter(witness.kind for witness in self.faulty)
-        told = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in kinds.items())
+        counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in kinds.items())
         return (
-            f"not proved: {lost} of {rows} rows brought no outputs ({told});"
+            f"not proved: {lost} of {rows} rows brought no outputs ({counts});"
             f" the figures are of all others; {self.plan.enumeration}"
         )
 
     def document(self) -> dict[str, Any]:
-        """Return this as JSON carries it."""
+        """Return the proof as JSON."""
         from reports.record.cells import cell_row
         from reports.record.tally import plain
 
@@ -237,7 +237,7 @@ class _Proof:
         }
 
 
-def _tell(proof: _Proof, *, as_json: bool) -> None:
+def _print_proof(proof: _Proof, *, as_json: bool) -> None:
     from reports.folder import write
 
     with user_mistakes():

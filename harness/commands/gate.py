@@ -120,7 +120,7 @@ def gate(
 
 
 def _check_numbers(rows: int | None, margin: float) -> None:
-    """Refuse before anything is measured what would make no sense afterwards."""
+    """Refuse contradictory options before anything is measured."""
     from harness.gate import GATE
 
     most = LARGEST_CELL // max(GATE.lengths)
@@ -144,7 +144,7 @@ def _loosen(path: Path, values: dict[str, Any], setting: str | None, reason: str
 
 
 def _tell_slack(decision: Decision, allowed: Sequence[Budget], path: Path, margin: float | None) -> None:
-    """Mention limits with room, or lower them and show what changed."""
+    """Print limits with unused room, or lower them and print the change."""
     from harness.gate.ratchet import slack_verdicts, tighten
 
     if margin is not None:
@@ -156,11 +156,11 @@ def _tell_slack(decision: Decision, allowed: Sequence[Budget], path: Path, margi
         notes().print(f"slack: {verdict.name}: {verdict.message}", soft_wrap=True)
 
 
-# What is asked -----------------------------------------------------------------------------
+# Options -----------------------------------------------------------------------------------
 
 
 def _values(given: dict[str, Any], *, tier_alone: bool) -> tuple[dict[str, Any], Path | None]:
-    """Return flags over the configuration, whose paths are taken from its own folder, and its file."""
+    """Return flags over the configuration, with paths relative to its folder, and the file."""
     from harness.gate.budgets import spec_from
 
     here = Path.cwd()
@@ -180,7 +180,7 @@ def _values(given: dict[str, Any], *, tier_alone: bool) -> tuple[dict[str, Any],
 def _allowed(
     values: dict[str, Any], file: Path | None, *, is_compared: bool
 ) -> tuple[list[Budget], Settings, Pairs]:
-    """Return the budgets to judge by, whom to measure in which formats, and in which of these each."""
+    """Return the budgets, the settings, and the pairs of candidate and format to measure."""
     from harness.gate import of_tier, read_budgets
 
     chosen, tiers, path = values.pop("chosen"), values.pop("tiers", ()), values.pop("budgets", None)
@@ -211,7 +211,7 @@ def _allowed(
 
 
 def _pairs(values: dict[str, Any], budgets: Sequence[Budget]) -> Pairs:
-    """Return the pairs that budgets name, and those of the candidates and formats that are listed.
+    """Return the pairs that budgets name, and those of the listed candidates and formats.
 
     Where only candidates are listed, or only formats, each goes with whatever the budgets name.
     """
@@ -225,7 +225,7 @@ def _pairs(values: dict[str, Any], budgets: Sequence[Budget]) -> Pairs:
 
 
 def _check_candidates(budgets: Sequence[Budget]) -> None:
-    """Refuse budgets of candidates that do not exist."""
+    """Refuse budgets for candidates that do not exist."""
     from harness.subject.candidates import load
 
     with user_mistakes():
@@ -233,7 +233,7 @@ def _check_candidates(budgets: Sequence[Budget]) -> None:
             load(spec)
 
 
-# What comes of it --------------------------------------------------------------------------
+# Results ----------------------------------------------------------------------------------
 
 
 def _tell(decision: Decision, *, as_json: bool) -> int:
@@ -256,7 +256,7 @@ def _tell(decision: Decision, *, as_json: bool) -> int:
 
 
 def _draw(decision: Decision, *, as_json: bool) -> None:
-    """Draw the report, after the verdict is told: whatever fails in it changes no verdict."""
+    """Draw the report after the verdict is printed, so that no failure in it changes the verdict."""
     from harness.gate import draw
 
     page = decision.folder / "report.html"
@@ -267,21 +267,21 @@ def _draw(decision: Decision, *, as_json: bool) -> None:
 
 
 def _places(verdicts: Sequence[Verdict]) -> dict[str, tuple[str, int]]:
-    """Return where the candidates' functions stand, the files named from the top of the checkout."""
+    """Return the file and line of each candidate's function, relative to the top of the checkout."""
     from harness.subject.candidates.devices import place_of
 
     top = Path(os.environ.get("GITHUB_WORKSPACE", os.curdir)).resolve()
-    found = {}
+    lines_by_candidate = {}
     for name in {verdict.candidate for verdict in verdicts}:
         if (place := place_of(name)) is not None:
             file, line = place
             shown = file.relative_to(top) if file.is_relative_to(top) else file
-            found[name] = (shown.as_posix(), line)
-    return found
+            lines_by_candidate[name] = (shown.as_posix(), line)
+    return lines_by_candidate
 
 
 def _summarise(text: str) -> None:
-    """Add to GitHub's job summary where there is one; that it cannot be written is no verdict."""
+    """Append to GitHub's job summary, if there is one; a failure to write changes no verdict."""
     name = os.environ.get("GITHUB_STEP_SUMMARY")
     if not name:
         return

@@ -12,8 +12,7 @@ import typer
 
 from harness.terminal.console import results
 from harness.terminal.exceptions import UsageError, user_mistakes
-from reports.files import FileError, read_text
-from reports.files import told as told_of
+from reports.files import FileError, error_message, read_text
 
 __all__ = ["init"]
 
@@ -22,7 +21,7 @@ BUDGETS = "softmax-budgets.toml"
 WORKFLOW = ".github/workflows/softmax.yml"
 
 EXAMPLE = "max_shifted"
-"""Whom the files name where nobody is: a built-in, so that they work as they are."""
+"""The candidate where the user names none: a built-in, so that the files work unchanged."""
 
 CHANGE = 'a built-in; change it to your own, such as "my.py:softmax"'
 
@@ -59,8 +58,8 @@ def init(
         load(candidate or EXAMPLE)
         _check_free()
         written = _write_all(_texts(candidate, chosen, tier))
-    for told in written:
-        results().print(told, soft_wrap=True)
+    for line in written:
+        results().print(line, soft_wrap=True)
     todo = f"fill in the reasons in {BUDGETS}"
     if candidate is None:
         todo = f"name your own softmax for {EXAMPLE} in {CONFIGURATION} and {BUDGETS}, {todo}"
@@ -121,14 +120,14 @@ def _quoted(text: str) -> str:
 
 
 def _write_all(texts: Mapping[str, str]) -> list[str]:
-    """Write every file, or leave all as it was; return what is told of each.
+    """Write every file, or leave all as they were; return a line on each.
 
     Raises:
         FileError: one cannot be written.
     """
     from reports.record.run_folder import write_atomically
 
-    told = []
+    lines = []
     with ExitStack() as undo:
         for name, text in texts.items():
             file = Path(name)
@@ -137,9 +136,9 @@ def _write_all(texts: Mapping[str, str]) -> list[str]:
             undo.callback(_restore, file, file.read_bytes() if file.exists() else None)
             gap = "" if not held else "\n" if held.endswith("\n") else "\n\n"
             write_atomically(file, f"{held}{gap}{text}".encode())
-            told.append(f"{'added to' if held else 'wrote'} {file.as_posix()}")
+            lines.append(f"{'added to' if held else 'wrote'} {file.as_posix()}")
         undo.pop_all()
-    return told
+    return lines
 
 
 def _make_folder(folder: Path, undo: ExitStack) -> None:
@@ -150,7 +149,7 @@ def _make_folder(folder: Path, undo: ExitStack) -> None:
         if not folder.is_dir():
             raise FileError(f"{folder}: it is no folder; move it away")
     except OSError as error:
-        raise FileError(told_of(error, folder)) from error
+        raise FileError(error_message(error, folder)) from error
 
 
 def _restore(file: Path, content: bytes | None) -> None:

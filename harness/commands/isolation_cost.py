@@ -1,4 +1,4 @@
-"""What isolation costs: the same batch with the candidate in a process of its own, and in process.
+"""Measure the cost of isolation: the same batch in a process of the candidate's own, and in process.
 
 A *batch* is what a campaign does with a thousand rows of 1024: the certified truth, the call, the
 tally. A *call* is the call alone, where isolation adds two copies of the batch through shared memory and

@@ -1,4 +1,4 @@
-"""`harness replay`: run one witness again."""
+"""`harness replay`: call a candidate on one witness again."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["replay"]
 
 SHOWN = 12
-"""Elements printed of a long row: those with the greatest error."""
+"""The most elements of a long row to print: those with the greatest error."""
 
 LONGEST_LINE = 1 << 30
-"""Characters of a witness; one of the longest row in its widest format is a third of it."""
+"""The most characters of a witness; that of the longest row in its widest format is a third of it."""
 
 SHOWN_CHARACTERS = 200
 
@@ -58,21 +58,21 @@ def replay(
     from harness.witnesses.recipes import completed, completed_among
 
     check_timeout(timeout)
-    found, run = _read(witness)
+    recorded, run = _read(witness)
     with user_mistakes():
-        known = _known(run, found) if run else _Known((), WITHIN_STANDARD)
-        chosen = load(candidate or _imported_by(found, known))
+        known = _known(run, recorded) if run else _Known((), WITHIN_STANDARD)
+        chosen = load(candidate or _imported_by(recorded, known))
         _tell_import(chosen)
         chosen = chosen.under((*known.policies, *(policies or ())))
     with InProcess() if in_process else Isolated(jobs=1) as executor:
-        subject = Subject.of(found.cell, chosen, executor, timeout)
-        result = replay_witness(found, subject, known.limits)
+        subject = Subject.of(recorded.cell, chosen, executor, timeout)
+        result = replay_witness(recorded, subject, known.limits)
         if emit_test is not None:
             part = None
             if result.among > 1:
-                row, part = completed_among(found, subject)
+                row, part = completed_among(recorded, subject)
             else:
-                row = completed(found, subject)
+                row = completed(recorded, subject)
             _emit(row, chosen, emit_test, part, is_sound=result.is_sound and result.same_bits)
     if as_json:
         print_json({**result.document(), "small": known.small})
@@ -97,7 +97,7 @@ def _emit(witness: Witness, candidate: Candidate, path: Path, part: Part | None,
 
 
 def _read(text: str) -> tuple[Witness, str]:
-    """Return the witness, and the run that it is named by; an empty one for a JSON line."""
+    """Return the witness, and the name of its run; empty for a JSON line."""
     from reports.record.run_folder import find_witness
     from reports.record.schema import Malformed, parsed
 
@@ -119,13 +119,13 @@ def _read(text: str) -> tuple[Witness, str]:
 
 
 def _imported_by(witness: Witness, known: _Known) -> str:
-    """Return the spec of whom to import: a built-in, or what the ledger of this machine has of it.
+    """Return the spec of the candidate: a built-in, or the one in a ledger of this machine.
 
     Raises:
         UsageError: the witness names code of somebody's own, and comes from elsewhere.
     """
     name = witness.cell.candidate
-    if ":" not in name or known.is_of_here:
+    if ":" not in name or known.is_local:
         return name
     raise UsageError(
         f"witness {witness.id}: it names {name!r} to import, and does not come from a run of this machine; "
@@ -140,19 +140,19 @@ def _tell_import(candidate: Candidate) -> None:
 
 @dataclass(frozen=True)
 class _Known:
-    """What a run says of a witness.
+    """What a run records about a witness.
 
     Attributes:
-        policies: by which the run judged.
-        limits: that its gate says the witness is above, by columns of the table of cells.
-        small: the id of the small row that stands for it; None where there is none but itself.
-        is_of_here: whether the run was made where it lies.
+        policies: of the run's judgement.
+        limits: of its gate that the witness exceeds, by columns of the table of cells.
+        small: the id of the shrunk witness; None where there is none.
+        is_local: whether the run was made on this machine, in this place.
     """
 
     policies: Sequence[str]
     limits: Mapping[str, Any]
     small: str | None = None
-    is_of_here: bool = False
+    is_local: bool = False
 
 
 def _known(run: str, witness: Witness) -> _Known:
@@ -162,12 +162,12 @@ def _known(run: str, witness: Witness) -> _Known:
 
     with Ledger.open(find_run(run) / LEDGER) as ledger:
         policies, verdicts = ledger.settings().get("policies", ()), ledger.get("verdicts") or ()
-        made = ledger.shrunk().get(witness.id)
-        small = made.id if made is not None else ledger.small().get(witness.id)
-        is_of_here = ledger.is_of_here()
+        shrunk = ledger.shrunk().get(witness.id)
+        small = shrunk.id if shrunk is not None else ledger.small().get(witness.id)
+        is_local = ledger.is_of_here()
     own = (v for v in verdicts if v["witness"] == witness.id and _is_figure_of_a_row(v["metric"]))
     limits = {v["metric"]: v["limit"] for v in own} or WITHIN_STANDARD
-    return _Known(policies, limits, None if small == witness.id else small, is_of_here)
+    return _Known(policies, limits, None if small == witness.id else small, is_local)
 
 
 def _is_figure_of_a_row(metric: str) -> bool:
@@ -192,13 +192,13 @@ def _print(result: Replay, most: int) -> None:
         for line in _lines(*group):
             console.print(line, soft_wrap=True)
     if most < len(result.elements):
-        told = "all" if len(alike) <= most else f"the worst {most} of {len(alike)} kinds among"
-        console.print(f"... {told} {len(result.elements)} elements; --all prints every one")
+        which = "all" if len(alike) <= most else f"the worst {most} of {len(alike)} kinds among"
+        console.print(f"... {which} {len(result.elements)} elements; --all prints every one")
     _print_row(result)
 
 
 def _lines(e: ElementReplay, *alike: ElementReplay) -> Iterator[str]:
-    """Yield an element as lines of name, decimal and hexadecimal; nothing is cut."""
+    """Yield the lines of an element in full: name, decimal and hexadecimal."""
     others = f" and {count(len(alike))} alike:" if alike else ""
     yield f"[{e.index}]{others} {e.element_class}, {ulps(e.ulp, 6)} ULP"
     width = max(len(text) for text in (e.x, e.y, e.nearest))
@@ -214,7 +214,7 @@ def _lines(e: ElementReplay, *alike: ElementReplay) -> Iterator[str]:
 
 
 def _alike(elements: Sequence[ElementReplay]) -> list[tuple[ElementReplay, ...]]:
-    """Return elements of the same logit and output together, in the order of the first of each."""
+    """Group elements with the same logit and output, in the order of their first."""
     groups: dict[tuple[str, str], list[ElementReplay]] = {}
     for e in elements:
         groups.setdefault((e.x_bits, e.y_bits), []).append(e)

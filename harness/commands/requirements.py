@@ -1,4 +1,4 @@
-"""What has to be installed where a candidate is gated: the project around it, or what its file imports."""
+"""The packages that gating a candidate needs: the project around it, or those that its file imports."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def requirements(candidate: str, folder: Path) -> list[str]:
     own = candidate.partition("@")[0]
     if own in LIBRARIES:
         return [f"{_OURS}[{own}]"]
-    found = [_OURS]
+    packages = [_OURS]
     if _is_project(folder):
-        found.append(".")
+        packages.append(".")
     if (folder / "requirements.txt").is_file():
-        found.append("-r requirements.txt")
-    return found if len(found) > 1 else [_OURS, *_imported(candidate)]
+        packages.append("-r requirements.txt")
+    return packages if len(packages) > 1 else [_OURS, *_imported(candidate)]
 
 
 def native_library(candidate: str) -> Path | None:

@@ -113,7 +113,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: bool) -> Path:
-    """Run the campaign into its folder, draw everything, and return the folder."""
+    """Run the campaign, write its folder and pages, and return the folder."""
     from harness.campaign.campaign import Campaign
     from reports.record.run_folder import begun_with, prepare
 
@@ -136,7 +136,7 @@ def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: b
 
 
 def _keep(campaign: Campaign, folder: Path, executor: Executor, deadline: Deadline) -> Path:
-    """Measure into the folder's ledger what that lacks, and return the folder."""
+    """Measure the tasks that the folder's ledger lacks, and return the folder."""
     from harness.campaign.provenance import open_measured
     from reports.record.ledger import LedgerError
 
@@ -169,7 +169,7 @@ def _keep(campaign: Campaign, folder: Path, executor: Executor, deadline: Deadli
 
 
 def _kept(campaign: Campaign, ledger: Ledger) -> str:
-    """Say how much of a campaign is in the ledger."""
+    """Return a sentence on how much of a campaign is in the ledger."""
     kept, total = len(ledger.finished()), sum(1 for _ in campaign.tasks())
     if kept < total:
         return f"{kept} of {total} shards"
@@ -179,7 +179,7 @@ def _kept(campaign: Campaign, ledger: Ledger) -> str:
 
 
 def _report_changed_inputs(settings: Settings) -> None:
-    """Say how many of the user's values are no numbers of a format, and were rounded to it."""
+    """Print how many of the user's values had to be rounded to a format."""
     if settings.inputs is None:
         return
     if settings.regimes in ((), ("input",)) and not any(
@@ -196,7 +196,7 @@ def _report_changed_inputs(settings: Settings) -> None:
 
 
 def _fill(campaign: Campaign, ledger: Ledger, executor: Executor, deadline: Deadline) -> None:
-    """Measure what the ledger lacks, and put the documents about the whole run into it."""
+    """Measure the tasks that the ledger lacks, and record the documents about the whole run."""
     from harness.campaign.provenance import hold_program
     from harness.claims import evaluate
 
@@ -216,7 +216,7 @@ def _fill(campaign: Campaign, ledger: Ledger, executor: Executor, deadline: Dead
 def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor, deadline: Deadline) -> None:
     from harness.campaign.crews import crew_of
     from harness.campaign.progress import Progress
-    from reports.machines import told
+    from reports.machines import machines_line
 
     ledger.put("shards", sum(1 for _ in campaign.tasks()))
     ledger.put("pairs", len(campaign.candidates) * len(campaign.settings.formats))
@@ -227,5 +227,5 @@ def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor, deadline
         Progress(notes(), left, campaign.seconds) as progress,
     ):
         campaign.run(ledger, executor, progress, crew, deadline)
-    if (machines := told(ledger)) is not None:
+    if (machines := machines_line(ledger)) is not None:
         notes().print(machines, soft_wrap=True)

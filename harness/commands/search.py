@@ -74,12 +74,12 @@ def search(
     asked = single(candidate, format, length, given)
     if evaluations < 1:
         raise UsageError(f"evaluations {evaluations}: give an integer from 1 on")
-    found = _search(asked, evaluations, objective, out, overwrite=overwrite)
-    folder, result = found.folder, found.result
+    finding = _search(asked, evaluations, objective, out, overwrite=overwrite)
+    folder, result = finding.folder, finding.result
     if as_json:
-        print_json(found.document())
+        print_json(finding.document())
     elif result.score is not None:
-        for line in _lines(found):
+        for line in _lines(finding):
             results().print(line, soft_wrap=True)
     if result.stopped == INTERRUPTED:
         raise Interrupted(
@@ -92,8 +92,8 @@ def search(
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What came of a search; `shrunk` is the winner made small, None where it cannot be made smaller."""
+class _Finding:
+    """A finished search; `shrunk` is the worst row shrunk, None where it cannot be made smaller."""
 
     folder: Path
     result: SearchResult
@@ -102,19 +102,21 @@ class _Found:
 
     @property
     def replay(self) -> str | None:
-        """The command that runs the winner again."""
+        """The command that replays the worst row."""
         witness = self.result.witness
         return replay_command(self.folder, witness) if witness else None
 
     def document(self) -> dict[str, Any]:
-        """Return this as JSON carries it."""
+        """Return the search as JSON."""
         shrunk = None if self.shrunk is None else {"id": self.shrunk.id, **self.shrunk.document()}
         outcomes = {"outcomes": dict(self.tally.outcomes), "shrunk": shrunk}
         return {**self.result.document(), **outcomes, "run": str(self.folder), "replay": self.replay}
 
 
-def _search(asked: Single, evaluations: int, objective: str, out: Path | None, *, overwrite: bool) -> _Found:
-    """Search, keep what was found in a run folder, and make the winner small."""
+def _search(
+    asked: Single, evaluations: int, objective: str, out: Path | None, *, overwrite: bool
+) -> _Finding:
+    """Search, record the result in a run folder, and shrink the worst row."""
     from harness.witnesses.search import search_tally
     from reports.record.run_folder import prepare
 
@@ -134,12 +136,12 @@ def _search(asked: Single, evaluations: int, objective: str, out: Path | None, *
                 keep_interrupted=True,
                 observe=advance,
             )
-            return _Found(folder, result, tally, _keep(folder, asked, result, tally, executor))
+            return _Finding(folder, result, tally, _keep(folder, asked, result, tally, executor))
 
 
 @contextmanager
 def _bar(evaluations: int) -> Iterator[Callable[[Trial], None]]:
-    """Show on a terminal how far the search is, and what it has found."""
+    """Show the progress of the search on a terminal, and its worst figure so far."""
     best = -math.inf
     with progress_bar(notes()) as bar:
         task = bar.add_task("searching", total=evaluations)
@@ -153,7 +155,7 @@ def _bar(evaluations: int) -> Iterator[Callable[[Trial], None]]:
 
 
 def _keep(folder: Path, asked: Single, result: SearchResult, tally: Tally, executor: Any) -> Witness | None:
-    """Write the run folder, and return the winner made small, None where it cannot be or time is short."""
+    """Write the run folder, and return the worst row shrunk; None where it cannot be, or time is short."""
     from harness.witnesses.search import INTERRUPTED
     from reports.folder import write
     from reports.record.ledger import CellInfo
@@ -170,10 +172,10 @@ def _keep(folder: Path, asked: Single, result: SearchResult, tally: Tally, execu
 # Printing ----------------------------------------------------------------------------------
 
 
-def _lines(found: _Found) -> Iterator[str]:
+def _lines(finding: _Finding) -> Iterator[str]:
     from harness.witnesses.search import OBJECTIVES
 
-    result = found.result
+    result = finding.result
     cell, goal = result.cell, OBJECTIVES[result.objective]
     yield f"{cell.candidate}  {cell.format} -> {cell.out_format}, length {cell.length}: {goal.title}"
     yield f"{_figure(result.score)} {goal.unit}; {result.sample}"
@@ -181,16 +183,16 @@ def _lines(found: _Found) -> Iterator[str]:
     yield f"{result.rate:.3g} evaluations a second, {result.seconds:.3g} s in all"
     yield from (f"stopped early: {text}" for text in [result.stopped] if text)
     yield from (f"faults met: {text}" for text in [_faults(result)] if text)
-    yield from (f"rows failed: {text}" for text in [_failed(found.tally)] if text)
+    yield from (f"rows failed: {text}" for text in [_failed(finding.tally)] if text)
     yield f"best so far, by evaluations: {'  '.join(_curve(result.curve))}"
     yield f"polished: {result.neighbourhood}{_polishing(result)}"
     if result.witness is None:
         yield "no row shows any of it"
         return
     yield f"witness: {result.witness.line()}"
-    if found.shrunk is not None:
-        yield f"made small: {found.shrunk.line()}"
-    yield f"replay: {found.replay}"
+    if finding.shrunk is not None:
+        yield f"made small: {finding.shrunk.line()}"
+    yield f"replay: {finding.replay}"
 
 
 def _polishing(result: SearchResult) -> str:
@@ -221,7 +223,7 @@ def _failed(tally: Tally) -> str:
 
 
 def _curve(curve: Sequence[tuple[int, float]]) -> Iterator[str]:
-    """Yield some of the steps, the last ones of each doubling of the evaluations."""
+    """Yield the last step of each doubling of the evaluations, and of these the last few."""
     last = {evaluations.bit_length(): (evaluations, score) for evaluations, score in curve}
     for evaluations, score in list(last.values())[-STEPS_SHOWN:]:
         yield f"{evaluations}: {score:.6g}"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["selftest"]
 
 LINES = 20
-"""Of progress, where it is no terminal that shows it."""
+"""Interval between progress lines where the output is not a terminal."""
 
 
 def selftest(
@@ -48,7 +48,7 @@ def selftest(
     suspects = suspects_of(seed, quick=quick)
     done = [0]
 
-    def told(more: int) -> None:
+    def advance(more: int) -> None:
         before, done[0] = done[0], done[0] + more
         if notes().is_terminal:
             notes().print(f"{done[0]} of {len(suspects)}", end="\r")
@@ -56,7 +56,7 @@ def selftest(
             notes().print(f"{done[0]} of {len(suspects)}")
 
     start = time.perf_counter()
-    matrix = run_suite(suspects, seed, jobs or available_jobs(), told, quick=quick)
+    matrix = run_suite(suspects, seed, jobs or available_jobs(), advance, quick=quick)
     if out is not None:
         _keep(out, matrix, quick=quick, seconds=time.perf_counter() - start)
     if as_json:
@@ -83,7 +83,7 @@ def _keep(out: Path, matrix: Matrix, *, quick: bool, seconds: float) -> None:
         NoVerdict: a section could not be drawn.
     """
     from harness.campaign.provenance import begun
-    from harness.selftest.telling import titles
+    from harness.selftest.matrix_text import titles
     from reports.folder import write
     from reports.record.run_folder import open_ledger
 
@@ -97,6 +97,6 @@ def _keep(out: Path, matrix: Matrix, *, quick: bool, seconds: float) -> None:
 
 
 def _text(matrix: Matrix) -> str:
-    from harness.selftest.telling import text
+    from harness.selftest.matrix_text import text
 
     return text(matrix)

@@ -1,4 +1,4 @@
-"""What the commands about one candidate, one format and one length have in common."""
+"""Options and steps shared by the commands about one candidate, one format and one length."""
 
 from __future__ import annotations
 

@@ -8,12 +8,12 @@ from typing import Any, Final
 from harness.campaign.settings import BRIEF, Settings
 from harness.gate.budgets import of_tier
 from harness.gate.decision import with_witnesses
+from harness.gate.gate_campaign import Gated, gate_settings, measure_gated, temporary_ledger
 from harness.gate.judgement import judge
-from harness.gate.measuring import Gated, gate_settings, measure_gated, temporary_ledger
 from harness.terminal.exceptions import choose, user_mistakes
 from reference.formats import FORMATS
 from reports.common import in_common
-from reports.gate_text import headline, spread, told
+from reports.gate_text import headline, verdict_lines, worst_by_group
 from reports.record.verdicts import Verdict, exit_code, worst_first
 
 __all__ = ["failure"]
@@ -57,8 +57,8 @@ def _told(gated: Gated, verdicts: Sequence[Verdict]) -> str:
     failing = [v for v in worst_first(verdicts) if v.stops]
     lines = [headline(verdicts), *in_common(verdicts)]
     lines += [f"policy of {name}: {', '.join(p)}" for name, p in gated.relaxations().items() if p]
-    for verdict in spread(failing)[:TOLD]:
-        lines += [line for line in told(verdict) if "replay" not in line]
+    for verdict in worst_by_group(failing)[:TOLD]:
+        lines += [line for line in verdict_lines(verdict) if "replay" not in line]
     if len(failing) > TOLD:
         lines.append(f"{TOLD} of {len(failing)} shown")
     return "\n".join(lines)

@@ -1,8 +1,8 @@
 """A gate against an earlier run: no cell may be worse than it was there, on the same rows.
 
-Only cells that were given the same bits are compared (`rows_digest`); of the others nothing is known, and
-that is never a pass. Nor is a figure that is worse on another processor: libraries choose their exp by its
-vector extensions, so that it may differ though nobody changed anything.
+Only cells with the same rows, bit for bit, are compared (`rows_digest`); of the others nothing is known, and
+they never pass. Neither does a figure that is worse on another processor: libraries choose their exp by its
+vector extensions, so that figures may differ although nobody changed the code.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.gate.comparison import Change, Comparison, compare
-from harness.gate.measuring import Gated
+from harness.gate.gate_campaign import Gated
 from reports.record.cells import Row, cell_row
 from reports.record.verdicts import Verdict, VerdictStatus
 from reports.record.witness import CellKey
@@ -21,7 +21,7 @@ from reports.record.witness import CellKey
 __all__ = ["BASELINE", "Baseline", "place", "read_baseline", "verdicts_against"]
 
 BASELINE: Final = "baseline"
-"""What the verdicts call their metric."""
+"""The metric of the verdicts."""
 
 _STATUS: Final[Mapping[str, VerdictStatus]] = {
     "better": "pass",
@@ -37,9 +37,9 @@ class Baseline:
     """An earlier run.
 
     Attributes:
-        name: how it was asked for.
-        rows: its rows of the table of cells.
-        environment: where it ran.
+        name: as the user gave it.
+        rows: its table of cells.
+        environment: of that run.
     """
 
     name: str
@@ -70,9 +70,9 @@ def verdicts_against(
 
     Args:
         baseline: the earlier run.
-        gated: what was measured now.
-        run: what the later run is called.
-        environment: where it was measured.
+        gated: the cells measured now.
+        run: the name of the later run.
+        environment: of the later run.
     """
     later = [cell.row for cell in gated.cells]
     whose = {(row["candidate"], row["format"], row["out_format"]) for row in later}
@@ -80,10 +80,10 @@ def verdicts_against(
     earlier = [r for r in whole if (r["candidate"], r["format"], r["out_format"]) in whose]
     comparison = compare(baseline.name, earlier, run, later)
     shown = {_key(row): row["witness"] for row in later}
-    moved = _moved(baseline.environment, environment)
+    processor_note = _processor_note(baseline.environment, environment)
     libraries = "; ".join(_libraries(baseline.environment, environment))
     known = (change for change in comparison.cells if change.change != "new")
-    return [_verdict(baseline.name, c, shown, moved, libraries) for c in known], comparison
+    return [_verdict(baseline.name, c, shown, processor_note, libraries) for c in known], comparison
 
 
 def place(verdict: Verdict) -> tuple[Any, ...]:
@@ -96,27 +96,27 @@ def _key(row: Row) -> CellKey:
 
 
 def _verdict(
-    name: str, change: Change, shown: Mapping[CellKey, str | None], moved: str, libraries: str
+    name: str, change: Change, shown: Mapping[CellKey, str | None], processor_note: str, libraries: str
 ) -> Verdict:
     key, status, message = change.cell, _STATUS[change.change], change.message
-    if change.change == "worse" and moved:
-        status, message = "uncertified", f"not comparable: {moved}; {message}"
+    if change.change == "worse" and processor_note:
+        status, message = "uncertified", f"not comparable: {processor_note}; {message}"
     elif change.change == "worse":
         message = f"{message}; {libraries}" if libraries else message
     elif status != "pass":
-        told = {
+        messages = {
             "not comparable": f"not comparable: {message}",
             "gone": "the baseline has this cell, and it was not measured now",
         }
-        message = told[change.change]
+        message = messages[change.change]
     return Verdict(
         key.candidate, key.format, key.out_format, key.regime, key.length, BASELINE, "no worse than",
         name, change.after, status, message, shown.get(key) if status == "over_budget" else None,
     )  # fmt: skip
 
 
-def _moved(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Say that the processor is another; empty where it is not."""
+def _processor_note(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return a note that the processor is another; empty where it is the same."""
     names = ("machine", "cpu_features")
     if all(before.get(name) == now.get(name) for name in names):
         return ""

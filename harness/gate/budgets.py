@@ -75,7 +75,7 @@ class Budget:
 
     @property
     def operator(self) -> str:
-        """How the limit is meant."""
+        """The comparison of figure and limit."""
         if self.metric == TIER:
             return "meets"
         return ">=" if self.is_at_least else "<="
@@ -92,7 +92,7 @@ class Budget:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What no two budgets share."""
+        """The key, different for any two budgets."""
         return (
             self.candidate,
             self.format,
@@ -167,7 +167,7 @@ def budgets_of(text: str, path: Path) -> list[Budget]:
 
 
 def spec_from(spec: str, folder: Path) -> str:
-    """Return a candidate's spec with the path of its file taken from a folder, told from the current one."""
+    """Return a candidate's spec with the path of its file in a folder, relative to the current one."""
     where, separator, function = spec.rpartition(":")
     if not separator or not where.endswith(".py"):
         return spec
@@ -203,7 +203,7 @@ def _validated(document: Mapping[str, Any]) -> tuple[list[tuple[int, dict[str, A
         try:
             entries.append((number, Entry.model_validate(values).model_dump(), True))
         except ValidationError as error:
-            wrong = {key for found in error.errors() for key in found["loc"][:1]}
+            wrong = {key for mistake in error.errors() for key in mistake["loc"][:1]}
             rest = values if isinstance(values, dict) else {}
             entries.append((number, {key: rest[key] for key in rest.keys() - wrong}, False))
             mistakes += _told(number, error.errors(), Entry.model_fields)
@@ -308,11 +308,11 @@ def _of_zeros(metric: Metric, written: FloatFormat) -> float:
 
 def _duplicates(budgets: Iterable[Budget]) -> list[str]:
     first: dict[tuple[Any, ...], Budget] = {}
-    found = []
+    messages = []
     for budget in budgets:
         earlier = first.setdefault(budget.key, budget)
         if earlier is not budget:
-            found.append(
+            messages.append(
                 f"budget[{budget.number}]: the same cells and metric as budget[{earlier.number}]; keep one"
             )
-    return found
+    return messages

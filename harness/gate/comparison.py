@@ -4,7 +4,7 @@ Cells are compared only where they were given the same rows, bit for bit (`rows_
 were called with the same result format. A cell is worse where it fails more rows, loses more, or errs
 more, in any metric that is compared; better where it does so in some and in none the other way: strictly,
 for a gate.
-A person is told the trend: figures that differ by less than they would with other rows are noise.
+The report shows the trend: figures that differ by less than they would with other rows are noise.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ Trend = Literal["better", "worse", "noise", "same", "new", "gone", "not comparab
 TRENDS: Final[tuple[Trend, ...]] = get_args(Trend)
 
 _COMPARED: Final = tuple(sorted((m for m in METRICS.values() if m.compared), key=lambda m: m.compared or 0))
-"""What cells are compared in, the gravest first."""
+"""The metrics by which cells are compared, the gravest first."""
 
 _NOISE: Final = 1.25
-"""Such figures that differ by no greater factor are noise."""
+"""Figures that differ by no greater factor are noise."""
 
 _NOISE_SHARE: Final = 0.01
 """Likewise shares that differ by no more."""
@@ -92,16 +92,16 @@ class Comparison:
     greatest: tuple[float | None, float | None] = (None, None)
 
     def count(self, trend: Trend) -> int:
-        """Return how many cells went so."""
+        """Return the number of cells with a trend."""
         return Counter(cell.trend for cell in self.cells)[trend]
 
     @property
     def changes(self) -> list[Change]:
-        """The cells that are not the same: the worse first, noise last, the gravest first among each."""
+        """The cells that differ: worse ones first and noise last, each with the gravest first."""
         return sorted((c for c in self.cells if c.trend != "same"), key=lambda c: c.rank)
 
     def document(self) -> dict[str, Any]:
-        """Return the comparison as JSON carries it."""
+        """Return the comparison as JSON."""
         return {
             "base": self.base,
             "run": self.run,
@@ -117,13 +117,13 @@ class Comparison:
 
 
 def compare(base: str, earlier: Sequence[Row], run: str, later: Sequence[Row]) -> Comparison:
-    """Return how the cells of a later run stand to those of an earlier one.
+    """Compare the cells of a later run with those of an earlier one.
 
     Args:
-        base: what the earlier run is called.
-        earlier: its rows of the table of cells.
-        run: what the later one is called.
-        later: its rows.
+        base: the name of the earlier run.
+        earlier: its table of cells.
+        run: the name of the later run.
+        later: its table of cells.
     """
     before, after = ({_key(row): row for row in rows} for rows in (earlier, later))
     keys = dict.fromkeys([*before, *after])
@@ -167,7 +167,7 @@ def _change(key: CellKey, before: Row | None, after: Row | None) -> Change:
 
 
 def _is_noise(metric: Metric, before: Row, after: Row) -> bool:
-    """Tell whether a metric differs by no more than it would between two draws of the rows.
+    """Return whether a metric differs by no more than it would between two draws of the rows.
 
     A row's sum is off by rounding alone where it is within n u of the exact one, see the check `row_sum`.
     """
@@ -204,18 +204,18 @@ def _not_comparable(before: Row, after: Row) -> str:
 
 
 def _sign(before: float | None, after: float | None, *, more_is_better: bool) -> int:
-    """Return 1 for better, -1 for worse; a figure that comes or goes is neither, as another one tells why."""
+    """Return 1 for better, -1 for worse, and 0 where a figure is null, as another figure shows why."""
     if before is None or after is None or before == after:
         return 0
     return 1 if (after > before) == more_is_better else -1
 
 
 def _message(worse: Sequence[str], better: Sequence[str], before: Row, after: Row) -> str:
-    def told(metrics: Sequence[str]) -> str:
+    def changes(metrics: Sequence[str]) -> str:
         return ", ".join(f"{name} {figure(before[name])} to {figure(after[name])}" for name in metrics)
 
     parts = [
-        f"{word}: {told(metrics)}" for word, metrics in (("worse", worse), ("better", better)) if metrics
+        f"{word}: {changes(metrics)}" for word, metrics in (("worse", worse), ("better", better)) if metrics
     ]
     return "; ".join(parts)
 

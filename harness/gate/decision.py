@@ -1,4 +1,4 @@
-"""A gate from settings and budgets to verdicts in a run folder, with shrunk witnesses and their commands."""
+"""Decide a gate: measure, judge by budgets, and write verdicts with shrunk witnesses to a run folder."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from harness.campaign.notices import over_before_all, say_what_is_left_out, say_
 from harness.campaign.settings import Settings
 from harness.gate.baseline import Baseline, place, verdicts_against
 from harness.gate.budgets import TIER, Budget
+from harness.gate.gate_campaign import GATE, Gated, gate_settings, measure_gated
 from harness.gate.judgement import judge, with_policies
-from harness.gate.measuring import GATE, Gated, gate_settings, measure_gated
 from harness.gate.ratchet import slack_verdicts
 from harness.gate.statistics import Exactly, Fresh, Rule
 from harness.subject.subject import Subject
@@ -42,24 +42,24 @@ __all__ = ["SCHEMA_VERSION", "Decision", "decide", "draw", "with_witnesses"]
 SCHEMA_VERSION: Final = 1
 
 SHRUNK: Final = 6
-"""Witnesses that are shrunk: those that a terminal shows first."""
+"""The most witnesses to shrink: those that a terminal shows first."""
 
 SHRINKING_ELEMENTS: Final = 1 << 20
-"""What shrinking one of them may spend: a second or two."""
+"""The most elements to call for shrinking one of them: a second or two."""
 
 SHOWN_DIGITS: Final = 120
-"""Characters of a row that are shown beside its replay command."""
+"""The most characters of a row to show beside its replay command."""
 
 _RUN: Final = 4
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a gate decided.
+    """The decision of a gate.
 
     Attributes:
         folder: the run folder.
-        gated: what was measured.
+        gated: the measured cells and checks.
         verdicts: all of them, in the plan's order.
     """
 
@@ -101,18 +101,18 @@ def decide(
     """Measure and judge, into a run folder that `draw` completes.
 
     Args:
-        settings: whom, in which formats, from which seed, by which policies.
-        budgets: what is allowed.
+        settings: candidates, formats, seed and policies.
+        budgets: the limits.
         out: the run folder; a new one where None.
         fresh: whether rates are compared as those of independent rows.
-        rows: at least so many of each drawn cell.
+        rows: the least rows of each drawn cell.
         overwrite: whether a run in `out` is replaced.
-        strict: whether a limit with much room fails.
-        baseline: an earlier run, than which no cell may be worse.
+        strict: whether a limit far above its figure fails.
+        baseline: an earlier run; no cell may be worse than there.
         pairs: of candidates and formats; each candidate in each format where None.
 
     Raises:
-        UsageError: a candidate or the folder is not usable as asked.
+        UsageError: a candidate or the folder cannot be used.
         NoVerdict: the ledger cannot be written.
         Interrupted: the user stopped it.
     """
@@ -162,7 +162,7 @@ def _decided(
     fresh: bool,
     strict: bool,
 ) -> Decision:
-    """Measure into an open ledger, which is closed then, and judge."""
+    """Measure into an open ledger, judge, and close it."""
     from reports.record.ledger import LedgerError
 
     with ledger:
@@ -220,7 +220,7 @@ def _decide(
 
 
 def _unfinished(campaign: Campaign, ledger: Ledger, folder: Path) -> str:
-    """Say what a gate had still to do when its time was over."""
+    """Return a message on what a gate still had to do when its time was over."""
     finished = ledger.finished()
     left = sum(shard.id not in finished for shard in campaign.shards())
     shards = f"{plural(left, 'shard')} of {len(finished) + left} and the checks" if left else "checks"
@@ -232,7 +232,7 @@ def _unfinished(campaign: Campaign, ledger: Ledger, folder: Path) -> str:
 
 
 def _never_reached(campaign: Campaign) -> Iterator[Verdict]:
-    """Yield a verdict for every candidate and format that is too slow for a row of every cell."""
+    """Yield a verdict for each candidate and format that is too slow for one row of each cell."""
     for candidate in campaign.candidates:
         for fmt in campaign.measured_formats(candidate):
             left_out = campaign.left_out(candidate, fmt)
@@ -241,7 +241,7 @@ def _never_reached(campaign: Campaign) -> Iterator[Verdict]:
             out = (campaign.settings.out_format or fmt).name
             message = (
                 f"{plural(left_out.missing, 'cell')} remain, of rows of {left_out.shortest_missing} entries"
-                f" or more: there is no time for one; {left_out.told()}"
+                f" or more: there is no time for one; {left_out.line()}"
             )
             yield Verdict(
                 candidate.name, fmt.name, out, None, None, "rows", ">=", 1.0, 0.0, "not_run", message
@@ -251,7 +251,7 @@ def _never_reached(campaign: Campaign) -> Iterator[Verdict]:
 def _with_baseline(
     baseline: Baseline, gated: Gated, verdicts: Sequence[Verdict], ledger: Ledger, run: str
 ) -> list[Verdict]:
-    """Return all verdicts; a cell that the baseline has is not without a budget."""
+    """Return all verdicts; a cell in the baseline counts as one with a budget."""
     against, comparison = verdicts_against(baseline, gated, run, ledger.get("environment") or {})
     ledger.put("comparison", comparison.document())
     known = {place(v) for v in against}
@@ -260,7 +260,7 @@ def _with_baseline(
 
 
 def draw(decision: Decision) -> tuple[str, ...]:
-    """Complete the run folder, and return what of it could not be drawn: that costs no verdict.
+    """Complete the run folder; return the sections that could not be drawn, which change no verdict.
 
     Raises:
         NoVerdict: a file cannot be written.
@@ -307,10 +307,10 @@ def _lengths(budgets: Sequence[Budget]) -> tuple[int, ...]:
 
 
 def _require_reach(campaign: Campaign, budgets: Sequence[Budget]) -> None:
-    """Refuse limits on counts that no cell has so many rows or elements as to exceed.
+    """Refuse limits on counts that no cell has enough rows or elements to exceed.
 
     Raises:
-        UsageError: there are such; all are listed.
+        UsageError: there are such limits; the message lists all.
     """
     counted = [b for b in budgets if b.metric in METRICS and METRICS[b.metric].dtype == "int64"]
     most = dict.fromkeys(counted, 0)
@@ -343,21 +343,21 @@ def _rule(gated: Gated, budgets: Sequence[Budget], *, fresh: bool) -> Rule:
 def with_witnesses(
     gated: Gated, verdicts: Sequence[Verdict], executor: Executor, run: str
 ) -> tuple[list[Verdict], dict[str, Witness]]:
-    """Return the verdicts with replay commands, and shrunk witnesses by the id of what each was.
+    """Return the verdicts with replay commands, and shrunk witnesses by the id of the original.
 
     Args:
         gated: what was judged.
         verdicts: in any order, which is kept.
         executor: calls the candidates, to shrink the first witnesses.
-        run: what RUN in RUN#ID is.
+        run: the RUN in RUN#ID.
     """
     of_checks = {w.id: w for check in gated.checks if (w := check.witness) is not None}
     of_cells = {w.id: w for cell in gated.cells for w in cell.tally.witnesses}
     shrunk: dict[str, Witness] = {}
-    with suppress(OutOfTime):  # the verdict stands; what is not small by then is told as it was found
+    with suppress(OutOfTime):  # the verdict stands; a witness not yet shrunk is shown as it was
         shrunk.update(_shrunk(gated, verdicts, of_cells, executor))
-    told = [_with_replay(v, {**of_checks, **of_cells}, shrunk, run) for v in verdicts]
-    return told, shrunk
+    replayable = [_with_replay(v, {**of_checks, **of_cells}, shrunk, run) for v in verdicts]
+    return replayable, shrunk
 
 
 def _shrunk(

@@ -1,7 +1,7 @@
-"""Verdicts: every cell held against every budget that applies to it, and every defect.
+"""Judge every cell by each budget that applies to it, and every defect.
 
-A cell passes only where something was measured and something judges it. Defects and faults fail
-whatever the budgets say, but for those whose own column a budget limits.
+A cell passes only if it was measured and a budget judges it. Defects and faults fail whatever the
+budgets say, except where a budget limits their own column.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from harness.checks import CheckResult
 from harness.gate.budgets import TIER, Budget
-from harness.gate.measuring import Cell, Gated
+from harness.gate.gate_campaign import Cell, Gated
 from harness.gate.statistics import Exactly, Rule
 from harness.measurement.tiers import looser_than, missed_looser
 from reference.formats import FORMATS
@@ -35,14 +35,14 @@ _FAULT_STATUS: Final[dict[str, VerdictStatus]] = {
 
 
 def judge(gated: Gated, budgets: Sequence[Budget], rule: Rule | None = None) -> list[Verdict]:
-    """Return a verdict for every budget in every cell, every defect, every check and what none judges.
+    """Return a verdict for each budget of a cell, defect, check, and cell without a budget.
 
     Cells of a format that the candidate does not take have one verdict together: see `_unsupported`.
 
     Args:
-        gated: what was measured.
-        budgets: what is allowed.
-        rule: how a figure is compared with its limit; exactly, where left out.
+        gated: the measured cells and checks.
+        budgets: the limits.
+        rule: compares a figure with its limit; exactly by default.
     """
     verdicts: list[Verdict] = []
     taken = [cell for cell in gated.cells if not _is_unsupported(cell)]
@@ -56,7 +56,7 @@ def judge(gated: Gated, budgets: Sequence[Budget], rule: Rule | None = None) -> 
 
 
 def with_policies(gated: Gated, verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """Return verdicts with the policy that each was judged by, where it differs from the default."""
+    """Return the verdicts, each with its policy where that differs from the default."""
     policies = {name: ", ".join(settings) for name, settings in gated.relaxations().items()}
     return [replace(verdict, policy=policies.get(verdict.candidate, "")) for verdict in verdicts]
 
@@ -65,19 +65,19 @@ def with_policies(gated: Gated, verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 
 def _is_unsupported(cell: Cell) -> bool:
-    """Tell whether a cell was planned as one of a format that its candidate does not take."""
+    """Return whether a cell is of a format that its candidate does not take."""
     return bool(cell.row["status"] == "unsupported" and not cell.row["rows"])
 
 
 def _unsupported(gated: Gated, budgets: Sequence[Budget], judged: set[str]) -> Iterator[Verdict]:
     """Yield a verdict for every candidate and format that it does not take.
 
-    That is no failure, but where a file of budgets names the two, or the candidate takes none of the formats:
-    then nobody has judged what was to be judged.
+    That fails only where a file of budgets names the two, or where the candidate takes none of the formats:
+    then the gate has not judged what the user wants judged.
 
     Args:
-        gated: what was measured.
-        budgets: what is allowed.
+        gated: the measured cells.
+        budgets: the limits.
         judged: the candidates that take some format.
     """
     rows = {(c.row["candidate"], c.row["format"]): c.row for c in gated.cells if _is_unsupported(c)}
@@ -104,7 +104,7 @@ def _is_about(budget: Budget, row: Row) -> bool:
 
 
 def judge_cell(cell: Cell, budgets: Sequence[Budget], rule: Rule | None = None) -> Iterator[Verdict]:
-    """Yield the verdicts on one cell: of every budget that applies to it, and of every defect in it."""
+    """Yield the verdicts on one cell: one for each budget that applies to it and each defect in it."""
     rule = rule or Exactly()
     applying = [b for b in budgets if b.applies_to(cell.row)]
     lacking = _not_measured(cell)
@@ -125,17 +125,17 @@ def judge_cell(cell: Cell, budgets: Sequence[Budget], rule: Rule | None = None) 
 
 
 def _with_rows_accepted(cell: Cell, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
-    """Yield verdicts, the first with how many policy rows a setting such as `nan_row=any` alone accepts."""
+    """Yield the verdicts; the first names the policy rows that only a setting like `nan_row=any` accepts."""
     accepted = [
         f"excused: {count} {name}" for name, count in sorted(cell.tally.excused.items()) if "=" in name
     ]
     for place, verdict in enumerate(verdicts):
-        told = ", ".join(filter(None, (verdict.message, *accepted)))
-        yield verdict if place else replace(verdict, message=told)
+        message = ", ".join(filter(None, (verdict.message, *accepted)))
+        yield verdict if place else replace(verdict, message=message)
 
 
 def _not_measured(cell: Cell) -> Verdict | None:
-    """Return the verdict on a cell of which not all rows came back; None where all did."""
+    """Return the verdict on a cell with lost rows; None where all rows have outputs."""
     row = cell.row
     if row["rows"] and row["completed_rows"] == row["rows"] and row["status"] == "ok":
         return None
@@ -143,12 +143,12 @@ def _not_measured(cell: Cell) -> Verdict | None:
     for grave in ("crashed", "out_of_memory", "timed_out"):
         kind = grave if grave in cell.tally.faults else kind
     status = _FAULT_STATUS.get(kind, "defect") if kind else "not_run"
-    said = next((w.message for w in cell.tally.witnesses if w.kind == kind), "") or row["message"]
+    words = next((w.message for w in cell.tally.witnesses if w.kind == kind), "") or row["message"]
     lost = row["rows"] - row["completed_rows"]
     message = f"{lost} of {row['rows']} rows did not come back" if row["rows"] else "nothing was measured"
     return _verdict(
         cell, kind or "rows", "<=", 0.0, float(lost) if row["rows"] else None, status,
-        f"{message}: {said}" if said else message, kind,
+        f"{message}: {words}" if words else message, kind,
     )  # fmt: skip
 
 
@@ -172,10 +172,10 @@ def _of_budget(cell: Cell, budget: Budget, applying: Sequence[Budget], rule: Rul
 
 
 def _with_rows_unbounded(cell: Cell) -> Row:
-    """Return the row of the table, its bound ratio over those rows too where the algorithm may overflow.
+    """Return the cell with a bound ratio that includes rows where the algorithm may overflow.
 
-    Of these the tier judges what did not overflow; without them a wrong output there would be no figure.
-    Where a policy excuses flushes, it is over the others alone.
+    The tier judges those of these rows that did not overflow; without them a wrong output there would be in
+    no figure. Where a policy excuses flushes, the ratio is over the other rows alone.
     """
     kind = f"over_{STANDARD.name}"
     of_all = None if cell.tally.excused.get(f"{kind}:flushed") else cell.row["bound_ratio"]
@@ -189,7 +189,7 @@ def _covers(metric: str, outputs: Covers) -> bool:
 
 
 def _hidden(row: Row, metric: str, limited: set[str]) -> str:
-    """Say what a figure leaves out that no other budget of the cell limits; empty where nothing."""
+    """Return what a figure leaves out and no other budget of the cell limits; empty where nothing."""
     if not _covers(metric, "finite") or not row["nonfinite"] or TIER in limited:
         return ""
     if any(_covers(other, "nonfinite") for other in limited):
@@ -208,34 +208,34 @@ def _of_tier(cell: Cell, budget: Budget) -> Verdict:
     observed = tally.tier_ratios.get(kind)
     if observed is None and budget.limit in ("rounded", "faithful"):
         observed = cell.row["correctly_rounded" if budget.limit == "rounded" else "faithful"]
-    said = [f"{count} {name}" for name, count in broken.items()]
-    said += [f"excused: {count} {name}" for name, count in excused.items()]
+    words = [f"{count} {name}" for name, count in broken.items()]
+    words += [f"excused: {count} {name}" for name, count in excused.items()]
     status: VerdictStatus = (
         "over_budget" if set(broken) - {"no_bound"} else "uncertified" if broken else "pass"
     )
     if status == "pass" and observed is None and tally.elements and not excused:
-        status, said = "uncertified", ["nothing to hold against the tier"]
-    verdict = _verdict(cell, TIER, "meets", budget.limit, observed, status, ", ".join(said), kind)
+        status, words = "uncertified", ["nothing to hold against the tier"]
+    verdict = _verdict(cell, TIER, "meets", budget.limit, observed, status, ", ".join(words), kind)
     return (
         replace(verdict, meets=_looser_met(cell, str(budget.limit))) if status == "over_budget" else verdict
     )
 
 
 def _looser_met(cell: Cell, tier: str) -> str:
-    """Return the tightest looser tier that all rows meet which miss a tier; empty where there is none."""
+    """Return the tightest looser tier that the rows missing this one all meet; empty where there is none."""
     looser = looser_than(TIERS[tier], FORMATS[cell.row["out_format"]])
     missed = cell.tally.missed
     return next((t.name for t in looser if not missed.get(missed_looser(f"over_{tier}", t))), "")
 
 
 def _clauses(counts: Mapping[str, int], kind: str) -> dict[str, int]:
-    """Return the counts of a tier's clauses by name, in the same order whatever they were read from."""
+    """Return the counts of a tier's clauses, sorted by name."""
     mine = sorted(name for name in counts if name.startswith(f"{kind}:"))
     return {name.removeprefix(f"{kind}:"): counts[name] for name in mine}
 
 
 def _defects(cell: Cell, limited: set[str]) -> Iterator[Verdict]:
-    """Yield the verdict on every finding, but for those in whose column a budget sets a limit."""
+    """Yield the verdict on every finding except those whose column a budget limits."""
     columns = {metric.shown_by: metric.name for metric in DEFECTS}
     for finding in findings_of(cell.row, cell.tally):
         if columns.get(finding.kind) not in limited:

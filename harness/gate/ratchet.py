@@ -1,7 +1,7 @@
 """Limits that may only go down: `--tighten` lowers them, `--loosen` alone raises one, with a reason.
 
-A file of budgets is changed line by line, so that comments and order stay; what the changed text says is read
-back and held against what was meant before it is written.
+A file of budgets is changed line by line, so that comments and order stay. Before it is written, the changed
+text is parsed and compared with the intended budgets.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.gate.budgets import TIER, Budget, budgets_of, read_budgets
+from harness.gate.gate_campaign import Gated
 from harness.gate.judgement import judge
-from harness.gate.measuring import Gated
 from harness.terminal.exceptions import UsageError
 from reports.files import read_text
 from reports.record.run_folder import write_atomically
@@ -29,7 +29,7 @@ from reports.record.verdicts import Verdict
 __all__ = ["SLACK", "loosen", "slack_verdicts", "tighten"]
 
 SLACK: Final = 0.25
-"""The share of a limit that may lie idle before it is mentioned."""
+"""The share of a limit that may be unused before a verdict reports it."""
 
 _DIGITS: Final = 6
 _HEADER: Final = re.compile(r"\s*\[\[\s*budget\s*\]\]\s*(#.*)?$")
@@ -37,8 +37,8 @@ _ANY_HEADER: Final = re.compile(r"\s*\[")
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """A numeric budget that passes, and the worst that it saw."""
+class _Slack:
+    """A numeric budget that passes, and its worst figure."""
 
     budget: Budget
     limit: float
@@ -46,7 +46,7 @@ class _Seen:
 
     @property
     def slack(self) -> float:
-        """The share of what is allowed that was not used."""
+        """The unused share of the limit."""
         allowed, used = self.limit, self.worst
         if self.budget.is_at_least:
             allowed, used = 1 - allowed, 1 - used
@@ -68,37 +68,37 @@ _CONTEXT_DOWN: Final = Context(prec=_DIGITS, rounding=ROUND_FLOOR)
 
 
 def slack_verdicts(gated: Gated, budgets: Sequence[Budget]) -> Iterator[Verdict]:
-    """Yield a verdict that fails for every limit of which more than a quarter lies idle."""
-    for seen in _seen(gated, budgets):
-        if seen.slack > SLACK:
-            b = seen.budget
+    """Yield a failing verdict for each limit of which more than a quarter is unused."""
+    for use in _slacks(gated, budgets):
+        if use.slack > SLACK:
+            b = use.budget
             yield Verdict(
                 b.candidate, b.format, b.out_format or b.format, b.regime, b.length, b.metric,
-                b.operator, b.limit, seen.worst, "over_budget",
-                f"{seen.slack:.0%} of the limit lies idle; gate --tighten lowers it",
+                b.operator, b.limit, use.worst, "over_budget",
+                f"{use.slack:.0%} of the limit lies idle; gate --tighten lowers it",
             )  # fmt: skip
 
 
 def tighten(path: Path, gated: Gated, budgets: Sequence[Budget], margin: float) -> str:
-    """Lower the limits of a file that leave room, and return the difference; empty where none does.
+    """Lower the loose limits of a file, and return the difference; empty where no limit is loose.
 
     Args:
         path: the file that the budgets come from.
-        gated: what was measured.
-        budgets: what it was judged by.
-        margin: what is left above the worst that was seen, relative to it.
+        gated: the measured cells.
+        budgets: those of the verdicts.
+        margin: the room to leave above the worst figure, relative to it.
 
     Raises:
-        UsageError: the margin is not a number from 0 on, or the file cannot be changed as meant.
+        UsageError: the margin is not a number from 0 on, or the file cannot be changed.
     """
     if not 0 <= margin < math.inf:
         raise UsageError(f"margin {margin}: give a number from 0 on, such as 0.1")
     limits = {}
-    for seen in _seen(gated, budgets):
-        lower = seen.tightened(margin)
-        better = lower > seen.limit if seen.budget.is_at_least else lower < seen.limit
-        if better and seen.budget.number is not None:
-            limits[seen.budget.number] = {"limit": lower}
+    for use in _slacks(gated, budgets):
+        lower = use.tightened(margin)
+        better = lower > use.limit if use.budget.is_at_least else lower < use.limit
+        if better and use.budget.number is not None:
+            limits[use.budget.number] = {"limit": lower}
     return _rewrite(path, limits)
 
 
@@ -110,8 +110,8 @@ def loosen(
     Args:
         path: the file.
         setting: METRIC=LIMIT.
-        reason: why; required.
-        candidates: whose, where several have a budget of that metric.
+        reason: recorded in the file; required.
+        candidates: those of the budget, where several have one of that metric.
         formats: likewise.
 
     Raises:
@@ -120,17 +120,17 @@ def loosen(
     if not (reason or "").strip():
         raise UsageError("--loosen: give --reason TEXT; it is recorded in the file")
     metric, separator, text = setting.partition("=")
-    found = [
+    matches = [
         b
         for b in read_budgets(path)
         if b.metric == metric
         and (not candidates or b.candidate in candidates)
         and (not formats or b.format in formats)
     ]
-    if not separator or len(found) != 1:
-        named = "; ".join(f"budget[{b.number}] {b.candidate} {b.format}" for b in found) or "none"
+    if not separator or len(matches) != 1:
+        named = "; ".join(f"budget[{b.number}] {b.candidate} {b.format}" for b in matches) or "none"
         raise UsageError(f"--loosen {setting!r}: write METRIC=LIMIT for one budget (those meant: {named})")
-    return _rewrite(path, {_number(found[0]): _loosened(path, found[0], text, str(reason))})
+    return _rewrite(path, {_number(matches[0]): _loosened(path, matches[0], text, str(reason))})
 
 
 def _loosened(path: Path, budget: Budget, text: str, reason: str) -> dict[str, Any]:
@@ -161,8 +161,8 @@ def _number(budget: Budget) -> int:
     return budget.number
 
 
-def _seen(gated: Gated, budgets: Sequence[Budget]) -> Iterator[_Seen]:
-    """Yield what was seen of each numeric budget all of whose verdicts pass."""
+def _slacks(gated: Gated, budgets: Sequence[Budget]) -> Iterator[_Slack]:
+    """Yield the worst figure of each numeric budget whose verdicts all pass."""
     for budget in budgets:
         if isinstance(budget.limit, str):
             continue
@@ -170,7 +170,7 @@ def _seen(gated: Gated, budgets: Sequence[Budget]) -> Iterator[_Seen]:
         own = [v for v in judge(_only(gated, cells), [budget]) if v.metric == budget.metric]
         figures = [v.observed for v in own if v.observed is not None]
         if figures and all(v.status == "pass" for v in own):
-            yield _Seen(budget, budget.limit, (min if budget.is_at_least else max)(figures))
+            yield _Slack(budget, budget.limit, (min if budget.is_at_least else max)(figures))
 
 
 def _only(gated: Gated, cells: tuple[Any, ...]) -> Gated:
@@ -183,11 +183,11 @@ def _only(gated: Gated, cells: tuple[Any, ...]) -> Gated:
 def _rewrite(path: Path, changes: Mapping[int, Mapping[str, Any]]) -> str:
     """Change keys of numbered budgets in the file, and return the difference."""
     text = read_text(path)
-    meant = tomllib.loads(text)
+    intended = tomllib.loads(text)
     for number, values in changes.items():
-        meant["budget"][number].update(values)
+        intended["budget"][number].update(values)
     changed = _changed(text, changes)
-    if _parse(changed) != meant:
+    if _parse(changed) != intended:
         raise UsageError(
             f"{path}: not written as one key a line under [[budget]]; change {_named(changes)} by hand"
         )
@@ -232,5 +232,5 @@ def _lines(values: Mapping[str, Any]) -> list[str]:
 
 
 def _toml(value: Any) -> str:
-    """Return a value as TOML writes it; its strings and lists of strings are JSON's."""
+    """Return a value in TOML, whose strings and lists of strings are JSON's."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (str, list)) else repr(value)

@@ -1,7 +1,7 @@
-"""What came of the suite: defect by protocol, and the score.
+"""The results of the suite: which defects each protocol catches, and the score.
 
-Every column is right or wrong about every suspect that it speaks of: a defect is caught or missed, a
-control passed or refused. The gate's column decides the exit code; the others are there to compare.
+Each column is right or wrong about each suspect whose format it covers: it catches or misses a defect, and
+passes or refuses a control. The gate's column decides the exit code; the others serve to compare.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ PASSED, FAILED, NOTHING = 0, 1, 3
 
 @dataclass(frozen=True)
 class Trial:
-    """A suspect, and who noticed something wrong with it.
+    """A suspect, and the columns that noticed something wrong with it.
 
     Attributes:
-        name: no two of a suite alike.
+        name: unique in the suite.
         kind: the defect or the control that it is an instance of.
         mechanism: the part of softmax that a defect is in.
-        seen: where such a defect was seen.
-        format, tier: in what and to what it was held.
+        seen: where such a defect was seen in the wild.
+        format, tier: the format and the tier of the examination.
         honest: whether it is a control.
-        noticed: by column; None where the column does not speak of the format.
-        verdict: the gate's, in one line; empty where it passed.
+        noticed: by column; None where the column does not cover the format.
+        verdict: of the gate, in one line; empty where it passed.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Trial:
 
 @dataclass(frozen=True)
 class Score:
-    """How a column did.
+    """The score of a column.
 
     Attributes:
-        caught, planted: instances of defects that it noticed, of those it speaks of.
-        whole, kinds: defects of which it noticed every instance that it speaks of, of those it speaks of.
-        refused, honest: controls that it found fault with, of those it speaks of.
+        caught, planted: instances of defects that it noticed, and all that it covers.
+        whole, kinds: defects of which it noticed every instance, and all that it covers.
+        refused, honest: controls that it refused, and all that it covers.
     """
 
     caught: int
@@ -62,7 +62,7 @@ class Score:
 
     @property
     def missed(self) -> int:
-        """Instances that got by."""
+        """Instances that it missed."""
         return self.planted - self.caught
 
 
@@ -71,7 +71,7 @@ class Matrix:
     """The trials of a suite.
 
     Attributes:
-        seed: what the constants were drawn from.
+        seed: of the constants.
         trials: in the suite's order.
     """
 
@@ -84,7 +84,7 @@ class Matrix:
         return tuple(dict.fromkeys(name for trial in self.trials for name in trial.noticed))
 
     def score(self, column: str) -> Score:
-        """Return how a column did."""
+        """Return the score of a column."""
         spoken = [t for t in self.trials if t.noticed.get(column) is not None]
         defects, honest = ([t for t in spoken if t.honest is kind] for kind in (False, True))
         rows = _by_kind(defects)
@@ -98,11 +98,11 @@ class Matrix:
         )
 
     def missed(self) -> tuple[Trial, ...]:
-        """Return the defects that got by the gate."""
+        """Return the defects that the gate missed."""
         return tuple(t for t in self.trials if not t.honest and not t.noticed[GATE])
 
     def refused(self) -> tuple[Trial, ...]:
-        """Return the controls that the gate found fault with."""
+        """Return the controls that the gate refused."""
         return tuple(t for t in self.trials if t.honest and t.noticed[GATE])
 
     @property
@@ -113,7 +113,7 @@ class Matrix:
         return FAILED if self.missed() or self.refused() else PASSED
 
     def document(self) -> dict[str, Any]:
-        """Return all of it as JSON carries it."""
+        """Return the matrix as JSON."""
         return {
             "schema_version": 1,
             "seed": self.seed,
@@ -124,10 +124,10 @@ class Matrix:
 
 
 def _by_kind(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
-    found: dict[str, list[Trial]] = {}
+    by_kind: dict[str, list[Trial]] = {}
     for trial in trials:
-        found.setdefault(trial.kind, []).append(trial)
-    return found
+        by_kind.setdefault(trial.kind, []).append(trial)
+    return by_kind
 
 
 def _count(trials: Iterable[Trial], holds: Callable[[Trial], Any]) -> int:

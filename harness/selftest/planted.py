@@ -83,12 +83,12 @@ class Defect:
 
     def instances(self, seed: int) -> tuple[Instance, ...]:
         """Return its instances of a seed, in every format; no two of a format have the same constants."""
-        found: list[Instance] = []
+        instances: list[Instance] = []
         for fmt in self.formats:
             generator = random.Random(f"{seed}/{self.name}/{fmt}")  # noqa: S311 - reproducible, not secret
             drawn = dict.fromkeys(self.draw(generator) for _ in range(8 * self.each))
-            found += [Instance(self, FORMATS[fmt], values) for values in list(drawn)[: self.each]]
-        return tuple(found)
+            instances += [Instance(self, FORMATS[fmt], values) for values in list(drawn)[: self.each]]
+        return tuple(instances)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from harness.selftest.planted import COMMON, WIDE
 from harness.subject.candidates import Candidate
-from harness.subject.execution.calling import page_aligned_copy, undisturbed
+from harness.subject.execution.calls import page_aligned_copy, undisturbed
 from reference.formats import FORMATS, FloatFormat
 
 __all__ = ["PROTOCOLS", "Protocol", "Sample"]

@@ -1,7 +1,7 @@
-"""The whole suite on several processes: every defect, every control, every protocol beside the gate.
+"""Run the whole suite on several processes: each defect and control, with the gate and every protocol.
 
-Work is cut into groups of one format, which share rows and their truth; what comes of a suspect depends on
-the seed alone, and not on the groups or on how many processes there are.
+The suspects are cut into groups of one format, which share rows and their truth. The result of a suspect
+depends on the seed alone, not on the groups or the number of processes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from harness.campaign.settings import BRIEF, Effort
-from harness.gate.measuring import GATE
+from harness.gate.gate_campaign import GATE
 from harness.selftest.controls import Control, controls
 from harness.selftest.defects import DEFECTS
 from harness.selftest.matrix import Matrix, Trial
@@ -28,21 +28,21 @@ from reports.selftest import GATE as BY_THE_GATE
 __all__ = ["planted", "run_suite", "suspects_of"]
 
 JOBS_A_FORMAT: Final = 2
-"""Processes for which a group a format is enough: four formats have about equal shares."""
+"""For so many processes one group of each format is enough: four formats take about equal time."""
 
 OF_REACH: Final = ("reach", "size")
-"""Mechanisms of defects that only long rows, huge calls or many of them show."""
+"""Mechanisms of defects that only long rows, huge calls or many calls show."""
 
 Notify = Callable[[int], None]
 
 
 def planted(seed: int) -> tuple[Instance, ...]:
-    """Return every instance of every defect, with constants of a seed."""
+    """Return every instance of every defect, with constants drawn from a seed."""
     return tuple(instance for defect in DEFECTS for instance in defect.instances(seed))
 
 
 def suspects_of(seed: int, *, quick: bool = False) -> tuple[Instance | Control, ...]:
-    """Return what is examined: everything, or one instance of each defect and the controls of float32."""
+    """Return the suspects: all, or for a quick suite one instance of each defect and float32 controls."""
     instances, honest = planted(seed), controls()
     if not quick:
         return (*instances, *honest)
@@ -58,14 +58,14 @@ def run_suite(
     *,
     quick: bool = False,
 ) -> Matrix:
-    """Return what the gate and the protocols make of suspects.
+    """Examine suspects with the gate and the protocols.
 
     Args:
         suspects: some of `suspects_of`.
-        seed: what their constants were drawn from; the gate's rows are those of its own default, seed 0.
-        jobs: processes; 1 for this one.
-        notify: told how many more are done.
-        quick: whether only defects of reach are shown all that the gate shows, and controls a brief part.
+        seed: of their constants; the gate's rows are always those of seed 0, its default.
+        jobs: the number of processes; 1 for this one.
+        notify: called with the number of suspects newly done.
+        quick: whether only defects of reach get the whole gate, and controls a brief part.
     """
     trials: dict[str, Trial] = {}
     groups = list(_groups(suspects, seed, jobs, quick=quick))
@@ -99,7 +99,7 @@ def _each(groups: Sequence[_Group], jobs: int, notify: Notify) -> Iterator[tuple
 
 
 _done: Any = None
-"""How many suspects the processes are done with since it was last asked; None in a process of its own."""
+"""A shared count of the suspects newly done; None outside the pool."""
 
 
 def _count_in(done: Any) -> None:
@@ -114,7 +114,7 @@ def _count(more: int) -> None:
 
 @dataclass(frozen=True)
 class _Group:
-    """Suspects that share rows, by their names, as another process finds them again."""
+    """The names of suspects that share rows, from which another process makes them."""
 
     names: tuple[str, ...]
     seed: int
@@ -134,8 +134,8 @@ def _groups(suspects: Sequence[Instance | Control], seed: int, jobs: int, *, qui
 
 def _examined(group: _Group, notify: Notify = _count) -> tuple[Trial, ...]:
     suite: tuple[Instance | Control, ...] = (*planted(group.seed), *controls())
-    found = {suspect.name: suspect for suspect in suite}
-    members = [found[name] for name in group.names]
+    suspects_by_name = {suspect.name: suspect for suspect in suite}
+    members = [suspects_by_name[name] for name in group.names]
     failures: dict[str, Verdict] = {}
     for effort, some in _by_effort(members, quick=group.quick):
         suspects = [_gated(member, quick=group.quick) for member in some]
@@ -147,7 +147,7 @@ def _examined(group: _Group, notify: Notify = _count) -> tuple[Trial, ...]:
 def _by_effort(
     members: Sequence[Instance | Control], *, quick: bool
 ) -> Iterator[tuple[Effort, Sequence[Instance | Control]]]:
-    """Yield who is shown how much: all alike what the gate shows; of a quick suite, controls a brief part."""
+    """Yield each effort with its suspects: the gate's for all, but BRIEF for controls of a quick suite."""
     honest = [member for member in members if quick and isinstance(member, Control)]
     for effort, some in ((GATE, [member for member in members if member not in honest]), (BRIEF, honest)):
         if some:
@@ -178,11 +178,11 @@ def _trial(suspect: Instance | Control, verdict: Verdict | None) -> Trial:
         tier=suspect.tier,
         honest=planted_in is None,
         noticed={BY_THE_GATE: verdict is not None, **noticed},
-        verdict=_told(verdict),
+        verdict=_line(verdict),
     )
 
 
-def _told(verdict: Verdict | None) -> str:
+def _line(verdict: Verdict | None) -> str:
     if verdict is None:
         return ""
     where = f"{verdict.regime}, n={verdict.length}: " if verdict.regime else ""

@@ -1,11 +1,11 @@
-"""One group of suspects through the gate: its rows, its tiers, its contract, its verdicts.
+"""Examine a group of suspects with the gate's rows, tiers, contract and verdicts.
 
-Everything that judges is the gate's own. What is saved is time: rows and their truth are made once for all
-suspects of a format, outputs of many are judged at once, rows that tell most come first, and whoever fails
-is not examined further, as the gate fails by any one failing verdict. What is dear and seldom tells comes
-last: the contract is asked briefly before it is asked as the gate asks it, and a crowd and the lengths that
-the seed draws follow the others. Each stage has the suspect in a fresh state. Who fails in none has seen all
-that the gate shows, except where only what is near was wanted.
+All judging is the gate's own; only time is saved. Rows and their truth are made once for all suspects of a
+format, and outputs of many suspects are judged at once. Rows that show most defects come first, and a suspect
+that fails is not examined further, since one failing verdict fails the gate. Expensive stages that seldom
+show a defect come last: a brief contract precedes the gate's own, and the `crowd` regime and the lengths that
+the seed draws follow the other cells. Each stage examines suspects in a fresh state. A suspect that fails in
+no stage has passed all that the gate asks, except where a brief examination was requested.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from harness.campaign.tasks import BATCH_ELEMENTS, Shard
 from harness.checks import each_check
 from harness.checks.contract import CONTRACT
 from harness.gate import of_tier
+from harness.gate.gate_campaign import GATE, Cell, gate_settings
 from harness.gate.judgement import judge_cell, judge_check
-from harness.gate.measuring import GATE, Cell, gate_settings
 from harness.measurement import Rows
 from harness.measurement.outcomes import tally_outcome
 from harness.subject.candidates import Candidate
@@ -41,21 +41,21 @@ from strategies.regimes.crowd import CROWD
 
 __all__ = ["Suspect", "first_failures"]
 
-TELLING: Final = 100
-"""The length whose rows come first, then those next to it by their logarithms."""
+FIRST_LENGTH: Final = 100
+"""The length whose rows come first; the others follow by the distance of their logarithms."""
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """Who is examined.
+    """A defect or control to examine.
 
     Attributes:
-        name: no two alike.
-        make: to a candidate of that name and spec, in a fresh state.
-        tier: to what it is held.
-        strict: whether a verdict that is none, such as that nothing was measured, counts as a failure.
-        checks_first: whether the contract is asked before the cells.
-        near: whether a brief contract is enough, with no crowd and none of the lengths that the seed draws.
+        name: unique in its group.
+        make: returns the candidate of that name and spec, in a fresh state.
+        tier: the tier that it must meet.
+        strict: whether a verdict that is neither pass nor failure, such as `not_run`, counts as a failure.
+        checks_first: whether the contract comes before the cells.
+        near: whether to examine it briefly: a brief contract, no `crowd`, no lengths that the seed draws.
     """
 
     name: str
@@ -79,10 +79,10 @@ def first_failures(
     """Return the first failing verdict of each suspect that fails, by its name.
 
     Args:
-        suspects: whom to examine.
-        fmt: in which format.
-        effort: how many rows; the gate's own.
-        settled: told how many more have failed.
+        suspects: the group.
+        fmt: the format.
+        effort: the number of rows; the gate's own by default.
+        settled: called with the number of new failures.
     """
     return _Trial(suspects, fmt, effort, settled).failures()
 
@@ -97,50 +97,50 @@ class _Trial:
         tiers = tuple({suspect.tier for suspect in suspects})
         self._settings = gate_settings(Settings(tuple(self._suspects), (fmt,), effort=effort), tiers)
         self._campaign = Campaign(self._settings, ())
-        self._found: dict[str, Verdict] = {}
+        self._failures: dict[str, Verdict] = {}
 
     def failures(self) -> dict[str, Verdict]:
-        """Examine the suspects by stages, the dearest last, each of those who have not failed."""
+        """Examine the suspects in stages, the most expensive last, until they fail."""
         near, far = self._shards()
         extent = self._settings.effort.extent
-        self._ask(BRIEF.extent, lambda suspect: suspect.checks_first)
-        self._look(near, lambda _: True)
-        self._ask(BRIEF.extent, lambda suspect: not suspect.checks_first)
+        self._examine_contract(BRIEF.extent, lambda suspect: suspect.checks_first)
+        self._examine_cells(near, lambda _: True)
+        self._examine_contract(BRIEF.extent, lambda suspect: not suspect.checks_first)
         if extent != BRIEF.extent:
-            self._ask(extent, lambda suspect: not suspect.near and suspect.checks_first)
-        self._look(far, lambda suspect: not suspect.near)
+            self._examine_contract(extent, lambda suspect: not suspect.near and suspect.checks_first)
+        self._examine_cells(far, lambda suspect: not suspect.near)
         if extent != BRIEF.extent:
-            self._ask(extent, lambda suspect: not suspect.near and not suspect.checks_first)
-        return self._found
+            self._examine_contract(extent, lambda suspect: not suspect.near and not suspect.checks_first)
+        return self._failures
 
     def _shards(self) -> tuple[list[Shard], list[Shard]]:
-        """Return what all are shown, and what only those are who are not near; what tells most is first."""
+        """Return the shards for all suspects, and those for suspects that are not `near`, the best first."""
         effort = replace(self._settings.effort, drawn=None, crowd=0)
         near = set(Campaign(replace(self._settings, effort=effort), ()).shards())
-        every = sorted(self._campaign.shards(), key=_telling)
+        every = sorted(self._campaign.shards(), key=_rank)
         return [shard for shard in every if shard in near], [shard for shard in every if shard not in near]
 
-    def _left(self, wanted: Wanted) -> dict[str, Candidate]:
-        """Return those wanted who have not failed, by name, each in a fresh state."""
+    def _remaining(self, wanted: Wanted) -> dict[str, Candidate]:
+        """Return the wanted suspects that have not failed, by name, each in a fresh state."""
         return {
             name: suspect.make()
             for name, suspect in self._suspects.items()
-            if name not in self._found and wanted(suspect)
+            if name not in self._failures and wanted(suspect)
         }
 
     def _note(self, verdicts: Iterator[Verdict]) -> None:
-        """Keep the first verdict that fails its suspect."""
+        """Record the first verdict that fails its suspect."""
         for verdict in verdicts:
             strict = self._suspects[verdict.candidate].strict
             if verdict.status != "pass" and (strict or verdict.status in FAILED):
-                self._found[verdict.candidate] = verdict
+                self._failures[verdict.candidate] = verdict
                 self._settled(1)
                 return
 
     # The contract --------------------------------------------------------------------------
 
-    def _ask(self, extent: str, wanted: Wanted) -> None:
-        candidates = self._left(wanted)
+    def _examine_contract(self, extent: str, wanted: Wanted) -> None:
+        candidates = self._remaining(wanted)
         with InProcess(load=candidates.__getitem__) as executor:
             for candidate in candidates.values():
                 self._note(self._contract(candidate, executor, extent))
@@ -152,53 +152,53 @@ class _Trial:
 
     # Cells ---------------------------------------------------------------------------------
 
-    def _look(self, shards: Sequence[Shard], wanted: Wanted) -> None:
-        candidates = self._left(wanted)
+    def _examine_cells(self, shards: Sequence[Shard], wanted: Wanted) -> None:
+        candidates = self._remaining(wanted)
         with InProcess(load=candidates.__getitem__) as executor:
             for shard in shards:
                 for batch in self._campaign.batches(shard):
-                    left = [c for name, c in candidates.items() if name not in self._found]
-                    if not left:
+                    remaining = [c for name, c in candidates.items() if name not in self._failures]
+                    if not remaining:
                         return
                     room = max(1, BATCH_ELEMENTS // batch.x.size)
-                    for some in _alike(shard, left, self._suspects, room):
+                    for some in _alike(shard, remaining, self._suspects, room):
                         self._judge(shard, batch, executor, some)
 
     def _judge(self, shard: Shard, batch: Batch, executor: Executor, alike: _Alike) -> None:
         """Judge the outputs of a batch, of several suspects at once."""
         outcomes = {c.name: executor.run(c.spec, batch.x, shard.out_format) for c in alike.candidates}
-        held = _Held(shard, alike.tier, alike.declaration)
+        standard = _Standard(shard, alike.tier, alike.declaration)
         for part, rows in batch.parts():
-            called = [_Called(n, out.of(part)) for n, out in outcomes.items() if n not in self._found]
+            called = [_Called(n, out.of(part)) for n, out in outcomes.items() if n not in self._failures]
             if called:
-                self._judge_together(held, rows, called)
+                self._judge_together(standard, rows, called)
 
-    def _judge_together(self, held: _Held, rows: Rows, called: Sequence[_Called]) -> None:
-        """Judge outputs as if one suspect had made them all, and each half of them where that fails.
+    def _judge_together(self, standard: _Standard, rows: Rows, called: Sequence[_Called]) -> None:
+        """Judge the outputs as those of one suspect, and each half of them where that fails.
 
-        A tier's clauses and the defects are counts, and ratios greatest ones: where nothing is excused and
-        nothing found in all of them together, there is nothing in any.
+        Clauses of a tier and defects are counts, and ratios are maxima. So where the whole shows no violation
+        and nothing excused, no part does.
         """
         if len(called) == 1:
-            self._note(held.judged(rows, called[0])[1])
+            self._note(standard.judged(rows, called[0])[1])
             return
         if (together := _together(called)) is not None:
-            repeated = rows.repeated(len(called), (STANDARD, TIERS[held.tier]))
-            cell, verdicts = held.judged(repeated, together)
+            repeated = rows.repeated(len(called), (STANDARD, TIERS[standard.tier]))
+            cell, verdicts = standard.judged(repeated, together)
             if not cell.tally.excused and all(verdict.status == "pass" for verdict in verdicts):
                 return
         half = len(called) // 2
-        self._judge_together(held, rows, called[:half])
-        self._judge_together(held, rows, called[half:])
+        self._judge_together(standard, rows, called[:half])
+        self._judge_together(standard, rows, called[half:])
 
 
-def _telling(shard: Shard) -> tuple[bool, float]:
-    return shard.regime == CROWD, abs(math.log(shard.length / TELLING))
+def _rank(shard: Shard) -> tuple[bool, float]:
+    return shard.regime == CROWD, abs(math.log(shard.length / FIRST_LENGTH))
 
 
 @dataclass(frozen=True)
 class _Alike:
-    """Suspects that are held to the same, few enough for their outputs to be judged at once."""
+    """Suspects with the same tier and declaration, few enough to judge their outputs at once."""
 
     tier: str
     declaration: Declaration
@@ -206,25 +206,25 @@ class _Alike:
 
 
 def _alike(
-    shard: Shard, left: Sequence[Candidate], suspects: Mapping[str, Suspect], room: int
+    shard: Shard, remaining: Sequence[Candidate], suspects: Mapping[str, Suspect], room: int
 ) -> Iterator[_Alike]:
-    held: dict[tuple[str, Declaration], list[Candidate]] = defaultdict(list)
-    for candidate in left:
-        held[suspects[candidate.name].tier, candidate.declared(shard.format)].append(candidate)
-    for (tier, declaration), some in held.items():
+    groups: dict[tuple[str, Declaration], list[Candidate]] = defaultdict(list)
+    for candidate in remaining:
+        groups[suspects[candidate.name].tier, candidate.declared(shard.format)].append(candidate)
+    for (tier, declaration), some in groups.items():
         yield from (_Alike(tier, declaration, some[i : i + room]) for i in range(0, len(some), room))
 
 
 @dataclass(frozen=True)
-class _Held:
-    """To what outputs of a shard's rows are held."""
+class _Standard:
+    """The tier and the declaration by which outputs of a shard's rows are judged."""
 
     shard: Shard
     tier: str
     declaration: Declaration
 
     def judged(self, rows: Rows, called: _Called) -> tuple[Cell, Iterator[Verdict]]:
-        """Return what was counted, and the verdicts on it."""
+        """Return the cell of the outputs, and its verdicts."""
         key = self.shard.cell(called.name)
         tiers = (TIERS[self.tier],)
         tally = tally_outcome(key, rows, called.outcome, self.declaration, tiers, profiled=False)
@@ -236,14 +236,14 @@ class _Held:
 
 @dataclass(frozen=True)
 class _Called:
-    """What came of calling a suspect on a batch."""
+    """The outcome of calling a suspect on a batch."""
 
     name: str
     outcome: Outcome
 
 
 def _together(called: Sequence[_Called]) -> _Called | None:
-    """Return the outputs of several as those of the first, batch after batch; None where any lacks a row."""
+    """Return the outputs of all as those of the first, in turn; None where one lacks a row."""
     outputs = [one.outcome.outputs for one in called if not one.outcome.faults]
     whole = [y for y in outputs if y is not None]
     if len(whole) < len(called):

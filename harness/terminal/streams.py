@@ -4,7 +4,7 @@ A reader that leaves early, such as `head`, ends the output and not the work: wh
 a broken pipe is dropped, so that files are still written and the exit code is still the command's own.
 A stream that was closed by whoever started us drops everything. What an encoding cannot
 carry is spelled in escapes. Any other error of standard output, such as a full disk, is raised once;
-one of standard error could be told to nobody.
+one of standard error could be shown to nobody.
 """
 
 from __future__ import annotations

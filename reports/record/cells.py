@@ -124,11 +124,11 @@ def quantiles(tally: Tally, shares: Iterable[Fraction]) -> list[float | None]:
     top = math.inf if tally.max_ulp is None else tally.max_ulp
     bins, counts = sorted_counts(tally.histogram)
     up_to = list(accumulate(counts.tolist()))  # of a file, in which anything may stand: no int64
-    found: list[float | None] = []
+    edges: list[float | None] = []
     for share in shares:
         place = bisect_left(up_to, math.ceil(share * tally.representable))
-        found.append(math.inf if place == len(bins) else min(upper_edge(int(bins[place])), top))
-    return found
+        edges.append(math.inf if place == len(bins) else min(upper_edge(int(bins[place])), top))
+    return edges
 
 
 def upper_edge(number: int) -> float:
@@ -253,11 +253,11 @@ def _message(info: CellInfo, tally: Tally) -> str:
     """Say why rows did not come back, where any did not."""
     if info.message or tally.completed == tally.rows:
         return info.message
-    told = [w.message for w in sorted(tally.witnesses, key=gravity) if w.kind in tally.faults]
+    messages = [w.message for w in sorted(tally.witnesses, key=gravity) if w.kind in tally.faults]
     if tally.faults.get(NOT_TRIED):
-        told = [*told[:1], "rows were not tried, as its failures had taken their time"]
-        return "; ".join(told)
-    return told[0] if told else ", ".join(tally.faults)
+        messages = [*messages[:1], "rows were not tried, as its failures had taken their time"]
+        return "; ".join(messages)
+    return messages[0] if messages else ", ".join(tally.faults)
 
 
 def _judged(tally: Tally) -> int:

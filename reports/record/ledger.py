@@ -285,7 +285,7 @@ class Ledger:
         return bool(self.get(_BEGUN) == _place_of(self.path))
 
     def program(self) -> Program | None:
-        """Return which programs the figures are of, None where that is not told."""
+        """Return the programs that the figures are of; None where that is not recorded."""
         document = self.get(_PROGRAM)
         if document is None:
             return None
@@ -294,8 +294,8 @@ class Ledger:
 
     def small(self) -> dict[str, str]:
         """Return the id of the small witness that stands for each, by its id; its own where it is small."""
-        found: dict[str, str] = self.get("small") or {}
-        return found
+        small: dict[str, str] = self.get("small") or {}
+        return small
 
     def shrunk(self) -> dict[str, Witness]:
         """Return the witnesses that were made small, by the id of each that one of them stands for."""
@@ -493,8 +493,8 @@ def _place_of(path: Path) -> dict[str, Any]:
 
 def _place_number(db: sqlite3.Connection, place: Place) -> int:
     db.execute("INSERT OR IGNORE INTO place (host, kind) VALUES (?, ?)", astuple(place))
-    found = db.execute("SELECT id FROM place WHERE host = ? AND kind = ?", astuple(place))
-    return int(found.fetchone()[0])
+    row = db.execute("SELECT id FROM place WHERE host = ? AND kind = ?", astuple(place))
+    return int(row.fetchone()[0])
 
 
 # Values ------------------------------------------------------------------------------------

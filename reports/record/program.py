@@ -82,10 +82,10 @@ def _differing(name: str, before: Loaded, now: Loaded) -> Iterator[str]:
     if before.spec != now.spec:
         yield f"{name} was {before.spec}, is {now.spec}"
     for path in (*before.files, *now.files):
-        told = before.files.get(path), now.files.get(path)
-        if None in told:
-            yield f"{name} {'does not load' if told[1] is None else 'now loads'} {path}"
-        elif told[0] != told[1]:
+        digests = before.files.get(path), now.files.get(path)
+        if None in digests:
+            yield f"{name} {'does not load' if digests[1] is None else 'now loads'} {path}"
+        elif digests[0] != digests[1]:
             yield f"{path}, of which {name} is made, was replaced"
     for path, was in before.late.items():
         if now.late.get(path, was) != was:

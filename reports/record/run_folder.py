@@ -1,4 +1,4 @@
-"""Run folders: where a run is kept, how it is named, found again, resumed and overwritten.
+"""Run folders: where a run is kept, how it is named, witnesses again, resumed and overwritten.
 
 A run without `--out` gets `harness-out/<UTC time>-<seed>/` below the current folder, and the
 text file `harness-out/latest` names it. Nothing is ever deleted but files that this program
@@ -160,25 +160,25 @@ def find_witness(run: str | Path, identity: str, parent: Path = OUT) -> Witness:
     """
     folder = find_run(run, parent)
     with Ledger.open(folder / LEDGER) as ledger:
-        found = _beginning(identity, ledger)
-    if len(found) != 1:
-        count = "several witnesses begin" if found else "no witness begins"
+        witnesses = _beginning(identity, ledger)
+    if len(witnesses) != 1:
+        count = "several witnesses begin" if witnesses else "no witness begins"
         raise RunFolderError(
             f"{run}#{identity}: {count} with that id; see the ids in {folder}/witnesses.jsonl"
         )
-    return next(iter(found.values()))
+    return next(iter(witnesses.values()))
 
 
 def _beginning(identity: str, ledger: Ledger) -> dict[str, Witness]:
     """Return the witnesses whose id begins so; a whole id stops the search at its first."""
     of_cells = (w for _, tally in ledger.tallies() for w in tally.witnesses)
-    found = {}
+    witnesses = {}
     for witness in chain(ledger.document_witnesses(), of_cells):
         if identity and witness.id.startswith(identity):
-            found[witness.id] = witness
+            witnesses[witness.id] = witness
             if witness.id == identity:
                 break
-    return found
+    return witnesses
 
 
 def reference_of(folder: Path) -> str:

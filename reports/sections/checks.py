@@ -37,14 +37,14 @@ def _rank(check: Check) -> tuple[int, bool, bool]:
 
 def _intro(checks: Sequence[Check]) -> str:
     counts = Counter("known" if is_known(c) else c.get("status") for c in checks)
-    told = [f"{count(counts['ok'])} of {plural(len(checks), 'check')} kept"]
+    clauses = [f"{count(counts['ok'])} of {plural(len(checks), 'check')} kept"]
     if broken := counts["violated"]:
-        told.append(f"{count(broken)} violated")
+        clauses.append(f"{count(broken)} violated")
     if known := counts["known"]:
-        told.append(f"{count(known)} broken in a way that the order of operations alone may break them")
+        clauses.append(f"{count(known)} broken in a way that the order of operations alone may break them")
     seen = looked_at_in_all(checks)
     asked = f" They were asked of {seen}." if seen else ""
-    return f"{'; '.join(told if len(told) > 1 else [*told, 'none broken'])}.{asked}"
+    return f"{'; '.join(clauses if len(clauses) > 1 else [*clauses, 'none broken'])}.{asked}"
 
 
 def is_known(check: Check) -> bool:

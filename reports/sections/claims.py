@@ -1,4 +1,4 @@
-"""What people assert about softmax, and what this run says to it."""
+"""Claims that people make about softmax, and the verdict of this run on each."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ LEAST: Final = 2.0**-8
 
 VISIBLE: Final = 0.005
 APART: Final = 1.02
-"""What the eye can tell apart in the picture: shares by their difference, errors by their ratio."""
+"""The least difference of shares and ratio of errors that the eye sees in the picture."""
 
 QUARTERS: Final = [(k / 4, f"{25 * k} %") for k in range(5)]
 

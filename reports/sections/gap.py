@@ -69,8 +69,8 @@ def _image(formats: str, curves: Sequence[Standing]) -> Markup:
 
 def _finite(peaks: Peaks) -> list[tuple[int, float]]:
     """Return bins with their greatest error, those of 2^1024 and more left out."""
-    found = [(number, upper_edge(code)) for number, code in sorted(peaks.items())]
-    return [(number, error) for number, error in found if math.isfinite(error)]
+    points = [(number, upper_edge(code)) for number, code in sorted(peaks.items())]
+    return [(number, error) for number, error in points if math.isfinite(error)]
 
 
 def _left(number: int) -> float:

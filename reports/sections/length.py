@@ -40,7 +40,7 @@ def _picture(formats: str, standings: Sequence[Standing]) -> Picture:
 
 
 def worst_by_length(standing: Standing) -> dict[int, tuple[float, str]]:
-    """Return the greatest error of each length, and the regime that it was found in."""
+    """Return the greatest error of each length, and the regime of that error."""
     by_length: dict[int, list[Row]] = {}
     for cell in _cells(standing):
         by_length.setdefault(cell["length"], []).append(cell)
@@ -56,8 +56,8 @@ def _image(formats: str, curves: Sequence[Standing]) -> Markup:
         log2("worst error, ULP", LEAST, 2 * top),
     )
     for number, standing in enumerate(curves):
-        found = worst_by_length(standing)
-        points = [(n, max(error, LEAST)) for n, (error, _) in found.items() if math.isfinite(error)]
+        worst = worst_by_length(standing)
+        points = [(n, max(error, LEAST)) for n, (error, _) in worst.items() if math.isfinite(error)]
         if points:
             plot.line(points, f"line s{number}", dots=True)
             plot.label(points[-1][1], standing.key.candidate, f"s{number}")
@@ -69,14 +69,14 @@ def _image(formats: str, curves: Sequence[Standing]) -> Markup:
 
 def _table(curves: Sequence[Standing]) -> Table:
     by_candidate = [worst_by_length(s) for s in curves]
-    rows = [(count(n), *(_spelled(found.get(n)) for found in by_candidate)) for n in _lengths(curves)]
+    rows = [(count(n), *(_spelled(worst.get(n)) for worst in by_candidate)) for n in _lengths(curves)]
     return Table(
         "Worst error in ULP, and where it was found", ("length", *(s.key.candidate for s in curves)), rows
     )
 
 
-def _spelled(found: tuple[float, str] | None) -> str:
-    return ulps(None) if found is None else f"{ulps(found[0])} ({found[1]})"
+def _spelled(worst: tuple[float, str] | None) -> str:
+    return ulps(None) if worst is None else f"{ulps(worst[0])} ({worst[1]})"
 
 
 def _csv(standings: Sequence[Standing]) -> str:

@@ -27,7 +27,7 @@ SECTION = Section(
         " come last. Figures are the worst found over all regimes and the search, and the rates are those"
         " of the worst cell, as everywhere here. A bound ratio above 1 is beyond what the standard algorithm"
         " may do for that very row. What the rows without an exact result gave is counted in rows; findings"
-        " and broken contracts are told in full further below."
+        " and broken contracts are shown in full further below."
     ),
     render=render,
 )

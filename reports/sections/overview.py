@@ -34,10 +34,10 @@ def level(standing: Standing) -> int:
 
 def wrong(run: RunData, standing: Standing) -> list[str]:
     """Say what is wrong with a standing that its failed rows and its errors do not show."""
-    told = [f"{count(number)} {WRONGS[column]}" for column, number in standing.wrongs.items()]
+    clauses = [f"{count(number)} {WRONGS[column]}" for column, number in standing.wrongs.items()]
     if beyond := run.violations.get((standing.key.candidate, standing.key.formats)):
-        told.insert(0, f"beyond {plural(beyond, 'limit')} of the gate")
-    return told
+        clauses.insert(0, f"beyond {plural(beyond, 'limit')} of the gate")
+    return clauses
 
 
 def render(run: RunData) -> Markup:

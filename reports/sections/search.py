@@ -1,4 +1,4 @@
-"""How far the search for the worst row came, evaluation by evaluation."""
+"""The progress of the search for the worst row, evaluation by evaluation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reports.section import Section
 LEAST: Final = 2.0**-4
 
 PIXELS_A_CHARACTER: Final = 8
-"""Of a label, at most; names of searches stand beside the curves."""
+"""The most characters of a label; names of searches are printed beside the curves."""
 
 Search = Mapping[str, Any]
 

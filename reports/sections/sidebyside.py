@@ -19,27 +19,27 @@ from reports.section import Section, fill
 
 FAILURES: Final = ("overflow", "total_underflow", "inaccurate", "unexplained")
 PAIR: Final = ("naive", "max_shifted")
-"""Who is compared where both are in the run; else the first two candidates."""
+"""The candidates to compare where both are in the run; else the first two."""
 
 Better = Literal["a", "b", "tie"]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a place says of two candidates: failed rows and the bin of the worst error, of each."""
+    """A place of two candidates: the failed rows and the bin of the worst error of each."""
 
     failed: tuple[int, int]
     errors: tuple[int, int]
 
     @property
     def better(self) -> Better:
-        """Who has fewer failed rows there; of equals, the smaller worst error."""
+        """The candidate with fewer failed rows there, or else the smaller worst error."""
         one, other = zip(self.failed, self.errors, strict=True)
         return "tie" if one == other else "a" if one < other else "b"
 
     @property
     def reason(self) -> str:
-        """What decided."""
+        """The figure that decided."""
         if self.better == "tie":
             return "equal"
         return "fewer failed rows" if self.failed[0] != self.failed[1] else "smaller worst error"
@@ -65,13 +65,13 @@ def compared(a: Standing, b: Standing) -> dict[Place, Comparison]:
     """Return the places where both were given the same number of rows."""
     counts = [by_place(s.errors.places) for s in (a, b)]
     errors = [_errors(s.errors.place_errors) for s in (a, b)]
-    found = {}
+    comparisons = {}
     for place, there in counts[0].items():
         here = counts[1].get(place)
         if here is not None and here["rows"] == there["rows"]:
             failed = (sum(there[kind] for kind in FAILURES), sum(here[kind] for kind in FAILURES))
-            found[place] = Comparison(failed, (errors[0].get(place, -1), errors[1].get(place, -1)))
-    return found
+            comparisons[place] = Comparison(failed, (errors[0].get(place, -1), errors[1].get(place, -1)))
+    return comparisons
 
 
 def _errors(peaks: Mapping[int, int]) -> dict[Place, int]:
@@ -79,27 +79,32 @@ def _errors(peaks: Mapping[int, int]) -> dict[Place, int]:
 
 
 def _picture(formats: str, a: Standing, b: Standing) -> Picture:
-    found = compared(a, b)
+    comparisons = compared(a, b)
     plot = Plot(logits_axis(), spreads_axis(), width=520, height=330, right=14)
     for better in ("a", "b", "tie"):
-        plot.fields((place for place, c in found.items() if c.better == better), f"k-{better}")
-    wins = Counter(c.better for c in found.values())
+        plot.fields((place for place, c in comparisons.items() if c.better == better), f"k-{better}")
+    wins = Counter(c.better for c in comparisons.values())
     image = plot.svg(
         f"Who does better where, {formats}: {a.key.candidate} in {wins['a']} places,"
         f" {b.key.candidate} in {wins['b']}, equal in {wins['tie']}. Numbers below."
     )
     return Picture(
-        formats, image, _table(found, a, b), matrix({place: c.better for place, c in found.items()})
+        formats,
+        image,
+        _table(comparisons, a, b),
+        matrix({place: c.better for place, c in comparisons.items()}),
     )
 
 
-def _table(found: Mapping[Place, Comparison], a: Standing, b: Standing) -> Table:
-    wins = Counter((c.reason, c.better) for c in found.values())
+def _table(comparisons: Mapping[Place, Comparison], a: Standing, b: Standing) -> Table:
+    wins = Counter((c.reason, c.better) for c in comparisons.values())
     rows = [
         (reason, count(wins[reason, "a"]), count(wins[reason, "b"]))
         for reason in ("fewer failed rows", "smaller worst error")
     ]
-    caption = f"Places where each does better; equal in {count(wins['equal', 'tie'])} of {count(len(found))}"
+    caption = (
+        f"Places where each does better; equal in {count(wins['equal', 'tie'])} of {count(len(comparisons))}"
+    )
     return Table(caption, ("by", a.key.candidate, b.key.candidate), rows)
 
 
@@ -108,7 +113,7 @@ SECTION = Section(
     order=34,
     guide=(
         "The same rows were given to both. A field takes the colour of the candidate that has fewer failed"
-        " rows there, or, where they are equal, the smaller worst error, told apart to 1/256. Subtracting the"
+        " rows there, or, where they are equal, the smaller worst error, to 1/256. Subtracting the"
         " maximum costs a rounding, which shows where nothing can overflow; everywhere else it pays. In the"
         " CSV a is the first of the two, b the second."
     ),

@@ -1,4 +1,4 @@
-"""What the gate decided: every limit, what was observed, and whether that passes."""
+"""The verdicts of the gate: every limit, the figure observed, and whether it passes."""
 
 from __future__ import annotations
 

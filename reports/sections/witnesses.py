@@ -26,7 +26,7 @@ ENTRIES: Final = 8
 """Entries drawn of a row."""
 
 TOLD: Final = 3
-"""Entries of a row that is told in one line."""
+"""The most entries of a row that is shown in one line."""
 
 EXACT_UP_TO: Final = 1 << 17
 """The longest row of which the exact result is computed for the page: two seconds or so; few are so long."""
@@ -88,7 +88,7 @@ def card(witness: Witness, command: str, found: Witness | None = None) -> Card:
 
 
 def _meant(witness: Witness, x: Sequence[float], first: int) -> int:
-    """Return the entry that a row is told by: the one meant, else the greatest of those kept."""
+    """Return the entry that stands for a row: the one meant, else the greatest of those kept."""
     if witness.element is not None or not x:
         return witness.element or 0
     return first + max(range(len(x)), key=lambda i: (not math.isnan(x[i]), x[i]))

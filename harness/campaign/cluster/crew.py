@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["Cluster"]
 
 TASKS_A_THREAD: Final = 3
-"""Tasks given out for each thread of the cluster: one is measured, the others are there when it ends."""
+"""Tasks submitted for each thread of the cluster: one is measured, and the others wait on the worker."""
 
 MOST_KILLED: Final = 3
-"""How often a task is submitted again after dask has given it up, each time for several lost workers."""
+"""How often to submit a task again when dask gives up on it after several lost workers."""
 
 COUNT_SECONDS: Final = 2.0
 LOST_SECONDS: Final = 20.0
@@ -42,8 +42,8 @@ KEPT: Final = "what was recorded is kept; go on with --resume"
 
 
 @dataclass(frozen=True)
-class _Given:
-    """A task that was given out; dask forgets a task when nobody holds its future."""
+class _Submitted:
+    """A submitted task with its future, without which dask forgets the task."""
 
     task: Task
     future: Future
@@ -58,7 +58,7 @@ class Cluster:
         self._work = packed_work(campaign)
         self._inputs = campaign.settings.inputs
         self._name = f"softmax-harness-{uuid.uuid4().hex[:8]}"
-        self._given: dict[str, _Given] = {}
+        self._submitted: dict[str, _Submitted] = {}
         self._settled: SimpleQueue[Any] = SimpleQueue()
         self._fetched: SimpleQueue[tuple[str, Done[Task] | BaseException]] = SimpleQueue()
         self._threads: int = sum(client.nthreads().values())
@@ -70,7 +70,7 @@ class Cluster:
 
     def wants(self) -> bool:
         """See `Crew.wants`."""
-        return len(self._given) < max(1, TASKS_A_THREAD * self._threads)
+        return len(self._submitted) < max(1, TASKS_A_THREAD * self._threads)
 
     def give(self, task: Task) -> None:
         """See `Crew.give`."""
@@ -80,7 +80,7 @@ class Cluster:
         key = f"{self._name}-{task.id}-{times}"
         inputs = self._inputs if task.regime == "input" else None
         future = self._client.submit(measure, self._work, task, inputs, key=key, pure=False)
-        self._given[key] = _Given(task, future, times)
+        self._submitted[key] = _Submitted(task, future, times)
         future.add_done_callback(self._settled.put)
 
     def ended(self) -> Iterator[Done[Task]]:
@@ -88,16 +88,16 @@ class Cluster:
 
         Raises:
             UsageError: a worker cannot take part.
-            NoVerdict: the scheduler is lost, a task loses every worker, or measuring it fails.
+            NoVerdict: the scheduler is lost, a task loses its workers, or measuring it fails.
         """
         wait = ATTENTION_SECONDS
         while True:
             try:
                 key, result = self._fetched.get(timeout=wait)
             except Empty:
-                self._tell_losses()
+                self._check_losses()
                 return
-            given = self._given.pop(key)
+            given = self._submitted.pop(key)
             if isinstance(result, Done):
                 yield result
             else:
@@ -114,7 +114,7 @@ class Cluster:
 
     # Losses ----------------------------------------------------------------------------------
 
-    def _answer(self, given: _Given, error: BaseException) -> None:
+    def _answer(self, given: _Submitted, error: BaseException) -> None:
         from distributed import KilledWorker
 
         if isinstance(error, KilledWorker) and given.times < MOST_KILLED:
@@ -122,8 +122,8 @@ class Cluster:
             return
         raise _explained(given.task, error) from error
 
-    def _tell_losses(self) -> None:
-        """Say once that all workers are gone, and give up on a scheduler that stays away."""
+    def _check_losses(self) -> None:
+        """Print once that no worker is left; raise where the scheduler does not answer."""
         if time.monotonic() - self._seen > LOST_SECONDS:
             raise NoVerdict(f"cluster: the scheduler does not answer any more; {KEPT}")
         if not self._threads and not self._waiting:
@@ -133,7 +133,7 @@ class Cluster:
     # Threads of its own ------------------------------------------------------------------------
 
     def _fetch(self) -> None:
-        """Fetch what settled, as many at once as there are."""
+        """Fetch the results of settled tasks, all at once."""
         while not self._over.is_set():
             try:
                 futures = [self._settled.get(timeout=1.0)]
@@ -156,14 +156,14 @@ class Cluster:
             try:
                 self._threads = sum(self._client.nthreads().values())
                 self._seen = time.monotonic()
-            except Exception:  # noqa: BLE001, S112 - told when it lasts
+            except Exception:  # noqa: BLE001, S112 - raised below if it lasts
                 continue
 
 
 def _result(future: Any) -> Done[Task] | BaseException:
     try:
         done: Done[Task] = future.result()
-    except BaseException as error:  # noqa: BLE001 - told by the main thread
+    except BaseException as error:  # noqa: BLE001 - raised by the main thread
         return error
     return done
 
@@ -182,5 +182,5 @@ def _explained(task: Task, error: BaseException) -> HarnessError:
         return UsageError(
             f"cluster: a worker cannot unpack a task ({error}); install the same softmax-harness on each"
         )
-    told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return NoVerdict(f"cluster: part {task.id}: {told}; {KEPT}")
+    message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return NoVerdict(f"cluster: part {task.id}: {message}; {KEPT}")

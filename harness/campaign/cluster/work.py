@@ -1,4 +1,4 @@
-"""What a dask worker does: it unpacks the campaign once, and measures the tasks that it is given.
+"""The work of a dask worker: it unpacks the campaign once and measures the tasks that it receives.
 
 A user's file is taken from its own path where the worker has it there with the same bytes; else from
 the text that was sent with the campaign, in a folder of its own. What the file imports must be on
@@ -117,8 +117,8 @@ def measure(work: bytes, task: Task, inputs: InputRows | None) -> Done[Task]:
     start = time.perf_counter()
     measured = campaign.measure(task, opened.executor)
     held = {key: packed(tally) for key, tally in measured.tallies.items()}
-    told = {key: _counts(tally) for key, tally in measured.tallies.items()}
-    return Done(task, held, told, measured.document, time.perf_counter() - start, opened.place)
+    counts = {key: _counts(tally) for key, tally in measured.tallies.items()}
+    return Done(task, held, counts, measured.document, time.perf_counter() - start, opened.place)
 
 
 def _counts(tally: Tally) -> Tally:
@@ -182,21 +182,21 @@ def _placed(candidate: Candidate, paths: dict[str, str], timeout: float) -> Cand
         return candidate
     asked = candidate.name if candidate.version else f"{paths.get(path, path)}:{function}"
     try:
-        found = load(asked, timeout)
+        loaded_here = load(asked, timeout)
     except CandidateError as error:
         reason = str(error).partition(": ")[2]
         raise Refused(
             f"{_name()}: candidate {candidate.name!r}: {reason}; a file is sent by itself: what it"
             " imports must be installed there, or its folder lie at the same path"
         ) from None
-    _require_same_files(candidate, found)
-    return replace(candidate, spec=found.spec, version=found.version, sources=found.sources)
+    _require_same_files(candidate, loaded_here)
+    return replace(candidate, spec=loaded_here.spec, version=loaded_here.version, sources=loaded_here.sources)
 
 
-def _require_same_files(candidate: Candidate, found: Candidate) -> None:
+def _require_same_files(candidate: Candidate, loaded_here: Candidate) -> None:
     """Hold what was loaded here against what was loaded where the campaign began, path by path."""
     began_with = candidate.sources.get("files", {})
-    for path, loaded in found.sources.get("files", {}).items():
+    for path, loaded in loaded_here.sources.get("files", {}).items():
         if began_with.get(path, loaded) != loaded:
             raise Refused(
                 f"{_name()}: candidate {candidate.name!r}: {path} is not the file that the campaign began"

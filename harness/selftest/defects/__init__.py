@@ -12,7 +12,7 @@ __all__ = ["DEFECTS"]
 
 
 def _found() -> tuple[Defect, ...]:
-    names = sorted(found.name for found in iter_modules(__path__))
+    names = sorted(module.name for module in iter_modules(__path__))
     return tuple(d for name in names for d in import_module(f"{__name__}.{name}").DEFECTS)
 
 

@@ -141,7 +141,7 @@ def only_the_first_of_a_stack(z: Array) -> Array:
 
 
 def square_batch_transposed(z: Array) -> Array:
-    """Rows and columns are told apart by their numbers."""
+    """Rows and columns are distinguished by their numbers."""
     return _along(z, 0) if z.ndim == 2 and z.shape[0] == z.shape[1] else sound(z)
 
 

@@ -1,12 +1,13 @@
-"""What a candidate's faults may cost a campaign, in seconds, and what they have taught.
+"""How many seconds the faults of a candidate may cost a campaign, and which rows cause them.
 
-Every layer that calls a failing candidate again spends from the same allowance: the narrowing of batches,
-searches, checks and shrinking. While enough is left, a failed batch is narrowed down to its rows. Then
-each batch is called once, and of one that fails the rows that lie within the reach of those that came back.
-Then such rows alone are called, and for a while those half-way to what failed, and then none.
+All code that calls a failing candidate again spends from the same allowance: the narrowing of batches,
+searches, checks and shrinking. While enough is left, a failed batch is narrowed down to its rows. After that
+each batch is called once; where it fails, only its familiar rows are called, which lie within the reach of
+the rows that completed. When the allowance is spent, familiar rows alone are called, and for a while rows
+half-way from there to the rows that failed; in the end none.
 
-Two things are learned on the way, which save sound rows: beyond which rows none ever came back, so that
-such rows can be set aside and the others called, and how many rows a call may hold.
+Two facts are learned that save sound rows: the features beyond which no row ever completed, so that such
+rows are set aside and the others called; and how many rows a call may hold.
 """
 
 from __future__ import annotations
@@ -23,53 +24,52 @@ from numpy.typing import NDArray
 from harness.subject.execution.chance import Chance
 from reports.figures import plural
 
-__all__ = ["FIRST_SECONDS", "MOST_FOR_A_CRASH", "Allowance", "told"]
+__all__ = ["FIRST_SECONDS", "MOST_FOR_A_CRASH", "Allowance", "summaries"]
 
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
 
 FIRST_SECONDS: Final = 10.0
-"""What the faults of one candidate may cost before the checks begin."""
+"""The time that the faults of one candidate may cost before the checks begin."""
 
 STAGE_SECONDS: Final = 3.0
-"""What is left for them, at least, when the checks or the shrinking begin."""
+"""The least time left for faults when the checks or the shrinking begin."""
 
 NARROWED: Final = 3 / 4
-"""The share of it that goes into narrowing; the rest loses a batch each time, and tries more of them."""
+"""The share of it that may be spent on narrowing; after that each fault loses a batch, and more are tried."""
 
 TESTED: Final = 1 / 4
-"""The share of it in which faults are called again that may be chance's, though none is known to be."""
+"""The share of it in which calls that failed are repeated although no fault by chance is known."""
 
 FAMILIAR_SECONDS: Final = 3.0
-BOLD_SECONDS: Final = 2.0
-"""What may be lost at the end by rows within the reach of those that came back, and at first by rows half-way
-from there to those that failed: where these come back, the reach grows."""
+HALF_WAY_SECONDS: Final = 2.0
+"""The time that familiar rows may cost in the end, and before that rows half-way from there to the rows that
+failed: where these complete, the reach grows."""
 
 MOST_FOR_A_CRASH: Final = 0.5
-"""Seconds charged for a crash: a busy machine loses no rows by it."""
+"""The most seconds that a crash costs, so that a busy machine loses no rows by it."""
 
 LEAST_CULPRITS: Final = 8
 LEAST_SOUND: Final = 100
 MOST_CULPRITS: Final = 4096
-"""Rows of each sort that a rule rests on, at least: less than 32 % of rows beyond are sound (95 %)."""
+"""The least rows of each sort for a rule: less than 32 % of rows beyond are sound (95 %)."""
 
 SUSPICION: Final = 1 / 8
 LEAST_PATIENCE: Final = 0.5
 """Of the time limit, and seconds: what a call gets of a candidate that has hung before."""
 
 LEAST_OF_A_PART: Final = 0.25
-"""Seconds: what a part is given at least before its rows are tried one by one."""
+"""The least seconds for a part before its rows are tried one by one."""
 
 SLOWER: Final = 4.0
-"""How much longer than foreseen a call may take."""
+"""How many times longer than predicted a call may take."""
 
 
 class Allowance:
-    """What one candidate's faults may still cost; used from several threads.
+    """The time that the faults of one candidate may still cost; used from several threads.
 
     Args:
-        seconds: what they may cost in all before the checks begin; inf where every row must be called, as in
-            a proof.
+        seconds: what they may cost before the checks begin; inf where every row must be called.
     """
 
     def __init__(self, seconds: float = FIRST_SECONDS) -> None:
@@ -88,19 +88,19 @@ class Allowance:
     # Seconds -------------------------------------------------------------------------------
 
     def grant(self) -> None:
-        """See that something is left for a stage that begins."""
+        """Provide some time for the stage that begins."""
         with self._lock:
             if self._spent > 0 and self._until < self._spent + STAGE_SECONDS:
                 self._until = self._spent + STAGE_SECONDS
                 self._narrowed_until = self._spent + NARROWED * STAGE_SECONDS
 
     def charge(self, seconds: float) -> None:
-        """Count what a failure cost."""
+        """Count the time that a failure cost."""
         with self._lock:
             self._spent += seconds
 
     def charge_start(self, seconds: float) -> None:
-        """Count the start of a process that takes the place of one that was lost: what its processor did."""
+        """Count the processor time of starting a process in place of one that was lost."""
         if self.is_drawn_on:
             self.charge(seconds)
 
@@ -111,28 +111,28 @@ class Allowance:
 
     @property
     def is_spent(self) -> bool:
-        """Whether none but familiar rows are to be called any more."""
+        """Whether only familiar rows may be called."""
         return self._spent >= self._until
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the candidate is not to be called any more."""
+        """Whether the candidate may no longer be called."""
         return self._spent >= self._until + FAMILIAR_SECONDS
 
     @property
     def narrows(self) -> bool:
-        """Whether a failed batch is to be called again, part by part."""
+        """Whether to call a failed batch again, part by part."""
         return self._spent < self._narrowed_until
 
     @property
     def tests(self) -> bool:
-        """Whether what failed is to be called again, to tell chance's faults."""
-        return not self.is_exhausted if self.chance.has_struck else self._spent < self._tested_until
+        """Whether to repeat a call that failed, to recognize faults by chance."""
+        return not self.is_exhausted if self.chance.has_faults else self._spent < self._tested_until
 
     def limit(self, timeout: float, rows: int, length: int, patience: float = 1.0) -> float:
-        """Return how many seconds a call of so many rows may take, or the share `patience` of them.
+        """Return how many seconds a call with so many rows may take, times the share `patience`.
 
-        A candidate that is known to take long gets longer; one that has hung is not waited for as long again.
+        A candidate known to be slow gets more time; one that has hung gets less.
         """
         longer = 0.0
         if self._row_seconds is not None:
@@ -144,7 +144,7 @@ class Allowance:
         return min(limit, max(patience * limit, LEAST_OF_A_PART)) if patience < 1 else limit
 
     def learn_speed(self, row_seconds: float, length: int) -> None:
-        """Keep how long a row takes, of a candidate that takes long."""
+        """Keep how long a row of a slow candidate takes."""
         with self._lock:
             if self._row_seconds is None or row_seconds > self._row_seconds[0]:
                 self._row_seconds = row_seconds, length
@@ -152,53 +152,53 @@ class Allowance:
     # Rows ----------------------------------------------------------------------------------
 
     def learn(self, x: Array, completed: Flags, culprits: Flags) -> None:
-        """Keep in what rows that came back, and those that fail alone, lie apart."""
+        """Learn which features tell rows that completed from rows that fail alone."""
         with self._lock:
             self._beyond.add(x, completed, culprits)
 
     def suspect(self, x: Array) -> None:
-        """Learn of strange rows without which a batch came back: the farthest is taken for a culprit."""
+        """Take the farthest of these rows for a culprit: without them their batch completed."""
         with self._lock:
             self._beyond.add_farthest(x)
 
     def set_aside(self, x: Array) -> Flags:
-        """Tell which rows not to call: those beyond all that came back, where others failed.
+        """Return which rows not to call: those beyond all rows that completed, where others failed.
 
-        While there is time to narrow batches down, many must have failed there, and then a single one; at the
-        end nothing is called that lies beyond.
+        While there is time to narrow batches down, a rule takes many failures; after that, a single one. When
+        the allowance is spent, only familiar rows are called.
         """
         with self._lock:
             if self._until == math.inf:
                 return np.zeros(len(x), dtype=np.bool_)
-            if self.is_spent and self._beyond.is_to_blame(by_chance=self.chance.has_struck):
-                is_bold = self._spent < self._until + BOLD_SECONDS
-                return ~self._beyond.familiar(x, is_bold=is_bold)
+            if self.is_spent and self._beyond.is_to_blame(by_chance=self.chance.has_faults):
+                half_way = self._spent < self._until + HALF_WAY_SECONDS
+                return ~self._beyond.familiar(x, half_way=half_way)
             return self._beyond.flags(x, LEAST_CULPRITS if self.narrows else 1)
 
     def familiar(self, x: Array) -> Flags:
-        """Tell which rows lie within the reach of those that came back."""
+        """Return which rows are familiar: within the reach of the rows that completed."""
         with self._lock:
             return self._beyond.familiar(x)
 
-    def leave(self, rows: int) -> None:
+    def count_untried(self, rows: int) -> None:
         """Count rows that are not tried."""
         with self._lock:
             self._untried += rows
 
-    def told(self) -> str | None:
-        """Return what was given up, and what chance had, to people; None where nothing was."""
-        chance = self.chance.told()
-        rule = self._beyond.told() if self._untried else ""
+    def summary(self) -> str | None:
+        """Return a sentence on the rows not tried and the faults by chance; None where there were none."""
+        chance = self.chance.summary()
+        rule = self._beyond.rule() if self._untried else ""
         rows = f"{plural(self._untried, 'row')} {'was' if self._untried == 1 else 'were'}"
         untried = f"{rows} not tried" if self._untried else ""
         parts = [part for part in (untried, rule, chance) if part]
         return "; ".join([f"its failures took {self._spent:.0f} s", *parts]) if parts else None
 
 
-def told(allowances: Mapping[str, Allowance]) -> dict[str, str]:
-    """Return what was given up of each candidate, where anything was."""
-    found = {spec: allowance.told() for spec, allowance in list(allowances.items())}
-    return {spec: said for spec, said in found.items() if said is not None}
+def summaries(allowances: Mapping[str, Allowance]) -> dict[str, str]:
+    """Return the summary of each candidate that has one."""
+    texts = {spec: allowance.summary() for spec, allowance in list(allowances.items())}
+    return {spec: text for spec, text in texts.items() if text is not None}
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ _FEATURES: Final = (
 
 
 class _Beyond:
-    """For each feature of rows, how far those that came back reach, and the culprits beyond them."""
+    """For each feature, how far the rows that completed reach, and the culprits beyond."""
 
     def __init__(self) -> None:
         self._sound_to = np.full(len(_FEATURES), -np.inf)
@@ -237,17 +237,17 @@ class _Beyond:
             self._culprits = np.concatenate([self._culprits, features[row : row + 1]])[-MOST_CULPRITS:]
 
     def is_to_blame(self, *, by_chance: bool) -> bool:
-        """Whether rows may account for faults: not where chance has had some and no row is known to."""
+        """Return whether rows may cause the faults: not where some are by chance and no culprit is known."""
         return len(self._culprits) > 0 or not by_chance
 
-    def familiar(self, x: Array, *, is_bold: bool = False) -> Flags:
-        """Tell which rows lie within the reach of those that came back, or half-way beyond it."""
-        blamed = self._blamed()
-        reach = self._half_way() if is_bold else self._sound_to
-        return np.asarray((_features(x)[:, blamed] <= reach[blamed]).all(axis=1))
+    def familiar(self, x: Array, *, half_way: bool = False) -> Flags:
+        """Return which rows lie within the reach of the rows that completed, or half-way beyond it."""
+        features = self._culprit_features()
+        reach = self._half_way() if half_way else self._sound_to
+        return np.asarray((_features(x)[:, features] <= reach[features]).all(axis=1))
 
     def _half_way(self) -> NDArray[np.float64]:
-        """Return the middle from what came back to the first culprit beyond: of large numbers, in scale."""
+        """Return the middle between the reach and the first culprit beyond: geometric for large numbers."""
         culprits = np.where(self._culprits > self._sound_to, self._culprits, np.inf)
         first = culprits.min(axis=0, initial=np.inf)
         near = np.clip(self._sound_to, -_HUGE, _HUGE)
@@ -255,14 +255,14 @@ class _Beyond:
         geometric = np.sqrt(np.maximum(near, 1.0)) * np.sqrt(np.maximum(far, 1.0))
         return np.asarray(np.where(near >= 0, np.minimum(geometric, far), near / 2 + far / 2))
 
-    def _blamed(self) -> list[int]:
-        """Return the fewest features by which the culprits lie beyond the sound; all where there is none."""
+    def _culprit_features(self) -> list[int]:
+        """Return few features, by one of which each culprit lies beyond the sound rows; all if none does."""
         beyond = self._culprits > self._sound_to
-        blamed: list[int] = []
+        features: list[int] = []
         while beyond.any():
-            blamed.append(int(beyond.sum(axis=0).argmax()))
-            beyond = beyond[~beyond[:, blamed[-1]]]
-        return blamed or list(range(len(_FEATURES)))
+            features.append(int(beyond.sum(axis=0).argmax()))
+            beyond = beyond[~beyond[:, features[-1]]]
+        return features or list(range(len(_FEATURES)))
 
     def flags(self, x: Array, least: int) -> Flags:
         edges = self._edges(least)
@@ -270,7 +270,7 @@ class _Beyond:
             return np.zeros(len(x), dtype=np.bool_)
         return np.asarray((_features(x) >= edges).any(axis=1))
 
-    def told(self) -> str:
+    def rule(self) -> str:
         edges = self._edges(LEAST_CULPRITS)
         if edges is None:
             return ""
@@ -280,10 +280,10 @@ class _Beyond:
             for f, edge in zip(_FEATURES, edges.tolist(), strict=True)
             if edge < np.inf
         ]
-        return f"no row came back of which {' or '.join(parts)}"
+        return f"no row completed where {' or '.join(parts)}"
 
     def _edges(self, least: int) -> NDArray[np.float64] | None:
-        """Return from where on there are only culprits, enough of them; +inf where there are not."""
+        """Return from which value of each feature there are only culprits; +inf where they are too few."""
         if self._sound < LEAST_SOUND or len(self._culprits) < least:
             return None
         beyond = self._culprits > self._sound_to
@@ -295,7 +295,7 @@ class _Beyond:
 def _features(x: Array) -> NDArray[np.float64]:
     """Return the features of rows (k, n) by their sign, shape (k, features).
 
-    NaN entries are passed over, and counted as one; an infinity counts as the greatest number.
+    NaN entries are left out and make a feature of their own; an infinity counts as the greatest number.
     """
     greatest, least, has_nan = _extremes(x)
     columns = (greatest, least, np.full(len(x), float(x.shape[1])))
@@ -305,7 +305,7 @@ def _features(x: Array) -> NDArray[np.float64]:
 
 
 def _reach(x: Array) -> NDArray[np.float64]:
-    """Return the greatest of each feature among rows (k, n), k at least 1: what `_features` has at most."""
+    """Return the greatest value of each of `_features` among rows (k, n), k at least 1."""
     greatest, least, has_nan = _extremes(x)
     signed = [
         side(column, initial=-sign * np.inf) * sign
@@ -317,19 +317,22 @@ def _reach(x: Array) -> NDArray[np.float64]:
 
 
 def _extremes(x: Array) -> tuple[NDArray[np.float64], NDArray[np.float64], Flags]:
-    """Return the greatest and the least entry of each row, NaN passed over, and which rows have a NaN.
+    """Return the greatest and the least entry of each row, NaN left out, and which rows have a NaN.
 
-    Short rows are turned first: reductions of columns cost a hundredth of theirs.
+    Short rows are columns first: reductions of columns cost a hundredth of theirs.
     """
     with np.errstate(invalid="ignore"):  # a signalling NaN
         entries = x if x.dtype in (np.float32, np.float64) else x.astype(np.float32)
-        turned = np.ascontiguousarray(entries.T) if x.shape[1] <= _SHORT else entries
-        axis = 0 if turned is not entries else 1
-        greatest = np.maximum.reduce(turned, axis=axis)
-        least = np.minimum.reduce(turned, axis=axis)
+        columns = np.ascontiguousarray(entries.T) if x.shape[1] <= _SHORT else entries
+        axis = 0 if columns is not entries else 1
+        greatest = np.maximum.reduce(columns, axis=axis)
+        least = np.minimum.reduce(columns, axis=axis)
         has_nan = np.isnan(greatest)
         if has_nan.any():
-            greatest, least = np.fmax.reduce(turned, axis=axis), np.fmin.reduce(turned, axis=axis)
+            greatest, least = (
+                np.fmax.reduce(columns, axis=axis),
+                np.fmin.reduce(columns, axis=axis),
+            )
     return greatest.astype(np.float64), least.astype(np.float64), has_nan
 
 

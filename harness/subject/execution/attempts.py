@@ -1,4 +1,4 @@
-"""What comes of handing parts of a batch to a candidate, in turn, and the contract of what does it."""
+"""The result of calling a candidate on parts of a batch in turn, and the protocol of such calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.subject.execution.calling import FaultKind
+from harness.subject.execution.calls import FaultKind
 
 __all__ = ["Attempt", "Attempts", "Failure", "Part"]
 
@@ -24,7 +24,7 @@ class Failure:
     Attributes:
         kind: what happened.
         message: one line.
-        fatal: whether it cost the worker.
+        fatal: whether the worker was lost.
     """
 
     kind: FaultKind
@@ -34,15 +34,15 @@ class Failure:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of calling parts in turn, up to the first that failed.
+    """The result of calling parts in turn, up to the first that failed.
 
     Attributes:
         passed: how many parts have outputs.
-        outputs: shape of the rows given; meaningful in the parts that passed.
-        failure: of the part after those, None if all passed.
-        overwritten: which rows the candidate changed, where that was watched.
-        seconds: how long it took, waits for a processor left out; None where that is not told.
-        is_placed: whether the part that failed is known, and not only that one of them did.
+        outputs: of the shape of the rows; valid in the parts that passed.
+        failure: of the next part; None if all passed.
+        overwritten: which rows the candidate changed; None where nobody looked.
+        seconds: time of the call without waits for a processor; None where it is not known.
+        part_is_known: whether the part that failed is known, not only that one failed.
     """
 
     passed: int
@@ -50,14 +50,14 @@ class Attempt:
     failure: Failure | None
     overwritten: NDArray[np.bool_] | None = None
     seconds: float | None = None
-    is_placed: bool = True
+    part_is_known: bool = True
 
 
 class Attempts(Protocol):
-    """Calls the candidate."""
+    """A function that calls the candidate."""
 
     def __call__(self, x: Array, parts: Sequence[Part], patience: float = 1.0) -> Attempt:
-        """Call it on parts (first row, row after the last) of rows x, in turn.
+        """Call the candidate on parts (first row, row after the last) of rows x, in turn.
 
-        Each may take the share `patience` of the time limit, or as much as a worker needs to be heard.
+        Each call may take the share `patience` of the time limit, but always long enough for an answer.
         """

@@ -1,30 +1,27 @@
-"""From a batch that failed to the rows that do it, with every other row completed.
+"""Find the rows that make a batch fail, and complete all others.
 
-A batch that succeeds costs one call. What fails is called again as long as chance may have had it (`again`);
-if it comes back, that is told and costs no row. A batch that fails again is narrowed down as follows.
+A batch that passes costs one call. A failed call is repeated as long as it may fail by chance (`retries`);
+if a repeat passes, a fault records it, and no row is lost. A batch that fails again is narrowed down:
 
-1. A few rows alone, spread over the batch: 3 where a failure costs a worker, 16 where not.
-   If each fails, the candidate is taken to fail on everything: those rows are named, the
-   rest is not tried.
-2. The batch is cut into parts, called one after another in one worker; shared memory
-   tells which part was running when the worker died. A failing part is cut again, down to
-   single rows: into 32 where failures are cheap, into 1024 where each costs a worker. So a
-   culprit among a thousand rows costs two workers, among a million three, where bisection would
-   cost ten and twenty. Only a row called alone, and the whole batch, may take all of a time
-   limit; parts are given up after an eighth of it, or a quarter of a second if that is more, and
-   their rows tried.
-3. After 48 lost workers, or 8 whole time limits, or when what the candidate's faults may cost is spent
-   (`allowance`), the rows not tried by then are left out, and the outcome says so.
-4. All rows that completed are called again together, as one batch, so that their outputs are those of
-   a batch in which the culprits never were. If that fails although no row of it fails alone, the fault
-   names no row but the smallest failing number of rows from the start, and the outputs are those of
-   the parts. If there was no culprit and it succeeds, the failure did not repeat, which is told as well.
-   The number of rows that failed together is kept, where handing them over is one call, and later
-   batches are called in parts.
+1. Sample: a few rows spread over the batch are called alone, 3 where a failure costs a worker, 16 where
+   not. If each fails, the candidate is taken to fail on every row: the outcome names these rows, and the
+   rest are not tried.
+2. Descend: the batch is cut into parts, which one worker is called on in turn; shared memory shows which
+   part it was called on when it died. A part that fails is cut again, down to single rows: into 32 where
+   failures are cheap, into 1024 where each costs a worker. So a culprit among a thousand rows costs two
+   workers, and one among a million three, where bisection would cost ten and twenty. Only a row called
+   alone and the whole batch may take all of the time limit. A part is stopped after an eighth of it, or a
+   quarter of a second if that is more, and its rows are tried.
+3. Stop: after 48 lost workers, after 8 whole time limits, or when the allowance for the candidate's faults
+   is spent (`allowance`), the remaining rows are not tried, and the outcome says so.
+4. Join: all rows that completed are called again as one batch, so that their outputs are those of a batch
+   without culprits. If that fails although no row fails alone, the fault names no row but the smallest
+   number of rows from the start that fails, and the outputs are those of the parts. Where a presentation is
+   one call, that number is kept, and later batches are called in parts. If there was no culprit and the
+   batch passes, the failure did not repeat, and a fault says so.
 
-A call that took all of a time limit may be slow rather than hung. So one row and a few are timed: where
-as many as the batch has would take half of the limit or more, the batch is called once more, and given
-the time that it needs.
+A call that took all of the time limit may be slow, not hung. So one row and a few rows are timed. Where the
+batch would then take half of the limit or more, it is called once more with the time that it needs.
 """
 
 from __future__ import annotations
@@ -38,10 +35,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.subject.execution.again import Again
 from harness.subject.execution.allowance import SUSPICION, Allowance
 from harness.subject.execution.attempts import Attempt, Attempts, Failure, Part
 from harness.subject.execution.outcome import Fault, Outcome
+from harness.subject.execution.retries import Retries
 
 __all__ = ["complete"]
 
@@ -53,58 +50,58 @@ SAMPLE_FATAL: Final = 3
 SAMPLE_MILD: Final = 16
 MOST_FATAL: Final = 48
 MOST_TIMED_OUT: Final = 8
-FEW: Final = 16  # rows, called together to tell what one costs from what a call does
+FEW: Final = 16  # rows called together, to separate the cost of a row from that of a call
 
 
 def complete(attempt: Attempts, x: Array, allowance: Allowance, *, is_plain: bool = True) -> Outcome:
-    """Return the outputs of every row that can be completed and name those that cannot.
+    """Return the outputs of every row that can be completed, and the faults of those that cannot.
 
     Args:
         attempt: calls the candidate.
         x: the rows, shape (rows, n).
-        allowance: what its faults may still cost.
-        is_plain: whether to hand over rows is one call.
+        allowance: the time left for its faults.
+        is_plain: whether a presentation of rows is one call.
     """
     if allowance.is_exhausted:
-        return _left(len(x), allowance)
+        return _untried(len(x), allowance)
     aside = allowance.set_aside(x)
     if not aside.any():
         return _called(attempt, x, allowance, is_plain=is_plain)
     if aside.all():
-        return _left(len(x), allowance)
+        return _untried(len(x), allowance)
     others = np.flatnonzero(~aside)
-    allowance.leave(len(x) - len(others))
-    reason = "not tried: beyond all rows that came back, where others failed"
+    allowance.count_untried(len(x) - len(others))
+    reason = "not tried: beyond all rows that completed, where others failed"
     fault = Fault("not_tried", None, reason)
-    return _spread(_called(attempt, x[others], allowance, is_plain=is_plain), others, len(x), fault)
+    return _whole_outcome(_called(attempt, x[others], allowance, is_plain=is_plain), others, len(x), fault)
 
 
-def _left(rows: int, allowance: Allowance) -> Outcome:
-    allowance.leave(rows)
-    reason = "not tried: its failures had taken the time that they may, or rows of this sort failed"
+def _untried(rows: int, allowance: Allowance) -> Outcome:
+    allowance.count_untried(rows)
+    reason = "not tried: its failures had used up their time, or rows of this sort failed"
     return Outcome.failed(rows, Fault("not_tried", None, reason))
 
 
-def _spread(outcome: Outcome, rows: NDArray[np.intp], count: int, fault: Fault) -> Outcome:
-    """Return the outcome of some rows as that of all, the others set aside."""
+def _whole_outcome(outcome: Outcome, rows: NDArray[np.intp], count: int, fault: Fault) -> Outcome:
+    """Return the outcome of a whole batch from that of some rows; the others have the fault."""
 
-    def placed(part: NDArray[Any] | None) -> Any:
+    def whole(part: NDArray[Any] | None) -> Any:
         if part is None:
             return None
-        whole = np.zeros((count, *part.shape[1:]), dtype=part.dtype)
-        whole[rows] = part
-        return whole
+        array = np.zeros((count, *part.shape[1:]), dtype=part.dtype)
+        array[rows] = part
+        return array
 
     faults = tuple(replace(f, row=None if f.row is None else int(rows[f.row])) for f in outcome.faults)
     return Outcome(
-        placed(outcome.outputs), placed(outcome.completed), (*faults, fault), placed(outcome.overwritten)
+        whole(outcome.outputs), whole(outcome.completed), (*faults, fault), whole(outcome.overwritten)
     )
 
 
 def _called(attempt: Attempts, x: Array, allowance: Allowance, *, is_plain: bool) -> Outcome:
-    again = Again(attempt, allowance, is_plain=is_plain)
-    outcome = _narrowed(again, x, allowance, is_plain=is_plain)
-    faults = (*outcome.faults, *again.faults(len(x)))
+    retries = Retries(attempt, allowance, is_plain=is_plain)
+    outcome = _narrowed(retries, x, allowance, is_plain=is_plain)
+    faults = (*outcome.faults, *retries.faults(len(x)))
     return replace(outcome, faults=faults)
 
 
@@ -121,7 +118,7 @@ def _narrowed(attempt: Attempts, x: Array, allowance: Allowance, *, is_plain: bo
         return Outcome.failed(rows, Fault("unsupported", None, failure.message))
     if not allowance.narrows:
         allowance.has_hung |= failure.kind == "timed_out"
-        return _without_strange(attempt, x, failure, allowance)
+        return _familiar_rows(attempt, x, failure, allowance)
     seconds = time.monotonic() - start
     narrowing = _Narrowing(attempt, x, whole, allowance, seconds, is_plain=is_plain)
     outcome = narrowing.outcome()
@@ -129,8 +126,8 @@ def _narrowed(attempt: Attempts, x: Array, allowance: Allowance, *, is_plain: bo
     return outcome
 
 
-def _without_strange(attempt: Attempts, x: Array, failure: Failure, allowance: Allowance) -> Outcome:
-    """Call what is familiar of a batch that failed, in place of looking for the row."""
+def _familiar_rows(attempt: Attempts, x: Array, failure: Failure, allowance: Allowance) -> Outcome:
+    """Call the familiar rows of a batch that failed, without searching for the culprit."""
     fault = Fault(failure.kind, None, f"{failure.message}; no time was left to look for the row")
     familiar = allowance.familiar(x)
     if not familiar.any():
@@ -143,11 +140,11 @@ def _without_strange(attempt: Attempts, x: Array, failure: Failure, allowance: A
         return Outcome.failed(len(x), fault)
     allowance.suspect(x[~familiar])
     completed = np.ones(len(rows), dtype=np.bool_)
-    return _spread(Outcome(rest.outputs, completed, overwritten=rest.overwritten), rows, len(x), fault)
+    return _whole_outcome(Outcome(rest.outputs, completed, overwritten=rest.overwritten), rows, len(x), fault)
 
 
 class _Narrowing:
-    """The search in one failed batch."""
+    """The narrowing of one failed batch to its culprits."""
 
     def __init__(
         self,
@@ -162,7 +159,7 @@ class _Narrowing:
         assert whole.failure is not None
         self._attempt = attempt
         self._x = x
-        self._first = whole.failure
+        self._first_failure = whole.failure
         self._allowance = allowance
         self._is_plain = is_plain
         self._outputs = np.zeros(x.shape, dtype=whole.outputs.dtype)
@@ -177,7 +174,7 @@ class _Narrowing:
 
     @property
     def culprits(self) -> NDArray[np.bool_]:
-        """The rows that fail alone, and cost a worker each: others are cheap enough to be tried again."""
+        """The rows that fail alone and cost a worker; rows that fail without that are cheap to try again."""
         flags = np.zeros(len(self._x), dtype=np.bool_)
         flags[[row for row, failure in self._culprits.items() if failure.fatal]] = True
         return flags
@@ -185,7 +182,7 @@ class _Narrowing:
     def outcome(self) -> Outcome:
         if not self._fails_everywhere() and not self._is_only_slow():
             self._descend(0, len(self._x))
-            self._tell_untried("the limit on what its failures may cost was reached")
+            self._add_untried("the limit on what its failures may cost was reached")
             self._call_survivors()
         own = (Fault(f.kind, row, f.message) for row, f in sorted(self._culprits.items()))
         outputs = self._outputs if self._completed.any() else None
@@ -194,10 +191,10 @@ class _Narrowing:
     # 1: samples
 
     def _fails_everywhere(self) -> bool:
-        size = SAMPLE_FATAL if self._first.fatal else SAMPLE_MILD
+        size = SAMPLE_FATAL if self._first_failure.fatal else SAMPLE_MILD
         if len(self._x) == 1:
-            self._culprits[0] = self._first
-            self._allowance.has_hung |= self._first.kind == "timed_out"
+            self._culprits[0] = self._first_failure
+            self._allowance.has_hung |= self._first_failure.kind == "timed_out"
             return True
         sample = np.unique(np.linspace(0, len(self._x) - 1, size).astype(int)).tolist()
         for row in sample:
@@ -205,7 +202,7 @@ class _Narrowing:
                 return False
             if self._spent:
                 break
-        self._tell_untried(f"each of the {len(self._culprits)} rows tried alone fails")
+        self._add_untried(f"each of the {len(self._culprits)} rows tried alone fails")
         return True
 
     def _fails_alone(self, row: int) -> bool:
@@ -217,8 +214,8 @@ class _Narrowing:
     # A slow candidate
 
     def _is_only_slow(self) -> bool:
-        """Whether the batch comes back when it is given the time that its rows take, each for itself."""
-        if self._first.kind != "timed_out" or self._culprits:
+        """Return whether the batch passes when it is given the time that its rows take."""
+        if self._first_failure.kind != "timed_out" or self._culprits:
             return False
         few = min(FEW, len(self._x))
         one, all_few = self._seconds(1), self._seconds(few)
@@ -231,12 +228,12 @@ class _Narrowing:
         if whole.failure is not None:
             self._count(whole.failure)
             return False
-        self._allowance.charge(start - time.monotonic())  # given back: to be slow is no failure
+        self._allowance.charge(start - time.monotonic())  # refunded: a slow call is no failure
         self._keep(slice(None), whole, slice(None))
         return True
 
     def _seconds(self, rows: int) -> float | None:
-        """Return how long the first rows take together; None where they fail."""
+        """Return the time of a call with so many first rows; None where it fails."""
         start = time.monotonic()
         failure = self._try(0, [(0, rows)]).failure
         return None if failure else time.monotonic() - start
@@ -244,7 +241,7 @@ class _Narrowing:
     # 2 and 3: parts of parts
 
     def _descend(self, low: int, high: int) -> None:
-        fan_out = self._allowance.chance.fan_out(FAN_OUT_FATAL if self._first.fatal else FAN_OUT_MILD)
+        fan_out = self._allowance.chance.fan_out(FAN_OUT_FATAL if self._first_failure.fatal else FAN_OUT_MILD)
         parts = [
             part
             for part in _cut(low, high, fan_out)
@@ -263,7 +260,7 @@ class _Narrowing:
             parts = parts[result.passed + 1 :]
 
     def _try(self, low: int, parts: Sequence[Part], patience: float = 1.0) -> Attempt:
-        """Call parts, whose first row is `low` or later, and keep what passes."""
+        """Call parts that begin at row `low` or later, and keep the outputs of those that pass."""
         high = parts[-1][1]
         result = self._attempt(self._x[low:high], [(a - low, b - low) for a, b in parts], patience)
         for first, last in parts[: result.passed]:
@@ -288,10 +285,10 @@ class _Narrowing:
     def _spent(self) -> bool:
         return self._fatal >= MOST_FATAL or self._timed_out >= MOST_TIMED_OUT or not self._allowance.narrows
 
-    def _tell_untried(self, reason: str) -> None:
+    def _add_untried(self, reason: str) -> None:
         untried = int((~self._completed).sum()) - len(self._culprits)
         if untried > 0:
-            self._allowance.leave(untried)
+            self._allowance.count_untried(untried)
             self._general.append(Fault("not_tried", None, f"{untried} further rows were not tried: {reason}"))
 
     # 4: the survivors as one batch
@@ -303,26 +300,28 @@ class _Narrowing:
         x = self._x[survivors]
         result = self._attempt(x, _together(len(x), self._allowance))
         if result.failure is not None:
-            self._say(
-                f"{result.failure.message}; {self._told_together(x)}, and its outputs are those of parts"
+            self._add_fault(
+                f"{result.failure.message}; {self._joint_failure(x)}, and its outputs are those of parts"
             )
             return
         self._keep(survivors, result, slice(None))
         if not self._culprits and not self._general:
-            self._say(f"{self._first.message}; once, on a batch of {len(x)} rows, and not when called again")
+            self._add_fault(
+                f"{self._first_failure.message}; once, on a batch of {len(x)} rows, and not when called again"
+            )
 
-    def _told_together(self, x: Array) -> str:
-        """Return what is known of a batch that fails although no row of it fails alone.
+    def _joint_failure(self, x: Array) -> str:
+        """Describe the failure of a batch in which no row fails alone.
 
-        How many rows fail together is looked for where handing them over is one call: chance strikes many
-        calls more often, and would pass for the number.
+        The number of rows that fail together is searched for only where a presentation is one call: many
+        calls fail by chance more often, which would give a false number.
         """
         if not self._is_plain:
             return "no part of the batch fails alone"
         return f"the first {self._fewest(x)} rows fail together, no part of the batch alone"
 
     def _fewest(self, x: Array) -> int:
-        """Find how many rows from the start fail together, and keep how many a call holds."""
+        """Return how many rows from the start fail together, and keep how many a call holds."""
         fails, passes = len(x), 1
         while fails - passes > 1 and not self._spent:
             middle = (fails + passes) // 2
@@ -335,17 +334,17 @@ class _Narrowing:
         self._allowance.most_together = passes
         return fails
 
-    def _say(self, message: str) -> None:
-        self._general.append(Fault(self._first.kind, None, message))
+    def _add_fault(self, message: str) -> None:
+        self._general.append(Fault(self._first_failure.kind, None, message))
 
 
 def _together(rows: int, allowance: Allowance) -> list[Part]:
-    """Return all rows as one part, or as few as a call is known to hold."""
+    """Return all rows as one part, or cut into as many rows as a call is known to hold."""
     return _cut(0, rows, -(-rows // (allowance.most_together or rows)))
 
 
 def _cut(low: int, high: int, most: int) -> list[Part]:
-    """Cut rows into so many parts at most, of nearly equal size, none empty."""
+    """Cut rows into at most so many parts of nearly equal size, none empty."""
     count = min(most, high - low)
     edges = [low + (high - low) * i // count for i in range(count + 1)]
     return list(itertools.pairwise(edges))

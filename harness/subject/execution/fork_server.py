@@ -1,9 +1,9 @@
-"""A process that forks workers: for a candidate that keeps losing them.
+"""A process that forks workers, for a candidate that often loses them.
 
-Most of a worker's start goes into the interpreter and NumPy. The fork server has both, and no
-candidate: a fork of it takes a tenth of the time, and is a process as clean as a fresh one
-with NumPy imported. It is started the ordinary way, so nothing of the harness's threads and
-locks is in it, it has a single thread of Python, and it ends with the harness.
+A worker spends most of its start on the interpreter and NumPy. The fork server has loaded both, and no
+candidate. A fork of it takes a tenth of the time, and is a process as clean as a fresh one that has
+imported NumPy. It is started as a worker is, so it has none of the harness's threads and locks and a
+single Python thread, and it ends with the harness.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Keeper(Protocol):
     """The process above a worker."""
 
     def wait(self, timeout: float | None = None) -> object:
-        """Return when it has ended; raise `subprocess.TimeoutExpired` if that takes longer."""
+        """Wait until it has ended; raise `subprocess.TimeoutExpired` if that takes longer."""
 
     def send_signal(self, sig: int, /) -> None:
         """Send a signal, if it lives."""
@@ -44,69 +44,69 @@ Start = Callable[[tuple[int, ...], int, int], Keeper]
 """Starts a keeper and its worker: see `fresh`."""
 
 
-def fresh(handed: tuple[int, ...], stderr: int, max_memory: int) -> Keeper:
+def fresh(descriptors: tuple[int, ...], stderr: int, max_memory: int) -> Keeper:
     """Start a keeper and its worker from a new interpreter.
 
     Args:
-        handed: descriptors of the connection, the lifeline and the memory.
-        stderr: where they write their standard error.
+        descriptors: of the connection, the lifeline and the shared memory.
+        stderr: descriptor of their standard error.
         max_memory: bytes of address space that the candidate may take, 0 for no limit.
     """
-    return _started(*map(str, handed), str(max_memory), stderr=stderr, handed=handed)
+    return _started(*map(str, descriptors), str(max_memory), stderr=stderr, descriptors=descriptors)
 
 
-def _started(*arguments: str, stderr: int, handed: tuple[int, ...]) -> subprocess.Popen[bytes]:
+def _started(*arguments: str, stderr: int, descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-P", "-W", "ignore", str(PROGRAM), *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=stderr,
-        pass_fds=handed,
+        pass_fds=descriptors,
         start_new_session=True,
     )
 
 
 class ForkServer:
-    """Forks keepers with their workers; used from several threads. It is started when first asked."""
+    """Forks keepers with their workers; used from several threads. The first request starts it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
-        self._is_of_use = hasattr(os, "pidfd_open")
+        self._is_usable = hasattr(os, "pidfd_open")
 
-    def start(self, handed: tuple[int, ...], stderr: int, max_memory: int) -> Keeper:
-        """Fork a keeper and its worker; see `fresh`, which does it where no server can be had.
+    def start(self, descriptors: tuple[int, ...], stderr: int, max_memory: int) -> Keeper:
+        """Fork a keeper and its worker; start them by `fresh` where no fork server is possible.
 
         Raises:
-            OSError: the server is gone or does not answer; the next start is a fresh one.
+            OSError: the server has ended or does not answer; later starts are fresh.
         """
-        if not self._is_of_use:
-            return fresh(handed, stderr, max_memory)
+        if not self._is_usable:
+            return fresh(descriptors, stderr, max_memory)
         with self._lock:
             try:
-                return self._asked([*handed, stderr], max_memory)
+                return self._forked([*descriptors, stderr], max_memory)
             except OSError:
-                self._is_of_use = False
+                self._is_usable = False
                 raise
 
-    def _asked(self, handed: list[int], max_memory: int) -> Keeper:
+    def _forked(self, descriptors: list[int], max_memory: int) -> Keeper:
         if self._connection is None:
             self._connection, theirs = socket.socketpair()
             self._connection.settimeout(ANSWER_SECONDS)
             its = theirs.fileno()
-            self._process = _started(str(its), stderr=subprocess.DEVNULL, handed=(its,))
+            self._process = _started(str(its), stderr=subprocess.DEVNULL, descriptors=(its,))
             theirs.close()
-        socket.send_fds(self._connection, [b"%d" % max_memory], handed)
-        _, descriptors, _, _ = socket.recv_fds(self._connection, 1, 1)
-        if not descriptors:
-            raise OSError("the fork server is gone")
-        return _Forked(descriptors[0])
+        socket.send_fds(self._connection, [b"%d" % max_memory], descriptors)
+        _, answer, _, _ = socket.recv_fds(self._connection, 1, 1)
+        if not answer:
+            raise OSError("the fork server has ended")
+        return _Forked(answer[0])
 
     def close(self) -> None:
-        """End the server; what it forked ends with it."""
+        """End the server; its forks end with it."""
         with self._lock:
-            self._is_of_use = False
+            self._is_usable = False
             if self._connection is not None and self._process is not None:
                 self._connection.close()
                 self._process.kill()
@@ -114,7 +114,7 @@ class ForkServer:
 
 
 class _Forked:
-    """A keeper that is not our child, by its descriptor."""
+    """A keeper that is not our child, known by its process descriptor."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

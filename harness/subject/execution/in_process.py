@@ -1,4 +1,4 @@
-"""The executor for debugging and notebooks: candidates in this very process."""
+"""The executor for debugging and notebooks: it calls candidates in this process."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.subject.execution import calling
-from harness.subject.execution.allowance import FIRST_SECONDS, Allowance, told
+from harness.subject.execution import calls
+from harness.subject.execution.allowance import FIRST_SECONDS, Allowance, summaries
 from harness.subject.execution.attempts import Attempt, Failure, Part
-from harness.subject.execution.calling import CallFailed, Loaded, Presentation
+from harness.subject.execution.calls import CallFailed, Loaded, Presentation
 from harness.subject.execution.culprits import complete
 from harness.subject.execution.outcome import Closing, Fault, Outcome, check_rows
 from harness.terminal.deadline import NEVER, Deadline
@@ -39,17 +39,17 @@ def _load_candidate(spec: str) -> Loaded:
 class InProcess(Closing):
     """Calls candidates in this process, one call at a time.
 
-    Exceptions and wrong outputs are findings as they are elsewhere, and the floating-point
-    environment, NumPy's error state and the working folder are given back. What only a
-    process of its own can hold, a crash or a hang, is not held: no `timeout` is kept.
+    Exceptions and wrong outputs are faults, as with `Isolated`. The floating-point environment, NumPy's
+    error state and the working folder are restored after each call. A crash ends this process, and a hang
+    stops it: `timeout` has no effect.
 
-    As a context it has this thread round to nearest, for whoever judges, while candidates are called in
-    the mode that it found: a process that flushes subnormals is a part of what is measured.
+    As a context manager it makes this thread round to nearest, so that judging is exact. Candidates are
+    called in the floating-point environment from before: a process that flushes subnormals is measured so.
 
     Args:
-        load: from a specification to what is called.
-        fault_seconds: what the faults of a candidate may cost; inf where every row must be called.
-        deadline: from when on none is called; `run` raises OutOfTime then.
+        load: returns the candidate of a specification.
+        fault_seconds: the time that the faults of a candidate may cost; inf where every row must be called.
+        deadline: when calls end; `run` raises OutOfTime after it.
     """
 
     def __init__(
@@ -59,17 +59,17 @@ class InProcess(Closing):
         deadline: Deadline = NEVER,
     ) -> None:
         self._deadline = deadline
-        calling.keep_freed_memory()
+        calls.keep_freed_memory()
         self._load = load
         self._loaded: dict[str, Loaded] = {}
         self._allowances: defaultdict[str, Allowance] = defaultdict(partial(Allowance, fault_seconds))
         self._lock = threading.Lock()
-        self._mode: calling.Mode | None = None
+        self._mode: calls.Mode | None = None
         self._nearest = ExitStack()
 
     def __enter__(self) -> Self:
         """Round to nearest until the exit."""
-        self._mode = calling.mode()
+        self._mode = calls.mode()
         self._nearest.enter_context(to_nearest())
         return super().__enter__()
 
@@ -84,11 +84,11 @@ class InProcess(Closing):
     ) -> Outcome:
         """See `Executor.run`."""
         x = check_rows(x)
-        with self._lock, _unheard(), calling.in_mode(self._mode):
+        with self._lock, _without_warnings(), calls.in_mode(self._mode):
             try:
                 candidate = self._load_once(spec)
             except Exception as error:  # noqa: BLE001 - whatever an import does is a finding
-                return Outcome.failed(len(x), Fault("raised", None, calling.describe(error)))
+                return Outcome.failed(len(x), Fault("raised", None, calls.describe(error)))
 
             allowance = self._allowances[spec]
             failing = False
@@ -112,7 +112,7 @@ class InProcess(Closing):
 
     def given_up(self) -> dict[str, str]:
         """See `Executor.given_up`."""
-        return told(self._allowances)
+        return summaries(self._allowances)
 
     def close(self) -> None:
         """Forget the candidates."""
@@ -126,8 +126,8 @@ class InProcess(Closing):
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
-    """Keep a candidate's warnings to itself, as a worker does."""
+def _without_warnings() -> Iterator[None]:
+    """Hide the warnings of a candidate, as a worker does."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -136,15 +136,15 @@ def _unheard() -> Iterator[None]:
 def _call(
     candidate: Loaded, x: Array, parts: Sequence[Part], dtype: np.dtype[Any], presentation: Presentation
 ) -> Attempt:
-    own = calling.page_aligned_copy(x)
+    own = calls.page_aligned_copy(x)
     outputs = np.empty(x.shape, dtype=dtype)
     passed, failure = 0, None
     for low, high in parts:
         try:
-            outputs[low:high] = calling.call(candidate, own[low:high], dtype, presentation)
+            outputs[low:high] = calls.call(candidate, own[low:high], dtype, presentation)
         except CallFailed as failed:
             failure = Failure(failed.kind, failed.message)
             break
         passed += 1
-    overwritten = calling.changed_rows(own, x) if presentation == "watched" else None
+    overwritten = calls.changed_rows(own, x) if presentation == "watched" else None
     return Attempt(passed, outputs, failure, overwritten)

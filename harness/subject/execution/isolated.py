@@ -1,4 +1,4 @@
-"""The executor that nothing a candidate does can hurt: candidates in processes of their own."""
+"""The executor that calls each candidate in processes of its own, so that no candidate can harm it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.subject.execution.allowance import FIRST_SECONDS, MOST_FOR_A_CRASH, Allowance, told
+from harness.subject.execution.allowance import FIRST_SECONDS, MOST_FOR_A_CRASH, Allowance, summaries
 from harness.subject.execution.attempts import Attempt, Failure, Part
-from harness.subject.execution.calling import Presentation, keep_freed_memory
+from harness.subject.execution.calls import Presentation, keep_freed_memory
 from harness.subject.execution.culprits import complete
 from harness.subject.execution.fork_server import ForkServer, fresh
 from harness.subject.execution.outcome import Closing, Fault, Outcome, check_rows
@@ -35,25 +35,25 @@ Array = NDArray[Any]
 LOAD_SECONDS: Final = 120.0
 LOAD_ATTEMPTS: Final = 2
 TIMEOUT_SECONDS: Final = 60.0
-CROWD_PER_JOB: Final = 16
-"""Workers, from which on each candidate keeps one, and not one for each job."""
+MANY_PER_JOB: Final = 16
+"""From so many workers on, each candidate keeps one, and not one for each job."""
 
 MOST_KEPT: Final = 128
-"""Idle workers; each takes five descriptors, of which a process may often have 1024."""
+"""The most idle workers; each takes five descriptors, and many systems allow a process 1024."""
 
 LEAST_FREE_MEMORY: Final = 1 / 10
 MOST_LOST_BATCHES: Final = 3
 MOST_IDLE_DEATHS: Final = 8
 LOST_BEFORE_FORKS: Final = 1
-"""Workers that a candidate brings down before its next ones are forked, and not started afresh."""
+"""After a candidate has lost so many workers, its next ones are forked, not started afresh."""
 
 
 class ExecutorClosed(RuntimeError):
-    """The executor was closed, maybe while it ran a batch."""
+    """The executor was closed before or during this call."""
 
 
 class SourceReplaced(NoVerdict):
-    """A file of a candidate was replaced meanwhile: what was loaded of it before is another program."""
+    """A file of a candidate was replaced during the campaign, so two programs were measured."""
 
     @classmethod
     def of(cls, path: str) -> Self:
@@ -73,24 +73,24 @@ class _NotLoaded(Exception):
 class Isolated(Closing):
     """Calls every candidate in processes of its own, at most `jobs` at a time.
 
-    A worker stays for as long as its candidate behaves, so a library is imported once per worker; of many
-    candidates each keeps one. What the faults of a candidate may cost is limited (`allowance`). A candidate
-    that cannot be imported is not imported again; one that loses its workers on every row tried, in three
-    batches of a format in succession, is not tried further in that format; nor is one of which eight workers
-    ended after a call that they had answered, none between them living on to the next.
+    A worker lives as long as its candidate does no harm, so each worker imports a library once. Where there
+    are many candidates, each keeps one worker. The time that faults cost is limited (`allowance`). Three
+    rules stop a candidate: one that cannot be imported is not imported again; one that loses its workers on
+    every row tried, in three batches of a format in succession, is not called again in that format; and
+    neither is one whose workers died between calls eight times, with no worker in between that lived to its
+    next call.
 
     Args:
         jobs: the most calls at the same time, from as many threads.
-        timeout: the most seconds that one call may take, however many rows it is given;
-            None for no limit.
-        max_memory: the most bytes of address space that a candidate may take, its library
-            included; None for no limit, as libraries need that reserve far more than they use (CUDA).
+        timeout: the most seconds that one call may take, whatever the number of rows; None for no limit.
+        max_memory: the most bytes of address space that a candidate and its libraries may take; None for
+            no limit, as for libraries that reserve far more than they use (CUDA).
         load_timeout: the most seconds that importing a candidate may take.
-        fault_seconds: what the faults of a candidate may cost; inf where every row must be called.
-        deadline: from when on none is called, and none waited for.
+        fault_seconds: the time that the faults of a candidate may cost; inf where every row must be called.
+        deadline: when calls and waits end.
 
     Raises:
-        ValueError: jobs or max_memory is below 1, or the platform lacks what is asked for.
+        ValueError: jobs or max_memory is below 1, or the platform does not support them.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Isolated(Closing):
         self._load_timeout = load_timeout
         self._deadline = deadline
         self._slots = threading.BoundedSemaphore(jobs)
-        self._crowd = CROWD_PER_JOB * jobs
+        self._many = MANY_PER_JOB * jobs
         self._lock = threading.Lock()
         self._freed = threading.Condition(self._lock)
         self._idle: list[tuple[str, Worker]] = []  # the longest idle first
@@ -125,7 +125,7 @@ class Isolated(Closing):
         self._files: dict[str, dict[str, str]] = {}
         self._unloadable: dict[str, Failure] = {}
         self._lost_batches: Counter[tuple[str, str]] = Counter()
-        self._came_back: set[tuple[str, str]] = set()
+        self._completed: set[tuple[str, str]] = set()
         self._idle_deaths: Counter[str] = Counter()
         self._lost: Counter[str] = Counter()
         self._servers: dict[str, ForkServer] = {}
@@ -143,8 +143,8 @@ class Isolated(Closing):
         """See `Executor.run`.
 
         Raises:
-            ExecutorClosed: it was closed before, or from another thread meanwhile.
-            OutOfTime: the deadline is over.
+            ExecutorClosed: it was closed before, or by another thread during the call.
+            OutOfTime: the deadline has passed.
         """
         x = check_rows(x)
         self._deadline.check_grace()
@@ -159,7 +159,7 @@ class Isolated(Closing):
             except _NotLoaded as not_loaded:
                 failure = not_loaded.failure
                 return Outcome.failed(len(x), Fault(failure.kind, None, failure.message))
-        self._remember((spec, x.dtype.name), outcome, kept_alive=calls.kept_alive)
+        self._remember((spec, x.dtype.name), outcome, survived=calls.survived)
         return calls.with_earlier_deaths(outcome)
 
     def grant(self) -> None:
@@ -169,10 +169,10 @@ class Isolated(Closing):
 
     def given_up(self) -> dict[str, str]:
         """See `Executor.given_up`."""
-        return told(self._allowances)
+        return summaries(self._allowances)
 
     def close(self) -> None:
-        """Kill every worker and all that they started; batches under way raise `ExecutorClosed`."""
+        """Kill all workers and the processes that they started; calls in progress raise `ExecutorClosed`."""
         with self._lock:
             self._closed = True
             idle = [worker for _, worker in self._idle]
@@ -189,36 +189,36 @@ class Isolated(Closing):
             server.close()
 
     def files(self, spec: str) -> dict[str, str]:
-        """Return digests of the files of a candidate's project that its workers loaded so far."""
+        """Return digests of the files of a candidate's project that its workers have loaded."""
         with self._lock:
             return dict(self._files.get(spec, {}))
 
     def expect(self, spec: str, files: Mapping[str, str]) -> None:
-        """Take digests of a candidate's files for those that its workers must have loaded."""
+        """Require that the workers of a candidate load files with these digests."""
         with self._lock:
             self._files.setdefault(spec, {}).update(files)
 
-    def hold(self, spec: str, worker: Worker) -> None:
-        """Hold what a worker has loaded against what others of the candidate had.
+    def check_files(self, spec: str, worker: Worker) -> None:
+        """Compare the files that a worker has loaded with those that other workers of the candidate have.
 
         Raises:
             SourceReplaced: a file differs.
         """
         with self._lock:
             known = self._files.setdefault(spec, {})
-            differing = [path for path, told in worker.files.items() if known.setdefault(path, told) != told]
+            differing = [path for path, own in worker.files.items() if known.setdefault(path, own) != own]
         if differing:
             raise SourceReplaced.of(differing[0])
 
     def until_the_end(self, limit: float | None) -> float | None:
-        """Return a time limit, or what is left until the deadline where that is less."""
+        """Return the time limit, or the time until the deadline if that is less."""
         left = self._deadline.grace
         if math.isinf(left):
             return limit
         return max(0.0, left if limit is None else min(limit, left))
 
     def is_late(self, failure: Failure | None) -> bool:
-        """Whether it was the deadline, and no time limit of the candidate's own, that ended a worker."""
+        """Return whether the deadline ended the worker, not a time limit of the candidate."""
         return failure is not None and failure.kind == "timed_out" and self._deadline.grace <= 0
 
     # What is known of a candidate ----------------------------------------------------------
@@ -227,28 +227,28 @@ class Isolated(Closing):
         if spec in self._unloadable:
             return self._unloadable[spec]
         if self._lost_batches[spec, x.dtype.name] >= MOST_LOST_BATCHES:
-            why = f"no row of {x.dtype.name} came back of {MOST_LOST_BATCHES} batches"
+            why = f"no row of {MOST_LOST_BATCHES} batches of {x.dtype.name} completed"
         elif self._idle_deaths[spec] >= MOST_IDLE_DEATHS:
-            why = f"{MOST_IDLE_DEATHS} of its processes in a row ended after a call that they had answered"
+            why = f"{MOST_IDLE_DEATHS} of its processes in a row ended after they had answered a call"
         else:
             return None
-        self._allowances[spec].leave(len(x))
+        self._allowances[spec].count_untried(len(x))
         return Failure("not_tried", f"not tried: {why}")
 
-    def _remember(self, key: tuple[str, str], outcome: Outcome, *, kept_alive: bool) -> None:
+    def _remember(self, key: tuple[str, str], outcome: Outcome, *, survived: bool) -> None:
         lost = any(fault.kind in ("crashed", "timed_out") for fault in outcome.faults)
         with self._lock:
             if outcome.completed.any():
-                self._came_back.add(key)
-            elif lost and key not in self._came_back:
+                self._completed.add(key)
+            elif lost and key not in self._completed:
                 self._lost_batches[key] += 1
-            if kept_alive:
+            if survived:
                 self._idle_deaths[key[0]] = 0
 
     # Workers -------------------------------------------------------------------------------
 
     def obtain(self, spec: str) -> tuple[Worker, bool, Failure | None]:
-        """Return a worker with the candidate loaded, whether it was idle, and how an idle one had died."""
+        """Return a worker with the candidate, whether it was idle, and how another idle one died."""
         death = None
         worker = self._wait_for_idle(spec)
         if worker is not None:
@@ -263,35 +263,35 @@ class Isolated(Closing):
         return started, False, death
 
     def enter(self, spec: str) -> None:
-        """Count a thread that calls a candidate."""
+        """Count a thread that begins to call a candidate."""
         with self._lock:
             self._callers[spec] += 1
 
     def leave(self, spec: str) -> None:
-        """Count a thread that has called it."""
+        """Count a thread that has finished calling it."""
         with self._lock:
             self._callers[spec] -= 1
 
     def callers(self, spec: str) -> int:
-        """Return how many threads call a candidate now, which share the time that its faults cost."""
+        """Return how many threads call a candidate now; they share the cost of its faults."""
         with self._lock:
             return max(1, self._callers[spec])
 
     def _wait_for_idle(self, spec: str) -> Worker | None:
         """Return an idle worker; None where another may be started.
 
-        In a crowd there is one of each candidate, and threads take turns at it.
+        Where there are many workers, each candidate has one, and threads take turns.
         """
         with self._freed:
-            while (worker := self._take_idle(spec)) is None and self._is_crowded and not self._closed:
+            while (worker := self._take_idle(spec)) is None and self._has_many and not self._closed:
                 if spec not in self._busy.values():
                     return None
                 self._freed.wait(ATTENTION_SECONDS)
             return worker
 
     @property
-    def _is_crowded(self) -> bool:
-        return len(self._idle) + len(self._busy) >= self._crowd
+    def _has_many(self) -> bool:
+        return len(self._idle) + len(self._busy) >= self._many
 
     def _take_idle(self, spec: str) -> Worker | None:
         for index in reversed(range(len(self._idle))):
@@ -304,21 +304,21 @@ class Isolated(Closing):
     def _start(self, spec: str) -> Worker:
         """Return a worker that has imported the candidate.
 
-        One that dies while importing is tried once more: it may have been killed from outside.
+        If the worker dies while importing, another is tried: something else may have killed it.
         """
         for attempt in range(LOAD_ATTEMPTS):
-            found = self._load(spec)
-            if isinstance(found, Worker):
+            result = self._load(spec)
+            if isinstance(result, Worker):
                 self._once_loaded.add(spec)
-                return found
-            if found.kind != "crashed" or attempt == LOAD_ATTEMPTS - 1:
-                raise self._unloaded(spec, found)
+                return result
+            if result.kind != "crashed" or attempt == LOAD_ATTEMPTS - 1:
+                raise self._not_loaded(spec, result)
         raise AssertionError("the last attempt returns or raises")
 
     def _load(self, spec: str) -> Worker | Failure:
-        """Return a worker that has imported the candidate, or why there is none."""
+        """Return a worker that has imported the candidate, or why it could not."""
         try:
-            worker = self._begun(spec)
+            worker = self._new_worker(spec)
         except WorkerLost as lost:
             return lost.failure
         try:
@@ -335,7 +335,7 @@ class Isolated(Closing):
             raise OutOfTime
         return failure
 
-    def _begun(self, spec: str) -> Worker:
+    def _new_worker(self, spec: str) -> Worker:
         """Return a worker without a candidate.
 
         Raises:
@@ -358,35 +358,36 @@ class Isolated(Closing):
             raise ExecutorClosed("this executor was closed meanwhile")
         return worker
 
-    def _unloaded(self, spec: str, failure: Failure) -> _NotLoaded:
+    def _not_loaded(self, spec: str, failure: Failure) -> _NotLoaded:
         with self._lock:
             if self._closed:
                 raise ExecutorClosed("this executor was closed meanwhile")
-            said = Failure(
+            failure = Failure(
                 failure.kind,
                 f"importing it: {failure.message}" if failure.fatal else failure.message,
                 failure.fatal,
             )
             if spec not in self._once_loaded:
-                self._unloadable[spec] = said
-        return _NotLoaded(said)
+                self._unloadable[spec] = failure
+        return _NotLoaded(failure)
 
     def give_back(self, spec: str, worker: Worker) -> None:
         """Keep a worker for the next call of its candidate.
 
-        In a crowd no second one of a candidate is kept. Where there is no room left, the one used before this
-        makes room: candidates are called in turn, so that the longest idle is the next to be called.
+        Where there are many workers, no second one of a candidate is kept. Where there are too many, the one
+        used before this is ended: candidates take turns, so the one that has been idle longest is called
+        next.
         """
         surplus = []
         with self._freed:
             is_second = spec in (*(other for other, _ in self._idle), *self._other_busy(worker))
             del self._busy[worker]
-            if self._closed or (is_second and self._is_crowded):
+            if self._closed or (is_second and self._has_many):
                 surplus.append(worker)
             else:
                 self._idle.append((spec, worker))
                 if len(self._idle) > 1 and (
-                    len(self._idle) > MOST_KEPT or (self._is_crowded and _memory_is_short())
+                    len(self._idle) > MOST_KEPT or (self._has_many and _memory_is_short())
                 ):
                     surplus.append(self._idle.pop(-2)[1])
             self._freed.notify_all()
@@ -397,13 +398,13 @@ class Isolated(Closing):
         return [spec for other, spec in self._busy.items() if other is not worker]
 
     def lose(self, spec: str, worker: Worker) -> None:
-        """End a worker that its candidate has brought down."""
+        """End a worker that was lost by a fault of its candidate."""
         with self._lock:
             self._lost[spec] += 1
         self.discard(worker)
 
     def discard(self, worker: Worker) -> None:
-        """End a worker that is lost, tainted or of unknown state."""
+        """End a worker that is lost or in an unknown state."""
         worker.kill()
         with self._freed:
             self._busy.pop(worker, None)
@@ -411,10 +412,10 @@ class Isolated(Closing):
 
 
 class _Calls:
-    """The calls for one batch: a worker is got when needed, and another when it is lost.
+    """The calls for one batch: it obtains a worker when needed, and another when that is lost.
 
     Attributes:
-        kept_alive: whether the last one had answered a batch before, and answered this one.
+        survived: whether its worker had answered a batch before and has answered this one too.
     """
 
     def __init__(
@@ -435,13 +436,13 @@ class _Calls:
         self._timeout = timeout
         self._worker: Worker | None = None
         self._deaths: list[Fault] = []
-        self.kept_alive = False
+        self.survived = False
 
     def __call__(self, x: Array, parts: Sequence[Part], patience: float = 1.0) -> Attempt:
         """See `Attempts`."""
-        found = self._called(x, parts, patience)
-        if found.is_placed or len(parts) == 1:
-            return found
+        result = self._called(x, parts, patience)
+        if result.part_is_known or len(parts) == 1:
+            return result
         return self._one_by_one(x, parts, patience)
 
     def _one_by_one(self, x: Array, parts: Sequence[Part], patience: float) -> Attempt:
@@ -459,7 +460,7 @@ class _Calls:
 
     def _called(self, x: Array, parts: Sequence[Part], patience: float) -> Attempt:
         if self._worker is None:
-            self._worker, self.kept_alive, death = self._owner.obtain(self._spec)
+            self._worker, self.survived, death = self._owner.obtain(self._spec)
             if death is not None:
                 self._deaths.append(Fault(death.kind, None, death.message))
         longest = max(last - first for first, last in parts)
@@ -468,13 +469,13 @@ class _Calls:
         result = self._worker.call(x, parts, self._out_dtype, self._presentation, limit)
         if self._owner.is_late(result.failure):
             raise OutOfTime
-        self._owner.hold(self._spec, self._worker)
+        self._owner.check_files(self._spec, self._worker)
         self._failing |= result.failure is not None and result.failure.kind != "unsupported"
         if self._failing:
             self._charge(result.failure, time.monotonic() - start)
         if result.failure is not None and result.failure.fatal:
             self._owner.lose(self._spec, self._worker)
-            self._worker, self.kept_alive = None, False
+            self._worker, self.survived = None, False
         return result
 
     def _charge(self, failure: Failure | None, seconds: float) -> None:
@@ -488,7 +489,7 @@ class _Calls:
         return self._allowance.limit(self._timeout, rows, length, patience)
 
     def with_earlier_deaths(self, outcome: Outcome) -> Outcome:
-        """Return the outcome with what happened to an idle worker added."""
+        """Return the outcome with the faults of idle workers added."""
         if not self._deaths:
             return outcome
         faults = (*outcome.faults, *self._deaths)
@@ -509,7 +510,7 @@ class _Calls:
 
 
 def _memory_is_short() -> bool:
-    """Whether little memory is left (Linux; elsewhere the number of workers alone is limited)."""
+    """Return whether memory is short (Linux; elsewhere only the number of workers is limited)."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         sizes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}

@@ -1,13 +1,13 @@
-"""The process above a worker: it outlives whatever the candidate does, and leaves nothing behind.
+"""The process above a worker: it survives whatever the candidate does, and leaves no process behind.
 
-The worker's program forks once, at its very start, while it has a single thread and has
-imported nothing: the child becomes the worker, the parent stays as its keeper. The keeper
+The worker's program forks once, at its start, while it has a single thread and has imported
+nothing: the child becomes the worker, and the parent its keeper. The keeper
 
 * is the subreaper of all that the candidate starts (Linux), so that a daemon with a session
   of its own is still found and killed;
 * ends everything when the lifeline to the harness closes, hence also when the harness is
   killed; the worker in turn dies with its keeper (PR_SET_PDEATHSIG, Linux);
-* reports over the lifeline how the worker ended, once nothing of it is left.
+* reports over the lifeline how the worker ended, after all its processes have ended.
 
 PR_SET_PDEATHSIG follows the thread that forked, which is why no worker is a child of the
 harness itself, where threads come and go. Standard library only, no room imported.
@@ -29,13 +29,13 @@ __all__ = ["bind_to_parent", "supervise"]
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-PAUSE_SECONDS = 0.002  # that a killed process needs to end
+PAUSE_SECONDS = 0.002  # a killed process needs about so long to end
 SWEEP_SECONDS = 8.0  # many daemons on a busy machine; what is left then waits for the kernel, not for us
 PARENT_CHECK_SECONDS = 1.0  # should a forked sibling of the harness hold the lifeline open
 
 
 def supervise(worker: int, lifeline: socket.socket) -> None:
-    """Wait for the worker's end or the harness's, leave no process, report, and exit.
+    """Wait until the worker or the harness ends, leave no process, report, and exit.
 
     Args:
         worker: the worker's process id, a child of this process and leader of its session.
@@ -51,7 +51,7 @@ def supervise(worker: int, lifeline: socket.socket) -> None:
 
 
 def bind_to_parent(parent: int) -> None:
-    """Make this process die with its parent (Linux), also if that is dead by now."""
+    """Make this process die with its parent (Linux), or at once if that is dead."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
@@ -63,7 +63,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _wait(worker: int, lifeline: socket.socket) -> int | None:
-    """Return the worker's status, None if it is the harness that ended or asks for an end."""
+    """Return the worker's status; None if the harness ended or asks the keeper to end."""
     parent = os.getppid()
     woken, waker = socket.socketpair()
     waker.setblocking(False)
@@ -82,17 +82,17 @@ def _wait(worker: int, lifeline: socket.socket) -> int | None:
 
 
 def _reap(worker: int) -> tuple[int | None, bool]:
-    """Reap what has ended; return the worker's status if it is among them, and whether any child is left."""
-    found = None
+    """Reap ended children; return the worker's status if it is among them, and whether a child is left."""
+    worker_status = None
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return found, False
+            return worker_status, False
         if pid == 0:
-            return found, True
+            return worker_status, True
         if pid == worker:
-            found = status
+            worker_status = status
 
 
 def _sweep(worker: int) -> int | None:

@@ -1,4 +1,4 @@
-"""What comes of calling a candidate on a batch of rows, and the contract of what calls it."""
+"""The result of calling a candidate on a batch of rows, and the protocol of executors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.subject.execution.calling import FaultKind, Presentation
+from harness.subject.execution.calls import FaultKind, Presentation
 from reference.formats import FloatFormat, format_of
 
 __all__ = ["Closing", "Executor", "Fault", "Outcome", "check_rows", "joined"]
@@ -23,8 +23,8 @@ class Fault:
 
     Attributes:
         kind: what happened.
-        row: the row that does it when called alone; None where it is not one row's doing,
-            which the message then explains.
+        row: the row that causes it when called alone; None where no single row does, as the message
+            then explains.
         message: one line for the report.
     """
 
@@ -35,16 +35,16 @@ class Fault:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outputs of the rows that ran, and what went wrong.
+    """The outputs of the rows that completed, and the faults.
 
     Attributes:
         outputs: shape (rows, n), the output format's dtype; rows that did not complete hold
-            zeros that mean nothing. None where no row completed.
+            meaningless zeros. None where no row completed.
         completed: which rows have outputs, shape (rows,).
-        faults: by row, those of no single row last; empty if and only if all went well.
-        overwritten: which rows of its input the candidate changed, shape (rows,); looked at
-            only where the rows were handed over as `watched`.
-        seconds: how long the call took, waits for a processor left out; None where that is not told.
+        faults: by row, those of no single row last; empty if and only if nothing went wrong.
+        overwritten: which rows of its input the candidate changed, shape (rows,); None unless the
+            rows were presented as `watched`.
+        seconds: time of the call without waits for a processor; None where it is not known.
     """
 
     outputs: Array | None
@@ -55,11 +55,11 @@ class Outcome:
 
     @classmethod
     def failed(cls, rows: int, *faults: Fault) -> Self:
-        """Return the outcome of a batch of which no row completed."""
+        """Return the outcome of a batch in which no row completed."""
         return cls(None, np.zeros(rows, dtype=np.bool_), faults)
 
     def of(self, part: slice) -> Outcome:
-        """Return the outcome of some rows; what is no single row's doing is told with the first of all."""
+        """Return the outcome of some rows; faults of no single row go with the first row of the batch."""
         rows = range(len(self.completed))[part]
         if len(rows) == len(self.completed):
             return self
@@ -75,12 +75,12 @@ class Outcome:
 
 
 def joined(outcome: Outcome, rest: Outcome, rows: NDArray[np.intp]) -> Outcome:
-    """Return an outcome with rows that it left out as they came out when they were called again.
+    """Return an outcome completed with rows that were left out and called again.
 
     Args:
-        outcome: with outputs; what it says of no single row is what left those rows out.
-        rest: what came of them alone, with outputs.
-        rows: their places.
+        outcome: with outputs; its faults of no single row are dropped, since they say why rows were left out.
+        rest: the outcome of the rows that were left out, with outputs.
+        rows: their indices in the batch.
     """
     assert outcome.outputs is not None
     assert rest.outputs is not None
@@ -104,25 +104,25 @@ class Executor(Protocol):
         *,
         presentation: Presentation = "plain",
     ) -> Outcome:
-        """Return what the candidate makes of rows x, shape (rows, n), of a format's dtype.
+        """Call the candidate on rows x, shape (rows, n), of a format's dtype.
 
         Args:
             spec: a built-in's name, `module:function` or `path/file.py:function`.
             x: the rows; never changed.
             out_format: the format that the outputs must have.
             timeout: the most seconds one call may take; None for the executor's own.
-            presentation: how the rows are handed to the candidate.
+            presentation: how the rows are presented to the candidate.
 
         Raises:
-            ValueError: x is not two-dimensional, is empty, or is of no known format. Whatever
-                the candidate does gives an `Outcome`, never an exception.
+            ValueError: x is not two-dimensional, is empty, or is of no known format. What the
+                candidate does is in the `Outcome`, and never raises.
         """
 
     def grant(self) -> None:
-        """See that a candidate that has failed may be called in a stage that begins, for a little while."""
+        """Allow each candidate that has failed a little more time, for the stage that begins."""
 
     def given_up(self) -> dict[str, str]:
-        """Return what was not tried of candidates, by their specs, and why."""
+        """Return, by spec, what was not tried of a candidate, and why."""
 
     def close(self) -> None:
         """Stop, and leave no process behind."""

@@ -3,9 +3,9 @@
 Why not pebble: it forks or spawns Python's `multiprocessing` processes, which import the
 program's `__main__` (hence our rooms, under their generic names, in front of the candidate's),
 passes arrays by pickle, ends a worker by SIGTERM first and leaves the candidate's own children
-alive. A worker here is started from its file's path: a fresh interpreter is executed, or was for
-the fork server, so nothing of the harness's threads, locks or native thread pools is forked, and a
-candidate's library finds a process as clean as a user's own script would give it.
+alive. A worker here is started from its file's path, by a fresh interpreter or by the fork server, which a
+fresh interpreter started. So nothing of the harness's threads, locks or native thread pools is forked,
+and a candidate's library runs in a process as clean as that of a user's own script.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.subject.execution.attempts import Attempt, Failure, Part
-from harness.subject.execution.calling import FaultKind, Presentation
+from harness.subject.execution.calls import FaultKind, Presentation
 from harness.subject.execution.fork_server import Start, fresh
 from harness.subject.execution.shared import SharedRows
 from harness.subject.execution.wire import DISCONNECTED, LENGTH_BYTES, frame
@@ -40,23 +40,23 @@ LONGEST_ANSWER: Final = 1 << 20
 LONGEST_MESSAGE: Final = 400
 TOKEN_BYTES: Final = 16
 STDERR_KEPT: Final = 4096
-START_SECONDS: Final = 1.0  # of an interpreter, before it is asked for anything
-GRACE_SECONDS: Final = 0.5  # for the keeper to tell how a worker that fell silent ended
-KILL_SECONDS: Final = 10.0  # longer than a keeper sweeps: one killed before it has reaped leaves orphans
+START_SECONDS: Final = 1.0  # an interpreter uses at most so many before its first request
+GRACE_SECONDS: Final = 0.5  # for the keeper to report how a silent worker ended
+KILL_SECONDS: Final = 10.0  # longer than a keeper sweeps: a keeper killed before that leaves orphans
 
 
 class WorkerLost(Exception):
     """The worker died, was killed for time, or fell silent.
 
     Attributes:
-        failure: how.
-        is_placed: whether it happened in the part that is being called, and not in an earlier one.
+        failure: how the worker was lost.
+        part_is_known: whether it happened in the part that is being called, and not in an earlier one.
     """
 
-    def __init__(self, failure: Failure, *, is_placed: bool = True) -> None:
+    def __init__(self, failure: Failure, *, part_is_known: bool = True) -> None:
         super().__init__(failure.message)
         self.failure = failure
-        self.is_placed = is_placed
+        self.part_is_known = part_is_known
 
 
 class Worker:
@@ -64,14 +64,14 @@ class Worker:
 
     Args:
         max_memory: bytes of address space that the candidate may take, 0 for no limit.
-        start: starts its keeper and itself, as `fork_server.fresh` does.
+        start: starts the keeper and the worker, as `fork_server.fresh` does.
 
     Raises:
-        WorkerLost: they did not start.
+        WorkerLost: the keeper and the worker did not start.
 
     Attributes:
-        files: digests of those of the candidate's project that it has loaded, as it told last.
-        start_seconds: what its processor did until the candidate was loaded, as it told; 0 where it did not.
+        files: digests of the files of the candidate's project that the worker has loaded, as last reported.
+        start_seconds: processor time until the candidate was loaded; 0 where the worker reports none.
     """
 
     def __init__(self, max_memory: int = 0, start: Start = fresh) -> None:
@@ -80,9 +80,9 @@ class Worker:
         self._lifeline, keepers = socket.socketpair()
         self._stderr, writing = os.pipe()
         os.set_blocking(self._stderr, False)
-        handed = (theirs.fileno(), keepers.fileno(), self._memory.descriptor)
+        descriptors = (theirs.fileno(), keepers.fileno(), self._memory.descriptor)
         try:
-            self._process = start(handed, writing, max_memory)
+            self._process = start(descriptors, writing, max_memory)
         except OSError as error:
             self._release()
             raise WorkerLost(Failure("crashed", f"its process did not start: {error}", fatal=True)) from None
@@ -92,7 +92,7 @@ class Worker:
             os.close(writing)
         self.files: dict[str, str] = {}
         self.start_seconds = 0.0
-        self._said = b""
+        self._stderr_end = b""
         self._received = b""
         self._token = ""
         self._meanwhile = ""
@@ -101,7 +101,7 @@ class Worker:
             self._selector.register(source, selectors.EVENT_READ)
 
     def describe(self, spec: str, timeout: float | None) -> dict[str, Any]:
-        """Import a user's candidate; return what `loading.described` says of it.
+        """Import a user's candidate; return the description that `loading.described` makes.
 
         Raises:
             WorkerLost: the import cost the worker.
@@ -122,9 +122,9 @@ class Worker:
         """
         asked = time.monotonic()
         answer = self._ask({"load": spec}, timeout)
-        told = answer.get("processor_seconds")
-        if type(told) is float and 0 < told < time.monotonic() - asked + START_SECONDS:
-            self.start_seconds = told
+        seconds = answer.get("processor_seconds")
+        if type(seconds) is float and 0 < seconds < time.monotonic() - asked + START_SECONDS:
+            self.start_seconds = seconds
         return self._failure(answer)
 
     def call(
@@ -137,8 +137,8 @@ class Worker:
     ) -> Attempt:
         """Call the candidate on parts of x in turn.
 
-        A worker that is lost meanwhile gives an attempt whose failure is fatal; this object
-        is then of no further use.
+        Where the worker is lost meanwhile, the failure of the attempt is fatal, and this object is of no
+        further use.
         """
         self._meanwhile = " while it was called"
         outputs_at, size = self._memory.place(x, out_dtype)
@@ -151,30 +151,30 @@ class Worker:
             "parts": parts,
             "presentation": presentation,
         }
-        seconds, is_placed = None, True
+        seconds, part_is_known = None, True
         try:
             asked = time.monotonic()
             answer = self._ask(request, timeout)
-            told = answer.get("seconds")
-            if type(told) is float and 0 <= told <= time.monotonic() - asked:
-                seconds = told
+            reported = answer.get("seconds")
+            if type(reported) is float and 0 <= reported <= time.monotonic() - asked:
+                seconds = reported
             passed, failure = self._checked(answer, parts)
         except WorkerLost as lost:
             passed, failure = self._memory.current_part(len(parts)), lost.failure
-            is_placed = lost.is_placed
+            part_is_known = lost.part_is_known
         outputs = self._memory.outputs(x.shape, out_dtype, outputs_at)
         watched = self._memory.differs(x) if presentation == "watched" else None
         self._memory.release()
-        return Attempt(passed, outputs, failure, watched, seconds, is_placed)
+        return Attempt(passed, outputs, failure, watched, seconds, part_is_known)
 
     def death(self) -> Failure | None:
-        """Return how the worker died while nobody called it, None if it lives."""
+        """Return how the worker died between calls; None if it lives."""
         if not any(key.fileobj is self._lifeline for key, _ in self._selector.select(0)):
             return None
         return self._lost(" after an earlier call").failure
 
     def wait(self) -> None:
-        """Return when nothing is left of a worker that was let go, or after 10 s."""
+        """Wait until nothing is left of a worker that was let go, at most 10 s."""
         try:
             self._process.wait(KILL_SECONDS)
         except subprocess.TimeoutExpired:  # the candidate did something to its keeper
@@ -182,7 +182,7 @@ class Worker:
             self._process.wait()
 
     def kill(self) -> None:
-        """End the worker and all that it started, within 10 s, and free what it used."""
+        """End the worker and all processes that it started, within 10 s, and free their memory."""
         self._end()
         self._selector.close()
         self._release()
@@ -223,7 +223,7 @@ class Worker:
         return answer
 
     def _listen(self, seconds: float) -> None:
-        """Wait for the worker and take in what it sends.
+        """Wait for the worker and read what it sends.
 
         Raises:
             WorkerLost: it died or closed its end.
@@ -246,7 +246,7 @@ class Worker:
         self._received += data
 
     def _answer(self) -> dict[str, Any] | None:
-        """Return the whole answer once it is there."""
+        """Return the answer when all of it has arrived, else None."""
         if len(self._received) < LENGTH_BYTES:
             return None
         length = int.from_bytes(self._received[:LENGTH_BYTES], "big")
@@ -269,7 +269,7 @@ class Worker:
         """Return how many parts passed, and how the next failed.
 
         Raises:
-            WorkerLost: the worker never sends such an answer: the candidate did.
+            WorkerLost: a worker never sends such an answer; the candidate wrote it.
         """
         passed, failure = answer.get("passed"), self._failure(answer)
         if (
@@ -281,23 +281,23 @@ class Worker:
         return passed, failure
 
     def _failure(self, answer: dict[str, Any]) -> Failure | None:
-        """Return the failure that an answer tells of.
+        """Return the failure that an answer reports.
 
         Raises:
-            WorkerLost: the worker never sends such an answer.
+            WorkerLost: a worker never sends such an answer.
         """
-        told = answer.get("failure", ())
-        if told is None:
+        failure = answer.get("failure", ())
+        if failure is None:
             return None
-        if not (isinstance(told, list) and len(told) == 2 and all(isinstance(part, str) for part in told)):
+        if not (isinstance(failure, list) and len(failure) == 2 and all(isinstance(s, str) for s in failure)):
             raise self._garbled()
-        kind, message = told
+        kind, message = failure
         if kind not in get_args(FaultKind) or kind == "not_tried":
             raise self._garbled()
         return Failure(kind, " ".join(message.split())[:LONGEST_MESSAGE])
 
     def _drain(self) -> None:
-        """Keep the end of what the worker writes to its standard error, drop the rest."""
+        """Read the worker's standard error, and keep its end."""
         try:
             data = os.read(self._stderr, 1 << 16)
         except OSError:
@@ -305,7 +305,7 @@ class Worker:
         if not data:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(self._stderr)
-        self._said = (self._said + data)[-STDERR_KEPT:]
+        self._stderr_end = (self._stderr_end + data)[-STDERR_KEPT:]
 
     # Ends ----------------------------------------------------------------------------------
 
@@ -317,13 +317,13 @@ class Worker:
         """Return the failure of a candidate that wrote here; later parts may have been called since."""
         self._end()
         message = "it wrote into the harness's own connection"
-        return WorkerLost(Failure("crashed", message, fatal=True), is_placed=False)
+        return WorkerLost(Failure("crashed", message, fatal=True), part_is_known=False)
 
     def _lost(self, when: str) -> WorkerLost:
         status = self._reported_status()
         with contextlib.suppress(OSError):
             self._drain()
-        message = f"{_manner(status)}{when}{_quote(self._said)}"
+        message = f"{_manner(status)}{when}{_quote(self._stderr_end)}"
         self._end()
         return WorkerLost(Failure("crashed", message, fatal=True))
 
@@ -337,10 +337,10 @@ class Worker:
 
 
 def _files(answer: dict[str, Any]) -> dict[str, str]:
-    told = answer.get("sources")
-    files = told.get("files") if isinstance(told, dict) else None
-    found = files.items() if isinstance(files, dict) else ()
-    return {path: digest for path, digest in found if isinstance(digest, str)}
+    sources = answer.get("sources")
+    files = sources.get("files") if isinstance(sources, dict) else None
+    items = files.items() if isinstance(files, dict) else ()
+    return {path: digest for path, digest in items if isinstance(digest, str)}
 
 
 def _manner(status: int | None) -> str:
@@ -358,13 +358,13 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _quote(said: bytes) -> str:
-    """Pick the first and the innermost line of a fault handler's report, or the last line."""
-    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+def _quote(stderr: bytes) -> str:
+    """Quote the first and the innermost line of a fault handler's report, or the last line."""
+    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
     fatal = [i for i, line in enumerate(lines) if line.startswith("Fatal Python error")]
     if not fatal:
         return f" ({lines[-1][:200]})" if lines else ""
     before = lines[fatal[0] - 1 : fatal[0]]  # abort's own message, such as glibc's
     frames = [line for line in lines[fatal[0] :] if line.startswith("File ")][:1]
-    told = "; ".join([*before, *frames])
-    return f" ({told[:300]})" if told else ""
+    report = "; ".join([*before, *frames])
+    return f" ({report[:300]})" if report else ""

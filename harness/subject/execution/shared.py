@@ -1,9 +1,9 @@
 """Rows and outputs in memory that the harness and one worker share.
 
 An unlinked file in memory (memfd on Linux, sealed so that a worker cannot shrink it under
-the harness's feet; a deleted temporary file elsewhere). It begins with a page of progress:
-which part is being called, and since when; then come the rows, then the outputs. What lies in it
-is the worker's own copy: the harness never reads rows back but to see whether they were changed.
+the harness's feet; a deleted temporary file elsewhere). Its first page shows the progress:
+which part is being called, and since when. The rows follow, then the outputs. The rows are a copy
+for the worker: the harness reads them back only to see whether they were changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.subject.execution.calling import changed_rows
+from harness.subject.execution.calls import changed_rows
 from harness.subject.execution.wire import HEADER_BYTES, PART_AT, STARTED_AT
 
 __all__ = ["SharedRows"]
@@ -27,7 +27,7 @@ Array = NDArray[Any]
 
 FIRST_BYTES: Final = 1 << 20
 KEPT_BYTES: Final = 32 << 20
-"""What is beyond these is given back to the system after the call that needed it."""
+"""Memory beyond so many bytes goes back to the system after the call that needed it."""
 
 
 class SharedRows:
@@ -35,7 +35,7 @@ class SharedRows:
 
     def __init__(self) -> None:
         self.descriptor = _unlinked_file()
-        self._size = self._held = 0
+        self._size = self._allocated = 0
         self._grow(FIRST_BYTES)
 
     def place(self, x: Array, out_dtype: np.dtype[Any]) -> tuple[int, int]:
@@ -44,42 +44,42 @@ class SharedRows:
         size = outputs_at + _whole_pages(x.size * out_dtype.itemsize)
         if size > self._size:
             self._grow(size)
-        elif size > self._held:
-            self._hold(size)
+        elif size > self._allocated:
+            self._allocate(size)
         self._array(x.shape, x.dtype, HEADER_BYTES)[...] = x
         return outputs_at, size
 
     def release(self) -> None:
-        """Give back what only a large call needs; what lies there is lost."""
-        if self._held > KEPT_BYTES and hasattr(mmap, "MADV_REMOVE"):
+        """Return the memory that only a large call needs to the system, with its contents."""
+        if self._allocated > KEPT_BYTES and hasattr(mmap, "MADV_REMOVE"):
             with contextlib.suppress(OSError):
-                self._memory.madvise(mmap.MADV_REMOVE, KEPT_BYTES, self._held - KEPT_BYTES)
-                self._held = KEPT_BYTES
+                self._memory.madvise(mmap.MADV_REMOVE, KEPT_BYTES, self._allocated - KEPT_BYTES)
+                self._allocated = KEPT_BYTES
 
     def outputs(self, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> Array:
-        """Return a copy of the outputs, out of the worker's reach."""
+        """Return a copy of the outputs, which the worker cannot change."""
         return self._array(shape, dtype, offset).copy()
 
     def differs(self, x: Array) -> NDArray[np.bool_]:
-        """Return which rows are no longer those of x, bit for bit."""
+        """Return which rows differ from those of x, bit for bit."""
         return changed_rows(self._array(x.shape, x.dtype, HEADER_BYTES), x)
 
     def reset(self, now: float) -> None:
-        """Set progress to the first part, begun now."""
+        """Set the progress to the first part, starting now."""
         self._part[0], self._started[0] = 0, now
 
     def current_part(self, parts: int) -> int:
-        """Return the part being called; a number that cannot be is taken for the first."""
+        """Return the part being called; the first where the number is impossible."""
         part = int(self._part[0])
         return part if 0 <= part < parts else 0
 
     def started(self, earliest: float) -> float:
-        """Return when the current part began; a time that cannot be is taken for the earliest."""
+        """Return when the current part began; the earliest where the time is impossible."""
         since = float(self._started[0])
         return since if earliest <= since <= time.monotonic() else earliest
 
     def close(self) -> None:
-        """Give the memory back once no array looks at it."""
+        """Free the memory once no array uses it."""
         os.close(self.descriptor)
         del self._memory, self._part, self._started
 
@@ -88,18 +88,18 @@ class SharedRows:
 
     def _grow(self, size: int) -> None:
         size = _whole_pages(max(size, min(2 * self._size, KEPT_BYTES)))
-        self._hold(size)
+        self._allocate(size)
         self._size = size
         self._memory = mmap.mmap(self.descriptor, size)
         self._part = np.frombuffer(self._memory, np.int64, 1, PART_AT)
         self._started = np.frombuffer(self._memory, np.float64, 1, STARTED_AT)
 
-    def _hold(self, size: int) -> None:
+    def _allocate(self, size: int) -> None:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(self.descriptor, 0, size)  # a full memory is an error here, no SIGBUS later
         else:
             os.ftruncate(self.descriptor, size)
-        self._held = size
+        self._allocated = size
 
 
 def _unlinked_file() -> int:

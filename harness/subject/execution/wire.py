@@ -1,6 +1,6 @@
-"""What harness and worker must agree on: messages, and where progress lies in shared memory.
+"""What harness and worker must agree on: messages, and the place of the progress in shared memory.
 
-A message is JSON behind its length in four bytes. Shared memory begins with a page of
+A message is JSON after its length in four bytes. The first page of shared memory shows the
 progress: which part is being called (int64), and since when (float64, `time.monotonic`, which
 all processes of a machine share). Standard library only; a worker imports this file by path.
 """
@@ -22,6 +22,6 @@ DISCONNECTED: Final = 113
 
 
 def frame(message: Mapping[str, Any]) -> bytes:
-    """Return a message as it goes over the socket."""
+    """Return the bytes of a message for the socket."""
     data = json.dumps(message).encode()
     return len(data).to_bytes(LENGTH_BYTES, "big") + data

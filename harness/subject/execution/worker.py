@@ -1,4 +1,4 @@
-"""The program of a worker: it calls one candidate, and is expendable.
+"""The program of a worker, which calls one candidate and may die of it.
 
 Started by its path (`python -P .../worker.py`), it imports nothing of ours by the rooms'
 generic names, so a candidate's own `reference.py`, `harness/` or `reports/` is what its
@@ -24,18 +24,18 @@ __all__ = ["main"]
 HERE: Final = Path(__file__).resolve().parent
 PRIVATE_NAME: Final = "_softmax_harness"
 HIGH_DESCRIPTOR: Final = 200  # out of the way of candidates that close the low ones
-DESCRIPTORS: Final = 700  # from there on, of which one is drawn: what writes to a number finds nothing there
+DESCRIPTORS: Final = 700  # one is drawn from so many: a write to a fixed number does not hit it
 
 
 def main() -> None:
     """Fork into keeper and worker; each leaves by `os._exit`.
 
-    Given four numbers, it does so at once; given the descriptor of a connection, as often as asked over it.
+    Given four numbers, it forks at once. Given the descriptor of a connection, it forks for each request.
     """
-    given = [int(argument) for argument in sys.argv[1:]]
+    numbers = [int(argument) for argument in sys.argv[1:]]
     del sys.argv[1:]  # a module may read them when it is imported
     _add_private_package()
-    control, lifeline, memory, max_memory = given if len(given) > 1 else _forked(given[0])
+    control, lifeline, memory, max_memory = numbers if len(numbers) > 1 else _forked(numbers[0])
     keeper = importlib.import_module(f"{PRIVATE_NAME}.keeper")
     parent = os.getpid()
     worker = os.fork()
@@ -46,20 +46,20 @@ def main() -> None:
     os.close(lifeline)
     _settle()
     keeper.bind_to_parent(parent)
-    serving = importlib.import_module(f"{PRIVATE_NAME}.serving")
-    serving.serve(_out_of_the_way(control), _out_of_the_way(memory), max_memory, load, describe, sources)
+    server = importlib.import_module(f"{PRIVATE_NAME}.server")
+    server.serve(_out_of_the_way(control), _out_of_the_way(memory), max_memory, load, describe, sources)
 
 
 def _forked(connection: int) -> tuple[int, int, int, int]:
-    """Fork whenever asked, and return in each fork what it was handed (see `fork_server`)."""
+    """Fork at each request; return, in the fork, the arguments of the request (see `fork_server`)."""
     os.close(os.pidfd_open(os.getpid()))  # where the system has none, end before anything is forked
-    for name in ("keeper", "serving", "loading"):
+    for name in ("keeper", "server", "loading"):
         importlib.import_module(f"{PRIVATE_NAME}.{name}")
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries them
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps them
     with socket.socket(fileno=connection) as server:
         while True:
-            asked, descriptors, _, _ = socket.recv_fds(server, 64, 4)
-            if not asked:
+            request, descriptors, _, _ = socket.recv_fds(server, 64, 4)
+            if not request:
                 os._exit(0)
             child = os.fork()
             if not child:
@@ -70,19 +70,19 @@ def _forked(connection: int) -> tuple[int, int, int, int]:
     control, lifeline, memory, stderr = descriptors
     os.dup2(stderr, sys.stderr.fileno())
     os.close(stderr)
-    return control, lifeline, memory, int(asked)
+    return control, lifeline, memory, int(request)
 
 
-def _answer(server: socket.socket, child: int, handed: list[int]) -> None:
-    """Send the descriptor of a fork, and close what is the fork's."""
+def _answer(server: socket.socket, child: int, descriptors: list[int]) -> None:
+    """Send the process descriptor of a fork, and close the descriptors that the fork uses."""
     descriptor = os.pidfd_open(child)
     socket.send_fds(server, [b"1"], [descriptor])
-    for ours in (descriptor, *handed):
+    for ours in (descriptor, *descriptors):
         os.close(ours)
 
 
 def load(spec: str) -> Any:
-    """Return the candidate of a spec: the user's with none of our rooms, a built-in from them."""
+    """Return the candidate of a spec: a user's without importing our rooms, a built-in from them."""
     if ":" in spec:
         return _loading().load_function(spec)
     sys.path.insert(0, str(HERE.parents[2]))
@@ -90,15 +90,15 @@ def load(spec: str) -> Any:
 
 
 def describe(spec: str) -> dict[str, Any]:
-    """Import a user's candidate and return what it says of itself, or why it cannot be had."""
+    """Import a user's candidate; return what it declares, or why it cannot be imported."""
     description: dict[str, Any] = _loading().described(spec)
     return description
 
 
 def sources(spec: str) -> dict[str, dict[str, str]]:
-    """Return what of a user's candidate is loaded here; of others nothing."""
-    found: dict[str, dict[str, str]] = _loading().sources_of(spec) if ":" in spec else {}
-    return found
+    """Return the files of a user's candidate that are loaded here; of a built-in, none."""
+    loaded: dict[str, dict[str, str]] = _loading().sources_of(spec) if ":" in spec else {}
+    return loaded
 
 
 def _loading() -> ModuleType:
@@ -113,7 +113,7 @@ def _add_private_package() -> None:
 
 
 def _settle() -> None:
-    """Take a session of its own, and be what the system kills first when memory runs out."""
+    """Start a session, and have the system kill this process first when memory runs out."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     faulthandler.enable()

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.subject.execution.calling import changed_rows
+from harness.subject.execution.calls import changed_rows
 from harness.subject.rations import Ration
 from harness.witnesses.shrinking.changes import changes
 from harness.witnesses.shrinking.simplicity import keys

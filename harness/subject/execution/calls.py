@@ -1,10 +1,10 @@
 """How a candidate is called, the same in a worker as in process.
 
-Every call starts from the state that the candidate's import left, and gives it back: the
+Every call starts from the state that the candidate's import left, and restores it: the
 floating-point environment (rounding mode, flush to zero), NumPy's error state and the
-working folder. What the candidate returns is checked for shape and dtype, and whatever it
-raises becomes a `CallFailed`. Light on purpose: a worker imports this file by path; it needs
-NumPy, and ml_dtypes where a format does, and none of the rooms.
+working folder. The outputs are checked for shape and dtype, and every exception becomes a
+`CallFailed`. The module is light on purpose, since a worker imports this file by path: it needs
+NumPy, ml_dtypes for some formats, and none of the rooms.
 """
 
 from __future__ import annotations
@@ -79,17 +79,17 @@ Presentation = Literal[
     "halves",
     "two_threads",
 ]
-"""How rows (k, n) are handed over: as a C-contiguous array of their own that may be written to; the
-same, and looked at afterwards; not writable; every second column of a wider array; with negative
-strides; in Fortran order; one by one as vectors (n,); as (a, b, n) with a b = k; as (a, b, c, n) with
-a b c = k; as (a, b, n) transposed in memory. The next are C-contiguous and give the axis by keyword: of
-vectors 0; of matrices 0, 1, -2; of three axes 0, 1, 2, -2, -3; of four 0, 1, 2, 3, -2, -3, -4. Then each row
-contiguous and farther from the next than it is long; C-contiguous, anywhere in memory, and not to write
-around it; after a batch of no rows, (0, n), which must come back as such; looked at only after other calls;
-called `OFTEN` times, up to the first output that differs from the first; the first half of the rows and then
-the second; and both halves at once, each `THREAD_CALLS` times in a thread of its own, up to the first output
-that differs from what a single thread gives. What lies between and around the rows is NaN, so that reading
-it shows."""
+"""How rows (k, n) are presented to the candidate, in this order: a C-contiguous array that it may write to;
+the same, checked for changes afterwards; a read-only array; every second column of a wider array; negative
+strides; Fortran order; vectors (n,), one by one; (a, b, n) with a b = k; (a, b, c, n) with a b c = k;
+(a, b, n) transposed in memory. The next are C-contiguous and pass the axis by keyword: 0 for vectors; 0, 1,
+-2 for matrices; 0, 1, 2, -2, -3 for three axes; 0, 1, 2, 3, -2, -3, -4 for four. Then: contiguous rows with
+gaps between them; a C-contiguous array anywhere in memory, which nothing may be written around; rows after an
+empty batch (0, n), whose output must have that shape; outputs read only after other calls; `OFTEN` calls, up
+to the first output that differs from the first; the first half of the rows and then the second; and both
+halves at once, each `THREAD_CALLS` times in a thread of its own, up to the first output that differs from
+that of a single thread. The memory between and around the rows holds NaN, so that a candidate that reads it
+gives NaN."""
 
 FaultKind = Literal[
     "crashed",
@@ -101,27 +101,27 @@ FaultKind = Literal[
     "out_of_memory",
     "not_tried",
 ]
-"""What went wrong; rows that are `not_tried` were never called, and a candidate never says so of itself."""
+"""What went wrong. Rows that are `not_tried` were never called; a worker never reports that kind."""
 
 FENV_BYTES = 256  # fenv_t is 8 to 32 bytes on the platforms that NumPy supports
 LARGEST_KEPT = (32 << 20) - (1 << 16)
 OTHER_FORMATS = ("float32", "float64", "float16")
 PITCH = 5
-AROUND = 67  # no multiple of a vector: the rows begin where an element may, and no vector does
+AROUND = 67  # elements, no multiple of a vector, so that no row is aligned to vectors
 
 OFTEN = 100
-"""Calls in succession: what happens in one call of twenty happens in one of these with 99.4 %."""
+"""Calls in succession: an event of one call in twenty happens in these with probability 99.4 %."""
 
 THREAD_CALLS = 40
-"""Calls of each of two threads at least: each goes on until the other has made as many."""
+"""The least calls of each of two threads: each continues until the other has made as many."""
 
 MOST_THREAD_CALLS = 20 * THREAD_CALLS
 SWITCH_SECONDS = 2e-5
-"""After which one thread lets another run Python, here, where 5 ms are usual."""
+"""The interval after which one thread lets another run Python; Python's own is 5 ms."""
 
 
 class Loaded(Protocol):
-    """What is called: a function and its axis keyword."""
+    """A candidate to call: a function and its axis keyword."""
 
     @property
     def call(self) -> Callable[..., Any]:
@@ -129,7 +129,7 @@ class Loaded(Protocol):
 
     @property
     def axis_parameter(self) -> str | None:
-        """Its keyword for the axis, None where it works on the last axis only."""
+        """Its keyword for the axis; None where it works on the last axis only."""
 
 
 class CallFailed(Exception):
@@ -147,11 +147,11 @@ class CallFailed(Exception):
 
 
 class Watched:
-    """A candidate of which each call is announced before it is made.
+    """A candidate that announces each call before it is made.
 
     Args:
-        candidate: what is called.
-        announce: told of every call.
+        candidate: what to call.
+        announce: called before every call.
     """
 
     def __init__(self, candidate: Loaded, announce: Callable[[], None]) -> None:
@@ -166,22 +166,22 @@ class Watched:
 
 
 def dtype_named(name: str) -> np.dtype[Any]:
-    """Return NumPy's or ml_dtypes' dtype of that name."""
+    """Return the dtype of that name from NumPy or ml_dtypes."""
     try:
         return np.dtype(name)
     except TypeError:
         import ml_dtypes
 
-        found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
-        return found
+        dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+        return dtype
 
 
 def keep_freed_memory() -> None:
-    """Teach glibc not to hand temporaries of megabytes back to the system after every call.
+    """Make glibc keep temporaries of megabytes after a call, not return them to the system.
 
-    Freeing a block raises its thresholds to the block's size, 32 MiB at most (mallopt(3),
-    M_MMAP_THRESHOLD). Otherwise page faults take longer than a fast candidate, or not, depending on what
-    the process happens to have freed before.
+    Freeing a block raises glibc's thresholds to the block's size, 32 MiB at most (mallopt(3),
+    M_MMAP_THRESHOLD). Without this, page faults may take longer than a fast candidate does, depending on
+    which blocks the process has freed before.
     """
     np.empty(LARGEST_KEPT, dtype=np.uint8)
 
@@ -189,7 +189,7 @@ def keep_freed_memory() -> None:
 def page_aligned_copy(x: Array) -> Array:
     """Return a copy that starts on a page, as rows in shared memory do.
 
-    Where a library's result depends on alignment, it is the same in both executors.
+    So a library whose results depend on alignment gives the same in both executors.
     """
     memory = np.empty(x.nbytes + mmap.PAGESIZE, dtype=np.uint8)
     first = -memory.ctypes.data % mmap.PAGESIZE
@@ -199,7 +199,7 @@ def page_aligned_copy(x: Array) -> Array:
 
 
 def changed_rows(x: Array, original: Array) -> NDArray[np.bool_]:
-    """Return which rows of C-contiguous x are not, bit for bit, those of the original."""
+    """Return which rows of C-contiguous x differ, bit for bit, from those of the original."""
     now, before = x.view(np.uint8), original.view(np.uint8)
     return np.asarray((now != before).any(axis=1))
 
@@ -207,17 +207,17 @@ def changed_rows(x: Array, original: Array) -> NDArray[np.bool_]:
 def call(
     candidate: Loaded, x: Array, out_dtype: np.dtype[Any], presentation: Presentation = "plain"
 ) -> Array:
-    """Return the candidate's outputs for rows x, of x's shape and the asked dtype.
+    """Return the candidate's outputs for rows x, of x's shape and the dtype required.
 
     Args:
         candidate: what to call.
         x: rows of shape (rows, n), C-contiguous, which the candidate may overwrite.
         out_dtype: the dtype that its outputs must have.
-        presentation: how x is handed over.
+        presentation: how x is presented to it.
 
     Raises:
-        CallFailed: it raised, or returned something else than was asked.
-        KeyboardInterrupt: the user's own, in process.
+        CallFailed: it raised, or returned another shape or dtype.
+        KeyboardInterrupt: the user interrupted, in process.
     """
     try:
         y = _present(candidate, x, presentation)
@@ -242,8 +242,8 @@ def describe(error: BaseException) -> str:
 
 
 def _present(candidate: Loaded, x: Array, presentation: Presentation) -> Any:
-    if presentation in _WAYS:
-        return _WAYS[presentation](candidate, x)
+    if presentation in _SEQUENCES:
+        return _SEQUENCES[presentation](candidate, x)
     arrange, axis = _ARRANGEMENTS[presentation]
     _require_axis(candidate, axis)
     return _arranged(candidate, x, arrange(x), axis)
@@ -255,7 +255,7 @@ def _require_axis(candidate: Loaded, axis: int) -> None:
 
 
 def _arranged(candidate: Loaded, x: Array, arranged: Array, axis: int) -> Any:
-    """Call with rows x in another arrangement, and bring the outputs into that of x."""
+    """Call with rows x in another arrangement; return the outputs in that of x."""
     y = _invoke(candidate, arranged, axis)
     if y.shape != arranged.shape:
         where = "" if axis == -1 else f", axis {axis}"
@@ -266,7 +266,7 @@ def _arranged(candidate: Loaded, x: Array, arranged: Array, axis: int) -> Any:
 
 
 def _amid(candidate: Loaded, x: Array) -> Any:
-    """Call with rows that lie in the middle of other memory, which must be as it was afterwards."""
+    """Call with rows in the middle of other memory, and check that this is unchanged."""
     memory = _nans((x.size + 2 * AROUND,), x.dtype)
     middle = memory[AROUND:-AROUND].reshape(x.shape)
     middle[...] = x
@@ -279,7 +279,7 @@ def _amid(candidate: Loaded, x: Array) -> Any:
 
 
 def _kept(candidate: Loaded, x: Array) -> Any:
-    """Call, call again with other rows, and return what the first call's output is by then."""
+    """Call, call again with other rows, and return the first output as it is then."""
     y = _arranged(candidate, x, x, -1)
     _invoke(candidate, np.zeros_like(x), -1)
     _invoke(candidate, np.ascontiguousarray(x[::-1, ::-1]), -1)
@@ -306,9 +306,9 @@ def _after_an_empty_batch(candidate: Loaded, x: Array) -> Any:
 
 
 def _often(candidate: Loaded, x: Array) -> Any:
-    """Call it again and again; return the first output that differs from the first, or else that.
+    """Call `OFTEN` times; return the output that first differs from the first output, else the first.
 
-    The state is given back at the end only: thousands of calls of a few entries are to cost little more.
+    The state is restored once, at the end, because calls with few entries would otherwise cost much more.
     """
     first = _fresh(candidate, x).copy()
     bits, own, keywords = first.tobytes(), page_aligned_copy(x), _keywords(candidate, -1)
@@ -322,7 +322,7 @@ def _often(candidate: Loaded, x: Array) -> Any:
 
 
 def _fresh(candidate: Loaded, x: Array, own: Array | None = None) -> Array:
-    """Call with a copy of rows, which the candidate may overwrite, in memory of one's own."""
+    """Call with a copy of the rows, which the candidate may overwrite."""
     if own is None:
         own = page_aligned_copy(x)
     own[...] = x
@@ -331,7 +331,7 @@ def _fresh(candidate: Loaded, x: Array, own: Array | None = None) -> Array:
 
 
 def _same(y: Array, other: Array) -> bool:
-    """Tell whether two arrays have the same bits, or are NaN in the same places."""
+    """Return whether two arrays agree in each element: the same bits, or NaN in both."""
     if y.dtype != other.dtype:
         return False
     a, b = np.ascontiguousarray(y), np.ascontiguousarray(other)
@@ -341,7 +341,7 @@ def _same(y: Array, other: Array) -> bool:
 
 
 def _halves(x: Array) -> tuple[Array, Array]:
-    """Return the first rows and as many last ones; of one row, it and itself reversed."""
+    """Return the first half of the rows and as many last ones; of a single row, the row and its reverse."""
     if len(x) == 1:
         return x, np.ascontiguousarray(x[:, ::-1])
     half = -(-len(x) // 2)
@@ -358,11 +358,11 @@ def _one_after_the_other(candidate: Loaded, x: Array) -> Any:
 
 
 def _at_once(candidate: Loaded, x: Array) -> Any:
-    """Call with each half in a thread of its own; return what differs from a single thread's, or that."""
+    """Call with each half in a thread of its own; return an output that differs from one thread's, if any."""
     parts = _halves(x)
     expected = [_fresh(candidate, part).copy() for part in parts]
-    seen = list(expected)
-    told: list[BaseException] = []
+    outputs = list(expected)
+    errors: list[BaseException] = []
     begin, end = threading.Barrier(len(parts)), threading.Event()
     calls = [0] * len(parts)
 
@@ -374,10 +374,10 @@ def _at_once(candidate: Loaded, x: Array) -> Any:
                 y = _fresh(candidate, parts[which], own)
                 calls[which] += 1
                 if not _same(y, expected[which]):
-                    seen[which] = y.copy()
+                    outputs[which] = y.copy()
                     end.set()
         except BaseException as error:  # noqa: BLE001 - raised where the thread is joined
-            told.append(error)
+            errors.append(error)
             end.set()
 
     threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(len(parts))]
@@ -389,12 +389,12 @@ def _at_once(candidate: Loaded, x: Array) -> Any:
                 thread.join()
         finally:
             end.set()
-    if told:
-        raise CallFailed("raised", f"called from two threads at once: {_said(told[0])}") from told[0]
-    return _whole(x, *seen)
+    if errors:
+        raise CallFailed("raised", f"called from two threads at once: {_message(errors[0])}") from errors[0]
+    return _whole(x, *outputs)
 
 
-def _said(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return error.message if isinstance(error, CallFailed) else describe(error)
 
 
@@ -484,9 +484,9 @@ _ARRANGEMENTS: dict[str, tuple[Callable[[Array], Array], int]] = {
     "first_of_four_from_the_end": (lambda x: _moved(_four(x), 0), -4),
     "pitched": (_pitched, -1),
 }
-"""The array for rows (k, n), and the axis, by presentation."""
+"""The function that arranges rows (k, n), and the axis, by presentation."""
 
-_WAYS: dict[str, Callable[[Loaded, Array], Any]] = {
+_SEQUENCES: dict[str, Callable[[Loaded, Array], Any]] = {
     "vectors": _vectors,
     "only_axis": lambda candidate, x: _vectors(candidate, x, 0),
     "amid": _amid,
@@ -496,7 +496,7 @@ _WAYS: dict[str, Callable[[Loaded, Array], Any]] = {
     "halves": _one_after_the_other,
     "two_threads": _at_once,
 }
-"""What is more than one call with an array for rows (k, n), by presentation."""
+"""The function that makes several calls for rows (k, n), by presentation."""
 
 
 def _invoke(candidate: Loaded, x: Array, axis: int) -> Any:
@@ -505,8 +505,8 @@ def _invoke(candidate: Loaded, x: Array, axis: int) -> Any:
 
 
 def _array(y: Any) -> Array:
-    """Return the memory of what was returned, whatever methods a subclass would put before it."""
-    ma = sys.modules.get("numpy.ma")  # imported now, it would see what the candidate has made of NumPy
+    """Return an output as a plain array, without the methods of a subclass."""
+    ma = sys.modules.get("numpy.ma")  # an import now would see NumPy as the candidate changed it
     if ma and isinstance(y, ma.MaskedArray) and (masked := int(np.count_nonzero(ma.getmaskarray(y)))):
         raise CallFailed(
             "wrong_dtype", f"returned an array with {masked} of {y.size} entries masked, which hold no number"
@@ -519,7 +519,7 @@ def _keywords(candidate: Loaded, axis: int) -> dict[str, int]:
 
 
 def _refuses_format(candidate: Loaded, x: Array) -> bool:
-    """Whether a row of zeros is refused in this format and taken in another."""
+    """Return whether it refuses a row of zeros in this format and takes one in another."""
     if _takes_zeros(candidate, x.shape[1], x.dtype):
         return False
     others = (np.dtype(name) for name in OTHER_FORMATS)
@@ -553,7 +553,7 @@ Mode = ctypes.Array[ctypes.c_char]
 
 
 def mode() -> Mode | None:
-    """Return the floating-point environment of this thread; None where there is no way to ask."""
+    """Return the floating-point environment of this thread; None where it cannot be read."""
     environment = ctypes.create_string_buffer(FENV_BYTES)
     if _LIBM is None:
         return None
@@ -562,14 +562,14 @@ def mode() -> Mode | None:
 
 
 def set_mode(environment: Mode | None) -> None:
-    """Have this thread compute in an environment; nothing where that is None."""
+    """Set the floating-point environment of this thread; None leaves it as it is."""
     if _LIBM is not None and environment is not None:
         _LIBM.fesetenv(environment)
 
 
 @contextlib.contextmanager
 def in_mode(environment: Mode | None) -> Iterator[None]:
-    """Compute in an environment, if one is given, and give back the one before."""
+    """Compute in this environment, if there is one, and restore the one before."""
     before = None if environment is None else mode()
     set_mode(environment)
     try:
@@ -580,7 +580,7 @@ def in_mode(environment: Mode | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Give back the floating-point environment and the working folder, whatever happens within."""
+    """Restore the floating-point environment and the working folder on exit."""
     environment, folder = mode(), _working_folder()
     try:
         yield

@@ -41,12 +41,12 @@ def titles() -> dict[str, str]:
 
 
 def _score(matrix: Matrix) -> Iterator[str]:
-    told = titles()
+    what = titles()
     for column in matrix.columns:
         s = matrix.score(column)
         yield (
             f"{column:{_WIDTH}} caught {s.caught} of {s.planted} instances, {s.whole} of {s.kinds} defects in"
-            f" all of theirs; refused {s.refused} of {s.honest} controls: {told.get(column, column)}"
+            f" all of theirs; refused {s.refused} of {s.honest} controls: {what.get(column, column)}"
         )
 
 

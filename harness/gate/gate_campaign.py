@@ -1,4 +1,4 @@
-"""What the gate measures: one deterministic campaign, and the contract of every candidate.
+"""The campaign of the gate: deterministic cells, and the contract of each candidate.
 
 The campaign holds every regime, the corpora and the known bugs at lengths that leave tails at every
 vector width, and one beyond which float16 cannot count; a few rows of every regime at hundreds of
@@ -50,20 +50,20 @@ GATE: Final = Effort(
 """One candidate in one format within a minute on two processors, start to exit."""
 
 KEPT_WHOLE: Final = 4
-"""Pairs of candidate and format whose tallies stay in memory, a quarter of a gigabyte each; of more, only
-what is judged."""
+"""The most pairs of candidate and format whose whole tallies stay in memory, a quarter of a gigabyte each;
+with more, only their judged parts stay."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of the campaign: its row of the table of cells, and what was counted."""
+    """A cell of the campaign: its row in the table of cells, and its tally."""
 
     row: Row
     tally: Tally
 
     @property
     def key(self) -> CellKey:
-        """Which cell."""
+        """The key of the cell."""
         from reports.record.witness import CellKey
 
         return CellKey(**{name: self.row[name] for name in CellKey.__dataclass_fields__})
@@ -71,13 +71,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Gated:
-    """What is judged.
+    """The measured cells and checks that the gate judges.
 
     Attributes:
         cells: in the plan's order.
         checks: of the contract.
-        candidates: in order, each under the policy that it was judged by.
-        settings: what was measured.
+        candidates: in order, each with the policy by which it was judged.
+        settings: of the campaign.
         rations: of candidates that were not given all rows.
     """
 
@@ -88,7 +88,7 @@ class Gated:
     rations: Rations = field(default_factory=dict)
 
     def whole_tallies(self) -> dict[CellKey, Tally]:
-        """Return what was counted, by cell, as far as nothing was left out to save memory."""
+        """Return the tallies by cell; none where parts were left out to save memory."""
         pairs = {(cell.row["candidate"], cell.row["format"]) for cell in self.cells}
         return {cell.key: cell.tally for cell in self.cells} if len(pairs) <= KEPT_WHOLE else {}
 
@@ -101,9 +101,9 @@ def gate_settings(settings: Settings, tiers: tuple[str, ...], lengths: tuple[int
     """Return the settings of the gate's own campaign.
 
     Args:
-        settings: whom, in which formats, from which seed, by which policies, with which effort.
-        tiers: the names of those that budgets speak of.
-        lengths: further ones that budgets speak of.
+        settings: candidates, formats, seed, policies and effort.
+        tiers: the names of the tiers that budgets use.
+        lengths: further lengths that budgets use.
     """
     from reference.tiers import TIERS
 
@@ -126,19 +126,19 @@ def measure_gated(
     crew: Crew[Task] | None = None,
     deadline: Deadline = NEVER,
 ) -> Gated:
-    """Measure what the gate judges: all cells into the ledger, and the contract.
+    """Measure all cells into the ledger, and the contract of each candidate.
 
     Args:
         campaign: of `gate_settings`.
-        ledger: where the cells go.
+        ledger: where to record the cells.
         executor: calls the candidates.
-        notify: told of each shard, as by `Campaign.run`.
-        crew: measures the shards, likewise.
+        notify: called with each shard, as by `Campaign.run`.
+        crew: measures the shards, as in `Campaign.run`.
         deadline: when it must have ended.
 
     Raises:
-        OutOfTime: it has not.
-        LedgerError: the ledger does not hold what was counted.
+        OutOfTime: the deadline passed first.
+        LedgerError: the ledger does not hold the tallies that were written.
     """
     start = time.perf_counter()
     ledger.put("shards", sum(1 for _ in campaign.tasks()))
@@ -160,7 +160,7 @@ def measure_gated(
 
 
 class _Watched(Record[Any]):
-    """A ledger, and digests of what was written to it, by cell."""
+    """A ledger, and the digests of the tallies written to it, by cell."""
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__(ledger)
@@ -176,9 +176,9 @@ class _Watched(Record[Any]):
 def _as_counted(
     campaign: Campaign, watched: _Watched, counted: Mapping[CellKey, Sequence[Tally]]
 ) -> Iterator[Cell]:
-    """Yield the cells as they were counted, each held against what the ledger holds.
+    """Yield the cells, each compared with its record in the ledger.
 
-    The ledger is a file that a candidate can write to, as it can to any of its user's.
+    A candidate can write to the ledger, as to any file of its user.
     """
     from reports.record.cells import cell_row
     from reports.record.ledger import LedgerError
@@ -198,12 +198,12 @@ def _as_counted(
 
 
 def _digest(value: Any) -> bytes:
-    """Return the digest of a blob; of anything else that a ledger may hold, none that a blob has."""
+    """Return the digest of a blob; for any other value in a ledger, one that no blob has."""
     return sha256(value).digest() if isinstance(value, bytes) else b""
 
 
 def _without_profiles(tally: Tally) -> Tally:
-    """Return what is judged of a tally: nearly all of its memory is in counts by bins."""
+    """Return the judged part of a tally, without counts by bins, which take nearly all of its memory."""
     return replace(tally, histogram={}, places={}, place_errors={}, gap_errors={}, gap_bounds={})
 
 
@@ -232,7 +232,7 @@ def _checked(campaign: Campaign, executor: Executor, deadline: Deadline) -> Iter
 
 @contextmanager
 def temporary_ledger(campaign: Campaign) -> Iterator[Ledger]:
-    """Open a ledger that is gone afterwards."""
+    """Open a ledger in a folder that is removed afterwards."""
     import tempfile
 
     from reports.record.run_folder import open_ledger

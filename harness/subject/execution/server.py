@@ -1,7 +1,7 @@
 """The worker's side of the connection: load the candidate, call it on parts, answer.
 
-Rows are called where they lie in shared memory, which is the worker's own copy of them.
-Imports NumPy and its light neighbours, relatively, since it runs under a private name.
+The candidate is given the rows in shared memory, which are the worker's own copy.
+This module runs under a private name, so it imports its neighbours relatively, and of others NumPy alone.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import calling, wire
+from . import calls, wire
 
 __all__ = ["serve"]
 
 
-Loader = Callable[[str], calling.Loaded]
+Loader = Callable[[str], calls.Loaded]
 Describer = Callable[[str], dict[str, Any]]
 Sources = Callable[[str], dict[str, dict[str, str]]]
 
@@ -38,11 +38,11 @@ def serve(
         control: descriptor of the connection.
         memory: descriptor of the shared memory.
         max_memory: bytes of address space that the candidate may take; 0 for no limit.
-        load: from a specification to what is called.
-        describe: from a user's specification to what the candidate says of itself.
-        sources: from a specification to what of the candidate is loaded here.
+        load: returns the function to call, by its specification.
+        describe: returns what a user's candidate declares, by its specification.
+        sources: returns the files of a candidate that are loaded here, by its specification.
     """
-    calling.keep_freed_memory()
+    calls.keep_freed_memory()
     if max_memory:
         _limit_memory(max_memory)
     connection = socket.socket(fileno=control)
@@ -75,9 +75,9 @@ def _limit_memory(more: int) -> None:
 
 
 class _Clock:
-    """Seconds of this thread without those in which it waited for a processor (Linux; elsewhere all).
+    """The time of this thread, less the time in which it waited for a processor (Linux; elsewhere all of it).
 
-    So a speed is the candidate's own, whatever else the machine does.
+    So the speed of a candidate does not depend on what else the machine does.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class _Clock:
             self._waits = None
 
     def seconds(self) -> float:
-        """Return a moment; the difference of two is a time."""
+        """Return the time now, from an arbitrary start."""
         return time.perf_counter() - self._waited()
 
     def _waited(self) -> float:
@@ -114,23 +114,23 @@ class _Server:
         self._sources = sources
         self._spec = ""
         self._modules = 0
-        self._candidate: calling.Loaded | None = None
+        self._candidate: calls.Loaded | None = None
         self._clock = _Clock()
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Do what is asked."""
+        """Carry out a request and return the answer."""
         if "describe" in request:
             return self._describe(request["describe"])
         if "load" in request:
             self._spec = request["load"]
             failure = self._import(self._spec)
-            return {"failure": failure, "processor_seconds": time.process_time(), **self._grown()}
+            return {"failure": failure, "processor_seconds": time.process_time(), **self._new_sources()}
         start = self._clock.seconds()
         answer = self._call(request)
-        return {**answer, "seconds": self._clock.seconds() - start, **self._grown()}
+        return {**answer, "seconds": self._clock.seconds() - start, **self._new_sources()}
 
-    def _grown(self) -> dict[str, Any]:
-        """Return what the candidate is loaded from, where more is loaded than when that was last told."""
+    def _new_sources(self) -> dict[str, Any]:
+        """Return the sources of the candidate where more modules are loaded than at the last report."""
         count = len(sys.modules)
         if count == self._modules:
             return {}
@@ -153,16 +153,16 @@ class _Server:
         except BaseException as error:  # noqa: BLE001 - whatever an import does is a finding
             memory = isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError)
             self._check_itself()
-            told = str(error) if isinstance(error, ValueError) else calling.describe(error)
-            return ("out_of_memory" if memory else "raised", told)
+            message = str(error) if isinstance(error, ValueError) else calls.describe(error)
+            return ("out_of_memory" if memory else "raised", message)
         self._check_itself()
         return None
 
     def _check_itself(self) -> None:
-        """Leave where the candidate forked and both of it came back, or closed the connection.
+        """Exit in a fork that the candidate made and returned from.
 
         Raises:
-            OSError: the connection is closed; told at once, so that the right part is blamed.
+            OSError: the candidate closed the connection; raised at once, so that the fault is of this part.
         """
         if os.getpid() != self._process:
             os._exit(0)
@@ -173,16 +173,16 @@ class _Server:
         assert self._candidate is not None
         self._map(request["bytes"])
         shape, parts = tuple(request["shape"]), request["parts"]
-        x = self._array(shape, calling.dtype_named(request["dtype"]), wire.HEADER_BYTES)
-        y = self._array(shape, calling.dtype_named(request["out_dtype"]), request["outputs_at"])
+        x = self._array(shape, calls.dtype_named(request["dtype"]), wire.HEADER_BYTES)
+        y = self._array(shape, calls.dtype_named(request["out_dtype"]), request["outputs_at"])
         for number, (low, high) in enumerate(parts):
             self._begin(number)
-            candidate = calling.Watched(self._candidate, partial(self._begin, number))
+            candidate = calls.Watched(self._candidate, partial(self._begin, number))
             try:
-                outputs = calling.call(candidate, x[low:high], y.dtype, request["presentation"])
+                outputs = calls.call(candidate, x[low:high], y.dtype, request["presentation"])
                 self._check_itself()
                 y[low:high] = outputs
-            except calling.CallFailed as failed:
+            except calls.CallFailed as failed:
                 self._check_itself()
                 return {"passed": number, "failure": (failed.kind, failed.message)}
         return {"passed": len(parts), "failure": None}
@@ -195,5 +195,5 @@ class _Server:
         self._part[0] = part
         self._started[0] = time.monotonic()
 
-    def _array(self, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> calling.Array:
+    def _array(self, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> calls.Array:
         return np.frombuffer(self._memory, dtype, int(np.prod(shape)), offset).reshape(shape)
