@@ -164,7 +164,7 @@ def _known(run: str, witness: Witness) -> _Known:
         policies, verdicts = ledger.settings().get("policies", ()), ledger.get("verdicts") or ()
         shrunk = ledger.shrunk().get(witness.id)
         small = shrunk.id if shrunk is not None else ledger.small().get(witness.id)
-        is_local = ledger.is_of_here()
+        is_local = ledger.is_local()
     own = (v for v in verdicts if v["witness"] == witness.id and _is_figure_of_a_row(v["metric"]))
     limits = {v["metric"]: v["limit"] for v in own} or WITHIN_STANDARD
     return _Known(policies, limits, None if small == witness.id else small, is_local)

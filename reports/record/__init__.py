@@ -1,1 +1,1 @@
-"""What a run records, and what every column and every kind of witness means."""
+"""The record of a run, and the meaning of every column and every kind of witness."""

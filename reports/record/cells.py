@@ -43,10 +43,10 @@ __all__ = [
 Row = dict[str, Any]
 
 SEARCHED: Final = "search"
-"""The regime of rows that were searched for; their rates tell of the search, and of no generator."""
+"""The regime of rows from a search; their rates describe the search, not a generator."""
 
 NOT_A_FAMILY: Final = frozenset({SEARCHED, "medley"})
-"""The regimes whose rates tell of no family of rows: of a medley there are few rows, of many families."""
+"""The regimes whose rates describe no family of rows: a medley has few rows of many families."""
 
 NOT_TRIED: Final = "not_tried"
 """The fault of rows that were never called."""
@@ -56,7 +56,7 @@ FAILURES: Final = ("total_underflow", "overflow", "inaccurate", "unexplained")
 
 _QUANTILES: Final = MappingProxyType({"p50_ulp": Fraction(1, 2), "p99_ulp": Fraction(99, 100)})
 CHEAP: Final = tuple(name for name, metric in METRICS.items() if not metric.is_costly)
-"""The columns without those that cost more than all others: quantiles, and digests of rows and witnesses."""
+"""The columns without the most expensive ones: quantiles, and digests of rows and witnesses."""
 
 _DIGESTS: Final = METRICS.keys() - _QUANTILES.keys() - frozenset(CHEAP)
 
@@ -102,12 +102,12 @@ def table(rows: list[Row]) -> pd.DataFrame:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value as every table has it: text that no spreadsheet takes for a formula."""
+    """Return a value for a table, with text that no spreadsheet takes for a formula."""
     return csv_cell(value) if isinstance(value, str) else value
 
 
 def frame(ledger: Ledger) -> pd.DataFrame:
-    """Return one row a cell, in the order of the plan."""
+    """Return one row for each cell, in the order of the plan."""
     small = ledger.small()
     return table([cell_row(info, tally, small) for info, tally in ledger.tallies()])
 
@@ -132,7 +132,7 @@ def quantiles(tally: Tally, shares: Iterable[Fraction]) -> list[float | None]:
 
 
 def upper_edge(number: int) -> float:
-    """Return the least error above those of a histogram bin; of bin 0 it is 0, which all in it stand for."""
+    """Return the upper end of a histogram bin; 0 for bin 0, whose errors are all 0."""
     if number == 0:
         return 0.0
     (edge,) = struct.unpack("<d", struct.pack("<Q", (number + 1) << HISTOGRAM_SHIFT))
@@ -211,7 +211,7 @@ def _rate(name: str, events: int, trials: int, sampled: bool) -> Row:
 
 
 def _through_rows(name: str, rate: float | None, rows: Row) -> Row:
-    """Carry the interval of the rows with an event over to a rate of elements.
+    """Return the interval of a rate of elements from that of the rows with an event.
 
     Elements of one row stand or fall together, so only rows are independent trials. The
     ends are those of the row rate times the observed share within such rows; without any
@@ -250,7 +250,7 @@ def _status(info: CellInfo, tally: Tally) -> Status:
 
 
 def _message(info: CellInfo, tally: Tally) -> str:
-    """Say why rows did not come back, where any did not."""
+    """Return why rows have no outputs; empty where all have."""
     if info.message or tally.completed == tally.rows:
         return info.message
     messages = [w.message for w in sorted(tally.witnesses, key=gravity) if w.kind in tally.faults]
@@ -261,7 +261,7 @@ def _message(info: CellInfo, tally: Tally) -> str:
 
 
 def _judged(tally: Tally) -> int:
-    """Return the rows that have an exact result and came back."""
+    """Return the number of rows that have an exact result and outputs."""
     return sum(count for name, count in tally.outcomes.items() if name != "policy")
 
 

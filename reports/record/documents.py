@@ -38,7 +38,7 @@ _ENVIRONMENT: Final = record(
 )
 
 KIND: Final[Rule] = _ENVIRONMENT
-"""What of a machine can change figures."""
+"""The parts of a machine that can change figures."""
 
 _CLASS: Final = integer(0, 64)
 _RATION: Final = record(
@@ -99,7 +99,7 @@ _CHECK: Final = record(
 
 
 def _limit(value: Any, where: str) -> None:
-    """Hold the limit of a verdict to a figure or the name of a tier."""
+    """Check that the limit of a verdict is a figure or the name of a tier."""
     (_TEXT if isinstance(value, str) else FIGURE)(value, where)
 
 
@@ -176,4 +176,4 @@ DOCUMENTS: Final[Mapping[str, Rule]] = MappingProxyType(
         "timing": _OBJECT,
     }
 )
-"""By name; of others nothing is made but what their readers check."""
+"""The rules by name; other documents are checked where they are read."""

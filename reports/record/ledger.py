@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 APPLICATION_ID: Final = 0x534D5848
-"""What marks an SQLite file as a ledger of this program: "SMXH"."""
+"""The application id of a ledger in its SQLite file: "SMXH"."""
 
 SCHEMA_VERSION: Final = 2
 """Raised whenever the tables, or the documents in them, change their meaning."""
@@ -79,7 +79,7 @@ CREATE TABLE tally (
 
 
 def _written_tables() -> list[tuple[str, str, str | None]]:
-    """Return what SQLite's own table says of these tables: no view, no trigger, nothing else."""
+    """Return the schema that SQLite records for these tables alone, without views and triggers."""
     with closing(sqlite3.connect(":memory:")) as connection:
         for statement in _SCHEMA.split(";"):
             connection.execute(statement)
@@ -90,10 +90,10 @@ _TABLES: Final = _written_tables()
 
 TALLY_BYTES: Final = 1 << 26
 ROW_BYTES: Final = 64
-"""A tally is at most so large, and so much more for each entry of a row: it holds the bits of a few."""
+"""The most bytes of a tally, and the most for each entry of a row: a tally holds the bits of a few rows."""
 
-_BEGUN: Final = "begun"
-"""The document that tells where a ledger was begun."""
+_CREATED: Final = "begun"
+"""The document that records where the ledger was created."""
 
 _PROGRAM: Final = "program"
 
@@ -140,7 +140,7 @@ class Ledger:
 
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, Any], cells: Sequence[CellInfo]) -> Ledger:
-        """Begin a ledger at `path` and open it for writing.
+        """Create a ledger at `path` and open it for writing.
 
         Args:
             path: the file; there must be none.
@@ -156,7 +156,7 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Path, settings: Mapping[str, Any] | None = None) -> Ledger:
-        """Open the ledger at `path`: for reading, or with `settings` to go on writing it.
+        """Open the ledger at `path`: for reading, or with `settings` to continue writing.
 
         Raises:
             LedgerError: there is none, it is no ledger, damaged, of another schema version or of
@@ -185,7 +185,7 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Close the file, without a log beside it if nobody reads it, and let another run write it."""
+        """Close the file, remove its log if nobody reads it, and release the writer's lock."""
         with reporting(self.path), ExitStack() as closing_all:
             if self._lock is not None:
                 closing_all.callback(self._lock.close)
@@ -196,7 +196,7 @@ class Ledger:
     # Reading -------------------------------------------------------------------------------
 
     def settings(self) -> dict[str, Any]:
-        """Return what the ledger was created with."""
+        """Return the settings that the ledger was created with."""
         rows = self._select("SELECT name, value FROM setting ORDER BY rowid")
         with self._reading("settings"):
             settings = {str(name): parsed(_text(value)) for name, value in rows}
@@ -204,7 +204,7 @@ class Ledger:
         return settings
 
     def cells(self) -> list[CellInfo]:
-        """Return the plan, in its order, each cell with its present status."""
+        """Return the planned cells in order, each with its current status."""
         return [info for _, info in self._cells()]
 
     def finished(self) -> set[str]:
@@ -212,12 +212,12 @@ class Ledger:
         return {str(name) for (name,) in self._select("SELECT name FROM shard")}
 
     def seconds(self) -> float:
-        """Return the time that the recorded shards took, added up."""
+        """Return the total time of the recorded shards."""
         [(total,)] = self._select("SELECT total(seconds) FROM shard")
         return float(total)
 
     def places(self) -> dict[Place, tuple[CellKey, ...]]:
-        """Return where shards were measured, and which cells at each place, in the plan's order."""
+        """Return the places where shards were measured, each with its cells in the plan's order."""
         columns = ", ".join(f"cell.{f.name}" for f in fields(CellKey))
         rows = self._select(
             f"SELECT DISTINCT place.id, place.host, place.kind, cell.id, {columns} FROM place"  # noqa: S608
@@ -247,20 +247,20 @@ class Ledger:
             yield info, known.get(info.key) or self._tally(number, info.key)
 
     def recorded(self) -> Iterator[tuple[CellInfo, list[bytes]]]:
-        """Yield each cell with what its shards recorded, `packed` and not looked at, in the plan's order."""
+        """Yield each cell with the `packed` tallies of its shards, unchecked, in the plan's order."""
         query = "SELECT value FROM tally WHERE cell = ? ORDER BY shard"
         for number, info in self._cells():
             yield info, [value for (value,) in self._select(query, number)]
 
     def shard_witnesses(self, key: CellKey) -> Iterator[Witness]:
-        """Yield the witnesses of a cell as its shards recorded them, also those that merging leaves out."""
+        """Yield the witnesses that the shards of a cell recorded, including those that merging drops."""
         with reporting(self.path):
             query = "SELECT value FROM tally WHERE cell = ? ORDER BY shard"
             for (value,) in self._connection.execute(query, (self._number(key),)):
                 yield from self.unpacked(value, key).witnesses
 
     def get(self, name: str) -> Any:
-        """Return the document of that name, None where there is none."""
+        """Return the document of that name; None where there is none."""
         rows = self._select("SELECT value FROM document WHERE name = ?", name)
         if not rows:
             return None
@@ -280,9 +280,9 @@ class Ledger:
             witnesses = [Witness.from_document(w) for w in listed]
         yield from dict.fromkeys(witnesses)
 
-    def is_of_here(self) -> bool:
-        """Tell whether it was begun in this very file on this machine, rather than copied or sent here."""
-        return bool(self.get(_BEGUN) == _place_of(self.path))
+    def is_local(self) -> bool:
+        """Return whether the ledger was created in this file on this machine, not copied or sent here."""
+        return bool(self.get(_CREATED) == _place_of(self.path))
 
     def program(self) -> Program | None:
         """Return the programs that the figures are of; None where that is not recorded."""
@@ -293,12 +293,12 @@ class Ledger:
             return Program.from_document(document)
 
     def small(self) -> dict[str, str]:
-        """Return the id of the small witness that stands for each, by its id; its own where it is small."""
+        """Return the id of the shrunk witness for each witness, by its id; its own where it is small."""
         small: dict[str, str] = self.get("small") or {}
         return small
 
     def shrunk(self) -> dict[str, Witness]:
-        """Return the witnesses that were made small, by the id of each that one of them stands for."""
+        """Return the shrunk witnesses, by the ids of the original ones."""
         documents = (self.get("shrunk") or {}).items()
         with self._reading("a witness"):
             made = {identity: Witness.from_document(w) for identity, w in documents}
@@ -314,7 +314,7 @@ class Ledger:
         seconds: float,
         place: Place | None = None,
     ) -> None:
-        """Record what a shard counted, all of it or nothing.
+        """Record the tallies of a shard, all or none.
 
         Args:
             shard: its name.
@@ -340,11 +340,11 @@ class Ledger:
             )
 
     def put_program(self, program: Program) -> None:
-        """Keep which programs the figures are of."""
+        """Record the programs that the figures are of."""
         self.put(_PROGRAM, program.document())
 
     def put(self, name: str, document: Any) -> None:
-        """Keep a JSON document under a name, in place of one kept before; NaN becomes null.
+        """Record a JSON document under a name, replacing an earlier one; NaN becomes null.
 
         Reports draw these: `claims`, a list with id, statement, source, verdict, explanation, figures and
         witnesses (documents or lines of `Witness`) in each; `findings`, a list with kind, candidate and
@@ -408,7 +408,7 @@ class Ledger:
         return parts[0] if len(parts) == 1 else merge(parts)
 
     def unpacked(self, value: Any, key: CellKey) -> Tally:
-        """Return a tally of a cell from what was recorded of it.
+        """Return a tally of a cell from its record.
 
         Raises:
             LedgerError: it is not what `packed` gave.
@@ -425,7 +425,7 @@ class Ledger:
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
-        """Turn what is wrong with something that the ledger holds into a `LedgerError` of one line."""
+        """Turn errors about the content of the ledger into a `LedgerError` of one line."""
         try:
             yield
         except ValueError as error:
@@ -438,7 +438,7 @@ class Ledger:
 
     @cached_property
     def _numbers(self) -> dict[CellKey, int]:
-        """The numbers of the cells; the plan is fixed when the ledger is begun."""
+        """The numbers of the cells; the plan is fixed when the ledger is created."""
         return {info.key: number for number, info in self._cells()}
 
     def _select(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -457,7 +457,7 @@ class Ledger:
 
 
 def _write_new(path: Path, settings: Mapping[str, Any], cells: Sequence[CellInfo]) -> None:
-    """Write the ledger aside, then rename it, so that there is a whole one or none."""
+    """Write the ledger to another file, then rename it, so that there is a whole one or none."""
     if path.exists():
         raise LedgerError(f"{path}: there is a run here already; --resume it, or --overwrite it")
     aside = path.with_name(f"{path.name}.new")
@@ -466,7 +466,7 @@ def _write_new(path: Path, settings: Mapping[str, Any], cells: Sequence[CellInfo
     try:
         with transaction(connection):
             _fill(connection, settings, cells)
-            connection.execute("INSERT INTO document VALUES (?, ?)", (_BEGUN, _json(_place_of(aside))))
+            connection.execute("INSERT INTO document VALUES (?, ?)", (_CREATED, _json(_place_of(aside))))
     finally:
         connection.close()
     aside.replace(path)
@@ -487,7 +487,7 @@ def _fill(connection: sqlite3.Connection, settings: Mapping[str, Any], cells: Se
 
 
 def _place_of(path: Path) -> dict[str, Any]:
-    """Return what only this file on this machine has: who sends a ledger cannot know its number here."""
+    """Return an identity of this file on this machine, which the sender of a ledger cannot know."""
     return {"host": platform.node(), "file": path.stat().st_ino}
 
 
@@ -501,12 +501,12 @@ def _place_number(db: sqlite3.Connection, place: Place) -> int:
 
 
 def packed(tally: Tally) -> bytes:
-    """Return a tally as the ledger holds it."""
+    """Return the bytes of a tally in the ledger."""
     return zlib.compress(tally.to_json().encode(), level=4)
 
 
 def _cell_key(values: Sequence[Any]) -> CellKey:
-    """Return the key of a row of the table of cells, which SQLite holds to no types."""
+    """Return the key of a row of the table of cells, whose types SQLite does not enforce."""
     key = CellKey(*values)
     for name, rule in CELL.items():
         rule(getattr(key, name), name)

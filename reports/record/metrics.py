@@ -18,14 +18,14 @@ __all__ = ["COLUMNS", "DEFECTS", "JUDGED", "METRICS", "Covers", "Metric", "Unit"
 Dtype = Literal["str", "int64", "float64", "bool"]
 
 Unit = Literal["", "entries", "rows", "elements", "ULP", "bound", "sum", "share", "rate"]
-"""Of what a count is a count, or in what a figure is given.
+"""The unit of a figure, or what a count counts.
 
 `bound`: an error over a bound of it. `sum`: the sum of a row's outputs. `share`: of elements, that which is
 good. `rate`: a share of rows or elements with an event.
 """
 
 Covers = Literal["judged", "any", "finite", "nonfinite", "overflow"]
-"""Of which outputs a figure tells.
+"""The outputs that a figure covers.
 
 `judged`: of rows with an exact result. `any`: of policy rows too, or of rows that did not come back.
 `finite`: of finite outputs alone, so that it says nothing of the others. `nonfinite`: of those others too.
@@ -79,7 +79,7 @@ def _text(name: str, meaning: str, *, is_costly: bool = False) -> Metric:
 
 
 def _asked(name: str, unit: Unit, meaning: str) -> Metric:
-    """Return a count of what was asked, whatever came back."""
+    """Return a count over all rows, with and without outputs."""
     return Metric(name, "int64", unit, meaning)
 
 
@@ -108,7 +108,7 @@ def _rate(
 
 
 def _with_ends(rate: Metric) -> tuple[Metric, Metric, Metric]:
-    """Return a rate and the ends of its 95 % interval, which speaks of drawn rows alone."""
+    """Return a rate and the ends of its 95 % interval, which is about drawn rows alone."""
     low, high = (
         replace(
             rate,
@@ -321,14 +321,14 @@ COLUMNS: Final[Mapping[str, Dtype]] = MappingProxyType({m.name: m.dtype for m in
 """The dtype of every column."""
 
 JUDGED: Final[Mapping[str, Metric]] = MappingProxyType({m.name: m for m in _ROWS if m.better})
-"""The metrics that tell how good a candidate is: those that a budget may limit."""
+"""The metrics of a candidate's quality, which a budget may limit."""
 
 DEFECTS: Final = tuple(sorted((m for m in _ROWS if m.defect), key=lambda m: gravity_of(m.shown_by)))
 """The metrics that are findings, the gravest first."""
 
 
 def documented() -> Iterator[tuple[str, str]]:
-    """Yield each column's name and what it is, in one line."""
+    """Yield the name of each column and its description in one line."""
     for metric in _ROWS:
         counted = f"{metric.unit} " if metric.dtype == "int64" else ""
         unit = ", in ULP" if metric.unit == "ULP" else ""

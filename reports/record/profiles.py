@@ -1,4 +1,4 @@
-"""Where in the input errors and failures lie: bins that pictures are drawn over.
+"""The places of errors and failures in the input: the bins of the pictures.
 
 Bins come from the exponent and the first bits of a float64 encoding, so that they are the same on every
 machine. Elements are binned by their gap x_max - x_i; rows by their place: the largest logit, with its
@@ -38,17 +38,17 @@ class Scale:
 
     @property
     def count(self) -> int:
-        """How many bins there are."""
+        """The number of bins."""
         return ((self.most - self.least) << self.finer) + 2
 
     @property
     def shift(self) -> int:
-        """How many bits of an encoding lie below those that tell bins apart."""
+        """The number of low bits of an encoding that do not affect the bin."""
         return 52 - self.finer
 
     @property
     def offset(self) -> int:
-        """What is taken off the other bits, to make bin 1 of 2^least."""
+        """The offset of the other bits, so that bin 1 begins at 2^least."""
         return ((1023 + self.least) << self.finer) - 1
 
     def bins(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -72,22 +72,22 @@ class Scale:
 
 
 GAPS: Final = Scale(least=-6, most=11, finer=2)
-"""Of the gap x_max - x_i, four bins a binade; e^-2048 is 0 in every format."""
+"""Bins of the gap x_max - x_i, four a binade; e^-2048 is 0 in every format."""
 
 LOGITS: Final = Scale(least=-2, most=12, finer=1)
-"""Of the size of the largest logit of a row, two bins a binade."""
+"""Bins of the magnitude of the largest logit of a row, two a binade."""
 
 SPREADS: Final = Scale(least=-2, most=12, finer=1)
-"""Of the spread of a row, two bins a binade."""
+"""Bins of the spread of a row, two a binade."""
 
 PLACE_COUNTS: Final = ("rows", "overflow", "total_underflow", "inaccurate", "unexplained", "underflow")
-"""What is counted of the rows of a place; `underflow`: rows with at least one spurious zero."""
+"""The kinds of rows that are counted in a place; `underflow`: rows with at least one spurious zero."""
 
 SIDE: Final = 64
-"""Columns, and spreads, that a place's number has room for;"""
+"""The most columns and spreads in the number of a place,"""
 
 KINDS: Final = 8
-"""and counts that its keys have."""
+"""and the most counts in its keys."""
 
 
 def place_numbers(largest: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Which programs a run's figures are of: the candidates as they were loaded, and this program itself.
+"""The programs that the figures of a run are of: the candidates as loaded, and this program itself.
 
 A run that goes on must measure what it has measured so far; two programs in one table tell of neither.
 """
@@ -33,7 +33,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Program:
-    """What measures, and what is measured.
+    """This program and the candidates that it measures.
 
     Attributes:
         version: this program's.
@@ -48,12 +48,12 @@ class Program:
     candidates: Mapping[str, Loaded] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
-        """Return this as JSON carries it."""
+        """Return the program as JSON."""
         return asdict(self)
 
     @classmethod
     def from_document(cls, document: Any) -> Program:
-        """Read `document` back.
+        """Return the program of a `document`.
 
         Raises:
             ValueError: it is none.
@@ -63,7 +63,7 @@ class Program:
         return cls(**{**document, "candidates": candidates})
 
     def difference(self, now: Program) -> str:
-        """Return the first thing that is another one now; empty where nothing is."""
+        """Return the first difference from the present program; empty where there is none."""
         return next(self._differences(now), "")
 
     def _differences(self, now: Program) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Run folders: where a run is kept, how it is named, witnesses again, resumed and overwritten.
+"""Run folders: their places and names, their witnesses, and how a run is resumed or overwritten.
 
 A run without `--out` gets `harness-out/<UTC time>-<seed>/` below the current folder, and the
 text file `harness-out/latest` names it. Nothing is ever deleted but files that this program
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 OUT: Final = Path("harness-out")
-"""The folder of runs that were given no other place, below the current one."""
+"""The default folder of runs, below the current one."""
 
 LEDGER: Final = "run.sqlite"
 """The ledger's name in a run folder."""
@@ -52,13 +52,13 @@ DRAWN: Final = (
     "report.html",
     "summary.md",
 )
-"""The files that are drawn from the ledger."""
+"""The files that the program writes from the ledger."""
 
 GATED: Final = ("junit.xml", "gate.md")
-"""The files that a gate leaves beside them."""
+"""The further files of a gate."""
 
 TABULATED: Final = ("libraries.md", "libraries.csv")
-"""The files that a run of installed libraries leaves beside them."""
+"""The further files of a run of installed libraries."""
 
 _LOCK: Final = "run.lock"
 _LEDGER_PARTS: Final = tuple(
@@ -77,7 +77,7 @@ _APPLICATION_ID_AT: Final = slice(68, 72)  # https://www.sqlite.org/fileformat.h
 
 
 class RunFolderError(FileError):
-    """A folder that cannot be used as asked; the message is one line. What was there stays."""
+    """A folder that cannot be used; the message is one line. Its content is unchanged."""
 
 
 def prepare(
@@ -88,7 +88,7 @@ def prepare(
     overwrite: bool = False,
     parent: Path = OUT,
 ) -> Path:
-    """Return the folder for a run: made where it is missing, emptied of a run that is overwritten.
+    """Prepare the folder for a run: create it, or remove a run that is to be overwritten.
 
     Without `out` it is a new folder in `parent`, or with `resume` the latest one. Where there is
     nothing to resume, a run is begun. `resume` is None where the command has no such option.
@@ -112,7 +112,7 @@ def prepare(
 
 
 def open_ledger(folder: Path, settings: Mapping[str, Any], cells: Sequence[CellInfo]) -> Ledger:
-    """Open the ledger of a prepared folder for writing: the one that is there, or a new one.
+    """Open the ledger of a prepared folder for writing, or create it.
 
     Raises:
         LedgerError: it is of other settings, damaged, or being written by another run.
@@ -122,7 +122,7 @@ def open_ledger(folder: Path, settings: Mapping[str, Any], cells: Sequence[CellI
 
 
 def begun_with(folder: Path) -> dict[str, Any] | None:
-    """Return what the run in a prepared folder was begun with; None where there is none.
+    """Return the settings of the run in a prepared folder; None where there is no run.
 
     Raises:
         LedgerError: its ledger is damaged.
@@ -170,7 +170,7 @@ def find_witness(run: str | Path, identity: str, parent: Path = OUT) -> Witness:
 
 
 def _beginning(identity: str, ledger: Ledger) -> dict[str, Witness]:
-    """Return the witnesses whose id begins so; a whole id stops the search at its first."""
+    """Return the witnesses whose id begins so; at most one for a whole id."""
     of_cells = (w for _, tally in ledger.tallies() for w in tally.witnesses)
     witnesses = {}
     for witness in chain(ledger.document_witnesses(), of_cells):
@@ -182,7 +182,7 @@ def _beginning(identity: str, ledger: Ledger) -> dict[str, Witness]:
 
 
 def reference_of(folder: Path) -> str:
-    """Return what RUN in RUN#ID names this folder by: its name within an `harness-out`, else its path."""
+    """Return the RUN in RUN#ID for this folder: its name within a `harness-out`, else its path."""
     folder = folder.resolve()
     if folder.parent.name == OUT.name:
         return folder.name
@@ -191,12 +191,12 @@ def reference_of(folder: Path) -> str:
 
 
 def replay_command(run: str, identity: str) -> str:
-    """Return the command that runs a witness of a run again."""
+    """Return the command that replays a witness of a run."""
     return command("python", "-m", "harness", "replay", f"{run}#{identity}")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file aside, then rename it, so that readers see the old one or the new one whole.
+    """Write another file, then rename it, so that readers see the old or the new content whole.
 
     Raises:
         FileError: it cannot be written.
@@ -245,7 +245,7 @@ def _holds_run(folder: Path) -> bool:
 
 
 def _writable(folder: Path) -> Path:
-    """Return the folder, made where it is missing; refuse one that holds anything but a run."""
+    """Return the folder, created where it is missing; refuse one that holds anything but a run."""
     _mkdir(folder)
     try:
         strangers = sorted(entry.name for entry in folder.iterdir() if entry.name not in _OURS)
@@ -272,7 +272,7 @@ def _unwritable(folder: Path, error: OSError) -> RunFolderError:
 
 
 def _remove_run(folder: Path) -> None:
-    """Remove the files of a run that nobody is writing; the lock stays, for who waits on it."""
+    """Remove the files of a run that nobody writes; the lock stays for a process that waits for it."""
     ledger = folder / LEDGER
     with ledger.open("rb") as file:
         header = file.read(_APPLICATION_ID_AT.stop)

@@ -1,4 +1,4 @@
-"""What is read from files is data: its shape is checked before anything is made of it.
+"""Data read from files: its shape is checked before it is used.
 
 A rule looks at a value as JSON carries it, and returns nothing or raises `Malformed`: where, which value, and
 what it must be. Nothing is converted, expanded or run on the way.
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Rule = Callable[[Any, str], None]
-"""Told the value and where it stands."""
+"""Called with the value and its place."""
 
 LARGEST_COUNT: Final = 1 << 63
 LONGEST_TEXT: Final = 1 << 16
@@ -44,7 +44,7 @@ _SHOWN: Final = 60
 
 
 class Malformed(ValueError):
-    """Data of another shape than was agreed; the message is one line."""
+    """Data of a wrong shape; the message is one line."""
 
 
 def parsed(content: str | bytes) -> Any:
@@ -66,7 +66,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def inflated(content: bytes, most: int) -> bytes:
-    """Return deflated bytes as they were.
+    """Return deflated bytes inflated.
 
     Raises:
         Malformed: they are none, or are more than `most`.
@@ -147,7 +147,7 @@ def _boolean(value: Any, where: str) -> None:
 
 
 def _anything(value: Any, where: str, depth: int = 0) -> None:
-    """Let any JSON pass that is not nested deeply: what is only shown, never counted with."""
+    """Accept any JSON that is not nested deeply, for values that are only shown."""
     if depth > DEEPEST:
         raise Malformed(f"{where}: nested more than {DEEPEST} deep")
     if isinstance(value, dict):
@@ -166,7 +166,7 @@ def _anything(value: Any, where: str, depth: int = 0) -> None:
 _TEXT: Final = text()
 
 FIGURE: Final[Rule] = _figure
-"""What `reports.record.witness.json_float` writes."""
+"""The rule of a figure that `reports.record.witness.json_float` writes."""
 
 BOOLEAN: Final[Rule] = _boolean
 ANYTHING: Final[Rule] = _anything
@@ -192,7 +192,7 @@ WORDS: Final[Rule] = list_of(text())
 
 
 def integers(least: int = 0, most: int = LARGEST_COUNT) -> Rule:
-    """Return the rule of a list of integers within limits: histograms are long, and all at once is cheap."""
+    """Return the rule of a list of integers within limits, checked all at once, as histograms are long."""
     each = list_of(integer(least, most))
 
     def rule(value: Any, where: str) -> None:

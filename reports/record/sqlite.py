@@ -1,4 +1,4 @@
-"""How a ledger holds its SQLite file: connections, transactions, the writer's lock, one-line errors."""
+"""The SQLite file of a ledger: connections, transactions, the writer's lock, one-line errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["DAMAGED", "LedgerError", "connect", "connect_for_reading", "reportin
 
 
 class LedgerError(ValueError):
-    """A ledger that cannot be used as asked; the message is one line. What was there stays.
+    """A ledger that cannot be used; the message is one line. Its content is unchanged.
 
     Attributes:
         anew: the message where the command cannot go on with a run.
@@ -20,12 +20,12 @@ class LedgerError(ValueError):
 
     @property
     def anew(self) -> str:
-        """The message without the way to go on."""
+        """The message without the next step."""
         return str(self).replace(_THEN_RESUME, ", then begin anew").replace(_RESUME_IT, "")
 
 
 DAMAGED: Final = "the ledger is damaged or truncated; nothing was changed; restore it, or give another --out"
-"""What is said of a ledger whose content does not hold together."""
+"""The message about a ledger with inconsistent content."""
 
 _THEN_RESUME: Final = ", then --resume"
 _RESUME_IT: Final = "--resume it, or "
@@ -53,7 +53,7 @@ def reporting(path: Path) -> Iterator[None]:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Write all of it or nothing."""
+    """Write everything in the block or nothing."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -65,7 +65,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def writer_lock(path: Path) -> sqlite3.Connection:
-    """Become the only writer, until the connection is closed or the process ends.
+    """Take the writer's lock, until the connection is closed or the process ends.
 
     Raises:
         LedgerError: another process, or another ledger of this one, writes here.
@@ -84,7 +84,7 @@ def writer_lock(path: Path) -> sqlite3.Connection:
 
 
 def connect(path: Path, options: str) -> sqlite3.Connection:
-    """Connect with the options of an SQLite URI, such as `mode=rw`; transactions are begun by hand."""
+    """Connect with the options of an SQLite URI, such as `mode=rw`; the caller begins transactions."""
     return sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None)
 
 

@@ -1,4 +1,4 @@
-"""What is counted of a cell, in a form that adds up exactly, whatever the order.
+"""The counts of a cell, in a form that adds up exactly in any order.
 
 A `Tally` holds counts, maxima and exact sums only: merging two of them is associative and
 commutative, so that shards may run anywhere, in any order, and still give the same cell.
@@ -158,7 +158,7 @@ class Tally:
 
     @classmethod
     def from_json(cls, content: str | bytes) -> Tally:
-        """Read `to_json` back.
+        """Return the tally of a line from `to_json`.
 
         Raises:
             ValueError: it is not what was written; the message names the place and the rule.
@@ -179,7 +179,7 @@ class Tally:
 
 
 def _with_bits(document: Mapping[str, Any], bits: Sequence[str]) -> Witness:
-    """Return the witness of a document that names its rows by their place in a list."""
+    """Return the witness of a document that refers to its rows by their index in a list."""
     try:
         rows = {name: bits[document[name]] for name in ("x", "y")}
     except (IndexError, KeyError, TypeError):
@@ -188,7 +188,7 @@ def _with_bits(document: Mapping[str, Any], bits: Sequence[str]) -> Witness:
 
 
 def _check_numbers(name: str, counts: Mapping[int, int]) -> None:
-    """Hold bins to those that there are, and what is counted or found in them to what can be."""
+    """Check that the bins exist and that their counts and errors are possible."""
     most_key, most_value = _BINS[name]
     if name != "places" and counts and set(map(type, counts.values())) == {int}:
         values = counts.values()
@@ -202,13 +202,13 @@ def _check_numbers(name: str, counts: Mapping[int, int]) -> None:
 
 
 def _steps(counts: Mapping[int, int]) -> list[list[int]]:
-    """Return the keys, ascending, each as its distance to the last, and the values: it packs to a third."""
+    """Return the ascending keys as differences, and the values: this packs to a third of the size."""
     keys = sorted(counts)
     return [[key - last for key, last in zip(keys, [0, *keys], strict=False)], [counts[key] for key in keys]]
 
 
 def _numbered(steps: Sequence[Sequence[int]] | Mapping[str, int]) -> dict[int, int]:
-    """Read `_steps` back, or a mapping by keys as text, which ledgers held before."""
+    """Return the mapping of `_steps`, or of a mapping with text keys from an older ledger."""
     if isinstance(steps, Mapping):
         return {int(key): value for key, value in steps.items()}
     keys, values = steps
@@ -257,7 +257,7 @@ _BINS: Final[Mapping[str, tuple[int, int]]] = {
     "gap_errors": (GAPS.count, _ERRORS),
     "gap_bounds": (GAPS.count, _ERRORS),
 }
-"""By the numbered counts: how many bins there are, and what is less than none of their numbers."""
+"""For each numbered count, its number of bins and a lower bound of its numbers."""
 
 _NAME: Final = text(200)
 _COUNTS: Final = mapping_of(_NAME, COUNT)
@@ -266,7 +266,7 @@ _BY_TEXT: Final = mapping_of(text(20, "[0-9]{1,18}"), COUNT)
 
 
 def _binned(value: Any, where: str) -> None:
-    """Hold a value to what `_numbered` reads."""
+    """Check that `_numbered` can read a value."""
     (_BY_TEXT if isinstance(value, dict) else _STEPS)(value, where)
 
 
@@ -285,7 +285,7 @@ _WRITTEN: Final = record(
 
 
 def merge(tallies: Iterable[Tally]) -> Tally:
-    """Return the tally of all their rows together."""
+    """Return the tally of all rows of some tallies."""
     parts = list(tallies)
     values: dict[str, Any] = {name: sum(getattr(t, name) for t in parts) for name in _SUMS}
     values["ulp_sum"] = Fraction(values["ulp_sum"])
@@ -312,7 +312,7 @@ def _added(counted: Sequence[Mapping[Any, int]]) -> dict[Any, int]:
 
 
 def _added_numbers(counted: Sequence[Mapping[int, int]]) -> dict[int, int]:
-    """Do as `_added` for numbered counts, of which there are thousands."""
+    """Return the sums as `_added` does, for numbered counts, of which there are thousands."""
     if len(counted) < 2 or sum(sum(counts.values()) for counts in counted) >= LARGEST_COUNT:
         return _added(counted)
     keys, counts = (np.concatenate(parts) for parts in zip(*map(sorted_counts, counted), strict=True))
@@ -323,7 +323,7 @@ def _added_numbers(counted: Sequence[Mapping[int, int]]) -> dict[int, int]:
 
 
 def sorted_counts(counts: Mapping[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the numbers of bins, ascending, and what is counted in each."""
+    """Return the ascending numbers of the bins, and their counts."""
     size = len(counts)
     bins = np.fromiter(counts.keys(), np.int64, size)
     order = np.argsort(bins, kind="stable")
@@ -340,7 +340,7 @@ def _greatest(peaks: Sequence[Mapping[Any, Any]]) -> dict[Any, Any]:
 
 
 def _gravest(witnesses: Iterable[Witness]) -> tuple[Witness, ...]:
-    """Keep one witness of each kind, the greatest score, of equals the first row.
+    """Return one witness of each kind: the greatest score, and of equals the first row.
 
     Of long rows the gravest is kept, and that of the greatest ULP error.
     """
@@ -356,12 +356,12 @@ def _gravest(witnesses: Iterable[Witness]) -> tuple[Witness, ...]:
 
 
 def _place(witness: Witness) -> tuple[int, str, str]:
-    """Order origins as people count: of two that differ in a number, the shorter has the smaller."""
+    """Return a sort key for origins that orders the numbers in them by value."""
     return len(witness.origin), witness.origin, witness.x
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON carries it, throughout: tuples as lists, figures by `json_float`."""
+    """Return a nested value for JSON: tuples as lists, figures by `json_float`."""
     if isinstance(value, float):
         return json_float(value)
     if value is None or isinstance(value, (str, int)):

@@ -1,9 +1,9 @@
-"""What a gate decides: rows of a limit, what was observed, and whether that passes.
+"""The verdicts of a gate: a limit, the figure observed, and whether it passes.
 
 Only `pass` passes. A gate as a whole fails (1) where anything is over its budget, a defect, crashed or
 timed out, gives no verdict (3) where anything was not measured, not certified or has no budget, or where
 nothing passes, and passes (0) otherwise. A format that a candidate does not take is `unsupported`: it is
-told, and neither passes nor stops a gate.
+reported, and neither passes nor stops a gate.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ VerdictStatus = Literal[
 ]
 
 FORMAT: Final = "format"
-"""What verdicts call their metric that say that a candidate does not take a format."""
+"""The metric of verdicts on a format that a candidate does not take."""
 
 FAILED: Final = frozenset({"over_budget", "defect", "crashed", "timed_out"})
 
@@ -61,7 +61,7 @@ _ORDER: Final = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """One limit, held against what was observed.
+    """The comparison of one limit with the figure observed.
 
     Attributes:
         candidate, format, out_format: of whom.
@@ -100,7 +100,7 @@ class Verdict:
 
     @property
     def stops(self) -> bool:
-        """Whether it keeps a gate from passing."""
+        """Whether it stops a gate from passing."""
         return self.status not in ("pass", "unsupported")
 
     @property
@@ -116,17 +116,17 @@ class Verdict:
 
     @property
     def name(self) -> str:
-        """Everything that identifies it."""
+        """The name of the verdict, unique in a gate."""
         return " / ".join(part for part in (self.candidate, self.formats, self.place, self.metric) if part)
 
     def document(self) -> dict[str, Any]:
-        """Return this verdict as JSON carries it, with its name."""
+        """Return the verdict as JSON, with its name."""
         limit = json_float(self.limit) if isinstance(self.limit, float) else self.limit
         return {"name": self.name, **asdict(self), "limit": limit, "observed": json_float(self.observed)}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Verdict:
-        """Read `document` back."""
+        """Return the verdict of a `document`."""
         values = {key: document[key] for key in cls.__dataclass_fields__ if key in document}
         values |= {name: math.inf for name in ("limit", "observed") if values.get(name) == "inf"}
         return cls(**values)
@@ -141,18 +141,18 @@ def exit_code(verdicts: Iterable[Verdict]) -> int:
 
 
 def headline_name(verdicts: Iterable[Verdict]) -> str:
-    """Return the outcome in a word or two."""
+    """Return the outcome of all verdicts in a word or two."""
     return {PASSED: "pass", FAILING: "fail", NO_VERDICT: "no verdict"}[exit_code(verdicts)]
 
 
 def counted(verdicts: Iterable[Verdict]) -> dict[str, int]:
-    """Return how many verdicts there are of each status that occurs, the gravest first."""
+    """Return the number of verdicts of each status that occurs, the gravest first."""
     counts = Counter(verdict.status for verdict in verdicts)
     return {status: counts[status] for status in _ORDER if counts[status]}
 
 
 def worst_first(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return verdicts by the gravity of their status, then by how far they are over, in the given order."""
+    """Sort verdicts by the gravity of their status, then by how far they exceed the limit."""
     return sorted(verdicts, key=lambda v: (_ORDER.index(v.status), -_excess(v)))
 
 

@@ -47,10 +47,10 @@ PACKED_BEYOND: Final = 32
 """Rows of more entries than this are packed in a line of witnesses.jsonl."""
 
 ALONE_BEYOND: Final = 256
-"""Of cells with rows of more entries than this the gravest witness and the greatest error are kept."""
+"""A cell with rows of more entries than this keeps only its gravest witness and its greatest error."""
 
 LONG_BEYOND: Final = 1000
-"""Rows of more entries than this are kept as the way to make them again, where the program made them.
+"""Rows of more entries than this are kept as a recipe, where the program made them.
 
 A row of 70 001 float64 entries is a megabyte of bits; one a cell would be most of what a run leaves.
 """
@@ -74,7 +74,7 @@ class CellKey:
 
 @dataclass(frozen=True)
 class Remade:
-    """How a long row is made again instead of being kept, and what of it is kept all the same.
+    """The recipe of a long row, and the few entries of it that are kept.
 
     The row is row `row` of the batch `batch` of `rows` rows that its regime draws from `seed`; or without a
     seed, row `row` of the corpus that its regime is. The digests tell whether it is still that one.
@@ -101,7 +101,7 @@ class Remade:
 
 @dataclass(frozen=True)
 class Batch:
-    """The batch that a row was seen in, for a row that alone does not show what it showed there.
+    """The batch of a row that shows its violation only there, not alone.
 
     Its rows are the batch `number` that the regime draws from `seed`, or without a seed those of the corpus
     that its regime is; or they are held bit by bit.
@@ -118,14 +118,14 @@ class Batch:
     x: str = ""
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON carries it, the bits packed."""
+        """Return the batch as JSON, with its bits packed."""
         document = dict(vars(self))
         bits = document.pop("x")
         return {**document, "x_packed": _packed(bits)} if bits else document
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Batch:
-        """Read `document` back; its shape has been checked."""
+        """Return the batch of a `document` whose shape has been checked."""
         values = {key: value for key, value in document.items() if key != "x_packed"}
         return cls(**values, x=_unpacked(document["x_packed"]) if "x_packed" in document else "")
 
@@ -160,7 +160,7 @@ class Witness:
 
     @cached_property
     def id(self) -> str:
-        """Ten hexadecimal digits of the SHA-256 of everything the witness says of its row."""
+        """Ten hexadecimal digits of the SHA-256 of everything that the witness records of its row."""
         text = json.dumps(replace(self, batch=None).document(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -189,7 +189,7 @@ class Witness:
 
     @classmethod
     def from_document(cls, document: Any) -> Witness:
-        """Read `document` or a `line` back; the ids are not looked at.
+        """Return the witness of a `document` or a `line`, without checking its id.
 
         Raises:
             ValueError: it is not what was written; the message names the place and the rule.
@@ -212,7 +212,7 @@ class Witness:
 
 
 def gravity(w: Witness) -> tuple[bool, bool, int]:
-    """Rank witnesses of a cell, the most telling first: a defect, else the greatest ULP error, else any."""
+    """Return the rank of a witness in its cell: a defect first, then the greatest ULP error, then others."""
     return w.kind not in DEFECT_KINDS, w.kind != "max_ulp", gravity_of(w.kind)
 
 
@@ -246,7 +246,7 @@ LONGEST_ROW: Final = 1 << 24
 """The most entries of a row."""
 
 MOST_MADE: Final = 1 << 26
-"""The most entries of a batch that a row is made again with."""
+"""The most entries of a batch that a recipe makes with the row."""
 
 _WIDEST_BYTES: Final = max(fmt.storage_bits for fmt in FORMATS.values()) // 8
 _HEX: Final = text(2 * _WIDEST_BYTES * LONGEST_ROW, "[0-9a-f]*")
@@ -264,7 +264,7 @@ CELL: Final[Mapping[str, Rule]] = {
 """The rules of a `CellKey`."""
 
 _EXACT: Final = text(500, r"-|-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,400})?")
-"""A decimal is shown as it is written, never expanded: its exponent may have three hundred digits."""
+"""A decimal is shown as it is written, not expanded, because its exponent may have 300 digits."""
 
 _REMADE: Final = record(
     {
@@ -315,7 +315,7 @@ WITNESS: Final = record(
 
 
 def _check_bits(witness: Witness) -> None:
-    """Hold the bits to the formats: whole entries, and of the row at least one."""
+    """Check the bits against the formats: whole entries, and at least one in the row."""
     cell = witness.cell
     for name, encodings, fmt in (("x", witness.x, cell.format), ("y", witness.y, cell.out_format)):
         entries, rest = divmod(len(encodings), FORMATS[fmt].hex_digits)
@@ -337,12 +337,12 @@ def _check_bits(witness: Witness) -> None:
 
 
 def json_float(value: float | None) -> float | str | None:
-    """Return a figure as JSON carries it: "inf" for +inf, null for None and NaN."""
+    """Return a figure for JSON: "inf" for +inf, null for None and NaN."""
     if value is None or math.isnan(value):
         return None
     return "inf" if math.isinf(value) else value
 
 
 def parse_float(value: float | str | None) -> float | None:
-    """Read `json_float` back."""
+    """Return the figure of a `json_float`."""
     return math.inf if value == "inf" else None if value is None else float(value)

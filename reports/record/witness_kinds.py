@@ -1,4 +1,4 @@
-"""The kinds of witness: what shows one, what its score is, and what test it becomes.
+"""The kinds of witness: how outputs show one, its score, and the test that it becomes.
 
 A check of the contract leaves witnesses of its own name, which stand in no row here: the check says whether
 a row still shows it.
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 Evidence = Literal["call", "format", "outcome", "element", "policy", "tier", "figure"]
-"""What shows a kind when its row is called again.
+"""How a kind is shown when its row is called again.
 
 `call`: the call comes to nothing. `format`: the candidate does not take the format, which no row shows.
 `outcome`: the row failed so. `element`: an element is of that class or sign. `policy`: a policy row is not
@@ -52,7 +52,7 @@ class WitnessKind:
 
     @property
     def is_defect(self) -> bool:
-        """Whether it shows more than a greatest figure, or than a flush that a policy may excuse."""
+        """Whether it shows a defect, not only a greatest figure or a flush that a policy may excuse."""
         return self.shown_by != "figure" and self.name != "flushed"
 
 
@@ -98,19 +98,19 @@ WITNESS_KINDS: Final[Mapping[str, WitnessKind]] = MappingProxyType({kind.name: k
 """Every kind by name, the gravest first."""
 
 DEFECT_KINDS: Final = frozenset(kind.name for kind in _ROWS if kind.is_defect)
-"""Those that show more than a greatest figure."""
+"""The kinds that show a defect, not only a greatest figure."""
 
 FATAL_KINDS: Final = frozenset(kind.name for kind in _ROWS if kind.is_fatal)
-"""Those whose every call costs a process."""
+"""The kinds for which every call costs a process."""
 
 _RANKS: Final = {name: rank for rank, name in enumerate(WITNESS_KINDS)}
 
 
 def gravity_of(kind: str) -> int:
-    """Return the rank of a kind, 0 for the gravest; that of a check's own is -1."""
+    """Return the rank of a kind, 0 for the gravest; -1 for the kind of a check."""
     return _RANKS.get(kind, -1)
 
 
 def kinds_shown_by(*evidence: Evidence) -> tuple[str, ...]:
-    """Return the names of the kinds that are shown so, the gravest first."""
+    """Return the names of the kinds that are shown this way, the gravest first."""
     return tuple(kind.name for kind in _ROWS if kind.shown_by in evidence)
