@@ -104,6 +104,7 @@ class Tier:
         fmt_in: FloatFormat,
         *,
         reduces: bool,
+        overflowing: bool = True,
     ) -> NDArray[np.float64]:
         """Return the tier's bound of each log_softmax or, where the op reduces, logsumexp, in ULP.
 
@@ -117,13 +118,14 @@ class Tier:
             of_softmax: the truth about the softmax of x, in the same format.
             fmt_in: the input format.
             reduces: whether it is a logsumexp.
+            overflowing: as `bounds` has it.
 
         Raises:
             ValueError: the tier allows no error that a bound would judge, or does not speak of the format.
         """
         loosest = self.algorithm_for(truth.format, x.shape[1])
         algorithm = LogAlgorithm(self.name, "sum" if reduces else "gap", loosest, _LOG_ULPS)
-        return logarithm_bounds(x, truth, of_softmax, algorithm, fmt_in)
+        return logarithm_bounds(x, truth, of_softmax, algorithm, fmt_in, overflowing=overflowing)
 
 
 def _growth(algorithm: Algorithm, fmt: FloatFormat, n: int) -> float:

@@ -24,6 +24,7 @@ from reference.attribution import attribute
 from reference.bounds import element_bounds
 from reference.declaration import Declaration
 from reference.errors import ElementClass, Judgement, RowFailure
+from reference.model import Truth
 
 __all__ = ["Judged"]
 
@@ -53,7 +54,9 @@ class Judged:
     def outcomes(self) -> NDArray[np.uint8]:
         """The `RowOutcome` of each row, shape (rows,)."""
         rows = self.rows
-        return attribute(rows.values, self.y, rows.truth, self.failure, self.declaration, rows.format)
+        return attribute(
+            rows.values, self.y, rows.truth, self.failure, self.declaration, rows.format, rows.op
+        )
 
     @cached_property
     def figures(self) -> Figures:
@@ -69,6 +72,8 @@ class Judged:
             np.empty((0, self.y.shape[1])) if own is None else own,
             self.profiled,
         )
+        if self.rows.op.logarithmic:
+            return count_verdict(self.judgement, _with_unmasked_alone(self.rows.truth), batch)
         if self.rows.method == "certified" and not self._is_judged:
             return judge_and_count(self.y, self.rows.truth, batch)
         return count_verdict(self.judgement, self.rows.truth, batch)
@@ -90,9 +95,12 @@ class Judged:
 
     @cached_property
     def declared_bounds(self) -> Floats | None:
-        """The bounds of the declared algorithm in ULP, shape (rows, n); None where none is declared."""
+        """The bounds of the declared algorithm in ULP, shape (rows, n); None where none is declared.
+
+        What is declared is an algorithm of softmax, and says nothing of a logarithm.
+        """
         algorithm = self.declaration.algorithm
-        if algorithm is None:
+        if algorithm is None or self.rows.op.logarithmic:
             return None
         return element_bounds(self.rows.values, self.rows.truth, algorithm, self.rows.format)
 
@@ -180,3 +188,13 @@ class Judged:
         """Tell which rows have an element of one of some classes, shape (rows,)."""
         wanted = sum(1 << kind for kind in classes)
         return np.asarray(self.figures.row_classes & np.uint16(wanted), dtype=np.bool_)
+
+
+def _with_unmasked_alone(truth: Truth) -> Truth:
+    """Return a truth that is 1 but at masked entries, where it is 0: of what is counted a logarithm.
+
+    Every one has an error to count, those that are 0 too; softmax leaves out what rounds to 0.
+    """
+    masked = (truth.nearest == -np.inf) & (truth.residual == 0)
+    nearest = np.where(masked, 0.0, np.where(np.isnan(truth.nearest), np.nan, 1.0))
+    return Truth(truth.format, nearest, truth.residual, truth.kinds)

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.measurement.compiled import Extents, extents, gap_peaks
-from reference.errors import Judgement, judge
+from reference.errors import Judgement
 from reference.formats import FloatFormat
 from reference.model import Method, Truth
+from reference.ops import SOFTMAX, Op
 from reference.tiers import STANDARD, Tier
-from reference.truth import truth
 from reports.record.profiles import place_numbers
 
 __all__ = ["Flags", "Floats", "Rows", "digest"]
@@ -38,6 +38,7 @@ class Rows:
         labels: where each row comes from; drawn rows are named by batch and row.
         method: how the truth was made, and outputs are to be judged.
         first: how many rows of the batch come before these.
+        op: what the truth is about. Of the ops that reduce a row to one number none is measured.
     """
 
     format: FloatFormat
@@ -48,6 +49,7 @@ class Rows:
     labels: tuple[str, ...] = ()
     method: Method = "certified"
     first: int = 0
+    op: Op = SOFTMAX
 
     @classmethod
     def of(
@@ -58,10 +60,18 @@ class Rows:
         number: int = 0,
         labels: tuple[str, ...] = (),
         method: Method = "certified",
+        op: Op = SOFTMAX,
     ) -> Self:
-        """Return rows of a format with their truth in another."""
+        """Return rows of a format with their truth in another.
+
+        Raises:
+            ValueError: the op reduces a row to one number.
+        """
+        if op.reduces:
+            raise ValueError(f"op {op}: it gives one result a row; what is measured gives one an entry")
         values = fmt.to_float64(x)
-        return cls(fmt, x, values, truth(values, out, method), number, labels, method)
+        exact = op.truth(values, out, method)
+        return cls(fmt, x, values, exact, number, labels, method, op=op)
 
     def origin(self, row: int) -> str:
         """Say where a row comes from."""
@@ -89,8 +99,22 @@ class Rows:
     def bounds_of(self, tier: Tier) -> Floats:
         """Return the bounds of a tier in ULP, shape (rows, n); the same for all candidates, so made once."""
         if tier.name not in self._bounds:
-            self._bounds[tier.name] = tier.bounds(self.values, self.truth, self.format)
+            self._bounds[tier.name] = self.bounds_made(tier)
         return self._bounds[tier.name]
+
+    def bounds_made(self, tier: Tier, *, overflowing: bool = True) -> Floats:
+        """Return the bounds of a tier, made now; `overflowing` as `Tier.bounds` has it."""
+        if not self.op.logarithmic:
+            return tier.bounds(self.values, self.truth, self.format, overflowing=overflowing)
+        of_softmax = SOFTMAX.truth(self.values, self.truth.format, self.method)
+        return tier.logarithm_bounds(
+            self.values,
+            self.truth,
+            of_softmax,
+            self.format,
+            reduces=self.op.reduces,
+            overflowing=overflowing,
+        )
 
     @cached_property
     def _bounds(self) -> dict[str, Floats]:
@@ -120,10 +144,8 @@ class Rows:
     def judge(self, y: NDArray[Any]) -> Judgement:
         """Return the verdict on outputs of these rows."""
         if self.method == "mpmath":
-            return judge(y, self.truth)
-        from reference.certified import judge_certified
-
-        return judge_certified(y, self.truth)
+            return self.op.judge(y, self.truth)
+        return self.op.judge_certified(y, self.truth, 1)
 
     def repeated(self, times: int, tiers: Iterable[Tier] = ()) -> Rows:
         """Return the rows so many times, one batch after the other, with the bounds of some tiers."""

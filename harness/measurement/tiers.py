@@ -142,7 +142,7 @@ def _by_bound(tier: Tier, judged: Judged) -> TierJudgement:
         ratio = np.where(counted, judgement.ulp / bounds, np.nan)
     violations: dict[str, Flags] = {
         "over_bound": ratio > 1,
-        "no_bound": counted & np.isnan(bounds),
+        "no_bound": counted & np.isnan(bounds) & ~_is_faithful_logarithm(judged),
         "lost": counted & (judgement.classes == ElementClass.LOST),
     }
     for outcome in _FORBIDDEN_OUTCOMES:
@@ -150,6 +150,11 @@ def _by_bound(tier: Tier, judged: Judged) -> TierJudgement:
         violations[outcome.name.lower()] = failed[:, None] & ~overflowed
     excused = {"overflow": overflowed, "flushed": flushed}
     return TierJudgement(f"over_{tier.name}", ratio, violations, excused, _scores(ratio, violations))
+
+
+def _is_faithful_logarithm(judged: Judged) -> Flags:
+    """Tell which logarithms are as good as can be: near and beyond the largest number there is no bound."""
+    return np.asarray(judged.judgement.faithful & judged.rows.op.logarithmic)
 
 
 def _scores(ratio: Floats, violations: Mapping[str, Flags]) -> Floats:
@@ -190,7 +195,7 @@ def _bound_the_rest(tier: Tier, rows: Rows, bounds: Floats, wanted: Flags) -> No
         chosen = np.zeros(len(bounds), dtype=np.bool_)
         chosen[lacking] = True
         part = rows.take(chosen)
-        bounds[lacking] = tier.bounds(part.values, part.truth, part.format, overflowing=False)
+        bounds[lacking] = part.bounds_made(tier, overflowing=False)
 
 
 def _counts(kind: str, flags: Mapping[str, Flags]) -> dict[str, int]:

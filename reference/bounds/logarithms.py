@@ -23,7 +23,7 @@ A masked entry of log_softmax is -inf in every algorithm; half an ulp stands for
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -34,7 +34,7 @@ from reference.bounds.arguments import arguments_of, leaves_range, rounding_of, 
 from reference.bounds.elementary import log, log1p_above
 from reference.bounds.exact import exact_of
 from reference.bounds.intervals import OUTWARD, half_ulp_of, may_overflow, sum_of
-from reference.bounds.setting import Setting, setting_of
+from reference.bounds.setting import Setting, further_up, setting_of
 from reference.declaration import Algorithm
 from reference.errors import ulp_exponents, ulp_of
 from reference.formats import FloatFormat
@@ -71,7 +71,13 @@ class LogAlgorithm:
 
 
 def logarithm_bounds(
-    x: Floats, truth: Truth, of_softmax: Truth, algorithm: LogAlgorithm, fmt_in: FloatFormat
+    x: Floats,
+    truth: Truth,
+    of_softmax: Truth,
+    algorithm: LogAlgorithm,
+    fmt_in: FloatFormat,
+    *,
+    overflowing: bool = True,
 ) -> Floats:
     """Return the bound of each result's error, in ULP of the truth's format; NaN where there is none.
 
@@ -81,6 +87,9 @@ def logarithm_bounds(
         of_softmax: the truth about the softmax of x, in the same format.
         algorithm: what is bounded.
         fmt_in: the input format.
+        overflowing: whether a row that may overflow has no bound. Where it is known that it did not, what
+            is added up is what an arithmetic gives that goes further up, and its bounds hold; `share` has
+            none of these.
 
     Returns:
         float64 of the truth's shape, rounded outward: by 2^-20 ulp for the tolerance of residuals.
@@ -88,6 +97,8 @@ def logarithm_bounds(
     setting = setting_of(algorithm.sums, fmt_in, truth.format)
     if setting is None or algorithm.sums.argument == "running":
         return np.full(truth.nearest.shape, np.nan)
+    if not overflowing:
+        setting = replace(setting, arithmetic=further_up(setting.arithmetic))
     with np.errstate(all="ignore"):
         if algorithm.form == "share":
             error = _by_share(x, truth, of_softmax, algorithm, fmt_in, setting)
@@ -97,7 +108,7 @@ def logarithm_bounds(
         if setting.rounds_result:
             error = error + half_ulp_of(size + error, truth.format)
         bound = error * OUTWARD / ulp_of(truth) + 2 * RESIDUAL_TOLERANCE
-        most = min(float(setting.arithmetic.largest), float(truth.format.largest))
+        most = float(min(setting.arithmetic.largest, truth.format.largest))
         masked = (truth.nearest == -np.inf) & (truth.residual == 0)
         return np.where(masked, _MASKED, np.where(size + error <= most, bound, np.nan))
 

@@ -58,6 +58,7 @@ LOG_SOFTMAX: Final = Op(
     least=-math.inf,
     most=0.0,
     underflows=False,
+    logarithmic=True,
     policy_rows=dict.fromkeys((RowKind.NAN, RowKind.POS_INF, RowKind.ALL_NEG_INF), math.nan),
     exact=_exact,
     by_mpmath=_by_mpmath,

@@ -58,6 +58,7 @@ LOGSUMEXP: Final = Op(
     least=-math.inf,
     most=math.inf,
     underflows=False,
+    logarithmic=True,
     policy_rows={RowKind.NAN: math.nan, RowKind.POS_INF: math.inf, RowKind.ALL_NEG_INF: -math.inf},
     exact=_exact,
     by_mpmath=_by_mpmath,

@@ -35,6 +35,7 @@ class Op:
         most: what no exact result lies above; outputs beyond are out of range.
         underflows: whether a result may vanish to 0, so that underflow has rates, and a row of zeros is one
             that came to nothing.
+        logarithmic: whether results are logarithms, which have a sign and may lie beyond the largest number.
         policy_rows: what a row of each `RowKind` without an exact result gives by default.
         exact: the exact results of (..., n) logits as mpmath numbers, to so many bits.
         by_mpmath: RN(r) and residuals of (rows, n) logits in a format, by mpmath.
@@ -52,6 +53,7 @@ class Op:
     least: float
     most: float
     underflows: bool
+    logarithmic: bool
     policy_rows: dict[RowKind, float]
     exact: Callable[[ArrayLike, int], Any]
     by_mpmath: Callable[[Floats, FloatFormat], Truth]

@@ -57,6 +57,7 @@ SOFTMAX: Final = Op(
     least=0.0,
     most=1.0,
     underflows=True,
+    logarithmic=False,
     policy_rows=dict.fromkeys((RowKind.NAN, RowKind.POS_INF, RowKind.ALL_NEG_INF), math.nan),
     exact=_exact,
     by_mpmath=_by_mpmath,

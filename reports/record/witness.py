@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from reference.formats import FORMATS
+from reference.ops import OPS
 from reports.record.schema import (
     FIGURE,
     Malformed,
@@ -255,7 +256,7 @@ _DIGEST: Final = text(64, "[0-9a-f]{64}")
 
 CELL: Final[Mapping[str, Rule]] = {
     "candidate": text(4096),
-    "op": one_of((OP,)),
+    "op": one_of(OPS),
     "format": one_of(FORMATS),
     "out_format": one_of(FORMATS),
     "regime": text(200),

@@ -1,0 +1,119 @@
+"""What is counted of a batch of log_softmax, against the plain verdict and the bounds of the tiers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from harness.measurement import Judged, Rows, measure
+from harness.measurement.outcomes import tally_outcome
+from harness.measurement.tiers import judge_by_tiers, tier_judgement
+from harness.subject.execution import Outcome
+from reference import correctly_rounded, ulp_errors
+from reference.declaration import Declaration
+from reference.formats import FORMATS
+from reference.ops import LOG_SOFTMAX, OPS
+from reference.tiers import TIERS
+from reports.record.tally import Tally
+from reports.record.witness import CellKey
+from tests.log_rows import hard_rows
+
+CELL = CellKey("f", LOG_SOFTMAX.name, "float32", "float32", "r", 9)
+FMT = FORMATS["float32"]
+
+
+def shifted(x: np.ndarray) -> np.ndarray:
+    """A sound log_softmax: (x - max) - log(sum)."""
+    with np.errstate(all="ignore"):
+        gap = x - x.max(axis=1, keepdims=True)
+        return gap - np.log(np.exp(gap).sum(axis=1, keepdims=True))
+
+
+def log_of_softmax(x: np.ndarray) -> np.ndarray:
+    """One that loses what the softmax loses."""
+    with np.errstate(all="ignore"):
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        return np.log(e / e.sum(axis=1, keepdims=True))
+
+
+def batch(rows: int = 20, n: int = 9) -> Rows:
+    x = FMT.from_float64(hard_rows(FMT, rows, n))
+    return Rows.of(FMT, x, FMT, op=LOG_SOFTMAX)
+
+
+def judged_by(tier: str, rows: Rows, y: np.ndarray) -> Tally:
+    return judge_by_tiers(CELL, Judged(rows, y, Declaration()), [TIERS[tier]])
+
+
+@pytest.mark.parametrize("f", [shifted, log_of_softmax])
+def test_greatest_error_and_mean_are_those_of_the_plain_verdict(f) -> None:
+    rows = batch()
+    y = f(rows.x)
+    tally = measure(CELL, rows, y, Declaration())
+    errors = ulp_errors(rows.values, FMT.to_float64(y), FMT, method="mpmath", op=LOG_SOFTMAX.name)
+    masked = (rows.truth.nearest == -np.inf) & (rows.truth.residual == 0)
+    counted = errors[np.isfinite(errors) & ~masked]
+    assert tally.max_ulp == pytest.approx(np.nanmax(errors), rel=1e-6)
+    assert tally.ulp_count == counted.size
+    assert float(tally.ulp_sum) == pytest.approx(math.fsum(counted), rel=1e-6)
+    assert tally.elements == errors.size
+
+
+def test_errors_next_to_a_dominating_entry_are_counted_where_the_output_is_zero() -> None:
+    x = np.array([[0, -18]], np.float32)
+    rows = Rows.of(FMT, x, FMT, op=LOG_SOFTMAX)
+    tally = measure(CELL, rows, shifted(x), Declaration())
+    assert shifted(x)[0, 0] == 0
+    assert tally.max_ulp is not None
+    assert tally.max_ulp > 1e6
+    assert tally.ulp_count == tally.positive == 2
+    assert tally.max_bound_ratio is not None
+    assert tally.max_bound_ratio <= 1
+
+
+def test_correctly_rounded_outputs_meet_every_tier() -> None:
+    rows = batch()
+    y = correctly_rounded(rows.x, FMT, op=LOG_SOFTMAX.name)
+    for name, tier in TIERS.items():
+        if tier.takes(FMT):
+            assert judged_by(name, rows, y).violations == {}, name
+
+
+def test_shifted_form_meets_standard_and_logarithm_of_softmax_does_not() -> None:
+    rows = batch()
+    assert judged_by("standard", rows, shifted(rows.x)).violations == {}
+    lost = judged_by("standard", rows, log_of_softmax(rows.x))
+    assert lost.violations["over_standard:unexplained"] > 0
+    assert [witness.cell.op for witness in lost.witnesses] == ["log_softmax"]
+
+
+def test_lost_tails_are_nonfinite_and_their_row_is_a_witness() -> None:
+    x = np.array([[0, -200], [0, 1]], np.float32)
+    rows = Rows.of(FMT, x, FMT, op=LOG_SOFTMAX)
+    tally = tally_outcome(CELL, rows, Outcome(log_of_softmax(x), np.ones(2, np.bool_), ()), Declaration())
+    assert tally.classes["nonfinite"] == tally.nonfinite_rows == 1
+    assert {w.kind for w in tally.witnesses} >= {"unexplained"}
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float64"])
+def test_results_beyond_the_largest_number_break_no_tier_where_the_output_is_their_rounding(
+    name: str,
+) -> None:
+    fmt = FORMATS[name]
+    ends = float(fmt.largest) * np.array([[-1.0, 1.0], [-0.5, 0.5], [-0.5, 0.75]])
+    rows = Rows.of(fmt, fmt.from_float64(ends), fmt, op=LOG_SOFTMAX)
+    y = correctly_rounded(rows.x, fmt, op=LOG_SOFTMAX.name)
+    judged = Judged(rows, y, Declaration())
+    for tier in TIERS.values():
+        if tier.takes(fmt):
+            assert not tier_judgement(tier, judged).scores.any(), tier.name
+
+
+def test_an_op_with_one_result_a_row_is_refused_in_one_line() -> None:
+    x = np.zeros((1, 2), np.float32)
+    for op in OPS.values():
+        if op.reduces:
+            with pytest.raises(ValueError, match=f"op {op}: it gives one result a row"):
+                Rows.of(FMT, x, FMT, op=op)
