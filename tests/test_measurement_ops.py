@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,3 +119,12 @@ def test_an_op_with_one_result_a_row_is_refused_in_one_line() -> None:
         if op.reduces:
             with pytest.raises(ValueError, match=f"op {op}: it gives one result a row"):
                 Rows.of(FMT, x, FMT, op=op)
+
+
+@pytest.mark.parametrize("room", ["harness", "reports", "strategies"])
+def test_no_room_but_that_of_truth_names_a_logarithmic_op(room: str) -> None:
+    names = [op.name for op in OPS.values() if op.logarithmic]
+    named = re.compile("|".join(f"[\"']{n}[\"']|\\b{n.upper()}\\b" for n in names))
+    modules = sorted((Path(__file__).parent.parent / room).rglob("*.py"))
+    assert modules
+    assert [str(m) for m in modules if named.search(m.read_text(encoding="utf-8"))] == []
