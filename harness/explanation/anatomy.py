@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.explanation.exponentials import Curve, Division, curve_of, division_of
+from harness.explanation.exponentials import ZEROS, Curve, Division, curve_of, division_of
 from harness.explanation.orders import clades, drawn
 from harness.explanation.parts import Part, State
 from harness.explanation.questions import Questions
@@ -33,6 +33,9 @@ SHIFT_LENGTHS: Final = (2, 3, 5, 8, 16, 17, 31, 64, 100, 130)
 LONGEST_DRAWN: Final = 256
 SHOWN: Final = 6
 """Lengths named one by one."""
+NOT_THE_MAXIMUM: Final = "what is subtracted is not the maximum of two entries"
+UNEQUAL: Final = "not every entry counts once in the sum"
+DIVIDED: Final = tuple(zeros + 1 for zeros in ZEROS)
 POINTS: Final = 24
 """Of the error curve that goes into the document."""
 
@@ -80,20 +83,49 @@ def anatomy_of(questions: Questions, length: int | None = None) -> Anatomy:
     shift = _shift(questions)
     before = questions.rows
     curve = curve_of(questions)
-    exp = _exp(curve, questions.rows - before)
+    epsilon = _epsilon(questions)
+    blind = _blind(questions, shift, curve, epsilon)
+    exp = _exp(curve, questions.rows - before) if blind != NOT_THE_MAXIMUM else _unseen("exp", blind)
     before = questions.rows
     counts = counted(questions, (*SHORT_LENGTHS, *LONG_LENGTHS, *(n for n in extra if n not in LONG_LENGTHS)))
-    bits = accumulator(questions)
+    bits = accumulator(questions) if blind is None else None
     more = [n for n in (*extra, *([length] if length else ())) if 2 <= n <= 256]
     seen = order_of(questions, bits, more) if bits is not None else None
-    total = _sum(questions, counts, bits, seen, questions.rows - before)
+    total = _sum(questions, counts, (bits, blind), seen, questions.rows - before)
     before = questions.rows
     division = division_of(questions, curve)
     asked = questions.rows - before
-    divide, output = _divide(questions, division, asked), _output(questions, division, curve, asked)
+    odd = any(c.odd.size for c in counts if c.length in DIVIDED)
+    unseen = UNEQUAL if odd else NOT_THE_MAXIMUM if blind == NOT_THE_MAXIMUM else None
+    divide = _divide(questions, division, epsilon, asked) if unseen is None else _unseen("divide", unseen)
+    output = _output(questions, division, curve, asked + len(curve.arguments))
     dependence = _dependence(questions)
     parts = (shift, exp, total, divide, output, dependence)
     return Anatomy(parts, counts, bits, seen, curve, division, questions.rows)
+
+
+def _blind(questions: Questions, shift: Part, curve: Curve, epsilon: float) -> str | None:
+    """Return why rows do not ask what they are meant to ask of the sum; None where they do.
+
+    They need the exponentials 1, a half of the last place of 1, and 0.
+    """
+    if shift.state != "observed" or shift.facts["moved"] or 2 in shift.facts["left_out"]:
+        return NOT_THE_MAXIMUM
+    if curve.least is not None:
+        return "no exponential is 0"
+    if curve.scale is not None:
+        return "the exponentials are not powers of e"
+    if _adds(questions, epsilon):
+        return "something is added to the sum"
+    term = questions.logit(0.75 * 2.0**-questions.out.precision)
+    y = questions.ask(np.asarray([[0.0, term]]))[0]
+    if not abs(y[1] / (0.75 * 2.0**-questions.out.precision) - 1) < 1 / 16:
+        return "an exponential below the last place of 1 is off by more than a sixteenth"
+    return None
+
+
+def _unseen(part: str, why: str) -> Part:
+    return Part(part, "not visible", why, 0)
 
 
 # Shift -------------------------------------------------------------------------------------
@@ -131,10 +163,22 @@ def _left_out_of_the_maximum(questions: Questions) -> dict[int, list[int]]:
     for length in SHIFT_LENGTHS:
         x = np.zeros((length, length))
         np.fill_diagonal(x, -questions.off)
-        y = questions.ask(x).diagonal()
-        if (places := np.flatnonzero(y != 1)).size:
+        y = questions.ask(x)
+        if (places := np.flatnonzero(_overflowing(y))).size:
             found[length] = places.tolist()
     return found
+
+
+def _overflowing(y: Floats) -> NDArray[np.bool_]:
+    """Tell of each row whether its large entry, number i of row i, was subtracted from none.
+
+    Its exponential is infinite then. Where it counts in the sum, its own output is NaN; where it does not,
+    its output is infinite and the others are sound. One that is in the maximum and not in the sum is
+    infinite too, but its exponential is 1, and those of the others are 0.
+    """
+    own = y.diagonal()
+    beside = np.where(np.eye(len(y), dtype=bool), 0, np.nan_to_num(y, nan=0.0, posinf=0.0)).max(axis=1)
+    return np.asarray(np.isnan(own) | (np.isinf(own) & (beside > 0)))
 
 
 # Exp ---------------------------------------------------------------------------------------
@@ -151,15 +195,23 @@ def _exp(curve: Curve, rows: int) -> Part:
         "worst_at": at,
         "exact_arguments": int(curve.exact.sum()),
         "last_nonzero": curve.last,
+        "scale": curve.scale,
+        "least": curve.least,
         "falls": curve.falls,
         "curve": [
             [float(curve.arguments[i]), float(curve.errors[i]) if np.isfinite(curve.errors[i]) else None]
             for i in shown
         ],
     }
+    below = (
+        f"0 below {curve.last:.6g}"
+        if curve.least is None
+        else f"that of {math.log(curve.least):.4g} at all arguments below it"
+    )
+    base = "" if curve.scale is None else f"powers of e^{curve.scale:.6g} and not of e; "
     text = (
-        f"worst of {facts['exact_arguments']} arguments {worst:.3g} ULP at {at:.6g}; 0 below"
-        f" {curve.last:.6g}; {'monotone' if not curve.falls else f'not monotone at {curve.falls} steps'}"
+        f"{base}worst of {facts['exact_arguments']} arguments {worst:.3g} ULP at {at:.6g}; {below};"
+        f" {'monotone' if not curve.falls else f'not monotone at {curve.falls} steps'}"
     )
     return Part("exp", "observed", text, rows, facts)
 
@@ -168,13 +220,21 @@ def _exp(curve: Curve, rows: int) -> Part:
 
 
 def _sum(
-    questions: Questions, counts: Sequence[Count], bits: int | None, seen: Seen | None, rows: int
+    questions: Questions,
+    counts: Sequence[Count],
+    added: tuple[int | None, str | None],
+    seen: Seen | None,
+    rows: int,
 ) -> Part:
+    bits, blind = added
     odd = {c.length: c.odd.tolist() for c in counts if c.odd.size}
+    times = {c.length: c.times[np.isin(c.places, c.odd)].tolist() for c in counts if c.odd.size}
     untold = [c.length for c in counts if np.isnan(c.times).any()]
-    facts: dict[str, Any] = {"not_once": odd, "untold": untold, "accumulator_bits": bits}
-    said = [_said_of_counts(counts, odd, untold)]
-    if bits is None:
+    facts: dict[str, Any] = {"not_once": odd, "times": times, "untold": untold, "accumulator_bits": bits}
+    said = [_said_of_counts(counts, odd, times, untold)]
+    if blind is not None:
+        said.append(f"neither in how many bits nor in what order shows, as {blind}")
+    elif bits is None:
         p = questions.out.precision
         said.append(
             f"added in more than {p} bits, so neither how many nor the order shows in {p}-bit outputs"
@@ -198,13 +258,17 @@ def _sum(
                 f"exactly so at {len(seen.trees)} lengths, and in {seen.agreed} of {seen.asked}"
                 " questions on longer rows"
             )
+    if blind is not None and not odd and untold:
+        return Part("sum", "not visible", "; ".join(said), rows, facts)
     state: State = "contradictory" if bits is not None and seen is None else "observed"
     return Part("sum", state, "; ".join(said), rows, facts)
 
 
-def _said_of_counts(counts: Sequence[Count], odd: dict[int, list[int]], untold: list[int]) -> str:
+def _said_of_counts(
+    counts: Sequence[Count], odd: dict[int, list[int]], times: dict[int, list[float]], untold: list[int]
+) -> str:
     if odd:
-        shown = [f"{places[-1]} of {n}" for n, places in odd.items()]
+        shown = [f"{places[-1]} of {n} ({times[n][-1]:g} times)" for n, places in odd.items()]
         return f"not every entry counts once: places {_listed(shown)}"
     if untold:
         return f"how often entries count cannot be told at {len(untold)} lengths"
@@ -214,8 +278,29 @@ def _said_of_counts(counts: Sequence[Count], odd: dict[int, list[int]], untold: 
 # Division and output -----------------------------------------------------------------------
 
 
-def _divide(questions: Questions, division: Division, rows: int) -> Part:
-    facts = {"telling": division.telling, "division": division.division, "reciprocal": division.reciprocal}
+def _epsilon(questions: Questions) -> float:
+    """Return what a lone entry says is added to the sum of 1; 0 where nothing shows."""
+    lone = np.full((1, 3), questions.off)
+    lone[0, 0] = 0
+    y = questions.ask(lone)[0]
+    return float(1 / y[0] - 1) if 0 < y[0] < 1 and (y[1:] == 0).all() else 0.0
+
+
+def _adds(questions: Questions, epsilon: float) -> bool:
+    """Tell whether that is more than roundings of 1."""
+    return epsilon > 2.0 ** (2 - questions.out.precision)
+
+
+def _divide(questions: Questions, division: Division, epsilon: float, rows: int) -> Part:
+    facts = {
+        "telling": division.telling,
+        "division": division.division,
+        "reciprocal": division.reciprocal,
+        "epsilon": epsilon,
+    }
+    if _adds(questions, epsilon):
+        text = f"by the sum and about {epsilon:.3g}: a lone entry comes out as {1 / (1 + epsilon):.9g}"
+        return Part("divide", "observed", text, rows + 1, facts)
     if not division.telling:
         why = "no row tells a division from a reciprocal: no exponential is known exactly"
         return Part("divide", "not visible", why, rows, facts)

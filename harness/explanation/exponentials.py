@@ -16,7 +16,12 @@ __all__ = ["Curve", "Division", "curve_of", "division_of"]
 Floats = NDArray[np.float64]
 
 POINTS: Final = 600
-FAR: Final = (0.9, 1.0)
+TAIL: Final = 0.97
+"""Of the range: the arguments that are in its end."""
+WRONG: Final = 2.0**-14
+"""A factor of arguments that differs from 1 by more is a base of its own; float16 is asked no finer."""
+ZEROS: Final = (3, 5, 7)
+"""Sums whose reciprocals are rounded."""
 _CONTEXT: Final = mpmath.MPContext()
 _CONTEXT.prec = 160
 
@@ -30,12 +35,14 @@ class Curve:
         values: exp as computed: exact where the sum rounds to 1, else the quotient of two outputs.
         errors: in ULP of the output's format.
         exact: where the value is what exp gave.
+        tiny: from what on values have all the digits of the format.
     """
 
     arguments: Floats
     values: Floats
     errors: Floats
     exact: NDArray[np.bool_]
+    tiny: float
 
     @property
     def worst(self) -> tuple[float, float]:
@@ -56,6 +63,24 @@ class Curve:
         alive = self.arguments[self.values > 0]
         return float(alive.min()) if len(alive) else 0.0
 
+    @property
+    def least(self) -> float | None:
+        """The value that all of the least arguments have, where it is not 0; else None."""
+        tail = self.values[self.arguments < TAIL * self.arguments.min()]
+        return float(tail[0]) if len(tail) and tail.min() == tail.max() > 0 else None
+
+    @property
+    def scale(self) -> float | None:
+        """The factor of the arguments, where the values are exponentials of multiples; else None."""
+        some = (self.arguments < -1) & (self.values > self.tiny)
+        with np.errstate(all="ignore"):
+            factors = np.log(self.values[some]) / self.arguments[some]
+        if not len(factors):
+            return None
+        middle = float(np.median(factors))
+        off = abs(middle - 1)
+        return middle if off > WRONG and float(np.ptp(factors)) < off / 4 else None
+
 
 def curve_of(questions: Questions, points: int = POINTS) -> Curve:
     """Return exp over its range and a little beyond: the argument of each row (0, -d)."""
@@ -67,7 +92,7 @@ def curve_of(questions: Questions, points: int = POINTS) -> Curve:
     with np.errstate(all="ignore"):
         values = y[:, 1] / y[:, 0]
     exact = (y[:, 0] == 1) & (d < -float(np.log(2.0)) * (out.precision + 1))
-    return Curve(d, values, _errors(questions, d, values), exact)
+    return Curve(d, values, _errors(questions, d, values), exact, float(out.smallest_normal))
 
 
 def _errors(questions: Questions, d: Floats, values: Floats) -> Floats:
@@ -110,7 +135,7 @@ def division_of(questions: Questions, curve: Curve) -> Division:
     some = curve.exact & (curve.values > normal)
     e, d = curve.values[some], curve.arguments[some]
     telling = division = reciprocal = wide = asked = 0
-    for zeros in (3, 5, 7):
+    for zeros in ZEROS:
         if not len(d):
             break
         x = np.zeros((len(d), zeros + 1))

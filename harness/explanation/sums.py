@@ -59,7 +59,7 @@ def _counted(questions: Questions, length: int) -> Count:
     y = questions.ask(questions.pairs(length, places, np.zeros_like(places)))
     with np.errstate(all="ignore"):
         sums = np.where(y[np.arange(len(places)), places] == y[:, 0], 1 / y[:, 0], np.nan)
-        sums[0] = 1 / y[0, 0] if np.isfinite(y[0, 0]) else 0  # a sum of nothing: 1 / 0
+        sums[0] = 1 / y[0, 0]  # 0 where the first is left out: a sum of nothing, and 1 / 0
         sums[1:] -= sums[0]
     whole = np.rint(sums)
     near = np.abs(sums - whole) <= 8 * 2.0**-questions.out.precision * (1 + np.abs(whole))
