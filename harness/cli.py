@@ -117,7 +117,7 @@ def _last_resort(error: Exception, arguments: Sequence[str]) -> int:
 
 
 def _value_of(error: Exception, arguments: Sequence[str]) -> str:
-    """Name the value that an option was given, which Typer's message leaves out."""
+    """Return the value that an option was given, which Typer's message leaves out."""
     options = getattr(getattr(error, "param", None), "opts", ())
     given = [b for a, b in pairwise(arguments) if a in options]
     given += [b for a in arguments for o, _, b in [a.partition("=")] if o in options and b]

@@ -1,4 +1,4 @@
-"""Measuring a function at hand, for a notebook: `harness.measure`."""
+"""Measure a function in a notebook: `harness.measure`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Run", "measure"]
 
 @dataclass(frozen=True, repr=False)
 class Run:
-    """What was measured of one function.
+    """The results of measuring one function.
 
     Attributes:
         cells: one row a cell, with the columns of `cells.parquet`.

@@ -182,5 +182,5 @@ if "pytest" in sys.modules:  # loaded as a plugin; who only calls the functions 
 
     @pytest.fixture(scope="session", name="assert_accurate")
     def assert_accurate_fixture() -> Callable[..., None]:
-        """Return `assert_accurate`, for tests that would rather not import it."""
+        """Return `assert_accurate`, for tests that do not import it."""
         return assert_accurate

@@ -19,12 +19,12 @@ from reports.record.verdicts import Verdict
 __all__ = ["in_common"]
 
 LEAST: Final = 3
-"""Violations of a candidate from which on a sentence says less than they do."""
+"""The least violations of a candidate for a sentence; fewer are shorter listed."""
 
 _SENTENCES: Final = 4
 _NAMED: Final = 3
 
-_TOLD: Final = {
+_NOUNS: Final = {
     "over_budget": "over budget",
     "defect": "defects",
     "crashed": "crashed",
@@ -46,7 +46,7 @@ def in_common(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _looser_met(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Say who misses a tier and meets a looser one on the same rows; the loosest that any cell needs."""
+    """Yield the candidates that miss a tier, with the tightest looser one that all their cells meet."""
     from reference.tiers import TIERS
 
     groups: dict[tuple[str, str, str], list[Verdict]] = {}
@@ -88,10 +88,10 @@ def _is_of_cell(verdict: Verdict) -> bool:
 
 
 def _what(cells: Sequence[Verdict]) -> str:
-    """Name the violations by their status, if they share it, and by the limit."""
+    """Return a noun for the violations: their status, if they share it, and the limit."""
     statuses = {v.status for v in cells}
     limits = {f"tier {v.limit}" if v.metric == "tier" else v.metric for v in cells}
-    noun = _TOLD[next(iter(statuses))] if len(statuses) == 1 else "violations"
+    noun = _NOUNS[next(iter(statuses))] if len(statuses) == 1 else "violations"
     is_limited = statuses & {"over_budget", "defect", "uncertified"}
     return f"{noun} ({next(iter(limits))})" if len(limits) == 1 and is_limited else noun
 

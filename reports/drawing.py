@@ -55,7 +55,7 @@ class Axis:
 
 
 def power(value: float) -> str:
-    """Spell a power of two as short as it goes: 1/16, 512, 2^20."""
+    """Return a power of two as short as it goes: 1/16, 512, 2^20."""
     if value < 1:
         return f"1/{1 / value:.0f}" if value > 2**-11 else f"2^{math.log2(value):.0f}"
     return f"{value:.0f}" if value < 2**14 else f"2^{math.log2(value):.0f}"
@@ -225,7 +225,7 @@ def _text(x: float, y: float, text: str, anchor: str, css: str = "") -> str:
 
 
 def _n(value: float) -> str:
-    """Spell a coordinate to a tenth of a pixel."""
+    """Return a coordinate to a tenth of a pixel."""
     return f"{value:.1f}".removesuffix(".0").replace("-0.", "-.")
 
 

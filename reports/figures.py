@@ -78,7 +78,7 @@ def figure(value: object) -> str:
 
 
 def exact(value: Any, digits: int) -> str:
-    """Spell an exact result, an mpmath number of any exponent, to so many digits; 0 only where it is 0."""
+    """Return an exact result, an mpmath number of any exponent, to so many digits; 0 only where it is 0."""
     import mpmath
 
     return str(mpmath.nstr(value, digits, strip_zeros=False)) if value else "0"
@@ -132,18 +132,18 @@ def interval(low: float | None, high: float | None, digits: int = 2) -> str:
 
 
 def sample(rows: int, seed: object, *, whole: bool) -> str:
-    """Say what a greatest figure is the greatest of: the whole of the rows that there are, or some."""
+    """Return what a greatest figure is the greatest of: the whole of the rows that there are, or some."""
     tried = plural(rows, "row")
     return f"every one of {tried}, exhaustively" if whole else f"worst found in {tried}{seeded(seed)}"
 
 
 def searched(evaluations: int, seed: object) -> str:
-    """Say what a greatest figure is the greatest of, where rows were searched for."""
+    """Return what a greatest figure is the greatest of, where rows were searched for."""
     return f"worst found in {plural(evaluations, 'evaluation')}{seeded(seed)}"
 
 
 def seeded(seed: object) -> str:
-    """Name the seed after a comma; nothing where nothing was drawn."""
+    """Return the seed after a comma; nothing where nothing was drawn."""
     return "" if seed is None else f", seed {seed}"
 
 

@@ -82,7 +82,7 @@ def worst_curves(standings: Sequence[Standing]) -> list[Standing]:
 
 
 def left_out(standings: Sequence[Standing], curves: Sequence[Standing]) -> str:
-    """Say which standings a picture shows, where it does not show all."""
+    """Return which standings a picture shows, where it does not show all."""
     if len(standings) == len(curves):
         return ""
     return f"Drawn: the {len(curves)} with the greatest errors of {len(standings)}; the CSV has all."

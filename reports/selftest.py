@@ -103,7 +103,7 @@ def score_rows(document: Document) -> Iterator[tuple[str, str, str, str, str]]:
 
 
 def sentences(document: Document) -> Iterator[str]:
-    """Say how the gate did, what it got wrong, and how the best of the protocols did."""
+    """Yield how the gate did, what it got wrong, and how the best of the protocols did."""
     scores = document["scores"]
     gate = scores.get(GATE)
     if not document["trials"] or gate is None:

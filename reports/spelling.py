@@ -36,7 +36,7 @@ _MARKS: Final = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~"})
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a candidate may be called so: it prints on one line, in its order, in every table."""
+    """Return whether a candidate may be called so: it prints on one line, in its order, in every table."""
     return _NO_NAME.search(text) is None
 
 

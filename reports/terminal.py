@@ -110,7 +110,7 @@ def _list(run: RunData, printable: Printable) -> Group:
 
 
 def _subject(standing: Standing) -> str:
-    """Name a standing, and how many rows it is about."""
+    """Return a standing, and how many rows it is about."""
     named = f"{standing.key.candidate}\n{standing.key.formats}"
     rows = plural(standing.total("completed_rows"), "row")
     if standing.lost_rows:

@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from harness.campaign.settings import Settings
     from harness.subject.execution import Executor
 
-__all__ = ["over_before_all", "say_what_is_left_out", "say_what_was_given_up"]
+__all__ = ["over_before_all", "print_left_out", "print_untried"]
 
 
 def over_before_all(settings: Settings) -> str:
-    """Say that the time was over before anything was measured."""
+    """Return the message that the time was over before anything was measured."""
     return f"--max-time {settings.max_time:g}: over before the first row was measured; give it longer"
 
 
-def say_what_was_given_up(executor: Executor, console: Console) -> None:
-    """Print of each candidate which rows were not tried, and why."""
+def print_untried(executor: Executor, console: Console) -> None:
+    """Print the rows of each candidate that were not tried, and why."""
     for spec, summary in executor.given_up().items():
         console.print(f"{spec}: {summary}", soft_wrap=True)
 
 
-def say_what_is_left_out(campaign: Campaign, console: Console) -> None:
-    """Print of each candidate that is not given all rows how many it is given, and why."""
+def print_left_out(campaign: Campaign, console: Console) -> None:
+    """Print how many rows each candidate is given that is not given all, and why."""
     for candidate in campaign.candidates:
         for fmt in campaign.measured_formats(candidate):
             if (left_out := campaign.left_out(candidate, fmt)) is not None:

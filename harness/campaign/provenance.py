@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.subject.execution import Executor
     from reports.record.ledger import CellInfo, Ledger
 
-__all__ = ["begun", "hold_program", "open_measured"]
+__all__ = ["open_measured", "record_program", "record_start"]
 
 
 def open_measured(
@@ -33,11 +33,11 @@ def open_measured(
     settings: Settings,
     candidates: Sequence[Candidate],
 ) -> Ledger:
-    """Open the ledger of a prepared folder for writing; one that is there, if it is of these programs.
+    """Open or create the ledger of a prepared folder for writing, if its figures are of these programs.
 
     Raises:
-        UsageError: they are of others.
-        LedgerError: it is of other settings, damaged, or being written by another run.
+        UsageError: they are of other programs.
+        LedgerError: the ledger is of other settings, damaged, or being written by another run.
     """
     from reports.record.run_folder import open_ledger
 
@@ -46,7 +46,7 @@ def open_measured(
     before = ledger.program()
     if before is None and not ledger.finished():
         ledger.put_program(now)
-        return begun(ledger, candidates)
+        return record_start(ledger, candidates)
     other = "it does not say of which programs" if before is None else before.difference(_late(now, before))
     if other:
         ledger.close()
@@ -54,21 +54,21 @@ def open_measured(
             f"{ledger.path}: its figures are not of what would be measured now: {other};"
             " begin anew with --overwrite, or give another --out"
         )
-    return begun(ledger, candidates)
+    return record_start(ledger, candidates)
 
 
-def begun(ledger: Ledger, candidates: Iterable[Candidate] = ()) -> Ledger:
-    """Return a ledger with the documents that every run has: the command, and where and with what it runs."""
+def record_start(ledger: Ledger, candidates: Iterable[Candidate] = ()) -> Ledger:
+    """Record the documents that every run has, the command and the environment; return the ledger."""
     ledger.put("command", ["harness", *sys.argv[1:]])
     ledger.put("environment", environment(candidates))
     return ledger
 
 
-def hold_program(ledger: Ledger, executor: Executor) -> None:
-    """Hold the candidates' files against what was loaded of them, and keep those that were loaded late.
+def record_program(ledger: Ledger, executor: Executor) -> None:
+    """Compare the candidates' files with those that were loaded, and record those that were loaded late.
 
     Raises:
-        SourceReplaced: one was replaced while it was measured.
+        SourceReplaced: a file was replaced during the measurement.
     """
     from harness.subject.execution import Isolated, SourceReplaced
 
@@ -77,10 +77,10 @@ def hold_program(ledger: Ledger, executor: Executor) -> None:
     for name, loaded in candidates.items():
         reported = executor.files(loaded.spec) if isinstance(executor, Isolated) else {}
         known = {**reported, **loaded.late, **loaded.files}
-        for path, was in known.items():
-            if digest(path) != was or reported.get(path, was) != was:
+        for path, recorded in known.items():
+            if digest(path) != recorded or reported.get(path, recorded) != recorded:
                 raise SourceReplaced.of(path)
-        late = {path: was for path, was in known.items() if path not in loaded.files}
+        late = {path: recorded for path, recorded in known.items() if path not in loaded.files}
         candidates[name] = replace(loaded, late=late)
     if program is not None:
         ledger.put_program(replace(program, candidates=candidates))
@@ -99,7 +99,7 @@ def _loaded(candidate: Candidate) -> Loaded:
 
 
 def _late(now: Program, before: Program) -> Program:
-    """Return the program with the files that calls have loaded before, as they are now."""
+    """Return the program with the present digests of the files that earlier calls loaded."""
     candidates = {
         name: replace(loaded, late={path: digest(path) for path in before.candidates[name].late})
         for name, loaded in now.candidates.items()

@@ -50,7 +50,7 @@ LONGEST: Final = 1 << 24
 LARGEST_CELL: Final = 1 << 36
 LARGEST_BATCH: Final = 64
 LONGEST_TIMEOUT: Final = 86_400
-"""Limits of sense: beyond them a slip of the hand is likelier than a wish."""
+"""Limits beyond which a value is more likely a typing mistake than intended."""
 
 
 LONGEST_TIME: Final = 30 * 86_400
@@ -93,11 +93,11 @@ class Effort:
 
     @property
     def searched(self) -> tuple[int, ...]:
-        """The lengths of rows that are searched for: beyond them little more is found at great cost."""
+        """The lengths to search: longer rows cost much and add little."""
         return tuple(length for length in self.lengths if length <= LONGEST_SEARCHED)
 
     def evaluations(self, length: int) -> int:
-        """Return the rows of a search: twice a cell's elements, or all that the search makes use of."""
+        """Return the number of rows of a search: twice a cell's elements, or as many as a search can use."""
         return min(max(2 * self.elements // length, self.least_rows), MOST_EVALUATIONS)
 
 
@@ -168,12 +168,12 @@ class Settings:
     jobs: int = 1
 
     def rows_of(self, length: int) -> int:
-        """Return how many rows a drawn cell of that length gets."""
+        """Return the number of rows in a drawn cell of that length."""
         return self.effort.rows(length) if self.rows is None else self.rows
 
     @property
     def is_spread(self) -> bool:
-        """Whether there are lengths and calls beside those of the cells of an effort, or of the user's."""
+        """Whether the campaign adds lengths and calls to those of the effort."""
         return not self.lengths and self.rows is None
 
     @property
@@ -183,7 +183,7 @@ class Settings:
 
     @property
     def is_searched(self) -> bool:
-        """Whether the worst rows are searched for, beside those of the regimes."""
+        """Whether the campaign searches for the worst rows, besides the regimes."""
         from reports.record.cells import SEARCHED
 
         return SEARCHED in self.regimes if self.regimes else self.effort.searches or self.libraries

@@ -21,7 +21,7 @@ from reference.model import Method
 __all__ = ["CLAIMS", "Claim", "ClaimResult", "evaluate"]
 
 ROWS: Final = 256
-"""Rows of each regime in each of four formats."""
+"""The number of rows of each regime in each of four formats."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The rows that the claims are held against, their truth, and what the named forms make of them.
+"""The rows that settle the claims, their truth, and the outputs of the named forms.
 
 Every drawn regime contributes the same number of rows of one length in each format, and a
 few rows that people name come before them. Only finite rows are kept: the claims are about numbers. Whether
@@ -36,7 +36,7 @@ Flags = NDArray[np.bool_]
 LENGTH: Final = 8
 LONG: Final = 600
 LONG_ROWS: Final = 2
-"""Entries of a drawn row."""
+"""The number of entries of a drawn row."""
 
 _FORMATS: Final = ("float64", "float32", "float16", "bfloat16")
 _PLAIN: Final = ("naive", "max_shifted", "shifted_by_constant")
@@ -81,7 +81,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Batch:
-    """Finite rows of one format and length; `origins` says where each comes from."""
+    """Finite rows of one format and length; `origins` gives the source of each."""
 
     format: FloatFormat
     x: Array
@@ -139,7 +139,7 @@ class Batch:
         return self.smallest > self.largest + log_smallest_normal(self.format) + _MARGIN
 
     def witness(self, candidate: str, row: int, kind: str) -> Witness:
-        """Return a row as exact bits, with what a candidate made of it."""
+        """Return a row and the outputs of a candidate as a witness, in exact bits."""
         seen = self.seen[candidate]
         name, regime = self.format.name, self.regimes[row]
         cell = CellKey(candidate, OP, name, name, regime, self.x.shape[1])
@@ -171,7 +171,7 @@ class Evidence:
     method: Method = "certified"
 
     def count(self, test: Test) -> int:
-        """Return in how many rows a test holds."""
+        """Return the number of rows in which a test holds."""
         return sum(int(test(batch).sum()) for batch in self.batches)
 
     def first(self, candidate: str, kind: str, test: Test) -> Witness | None:
@@ -193,7 +193,7 @@ class Evidence:
         return self.first(candidate, kind, lambda b: test(b) & (figure(b) == worst))
 
     def with_long_rows(self) -> Evidence:
-        """Return this evidence and a few long rows of every regime, whose sums narrow formats get wrong."""
+        """Return this evidence with a few long rows of every regime, whose sums narrow formats get wrong."""
         long = (_drawn(FORMATS[name], self.seed, self.method, LONG_ROWS, LONG) for name in _FORMATS)
         return replace(self, batches=(*self.batches, *long))
 
@@ -202,7 +202,7 @@ class Evidence:
 
 
 def gather(seed: int, method: Method, rows: int) -> Evidence:
-    """Return what the named forms make of `rows` rows of every regime in each format."""
+    """Return the outputs of the named forms for `rows` rows of every regime in each format."""
     batches = [batch for name in _FORMATS for batch in _named(FORMATS[name], method)]
     batches += [_drawn(FORMATS[name], seed, method, rows) for name in _FORMATS]
     return Evidence(tuple(batches), seed, method)
@@ -231,7 +231,7 @@ def batch_of(
     method: Method,
     candidates: Sequence[str] = _PLAIN,
 ) -> Batch:
-    """Return the finite rows of x, (rows, n), with what the candidates make of them."""
+    """Return the finite rows of x, (rows, n), with the outputs of the candidates."""
     kept = row_kinds(fmt.to_float64(x)) == RowKind.FINITE
     x, places = np.ascontiguousarray(x[kept]), np.flatnonzero(kept).tolist()
     values = fmt.to_float64(x)

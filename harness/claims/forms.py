@@ -1,4 +1,4 @@
-"""The plain form and the form shifted by the maximum, as the claims about them look at a batch."""
+"""The plain form and the form shifted by the maximum, as the claims examine them on a batch."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ def shifted_error(batch: Batch) -> Floats:
 
 
 def in_range(batch: Batch) -> Flags:
-    """Tell where every exp(x) is normal and their sum finite."""
+    """Return the rows in which every exp(x) is normal and their sum finite."""
     return batch.in_range

@@ -28,7 +28,7 @@ MOVED: Final = "shifted_by_constant"
 CONSTANT: Final = BUILTINS[MOVED].declaration.constant
 
 _CROWDS: Final = 1 << 17
-"""Rows of equal entries are looked at up to this length."""
+"""The greatest length of rows of equal entries."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class _Move:
 
     @property
     def changed(self) -> Flags:
-        """Some correctly rounded result is another."""
+        """The rows in which a correctly rounded result differs."""
         return np.asarray(self.change > 0)
 
 
 def is_invariant_and_safe(evidence: Evidence) -> Finding:
-    """Hold the exact softmax of x against that of x + c, and look for what overflows after the shift."""
+    """Compare the exact softmax of x with that of x + c, and look for rows that overflow after the shift."""
     moves = [_move(batch, evidence.method) for batch in evidence.batches]
     unsafe = Evidence(tuple(_unsafe(evidence.method)))
     figures = {

@@ -26,7 +26,7 @@ __all__ = [
 Flags = NDArray[np.bool_]
 
 TROUBLE: Final = 8.0
-"""ULP errors from here on, three bits lost, are a problem; rounding eight entries once each is none."""
+"""The least ULP error that is a problem: three bits lost, more than rounding eight entries loses."""
 
 
 def _plain_fails(batch: Batch) -> Flags:

@@ -1,4 +1,4 @@
-"""Claims 9 and 10: results that were printed, held against the exact ones digit for digit."""
+"""Claims 9 and 10: printed results, compared with the exact ones digit for digit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reference.oracle import softmax
 __all__ = ["printed"]
 
 DIGITS: Final = 8
-"""Decimals that NumPy prints."""
+"""The number of decimals that NumPy prints."""
 
 
 def printed(logits: tuple[float, ...], claimed: str) -> Callable[[Evidence], Finding]:

@@ -55,7 +55,7 @@ class Finding:
 
     @property
     def explanation(self) -> str:
-        """The account, with its figures as people read them."""
+        """The explanation, with its figures filled in."""
         text = self.account + self.conclusions.get(self.verdict, "")
         return text.format_map({name: _readable(figure) for name, figure in self.figures.items()})
 
@@ -87,7 +87,7 @@ class ClaimResult:
     witnesses: tuple[Witness, ...]
 
     def document(self) -> dict[str, Any]:
-        """Return this result as JSON carries it; `witness` is the first, each a line of witnesses.jsonl."""
+        """Return the result as JSON; `witness` is the first, each a line of witnesses.jsonl."""
         witnesses = [json.loads(w.line()) for w in self.witnesses]
         return {
             "id": self.id,

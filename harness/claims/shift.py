@@ -16,7 +16,7 @@ __all__ = ["improves_stability", "is_not_necessary"]
 Flags = NDArray[np.bool_]
 
 NOTICED: Final = 2.0
-"""A row is the worse for the shift where its worst error is so many times that of the plain form."""
+"""The shift makes a row worse where its worst error is so many times that of the plain form."""
 
 
 def _rescued(batch: Batch) -> Flags:

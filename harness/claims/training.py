@@ -19,7 +19,7 @@ HELD_IN: Final = ("float64", "float32", "float16", "bfloat16")
 
 
 def training_is_to_blame(evidence: Evidence) -> Finding:
-    """Count which form fails on whose logits: a softmax to blame fails on sane ones, or in every form."""
+    """Count the failures of each form on each network's logits: a faulty softmax fails on sane logits too."""
     sane, exploding = _recorded("digits-sane", evidence), _recorded("digits-exploding", evidence)
     figures = _figures("sane", sane) | _figures("exploding", exploding)
     plain_fails = figures["sane_naive_failed"] + figures["exploding_naive_failed"] > 0

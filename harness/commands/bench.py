@@ -1,4 +1,4 @@
-"""`harness bench`: what the truth costs, beside NumPy's softmax and beside mpmath.
+"""`harness bench`: the cost of the truth, beside NumPy's softmax and beside mpmath.
 
 For each format and length, on the same logits, interleaved in one run:
 
@@ -86,7 +86,7 @@ class Cost:
         return self.certified_ns / self.two_threads_ns
 
     def document(self) -> dict[str, Any]:
-        """Return the figures and ratios, as JSON carries them."""
+        """Return the figures and ratios as JSON."""
         ratios = {"certified_over_numpy": self.over_numpy, "mpmath_over_certified": self.under_mpmath}
         return {**asdict(self), **ratios, "speedup_of_two_threads": self.speedup}
 

@@ -1,4 +1,4 @@
-"""`harness list`: what there is to choose from."""
+"""`harness list`: the names that other commands accept."""
 
 from __future__ import annotations
 

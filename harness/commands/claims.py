@@ -1,4 +1,4 @@
-"""`harness claims`: what people assert about softmax, each settled by rows."""
+"""`harness claims`: claims that people make about softmax, each settled by rows."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["compare"]
 
 SHOWN = 20
-"""Cells printed of each kind of change."""
+"""The most cells to print of each kind of change."""
 
 
 def compare(
@@ -57,7 +57,7 @@ def _cells(folder: Path) -> list[Row]:
 
 
 def _draw(folder: Path, comparison: Comparison) -> None:
-    """Put the comparison into the later run, and draw it again."""
+    """Record the comparison in the later run, and draw its pages again."""
     from reports.folder import write
     from reports.record.ledger import Ledger
     from reports.record.run_folder import LEDGER
@@ -71,7 +71,7 @@ def _draw(folder: Path, comparison: Comparison) -> None:
 
 
 def _print(comparison: Comparison, folder: Path) -> None:
-    """Print the sum first, then what changed, the gravest first; of noise the greatest alone."""
+    """Print the counts, then the changes, the gravest first; of noise only the greatest."""
     from harness.gate.comparison import TRENDS
     from reports.figures import ulps
 

@@ -1,6 +1,6 @@
-"""The last stage of a run: the checks of every candidate in every format, and its witnesses made small.
+"""The last stage of a run: the checks of every candidate in every format, and the shrinking of witnesses.
 
-What came of a candidate in a format is kept when it ends, and a run that goes on does not ask it again.
+The checks of a candidate in a format are recorded when they end; a resumed run does not repeat them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from harness.campaign.notices import say_what_was_given_up
+from harness.campaign.notices import print_untried
 from harness.subject.candidates import Candidate
 from harness.terminal.console import progress_bar
 from harness.terminal.deadline import NEVER, Deadline
@@ -27,17 +27,17 @@ __all__ = ["examine", "unchecked"]
 def examine(
     campaign: Campaign, ledger: Ledger, executor: Executor, console: Console, deadline: Deadline = NEVER
 ) -> None:
-    """Put `checks`, `small` and `shrunk` into the ledger, as far as it lacks them.
+    """Record the documents `checks`, `small` and `shrunk` that the ledger lacks.
 
     Args:
-        campaign: whose candidates, in which formats.
-        ledger: the run's.
+        campaign: of the candidates and formats.
+        ledger: of the run.
         executor: calls the candidates.
-        console: shows how far it is.
+        console: shows the progress.
         deadline: when it must have ended.
 
     Raises:
-        OutOfTime: it has not; the checks that ended are kept.
+        OutOfTime: the deadline passed first; finished checks are kept.
     """
     from harness.witnesses.shrinking import keep_small, shrink_all
 
@@ -48,11 +48,11 @@ def examine(
         executor.grant()
         named = {candidate.name: candidate for candidate in campaign.candidates}
         keep_small(ledger, shrink_all(ledger, named, executor, rations=campaign.rations))
-    say_what_was_given_up(executor, console)
+    print_untried(executor, console)
 
 
 def unchecked(campaign: Campaign, ledger: Ledger) -> Iterator[tuple[Candidate, FloatFormat]]:
-    """Yield the candidates and formats of which the ledger has no checks."""
+    """Yield the candidates and formats whose checks the ledger lacks."""
     checked = {(check["candidate"], check["format"]) for check in ledger.get("checks") or ()}
     for candidate in campaign.candidates:
         for fmt in campaign.settings.formats:

@@ -47,7 +47,7 @@ class IsolationCost:
     batch_ratio: float
 
     def document(self) -> dict[str, Any]:
-        """Return the figures as JSON carries them."""
+        """Return the figures as JSON."""
         return asdict(self)
 
 

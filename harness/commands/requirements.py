@@ -20,7 +20,7 @@ _PROJECT: Final = ("setup.py", "setup.cfg")
 
 
 def requirements(candidate: str, folder: Path) -> list[str]:
-    """Return what pip is to install, this program first, for a candidate named from a folder."""
+    """Return the arguments for pip, this program first, for a candidate relative to a folder."""
     own = candidate.partition("@")[0]
     if own in LIBRARIES:
         return [f"{_OURS}[{own}]"]
@@ -33,7 +33,7 @@ def requirements(candidate: str, folder: Path) -> list[str]:
 
 
 def native_library(candidate: str) -> Path | None:
-    """Return the compiled library that a candidate is a function of, None where it is none's."""
+    """Return the compiled library of a candidate; None where it is not compiled."""
     try:
         location = locate(candidate)
     except CandidateError:  # a built-in's name
@@ -49,7 +49,7 @@ def _is_project(folder: Path) -> bool:
 
 
 def _imported(candidate: str) -> list[str]:
-    """Return the distributions that the candidate's own file imports, and whose arrays it takes."""
+    """Return the distributions that the candidate's file imports, and those of its array library."""
     try:
         location = locate(candidate)
     except CandidateError:
@@ -76,7 +76,7 @@ def _lies_beside(file: Path, name: str) -> bool:
 
 
 def _own_requirements() -> set[str]:
-    """Return what is installed with this program."""
+    """Return the distributions that are installed with this program."""
     named = (entry.partition(";") for entry in requires(_OURS) or ())
     return {
         _OURS,

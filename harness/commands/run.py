@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.campaign.configuration import configured
-from harness.campaign.notices import over_before_all, say_what_is_left_out
+from harness.campaign.notices import over_before_all, print_left_out
 from harness.campaign.settings import DEFAULT_CANDIDATES, Settings, resolve
 from harness.commands.examination import examine, unchecked
 from harness.commands.report import show
@@ -150,7 +150,7 @@ def _keep(campaign: Campaign, folder: Path, executor: Executor, deadline: Deadli
             )
         if not cells:
             raise NoVerdict("nothing to run: no regime has rows of these formats and lengths")
-        say_what_is_left_out(campaign, notes())
+        print_left_out(campaign, notes())
         try:
             _fill(campaign, ledger, executor, deadline)
         except OutOfTime:
@@ -197,7 +197,7 @@ def _report_changed_inputs(settings: Settings) -> None:
 
 def _fill(campaign: Campaign, ledger: Ledger, executor: Executor, deadline: Deadline) -> None:
     """Measure the tasks that the ledger lacks, and record the documents about the whole run."""
-    from harness.campaign.provenance import hold_program
+    from harness.campaign.provenance import record_program
     from harness.claims import evaluate
 
     start = time.perf_counter()
@@ -207,7 +207,7 @@ def _fill(campaign: Campaign, ledger: Ledger, executor: Executor, deadline: Dead
             prepare_kernels(MEASURING)
     _run_shards(campaign, ledger, executor, deadline)
     examine(campaign, ledger, executor, notes(), deadline)
-    hold_program(ledger, executor)
+    record_program(ledger, executor)
     if settings.candidates == DEFAULT_CANDIDATES and ledger.get("claims") is None:
         ledger.put("claims", [claim.document() for claim in evaluate(settings.seed, settings.reference)])
     ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": settings.jobs})

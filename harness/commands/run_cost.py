@@ -1,4 +1,4 @@
-"""Where a run's time goes: CPU time of each step of a campaign, beside NumPy's softmax of the same rows.
+"""The cost of a run: CPU time of each step of a campaign, beside NumPy's softmax of the same rows.
 
 A batch of every regime with exact results is drawn, handed to a candidate in this process, and measured
 as a campaign does; tallies are packed as the ledger holds them, those of `MERGED` batches together. The times
@@ -70,7 +70,7 @@ class RunCost:
         return own / self.numpy_ns
 
     def document(self) -> dict[str, Any]:
-        """Return the figures and the ratio, as JSON carries them."""
+        """Return the figures and the ratio as JSON."""
         return {**asdict(self), "over_numpy_without_call": self.over_numpy}
 
 

@@ -82,13 +82,13 @@ def _keep(out: Path, matrix: Matrix, *, quick: bool, seconds: float) -> None:
     Raises:
         NoVerdict: a section could not be drawn.
     """
-    from harness.campaign.provenance import begun
+    from harness.campaign.provenance import record_start
     from harness.selftest.matrix_text import titles
     from reports.folder import write
     from reports.record.run_folder import open_ledger
 
     with user_mistakes():
-        with begun(open_ledger(out, {"seed": matrix.seed, "quick": quick}, [])) as ledger:
+        with record_start(open_ledger(out, {"seed": matrix.seed, "quick": quick}, [])) as ledger:
             ledger.put("timing", {"run_seconds": seconds})
             ledger.put("selftest", {**matrix.document(), "titles": titles()})
         failed = write(out).failed_sections

@@ -73,7 +73,7 @@ class Single:
     length: int
 
     def subject(self, executor: Executor) -> Subject:
-        """Return the candidate in its formats, bound to what calls it."""
+        """Return the candidate in its formats, bound to its executor."""
         return Subject(self.candidate, self.fmt, self.out_format, executor, self.settings.timeout)
 
 
@@ -85,7 +85,7 @@ def single(
     default: str = "float32",
     suits: Callable[[str], bool] = lambda _: True,
 ) -> Single:
-    """Return what the user asked for: flags over `[tool.harness]` over defaults.
+    """Return the request of the user: flags over `[tool.harness]` over defaults.
 
     Args:
         candidate: its spec.
@@ -115,7 +115,7 @@ def single(
 
 
 def executor_for(settings: Settings, *, every_row: bool = False, deadline: Deadline = NEVER) -> Executor:
-    """Return the executor that the settings ask for; `every_row` where it is to set none aside."""
+    """Return the executor of the settings; with `every_row` it sets no row aside."""
     from harness.subject.execution import FIRST_SECONDS, InProcess, Isolated
 
     fault_seconds = math.inf if every_row else FIRST_SECONDS
@@ -133,7 +133,7 @@ def executor_for(settings: Settings, *, every_row: bool = False, deadline: Deadl
 
 
 def require_format(asked: Single, executor: Executor) -> None:
-    """Refuse a format that the candidate does not say it takes, and by a tiny row shows it does not.
+    """Refuse a format that the candidate does not declare and in which it refuses a tiny row.
 
     Raises:
         UsageError: a row of zeros of it raises, and one of another format does not.
@@ -163,22 +163,22 @@ def begin(folder: Path, asked: Single, identity: Mapping[str, Any], cells: list[
 
 
 def finish(ledger: Ledger, candidate: Candidate, executor: Executor) -> dict[str, Witness]:
-    """Make the witnesses small, keep the small ones, and return them by the id of what they stand for.
+    """Shrink the witnesses, record the shrunk ones, and return them by the ids of the original ones.
 
     Raises:
         NoVerdict: the candidate was replaced meanwhile.
     """
-    from harness.campaign.provenance import hold_program
+    from harness.campaign.provenance import record_program
     from harness.witnesses.shrinking import keep_small, shrink_all
 
     executor.grant()
     keep_small(ledger, shrink_all(ledger, {candidate.name: candidate}, executor))
-    hold_program(ledger, executor)
+    record_program(ledger, executor)
     return ledger.shrunk()
 
 
 def replay_command(folder: Path, witness: Witness) -> str:
-    """Return the command that runs a witness again."""
+    """Return the command that replays a witness."""
     from reports.record import run_folder as runs
 
     return runs.replay_command(runs.reference_of(folder), witness.id)

@@ -18,8 +18,8 @@ from reports.record.verdicts import Verdict, exit_code, worst_first
 
 __all__ = ["failure"]
 
-TOLD: Final = 6
-"""Verdicts that a failing test prints."""
+SHOWN: Final = 6
+"""The most verdicts that a failing test prints."""
 
 
 def failure(
@@ -50,15 +50,15 @@ def failure(
         if exit_code(verdicts) == 0:
             return ""
         verdicts, _ = with_witnesses(gated, verdicts, executor, "in-process")
-    return _told(gated, verdicts)
+    return _message(gated, verdicts)
 
 
-def _told(gated: Gated, verdicts: Sequence[Verdict]) -> str:
+def _message(gated: Gated, verdicts: Sequence[Verdict]) -> str:
     failing = [v for v in worst_first(verdicts) if v.stops]
     lines = [headline(verdicts), *in_common(verdicts)]
     lines += [f"policy of {name}: {', '.join(p)}" for name, p in gated.relaxations().items() if p]
-    for verdict in worst_by_group(failing)[:TOLD]:
+    for verdict in worst_by_group(failing)[:SHOWN]:
         lines += [line for line in verdict_lines(verdict) if "replay" not in line]
-    if len(failing) > TOLD:
-        lines.append(f"{TOLD} of {len(failing)} shown")
+    if len(failing) > SHOWN:
+        lines.append(f"{SHOWN} of {len(failing)} shown")
     return "\n".join(lines)

@@ -46,7 +46,7 @@ __all__ = [
 TIER: Final = "tier"
 
 LONGEST_GATED: Final = 1 << 20
-"""Entries of a row that a budget is about: rows of every regime are made, so that longer ones take hours."""
+"""The most entries of a row in a budget: rows of every regime are made, and longer ones take hours."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Budget:
 
     @property
     def is_at_least(self) -> bool:
-        """Whether the limit is the least that the metric may be: more of it is better."""
+        """Whether the limit is a lower one, as more of the metric is better."""
         return self.metric != TIER and METRICS[self.metric].better == "more"
 
     @property
@@ -103,7 +103,7 @@ class Budget:
         )
 
     def applies_to(self, row: Mapping[str, Any]) -> bool:
-        """Tell whether it is about a row of the table of cells."""
+        """Return whether the budget applies to a cell, a row of the table of cells."""
         return (
             (row["candidate"], row["format"]) == (self.candidate, self.format)
             and row["out_format"] == (self.out_format or self.format)
@@ -115,7 +115,7 @@ class Budget:
 def of_tier(
     tier: str, candidates: Iterable[str], formats: Iterable[str], out_format: str | None
 ) -> list[Budget]:
-    """Return the budgets of a built-in tier: every candidate meets it in every format.
+    """Return the budgets of a built-in tier, for every candidate in every format.
 
     Raises:
         UsageError: there is no such tier, or it does not speak of a format.
@@ -176,7 +176,7 @@ def spec_from(spec: str, folder: Path) -> str:
 
 
 def _validated(document: Mapping[str, Any]) -> tuple[list[tuple[int, dict[str, Any], bool]], list[str]]:
-    """Return each entry's number, its well-formed values and whether these are all, and what is wrong."""
+    """Return the number of each entry, its well-formed values, whether these are all, and the mistakes."""
     from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
     class Entry(BaseModel):
@@ -211,7 +211,7 @@ def _validated(document: Mapping[str, Any]) -> tuple[list[tuple[int, dict[str, A
 
 
 def _told(number: int, errors: Sequence[Any], known: Mapping[str, Any]) -> Iterator[str]:
-    """Yield each mistake once: a value that is none of two types is reported for both."""
+    """Yield each mistake once, as Pydantic reports a value that fits neither of two types for both."""
     seen = set()
     for error in errors:
         key = error["loc"][0] if error["loc"] else "entry"
@@ -231,7 +231,7 @@ def _budget(values: Mapping[str, Any], number: int, folder: Path) -> Budget:
 
 
 def _meaningless(at: str, values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with an entry's well-formed values, some of which may be lacking."""
+    """Yield the mistakes in the well-formed values of an entry, some of which may be missing."""
     from strategies.corpora import CORPORA
     from strategies.regimes import REGIMES
 
@@ -273,7 +273,7 @@ def _unknown(where: str, value: Any, known: Iterable[str]) -> Iterator[str]:
 
 
 def _counts_rows_asked(name: Any) -> bool:
-    """Tell whether a column counts what was asked, whatever the candidate returns: a limit judges nobody."""
+    """Return whether a column does not depend on the candidate's outputs, so that a limit judges nothing."""
     metric = METRICS.get(name) if isinstance(name, str) else None
     return metric is not None and metric.better is None and metric.dtype == "int64"
 
@@ -292,7 +292,7 @@ def _unlimited(where: str, metric: Metric, limit: float | str, written: FloatFor
 
 
 def _of_zeros(metric: Metric, written: FloatFormat) -> float:
-    """Return what no output of 0 exceeds; infinity where the metric alone does not tell.
+    """Return a value that outputs of 0 cannot exceed; infinity where the metric alone does not give one.
 
     It is less than 2^p ULP off, and no bound is less than 1/4 of one (1/2, but at r = 1).
     """

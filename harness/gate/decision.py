@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.campaign.notices import over_before_all, say_what_is_left_out, say_what_was_given_up
+from harness.campaign.notices import over_before_all, print_left_out, print_untried
 from harness.campaign.settings import Settings
 from harness.gate.baseline import Baseline, place, verdicts_against
 from harness.gate.budgets import TIER, Budget
@@ -139,7 +139,7 @@ def decide(
             campaign = campaign.probed(executor).rationed(executor)
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
-        say_what_is_left_out(campaign, notes())
+        print_left_out(campaign, notes())
         cells = list(campaign.cells())
         try:
             ledger = open_measured(folder, campaign.identity(), cells, settings, campaign.candidates)
@@ -196,7 +196,7 @@ def _decide(
 ) -> Decision:
     from harness.campaign.crews import crew_of
     from harness.campaign.progress import Progress
-    from harness.campaign.provenance import hold_program
+    from harness.campaign.provenance import record_program
     from reports.record.run_folder import reference_of
 
     with deadline.paused():
@@ -211,8 +211,8 @@ def _decide(
             verdicts = _with_baseline(baseline, gated, verdicts, ledger, reference_of(folder))
         executor.grant()
         verdicts, shrunk = with_witnesses(gated, verdicts, executor, reference_of(folder))
-        hold_program(ledger, executor)
-    say_what_was_given_up(executor, notes())
+        record_program(ledger, executor)
+    print_untried(executor, notes())
     ledger.put("checks", [check.document() for check in gated.checks])
     ledger.put("shrunk", {identity: w.document() for identity, w in shrunk.items()})
     ledger.put("verdicts", [verdict.document() for verdict in verdicts])

@@ -1,8 +1,8 @@
-"""How a figure is compared with its limit: exactly, or, for rates of fresh rows, as far as chance allows.
+"""Compare a figure with its limit: exactly, or for rates of fresh rows by a confidence bound.
 
-The default gate sees the same rows each time, so that a rate is a count and compared as it is. With fresh
+The default gate uses the same rows each time, so a rate is a count and is compared exactly. With fresh
 rows a rate fails only if its one-sided lower Clopper-Pearson bound lies above the limit, at alpha 0.001
-shared among the gated rates (Bonferroni), and passes only if so many rows were seen that a true rate above
+shared among the gated rates (Bonferroni), and passes only after so many rows that a true rate above
 the limit would have shown itself: none in N rows has probability (1 - limit)^N, at most alpha from
 N = ln(alpha) / ln(1 - limit). A limit of 0 asks for no event at all.
 """
@@ -38,7 +38,7 @@ class Rule(Protocol):
 
 @dataclass(frozen=True)
 class Exactly:
-    """Before rounding, as it stands."""
+    """Compares the figure itself with the limit."""
 
     def compare(self, row: Row, budget: Budget) -> Compared:
         """Return whether the figure is within its limit; a null figure never passes."""
@@ -53,7 +53,7 @@ class Exactly:
 
 @dataclass(frozen=True)
 class Fresh:
-    """Rates of drawn rows by their lower bound; anything else exactly.
+    """Compares rates of drawn rows by their lower bound, and other figures exactly.
 
     Attributes:
         gated: how many rates are compared in all.
@@ -63,7 +63,7 @@ class Fresh:
 
     @property
     def alpha(self) -> float:
-        """The chance that one rate that keeps its limit is called over it, at most."""
+        """The greatest probability that a rate within its limit fails."""
         return ALPHA / max(self.gated, 1)
 
     def compare(self, row: Row, budget: Budget) -> Compared:

@@ -39,11 +39,11 @@ class Control:
 
     @property
     def name(self) -> str:
-        """Its name, no two of a suite alike."""
+        """The name of the control, unique in the suite."""
         return f"{self.title} [{self.format}]"
 
     def candidate(self) -> Candidate:
-        """Return it as a candidate, named and in a fresh state."""
+        """Return the control as a candidate, in a fresh state."""
         return replace(self.make(), name=self.name, spec=self.name)
 
 
@@ -248,7 +248,7 @@ def _declaring(function: Softmax, **policy: str) -> Callable[[], Candidate]:
 
 
 def controls() -> tuple[Control, ...]:
-    """Return every control of this machine: those of libraries are there where the library is."""
+    """Return every control of this machine, with those of installed libraries."""
     return tuple(
         Control(title, FORMATS[fmt], tier, make)
         for title, formats, tier, make in (*_built_in(), *_written(), *_declared(), *_libraries())

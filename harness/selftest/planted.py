@@ -49,7 +49,7 @@ def _nothing(_: random.Random) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Defect:
-    """One way of being wrong.
+    """A kind of defect.
 
     Attributes:
         mechanism: what part of a softmax it is in.
@@ -73,12 +73,12 @@ class Defect:
 
     @property
     def name(self) -> str:
-        """Its name, for people."""
+        """The name of the defect, in words."""
         return self.function.__name__.strip("_").replace("_", " ")
 
     @property
     def seen(self) -> str:
-        """Where such a thing was seen."""
+        """Where such a defect was seen."""
         return (self.function.__doc__ or "").strip().partition("\n")[0]
 
     def instances(self, seed: int) -> tuple[Instance, ...]:
@@ -101,12 +101,12 @@ class Instance:
 
     @property
     def name(self) -> str:
-        """Its name, no two of a suite alike."""
+        """The name of the instance, unique in the suite."""
         return f"{self.defect.name}{self.constants} [{self.format}]"
 
     @property
     def constants(self) -> str:
-        """Its constants as people read them; empty where there are none."""
+        """The constants in words; empty where there are none."""
         return f" ({', '.join(f'{value:g}' for value in self.values)})" if self.values else ""
 
     @property
@@ -115,7 +115,7 @@ class Instance:
         return self.defect.tier
 
     def candidate(self) -> Candidate:
-        """Return it as a candidate, in a fresh state."""
+        """Return the instance as a candidate, in a fresh state."""
         candidate = from_function(self.defect.make(*self.values), self.name)
         return replace(candidate, spec=self.name)
 
@@ -139,12 +139,12 @@ def shares(e: Array) -> Array:
 
 
 def masked(z: Array) -> NDArray[np.bool_]:
-    """Tell which entries are -inf."""
+    """Return which entries are -inf."""
     return np.asarray(np.isneginf(z))
 
 
 def sound(z: Array) -> Array:
-    """Return the softmax of each row: what a defect is in otherwise."""
+    """Return the softmax of each row, without a defect."""
     return shares(np.exp(z - top(z)))
 
 
@@ -178,5 +178,5 @@ Table = Iterable[tuple[Callable[..., Any], Mapping[str, Any]]]
 def listed(
     mechanism: str, table: Table, maker: Callable[..., Callable[..., Softmax]] = of_rows, **common: Any
 ) -> tuple[Defect, ...]:
-    """Return the defects of a table of functions, each with attributes of its own beside the common ones."""
+    """Return the defects of a table of functions, with common attributes and their own."""
     return tuple(Defect(mechanism, function, maker(function), **{**common, **own}) for function, own in table)

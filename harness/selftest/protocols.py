@@ -1,4 +1,4 @@
-"""How softmax is commonly tested: protocols of well-known projects, emulated as they stand.
+"""Common tests of softmax: the protocols of well-known projects, emulated.
 
 Each has its own data and its own tolerance. What it compares with is better than what the project has: the
 correctly rounded result, so that nothing is missed for want of a good reference. A candidate that raises,
@@ -38,7 +38,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way of testing a softmax.
+    """A way to test a softmax.
 
     Attributes:
         name: what it does, in few words: the head of its column.
@@ -57,7 +57,7 @@ class Protocol:
     accepts: Callable[[FloatFormat, Sample, Array], bool]
 
     def notices(self, candidate: Candidate, fmt: FloatFormat) -> bool | None:
-        """Tell whether it finds something wrong; None where it does not speak of the format."""
+        """Return whether it notices a defect; None where it does not cover the format."""
         if fmt.name not in self.formats:
             return None
         return any(not self._passes(candidate, fmt, sample) for sample in self._taken(candidate, fmt))
@@ -242,4 +242,4 @@ PROTOCOLS: Final = (
         _within(1e-2, 1e-2),
     ),
 )
-"""From the strictest tolerance to the loosest."""
+"""The protocols, from the strictest tolerance to the loosest."""

@@ -1,1 +1,1 @@
-"""What the user sees while the program works, and how he stops it."""
+"""Output on the terminal, interrupts and time limits."""

@@ -97,7 +97,7 @@ def print_json(document: Any) -> None:
 
 
 def carries(stream: IO[str], text: str) -> bool:
-    """Tell whether the stream's encoding can carry the text."""
+    """Return whether the stream's encoding can carry the text."""
     try:
         text.encode(getattr(stream, "encoding", None) or "ascii")
     except UnicodeEncodeError:

@@ -1,7 +1,7 @@
-"""When a command must have ended: what `--max-time` sets.
+"""The moment by which a command must have ended, set by `--max-time`.
 
-At that moment no further piece of work is begun. What is under way may end within a few seconds, `GRACE`;
-then no candidate is called any more, and none waited for.
+After it no further task begins. A task in progress may end within a few seconds, `GRACE`; after that no
+candidate is called or waited for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GRACE: Final = 2.0
 
 
 class OutOfTime(Exception):
-    """The time that was set is over; what is done is kept."""
+    """The time limit is over; finished work is kept."""
 
 
 class Deadline:
@@ -34,35 +34,35 @@ class Deadline:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing further is to be begun."""
+        """Whether no further task may begin."""
         return time.monotonic() > self._at
 
     @property
     def grace(self) -> float:
-        """Seconds that what is under way has left."""
+        """The seconds left for a task in progress."""
         return self._at + GRACE - time.monotonic()
 
     def check(self) -> None:
-        """See that there is time to begin something.
+        """Check that a task may begin.
 
         Raises:
-            OutOfTime: there is none.
+            OutOfTime: it may not.
         """
         if self.is_over:
             raise OutOfTime
 
     def check_grace(self) -> None:
-        """See that there is time to go on with something.
+        """Check that a task may go on.
 
         Raises:
-            OutOfTime: there is none.
+            OutOfTime: it may not.
         """
         if self.grace <= 0:
             raise OutOfTime
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Put the moment off by as long as what is done here takes."""
+        """Postpone the moment by the time of the block."""
         start = time.monotonic()
         try:
             yield

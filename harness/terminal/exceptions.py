@@ -1,4 +1,4 @@
-"""What the program says when it cannot do what was asked, and with which exit code.
+"""Errors with a message for the user, and their exit codes.
 
 HarnessError
 ├── UsageError   exit 2: wrong usage or configuration; one line: value, rule, next step
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 __all__ = ["HarnessError", "Interrupted", "NoVerdict", "UsageError", "choose", "nearest", "user_mistakes"]
 
 _SHORT = 3
-"""A name of so few letters is found within others by chance."""
+"""The most letters of a name that occurs within others by chance."""
 
 
 class HarnessError(Exception):
@@ -25,13 +25,13 @@ class HarnessError(Exception):
 
 
 class UsageError(HarnessError):
-    """The user asked for something that is not there or makes no sense."""
+    """The user named something that does not exist or makes no sense."""
 
     exit_code = 2
 
 
 class NoVerdict(HarnessError):
-    """The program ran, and cannot answer the question."""
+    """The program ran but has no answer."""
 
 
 class Interrupted(HarnessError):
@@ -64,7 +64,7 @@ def choose(what: str, value: str, known: Iterable[str]) -> str:
 
 
 def nearest(value: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is meant, by another name of a format, misspelt or in part; else None."""
+    """Return the known name that is probably meant: an alias of a format, misspelt or in part; else None."""
     from reference.formats import OTHER_NAMES  # here, since this module is needed before the rooms are
 
     names = {name.lower(): name for name in known}

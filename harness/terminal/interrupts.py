@@ -1,8 +1,8 @@
 """Ctrl-C that cannot get lost.
 
-Python raises KeyboardInterrupt wherever the main thread happens to be. In a finalizer, or a callback
-from C, it is printed and dropped, as no caller is there to catch it; here it is raised once more
-a moment later. What else such code says once the user has interrupted it is kept quiet.
+Python raises KeyboardInterrupt wherever the main thread is. In a finalizer or a callback from C,
+no caller can catch it, and Python prints and drops it; here it is raised again a moment later.
+Other errors of such code after an interrupt are not printed.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Final
 __all__ = ["ATTENTION_SECONDS", "keep_interrupts"]
 
 ATTENTION_SECONDS: Final = 0.25
-"""The longest that the main thread waits without a look at signals.
+"""The longest wait of the main thread before it checks for signals.
 
-One that arrives between the interpreter's last look and the system call in which it then waits, or
-on another thread, interrupts no wait; Ctrl-C would go unnoticed until the wait ends.
+A signal interrupts no wait if it arrives between the interpreter's last check and the system call,
+or on another thread; Ctrl-C would then go unnoticed until the wait ends.
 """
 
 AGAIN_SECONDS: Final = 0.02
 
 
 def keep_interrupts() -> None:
-    """See that an interrupt reaches the program, from now on; one that is ignored stays so."""
+    """Make every interrupt reach the program from now on; an ignored one stays ignored."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
     interrupted = threading.Event()
@@ -47,7 +47,7 @@ def keep_interrupts() -> None:
 
 
 def _interrupt_main_thread() -> None:
-    """Raise SIGINT where a system call that the main thread waits in ends by it."""
+    """Raise SIGINT so that it ends a system call of the main thread."""
     main = threading.main_thread().ident
     if hasattr(signal, "pthread_kill") and main is not None:
         signal.pthread_kill(main, signal.SIGINT)

@@ -1,10 +1,10 @@
 """Standard output and standard error that a program can rely on.
 
-A reader that leaves early, such as `head`, ends the output and not the work: what is written to
-a broken pipe is dropped, so that files are still written and the exit code is still the command's own.
-A stream that was closed by whoever started us drops everything. What an encoding cannot
-carry is spelled in escapes. Any other error of standard output, such as a full disk, is raised once;
-one of standard error could be shown to nobody.
+A reader that ends early, such as `head`, ends the output and not the work: text for a broken pipe
+is dropped, so that files are still written and the exit code is still the command's own. A stream
+that the parent process closed drops everything. Characters that an encoding lacks are written as
+escapes. Any other error of standard output, such as a full disk, is raised once; one of standard
+error is dropped, as nobody could see it.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def _settled(stream: IO[str] | None, dropped: type[OSError]) -> IO[str]:
 
 
 def _is_plain(stream: io.TextIOWrapper) -> bool:
-    """Tell whether it writes to a file descriptor, unlike a console of Windows or what a test looks into."""
+    """Return whether a stream writes to a file descriptor, unlike a console of Windows or a test's buffer."""
     return isinstance(getattr(stream.buffer, "raw", stream.buffer), io.FileIO)
 
 
 class _Output(io.FileIO):
-    """An open file that fails at most once: what buffers still hold must not fail again as Python ends.
+    """An open file that fails at most once, so that buffered text does not fail again as Python exits.
 
     It waits for a reader where the descriptor does not. An interrupt just after a write that wrote a part
     may have that part written twice.

@@ -54,7 +54,7 @@ def clopper_pearson(events: int, trials: int) -> Interval:
 
 
 def exceeds(events: int, trials: int, rate: float, alpha: float) -> bool:
-    """Tell whether the one-sided lower bound of the rate lies above `rate`, at level alpha.
+    """Return whether the one-sided lower bound of the rate lies above `rate`, at level alpha.
 
     That is so if and only if that many events or more are rarer than alpha where the rate is `rate`.
 

@@ -48,7 +48,7 @@ def _intro(checks: Sequence[Check]) -> str:
 
 
 def is_known(check: Check) -> bool:
-    """Tell whether a check is broken in a way that the order of floating-point operations explains."""
+    """Return whether a check is broken in a way that the order of floating-point operations explains."""
     return check.get("status") == "violated" and bool(check.get("consequence"))
 
 

@@ -30,7 +30,7 @@ def render(run: RunData) -> Markup:
 
 
 def sentence(document: Mapping[str, Any]) -> str:
-    """Say how many cells got better and worse, and against what."""
+    """Return how many cells got better and worse, and against what."""
     counts = {
         name: int(document.get(name) or 0) for name in ("better", "worse", "noise", "equal", "incomparable")
     }

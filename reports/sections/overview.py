@@ -33,7 +33,7 @@ def level(standing: Standing) -> int:
 
 
 def wrong(run: RunData, standing: Standing) -> list[str]:
-    """Say what is wrong with a standing that its failed rows and its errors do not show."""
+    """Return what is wrong with a standing that its failed rows and its errors do not show."""
     clauses = [f"{count(number)} {WRONGS[column]}" for column, number in standing.wrongs.items()]
     if beyond := run.violations.get((standing.key.candidate, standing.key.formats)):
         clauses.insert(0, f"beyond {plural(beyond, 'limit')} of the gate")

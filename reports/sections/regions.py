@@ -105,7 +105,7 @@ def _csv(places: Places) -> str:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    """Spell the counts of a place: failed/rows, or failed+underflow/rows."""
+    """Return the counts of a place: failed/rows, or failed+underflow/rows."""
     underflow = f"+{counts['underflow']}" if counts["underflow"] else ""
     return f"{sum(counts[kind] for kind in FAILURES)}{underflow}/{counts['rows']}"
 

@@ -1,4 +1,4 @@
-"""The worst rows, as exact bits, each with the command that runs it again."""
+"""The worst rows, as exact bits, each with its replay command."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from reports.rundata import RunData
 from reports.section import Section, fill
 
 MOST: Final = 24
-"""Witnesses drawn; the rest are in witnesses.jsonl."""
+"""The most witnesses to draw; the rest are in witnesses.jsonl."""
 
 ENTRIES: Final = 8
-"""Entries drawn of a row."""
+"""The most entries of a row to draw."""
 
-TOLD: Final = 3
+MOST_IN_A_LINE: Final = 3
 """The most entries of a row that is shown in one line."""
 
 EXACT_UP_TO: Final = 1 << 17
-"""The longest row of which the exact result is computed for the page: two seconds or so; few are so long."""
+"""The longest row whose exact result is computed for the page, in about two seconds; few are so long."""
 
 DIGITS: Final = 17
 
@@ -66,8 +66,8 @@ def card(witness: Witness, command: str, found: Witness | None = None) -> Card:
 
     Args:
         witness: the row to draw.
-        command: what runs it again.
-        found: the row that it was made small from, where it was.
+        command: replays it.
+        found: the row that it was shrunk from; None where it was not.
     """
     cell = witness.cell
     kept: Witness | Remade = witness.remade or witness
@@ -95,7 +95,7 @@ def _meant(witness: Witness, x: Sequence[float], first: int) -> int:
 
 
 def _made_small(drawn: Witness, found: Witness, length: int) -> str:
-    """Say whose the figure is, where the row as found shows another."""
+    """Return which row the figure is of, where the original row has another figure."""
     figure, before = _figure(drawn), _figure(found)
     if figure == before:
         return ""
@@ -106,22 +106,22 @@ def _made_small(drawn: Witness, found: Witness, length: int) -> str:
 
 
 def instance(witness: Witness) -> str:
-    """Say in one line what the row shows: what it is worst in, or input, output and truth."""
+    """Return one line on the row: its worst figure, or input, output and truth."""
     row = card(witness, "")
     if not row.entries or all(not e.y_bits for e in row.entries):
         return ""
-    is_told = not row.hidden and len(row.entries) <= TOLD
+    is_whole = not row.hidden and len(row.entries) <= MOST_IN_A_LINE
     x, y, exact = ([shortened(getattr(e, name)) for e in row.entries] for name in ("x", "y", "exact"))
     meant = next((k for k, e in enumerate(row.entries) if e.index == row.meant), 0)
-    name = f"softmax({', '.join(x)})" if is_told else f"a row of {count(witness.cell.length)} entries"
+    name = f"softmax({', '.join(x)})" if is_whole else f"a row of {count(witness.cell.length)} entries"
     where = f"entry {row.entries[meant].index} of {name}"
     if row.figure:
         return f"{row.figure} at {where}"
-    if not is_told:
-        said, truth = f"{where}: {x[meant]} gives {y[meant]}", exact[meant]
+    if not is_whole:
+        text, truth = f"{where}: {x[meant]} gives {y[meant]}", exact[meant]
     else:
-        said, truth = f"{name} = ({', '.join(y)})", f"({', '.join(exact)})"
-    return f"{said}; exact: {truth}" if exact[meant] != NOTHING else said
+        text, truth = f"{name} = ({', '.join(y)})", f"({', '.join(exact)})"
+    return f"{text}; exact: {truth}" if exact[meant] != NOTHING else text
 
 
 def _decoded(text: str, fmt: FloatFormat) -> list[tuple[float, str]]:
@@ -150,7 +150,7 @@ def _shown(element: int, length: int) -> range:
 
 
 def _figure(witness: Witness) -> str:
-    """Spell what the witness is the worst in."""
+    """Return the figure in which the witness is the worst."""
     if witness.kind == "max_ulp":
         return f"{ulps(witness.score)} ULP"
     if witness.kind in ("bound_ratio", "algorithm_ratio"):

@@ -194,7 +194,7 @@ def _placed(candidate: Candidate, paths: dict[str, str], timeout: float) -> Cand
 
 
 def _require_same_files(candidate: Candidate, loaded_here: Candidate) -> None:
-    """Hold what was loaded here against what was loaded where the campaign began, path by path."""
+    """Compare the files loaded here with those loaded where the campaign began, path by path."""
     began_with = candidate.sources.get("files", {})
     for path, loaded in loaded_here.sources.get("files", {}).items():
         if began_with.get(path, loaded) != loaded:
