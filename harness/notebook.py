@@ -57,7 +57,7 @@ def measure(
         seed: decides the rows.
         regimes: names of regimes and corpora; all, where left out.
         lengths: row lengths; those of the effort, where left out.
-        via: whose arrays f takes, `torch`, `jax` or `cupy`, with @device if need be; NumPy's where left out.
+        via: the library of f's arrays: `torch`, `jax` or `cupy`, with @device if needed; NumPy by default.
 
     Raises:
         harness.terminal.exceptions.UsageError: an argument is unknown; the message says what there is.

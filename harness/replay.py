@@ -68,7 +68,7 @@ class Replay:
     """A replayed witness.
 
     Attributes:
-        witness: what was replayed.
+        witness: the one replayed.
         message: why there are no outputs; empty where there are.
         elements: all elements of the row; empty where there are no outputs.
         tally: of the row.
@@ -121,7 +121,7 @@ def replay_witness(
     than were recorded, it is called in the batch that it was seen in.
 
     Args:
-        witness: what to replay.
+        witness: the one to replay.
         subject: calls the candidate, and judges by its policy.
         limits: for the figures of the row, by columns of the table of cells.
 

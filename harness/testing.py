@@ -58,7 +58,7 @@ def assert_accurate(
         tier: rounded, faithful, wide, standard or fast.
         seed: decides the rows.
         policies: KEY=VALUE settings that relax what is asked, as `--policy` takes them.
-        via: whose arrays f takes, `torch`, `jax` or `cupy`, with @device if need be; NumPy's where left out.
+        via: the library of f's arrays: `torch`, `jax` or `cupy`, with @device if needed; NumPy by default.
 
     Raises:
         AssertionError: it does not; the verdicts and shrunk rows are in the message.
@@ -140,7 +140,7 @@ def rows(format: str, length: int, regimes: Sequence[str] = ()) -> SearchStrateg
 
     Args:
         format: a format's name.
-        length: how many entries.
+        length: the number of entries.
         regimes: names of regimes; where left out, all whose rows of that length have an exact result.
 
     Raises:

@@ -35,7 +35,7 @@ class Axis:
     """One axis of a picture.
 
     Attributes:
-        title: what it shows, with its unit.
+        title: its quantity and unit.
         low, high: its ends.
         ticks: values with their labels.
         scale: carries values to where they are drawn, on a line; ends too.

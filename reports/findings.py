@@ -29,8 +29,8 @@ class Finding:
         kind: a kind of witness.
         candidate, op, format, out_format: with whom.
         regime, length: the first cell that shows it.
-        count: how often, in `unit`; in `cells` cells.
-        message: what it is, in a few words.
+        count: the number of occurrences, in `unit`; `cells`: the number of cells with any.
+        message: a description in a few words.
         witness: the id of a witness of it, None where there is none.
     """
 

@@ -35,8 +35,8 @@ class Finished:
     """A run folder that is drawn.
 
     Attributes:
-        folder: where.
-        run: what was drawn.
+        folder: the run folder.
+        run: the data that was drawn.
         failed_sections: the names of sections that could not be drawn; page and summary say so, too.
     """
 

@@ -73,7 +73,7 @@ def terminal(
         relaxations: policies by candidate.
         folder: the run folder, where junit.xml holds all verdicts.
         most: the most violations to show.
-        looked: what the contract's checks looked at, by candidate and formats.
+        looked: the rows and calls of the contract's checks, by candidate and formats.
     """
     from rich.console import Group
     from rich.text import Text

@@ -44,9 +44,9 @@ class LibraryLine:
     """One library in one format.
 
     Attributes:
-        texts: what stands beneath `HEADINGS`.
+        texts: the cells of the line, under `HEADINGS`.
         is_sound: whether no row failed without excuse, nothing else was found and the contract was kept.
-        command: what runs its worst witness again; empty where there is none.
+        command: replays its worst witness; empty where there is none.
     """
 
     texts: tuple[str, ...]

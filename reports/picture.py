@@ -36,7 +36,7 @@ class Picture:
         image: the SVG.
         table: the numbers that answer what the picture is asked.
         csv: all that is drawn.
-        note: what else there is to say, such as what was left out.
+        note: a further remark, such as on standings left out.
     """
 
     title: str

@@ -24,7 +24,7 @@ State = Literal["good", "bad", "known", "open", "plain"]
 
 @dataclass(frozen=True)
 class Record:
-    """One line: its texts, how it went, what is said beneath it, and the command that shows it again."""
+    """A line: its texts, its status, a note beneath it, and the command that shows it again."""
 
     texts: Sequence[str]
     state: State = "plain"
@@ -47,7 +47,7 @@ def records(
         name: keeps the table apart from others of the page; shown to who cannot see it.
         headings: of the columns; the first record's state is the colour of its first text.
         lines: the worst first, since only so many are drawn.
-        more: where all of them are.
+        more: the file that has all of them.
         intro: a sentence or a few before the table.
         most: records that are drawn.
     """

@@ -26,7 +26,7 @@ from reports.record.witness import CellKey, Witness, gravity
 __all__ = ["SCHEMA_VERSION", "RunData", "Standing", "StandingKey", "build", "worst_of"]
 
 SCHEMA_VERSION: Final = 1
-"""Of summary.json: raised whenever a key changes its meaning or goes."""
+"""The version of summary.json, raised whenever a key changes its meaning or is removed."""
 
 DOCUMENTS: Final = ("comparison", "search", "selftest")
 """Documents of the ledger that sections draw."""

@@ -62,9 +62,9 @@ class Section:
 
     Attributes:
         title: its heading.
-        order: where it stands; sections of one order stand by their file's name.
-        guide: how to read this, in a few sentences of plain text.
-        render: what draws it; nothing drawn means that the run has nothing for it.
+        order: its place on the page; sections of equal order are sorted by file name.
+        guide: how to read the section, in a few sentences of plain text.
+        render: draws it; an empty result means that the run has no data for it.
         of_cells: whether it speaks of cells alone, and is left out of a run that is about something else.
     """
 

@@ -35,7 +35,7 @@ class MatrixRow:
 
     Attributes:
         kind, mechanism, seen: which, in what part of softmax, and where such a thing was seen.
-        instances: how many there are of it.
+        instances: the number of its instances.
         cells: one a column, in their order.
     """
 

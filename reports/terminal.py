@@ -38,7 +38,7 @@ def summary(run: RunData, encoding: str | None = "utf-8") -> RenderableType:
     """Return what to print at the end of a run: a table where the terminal is wide enough, else a list.
 
     Args:
-        run: what is drawn of it.
+        run: the data of the run.
         encoding: that of the stream; lines and names that it cannot carry are spelled in ASCII.
     """
     from rich.console import Group

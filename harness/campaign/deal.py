@@ -160,8 +160,8 @@ class Threads(Generic[Task]):
 
     Args:
         measure: a pure function of a task, called from `jobs` threads at once.
-        executor: what `measure` is given; closed when the work is broken off.
-        jobs: how many threads.
+        executor: passed to `measure`; closed when the work is abandoned.
+        jobs: the number of threads.
         place: where this process runs, with the versions of the candidates' libraries.
     """
 

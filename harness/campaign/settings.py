@@ -68,7 +68,7 @@ class Effort:
     Attributes:
         searches: whether the worst rows are searched for as well, where no regime is named.
         sweep: further lengths, at which there are only rows of the regime `medley`, and few.
-        drawn: how many such lengths more are drawn from the seed; none where None.
+        drawn: further such lengths, drawn from the seed; None for none.
         crowd: the least rows of the one call that has rows of the regime `crowd`; no such call where 0.
         extent: to which the checks look: a name of `harness.checks.samples.EXTENTS`.
         slow_seconds: about how long the calls of a slow candidate take in one format, which is given as many

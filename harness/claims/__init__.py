@@ -123,7 +123,7 @@ def evaluate(seed: int, method: Method = "certified", rows: int = ROWS) -> tuple
 
     Args:
         seed: decides the rows drawn.
-        method: how the truth is computed.
+        method: of computing the truth.
         rows: rows of each regime in each format.
     """
     evidence = gather(seed, method, rows)

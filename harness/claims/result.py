@@ -42,9 +42,9 @@ class Finding:
     Attributes:
         verdict: see the module.
         account: one or two sentences, with the names of figures in braces where these belong.
-        figures: what was counted and measured.
+        figures: the counts and measures behind the verdict.
         witnesses: rows to replay, the telling one first; None stands for one that was not found.
-        conclusions: what follows from a verdict, as a further sentence.
+        conclusions: a further sentence for each verdict, on what follows from it.
     """
 
     verdict: str
@@ -74,8 +74,8 @@ class ClaimResult:
 
     Attributes:
         id: its number.
-        statement: what is claimed.
-        source: who claims it.
+        statement: the claim.
+        source: the author of the claim.
     """
 
     id: int

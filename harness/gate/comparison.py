@@ -46,9 +46,9 @@ class Change:
     """One cell of two runs, and the metric that speaks most against or for the later one.
 
     Attributes:
-        cell: which.
-        change: how it went, strictly.
-        trend: how it went, noise apart.
+        cell: the cell.
+        change: the result by every figure.
+        trend: the result without noise.
         metric: the gravest that differs; empty where none does.
         before: its figure in the earlier run, None where it is null or the cell is new.
         after: likewise in the later one.

@@ -346,7 +346,7 @@ def with_witnesses(
     """Return the verdicts with replay commands, and shrunk witnesses by the id of the original.
 
     Args:
-        gated: what was judged.
+        gated: the cells and checks of the verdicts.
         verdicts: in any order, which is kept.
         executor: calls the candidates, to shrink the first witnesses.
         run: the RUN in RUN#ID.

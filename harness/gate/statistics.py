@@ -56,7 +56,7 @@ class Fresh:
     """Compares rates of drawn rows by their lower bound, and other figures exactly.
 
     Attributes:
-        gated: how many rates are compared in all.
+        gated: the number of rates that are compared in all.
     """
 
     gated: int

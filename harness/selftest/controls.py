@@ -26,8 +26,8 @@ class Control:
     """An honest implementation in a format.
 
     Attributes:
-        title: what it is.
-        format: in which it is judged.
+        title: a description.
+        format: of its rows and outputs.
         tier: the tier that it must meet.
         make: to a candidate in a fresh state.
     """

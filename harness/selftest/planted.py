@@ -52,7 +52,7 @@ class Defect:
     """A kind of defect.
 
     Attributes:
-        mechanism: what part of a softmax it is in.
+        mechanism: the part of softmax that it is in.
         function: the defect; its name is the defect's, its docstring says where such a thing was seen.
         make: from the drawn constants to a softmax, in a state of its own.
         draw: draws the constants.

@@ -41,9 +41,9 @@ class Protocol:
     """A way to test a softmax.
 
     Attributes:
-        name: what it does, in few words: the head of its column.
+        name: a short name, the head of its column.
         title: data and tolerance.
-        seen: where it is used.
+        seen: the project that uses it.
         formats: those that it speaks of.
         samples: its data in a format.
         accepts: tells whether outputs (in the format) of a sample are accepted.

@@ -72,10 +72,10 @@ def cell_row(
     Figures are floats, or None where they are null; +inf is a figure.
 
     Args:
-        info: which cell.
-        tally: what was counted of it.
+        info: the cell.
+        tally: its counts.
         small: ids of the small witnesses that stand for others, by the ids of those.
-        columns: which; all of them, or those of `CHEAP`.
+        columns: the columns to compute; all, or those of `CHEAP`.
     """
     values = {
         **{name: getattr(info.key, name) for name in info.key.__dataclass_fields__},

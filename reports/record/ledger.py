@@ -105,9 +105,9 @@ class CellInfo:
     """A planned cell.
 
     Attributes:
-        key: which cell it is.
+        key: the cell.
         sampled: whether its rows are drawn independently, so that intervals apply.
-        status: how it went so far.
+        status: of its shards so far.
         message: why, where the status is not ok.
     """
 
@@ -123,7 +123,7 @@ class Place:
 
     Attributes:
         host: the machine's name.
-        kind: what of the machine can change figures, one JSON document; equal kinds give equal figures.
+        kind: a JSON document of the machine's parts that can change figures; equal kinds give equal figures.
     """
 
     host: str
@@ -144,7 +144,7 @@ class Ledger:
 
         Args:
             path: the file; there must be none.
-            settings: what decides the figures, as JSON can carry it.
+            settings: a JSON document of the settings that determine the figures.
             cells: the plan, in the order in which reports show it.
 
         Raises:
@@ -320,7 +320,7 @@ class Ledger:
             shard: its name.
             tallies: by cell, as they are or `packed`.
             seconds: how long it took.
-            place: where it was measured, if that is known.
+            place: where it was measured, if known.
 
         Raises:
             LedgerError: the shard is recorded already, a cell is not in the plan, or the disk is full.

@@ -41,15 +41,15 @@ class Metric:
         name: of the column.
         dtype: of pandas; text may be null.
         unit: of what it is a count, or in what it is given.
-        meaning: what it is, in one line.
-        better: which way is better; None where it tells of the rows asked, whatever comes back.
+        meaning: a description in one line.
+        better: the direction that is better; None where it does not depend on the outputs.
         shown_by: the kind of witness that shows it; empty where none does.
-        covers: of which outputs it tells.
+        covers: the outputs that it covers.
         greatest: whether it is the greatest figure of a row.
         within: the most that it may be where a run limits nothing; None where that is not said.
-        defect: what is wrong where a count is above 0, or a ratio above 1; empty where that is no finding.
+        defect: the defect that a count above 0 or a ratio above 1 shows; empty where that is no finding.
         heading: a short name in pages; empty where none needs one.
-        wrong: what is counted, where a count shows a candidate wrong though no row failed.
+        wrong: the noun for a count that shows a candidate wrong although no row failed.
         compared: the rank in comparing two runs, 1 for the gravest; None where it is not compared.
         walls: values that other rows do not carry the figure across; None where other rows do not change it.
         events: of a rate that can be tested, the column that counts its rows.

@@ -19,7 +19,7 @@ class Loaded:
     """A candidate as it was loaded.
 
     Attributes:
-        spec: what it is loaded by, from whatever folder.
+        spec: loads it from any folder.
         files: digests of the files of its own project, by absolute path.
         late: those of files that only a call of it loaded.
         versions: those of installed libraries that were loaded with it, by name.

@@ -74,7 +74,7 @@ class Tally:
         histogram: `HISTOGRAM_SHIFT` bins of the ULP error over RN(r) not 0; nonfinite outputs
             are counted in `nonfinite_representable`.
         fallbacks: elements that the certified reference left to mpmath.
-        faults: how often each kind of fault befell a row.
+        faults: the number of rows with each kind of fault.
         gap_errors, gap_bounds: `HISTOGRAM_SHIFT` bins of the greatest ULP error, and of the greatest bound
             of the standard tier, by bins of `reports.record.profiles.GAPS`.
         places: counts of rows by `reports.record.profiles.place_key`.

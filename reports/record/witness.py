@@ -108,7 +108,7 @@ class Batch:
     that its regime is; or they are held bit by bit.
 
     Attributes:
-        rows: how many; the row meant is row `row`.
+        rows: the number of rows; `row` is the index of this one.
         x: the encodings of all of them; empty where they are made again.
     """
 
@@ -136,15 +136,15 @@ class Witness:
     """One row, as exact bits, that shows a cell's worst figure or a defect.
 
     Attributes:
-        cell: where it was found.
+        cell: the cell that it comes from.
         kind: one of `WITNESS_KINDS`, or the name of a check.
-        score: what it is worst in (ULP, ratio, row sum error); 0 where the kind is its rank.
+        score: its worst figure (ULP, ratio, row sum error); 0 where the kind alone ranks it.
         x: input encodings, fixed-width hexadecimal, concatenated; empty where the row is made again.
         y: output encodings likewise; empty where the candidate returned none.
         element: the index of the element meant, None where the whole row is.
         origin: how the row came about, e.g. "batch 0, row 17" or "pytorch/pytorch#25110".
-        message: what went wrong, where words are needed.
-        remade: how the row is made again, where its bits are not kept.
+        message: a description, where the kind does not suffice.
+        remade: the recipe of the row, where its bits are not kept.
         batch: the one that it was seen in, where that is known; a row that is made again says so itself.
     """
 

@@ -36,9 +36,9 @@ class WitnessKind:
 
     Attributes:
         name: as witnesses have it.
-        shown_by: what shows it; a row still shows it where that is still so.
+        shown_by: how outputs show it, and a replay shows it again.
         meaning: in a few words, what a row of that kind shows.
-        score: what its score is a figure of; empty where the kind alone is its rank.
+        score: the name of its figure; empty where the kind alone ranks it.
         of_element: whether the score is that of one element.
         is_fatal: whether each call of its row costs a process, so that its test calls it in one of its own.
     """

@@ -18,7 +18,7 @@ from reports.rundata import RunData, Standing
 from reports.section import Section
 
 LOWEST: Final = 2.0 ** (GAPS.least - 1)
-"""Where gaps of the first bin are drawn, those of ties and of the largest entry itself among them."""
+"""The place of gaps in the first bin, which include ties and the largest entry itself."""
 
 LEAST: Final = 2.0**-4
 RANGES: Final = ((0.0, 1.0), (1.0, 8.0), (8.0, 64.0), (64.0, math.inf))

@@ -1,4 +1,4 @@
-"""Where rows fail: maps over the largest logit and the spread, so that the safe region shows its end."""
+"""Maps of failed rows over the largest logit and the spread, which show the end of the safe region."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Attempt:
     """The result of calling parts in turn, up to the first that failed.
 
     Attributes:
-        passed: how many parts have outputs.
+        passed: the number of parts with outputs.
         outputs: of the shape of the rows; valid in the parts that passed.
         failure: of the next part; None if all passed.
         overwritten: which rows the candidate changed; None where nobody looked.
