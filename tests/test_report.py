@@ -408,7 +408,7 @@ def test_a_row_made_small_says_whose_the_figure_is(tmp_path: Path) -> None:
         ledger.put("shrunk", {found.id: small.document()})
     text = draw(data(folder), [("witnesses", all_sections()["witnesses"])]).html
     assert (
-        "60.2 ULP is the figure of the row drawn here, made small to 2 entries;"
+        "60.2 ULP is the figure of the row drawn here, shrunk to 2 entries;"
         " the row as found, of 1,024, showed 67.3 ULP." in text
     )
 

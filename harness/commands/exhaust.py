@@ -260,7 +260,7 @@ def _lines(proof: _Proof) -> Iterator[str]:
         yield f"{witness.kind}: {witness.score:.9g}, x = {witness.x}, y = {witness.y}{where}"
         yield f"    {replay_command(folder, witness)}"
         if (small := proof.shrunk.get(witness.id)) is not None:
-            yield f"    made small: x = {small.x}, y = {small.y}: {replay_command(folder, small)}"
+            yield f"    shrunk: x = {small.x}, y = {small.y}: {replay_command(folder, small)}"
     for witness in proof.faulty[:FAULTY_SHOWN]:
         yield f"{witness.kind.replace('_', ' ')}: {witness.origin}, x = {witness.x}: {witness.message}"
         yield f"    {replay_command(folder, witness)}"

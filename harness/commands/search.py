@@ -191,7 +191,7 @@ def _lines(finding: _Finding) -> Iterator[str]:
         return
     yield f"witness: {result.witness.line()}"
     if finding.shrunk is not None:
-        yield f"made small: {finding.shrunk.line()}"
+        yield f"shrunk: {finding.shrunk.line()}"
     yield f"replay: {finding.replay}"
 
 

@@ -57,7 +57,7 @@ class Card:
     entries: tuple[Entry, ...]
     hidden: int
     command: str
-    made_small: str = ""
+    shrunk_note: str = ""
     meant: int = 0
 
 
@@ -83,8 +83,8 @@ def card(witness: Witness, command: str, found: Witness | None = None) -> Card:
         for i in _shown(meant - first, len(x))
     )
     length = cell.length if isinstance(kept, Remade) else len(x)
-    made_small = "" if found is None else _made_small(witness, found, length)
-    return Card(witness, _figure(witness), entries, length - len(entries), command, made_small, meant)
+    shrunk_note = "" if found is None else _shrunk_note(witness, found, length)
+    return Card(witness, _figure(witness), entries, length - len(entries), command, shrunk_note, meant)
 
 
 def _meant(witness: Witness, x: Sequence[float], first: int) -> int:
@@ -94,13 +94,13 @@ def _meant(witness: Witness, x: Sequence[float], first: int) -> int:
     return first + max(range(len(x)), key=lambda i: (not math.isnan(x[i]), x[i]))
 
 
-def _made_small(drawn: Witness, found: Witness, length: int) -> str:
+def _shrunk_note(drawn: Witness, found: Witness, length: int) -> str:
     """Return which row the figure is of, where the original row has another figure."""
     figure, before = _figure(drawn), _figure(found)
     if figure == before:
         return ""
     return (
-        f"{figure} is the figure of the row drawn here, made small to {plural(length, 'entry')};"
+        f"{figure} is the figure of the row drawn here, shrunk to {plural(length, 'entry')};"
         f" the row as found, of {count(found.cell.length)}, showed {before}."
     )
 
@@ -172,9 +172,8 @@ SECTION = Section(
     guide=(
         "A witness is one row, bit for bit, that shows a defect or a greatest figure: here the worst one of"
         " each candidate, format and kind, candidates in turn, the gravest kinds first. The exact column is"
-        " the softmax of the row over the reals, to 17 digits. Of a row that was made small the"
-        " figure is its own; the tables give that of the row as found. The command runs the row"
-        " again and prints all of it."
+        " the softmax of the row over the reals, to 17 digits. A shrunk row has a figure of"
+        " its own; the tables show that of the original row. The command replays the row and prints all of it."
     ),
     render=render,
     of_cells=True,
