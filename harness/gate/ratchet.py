@@ -75,7 +75,7 @@ def slack_verdicts(gated: Gated, budgets: Sequence[Budget]) -> Iterator[Verdict]
             yield Verdict(
                 b.candidate, b.format, b.out_format or b.format, b.regime, b.length, b.metric,
                 b.operator, b.limit, use.worst, "over_budget",
-                f"{use.slack:.0%} of the limit lies idle; gate --tighten lowers it",
+                f"{use.slack:.0%} of the limit is unused; gate --tighten lowers it",
             )  # fmt: skip
 
 
