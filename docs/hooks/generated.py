@@ -15,6 +15,8 @@ from typer.models import ArgumentInfo
 from harness import cli
 from harness.campaign.settings import EFFORTS
 from harness.checks import CHECKS
+from harness.explanation import CODES
+from harness.explanation.causes import ACCOUNTED, SOUND
 from reference.formats import FORMATS
 from reports.record.metrics import METRICS, Unit, documented
 from reports.record.witness_kinds import WITNESS_KINDS
@@ -233,6 +235,37 @@ def _copied(name: str) -> Callable[[], str]:
     return lambda: (ROOT / name).read_text(encoding="utf-8")
 
 
+# Explanations ----------------------------------------------------------------------------------
+
+
+def explain() -> str:
+    """Return the guide to `explain`, with every cause."""
+    causes = _table(["code", "what it stands for"], ([_code(code), said] for code, said in CODES.items()))
+    return f"""# Why a softmax is wrong
+
+`python -m harness explain CANDIDATE` opens a softmax from outside. It never reads the code. It asks short
+rows of chosen values, and every row answers one question. It prints two things.
+
+**The cause.** The candidate is held to a tier: `fast`, or the one of `--tier`. Where rows fail, the harness
+measures the constants of a number of faults, and computes what a softmax with each fault would return. A
+fault is named as the cause if that accounts for at least {ACCOUNTED:.0%} of the failing rows, and for at
+least {SOUND:.0%} of the sound ones. Where no fault does, or where two do equally well, the answer is
+`unexplained`.
+
+**The parts.** `shift`, `exp`, `sum`, `divide`, `output` and `dependence` are each *observed*, *not visible*
+in this format or behind another fault, or *contradictory*. The number of rows that were asked stands behind
+each. The order of additions is read off exactly for short rows. It gets a name only if the name also holds
+on lengths that did not suggest it.
+
+`--json` prints the same as one document; `--length N` looks at a length of yours as well.
+
+## Causes
+
+This table is made from the program.
+
+{causes}"""
+
+
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "changelog.md": _copied("CHANGELOG.md"),
     "results/findings.md": _copied("FINDINGS.md"),
@@ -240,6 +273,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "reference/columns.md": columns,
     "reference/rows.md": rows,
     "reference/checks.md": checks,
+    "guides/explain.md": explain,
 }
 """Every generated page, by its path in the documentation."""
 

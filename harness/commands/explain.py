@@ -22,9 +22,10 @@ from harness.commands.single import (
 )
 from harness.terminal.console import print_json, print_lines, results
 from harness.terminal.exceptions import NoVerdict, UsageError
+from reference.tiers import TIERS
 
 if TYPE_CHECKING:
-    from harness.explanation import Anatomy
+    from harness.explanation import Explanation
 
 __all__ = ["explain"]
 
@@ -42,14 +43,20 @@ def explain(
     length: Annotated[
         int | None, typer.Option(help="A length to look at as well; up to 256 its tree.")
     ] = None,
+    tier: Annotated[
+        str | None,
+        typer.Option(help="The tier that rows are held to; fast, or wide in formats it leaves out."),
+    ] = None,
     policies: Policies = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one call may take.")] = None,
     in_process: InProcessHere = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a softmax is made of, by rows made for the purpose and never by its code."""
+    """Say why a softmax is wrong and what it is made of, by rows made for the purpose."""
     if length is not None and not 2 <= length <= LONGEST:
         raise UsageError(f"--length {length}: from 2 to {LONGEST}; give one of these")
+    if tier is not None and tier not in TIERS:
+        raise UsageError(f"--tier {tier}: no such tier; give one of {', '.join(TIERS)}")
     given = {
         "via": via, "out_format": out_format, "policies": policies, "timeout": timeout,
         "in_process": in_process,
@@ -57,29 +64,31 @@ def explain(
     asked = single(candidate, format, length or DRAWN, given)
     with executor_for(asked.settings, every_row=True) as executor:
         require_format(asked, executor)
-        from harness.explanation import Questions, anatomy_of
+        from harness.explanation import explanation_of
 
-        anatomy = anatomy_of(Questions(asked.subject(executor)), length)
+        explanation = explanation_of(asked.subject(executor), length, tier)
         if given_up := executor.given_up():
             raise NoVerdict(f"candidate {candidate!r}: {next(iter(given_up.values()))}")
     if as_json:
-        print_json(_document(asked, anatomy))
+        print_json(_document(asked, explanation))
     else:
-        print_lines(results(), "\n".join(_lines(asked, anatomy, length or DRAWN)))
+        print_lines(results(), "\n".join(_lines(asked, explanation, length or DRAWN)))
 
 
-def _document(asked: Single, anatomy: Anatomy) -> dict[str, Any]:
+def _document(asked: Single, explanation: Explanation) -> dict[str, Any]:
     return {
         "candidate": asked.candidate.name,
         "format": asked.fmt.name,
         "out_format": asked.out_format.name,
-        **anatomy.document(),
+        **explanation.document(),
     }
 
 
-def _lines(asked: Single, anatomy: Anatomy, length: int) -> Iterator[str]:
+def _lines(asked: Single, explanation: Explanation, length: int) -> Iterator[str]:
+    anatomy = explanation.anatomy
     formats = f"{asked.fmt}" if asked.fmt == asked.out_format else f"{asked.fmt} to {asked.out_format}"
     yield f"{asked.candidate.name} in {formats}, opened by {anatomy.rows} rows"
+    yield explanation.line()
     for part in anatomy.parts:
         state = "" if part.state == "observed" else f"{part.state}: "
         yield f"{part.name:11} {state}{part.text} [{part.rows} rows]"

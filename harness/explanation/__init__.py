@@ -5,7 +5,8 @@ found against the rows that a tier refuses.
 """
 
 from harness.explanation.anatomy import Anatomy, anatomy_of
+from harness.explanation.causes import CODES, Cause, Explanation, explanation_of
 from harness.explanation.parts import Part
 from harness.explanation.questions import Questions
 
-__all__ = ["Anatomy", "Part", "Questions", "anatomy_of"]
+__all__ = ["CODES", "Anatomy", "Cause", "Explanation", "Part", "Questions", "anatomy_of", "explanation_of"]

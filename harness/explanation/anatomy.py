@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,12 +24,12 @@ from harness.explanation.sums import (
     order_of,
 )
 
-__all__ = ["Anatomy", "anatomy_of"]
+__all__ = ["SHIFT_LENGTHS", "Anatomy", "anatomy_of", "left_out_of_the_maximum"]
 
 Floats = NDArray[np.float64]
 
 OFFSETS: Final = (0.0, 4.0, -4.0, 64.0, -64.0, 128.0, -192.0, 1024.0, -1024.0, 16384.0, -16384.0)
-SHIFT_LENGTHS: Final = (2, 3, 5, 8, 16, 17, 31, 64, 100, 130)
+SHIFT_LENGTHS: Final = (2, 3, 5, 8, 16, 17, 31, 64, 100, 130, 1030)
 LONGEST_DRAWN: Final = 256
 SHOWN: Final = 6
 """Lengths named one by one."""
@@ -133,7 +133,7 @@ def _unseen(part: str, why: str) -> Part:
 
 def _shift(questions: Questions) -> Part:
     before = questions.rows
-    left_out = _left_out_of_the_maximum(questions)
+    left_out = left_out_of_the_maximum(questions, SHIFT_LENGTHS)
     base = np.asarray([0.0, -1.0, -2.0, -4.0])
     rows = np.asarray([base + c for c in OFFSETS])
     kept = [i for i, row in enumerate(rows) if (questions.held(row) == row).all()]
@@ -151,16 +151,16 @@ def _shift(questions: Questions) -> Part:
         text = "outputs change with a common offset of " + _listed(moved)
         return Part("shift", "observed", text, asked, facts)
     if left_out:
-        named = _listed([f"{j} of {n}" for n, places in left_out.items() for j in places])
+        named = _listed([f"{places[-1]} of {n}" for n, places in left_out.items()])
         return Part("shift", "observed", f"the maximum leaves out places: {named}", asked, facts)
     text = f"the maximum of all entries, as the same bits at {len(offsets)} common offsets show"
     return Part("shift", "observed", text, asked, facts)
 
 
-def _left_out_of_the_maximum(questions: Questions) -> dict[int, list[int]]:
+def left_out_of_the_maximum(questions: Questions, lengths: Iterable[int]) -> dict[int, list[int]]:
     """Return the places, by length, at which an entry far above the others does not come out as 1."""
     found = {}
-    for length in SHIFT_LENGTHS:
+    for length in lengths:
         x = np.zeros((length, length))
         np.fill_diagonal(x, -questions.off)
         y = questions.ask(x)

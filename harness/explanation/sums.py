@@ -48,21 +48,22 @@ class Count:
         return odd
 
 
-def counted(questions: Questions, lengths: Iterable[int]) -> tuple[Count, ...]:
-    """Return how often each place counts, of short rows every one, of long rows the ends and some between."""
-    return tuple(_counted(questions, length) for length in lengths)
+def counted(questions: Questions, lengths: Iterable[int], *, every: bool = False) -> tuple[Count, ...]:
+    """Return how often each place counts, of long rows the ends and some between; all if every is set."""
+    return tuple(
+        _counted(questions, length, np.arange(length) if every else _asked(length)) for length in lengths
+    )
 
 
-def _counted(questions: Questions, length: int) -> Count:
+def _counted(questions: Questions, length: int, places: Places) -> Count:
     """Ask each place beside the first one, and the first one alone: an output is 1 over the sum."""
-    places = _asked(length)
     y = questions.ask(questions.pairs(length, places, np.zeros_like(places)))
     with np.errstate(all="ignore"):
         sums = np.where(y[np.arange(len(places)), places] == y[:, 0], 1 / y[:, 0], np.nan)
         sums[0] = 1 / y[0, 0]  # 0 where the first is left out: a sum of nothing, and 1 / 0
         sums[1:] -= sums[0]
-    whole = np.rint(sums)
-    near = np.abs(sums - whole) <= 8 * 2.0**-questions.out.precision * (1 + np.abs(whole))
+        whole = np.rint(sums)
+        near = np.abs(sums - whole) <= 8 * 2.0**-questions.out.precision * (1 + np.abs(whole))
     return Count(length, places, np.where(near & (whole >= 0), whole, np.nan))
 
 

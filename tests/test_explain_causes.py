@@ -1,0 +1,105 @@
+"""`harness explain`: the cause of what fails, held against the defects that `selftest` plants."""
+
+import json
+import re
+
+import pytest
+
+from harness import cli
+from harness.explanation import CODES, explanation_of
+from harness.selftest.controls import controls
+from harness.selftest.suite import planted
+from harness.subject.execution import InProcess
+from harness.subject.subject import Subject
+
+CAUSES = {
+    "without the tail": "sum.omits",
+    "tail counted twice": "sum.repeats",
+    "padding counted": "sum.padded",
+    "saturating": "sum.stagnates",
+    "bfloat16 accumulator": "sum.accumulator",
+    "block without rescale": "sum.not_rescaled",
+    "maximum without the tail": "max.omits",
+    "maximum of magnitudes": "shift.not_max",
+    "shift by a constant": "shift.constant",
+    "difference in float16": "shift.narrowed",
+    "a base of two": "exp.wrong_base",
+    "arguments clamped": "exp.clamped",
+    "cut off": "exp.cut",
+    "subnormals flushed": "output.flushed",
+    "epsilon in the denominator": "divide.epsilon",
+    "returned through bfloat16": "output.narrowed",
+    "taken through float16": "input.narrowed",
+    "finite sentinel": "mask.sentinel",
+    "all masked is uniform": "policy.masked",
+}
+"""Defects by name, and their causes."""
+
+UNEXPLAINED = ("zeros", "uniform", "ones", "one hot", "right at first", "softmin", "noise")
+"""Defects that are no part of a softmax, or that no table of parts tells."""
+
+
+def explained(suspect):
+    candidate = suspect.candidate()
+    with InProcess(load=lambda _: candidate) as executor:
+        subject = Subject(candidate, suspect.format, suspect.format, executor)
+        return explanation_of(subject, tier=suspect.tier)
+
+
+def instances(names):
+    of_float32 = [i for i in planted(0) if i.format.name == "float32"]
+    return [next(i for i in of_float32 if i.defect.name == name) for name in names]
+
+
+@pytest.mark.parametrize("instance", instances(CAUSES), ids=lambda i: i.name)
+def test_the_cause_of_a_planted_defect_is_named(instance):
+    explanation = explained(instance)
+    assert explanation.cause is not None, explanation.line()
+    assert explanation.cause.code == CAUSES[instance.defect.name], explanation.line()
+    assert explanation.cause.accounts >= 0.9 * explanation.cause.violations > 0
+
+
+@pytest.mark.parametrize("instance", instances(UNEXPLAINED), ids=lambda i: i.name)
+def test_what_no_part_accounts_for_is_left_unexplained(instance):
+    explanation = explained(instance)
+    assert explanation.violations
+    assert explanation.cause is None, explanation.line()
+
+
+@pytest.mark.slow
+def test_no_cause_is_ever_given_of_an_honest_softmax():
+    for control in controls():
+        if control.format.name in ("float16", "float32", "float64"):
+            explanation = explained(control)
+            assert explanation.cause is None, f"{control.name}: {explanation.line()}"
+
+
+def test_the_command_says_the_cause_and_what_it_accounts_for(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n"
+        "def softmax(x):\n"
+        "    e = np.exp(x - x.max(axis=-1, keepdims=True))\n"
+        "    return e / e[..., : max(1, x.shape[-1] - 1)].sum(axis=-1, keepdims=True)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["explain", "mine.py:softmax", "--in-process"]) == 0
+    told = capsys.readouterr().out
+    found = re.search(
+        r"^sum.omits: left out of the sum: the last entry; accounts for (\d+) of (\d+)", told, re.MULTILINE
+    )
+    assert found, told
+    assert found[1] == found[2] != "0"
+    assert cli.run(["explain", "mine.py:softmax", "--in-process", "--json"]) == 0
+    cause = json.loads(capsys.readouterr().out)["cause"]
+    assert cause["code"] == "sum.omits"
+
+
+def test_a_tier_that_is_none_is_refused(capsys):
+    assert cli.run(["explain", "kahan", "--tier=fastest"]) == 2
+    assert "--tier fastest" in capsys.readouterr().err
+
+
+def test_every_code_names_a_part_and_has_a_sentence():
+    parts = {code.partition(".")[0] for code in CODES}
+    assert parts <= {"shift", "max", "exp", "sum", "divide", "output", "input", "mask", "depends", "policy"}
+    assert all(CODES.values())
