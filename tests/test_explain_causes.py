@@ -94,6 +94,16 @@ def test_the_command_says_the_cause_and_what_it_accounts_for(tmp_path, monkeypat
     assert cause["code"] == "sum.omits"
 
 
+@pytest.mark.parametrize("fmt", ["float16", "float64"])
+def test_a_softmax_that_loses_numbers_is_explained_without_a_warning(tmp_path, monkeypatch, capsys, fmt):
+    (tmp_path / "mine.py").write_text("def softmax(x):\n    return x * 0 + float('inf')\n")
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["explain", "mine.py:softmax", "--in-process", f"--format={fmt}"]) == 0
+    told = capsys.readouterr()
+    assert "\nunexplained: " in told.out
+    assert "Warning" not in told.err
+
+
 def test_a_tier_that_is_none_is_refused(capsys):
     assert cli.run(["explain", "kahan", "--tier=fastest"]) == 2
     assert "--tier fastest" in capsys.readouterr().err

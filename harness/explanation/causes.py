@@ -127,6 +127,7 @@ class Explanation:
         return {**failing, **self.anatomy.document()}
 
 
+@np.errstate(all="ignore")
 def explanation_of(subject: Subject, length: int | None = None, tier: str | None = None) -> Explanation:
     """Open a candidate, hold it to a tier, and say why rows fail it; to `fast` where none is given."""
     questions = Questions(subject)

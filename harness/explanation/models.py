@@ -275,7 +275,7 @@ def _of_sum(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Iter
 def _of_counts(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Iterator[Model]:
     """Yield the sum in which each place counts as often as it was seen to."""
     odd = {c.length: c for c in anatomy.counts if c.odd.size and c.length <= SHORT_LENGTHS[-1]}
-    if not odd:
+    if not odd or any(not c.times.any() for c in odd.values()):  # of nothing at all there is no sum
         return
     times = np.concatenate([c.times[np.isin(c.places, c.odd)] for c in odd.values()])
     if (times == 0).all():
@@ -517,7 +517,7 @@ def _exp_of(kept: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _of_masks(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
     if not questions.format.has_infinity:
         return
-    grid = np.unique(questions.held(-np.geomspace(100, float(questions.format.largest), 400)))[::-1]
+    grid = np.unique(questions.held(-np.geomspace(100, float(questions.format.largest) / 2, 400)))[::-1]
     y = questions.ask(np.column_stack([np.full_like(grid, -np.inf), grid]))
     wins = y[:, 0] > 0.5
     if wins.any():
