@@ -105,6 +105,7 @@ def test_entries_left_out_of_the_sum_are_not_taken_for_ones_left_out_of_the_maxi
     assert parts["sum"]["not_once"]["7"] == [4, 5, 6], parts["sum"]["text"]
     assert parts["sum"]["times"]["7"] == [0, 0, 0], parts["sum"]["text"]
     assert "8" not in parts["sum"]["not_once"], parts["sum"]["text"]
+    assert "trees" not in parts["sum"], "a tree is drawn of places that are not in the sum"
     assert not parts["shift"]["left_out"], parts["shift"]["text"]
     assert parts["divide"]["state"] == "not visible", parts["divide"]["text"]
 

@@ -90,7 +90,7 @@ def anatomy_of(questions: Questions, length: int | None = None) -> Anatomy:
     counts = counted(questions, (*SHORT_LENGTHS, *LONG_LENGTHS, *(n for n in extra if n not in LONG_LENGTHS)))
     bits = accumulator(questions) if blind is None else None
     more = [n for n in (*extra, *([length] if length else ())) if 2 <= n <= 256]
-    seen = order_of(questions, bits, more) if bits is not None else None
+    seen = order_of(questions, bits, more) if bits is not None and not _uneven(counts) else None
     total = _sum(questions, counts, (bits, blind), seen, questions.rows - before)
     before = questions.rows
     division = division_of(questions, curve)
@@ -241,7 +241,9 @@ def _sum(
         )
     else:
         said.append(f"added in {bits} bits")
-        if seen is None:
+        if _uneven(counts):
+            said.append("the order is not read off where entries do not count once")
+        elif seen is None:
             said.append("in no order that is a tree")
     if seen is not None:
         name = seen.order.name if seen.order else "in an order without a name here"
@@ -260,8 +262,15 @@ def _sum(
             )
     if blind is not None and not odd and untold:
         return Part("sum", "not visible", "; ".join(said), rows, facts)
-    state: State = "contradictory" if bits is not None and seen is None else "observed"
+    state: State = (
+        "contradictory" if bits is not None and seen is None and not _uneven(counts) else "observed"
+    )
     return Part("sum", state, "; ".join(said), rows, facts)
+
+
+def _uneven(counts: Sequence[Count]) -> bool:
+    """Tell whether places of rows whose trees are read off are not counted once."""
+    return any(c.odd.size for c in counts if c.length <= LONGEST_DRAWN)
 
 
 def _said_of_counts(
