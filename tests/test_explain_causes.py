@@ -104,6 +104,13 @@ def test_a_softmax_that_loses_numbers_is_explained_without_a_warning(tmp_path, m
     assert "Warning" not in told.err
 
 
+def test_a_sentinel_is_named_by_its_number_in_a_wide_format():
+    suspects = [i for i in planted(0) if i.defect.name == "finite sentinel" and i.format.name == "float64"]
+    explanation = explained(suspects[0])
+    assert explanation.cause is not None
+    assert f"about {-suspects[0].values[0]:g} stands for -inf" in explanation.cause.sentence
+
+
 def test_a_tier_that_is_none_is_refused(capsys):
     assert cli.run(["explain", "kahan", "--tier=fastest"]) == 2
     assert "--tier fastest" in capsys.readouterr().err

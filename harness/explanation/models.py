@@ -521,7 +521,10 @@ def _of_masks(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
     y = questions.ask(np.column_stack([np.full_like(grid, -np.inf), grid]))
     wins = y[:, 0] > 0.5
     if wins.any():
-        sentinel = _near(float(grid[np.flatnonzero(wins)[0]]))
+        at = int(np.flatnonzero(wins)[0])
+        fine = questions.held(-np.geomspace(-grid[max(at - 1, 0)], -grid[at], 400))
+        loses = questions.ask(np.column_stack([np.full_like(fine, -np.inf), fine]))[:, 0] <= 0.5
+        sentinel = _near(float(fine[loses].min()) if loses.any() else float(grid[at]))
         yield Model(
             "mask.sentinel",
             f"about {sentinel:g} stands for -inf",
