@@ -235,3 +235,21 @@ def test_the_edge_of_a_bin_is_where_the_next_begins_and_that_of_infinity_is_infi
         assert bin_of(edge) == bin_of(error) + 1, error.hex()
         assert bin_of(np.nextafter(edge, 0.0)) == bin_of(error), error.hex()
     assert upper_edge(bin_of(math.inf)) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("faults", "message"),
+    [
+        ({"raised": 1}, "the candidate raised an error"),
+        ({"raised": 1, "not_tried": 2}, "the candidate raised an error; rows were not tried"),
+        ({"not_tried": 3}, "rows were not tried"),
+    ],
+)
+def test_a_cell_says_why_rows_have_no_outputs_and_nothing_where_all_have(
+    faults: dict[str, int], message: str
+) -> None:
+    said = "the candidate raised an error"
+    shown = tuple(witness(key(), kind, message=said) for kind in faults if kind != "not_tried")
+    lacking = tally_of(key(), [0.25], rows=4, completed=1, faults=faults, witnesses=shown)
+    assert str(cell_row(CellInfo(key(), sampled=True), lacking)["message"]).startswith(message)
+    assert cell_row(CellInfo(key(), sampled=True), tally_of(key(), [0.25]))["message"] == ""

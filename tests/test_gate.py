@@ -368,6 +368,16 @@ def test_a_candidate_that_takes_no_format_gives_no_verdict(capsys: pytest.Captur
         capsys, suspect("taking_nothing"), "--format", "float16", "--tier", "fast", "--seed", "7"
     )
     assert document["seed"] == 7
+    assert set(document) == {
+        "schema_version",
+        "outcome",
+        "exit_code",
+        "seed",
+        "run",
+        "policies",
+        "in_common",
+        "verdicts",
+    }
     assert code == 3
     assert statuses(document) == {"not_run"}
 
