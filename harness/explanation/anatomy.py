@@ -158,7 +158,7 @@ def _shift(questions: Questions) -> Part:
 
 
 def left_out_of_the_maximum(questions: Questions, lengths: Iterable[int]) -> dict[int, list[int]]:
-    """Return the places, by length, at which an entry far above the others does not come out as 1."""
+    """Return the places, by length, at which an entry far above the others is not the maximum subtracted."""
     found = {}
     for length in lengths:
         x = np.zeros((length, length))
