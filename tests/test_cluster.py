@@ -29,7 +29,7 @@ from harness.campaign.settings import resolve
 from harness.subject.execution import SourceReplaced
 from reference.formats import FORMATS
 from reports.folder import write
-from reports.machines import told
+from reports.machines import machines_line
 from reports.record.ledger import Place
 
 pytest.importorskip("distributed")
@@ -270,10 +270,10 @@ def test_machines_that_differ_are_told_and_each_cell_names_its_hosts(tmp_path: P
     with ledger_at(tmp_path, first, second) as ledger:
         ledger.record("s1", {first: tally_of(first, [0.25])}, 0.5, replace(mine, host="a"))
         ledger.record("s2", {first: tally_of(first, [0.5], batch=1)}, 0.5, replace(mine, host="c"))
-        assert told(ledger) is None
+        assert machines_line(ledger) is None
         ledger.record("s3", {first: tally_of(first, [0.5], batch=2)}, 0.5, other)
         ledger.record("s4", {second: tally_of(second, [0.5])}, 0.5, other)
-        line = told(ledger)
+        line = machines_line(ledger)
     assert line is not None
     assert "b against a: " in line
     assert "+sve2" in line
