@@ -32,10 +32,20 @@ CAUSES = {
     "taken through float16": "input.narrowed",
     "finite sentinel": "mask.sentinel",
     "all masked is uniform": "policy.masked",
+    "maximum of the whole tensor": "depends.batch",
 }
 """Defects by name, and their causes."""
 
-UNEXPLAINED = ("zeros", "uniform", "ones", "one hot", "right at first", "softmin", "noise")
+UNEXPLAINED = (
+    "zeros",
+    "uniform",
+    "ones",
+    "one hot",
+    "right at first",
+    "softmin",
+    "noise",
+    "wrong now and then",
+)
 """Defects that are no part of a softmax, or that no table of parts tells."""
 
 

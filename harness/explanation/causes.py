@@ -177,9 +177,12 @@ def _of_policy(shown: Sequence[Shown]) -> Cause | None:
 
 
 def _of_the_batch(subject: Subject, shown: Sequence[Shown]) -> Cause | None:
-    """Return the dependence on other rows, where those that fail among others are sound alone."""
+    """Return the dependence on other rows, where rows fail among others, twice alike, and are sound alone."""
     accounts = violations = 0
     for s in shown:
+        again = subject.outputs(subject.format.from_float64(s.x))
+        if again is None or not np.array_equal(subject.out.to_float64(again), s.y, equal_nan=True):
+            return None  # chance, or what came before
         for row in np.flatnonzero(s.refused & s.exactly)[:ALONE]:
             y = subject.outputs(subject.format.from_float64(s.x[row : row + 1]))
             slack = np.nan_to_num(s.slack[row], nan=0.0)
