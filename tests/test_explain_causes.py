@@ -130,3 +130,42 @@ def test_every_code_names_a_part_and_has_a_sentence():
     parts = {code.partition(".")[0] for code in CODES}
     assert parts <= {"shift", "max", "exp", "sum", "divide", "output", "input", "mask", "depends", "policy"}
     assert all(CODES.values())
+
+
+@pytest.mark.parametrize(
+    ("body", "options", "code", "line"),
+    [
+        (
+            "x",
+            ("--tier", "wide", "--format", "float64"),
+            2,
+            "--tier wide: it says nothing of float64; give one",
+        ),
+        ("x", ("--tier", "fst"), 2, "tier 'fst': unknown; did you mean 'fast'?"),
+        ("x", ("--length", "1"), 2, "--length 1: give a number from 2 to"),
+        (
+            "[][0]",
+            (),
+            3,
+            "candidate 'mine.py:softmax': IndexError: list index out of range; its failures took",
+        ),
+    ],
+)
+def test_a_mistake_and_a_candidate_that_raises_are_one_line(
+    tmp_path, monkeypatch, capsys, body, options, code, line
+):
+    (tmp_path / "mine.py").write_text(f"def softmax(x):\n    return {body}\n")
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["explain", "mine.py:softmax", "--in-process", *options]) == code
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1].startswith(f"error: {line}"), told
+
+
+def test_nothing_is_said_of_the_shift_of_what_does_not_depend_on_its_row(tmp_path, monkeypatch, capsys):
+    """Outputs that are always 0 are the same at every common offset, whatever is subtracted."""
+    (tmp_path / "mine.py").write_text("def softmax(x):\n    return x * 0\n")
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["explain", "mine.py:softmax", "--in-process", "--json"]) == 0
+    parts = {part["part"]: part["state"] for part in json.loads(capsys.readouterr().out)["parts"]}
+    assert parts["shift"] == "contradictory"
+    assert (parts["exp"], parts["sum"], parts["divide"]) == ("not visible",) * 3

@@ -21,7 +21,7 @@ from harness.commands.single import (
     single,
 )
 from harness.terminal.console import print_json, print_lines, results
-from harness.terminal.exceptions import NoVerdict, UsageError
+from harness.terminal.exceptions import NoVerdict, UsageError, choose
 from reference.tiers import TIERS
 
 if TYPE_CHECKING:
@@ -54,21 +54,24 @@ def explain(
 ) -> None:
     """Say why a softmax is wrong and what it is made of, by rows made for the purpose."""
     if length is not None and not 2 <= length <= LONGEST:
-        raise UsageError(f"--length {length}: from 2 to {LONGEST}; give one of these")
-    if tier is not None and tier not in TIERS:
-        raise UsageError(f"--tier {tier}: no such tier; give one of {', '.join(TIERS)}")
+        raise UsageError(f"--length {length}: give a number from 2 to {LONGEST}")
+    if tier is not None:
+        choose("tier", tier, TIERS)
     given = {
         "via": via, "out_format": out_format, "policies": policies, "timeout": timeout,
         "in_process": in_process,
     }  # fmt: skip
     asked = single(candidate, format, length or DRAWN, given)
+    if tier is not None and not TIERS[tier].takes(asked.out_format):
+        fitting = ", ".join(name for name in TIERS if TIERS[name].takes(asked.out_format))
+        raise UsageError(f"--tier {tier}: it says nothing of {asked.out_format}; give one of {fitting}")
     with executor_for(asked.settings, every_row=True) as executor:
         require_format(asked, executor)
         from harness.explanation import explanation_of
 
         explanation = explanation_of(asked.subject(executor), length, tier)
         if given_up := executor.given_up():
-            raise NoVerdict(f"candidate {candidate!r}: {next(iter(given_up.values()))}")
+            raise NoVerdict(f"candidate {candidate!r}: {explanation.fault}; {next(iter(given_up.values()))}")
     if as_json:
         print_json(_document(asked, explanation))
     else:

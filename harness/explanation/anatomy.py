@@ -143,7 +143,11 @@ def _shift(questions: Questions) -> Part:
     asked = questions.rows - before
     facts = {"offsets": offsets, "moved": moved, "left_out": left_out}
     if np.isnan(y[0]).any():
-        return Part("shift", "contradictory", "the row (0, -1, -2, -4) brings no numbers", asked, facts)
+        return Part(
+            "shift", "contradictory", "outputs of the row (0, -1, -2, -4) are no numbers", asked, facts
+        )
+    if (np.diff(y[0]) > 0).any() or y[0][0] == y[0][-1]:
+        return Part("shift", "contradictory", "outputs of the row (0, -1, -2, -4) do not fall", asked, facts)
     if moved and left_out:
         text = "not the maximum of the row: outputs change with a common offset of " + _listed(moved)
         return Part("shift", "observed", text, asked, facts)

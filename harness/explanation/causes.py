@@ -104,6 +104,7 @@ class Explanation:
         tier: the tier that it was held to.
         violations, rows: how many rows fail, of how many.
         cause: why; None where nothing fails or nothing accounts for it.
+        fault: how the first call failed that did; empty where none did.
     """
 
     anatomy: Anatomy
@@ -111,6 +112,7 @@ class Explanation:
     violations: int
     rows: int
     cause: Cause | None
+    fault: str = ""
 
     def line(self) -> str:
         """Return why it fails, in one line."""
@@ -137,7 +139,7 @@ def explanation_of(subject: Subject, length: int | None = None, tier: str | None
     violations = sum(int(s.refused.sum()) for s in shown)
     rows = sum(len(s.x) for s in shown)
     cause = _cause(questions, anatomy, shown) if violations else None
-    return Explanation(anatomy, held, violations, rows, cause)
+    return Explanation(anatomy, held, violations, rows, cause, questions.fault)
 
 
 def _cause(questions: Questions, anatomy: Anatomy, shown: Sequence[Shown]) -> Cause | None:

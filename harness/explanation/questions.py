@@ -25,12 +25,14 @@ class Questions:
     Attributes:
         subject: whom.
         rows: rows asked so far.
+        fault: how the first call failed that did; empty where none did.
         off: a logit so far below 0 that its exponential is 0, or too small to count in any sum here.
     """
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self.rows = 0
+        self.fault = ""
         self.off = -208.0 if subject.format.storage_bits <= 32 else -800.0
 
     @property
@@ -60,6 +62,8 @@ class Questions:
 
     def _called(self, rows: NDArray[Any]) -> Floats:
         outcome = self.subject.run(rows)
+        if outcome.faults and not self.fault:
+            self.fault = outcome.faults[0].message
         if outcome.outputs is None:
             return np.full(rows.shape, np.nan)
         y = self.out.to_float64(outcome.outputs)
