@@ -475,7 +475,10 @@ def start_campaign(candidate) -> subprocess.Popen[bytes]:
 def test_no_process_survives_a_harness_that_is_killed(candidate):
     token = os.environ["HARNESS_TEST_TOKEN"]
     with start_campaign(candidate) as program:
-        assert len(processes(token)) >= 6  # the program, two keepers, two workers, a daemon
+        deadline = time.monotonic() + 10
+        while len(processes(token)) < 6:  # the program, two keepers, two workers, a daemon
+            assert time.monotonic() < deadline, processes(token)
+            time.sleep(0.05)
         program.kill()
         program.communicate()
     assert wait_for_none(token, 2.0) == []

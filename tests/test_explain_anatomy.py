@@ -75,11 +75,11 @@ def batch(x):
 
 @pytest.fixture
 def parts_of(tmp_path, monkeypatch, capsys):
-    (tmp_path / "kernels.py").write_text(KERNELS)
+    (tmp_path / "opened.py").write_text(KERNELS)
     monkeypatch.chdir(tmp_path)
 
     def ask(name: str, format: str = "float32") -> dict[str, dict]:
-        candidate = name if name == "max_shifted" else f"kernels.py:{name}"
+        candidate = name if name == "max_shifted" else f"opened.py:{name}"
         assert cli.run(["explain", candidate, "--in-process", "--json", f"--format={format}"]) == 0
         return {part["part"]: part for part in json.loads(capsys.readouterr().out)["parts"]}
 
