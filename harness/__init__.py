@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Any
 
-__all__ = ["Run", "measure"]
+__all__ = ["Run", "load", "measure", "testing"]
 
 __room_of__ = "softmax-harness"
 
@@ -26,14 +27,19 @@ _ALONE = frozenset(
 
 def __getattr__(name: str) -> Any:
     """Import what notebooks use when it is asked for; workers and `--help` never do."""
-    if name in __all__:
-        from harness.rooms import at_home
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "testing":
+        return import_module("harness.testing")
+    from harness.rooms import at_home
 
-        with at_home():
-            from harness import notebook
+    with at_home():
+        return getattr(import_module("harness.notebook"), name)
 
-        return getattr(notebook, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    """Show what users call, and nothing of how it is made."""
+    return sorted(__all__)
 
 
 class _Guard:

@@ -1,4 +1,4 @@
-"""Measure a function in a notebook: `harness.measure`."""
+"""Runs in a notebook: `harness.measure` makes one, `harness.load` opens one."""
 
 from __future__ import annotations
 
@@ -14,28 +14,66 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from reports.record.ledger import Ledger
+    from reports.rundata import RunData
 
-__all__ = ["Run", "measure"]
+__all__ = ["Run", "load", "measure"]
 
 
 @dataclass(frozen=True, repr=False)
 class Run:
-    """The results of measuring one function.
+    """A run as tables of pandas.
+
+    A cell is one candidate, op, format, out_format, regime and length. These six columns stand in every
+    table, and join any two of them.
 
     Attributes:
-        cells: one row a cell, with the columns of `cells.parquet`.
-        worst: the cells with the greatest ULP error, worst first, with their witnesses' bits.
+        cells: one line a cell, with the columns of `cells.parquet`.
+        witnesses: one line a witness: a row that shows a defect or a greatest figure, with its logits `x`
+            and its outputs `y` as arrays. Its `id` is what the columns `witness`, `max_ulp_witness`,
+            `small_witness` and `small_max_ulp_witness` of a cell hold.
+        rates: one line a rate of a cell: its counts, its value and the ends of its 95 % interval.
     """
 
     cells: pd.DataFrame
-    worst: pd.DataFrame
-    _html: str
+    witnesses: pd.DataFrame
+    rates: pd.DataFrame
+    _data: RunData
+
+    @property
+    def worst(self) -> pd.DataFrame:
+        """The cells with an error above 0, the greatest ULP error first."""
+        wrong = self.cells[self.cells["max_ulp"] > 0]
+        return wrong.sort_values("max_ulp", ascending=False, kind="stable").reset_index(drop=True)
 
     def __repr__(self) -> str:
-        return f"Run of {len(self.cells)} cells; see .cells, .worst"
+        sizes = f"{len(self.cells)} cells, {len(self.witnesses)} witnesses"
+        left = ", interrupted: some cells are not measured" if any(self._data.left.values()) else ""
+        return f"Run of {sizes}{left}; see .cells, .witnesses, .rates, .worst"
 
+    @at_home()
     def _repr_html_(self) -> str:
-        return self._html
+        from reports.page import first_screen
+
+        return str(first_screen(self._data))
+
+
+@at_home()
+def load(run: str | Path = "latest") -> Run:
+    """Return a run that a command has written.
+
+    Args:
+        run: `latest`, `previous`, a folder's name in `harness-out`, or the path of a run folder.
+
+    Raises:
+        reports.record.run_folder.RunFolderError: there is no such run; the message says where it was sought.
+        reports.record.ledger.LedgerError: the run is damaged, or another version of the program wrote it.
+    """
+    from reports.record.ledger import Ledger
+    from reports.record.run_folder import LEDGER, find_run, reference_of
+
+    folder = find_run(run)
+    with Ledger.open(folder / LEDGER) as ledger:
+        return _as_run(ledger, reference_of(folder))
 
 
 @at_home()
@@ -70,7 +108,7 @@ def measure(
     from reports.record.run_folder import open_ledger
 
     if not callable(f):
-        raise UsageError(f"f {f!r}: give a function that takes an array; load(name).call is a built-in's")
+        raise UsageError(f"f {f!r}: give a function that takes an array")
     with user_mistakes():
         candidate = from_function(f, via=via)
     formats = [format] if isinstance(format, str) else list(format)
@@ -81,15 +119,12 @@ def measure(
         ledger = open_ledger(Path(folder), settings.identity(), list(campaign.cells()))
         with ledger, InProcess(load=lambda _: candidate) as executor:
             campaign.run(ledger, executor, lambda _shard, _tallies: None)
-            return _as_run(ledger)
+            return _as_run(ledger, "")
 
 
-def _as_run(ledger: Ledger) -> Run:
-    from reports.page import first_screen
-    from reports.record.cells import table
+def _as_run(ledger: Ledger, name: str) -> Run:
+    from reports.record.frames import frames
     from reports.rundata import build
 
-    run = build(ledger, "in-process")
-    cells = table(list(run.cells))
-    worst = cells[cells["max_ulp"] > 0].sort_values("max_ulp", ascending=False, kind="stable")
-    return Run(cells, worst.reset_index(drop=True), str(first_screen(run)))
+    tables = frames(ledger)
+    return Run(tables.cells, tables.witnesses, tables.rates, build(ledger, name))

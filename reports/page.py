@@ -56,14 +56,23 @@ def all_sections() -> dict[str, Section]:
     return dict(sorted(by_name.items(), key=lambda item: (item[1].order, item[0])))
 
 
-def draw(run: RunData, chosen: Iterable[tuple[str, Section]] | None = None) -> Page:
-    """Draw the page of a run, all sections or the chosen ones."""
+def draw(
+    run: RunData, chosen: Iterable[tuple[str, Section]] | None = None, *, is_framed: bool = False
+) -> Page:
+    """Draw the page of a run.
+
+    Args:
+        run: what to draw.
+        chosen: the sections, by their names; all, where left out.
+        is_framed: whether the page stands in a frame of another page, which holds its text.
+    """
     asked = [(n, s) for n, s in chosen or all_sections().items() if run.is_of_cells or not s.of_cells]
     drawn = [_drawn(name, section, run) for name, section in asked]
     style, script = _asset("page.css"), _asset("page.js")
     html = fill(
         "page.html",
         run=run,
+        is_framed=is_framed,
         sections=[d for d in drawn if d.body],
         style=style,
         script=script,
@@ -73,8 +82,9 @@ def draw(run: RunData, chosen: Iterable[tuple[str, Section]] | None = None) -> P
 
 
 def first_screen(run: RunData) -> str:
-    """Return the summary alone, framed so that it can stand in another page, such as a notebook's."""
-    page = draw(run, [("overview", all_sections()["overview"])]).html
+    """Return the summary and the witnesses it links to, framed to stand in a page such as a notebook's."""
+    sections = all_sections()
+    page = draw(run, [(name, sections[name]) for name in ("overview", "witnesses")], is_framed=True).html
     frame = '<iframe sandbox srcdoc="{}" width="100%" height="560" title="Softmax accuracy"></iframe>'
     return str(Markup(frame).format(page))  # noqa: S704  a constant; the page is escaped into it
 

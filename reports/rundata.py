@@ -127,7 +127,7 @@ class RunData:
     """A run as the pages draw it.
 
     Attributes:
-        name: the RUN in RUN#ID.
+        name: the RUN in RUN#ID; empty where the run left no folder.
         settings, environment, timing, command, claims, checks: documents of the ledger, as they are.
         cells: one row a cell, in the plan's order.
         standings: one a candidate, op and pair of formats, in the plan's order.
@@ -239,8 +239,8 @@ class RunData:
         return [witness for *_, witness in sorted(ranked, key=lambda entry: entry[:-1])[:most]]
 
     def replay_command(self, identity: str) -> str:
-        """Return the command that replays a witness."""
-        return replay_command(self.name, identity)
+        """Return the command that replays a witness; empty where the run left no folder."""
+        return replay_command(self.name, identity) if self.name else ""
 
 
 def build(
@@ -253,7 +253,7 @@ def build(
 
     Args:
         ledger: open.
-        name: the RUN in RUN#ID.
+        name: the RUN in RUN#ID; empty where the run leaves no folder.
         each: called with the merged tally of every cell, in the plan's order.
         known: see `Ledger.tallies`.
     """

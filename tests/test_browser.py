@@ -18,9 +18,11 @@ import pytest
 from synthetic_run import SETTINGS, key, overflowing, planned, profiled, tally_of, witness
 
 from reports.folder import write
+from reports.page import first_screen
 from reports.record.ledger import Ledger
 from reports.record.tally import Tally
 from reports.record.witness import CellKey
+from reports.rundata import build
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -354,6 +356,21 @@ def test_a_link_to_a_folded_witness_leads_to_it(browser: Browser, pages: dict[st
     link.click()
     target = browser.js("return document.querySelector(':target').getBoundingClientRect().height")
     assert target > 0
+
+
+def test_links_of_the_framed_summary_lead_to_its_witnesses(
+    browser: Browser, pages: dict[str, Path], tmp_path: Path
+) -> None:
+    with Ledger.open(pages["defects"].parent / "run.sqlite") as ledger:
+        framed = first_screen(build(ledger, ""))
+    page = tmp_path / "notebook.html"
+    page.write_text(f"<!doctype html><title>notebook</title>{framed}", encoding="utf-8")
+    browser.open(page)
+    browser.driver.switch_to.frame(0)
+    browser.driver.find_element("css selector", ".looks a").send_keys("\n")
+    target = browser.js("return document.querySelector(':target').className")
+    browser.driver.switch_to.default_content()
+    assert target == "witness"
 
 
 def test_without_scripts_everything_is_there_and_nothing_pretends_to_work(

@@ -25,7 +25,7 @@ from reports.folder import write
 from reports.page import all_sections, draw, first_screen
 from reports.record.cells import COLUMNS, frame
 from reports.record.ledger import CellInfo, Ledger
-from reports.record.run_folder import DRAWN, find_witness
+from reports.record.run_folder import DRAWN, LEDGER, find_witness
 from reports.record.tally import Tally
 from reports.record.verdicts import Verdict
 from reports.record.witness import CellKey, Witness
@@ -332,7 +332,18 @@ def test_the_framed_first_screen_cannot_reach_out_of_its_frame(run: Path) -> Non
     assert [tag for tag, _ in framed.tags] == ["iframe"]
     [frame_attributes] = framed.named("iframe")
     assert "sandbox" in frame_attributes
-    assert "naive fails" in (frame_attributes["srcdoc"] or "")
+    inside = frame_attributes["srcdoc"] or ""
+    assert "naive fails" in inside
+    links = set(re.findall(r'href="#([^"]+)"', inside))
+    assert links
+    assert links <= set(re.findall(r'id="([^"]+)"', inside))
+
+
+def test_a_run_that_left_no_folder_shows_no_command(run: Path) -> None:
+    with Ledger.open(run / LEDGER) as ledger:
+        framed = first_screen(build(ledger, ""))
+    assert "python -m harness" not in framed
+    assert "beside this file" not in framed
 
 
 # Findings, Markdown and terminal -----------------------------------------------------------------

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from harness.checks import CHECKS
 from harness.explanation import CODES
 from harness.explanation.causes import ACCOUNTED, SOUND
 from reference.formats import FORMATS
+from reports.record.frames import KEY, RATES, WITNESSES, Column
 from reports.record.metrics import METRICS, Unit, documented
 from reports.record.witness_kinds import WITNESS_KINDS
 from strategies.corpora import CORPORA
@@ -159,8 +161,24 @@ def columns() -> str:
         f"{_table(['column', 'meaning', 'unit', 'type', 'better', 'witness'], rows)}\n"
         f"## Units\n\n{units}\n"
         "**better** says whether a lower or a higher figure is better; a budget may limit these columns."
-        " **witness** names the [kind of witness](checks.md#kinds-of-witness) that shows the figure.\n"
+        " **witness** names the [kind of witness](checks.md#kinds-of-witness) that shows the figure.\n\n"
+        "## In pandas\n\n"
+        "[`harness.load`](python.md#open-a-run) returns a run as three tables."
+        f" They share the six columns that name a cell: {', '.join(map(_code, KEY))}."
+        " In all of them counts are `Int64`, and columns of few values, such as `candidate`, are `category`.\n\n"
+        "`.cells` has the columns above.\n\n"
+        f"### Witnesses\n\n`.witnesses` has one line a witness. A small row may have"
+        f" fewer entries than its `length`, which is that of the row it stands for.\n\n"
+        f"{_of_pandas(WITNESSES)}\n"
+        f"### Rates\n\n`.rates` has one line a rate of a cell. Trials are rows with an exact result,"
+        f" elements with RN(r) not 0, or for `unavoidable_underflow_rate` elements with r > 0.\n\n"
+        f"{_of_pandas(RATES)}"
     )
+
+
+def _of_pandas(columns: Iterable[Column]) -> str:
+    rows = ([_code(c.name), c.meaning, _code(c.dtype)] for c in columns)
+    return _table(["column", "meaning", "dtype"], rows)
 
 
 # Rows ------------------------------------------------------------------------------------------
@@ -266,6 +284,27 @@ This table is made from the program.
 {causes}"""
 
 
+# The notebook ------------------------------------------------------------------------------------
+
+
+def notebook() -> str:
+    """Return the notebook as a page: its text, its code, and what its cells showed."""
+    cells = json.loads((ROOT / "docs" / NOTEBOOK).read_text(encoding="utf-8"))["cells"]
+    title, *parts = (_notebook_part(cell) for cell in cells)
+    file = Path(NOTEBOOK).name
+    return "\n\n".join([title, f"This page is the notebook [{file}]({file}).", *parts, ""])
+
+
+def _notebook_part(cell: Any) -> str:
+    text = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        return text
+    shown = "".join(line for output in cell["outputs"] for line in output["data"]["text/plain"])
+    return f"```python\n{text}\n```" + (f"\n\n```text\n{shown}\n```" if shown else "")
+
+
+NOTEBOOK: Final = "guides/notebook.ipynb"
+
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "changelog.md": _copied("CHANGELOG.md"),
     "results/findings.md": _copied("FINDINGS.md"),
@@ -274,6 +313,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "reference/rows.md": rows,
     "reference/checks.md": checks,
     "guides/explain.md": explain,
+    "guides/notebook.md": notebook,
 }
 """Every generated page, by its path in the documentation."""
 

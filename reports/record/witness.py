@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
-from reference.formats import FORMATS
+import numpy as np
+
+from reference.formats import FORMATS, Array, FloatFormat
 from reference.ops import OPS
 from reports.record.schema import (
     FIGURE,
@@ -39,6 +41,7 @@ __all__ = [
     "CellKey",
     "Remade",
     "Witness",
+    "decoded",
     "gravity",
     "json_float",
     "parse_float",
@@ -210,6 +213,11 @@ class Witness:
         except Malformed as error:
             raise ValueError(f"witness: {error}; give a line of witnesses.jsonl as it was written") from None
         return witness
+
+
+def decoded(encodings: str, fmt: FloatFormat) -> Array:
+    """Return the entries that a witness holds as hexadecimal digits, an array of the format."""
+    return fmt.from_bits(np.frombuffer(bytes.fromhex(encodings), fmt.bits_dtype.newbyteorder(">")))
 
 
 def gravity(w: Witness) -> tuple[bool, bool, int]:

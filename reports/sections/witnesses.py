@@ -15,7 +15,7 @@ from reference.formats import FloatFormat, format_named
 from reference.row_kinds import RowKind, row_kinds
 from reports.figures import NOTHING, count, plural, shortened, ulps
 from reports.figures import exact as spelled
-from reports.record.witness import Remade, Witness
+from reports.record.witness import Remade, Witness, decoded
 from reports.rundata import RunData
 from reports.section import Section, fill
 
@@ -128,7 +128,7 @@ def _decoded(text: str, fmt: FloatFormat) -> list[tuple[float, str]]:
     """Return value and encoding of every entry."""
     digits = fmt.hex_digits
     codes = [text[i : i + digits] for i in range(0, len(text), digits)]
-    values = fmt.to_float64(fmt.from_bits(np.array([int(c, 16) for c in codes], dtype=fmt.bits_dtype)))
+    values = fmt.to_float64(decoded(text, fmt))
     return list(zip(values.tolist(), codes, strict=True))
 
 
