@@ -165,7 +165,7 @@ def columns() -> str:
         "## In pandas\n\n"
         "[`harness.load`](python.md#open-a-run) returns a run as three tables."
         f" They share the six columns that name a cell: {', '.join(map(_code, KEY))}."
-        " In all of them counts are `Int64`, and columns of few values, such as `candidate`, are `category`.\n\n"
+        " Counts are `Int64` there, and columns of few values, such as `candidate`, are `category`.\n\n"
         "`.cells` has the columns above.\n\n"
         f"### Witnesses\n\n`.witnesses` has one line a witness. A small row may have"
         f" fewer entries than its `length`, which is that of the row it stands for.\n\n"
