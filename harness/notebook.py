@@ -85,6 +85,7 @@ def measure(
     regimes: Sequence[str] = (),
     lengths: Sequence[int] = (),
     via: str | None = None,
+    op: str | None = None,
 ) -> Run:
     """Measure a softmax function in this process.
 
@@ -96,6 +97,8 @@ def measure(
         regimes: names of regimes and corpora; all, where left out.
         lengths: row lengths; those of the effort, where left out.
         via: the library of f's arrays: `torch`, `jax` or `cupy`, with @device if needed; NumPy by default.
+        op: what f computes, `softmax`, `log_softmax` or `logsumexp`; by default what it declares or its name
+            says.
 
     Raises:
         harness.terminal.exceptions.UsageError: an argument is unknown; the message says what there is.
@@ -105,12 +108,13 @@ def measure(
     from harness.subject.candidates import from_function
     from harness.subject.execution import InProcess
     from harness.terminal.exceptions import UsageError, user_mistakes
+    from reference.ops import op_named
     from reports.record.run_folder import open_ledger
 
     if not callable(f):
         raise UsageError(f"f {f!r}: give a function that takes an array")
     with user_mistakes():
-        candidate = from_function(f, via=via)
+        candidate = from_function(f, via=via, op=None if op is None else op_named(op))
     formats = [format] if isinstance(format, str) else list(format)
     given = {"formats": formats, "effort": effort, "seed": seed, "regimes": regimes, "lengths": lengths}
     settings = resolve({**given, "candidates": [candidate.name], "jobs": 1})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from harness.measurement import Judged, Rows, tally_of
@@ -16,7 +17,7 @@ from harness.subject.subject import Subject
 from harness.witnesses.recipes import batch_of, is_same_output, row_of
 from reference.errors import ElementClass, Judgement
 from reference.formats import FloatFormat, format_named
-from reference.oracle import softmax
+from reference.ops import op_named
 from reference.row_kinds import RowKind
 from reports.figures import exact as spelled
 from reports.record.cells import cell_row
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 EXACT_DIGITS = 20
+EXACT_BITS = 200
 
 WITHIN_STANDARD: Final[Mapping[str, float]] = MappingProxyType(
     {name: metric.within for name, metric in METRICS.items() if metric.within is not None}
@@ -48,19 +50,20 @@ WITHIN_STANDARD: Final[Mapping[str, float]] = MappingProxyType(
 class ElementReplay:
     """One element: encodings in hexadecimal, values in decimal, and the verdict.
 
-    `exact` is the exact result to twenty digits and `nearest` RN of it; both are empty on policy rows.
+    `exact` is the exact result to twenty digits and `nearest` RN of it; both are empty on policy rows. Where
+    a row has one result, all but its largest entry have nothing but x.
     """
 
     index: int
     x: str
     x_bits: str
-    y: str
-    y_bits: str
-    nearest: str
-    nearest_bits: str
-    exact: str
-    ulp: float
-    element_class: str
+    y: str = ""
+    y_bits: str = ""
+    nearest: str = ""
+    nearest_bits: str = ""
+    exact: str = ""
+    ulp: float = 0.0
+    element_class: str = ""
 
 
 @dataclass(frozen=True)
@@ -203,20 +206,26 @@ def _check_of(witness: Witness) -> Check | None:
 
 def _rows(witness: Witness) -> Rows:
     fmt, out = format_named(witness.cell.format), format_named(witness.cell.out_format)
-    return Rows.of(fmt, row_of(witness)[None, :], out, labels=(witness.origin,), method="mpmath")
+    op = op_named(witness.cell.op)
+    return Rows.of(fmt, row_of(witness)[None, :], out, labels=(witness.origin,), method="mpmath", op=op)
 
 
 def _elements(rows: Rows, y: NDArray[Any], judgement: Judgement) -> Iterator[ElementReplay]:
+    """Yield the entries of a row with their results; the one result of a row stands beside its largest."""
     fmt, out = rows.format, rows.truth.format
     nearest = out.from_float64(rows.truth.nearest[0])
     exact = _exact_digits(rows)
     is_policy = RowKind(rows.truth.kinds[0]).is_policy
     x_text, y_text, nearest_text = (_texts(f, a) for f, a in ((fmt, rows.x[0]), (out, y[0]), (out, nearest)))
-    for i in range(rows.x.shape[1]):
+    places = {int(np.argmax(rows.values[0])): 0} if rows.op.reduces else {i: i for i in range(len(x_text))}
+    for entry, (x, x_bits) in enumerate(x_text):
+        if (i := places.get(entry)) is None:
+            yield ElementReplay(entry, x, x_bits)
+            continue
         yield ElementReplay(
-            index=i,
-            x=x_text[i][0],
-            x_bits=x_text[i][1],
+            index=entry,
+            x=x,
+            x_bits=x_bits,
             y=y_text[i][0],
             y_bits=y_text[i][1],
             nearest="" if is_policy else nearest_text[i][0],
@@ -237,5 +246,5 @@ def _texts(fmt: FloatFormat, row: NDArray[Any]) -> list[tuple[str, str]]:
 def _exact_digits(rows: Rows) -> Callable[[int], str]:
     if RowKind(rows.truth.kinds[0]).is_policy:
         return lambda _: ""
-    exact = softmax(rows.values[0])
+    exact = np.reshape(rows.op.exact(rows.values[0], EXACT_BITS), -1)
     return lambda i: spelled(exact[i], EXACT_DIGITS)

@@ -49,6 +49,7 @@ def assert_accurate(
     seed: int = 0,
     policies: Sequence[str] = (),
     via: str | None = None,
+    op: str | None = None,
 ) -> None:
     """Assert that a function meets a tier and keeps its contract, over rows of every regime.
 
@@ -59,6 +60,8 @@ def assert_accurate(
         seed: decides the rows.
         policies: KEY=VALUE settings that relax what is asked, as `--policy` takes them.
         via: the library of f's arrays: `torch`, `jax` or `cupy`, with @device if needed; NumPy by default.
+        op: what f computes, `softmax`, `log_softmax` or `logsumexp`; by default what it declares or its name
+            says.
 
     Raises:
         AssertionError: it does not; the verdicts and shrunk rows are in the message.
@@ -66,7 +69,7 @@ def assert_accurate(
     """
     from harness.gate.assertion import failure
 
-    said = failure(f, format, tier, seed, policies, via)
+    said = failure(f, format, tier, seed, policies, via, op)
     if said:
         raise AssertionError(said)
 

@@ -108,10 +108,12 @@ class Policy:
         hints = get_type_hints(Policy)
         return ", ".join(f"{key}={'|'.join(get_args(hint))}" for key, hint in hints.items())
 
-    def relaxations(self) -> tuple[str, ...]:
-        """Return the settings that differ from the default, as KEY=VALUE."""
+    def relaxations(self, default: Policy) -> tuple[str, ...]:
+        """Return the settings that differ from those that hold by default, as KEY=VALUE."""
         return tuple(
-            f"{f.name}={getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) != f.default
+            f"{f.name}={getattr(self, f.name)}"
+            for f in fields(self)
+            if getattr(self, f.name) != getattr(default, f.name)
         )
 
 

@@ -6,6 +6,7 @@ As `reference.errors` has it for softmax, but for what follows from a result tha
   rounds to: an infinity, NaN in a format that has none. That is no failure; no output could be better;
 * a masked entry of log_softmax has -inf (NaN in a format without infinities);
 * no class speaks of zeros. Next to a dominating entry 0 is what most forms give, and wrong by its ULPs;
+* -0 is what a result below 0 may round to. It counts as a negative zero where the result is 0 or above;
 * a row of log_softmax has failed if an output is nonfinite, or if the sum of exp(y) lies outside [1/2, 2]
   times the sum of exp(RN(r)). That is 1 but for what rounding makes of it: with 3 bits, RN(-9.01) is -10, and
   the exponentials of 8200 such outputs sum up to 0.37;
@@ -89,7 +90,7 @@ def _judgement(
         classes=_classes(y, truth, most),
         correct=correct,
         faithful=correct | _is_neighbour(y, truth),
-        negative_zero=(y == 0) & np.signbit(y),
+        negative_zero=(y == 0) & np.signbit(y) & (truth.nearest >= 0) & (truth.residual >= 0),
         row_sum=row_sum,
         nearest_sum=nearest_sum,
         row_sum_error=row_sum_error,

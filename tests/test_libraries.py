@@ -106,7 +106,7 @@ def _by_hand(name: str, x: np.ndarray) -> np.ndarray:
         return np.asarray(softmax(x))
     import onnxruntime
 
-    function = import_function(locate(LIBRARIES[name].spec))
+    function = import_function(locate(LIBRARIES[name].spec()))
     session = onnxruntime.InferenceSession(
         sys.modules[function.__module__].model(np.dtype(np.float32), 2, 1), providers=["CPUExecutionProvider"]
     )
@@ -119,7 +119,7 @@ def _by_hand(name: str, x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("fmt", list(FORMATS.values()), ids=str)
 def test_mlx_arrays_carry_every_bit(fmt: FloatFormat) -> None:
     pytest.importorskip("mlx.core")
-    function = import_function(locate(LIBRARIES["mlx"].spec))
+    function = import_function(locate(LIBRARIES["mlx"].spec()))
     module: Any = sys.modules[function.__module__]
     x = fmt.from_bits(patterns(fmt))
     if fmt.storage_bits == 8:
@@ -132,7 +132,7 @@ def test_mlx_arrays_carry_every_bit(fmt: FloatFormat) -> None:
 def _module_of(name: str) -> Any:
     if LIBRARIES[name].version() is None:
         pytest.skip(LIBRARIES[name].lacks())
-    return sys.modules[import_function(locate(LIBRARIES[name].spec)).__module__]
+    return sys.modules[import_function(locate(LIBRARIES[name].spec())).__module__]
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.measurement import OBSERVED, Rows, measure, policy_fits
+from harness.measurement import Rows, measure
 from harness.measurement.compiled import (
     Batch,
     Elements,
@@ -25,6 +25,7 @@ from reference.declaration import Declaration, Policy
 from reference.errors import ElementClass, Judgement, judge
 from reference.formats import FORMATS, FloatFormat
 from reference.model import Method, Truth
+from reference.ops import OBSERVED, SOFTMAX
 from reference.oracle import softmax
 from reference.truth import truth
 from reports.record.profiles import GAPS, LOGITS, PLACE_COUNTS, SPREADS, Scale, place_of
@@ -314,13 +315,13 @@ def test_witness_of_the_greatest_error_replays_to_it() -> None:
     ],
 )
 def test_behaviour_on_policy_rows_has_a_name(x: list[float], y: list[float], name: str) -> None:
-    fits = policy_fits(np.array([x]), np.array([y]))
+    fits = SOFTMAX.policy_fits(np.array([x]), np.array([y]))
     assert list(fits) == list(OBSERVED)
     assert next((n for n, [fit] in fits.items() if fit), "other") == name
 
 
 def test_rows_of_nothing_but_infinities_fit_either_policy_of_nans() -> None:
-    fits = policy_fits(np.full((1, 3), np.inf), np.full((1, 3), np.nan))
+    fits = SOFTMAX.policy_fits(np.full((1, 3), np.inf), np.full((1, 3), np.nan))
     assert {n for n, [fit] in fits.items() if fit} == {"nan", "nan_at_inf"}
 
 

@@ -34,12 +34,12 @@ from harness.terminal.deadline import NEVER, Deadline
 from harness.witnesses.batches import Part, seen_among
 from harness.witnesses.recipes import kept_as_recipe
 from reference.formats import FloatFormat
-from reference.truth import truth
+from reference.ops import Op
 from reports.figures import plural, seconds
 from reports.record.cells import SEARCHED
 from reports.record.ledger import CellInfo, Ledger
 from reports.record.tally import Tally, merge
-from reports.record.witness import OP, CellKey
+from reports.record.witness import CellKey
 from strategies.corpora import CORPORA, FixedRows
 from strategies.lengths import USUAL
 from strategies.regimes import REGIMES
@@ -86,21 +86,28 @@ class Batch:
     Attributes:
         number: its number within the cell.
         x: the rows.
-        rows: makes some of them, with their truth.
+        rows: makes some of them, with the truth about an op.
     """
 
     number: int
     x: NDArray[Any]
-    rows: Callable[[slice], Rows]
+    rows: Callable[[slice, Op], Rows]
 
-    def parts(self) -> Iterator[tuple[slice, Rows]]:
-        """Yield the rows as they are judged, and where each part lies."""
-        yield from self._whole or ((part, self.rows(part)) for part in self._slices)
+    def parts(self, op: Op) -> Iterator[tuple[slice, Rows]]:
+        """Yield the rows as they are judged, and where each part lies.
+
+        An only part is made once for all candidates of an op; of a batch of several none is kept.
+        """
+        if len(self._slices) > 1:
+            yield from ((part, self.rows(part, op)) for part in self._slices)
+            return
+        if op.name not in self._whole:
+            self._whole[op.name] = tuple((part, self.rows(part, op)) for part in self._slices)
+        yield from self._whole[op.name]
 
     @cached_property
-    def _whole(self) -> tuple[tuple[slice, Rows], ...]:
-        """The only part, made once for all candidates; of a batch of several none is kept."""
-        return tuple((part, self.rows(part)) for part in self._slices) if len(self._slices) == 1 else ()
+    def _whole(self) -> dict[str, tuple[tuple[slice, Rows], ...]]:
+        return {}
 
     @property
     def _slices(self) -> list[slice]:
@@ -183,7 +190,7 @@ class Campaign:
         candidates = []
         for spec in settings.candidates:
             deadline.check()
-            candidates.append(load(spec, settings.import_timeout))
+            candidates.append(load(spec, settings.import_timeout, settings.op))
         return cls(settings, tuple(candidates))
 
     def probed(self, executor: Executor) -> Self:
@@ -408,7 +415,7 @@ class Campaign:
     def _cell_info(
         self, candidate: Candidate, fmt: FloatFormat, regime: str, length: int, *, sampled: bool
     ) -> CellInfo:
-        key = CellKey(candidate.name, OP, fmt.name, self._out_format(fmt).name, regime, length)
+        key = self.cell_of(candidate, fmt, regime, length)
         if candidate.supports(fmt, self._out_format(fmt)):
             return CellInfo(key, sampled=sampled)
         message = candidate.refusal(fmt, self._out_format(fmt))
@@ -418,8 +425,13 @@ class Campaign:
         inputs = self.settings.inputs
         if inputs is None or not self._wanted(INPUT) or inputs.fixed_rows(fmt):
             return
-        key = CellKey(candidate.name, OP, fmt.name, self._out_format(fmt).name, INPUT, 0)
+        key = self.cell_of(candidate, fmt, INPUT, 0)
         yield CellInfo(key, sampled=False, status="unsupported", message=f"no row of the input fits {fmt}")
+
+    def cell_of(self, candidate: Candidate, fmt: FloatFormat, regime: str, length: int) -> CellKey:
+        """Return the cell of a candidate's rows."""
+        out = self._out_format(fmt)
+        return CellKey(candidate.name, candidate.op.name, fmt.name, out.name, regime, length)
 
     # Measuring ---------------------------------------------------------------------------
 
@@ -488,9 +500,9 @@ class Campaign:
                 if rows not in digests:
                     digests[rows] = {batch.number: digest(shard.format, batch.x)}
                 subject = self.subject(candidate, shard.format, executor)
-                cell, declaration = shard.cell(candidate.name), subject.declaration
+                cell, declaration = subject.cell(shard.regime, shard.length), subject.declaration
                 outcome = subject.run(batch.x)
-                for part, judged in batch.parts():
+                for part, judged in batch.parts(subject.op):
                     tally = tally_outcome(
                         cell, judged, outcome.of(part), declaration, self.settings.tiers, profiled=is_profiled
                     )
@@ -540,11 +552,9 @@ class Campaign:
         for number, count in shard.batches():
             x, labels = self._batch(shard, number, count)
 
-            def rows(part: slice, x: Any = x, labels: Any = labels, number: int = number) -> Rows:
-                values = shard.format.to_float64(x[part])
-                exact = truth(values, shard.out_format, method)
-                first = part.start
-                return Rows(shard.format, x[part], values, exact, number, labels[part], method, first)
+            def rows(part: slice, op: Op, x: Any = x, labels: Any = labels, number: int = number) -> Rows:
+                made = Rows.of(shard.format, x[part], shard.out_format, number, labels[part], method, op)
+                return replace(made, first=part.start)
 
             yield Batch(number, x, rows)
 

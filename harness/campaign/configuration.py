@@ -108,6 +108,7 @@ def _validated(table: dict[str, Any], file: Path) -> dict[str, Any]:
         via: str | None = None
         formats: list[str] | None = None
         out_format: str | None = None
+        op: str | None = None
         policies: list[str] | None = None
         timeout: float | None = None
         max_time: float | None = None

@@ -98,6 +98,7 @@ class _Request:
     out_format: FloatFormat
     timeout: float | None
     presentation: Presentation
+    reduces: bool
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,12 @@ class _Copy:
 def _called(executor: Executor, request: _Request) -> Outcome | _Failed:
     try:
         return executor.run(
-            request.spec, request.x, request.out_format, request.timeout, presentation=request.presentation
+            request.spec,
+            request.x,
+            request.out_format,
+            request.timeout,
+            presentation=request.presentation,
+            reduces=request.reduces,
         )
     except BaseException as error:  # noqa: BLE001  raised in the copy
         return _Failed(_sendable(error))
@@ -176,9 +182,10 @@ class _RemoteExecutor(Closing):
         timeout: float | None = None,
         *,
         presentation: Presentation = "plain",
+        reduces: bool = False,
     ) -> Outcome:
         """See `Executor.run`."""
-        self._line.send(_Request(spec, x, out_format, timeout, presentation))
+        self._line.send(_Request(spec, x, out_format, timeout, presentation, reduces))
         answer = self._line.recv()
         if isinstance(answer, _Failed):
             raise answer.error

@@ -17,6 +17,7 @@ from harness.terminal.exceptions import UsageError, choose, user_mistakes
 from reference.declaration import Policy
 from reference.formats import FORMATS, FloatFormat
 from reference.model import Method
+from reference.ops import OPS, SOFTMAX, Op
 from strategies.lengths import DEEP, QUICK, STANDARD, USUAL, Drawn
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ class Settings:
         max_time: seconds that the command may take; None where the effort alone decides how many rows there
             are.
         libraries: whether every installed library is among the candidates.
+        op: what every candidate computes; None where each says it itself.
         cluster: the scheduler that shards are sent to, or `local`; None for this process alone.
     """
 
@@ -164,6 +166,7 @@ class Settings:
     max_memory: int | None = None
     in_process: bool = False
     libraries: bool = False
+    op: Op | None = None
     cluster: str | None = None
     jobs: int = 1
 
@@ -219,6 +222,7 @@ class Settings:
             "timeout": self.timeout,
             "max_memory": self.max_memory,
             "libraries": self.libraries,
+            **({"op": self.op.name} if self.op else {}),
         }
 
 
@@ -240,6 +244,7 @@ def resolve(given: Mapping[str, Any]) -> Settings:
     values = {key: value for key, value in given.items() if value not in (None, (), [])}
     _check_numbers(values)
     values = _of_libraries(_via(values))
+    values = _of_op(values)
     resolved = {key: _RESOLVERS.get(key, _as_given)(value) for key, value in values.items()}
     if "input" in resolved:
         resolved["inputs"] = resolved.pop("input")
@@ -283,6 +288,17 @@ def _of_libraries(values: dict[str, Any]) -> dict[str, Any]:
     if not names:
         raise UsageError("--libraries: none is installed; pip install 'softmax-harness[libraries]'")
     return {"formats": USUAL_FORMATS, **values, "candidates": [*values.get("candidates", ()), *names]}
+
+
+def _of_op(values: dict[str, Any]) -> dict[str, Any]:
+    """Have the built-ins of an op measured where one is named and no candidate is."""
+    if "op" not in values or values.get("candidates"):
+        return values
+    from harness.subject.candidates import BUILTINS
+
+    op = OPS[choose("op", values["op"], OPS)]
+    names = DEFAULT_CANDIDATES if op is SOFTMAX else [c.name for c in BUILTINS.values() if c.op == op]
+    return {**values, "candidates": names}
 
 
 def _check_numbers(values: Mapping[str, Any]) -> None:
@@ -364,6 +380,7 @@ _RESOLVERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "policies": _unique,
     "formats": lambda names: _unique(_format(name) for name in names),
     "out_format": _format,
+    "op": lambda name: OPS[choose("op", name, OPS)],
     "effort": lambda name: EFFORTS[choose("effort", name, EFFORTS)],
     "cluster": _address,
     "reference": lambda name: choose("reference", name, get_args(Method)),

@@ -12,7 +12,6 @@ from typing import Final
 from harness.campaign.settings import LARGEST_CELL
 from reference.formats import FloatFormat
 from reports.record.cells import SEARCHED
-from reports.record.witness import OP, CellKey
 from strategies.regimes.crowd import CROWD
 
 __all__ = ["BATCH_ELEMENTS", "Search", "Shard", "Task", "rows_per_batch", "rows_per_part"]
@@ -49,10 +48,6 @@ class Shard:
         """A name for the ledger."""
         out = "" if self.out_format == self.format else f">{self.out_format}"
         return f"{self.format}{out}/{self.regime}/{self.length}/{self.first}-{self.last}"
-
-    def cell(self, candidate: str) -> CellKey:
-        """Return the cell of a candidate that this shard is a part of."""
-        return CellKey(candidate, OP, self.format.name, self.out_format.name, self.regime, self.length)
 
     def batches(self) -> Iterator[tuple[int, int]]:
         """Yield number and rows of each batch."""

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from harness.checks.check import Examined, Examinee, hexadecimal, same_bits
 from harness.checks.samples import are_thin
+from harness.measurement import Rows
 from harness.subject.execution import Outcome, Presentation
-from reference.errors import Judgement, judge
+from harness.subject.subject import Subject
+from reference.errors import Judgement
 from reference.formats import FloatFormat
 from reference.tiers import FAST, STANDARD, Tier
-from reference.truth import truth
 
-__all__ = ["as_accurate", "company", "floor_of", "less_accurate"]
+__all__ = ["as_accurate", "company", "floor_of", "less_accurate", "meets"]
 
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
@@ -94,31 +95,29 @@ def less_accurate(
     return worse
 
 
-def floor_of(fmt: FloatFormat, out: FloatFormat, x: Array, y: Array) -> tuple[bool, bool]:
+def floor_of(subject: Subject, x: Array, y: Array) -> tuple[bool, bool]:
     """Tell whether all outputs with an exact result are correctly rounded, and whether all are faithful."""
-    exact = truth(fmt.to_float64(x), out)
-    judgement = judge(y, exact)
-    policy = np.isnan(exact.nearest)
+    rows = Rows.about(subject, x)
+    judgement = rows.op.judge(y, rows.truth)
+    policy = np.isnan(rows.truth.nearest)
     return bool((judgement.correct | policy).all()), bool((judgement.faithful | policy).all())
 
 
 def _misses(examinee: Examinee, x: Array, y: Array, other: Array, tiers: tuple[Tier, ...]) -> Flags:
-    values = examinee.format.to_float64(x)
-    exact = truth(values, examinee.out)
-    before, after = judge(y, exact), judge(other, exact)
+    rows = Rows.about(examinee.subject, x)
+    before, after = (rows.op.judge(outputs, rows.truth) for outputs in (y, other))
     misses = np.zeros(len(x), dtype=np.bool_)
     for tier in tiers:
-        bounds = tier.bounds(values, exact, examinee.format)
-        misses |= _meets(before, bounds) & ~_meets(after, bounds)
+        misses |= meets(before, rows, tier) & ~meets(after, rows, tier)
     if examinee.floor is not None:
         kept = after.correct if examinee.floor == "rounded" else after.faithful
-        misses |= ~(kept | np.isnan(exact.nearest)).all(axis=1)
+        misses |= ~(kept | np.isnan(rows.truth.nearest)).all(axis=1)
     return misses
 
 
-def _meets(judgement: Judgement, bounds: NDArray[np.float64]) -> Flags:
-    """Tell which rows are within their bounds; where there is none, none is."""
-    return np.asarray((judgement.ulp <= bounds).all(axis=1))
+def meets(judgement: Judgement, rows: Rows, tier: Tier) -> Flags:
+    """Tell which rows are within the bounds of a tier; where there is none, none is."""
+    return np.asarray((judgement.ulp <= rows.bounds_of(tier)).all(axis=1))
 
 
 def _note(
@@ -138,6 +137,6 @@ def _note(
 
 def _error(examinee: Examinee, row: Array, y: Array) -> str:
     """Say how wrong the outputs of a row are."""
-    exact = truth(examinee.format.to_float64(row)[None], examinee.out)
-    ulp = judge(y[None], exact).ulp[0]
+    rows = Rows.about(examinee.subject, row[None])
+    ulp = rows.op.judge(y[None], rows.truth).ulp[0]
     return "not finite" if np.isnan(ulp).any() else f"{float(ulp.max()):.6g} ULP"

@@ -17,6 +17,7 @@ from harness.subject.execution.calls import OFTEN, THREAD_CALLS
 from harness.subject.rations import Ration, in_words
 from harness.subject.subject import Subject
 from reference.formats import FloatFormat
+from reference.ops import Op
 from reference.row_kinds import RowKind, row_kinds
 from reports.record.witness import Witness
 
@@ -290,12 +291,16 @@ class Examinee:
         return self._pace
 
     def judged(self, x: Array) -> tuple[Array, Flags]:
-        """Return outputs (k, n) of rows, and which rows are completed and have an exact result."""
+        """Return outputs of rows (k, n), and which rows are completed and have an exact result."""
         outcome = self.outcome(x)
         if outcome.outputs is None:
-            return np.zeros(x.shape, dtype=self.out.dtype), np.zeros(len(x), dtype=np.bool_)
+            return self.no_outputs(len(x), x.shape[1]), np.zeros(len(x), dtype=np.bool_)
         exact = row_kinds(self.format.to_float64(x)) < RowKind.NAN
         return outcome.outputs, outcome.completed & exact
+
+    def no_outputs(self, rows: int, length: int) -> Array:
+        """Return zeros in the shape of the outputs of rows."""
+        return np.zeros((rows, 1 if self.subject.op.reduces else length), dtype=self.out.dtype)
 
 
 @dataclass(frozen=True)
@@ -313,6 +318,7 @@ class Check:
         unpruned: whether it looks also at rows that a plain call does not complete.
         needs_threads: whether it applies only to candidates that threads may call at once.
         needs_negative_zero: whether it applies only to output formats that have one.
+        says_nothing_of: why it does not apply to an op; empty where it does.
         only: the one length of rows that is examined; 0 for all.
         dense: in rows of more entries all but a few are lowered; depends on the output format.
         most_rows: of rows of one length so many are examined, at most.
@@ -329,6 +335,7 @@ class Check:
     needs_axis: bool = False
     needs_threads: bool = False
     needs_negative_zero: bool = False
+    says_nothing_of: Callable[[Op], str] = lambda _: ""
     unpruned: bool = False
     only: int = 0
     dense: Callable[[FloatFormat], int] | None = None

@@ -13,6 +13,7 @@ from harness.checks.check import SHOWN, Check, Examined, Examinee, hexadecimal, 
 from harness.subject.execution import Outcome, Presentation
 from harness.subject.execution.calls import OFTEN
 from reference.formats import FloatFormat
+from reference.ops import Op
 from reference.tiers import FAST
 
 __all__ = ["CONTRACT"]
@@ -187,7 +188,7 @@ class _Copies:
 def _each_alone(examinee: Examinee, x: Array) -> tuple[Array, Flags]:
     """Return the outputs of rows called one by one, and which completed."""
     outcomes = [examinee.call(row[None]) for row in x]
-    zeros = np.zeros((1, x.shape[1]), dtype=examinee.out.dtype)
+    zeros = examinee.no_outputs(1, x.shape[1])
     y = np.concatenate([zeros if outcome.outputs is None else outcome.outputs for outcome in outcomes])
     return y, np.array([bool(outcome.completed[0]) for outcome in outcomes])
 
@@ -237,6 +238,10 @@ def _same_in_two_threads(examinee: Examinee, x: Array) -> Examined:
         return _compared(examinee, x, single, both, "called from two threads at once")
     told = both.faults[0].message if both.faults else "not completed"
     return Examined(lost, single.completed, lambda _: told)
+
+
+def _logarithm_may_be_negative_zero(op: Op) -> str:
+    return f"a result of {op} below 0 may round to -0" if op.logarithmic else ""
 
 
 def _no_negative_zero(examinee: Examinee, x: Array) -> Examined:
@@ -365,6 +370,7 @@ CONTRACT: Final = (
         "No output of a row with an exact result is -0.",
         _no_negative_zero,
         needs_negative_zero=True,
+        says_nothing_of=_logarithm_may_be_negative_zero,
     ),
     _check(
         "threads",

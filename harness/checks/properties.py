@@ -9,8 +9,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.checks.accuracy import meets
 from harness.checks.check import Check, Examined, Examinee, hexadecimal, hexadecimal_of, same_bits
+from harness.measurement import Rows
 from reference.formats import FloatFormat
+from reference.ops import Op
+from reference.tiers import FAST
 from strategies.words import Words
 
 __all__ = ["PROPERTIES", "exact_shifts"]
@@ -21,15 +25,17 @@ Flags = NDArray[np.bool_]
 
 
 def _outputs(examinee: Examinee, x: Array) -> tuple[Array, Floats, Flags]:
-    """Return outputs, their values, and the rows with an exact result and finite outputs."""
+    """Return outputs, their values, and the rows with an exact result whose unmasked outputs are finite."""
     y, done = examinee.judged(x)
     values = examinee.out.to_float64(y)
-    return y, values, done & np.isfinite(values).all(axis=1)
+    masked = values == examinee.subject.op.masked
+    return y, values, done & (np.isfinite(values) | masked).all(axis=1)
 
 
 def _in_range(examinee: Examinee, x: Array) -> Examined:
     y, values, tried = _outputs(examinee, x)
-    broken = tried & ((values < 0) | (values > 1)).any(axis=1)
+    op = examinee.subject.op
+    broken = tried & ((values < op.least) | (values > op.most)).any(axis=1)
     return Examined(broken, tried, lambda row: hexadecimal(examinee.out, y[row]))
 
 
@@ -86,6 +92,8 @@ def _most_off_one(fmt: FloatFormat, n: int) -> float:
 
 
 def _shifts(examinee: Examinee, x: Array) -> Examined:
+    if examinee.subject.op.reduces:
+        return _shifts_along(examinee, x)
     y, done = examinee.judged(x)
     moved, constants = exact_shifts(examinee.format, x)
     there, completed = (
@@ -106,10 +114,34 @@ def _shifts(examinee: Examinee, x: Array) -> Examined:
     return Examined(differs.any(axis=0), shifted.any(axis=0), note)
 
 
+def _shifts_along(examinee: Examinee, x: Array) -> Examined:
+    """Hold the results of rows x + c against c more than those of x, by the tier `fast` of both."""
+    y, done = examinee.judged(x)
+    moved, constants = exact_shifts(examinee.format, x)
+    there, completed = _called(examinee, moved)
+    rows = Rows.about(examinee.subject, moved)
+    as_good = meets(rows.op.judge(there, rows.truth), rows, FAST)
+    own = Rows.about(examinee.subject, x)
+    good = done & meets(own.op.judge(y, own.truth), own, FAST)
+    shape = constants.shape
+    there, completed, as_good = there.reshape(shape), completed.reshape(shape), as_good.reshape(shape)
+    shifted = good & (constants != 0)
+    differs = shifted & completed & ~as_good
+
+    def note(row: int) -> str:
+        which = int(np.argmax(differs[:, row]))
+        return (
+            f"{hexadecimal(examinee.out, y[row])}; of x + {hexadecimal_of(float(constants[which, row]))}:"
+            f" {hexadecimal(examinee.out, there[which, row : row + 1])}, beyond the bound of the tier fast"
+        )
+
+    return Examined(differs.any(axis=0), shifted.any(axis=0), note)
+
+
 def _called(examinee: Examinee, x: Array) -> tuple[Array, Flags]:
     """Return outputs of rows and which completed."""
     outcome = examinee.call(x)
-    y = np.zeros(x.shape, dtype=examinee.out.dtype) if outcome.outputs is None else outcome.outputs
+    y = examinee.no_outputs(*x.shape) if outcome.outputs is None else outcome.outputs
     return y, outcome.completed
 
 
@@ -175,8 +207,11 @@ def _permutes(examinee: Examinee, x: Array) -> Examined:
     orders = np.stack([*_orders(examinee.format.to_float64(x))])
     moved = np.take_along_axis(np.broadcast_to(x, orders.shape), orders, axis=2)
     there, completed = _called(examinee, np.ascontiguousarray(moved.reshape(-1, x.shape[1])))
-    there, completed = there.reshape(orders.shape), completed.reshape(orders.shape[:2])
-    wanted = np.take_along_axis(np.broadcast_to(y, orders.shape), orders, axis=2)
+    there = there.reshape(*orders.shape[:2], y.shape[1])
+    completed = completed.reshape(orders.shape[:2])
+    wanted = np.broadcast_to(y, there.shape)
+    if not examinee.subject.op.reduces:
+        wanted = np.take_along_axis(wanted, orders, axis=2)
     differs = done & completed & ~same_bits(examinee.out, there, wanted).all(axis=2)
 
     def note(row: int) -> str:
@@ -222,18 +257,34 @@ def _is_monotone(examinee: Examinee, x: Array) -> Examined:
     return Examined(np.asarray(tried & wrong.any(axis=1)), tried, note)
 
 
-def _check(name: str, title: str, rule: str, examine: Callable[..., Examined], consequence: str) -> Check:
-    return Check(name, "property", title, rule, examine, consequence)
+def _unless_summing(op: Op) -> str:
+    return f"outputs of {op} do not sum to 1" if op.logarithmic else ""
+
+
+def _unless_of_entries(op: Op) -> str:
+    return f"{op} has one result a row" if op.reduces else ""
+
+
+def _check(
+    name: str,
+    title: str,
+    rule: str,
+    examine: Callable[..., Examined],
+    consequence: str,
+    says_nothing_of: Callable[[Op], str] = lambda _: "",
+) -> Check:
+    return Check(name, "property", title, rule, examine, consequence, says_nothing_of=says_nothing_of)
 
 
 PROPERTIES: Final = (
     _check(
         "range",
-        "outputs in [0, 1]",
-        "Every finite output lies in [0, 1].",
+        "outputs in range",
+        "Every finite output lies in [0, 1]; one that is a logarithm is at most 0.",
         _in_range,
         "e / sum stays at or below 1 where the computed sum is no less than each of its terms; exp(x - lse),"
         " a rounded reciprocal or a rescaled sum may give the numbers next to 1.",
+        _unless_of_entries,
     ),
     _check(
         "row_sum",
@@ -242,11 +293,13 @@ PROPERTIES: Final = (
         _sums_to_one,
         "Dividing all by one sum of n terms keeps it, and hides exp's errors, which cancel. In exp(x - lse)"
         " the rounding of lse does not cancel; rescaled sums round more than n times.",
+        _unless_summing,
     ),
     _check(
         "shift",
         "invariant under an exact shift",
-        "x + c has the bits of x, where every x + c is exact.",
+        "x + c has the bits of x, where every x + c is exact; where a row has one result, that of x + c meets"
+        " the tier fast where that of x does.",
         _shifts,
         "Forms that subtract the maximum see the same differences. The plain form, and one shifted by a"
         " constant, exponentiate other numbers; exp(x - lse) rounds lse elsewhere.",
@@ -254,7 +307,8 @@ PROPERTIES: Final = (
     _check(
         "permutation",
         "entries in another order, outputs in that order",
-        "Reversed, rotated, sorted and shuffled rows have the same bits in that order.",
+        "Reversed, rotated, sorted and shuffled rows have the same bits in that order; where a row has one"
+        " result, the same bits.",
         _permutes,
         "Addition is not associative in floating point: another order of three or more terms gives another"
         " sum. Only a correctly rounded softmax, or a sum that no order changes, keeps the bits.",
@@ -266,5 +320,6 @@ PROPERTIES: Final = (
         _is_monotone,
         "It needs a monotone exp: one whose error bound is above 1/2 ULP need not be one, and a vector loop"
         " and its scalar tail may round an equal entry differently.",
+        _unless_of_entries,
     ),
 )

@@ -206,7 +206,7 @@ class _PlainCalls:
         """Return the tightest tier of elements that every plain output meets."""
         examinee = self._examinee
         found = [
-            floor_of(examinee.format, examinee.out, rows.x, y)
+            floor_of(examinee.subject, rows.x, y)
             for rows in self.rows
             if (y := examinee.outcome(rows.x).outputs) is not None
         ]
@@ -225,6 +225,8 @@ def _does_not_apply(check: Check, examinee: Examinee) -> str:
         return "it has no axis parameter"
     if check.needs_threads and not candidate.declaration.threads:
         return "it declares that threads may not call it at once"
+    if why := check.says_nothing_of(examinee.subject.op):
+        return why
     if check.needs_negative_zero and not examinee.out.has_negative_zero:
         return f"{examinee.out} has no -0"
     return ""

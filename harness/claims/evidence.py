@@ -21,9 +21,10 @@ from harness.subject.candidates import BUILTINS, Candidate
 from reference.errors import ElementClass, Judgement, RowFailure, judge
 from reference.formats import FORMATS, FloatFormat
 from reference.model import Method, Truth
+from reference.ops import SOFTMAX
 from reference.row_kinds import RowKind, row_kinds
 from reference.truth import truth
-from reports.record.witness import OP, CellKey, Witness
+from reports.record.witness import CellKey, Witness
 from strategies.regimes import REGIMES
 from strategies.thresholds import log_largest, log_smallest_normal, log_smallest_subnormal
 
@@ -142,7 +143,7 @@ class Batch:
         """Return a row and the outputs of a candidate as a witness, in exact bits."""
         seen = self.seen[candidate]
         name, regime = self.format.name, self.regimes[row]
-        cell = CellKey(candidate, OP, name, name, regime, self.x.shape[1])
+        cell = CellKey(candidate, SOFTMAX.name, name, name, regime, self.x.shape[1])
         score, element = _worst_element(seen.judgement, row, kind)
         y = seen.y[row]
         x_bits, y_bits = self.format.to_hex(self.x[row]), self.format.to_hex(y)

@@ -16,6 +16,7 @@ from harness.commands.single import (
     AsJson,
     CandidateSpec,
     InProcessHere,
+    OpName,
     OutFolder,
     OutFormatName,
     Overwrite,
@@ -27,6 +28,7 @@ from harness.commands.single import (
     finish,
     replay_command,
     require_format,
+    require_softmax,
     single,
 )
 from harness.terminal.console import notes, print_json, progress_bar, results
@@ -60,6 +62,7 @@ def exhaust(
     format: Annotated[
         str | None, typer.Option("--format", help="Input format; float16 at length 1, else float8_e4m3fn.")
     ] = None,
+    op: OpName = None,
     via: ViaLibrary = None,
     out_format: OutFormatName = None,
     length: Annotated[int, typer.Option(help="Entries of a row.")] = 2,
@@ -78,10 +81,11 @@ def exhaust(
 ) -> None:
     """Call a candidate on every row of a small format and length, and prove its exact maxima."""
     given = {
-        "via": via, "out_format": out_format, "policies": policies, "jobs": jobs, "timeout": timeout,
-        "in_process": in_process,
+        "op": op, "via": via, "out_format": out_format, "policies": policies, "jobs": jobs,
+        "timeout": timeout, "in_process": in_process,
     }  # fmt: skip
     asked = single(candidate, format, length, given, _default_format(length), _is_small)
+    require_softmax(asked, "exhaust proves", "search looks for its worst rows")
     _refuse_what_cannot_be_numbered(asked)
     prepare_kernels(MEASURING, EVALUATION)
     with executor_for(asked.settings, every_row=True) as executor:

@@ -12,12 +12,14 @@ from harness.commands.single import (
     CandidateSpec,
     FormatName,
     InProcessHere,
+    OpName,
     OutFormatName,
     Policies,
     Single,
     ViaLibrary,
     executor_for,
     require_format,
+    require_softmax,
     single,
 )
 from harness.terminal.console import print_json, print_lines, results
@@ -38,6 +40,7 @@ def explain(
     candidate: CandidateSpec,
     *,
     format: FormatName = None,
+    op: OpName = None,
     via: ViaLibrary = None,
     out_format: OutFormatName = None,
     length: Annotated[
@@ -58,10 +61,11 @@ def explain(
     if tier is not None:
         choose("tier", tier, TIERS)
     given = {
-        "via": via, "out_format": out_format, "policies": policies, "timeout": timeout,
+        "op": op, "via": via, "out_format": out_format, "policies": policies, "timeout": timeout,
         "in_process": in_process,
     }  # fmt: skip
     asked = single(candidate, format, length or DRAWN, given)
+    require_softmax(asked, "explain opens", "run and gate measure it")
     if tier is not None and not TIERS[tier].takes(asked.out_format):
         fitting = ", ".join(name for name in TIERS if TIERS[name].takes(asked.out_format))
         raise UsageError(f"--tier {tier}: it says nothing of {asked.out_format}; give one of {fitting}")

@@ -15,7 +15,7 @@ import typer
 
 from harness.campaign.configuration import configured_gate
 from harness.campaign.settings import LARGEST_CELL, Settings, resolve
-from harness.commands.single import Policies
+from harness.commands.single import OpName, Policies
 from harness.terminal.console import notes, print_json, print_lines, results
 from harness.terminal.exceptions import NoVerdict, UsageError, user_mistakes
 from reports.spelling import line
@@ -38,6 +38,7 @@ def gate(
     ] = None,
     *,
     formats: Annotated[Many, typer.Option("--format", help="Input format; repeat for several.")] = None,
+    op: OpName = None,
     via: Annotated[
         str | None, typer.Option(help="Hand it arrays of torch, jax or cupy; torch@cuda on a device.")
     ] = None,
@@ -76,7 +77,8 @@ def gate(
     Exit codes: 0 all pass, 1 over a budget or a defect, 2 wrong usage, 3 no verdict.
     """
     given = {
-        "candidates": candidates, "via": via, "formats": formats, "out_format": out_format, "tiers": tiers,
+        "candidates": candidates, "op": op, "via": via, "formats": formats,
+        "out_format": out_format, "tiers": tiers,
         "budgets": None if budgets is None else str(budgets), "policies": policies, "seed": seed,
         "jobs": jobs, "timeout": timeout, "max_time": max_time,
     }  # fmt: skip

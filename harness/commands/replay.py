@@ -13,6 +13,7 @@ import typer
 from harness.commands.single import Policies
 from harness.terminal.console import notes, print_json, read_input, results
 from harness.terminal.exceptions import UsageError, user_mistakes
+from reference.ops import op_named
 from reports.figures import count, ulps
 from reports.record.witness import Witness
 from reports.spelling import command
@@ -61,7 +62,7 @@ def replay(
     recorded, run = _read(witness)
     with user_mistakes():
         known = _known(run, recorded) if run else _Known((), WITHIN_STANDARD)
-        chosen = load(candidate or _imported_by(recorded, known))
+        chosen = load(candidate or _imported_by(recorded, known), op=op_named(recorded.cell.op))
         _tell_import(chosen)
         chosen = chosen.under((*known.policies, *(policies or ())))
     with InProcess() if in_process else Isolated(jobs=1) as executor:
@@ -200,7 +201,8 @@ def _print(result: Replay, most: int) -> None:
 def _lines(e: ElementReplay, *alike: ElementReplay) -> Iterator[str]:
     """Yield the lines of an element in full: name, decimal and hexadecimal."""
     others = f" and {count(len(alike))} alike:" if alike else ""
-    yield f"[{e.index}]{others} {e.element_class}, {ulps(e.ulp, 6)} ULP"
+    judged = f" {e.element_class}, {ulps(e.ulp, 6)} ULP" if e.element_class else ""
+    yield f"[{e.index}]{others}{judged}"
     width = max(len(text) for text in (e.x, e.y, e.nearest))
     for name, decimal, bits in (
         ("x", e.x, e.x_bits),

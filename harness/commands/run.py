@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.campaign.configuration import configured
-from harness.campaign.notices import over_before_all, print_left_out
+from harness.campaign.notices import over_before_all, print_left_out, print_ops
 from harness.campaign.settings import DEFAULT_CANDIDATES, Settings, resolve
 from harness.commands.examination import examine, unchecked
 from harness.commands.report import show
-from harness.commands.single import Policies, executor_for
+from harness.commands.single import OpName, Policies, executor_for
 from harness.terminal.console import notes
 from harness.terminal.deadline import Deadline, OutOfTime
 from harness.terminal.exceptions import Interrupted, NoVerdict, UsageError, user_mistakes
@@ -36,6 +36,7 @@ def run(
         Many, typer.Argument(help="Built-in names, module:function or file.py:function.")
     ] = None,
     *,
+    op: OpName = None,
     via: Annotated[
         str | None,
         typer.Option(help="Hand your candidates arrays of torch, jax or cupy; torch@cuda on a device."),
@@ -83,7 +84,7 @@ def run(
     No candidate: naive and max_shifted, in float16, float32 and float64.
     """
     given = {
-        "candidates": candidates, "via": via, "libraries": libraries, "formats": formats,
+        "candidates": candidates, "op": op, "via": via, "libraries": libraries, "formats": formats,
         "out_format": out_format, "regimes": regimes,
         "lengths": lengths, "rows": rows, "effort": effort, "seed": seed, "input": input_file,
         "policies": policies, "jobs": jobs, "reference": reference, "timeout": timeout,
@@ -123,6 +124,7 @@ def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: b
             campaign = Campaign.of(settings, deadline)
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
+        print_ops(campaign.candidates, settings, notes())
         _report_changed_inputs(settings)
         folder = prepare(out, seed=settings.seed, resume=resume, overwrite=overwrite)
         begun = begun_with(folder)

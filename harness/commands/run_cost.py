@@ -24,9 +24,10 @@ from harness.measurement.rows import digest
 from harness.subject.candidates import BUILTINS
 from harness.subject.execution import Executor, InProcess
 from reference.formats import FloatFormat
+from reference.ops import SOFTMAX
 from reports.record.ledger import packed
 from reports.record.tally import Tally, merge
-from reports.record.witness import OP, CellKey
+from reports.record.witness import CellKey
 from strategies.regimes import REGIMES
 from strategies.regimes.crowd import CROWD
 from strategies.regimes.medley import MEDLEY
@@ -119,7 +120,7 @@ def _round(
         outcome = timed("call_ns", partial(executor.run, CANDIDATE, x, fmt))
         rows = timed("truth_ns", partial(Rows.of, fmt, x, fmt, number))
         timed("numpy_ns", partial(yardstick, rows.values))
-        cell = CellKey(CANDIDATE, OP, fmt.name, fmt.name, regime.name, length)
+        cell = CellKey(CANDIDATE, SOFTMAX.name, fmt.name, fmt.name, regime.name, length)
         tallies.append(timed("count_ns", partial(_count, cell, rows, outcome.outputs)))
         elements += x.size
     for start in range(0, len(tallies), MERGED):

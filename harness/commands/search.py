@@ -16,6 +16,7 @@ from harness.commands.single import (
     CandidateSpec,
     FormatName,
     InProcessHere,
+    OpName,
     OutFolder,
     OutFormatName,
     Overwrite,
@@ -50,6 +51,7 @@ def search(
     candidate: CandidateSpec,
     *,
     format: FormatName = None,
+    op: OpName = None,
     via: ViaLibrary = None,
     out_format: OutFormatName = None,
     length: Annotated[int, typer.Option(help="Entries of a row.")] = 8,
@@ -68,8 +70,8 @@ def search(
 
     choose("objective", objective, OBJECTIVES)
     given = {
-        "via": via, "out_format": out_format, "seed": seed, "policies": policies, "timeout": timeout,
-        "in_process": in_process, "jobs": 1,
+        "op": op, "via": via, "out_format": out_format, "seed": seed, "policies": policies,
+        "timeout": timeout, "in_process": in_process, "jobs": 1,
     }  # fmt: skip
     asked = single(candidate, format, length, given)
     if evaluations < 1:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.campaign.configuration import configured
+from harness.campaign.notices import print_ops
 from harness.campaign.settings import Settings, resolve
 from harness.subject.candidates import Candidate, load
 from harness.subject.subject import Subject
@@ -19,6 +20,7 @@ from harness.terminal.deadline import NEVER, Deadline
 from harness.terminal.exceptions import UsageError, user_mistakes
 from reference.declaration import Policy
 from reference.formats import FloatFormat
+from reference.ops import OPS, SOFTMAX
 
 if TYPE_CHECKING:
     from harness.subject.execution import Executor
@@ -30,6 +32,7 @@ __all__ = [
     "CandidateSpec",
     "FormatName",
     "InProcessHere",
+    "OpName",
     "OutFolder",
     "OutFormatName",
     "Overwrite",
@@ -41,6 +44,7 @@ __all__ = [
     "finish",
     "replay_command",
     "require_format",
+    "require_softmax",
     "single",
 ]
 
@@ -50,6 +54,10 @@ OutFormatName = Annotated[str | None, typer.Option(help="Output format, where no
 Policies = Annotated[
     list[str] | None,
     typer.Option("--policy", help=f"What to excuse; repeat for several: {Policy.spelled()}."),
+]
+OpName = Annotated[
+    str | None,
+    typer.Option("--op", help=f"{', '.join(OPS)}; what a candidate declares or its name says, else softmax."),
 ]
 ViaLibrary = Annotated[
     str | None, typer.Option("--via", help="Hand it arrays of torch, jax or cupy; torch@cuda on a device.")
@@ -106,7 +114,9 @@ def single(
     kept.update({key: value for key, value in given.items() if value is not None and value is not False})
     settings = resolve({**kept, "candidates": [candidate], "formats": [chosen], "lengths": [length]})
     with user_mistakes():
-        loaded = load(settings.candidates[0], settings.import_timeout).under(settings.policies)
+        loaded = load(settings.candidates[0], settings.import_timeout, settings.op)
+    print_ops([loaded], settings, notes())
+    loaded = loaded.under(settings.policies)
     fmt = settings.formats[0]
     out = settings.out_format or fmt
     if not loaded.supports(fmt, out):
@@ -145,6 +155,22 @@ def require_format(asked: Single, executor: Executor) -> None:
         raise UsageError(
             f"candidate {asked.candidate.name!r}: does not take {asked.fmt} ({said}); give another --format"
         )
+
+
+def require_softmax(asked: Single, does: str, instead: str) -> None:
+    """Refuse a candidate of another op than softmax, which the command knows nothing of.
+
+    Args:
+        asked: the request.
+        does: what the command does.
+        instead: what to use for it.
+
+    Raises:
+        UsageError: the candidate computes another op.
+    """
+    if asked.candidate.op is not SOFTMAX:
+        name, op = asked.candidate.name, asked.candidate.op
+        raise UsageError(f"candidate {name!r}: it computes {op}, and {does} softmax only; {instead}")
 
 
 # The run folder --------------------------------------------------------------------------

@@ -189,7 +189,7 @@ class Exhaustion:
 
     def _rows(self, x: Any, first: int) -> Rows:
         labels = tuple(f"row {first + row}" for row in range(len(x)))
-        return Rows.of(self.subject.format, x, self.subject.out, labels=labels)
+        return Rows.about(self.subject, x, labels=labels)
 
 
 def _completed(subject: Subject, x: Any) -> Outcome:

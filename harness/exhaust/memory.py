@@ -45,10 +45,13 @@ class Remembering(Closing):
         timeout: float | None = None,
         *,
         presentation: Presentation = "plain",
+        reduces: bool = False,
     ) -> Outcome:
         """See `Executor.run`."""
         if presentation != "plain":
-            return self._executor.run(spec, x, out_format, timeout, presentation=presentation)
+            return self._executor.run(
+                spec, x, out_format, timeout, presentation=presentation, reduces=reduces
+            )
         with self._lock:
             known = self._known[spec, x.dtype.name, out_format.name, x.shape[1]]
             told = dict(known)
@@ -56,11 +59,11 @@ class Remembering(Closing):
         left = np.setdiff1d(np.arange(len(x)), list(met))
         if not left.size:
             return Outcome.failed(len(x), *met.values())
-        outcome = self._executor.run(spec, x[left] if met else x, out_format, timeout)
+        outcome = self._executor.run(spec, x[left] if met else x, out_format, timeout, reduces=reduces)
         found = [f for f in outcome.faults if f.row is not None and f.kind in _COSTLY]
         with self._lock:
             known.update({x[left[f.row]].tobytes(): f for f in found})
-        return _put_back(outcome, left, met, x.shape) if met else outcome
+        return _put_back(outcome, left, met, len(x)) if met else outcome
 
     def grant(self) -> None:
         """See `Executor.grant`."""
@@ -86,14 +89,14 @@ def _met(x: Array, known: dict[bytes, Fault]) -> dict[int, Fault]:
     return {place: replace(fault, row=place) for place, fault in rows if fault is not None}
 
 
-def _put_back(outcome: Outcome, left: Array, met: dict[int, Fault], shape: tuple[int, ...]) -> Outcome:
+def _put_back(outcome: Outcome, left: Array, met: dict[int, Fault], rows: int) -> Outcome:
     """Return the outcome of the rows that were left, and of those that were met, in their places."""
-    completed = np.zeros(shape[0], dtype=np.bool_)
+    completed = np.zeros(rows, dtype=np.bool_)
     completed[left] = outcome.completed
     outputs = None
     if outcome.outputs is not None:
-        outputs = np.zeros(shape, dtype=outcome.outputs.dtype)
+        outputs = np.zeros((rows, *outcome.outputs.shape[1:]), dtype=outcome.outputs.dtype)
         outputs[left] = outcome.outputs
     new = (replace(f, row=None if f.row is None else int(left[f.row])) for f in outcome.faults)
-    faults = sorted((*met.values(), *new), key=lambda f: shape[0] if f.row is None else f.row)
+    faults = sorted((*met.values(), *new), key=lambda f: rows if f.row is None else f.row)
     return Outcome(outputs, completed, tuple(faults))

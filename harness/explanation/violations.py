@@ -65,7 +65,7 @@ def _shown(subject: Subject, tier: str, length: int, seed: int) -> Shown | None:
     done = outcome.completed
     if outcome.outputs is None or not done.any():
         return None
-    judged = Judged(Rows.of(fmt, x[done], subject.out), outcome.outputs[done], subject.declaration)
+    judged = Judged(Rows.about(subject, x[done]), outcome.outputs[done], subject.declaration)
     held = tier_judgement(TIERS[tier], judged)
     refused: Flags = np.array(held.scores.any(axis=1))
     policy: dict[str, int] = {}

@@ -12,6 +12,7 @@ from harness.gate.gate_campaign import Gated, gate_settings, measure_gated, temp
 from harness.gate.judgement import judge
 from harness.terminal.exceptions import choose, user_mistakes
 from reference.formats import FORMATS
+from reference.ops import op_named
 from reports.common import in_common
 from reports.gate_text import headline, verdict_lines, worst_by_group
 from reports.record.verdicts import Verdict, exit_code, worst_first
@@ -23,7 +24,13 @@ SHOWN: Final = 6
 
 
 def failure(
-    f: Callable[..., Any], format: str, tier: str, seed: int, policies: Sequence[str], via: str | None = None
+    f: Callable[..., Any],
+    format: str,
+    tier: str,
+    seed: int,
+    policies: Sequence[str],
+    via: str | None = None,
+    op: str | None = None,
 ) -> str:
     """Return why a function does not meet a tier, with shrunk witnesses; empty where it does.
 
@@ -35,7 +42,7 @@ def failure(
     from harness.subject.execution import InProcess
 
     with user_mistakes():
-        candidate = from_function(f, via=via)
+        candidate = from_function(f, via=via, op=None if op is None else op_named(op))
     chosen = (FORMATS[choose("format", format, FORMATS)],)
     budgets = of_tier(tier, [candidate.name], [format], None)
     asked = Settings((candidate.name,), chosen, seed=seed, policies=tuple(policies), effort=BRIEF)

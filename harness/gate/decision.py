@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.campaign.notices import over_before_all, print_left_out, print_untried
+from harness.campaign.notices import over_before_all, print_left_out, print_ops, print_untried
 from harness.campaign.settings import Settings
 from harness.gate.baseline import Baseline, place, verdicts_against
 from harness.gate.budgets import TIER, Budget
@@ -129,6 +129,7 @@ def decide(
             campaign = replace(Campaign.of(settings, deadline), pairs=pairs)
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
+        print_ops(campaign.candidates, settings, notes())
         _require_reach(campaign, budgets)
         folder = prepare(out, seed=settings.seed, resume=None, overwrite=overwrite)
         executor = Isolated(
@@ -316,7 +317,7 @@ def _require_reach(campaign: Campaign, budgets: Sequence[Budget]) -> None:
     most = dict.fromkeys(counted, 0)
     for shard in campaign.shards() if counted else ():
         for candidate in campaign.candidates:
-            cell = asdict(shard.cell(candidate.name))
+            cell = asdict(campaign.cell_of(candidate, shard.format, shard.regime, shard.length))
             for budget in counted:
                 if budget.applies_to(cell):
                     size = shard.rows * (shard.length if METRICS[budget.metric].unit == "elements" else 1)

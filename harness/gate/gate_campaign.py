@@ -94,7 +94,7 @@ class Gated:
 
     def relaxations(self) -> dict[str, tuple[str, ...]]:
         """Return the policy settings that differ from the default, by candidate."""
-        return {c.name: c.declaration.policy.relaxations() for c in self.candidates}
+        return {c.name: c.declaration.policy.relaxations(c.op.policy) for c in self.candidates}
 
 
 def gate_settings(settings: Settings, tiers: tuple[str, ...], lengths: tuple[int, ...] = ()) -> Settings:

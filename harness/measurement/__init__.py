@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from harness.measurement.counts import element_counts, excused_rows, row_counts, ulp_figures
 from harness.measurement.judged import Judged
-from harness.measurement.policy import OBSERVED, policy_counts, policy_fits
+from harness.measurement.policy import policy_counts
 from harness.measurement.profiles import profiles
 from harness.measurement.rows import Rows
 from harness.measurement.witnesses import scores_by_row, witnesses
@@ -26,7 +26,7 @@ from reports.record.witness import CellKey
 from strategies.regimes import REGIMES
 from strategies.regimes.medley import MEDLEY
 
-__all__ = ["OBSERVED", "Judged", "Rows", "measure", "policy_fits", "scores_by_row", "tally_of", "warm"]
+__all__ = ["Judged", "Rows", "measure", "scores_by_row", "tally_of", "warm"]
 
 
 def measure(cell: CellKey, rows: Rows, y: NDArray[Any], declaration: Declaration) -> Tally:

@@ -35,7 +35,7 @@ class Judged:
 
     Attributes:
         rows: the batch, of shape (rows, n).
-        y: the outputs in the truth's format, of the same shape.
+        y: the outputs in the truth's format, of the shape of its results.
         declaration: what the candidate says of itself.
         profiled: whether to say where in the input errors lie too.
     """
@@ -66,7 +66,7 @@ class Judged:
         """
         own = None if self._may_excuse else self.declared_bounds
         batch = Batch(
-            self.rows.plain_values,
+            self.rows.entries,
             self.rows.extents.largest,
             self.rows.standard_bounds,
             np.empty((0, self.y.shape[1])) if own is None else own,

@@ -9,13 +9,14 @@ from typing import Any, Final, get_args, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measurement.rows import Flags, Floats, Rows
+from harness.measurement.rows import Flags, Rows
 from reference.declaration import Policy
 from reference.errors import ElementClass, Judgement, below_normal
 from reference.model import Truth
+from reference.ops import OBSERVED, Op
 from reference.row_kinds import RowKind
 
-__all__ = ["OBSERVED", "Behaviour", "excused_flushes", "policy_counts", "policy_fits", "policy_rows"]
+__all__ = ["Behaviour", "excused_flushes", "policy_counts", "policy_rows"]
 
 _POLICY_OF: Mapping[RowKind, str] = {
     RowKind.NAN: "nan_row",
@@ -29,21 +30,11 @@ _ROWS_OF: Final[Mapping[str, str]] = {
     "pos_inf": "holds +inf",
     "masked_row": "is all -inf",
 }
-_EXPECTED: Final[Mapping[str, str]] = {
-    "nan": "all NaN",
-    "zero": "all 0",
-    "limit": "shares among the infinities and 0 elsewhere",
-    "nan_at_inf": "NaN at the infinities and 0 elsewhere",
-}
-
 GOT: Final = ", got "
 """What comes before the outputs in what is told."""
 
 SHOWN: Final = 8
 """Outputs told of a row."""
-
-OBSERVED: Final = ("nan", "zero", "nan_at_inf", "limit", "uniform")
-"""What a candidate may do on a policy row, beside anything else."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +42,7 @@ class Behaviour:
     """What was done on policy rows of one kind.
 
     Attributes:
+        op: what the candidate computes.
         key: the policy that speaks of them.
         declared: what it says.
         rows: where they are in the batch.
@@ -58,6 +50,7 @@ class Behaviour:
             gives nothing but NaN fits two.
     """
 
+    op: Op
     key: str
     declared: str
     rows: NDArray[np.intp]
@@ -74,7 +67,7 @@ class Behaviour:
         came = " ".join(f"{y:.4g}".replace("nan", "NaN") for y in outputs[:SHOWN])
         more = " ..." if len(outputs) > SHOWN else ""
         return (
-            f"row {_ROWS_OF[self.key]}: expected {_EXPECTED[self.declared]}{GOT}{came}{more};"
+            f"row {_ROWS_OF[self.key]}: expected {self.op.policy_words[self.declared]}{GOT}{came}{more};"
             f" --policy {self.key}={accepted}"
         )
 
@@ -82,7 +75,7 @@ class Behaviour:
         """Return how many rows nothing but `any` accepts: by the default they would be violations."""
         if self.declared != "any":
             return 0
-        return int((~self.fits[getattr(Policy(), self.key)]).sum())
+        return int((~self.fits[getattr(self.op.policy, self.key)]).sum())
 
     def violations(self) -> NDArray[np.intp]:
         """Return the places in `rows` of those where the declared policy is not what was done."""
@@ -103,26 +96,6 @@ def excused_flushes(judgement: Judgement, truth: Truth, policy: Policy) -> Flags
     return spurious & below_normal(truth) if spurious.any() else spurious
 
 
-def policy_fits(x: Floats, y: Floats) -> dict[str, Flags]:
-    """Tell which policy rows of shape (rows, n) behave as each name of `OBSERVED` says.
-
-    A limit is a share of 1/k, within a quarter, for each of k entries +inf, and 0 elsewhere.
-    """
-    infinite = x == np.inf
-    ends_only = infinite.any(axis=1) & ((y == 0) | infinite).all(axis=1)
-    share = 1 / np.maximum(infinite.sum(axis=1, keepdims=True), 1)
-    with np.errstate(invalid="ignore"):  # signalling NaNs
-        near = np.abs(y - share) <= share / 4
-    tests = {
-        "nan": np.isnan(y).all(axis=1),
-        "zero": (y == 0).all(axis=1),
-        "nan_at_inf": ends_only & (np.isnan(y) | ~infinite).all(axis=1),
-        "limit": ends_only & (near | ~infinite).all(axis=1),
-        "uniform": np.isfinite(y).all(axis=1) & (y == y[:, :1]).all(axis=1),
-    }
-    return {name: tests[name] for name in OBSERVED}
-
-
 def policy_rows(rows: Rows, y: NDArray[Any], policy: Policy) -> tuple[Behaviour, ...]:
     """Return what was done on policy rows, one entry for each kind that the batch has."""
     found = []
@@ -130,8 +103,8 @@ def policy_rows(rows: Rows, y: NDArray[Any], policy: Policy) -> tuple[Behaviour,
         chosen = np.flatnonzero(rows.truth.kinds == kind)
         if chosen.size:
             values = rows.truth.format.to_float64(y[chosen])
-            fits = policy_fits(rows.values[chosen], values)
-            found.append(Behaviour(key, getattr(policy, key), chosen, fits))
+            fits = rows.op.policy_fits(rows.values[chosen], values)
+            found.append(Behaviour(rows.op, key, getattr(policy, key), chosen, fits))
     return tuple(found)
 
 

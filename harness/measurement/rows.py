@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.measurement.compiled import Extents, extents, gap_peaks
+from harness.subject.subject import Subject
 from reference.errors import Judgement
 from reference.formats import FloatFormat
 from reference.model import Method, Truth
@@ -29,6 +30,8 @@ Flags = NDArray[np.bool_]
 class Rows:
     """One batch of rows with its truth, shared by all candidates that see it.
 
+    Results, outputs and bounds have shape (rows, n), or (rows, 1) where the op reduces a row to one number.
+
     Attributes:
         format: the input format.
         x: the rows in it, shape (rows, n).
@@ -38,7 +41,7 @@ class Rows:
         labels: where each row comes from; drawn rows are named by batch and row.
         method: how the truth was made, and outputs are to be judged.
         first: how many rows of the batch come before these.
-        op: what the truth is about. Of the ops that reduce a row to one number none is measured.
+        op: what the truth is about.
     """
 
     format: FloatFormat
@@ -62,16 +65,22 @@ class Rows:
         method: Method = "certified",
         op: Op = SOFTMAX,
     ) -> Self:
-        """Return rows of a format with their truth in another.
-
-        Raises:
-            ValueError: the op reduces a row to one number.
-        """
-        if op.reduces:
-            raise ValueError(f"op {op}: it gives one result a row; what is measured gives one an entry")
+        """Return rows of a format with their truth in another."""
         values = fmt.to_float64(x)
         exact = op.truth(values, out, method)
         return cls(fmt, x, values, exact, number, labels, method, op=op)
+
+    @classmethod
+    def about(
+        cls,
+        subject: Subject,
+        x: NDArray[Any],
+        number: int = 0,
+        labels: tuple[str, ...] = (),
+        method: Method = "certified",
+    ) -> Self:
+        """Return rows of a subject's format with the truth about what it computes."""
+        return cls.of(subject.format, x, subject.out, number, labels, method, subject.op)
 
     def origin(self, row: int) -> str:
         """Say where a row comes from."""
@@ -93,11 +102,11 @@ class Rows:
 
     @property
     def standard_bounds(self) -> Floats:
-        """The bounds of the standard tier in ULP, shape (rows, n)."""
+        """The bounds of the standard tier in ULP, of the results' shape."""
         return self.bounds_of(STANDARD)
 
     def bounds_of(self, tier: Tier) -> Floats:
-        """Return the bounds of a tier in ULP, shape (rows, n); the same for all candidates, so made once."""
+        """Return the bounds of a tier in ULP, of the results' shape; made once for all candidates."""
         if tier.name not in self._bounds:
             self._bounds[tier.name] = self.bounds_made(tier)
         return self._bounds[tier.name]
@@ -126,6 +135,11 @@ class Rows:
         return np.require(self.values, requirements=["C", "W"])
 
     @cached_property
+    def entries(self) -> Floats:
+        """The logit that each result belongs to; the largest, where a row has one result."""
+        return self.extents.largest[:, None] if self.op.reduces else self.plain_values
+
+    @cached_property
     def extents(self) -> Extents:
         """The largest and the smallest entry of each row that is not -inf."""
         return extents(self.plain_values)
@@ -133,7 +147,7 @@ class Rows:
     @cached_property
     def gap_bounds(self) -> dict[int, int]:
         """The histogram bin of the greatest bound of the standard tier, by bins of the gap."""
-        return gap_peaks(self.plain_values, self.extents.largest, self.standard_bounds)
+        return gap_peaks(self.entries, self.extents.largest, self.standard_bounds)
 
     @cached_property
     def places(self) -> NDArray[np.int64]:

@@ -214,4 +214,5 @@ def _witness(cell: CellKey, judged: Judged, held: TierJudgement) -> list[Witness
     bits = rows.truth.format.to_hex(y[row])
     score = float(held.scores[row, element])
     x, origin = rows.hexadecimal(row), rows.origin(row)
-    return [Witness(cell, held.kind, score, x, bits, element, origin, ", ".join(clauses))]
+    of_entry = None if rows.op.reduces else element
+    return [Witness(cell, held.kind, score, x, bits, of_entry, origin, ", ".join(clauses))]

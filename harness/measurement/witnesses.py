@@ -33,6 +33,7 @@ def witnesses(cell: CellKey, judged: Judged) -> Iterator[Witness]:
 
     def witness(kind: str, score: float, row: int, element: int | None, message: str = "") -> Witness:
         bits = outputs.get(row) or outputs.setdefault(row, out.to_hex(judged.y[row]))
+        element = None if rows.op.reduces else element
         return Witness(cell, kind, score, rows.hexadecimal(row), bits, element, rows.origin(row), message)
 
     for kind, outcome in _OUTCOME_WITNESSES.items():

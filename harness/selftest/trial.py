@@ -33,10 +33,12 @@ from harness.subject.execution import Executor, InProcess, Outcome
 from harness.subject.subject import Subject
 from reference.declaration import Declaration
 from reference.formats import FloatFormat
+from reference.ops import OPS, Op
 from reference.tiers import STANDARD, TIERS
 from reports.record.cells import CHEAP, cell_row
 from reports.record.ledger import CellInfo
 from reports.record.verdicts import FAILED, Verdict
+from reports.record.witness import CellKey
 from strategies.regimes.crowd import CROWD
 
 __all__ = ["Suspect", "first_failures"]
@@ -166,9 +168,12 @@ class _Trial:
 
     def _judge(self, shard: Shard, batch: Batch, executor: Executor, alike: _Alike) -> None:
         """Judge the outputs of a batch, of several suspects at once."""
-        outcomes = {c.name: executor.run(c.spec, batch.x, shard.out_format) for c in alike.candidates}
-        standard = _Standard(shard, alike.tier, alike.declaration)
-        for part, rows in batch.parts():
+        outcomes = {
+            c.name: executor.run(c.spec, batch.x, shard.out_format, reduces=alike.op.reduces)
+            for c in alike.candidates
+        }
+        standard = _Standard(shard, alike.tier, alike.op, alike.declaration)
+        for part, rows in batch.parts(alike.op):
             called = [_Called(n, out.of(part)) for n, out in outcomes.items() if n not in self._failures]
             if called:
                 self._judge_together(standard, rows, called)
@@ -198,9 +203,10 @@ def _rank(shard: Shard) -> tuple[bool, float]:
 
 @dataclass(frozen=True)
 class _Alike:
-    """Suspects with the same tier and declaration, few enough to judge their outputs at once."""
+    """Suspects with the same tier, op and declaration, few enough to judge their outputs at once."""
 
     tier: str
+    op: Op
     declaration: Declaration
     candidates: Sequence[Candidate]
 
@@ -208,24 +214,29 @@ class _Alike:
 def _alike(
     shard: Shard, remaining: Sequence[Candidate], suspects: Mapping[str, Suspect], room: int
 ) -> Iterator[_Alike]:
-    groups: dict[tuple[str, Declaration], list[Candidate]] = defaultdict(list)
-    for candidate in remaining:
-        groups[suspects[candidate.name].tier, candidate.declared(shard.format)].append(candidate)
-    for (tier, declaration), some in groups.items():
-        yield from (_Alike(tier, declaration, some[i : i + room]) for i in range(0, len(some), room))
+    groups: dict[tuple[str, str, Declaration], list[Candidate]] = defaultdict(list)
+    for c in remaining:
+        groups[suspects[c.name].tier, c.op.name, c.declared(shard.format)].append(c)
+    for (tier, op, declaration), some in groups.items():
+        parts = (some[i : i + room] for i in range(0, len(some), room))
+        yield from (_Alike(tier, OPS[op], declaration, part) for part in parts)
 
 
 @dataclass(frozen=True)
 class _Standard:
-    """The tier and the declaration by which outputs of a shard's rows are judged."""
+    """The tier, the op and the declaration by which outputs of a shard's rows are judged."""
 
     shard: Shard
     tier: str
+    op: Op
     declaration: Declaration
 
     def judged(self, rows: Rows, called: _Called) -> tuple[Cell, Iterator[Verdict]]:
         """Return the cell of the outputs, and its verdicts."""
-        key = self.shard.cell(called.name)
+        shard = self.shard
+        key = CellKey(
+            called.name, self.op.name, shard.format.name, shard.out_format.name, shard.regime, shard.length
+        )
         tiers = (TIERS[self.tier],)
         tally = tally_outcome(key, rows, called.outcome, self.declaration, tiers, profiled=False)
         info = CellInfo(key, sampled=self.shard.sampled)

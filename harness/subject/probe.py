@@ -30,7 +30,9 @@ def probed(
     refused = {}
     for fmt in formats:
         row = fmt.from_float64([[0.0] * _ENTRIES])
-        for fault in executor.run(candidate.spec, row, out_format or fmt).faults:
+        for fault in executor.run(
+            candidate.spec, row, out_format or fmt, reduces=candidate.op.reduces
+        ).faults:
             if fault.kind in kinds:
                 refused[fmt.name] = fault.message
     return replace(candidate, refused=refused) if refused else candidate

@@ -12,7 +12,8 @@ from harness.subject.execution import Executor, Outcome, Presentation
 from reference.declaration import Declaration
 from reference.formats import FloatFormat, format_named
 from reference.model import Method
-from reports.record.witness import OP, CellKey
+from reference.ops import Op
+from reports.record.witness import CellKey
 
 __all__ = ["Subject"]
 
@@ -47,6 +48,11 @@ class Subject:
         return replace(self, executor=executor)
 
     @property
+    def op(self) -> Op:
+        """What the candidate computes."""
+        return self.candidate.op
+
+    @property
     def declaration(self) -> Declaration:
         """What the candidate is held to."""
         return self.candidate.declared(self.format)
@@ -58,13 +64,20 @@ class Subject:
 
     def cell(self, regime: str, length: int) -> CellKey:
         """Return the cell of its rows of a regime and length."""
-        return CellKey(self.candidate.name, OP, self.format.name, self.out.name, regime, length)
+        return CellKey(self.candidate.name, self.op.name, self.format.name, self.out.name, regime, length)
 
     def run(self, x: NDArray[Any], presentation: Presentation = "plain") -> Outcome:
         """Return what the candidate makes of rows x, shape (k, n); see `Executor.run`."""
-        return self.executor.run(self.candidate.spec, x, self.out, self.timeout, presentation=presentation)
+        return self.executor.run(
+            self.candidate.spec,
+            x,
+            self.out,
+            self.timeout,
+            presentation=presentation,
+            reduces=self.op.reduces,
+        )
 
     def outputs(self, x: NDArray[Any]) -> NDArray[Any] | None:
-        """Return the outputs of rows, shape (k, n); None where any row has none."""
+        """Return the outputs of rows (k, n), of the results' shape; None where any row has none."""
         outcome = self.run(x)
         return outcome.outputs if outcome.completed.all() else None

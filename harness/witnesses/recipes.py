@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache, lru_cache
@@ -26,7 +26,8 @@ from harness.witnesses.batches import Part, smallest_part
 from reference.errors import ulp_of
 from reference.formats import FloatFormat, format_named
 from reference.model import RESIDUAL_TOLERANCE, Method, Truth
-from reference.truth import truth
+from reference.ops import op_named
+from reference.row_kinds import RowKind
 from reports.figures import exact as spelled
 from reports.record.witness import LONG_BEYOND, Batch, Remade, Witness
 from strategies.corpora import CORPORA, FixedRows
@@ -71,15 +72,16 @@ def kept_as_recipe(
     x = _entries(witness.x, fmt)
     meant = int(np.argmax(x)) if witness.element is None else witness.element
     first = max(0, min(meant - ENTRIES // 2, cell.length - ENTRIES))
-    digits, out_digits = fmt.hex_digits, out.hex_digits
+    op, digits, out_digits = op_named(cell.op), fmt.hex_digits, out.hex_digits
+    y = witness.y if op.reduces else witness.y[first * out_digits : (first + ENTRIES) * out_digits]
     remade = Remade(
         *place,
         x_digest=_digest(witness.x),
         y_digest=_digest(witness.y) if witness.y else "",
         first=first,
         x=witness.x[first * digits : (first + ENTRIES) * digits],
-        y=witness.y[first * out_digits : (first + ENTRIES) * out_digits],
-        exact=_exact(witness.x, fmt, out, first, method),
+        y=y,
+        exact=_exact(witness.x, fmt, out, first, method, op.name),
     )
     return replace(witness, x="", y="", remade=remade)
 
@@ -194,22 +196,45 @@ def _entries(text: str, fmt: FloatFormat) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=4)
-def _exact(text: str, fmt: FloatFormat, out: FloatFormat, first: int, method: Method) -> tuple[str, ...]:
+def _exact(
+    text: str, fmt: FloatFormat, out: FloatFormat, first: int, method: Method, op: str
+) -> tuple[str, ...]:
     """Spell the exact results of the entries kept of a row; nothing of a policy row.
 
     One row is often several witnesses.
+    """
+    row = _entries(text, fmt)
+    known = op_named(op).truth(row[None], out, method)
+    if RowKind(known.kinds[0]).is_policy:
+        return ()
+    if op_named(op).logarithmic:
+        return tuple(_logarithms(known, first))
+    return _shares(row, known, first)
+
+
+def _logarithms(known: Truth, first: int) -> Iterator[str]:
+    """Spell results that RN(r) and its residual give, to the digits that they give."""
+    ulps = ulp_of(known)[0].tolist()
+    results = list(zip(known.nearest[0].tolist(), known.residual[0].tolist(), ulps, strict=True))
+    for nearest, residual, ulp in results[:1] if len(results) == 1 else results[first : first + ENTRIES]:
+        if math.isinf(nearest) or not nearest:
+            yield spelled(_context().mpf(nearest), 1)
+            continue
+        value = Fraction(nearest) + Fraction(residual) * Fraction(ulp)
+        digits = _known_digits(abs(value), Fraction(ulp)) if residual else _MOST_DIGITS
+        yield spelled(_context().mpf(value.numerator) / value.denominator, digits)
+
+
+def _shares(row: NDArray[np.float64], known: Truth, first: int) -> tuple[str, ...]:
+    """Spell results of softmax.
 
     Each is that of the greatest entry, which RN(r) and its residual give, times the exponential of an exact
     difference: as many digits are known of the smallest as of the greatest.
     """
-    row = _entries(text, fmt)
-    known = truth(row[None], out, method)
     top = int(np.argmax(row))
     there = (slice(None), slice(top, top + 1))
-    entry = Truth(out, known.nearest[there], known.residual[there], known.kinds)
+    entry = Truth(known.format, known.nearest[there], known.residual[there], known.kinds)
     nearest, residual, ulp = (float(a.item()) for a in (entry.nearest, entry.residual, ulp_of(entry)))
-    if math.isnan(nearest):
-        return ()
     greatest = Fraction(nearest) + Fraction(residual) * Fraction(ulp)
     digits = _known_digits(greatest, Fraction(ulp))
     context = _context()

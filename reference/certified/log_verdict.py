@@ -278,7 +278,7 @@ def _judge_elements(
         nonfinite = (not finite) & (not near)
         kind = _NONFINITE if nonfinite else kind
         classes[j] = _POLICY if np.isnan(target) else kind
-        negative_zero[j] = pattern(value) == _NEGATIVE_ZERO
+        negative_zero[j] = (pattern(value) == _NEGATIVE_ZERO) & (target >= 0.0) & (rest >= 0.0)
         some_nonfinite |= nonfinite
         beyond = (size >= measure.largest) & ((not masked) | (rest != 0.0) | (not measure.masks))
         is_left |= beyond | (finite & ((value > steepest) | (value < -_FARTHEST)))

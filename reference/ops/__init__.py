@@ -11,10 +11,10 @@ from typing import Final
 
 from reference.ops.log_softmax import LOG_SOFTMAX
 from reference.ops.logsumexp import LOGSUMEXP
-from reference.ops.op import Op
+from reference.ops.op import OBSERVED, Op
 from reference.ops.softmax import SOFTMAX
 
-__all__ = ["LOGSUMEXP", "LOG_SOFTMAX", "OPS", "SOFTMAX", "Op", "op_named"]
+__all__ = ["LOGSUMEXP", "LOG_SOFTMAX", "OBSERVED", "OPS", "SOFTMAX", "Op", "op_named"]
 
 OPS: Final[MappingProxyType[str, Op]] = MappingProxyType(
     {op.name: op for op in (SOFTMAX, LOG_SOFTMAX, LOGSUMEXP)}

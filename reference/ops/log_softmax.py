@@ -8,11 +8,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from reference.declaration import Policy
 from reference.errors import Judgement
 from reference.formats import FloatFormat
 from reference.log_errors import judge_log_softmax
 from reference.model import Truth
-from reference.ops.op import Op
+from reference.ops.op import Op, shares_at_infinity
 from reference.row_kinds import RowKind
 
 __all__ = ["LOG_SOFTMAX"]
@@ -50,6 +51,12 @@ def _evaluate(x: Floats, y: NDArray[Any], fmt: FloatFormat, jobs: int) -> tuple[
     return evaluate_logarithms(x, y, fmt, jobs, reduces=False)
 
 
+def _policy_fits(x: Floats, y: Floats) -> dict[str, NDArray[np.bool_]]:
+    """A limit is -log k, within 1/4, for each of k entries +inf, and -inf elsewhere."""
+    limit = -np.log(np.maximum((x == np.inf).sum(axis=1, keepdims=True), 1))
+    return shares_at_infinity(x, y, -np.inf, limit, np.full_like(limit, 0.25))
+
+
 LOG_SOFTMAX: Final = Op(
     name="log_softmax",
     formula="x_i - log sum exp(x_j)",
@@ -60,6 +67,14 @@ LOG_SOFTMAX: Final = Op(
     underflows=False,
     logarithmic=True,
     policy_rows=dict.fromkeys((RowKind.NAN, RowKind.POS_INF, RowKind.ALL_NEG_INF), math.nan),
+    policy=Policy(),
+    policy_fits=_policy_fits,
+    policy_words={
+        "nan": "all NaN",
+        "zero": "all -inf",
+        "limit": "-log k at the k infinities and -inf elsewhere",
+        "nan_at_inf": "NaN at the infinities and -inf elsewhere",
+    },
     exact=_exact,
     by_mpmath=_by_mpmath,
     certified=_certified,

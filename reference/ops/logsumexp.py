@@ -8,11 +8,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from reference.declaration import Policy
 from reference.errors import Judgement
 from reference.formats import FloatFormat
 from reference.log_errors import judge_logsumexp
 from reference.model import Truth
-from reference.ops.op import Op
+from reference.ops.op import OBSERVED, Op
 from reference.row_kinds import RowKind
 
 __all__ = ["LOGSUMEXP"]
@@ -50,6 +51,18 @@ def _evaluate(x: Floats, y: NDArray[Any], fmt: FloatFormat, jobs: int) -> tuple[
     return evaluate_logarithms(x, y, fmt, jobs, reduces=True)
 
 
+def _policy_fits(x: Floats, y: Floats) -> dict[str, NDArray[np.bool_]]:
+    """A sum of zero has the logarithm -inf; as an entry grows to +inf, so does the result."""
+    fits = {
+        "nan": np.isnan(y),
+        "zero": np.isneginf(y),
+        "nan_at_inf": np.isnan(y),
+        "limit": np.isposinf(y) & (x == np.inf).any(axis=1, keepdims=True),
+    }
+    none = np.zeros(len(y), dtype=np.bool_)
+    return {name: fits[name][:, 0] if name in fits else none for name in OBSERVED}
+
+
 LOGSUMEXP: Final = Op(
     name="logsumexp",
     formula="log sum exp(x_j)",
@@ -60,6 +73,9 @@ LOGSUMEXP: Final = Op(
     underflows=False,
     logarithmic=True,
     policy_rows={RowKind.NAN: math.nan, RowKind.POS_INF: math.inf, RowKind.ALL_NEG_INF: -math.inf},
+    policy=Policy(masked_row="zero", pos_inf="limit"),
+    policy_fits=_policy_fits,
+    policy_words={"nan": "NaN", "zero": "-inf", "limit": "+inf", "nan_at_inf": "NaN"},
     exact=_exact,
     by_mpmath=_by_mpmath,
     certified=_certified,

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from reference.declaration import Policy
 from reference.errors import Judgement
 from reference.formats import FloatFormat
 from reference.model import METHODS, Method, Truth
 from reference.row_kinds import RowKind
 
-__all__ = ["Op"]
+__all__ = ["OBSERVED", "Op", "shares_at_infinity"]
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+OBSERVED: Final = ("nan", "zero", "nan_at_inf", "limit", "uniform")
+"""What a candidate may do on a row without an exact result, beside anything else."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,9 @@ class Op:
             that came to nothing.
         logarithmic: whether results are logarithms, which have a sign and may lie beyond the largest number.
         policy_rows: what a row of each `RowKind` without an exact result gives by default.
+        policy: what a candidate is judged by that declares none.
+        policy_fits: which rows (rows, n) with their outputs behave as each of `OBSERVED` says.
+        policy_words: what outputs are expected to be under each name that a policy may declare.
         exact: the exact results of (..., n) logits as mpmath numbers, to so many bits.
         by_mpmath: RN(r) and residuals of (rows, n) logits in a format, by mpmath.
         certified: the same by the compiled path, on so many threads.
@@ -55,6 +64,9 @@ class Op:
     underflows: bool
     logarithmic: bool
     policy_rows: dict[RowKind, float]
+    policy: Policy
+    policy_fits: Callable[[Floats, Floats], dict[str, Flags]]
+    policy_words: Mapping[str, str]
     exact: Callable[[ArrayLike, int], Any]
     by_mpmath: Callable[[Floats, FloatFormat], Truth]
     certified: Callable[[Floats, FloatFormat, int], Truth]
@@ -93,3 +105,26 @@ class Op:
         for kind, value in self.policy_rows.items():
             nearest[truth.kinds == kind] = value
         return nearest
+
+
+def shares_at_infinity(x: Floats, y: Floats, nothing: float, limit: Floats, near: Floats) -> dict[str, Flags]:
+    """Tell which rows behave as each of `OBSERVED` says, of an op with one result an entry.
+
+    Args:
+        x: the rows, shape (rows, n).
+        y: their outputs.
+        nothing: the result at an entry that has no share.
+        limit: the limit at an entry +inf, as the infinite entries grow together, shape (rows, 1).
+        near: how far from it an output may be.
+    """
+    infinite = x == np.inf
+    ends_only = infinite.any(axis=1) & ((y == nothing) | infinite).all(axis=1)
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        at_limit = np.abs(y - limit) <= near
+        return {
+            "nan": np.isnan(y).all(axis=1),
+            "zero": (y == nothing).all(axis=1),
+            "nan_at_inf": ends_only & (np.isnan(y) | ~infinite).all(axis=1),
+            "limit": ends_only & (at_limit | ~infinite).all(axis=1),
+            "uniform": np.isfinite(y).all(axis=1) & (y == y[:, :1]).all(axis=1),
+        }

@@ -8,10 +8,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from reference.declaration import Policy
 from reference.errors import Judgement, judge
 from reference.formats import FloatFormat
 from reference.model import Truth
-from reference.ops.op import Op
+from reference.ops.op import Op, shares_at_infinity
 from reference.row_kinds import RowKind
 
 __all__ = ["SOFTMAX"]
@@ -49,6 +50,12 @@ def _evaluate(x: Floats, y: NDArray[Any], fmt: FloatFormat, jobs: int) -> tuple[
     return evaluate(x, y, fmt, jobs)
 
 
+def _policy_fits(x: Floats, y: Floats) -> dict[str, NDArray[np.bool_]]:
+    """A limit is a share of 1/k, within a quarter, for each of k entries +inf, and 0 elsewhere."""
+    share = 1 / np.maximum((x == np.inf).sum(axis=1, keepdims=True), 1)
+    return shares_at_infinity(x, y, 0.0, share, share / 4)
+
+
 SOFTMAX: Final = Op(
     name="softmax",
     formula="exp(x_i) / sum exp(x_j)",
@@ -59,6 +66,14 @@ SOFTMAX: Final = Op(
     underflows=True,
     logarithmic=False,
     policy_rows=dict.fromkeys((RowKind.NAN, RowKind.POS_INF, RowKind.ALL_NEG_INF), math.nan),
+    policy=Policy(),
+    policy_fits=_policy_fits,
+    policy_words={
+        "nan": "all NaN",
+        "zero": "all 0",
+        "limit": "shares among the infinities and 0 elsewhere",
+        "nan_at_inf": "NaN at the infinities and 0 elsewhere",
+    },
     exact=_exact,
     by_mpmath=_by_mpmath,
     certified=_certified,

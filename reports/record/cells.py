@@ -17,6 +17,7 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from reference.ops import OPS
 from reports.record.confidence import clopper_pearson
 from reports.record.ledger import CellInfo, Ledger, Status
 from reports.record.metrics import COLUMNS, METRICS
@@ -194,14 +195,19 @@ def _rates(info: CellInfo, tally: Tally) -> Row:
     failed = sum(tally.outcomes.get(name, 0) for name in FAILURES)
     spurious = tally.classes.get("flushed", 0) + tally.classes.get("lost", 0)
     harmless = tally.classes.get("unavoidable_zero", 0)
-    rows_with_any = _rate("underflow_row_rate", tally.spurious_rows, judged, info.sampled)
+    underflows = OPS[info.key.op].underflows
+    rows_with_any = _rate(
+        "underflow_row_rate", tally.spurious_rows, judged if underflows else 0, info.sampled
+    )
     return {
         **_rate("failed_rate", failed, judged, info.sampled),
         **_rate("overflow_rate", tally.outcomes.get("overflow", 0), judged, info.sampled),
         **_rate("total_underflow_rate", tally.outcomes.get("total_underflow", 0), judged, info.sampled),
         **rows_with_any,
-        **_through_rows("underflow_rate", _ratio(spurious, tally.representable), rows_with_any),
-        "unavoidable_underflow_rate": _ratio(harmless, tally.positive),
+        **_through_rows(
+            "underflow_rate", _ratio(spurious, tally.representable if underflows else 0), rows_with_any
+        ),
+        "unavoidable_underflow_rate": _ratio(harmless, tally.positive if underflows else 0),
     }
 
 

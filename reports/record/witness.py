@@ -60,10 +60,6 @@ A row of 70 001 float64 entries is a megabyte of bits; one a cell would be most 
 """
 
 
-OP: Final = "softmax"
-"""The operation that is measured."""
-
-
 @dataclass(frozen=True, order=True)
 class CellKey:
     """candidate x op x format x out_format x regime x length, the unit of aggregation."""
@@ -272,7 +268,7 @@ CELL: Final[Mapping[str, Rule]] = {
 }
 """The rules of a `CellKey`."""
 
-_EXACT: Final = text(500, r"-|-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,400})?")
+_EXACT: Final = text(500, r"-|-inf|-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,400})?")
 """A decimal is shown as it is written, not expanded, because its exponent may have 300 digits."""
 
 _REMADE: Final = record(

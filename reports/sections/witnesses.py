@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from markupsafe import Markup
 
-from reference import softmax
 from reference.formats import FloatFormat, format_named
+from reference.ops import Op, op_named
 from reference.row_kinds import RowKind, row_kinds
 from reports.figures import NOTHING, count, plural, shortened, ulps
 from reports.figures import exact as spelled
@@ -73,14 +73,20 @@ def card(witness: Witness, command: str, found: Witness | None = None) -> Card:
     kept: Witness | Remade = witness.remade or witness
     x = _decoded(kept.x, format_named(cell.format))
     y = _decoded(kept.y, format_named(cell.out_format))
-    exact = kept.exact if isinstance(kept, Remade) else _exact([value for value, _ in x])
+    op = op_named(cell.op)
+    exact = kept.exact if isinstance(kept, Remade) else _exact([value for value, _ in x], op)
     first = kept.first if isinstance(kept, Remade) else 0
     meant = _meant(witness, [value for value, _ in x], first)
+    shown = _shown(meant - first, len(x))
+    at = {i: i for i in shown} if not op.reduces else {meant - first: 0}
     entries = tuple(
         Entry(
-            first + i, *_texts(x[i]), *(_texts(y[i]) if y else (NOTHING, "")), exact[i] if exact else NOTHING
+            first + i,
+            *_texts(x[i]),
+            *(_texts(y[at[i]]) if y and i in at else (NOTHING, "")),
+            exact[at[i]] if exact and i in at else NOTHING,
         )
-        for i in _shown(meant - first, len(x))
+        for i in shown
     )
     length = cell.length if isinstance(kept, Remade) else len(x)
     shrunk_note = "" if found is None else _shrunk_note(witness, found, length)
@@ -113,7 +119,9 @@ def instance(witness: Witness) -> str:
     is_whole = not row.hidden and len(row.entries) <= MOST_IN_A_LINE
     x, y, exact = ([shortened(getattr(e, name)) for e in row.entries] for name in ("x", "y", "exact"))
     meant = next((k for k, e in enumerate(row.entries) if e.index == row.meant), 0)
-    name = f"softmax({', '.join(x)})" if is_whole else f"a row of {count(witness.cell.length)} entries"
+    name = (
+        f"{witness.cell.op}({', '.join(x)})" if is_whole else f"a row of {count(witness.cell.length)} entries"
+    )
     where = f"entry {row.entries[meant].index} of {name}"
     if row.figure:
         return f"{row.figure} at {where}"
@@ -137,11 +145,11 @@ def _texts(entry: tuple[float, str]) -> tuple[str, str]:
     return repr(value), f"0x{code}"
 
 
-def _exact(values: list[float]) -> list[str]:
+def _exact(values: list[float], op: Op) -> list[str]:
     row = np.array([values])
     if len(values) > EXACT_UP_TO or not values or RowKind(row_kinds(row)[0]).is_policy:
         return []
-    return [spelled(value, DIGITS) for value in softmax(row, EXACT_BITS)[0]]
+    return [spelled(value, DIGITS) for value in np.reshape(op.exact(row, EXACT_BITS), -1)]
 
 
 def _shown(element: int, length: int) -> range:

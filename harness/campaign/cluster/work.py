@@ -182,7 +182,7 @@ def _placed(candidate: Candidate, paths: dict[str, str], timeout: float) -> Cand
         return candidate
     asked = candidate.name if candidate.version else f"{paths.get(path, path)}:{function}"
     try:
-        loaded_here = load(asked, timeout)
+        loaded_here = load(asked, timeout, candidate.op)
     except CandidateError as error:
         reason = str(error).partition(": ")[2]
         raise Refused(

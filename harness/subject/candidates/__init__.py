@@ -21,7 +21,7 @@ from typing import Any
 
 from harness.rooms import guest
 from harness.subject.candidates import builtin
-from harness.subject.candidates.candidate import Candidate, declaration_of, formats_of
+from harness.subject.candidates.candidate import Candidate, declaration_of, formats_of, op_of
 from harness.subject.candidates.inspection import Foreign, inspect_apart
 from harness.subject.candidates.libraries import LIBRARIES, Library
 from harness.subject.candidates.loading import DECLARES, CandidateError, axis_parameter, declarations, locate
@@ -29,6 +29,7 @@ from harness.subject.candidates.native import SUFFIXES
 from harness.subject.candidates.via import hinted, via_named
 from harness.terminal.exceptions import nearest
 from reference.declaration import Declaration
+from reference.ops import SOFTMAX, Op
 
 __all__ = ["BUILTINS", "Candidate", "CandidateError", "from_function", "load"]
 
@@ -42,7 +43,7 @@ BUILTINS: Mapping[str, Candidate] = MappingProxyType({c.name: c for c in _found(
 """Every built-in candidate by name."""
 
 
-def load(spec: str, timeout: float = 120.0) -> Candidate:
+def load(spec: str, timeout: float = 120.0, op: Op | None = None) -> Candidate:
     """Return the candidate of a spec: a built-in's or a library's name, or the user's own as above.
 
     A user's module is imported in a process of its own, to see that it can be and what it
@@ -51,24 +52,28 @@ def load(spec: str, timeout: float = 120.0) -> Candidate:
     Args:
         spec: what to load.
         timeout: seconds that the user's module may take to import.
+        op: what it computes; what it declares or its name says where left out.
 
     Raises:
-        CandidateError: there is no such candidate, or it declares what it may not.
+        CandidateError: there is no such candidate, it declares what it may not, or it is known to compute
+            another op.
     """
     _check_name(spec)
     name = spec.partition("@")[0]
     if name in LIBRARIES:
-        return _of_library(spec, LIBRARIES[name], timeout)
+        return _of_library(spec, LIBRARIES[name], timeout, op or SOFTMAX)
     if ":" not in spec:
-        return _builtin(spec)
+        return _builtin(spec, op)
     location = locate(spec)
     description = inspect_apart(location, timeout)
     declares = description[DECLARES]
+    computed = op_of(spec, declares, location.function, op)
     return Candidate(
         name=spec,
         spec=location.absolute,
         call=Foreign(location),
-        declaration=declaration_of(spec, declares),
+        declaration=declaration_of(spec, declares, computed),
+        op=computed,
         formats=formats_of(spec, declares),
         axis_parameter=description["axis"],
         description=description["doc"],
@@ -76,13 +81,16 @@ def load(spec: str, timeout: float = 120.0) -> Candidate:
     )
 
 
-def from_function(function: Callable[..., Any], name: str | None = None, via: str | None = None) -> Candidate:
+def from_function(
+    function: Callable[..., Any], name: str | None = None, via: str | None = None, op: Op | None = None
+) -> Candidate:
     """Return the candidate of a function at hand, such as a notebook's; it has no spec.
 
     Args:
         function: `f(x)`, `f(x, axis=)` or `f(x, dim=)`.
         name: what it is called; its own name where left out.
         via: whose arrays it takes, `torch`, `jax` or `cupy`, with @device if need be; NumPy's where left out.
+        op: what it computes; what it declares or its name says where left out.
 
     Raises:
         CandidateError: it declares what it may not, or there is no such library or device here.
@@ -90,6 +98,7 @@ def from_function(function: Callable[..., Any], name: str | None = None, via: st
     called = name or str(getattr(function, "__qualname__", type(function).__qualname__))
     _check_name(called)
     declares = declarations(function)
+    computed = op_of(called, declares, called, op)
     try:
         call = hinted(function) if via is None else via_named(via).around(function)
     except ValueError as error:
@@ -98,7 +107,8 @@ def from_function(function: Callable[..., Any], name: str | None = None, via: st
         name=called,
         spec="",
         call=guest(call),
-        declaration=declaration_of(called, declares),
+        declaration=declaration_of(called, declares, computed),
+        op=computed,
         formats=formats_of(called, declares),
         axis_parameter=axis_parameter(function),
         description=(getattr(function, "__doc__", None) or "").strip().partition("\n")[0],
@@ -120,8 +130,8 @@ def _check_name(name: str) -> None:
         )
 
 
-def _of_library(spec: str, library: Library, timeout: float) -> Candidate:
-    """Return a library's softmax; it is imported, apart, only to see whether it has the device asked for."""
+def _of_library(spec: str, library: Library, timeout: float, op: Op) -> Candidate:
+    """Return a library's candidate; imported, apart, only to see whether it has the device asked for."""
     lacking = library.lacks()
     if lacking:
         raise CandidateError(f"candidate {spec!r}: {lacking}")
@@ -130,7 +140,11 @@ def _of_library(spec: str, library: Library, timeout: float) -> Candidate:
         raise CandidateError(
             f"candidate {spec!r}: {library.name} has no devices to choose from; leave out @{device}"
         )
-    location = locate(f"{library.spec}@{device}" if separator else library.spec)
+    if not library.has(op):
+        raise CandidateError(
+            f"candidate {spec!r}: no {op} of {library.name} is known here; write file.py:{op} that calls it"
+        )
+    location = locate(f"{library.spec(op)}@{device}" if separator else library.spec(op))
     if separator:
         try:
             inspect_apart(location, timeout)
@@ -141,18 +155,21 @@ def _of_library(spec: str, library: Library, timeout: float) -> Candidate:
         name=spec,
         spec=location.absolute,
         call=Foreign(location),
-        declaration=Declaration(),
+        declaration=Declaration(policy=op.policy),
+        op=op,
         axis_parameter=library.axis or None,
         description=f"{library.title} ({library.version()})",
         version=library.version() or "",
     )
 
 
-def _builtin(spec: str) -> Candidate:
+def _builtin(spec: str, op: Op | None) -> Candidate:
     name, separator, value = spec.partition("@")
     candidate = BUILTINS.get(name)
     if candidate is None:
         raise CandidateError(f"candidate {spec!r}: {_unknown(name)}")
+    if op not in (None, candidate.op):
+        raise CandidateError(f"candidate {spec!r}: it computes {candidate.op}; leave out --op {op}")
     if not separator:
         return candidate
     if candidate.variant is None:

@@ -24,13 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.subject.candidates.candidate import Candidate
-from reference.declaration import Algorithm, Declaration, Division, Summation
+from reference.declaration import Algorithm, Argument, Declaration, Division, Summation
 from reference.formats import FORMATS, FloatFormat, format_of
+from reference.ops import SOFTMAX, Op
 
-__all__ = ["along_axis", "arrays", "built_in", "exp_ulps", "lowest", "per_format", "summed"]
+__all__ = ["along_axis", "arrays", "built_in", "exp_ulps", "logarithm", "lowest", "per_format", "summed"]
 
 Array = NDArray[Any]
-RowSoftmax = Callable[[Array], Array]
+RowFunction = Callable[[Array], Array]
 
 _EXP_ULPS: Final[Mapping[str, float]] = MappingProxyType(
     {
@@ -51,23 +52,24 @@ def exp_ulps(fmt: FloatFormat) -> float:
     return 0.5 + _EXP_ULPS["float32"] * 2.0 ** (fmt.precision - FORMATS["float32"].precision + 1)
 
 
-def along_axis(rows: RowSoftmax) -> Callable[..., Array]:
-    """Return f(x, axis=-1) for a softmax of the rows of a contiguous, aligned (k, n) array.
+def along_axis(rows: RowFunction, op: Op = SOFTMAX) -> Callable[..., Array]:
+    """Return f(x, axis=-1) for a function of the rows of a contiguous, aligned (k, n) array.
 
-    `rows` must leave its argument alone; it runs with NumPy's warnings off.
+    `rows` must leave its argument alone; it runs with NumPy's warnings off. It returns (k, n), or (k,) where
+    the op reduces a row to one number.
     """
 
-    def softmax(x: Array, axis: int = -1) -> Array:
+    def along(x: Array, axis: int = -1) -> Array:
         _check(x, axis)
         is_last = axis in (-1, x.ndim - 1)
         moved = x if is_last else np.moveaxis(x, axis, -1)
         if not (moved.flags.c_contiguous and moved.flags.aligned):
             moved = np.require(moved, requirements=["C", "A"])
         with np.errstate(all="ignore"):
-            y = rows(moved.reshape(-1, moved.shape[-1])).reshape(moved.shape)
-        return y if is_last else np.moveaxis(y, -1, axis)
+            y = rows(moved.reshape(-1, moved.shape[-1])).reshape(op.shape(moved.shape))
+        return y if is_last or op.reduces else np.moveaxis(y, -1, axis)
 
-    return softmax
+    return along
 
 
 def _check(x: Array, axis: int) -> None:
@@ -75,7 +77,7 @@ def _check(x: Array, axis: int) -> None:
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"axis {axis}: x has {x.ndim} axes")
     if x.shape[axis] == 0:
-        raise ValueError(f"x of shape {x.shape}: rows of length 0; softmax needs a logit in a row")
+        raise ValueError(f"x of shape {x.shape}: rows of length 0; a row needs a logit")
 
 
 def lowest(like: Array) -> Any:
@@ -116,7 +118,7 @@ def summed(algorithm: Algorithm, summation: Summation) -> Algorithm:
 
 def built_in(
     name: str,
-    rows: RowSoftmax,
+    rows: RowFunction,
     description: str,
     declaration: Declaration,
     algorithms: Mapping[str, Algorithm],
@@ -134,4 +136,28 @@ def built_in(
         algorithms=algorithms,
         keeps_format=True,
         variant=variant,
+    )
+
+
+def logarithm(rows: RowFunction, description: str, op: Op, argument: Argument, *policies: str) -> Candidate:
+    """Return the candidate of a logarithmic op, in all formats.
+
+    Args:
+        rows: its function of contiguous rows (k, n), which names it: it returns (k, n), or (k,) where the op
+            reduces a row.
+        description: one line for people.
+        op: what it computes.
+        argument: what it exponentiates.
+        policies: KEY=VALUE settings over the op's policy.
+    """
+    return Candidate(
+        name=rows.__name__,
+        spec=rows.__name__,
+        call=along_axis(rows, op),
+        declaration=Declaration(argument=argument, policy=op.policy.with_settings(policies)),
+        op=op,
+        formats=frozenset(FORMATS),
+        axis_parameter="axis",
+        description=description,
+        keeps_format=True,
     )

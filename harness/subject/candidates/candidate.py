@@ -5,6 +5,7 @@ A user's function declares by one attribute of plain values, so that it need not
     def softmax(x, axis=-1): ...
 
     softmax.declares = {
+        "op": "softmax",                          # what it computes: a name of reference.ops.OPS
         "formats": ["float32", "bfloat16"],       # what it takes; all, where left out
         "argument": "shifted",                    # what it exponentiates: reference.declaration.Argument
         "constant": 0.0,                          # c, where that is x + c
@@ -33,21 +34,23 @@ from harness.subject.candidates.sources import Sources
 from harness.terminal.exceptions import nearest
 from reference.declaration import Algorithm, Declaration, Policy
 from reference.formats import FORMATS, FloatFormat
+from reference.ops import OPS, SOFTMAX, Op
 
-__all__ = ["Axis", "Candidate", "declaration_of", "formats_of"]
+__all__ = ["Axis", "Candidate", "declaration_of", "formats_of", "op_of"]
 
 Axis = Literal["axis", "dim"]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An implementation of softmax.
+    """An implementation of softmax, or of another op.
 
     Attributes:
         name: what cells and reports call it.
         spec: what `harness.subject.candidates.load` makes it from, whatever the current folder.
         call: the function itself.
         declaration: what it declares, whatever the format.
+        op: what it computes.
         formats: names of the formats it takes; None where it does not say.
         axis_parameter: the keyword by which it takes its axis; None: it works on the last one.
         description: one line for people.
@@ -63,6 +66,7 @@ class Candidate:
     spec: str
     call: Callable[..., Any]
     declaration: Declaration = field(default_factory=Declaration)
+    op: Op = field(default=SOFTMAX, hash=False)
     formats: frozenset[str] | None = None
     axis_parameter: Axis | None = None
     description: str = ""
@@ -133,17 +137,32 @@ def formats_of(spec: str, declares: Mapping[str, Any]) -> frozenset[str] | None:
     return frozenset(chosen)
 
 
-def declaration_of(spec: str, declares: Mapping[str, Any]) -> Declaration:
-    """Return what a user's function declares.
+def op_of(spec: str, declares: Mapping[str, Any], function: str, given: Op | None = None) -> Op:
+    """Return the op of a user's function: as given, else as declared, else as its name says, else softmax.
+
+    Raises:
+        CandidateError: what is declared is no op.
+    """
+    if given is not None:
+        return given
+    declared = declares.get("op") if isinstance(declares, Mapping) else None
+    if declared is None:
+        return OPS.get(function.rpartition(".")[2], SOFTMAX)
+    _choose(spec, "op", declared, OPS)
+    return OPS[declared]
+
+
+def declaration_of(spec: str, declares: Mapping[str, Any], op: Op = SOFTMAX) -> Declaration:
+    """Return what a user's function declares, of the op that it computes.
 
     Raises:
         CandidateError: a key is unknown, or a value is none that it may have.
     """
-    known = ("formats", *get_type_hints(Declaration))
+    known = ("formats", "op", *get_type_hints(Declaration))
     for key in _mapping(spec, "declares", declares):
         _choose(spec, "declares", key, known)
-    given = {key: value for key, value in declares.items() if key != "formats"}
-    policy = _policy(spec, given.pop("policy", {}))
+    given = {key: value for key, value in declares.items() if key not in ("formats", "op")}
+    policy = _policy(spec, given.pop("policy", {}), op.policy)
     algorithm = given.pop("algorithm", None)
     declaration = Declaration(policy=policy, **_checked(spec, Declaration, given))
     if algorithm is None:
@@ -151,8 +170,7 @@ def declaration_of(spec: str, declares: Mapping[str, Any]) -> Declaration:
     return replace(declaration, algorithm=_algorithm(spec, declaration, algorithm))
 
 
-def _policy(spec: str, settings: Any) -> Policy:
-    policy = Policy()
+def _policy(spec: str, settings: Any, policy: Policy) -> Policy:
     for key, value in _mapping(spec, "policy", settings).items():
         try:
             policy = policy.with_setting(f"{key}={value}")

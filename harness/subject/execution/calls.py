@@ -30,6 +30,7 @@ __all__ = [
     "Loaded",
     "Mode",
     "Presentation",
+    "Reducing",
     "Watched",
     "call",
     "changed_rows",
@@ -38,6 +39,7 @@ __all__ = [
     "in_mode",
     "keep_freed_memory",
     "mode",
+    "outputs_shape",
     "page_aligned_copy",
     "undisturbed",
 ]
@@ -165,6 +167,36 @@ class Watched:
         return self._candidate.call(*arguments, **keywords)
 
 
+class Reducing:
+    """A candidate with one result a row, which comes back with the axis kept, of length 1.
+
+    Args:
+        candidate: what to call.
+    """
+
+    reduces = True
+
+    def __init__(self, candidate: Loaded) -> None:
+        self._candidate = candidate
+        self.axis_parameter = candidate.axis_parameter
+
+    def call(self, x: Array, **keywords: int) -> Any:
+        """Make the call.
+
+        Raises:
+            CallFailed: it returned another shape than that of the rows.
+        """
+        y = _array(self._candidate.call(x, **keywords))
+        axis = next(iter(keywords.values()), -1)
+        if y.shape != _without(x.shape, axis):
+            raise CallFailed(
+                "wrong_shape",
+                f"returned shape {y.shape} for an input of shape {x.shape}: its op gives one number a row,"
+                f" so {_without(x.shape, axis)} was asked for",
+            )
+        return np.expand_dims(y, axis)
+
+
 def dtype_named(name: str) -> np.dtype[Any]:
     """Return the dtype of that name from NumPy or ml_dtypes."""
     try:
@@ -205,20 +237,28 @@ def changed_rows(x: Array, original: Array) -> NDArray[np.bool_]:
 
 
 def call(
-    candidate: Loaded, x: Array, out_dtype: np.dtype[Any], presentation: Presentation = "plain"
+    candidate: Loaded,
+    x: Array,
+    out_dtype: np.dtype[Any],
+    presentation: Presentation = "plain",
+    *,
+    reduces: bool = False,
 ) -> Array:
-    """Return the candidate's outputs for rows x, of x's shape and the dtype required.
+    """Return the candidate's outputs for rows x: (rows, n), or (rows, 1) if it reduces, of the dtype asked.
 
     Args:
         candidate: what to call.
         x: rows of shape (rows, n), C-contiguous, which the candidate may overwrite.
         out_dtype: the dtype that its outputs must have.
         presentation: how x is presented to it.
+        reduces: whether it has one result a row, without an axis of its own.
 
     Raises:
         CallFailed: it raised, or returned another shape or dtype.
         KeyboardInterrupt: the user interrupted, in process.
     """
+    if reduces:
+        candidate = Reducing(candidate)
     try:
         y = _present(candidate, x, presentation)
     except (CallFailed, KeyboardInterrupt):
@@ -228,7 +268,25 @@ def call(
     except BaseException as error:  # SystemExit too is a finding
         kind: FaultKind = "unsupported" if _refuses_format(candidate, x) else "raised"
         raise CallFailed(kind, describe(error)) from error
-    return _checked(y, x.shape, out_dtype)
+    return _checked(y, _result_shape(candidate, x.shape), out_dtype)
+
+
+def outputs_shape(x: tuple[int, ...], *, reduces: bool) -> tuple[int, ...]:
+    """Return the shape of the outputs of rows of shape x."""
+    return (*x[:-1], 1) if reduces else x
+
+
+def _result_shape(candidate: Loaded, x: tuple[int, ...], axis: int = -1) -> tuple[int, ...]:
+    """Return the shape of what a call with an array of shape x gives."""
+    if not isinstance(candidate, Reducing):
+        return x
+    shape = list(x)
+    shape[axis] = 1
+    return tuple(shape)
+
+
+def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return tuple(np.delete(shape, axis).tolist())
 
 
 def describe(error: BaseException) -> str:
@@ -257,12 +315,14 @@ def _require_axis(candidate: Loaded, axis: int) -> None:
 def _arranged(candidate: Loaded, x: Array, arranged: Array, axis: int) -> Any:
     """Call with rows x in another arrangement; return the outputs in that of x."""
     y = _invoke(candidate, arranged, axis)
-    if y.shape != arranged.shape:
+    if y.shape != _result_shape(candidate, arranged.shape, axis):
         where = "" if axis == -1 else f", axis {axis}"
+        is_reduced = y.shape == _without(arranged.shape, axis)
+        told = ": one number a row; if it is meant to, name its op with --op" if is_reduced else ""
         raise CallFailed(
-            "wrong_shape", f"returned shape {y.shape} for an input of shape {arranged.shape}{where}"
+            "wrong_shape", f"returned shape {y.shape} for an input of shape {arranged.shape}{where}{told}"
         )
-    return (y if axis == -1 else np.moveaxis(y, axis, -1)).reshape(x.shape)
+    return (y if axis == -1 else np.moveaxis(y, axis, -1)).reshape(_result_shape(candidate, x.shape))
 
 
 def _amid(candidate: Loaded, x: Array) -> Any:
@@ -293,7 +353,7 @@ def _vectors(candidate: Loaded, x: Array, axis: int = -1) -> Any:
 
 def _after_an_empty_batch(candidate: Loaded, x: Array) -> Any:
     nothing = _invoke(candidate, x[:0], -1)
-    if nothing.shape != (0, x.shape[1]):
+    if nothing.shape != _result_shape(candidate, (0, x.shape[1])):
         shape = (0, x.shape[1])
         raise CallFailed("wrong_shape", f"returned shape {nothing.shape} for an empty batch of shape {shape}")
     y = _arranged(candidate, x, x, -1)
@@ -316,7 +376,7 @@ def _often(candidate: Loaded, x: Array) -> Any:
         for _ in range(OFTEN - 1):
             own[...] = x
             y = _array(candidate.call(own, **keywords))
-            if y.shape != x.shape or (y.tobytes() != bits and not _same(y, first)):
+            if y.shape != first.shape or (y.tobytes() != bits and not _same(y, first)):
                 return y
     return first
 

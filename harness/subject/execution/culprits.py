@@ -162,7 +162,7 @@ class _Narrowing:
         self._first_failure = whole.failure
         self._allowance = allowance
         self._is_plain = is_plain
-        self._outputs = np.zeros(x.shape, dtype=whole.outputs.dtype)
+        self._outputs = np.zeros(whole.outputs.shape, dtype=whole.outputs.dtype)
         self._completed = np.zeros(len(x), dtype=np.bool_)
         self._overwritten = np.zeros(len(x), dtype=np.bool_)
         self._culprits: dict[int, Failure] = {}

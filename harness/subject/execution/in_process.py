@@ -81,6 +81,7 @@ class InProcess(Closing):
         timeout: float | None = None,  # noqa: ARG002 - the contract's
         *,
         presentation: Presentation = "plain",
+        reduces: bool = False,
     ) -> Outcome:
         """See `Executor.run`."""
         x = check_rows(x)
@@ -97,7 +98,7 @@ class InProcess(Closing):
                 nonlocal failing
                 self._deadline.check_grace()
                 start = time.monotonic()
-                result = _call(candidate, x, parts, out_format.dtype, presentation)
+                result = _call(candidate, x, parts, out_format.dtype, presentation, reduces=reduces)
                 failing |= result.failure is not None and result.failure.kind != "unsupported"
                 if failing:
                     allowance.charge(time.monotonic() - start)
@@ -134,14 +135,20 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _call(
-    candidate: Loaded, x: Array, parts: Sequence[Part], dtype: np.dtype[Any], presentation: Presentation
+    candidate: Loaded,
+    x: Array,
+    parts: Sequence[Part],
+    dtype: np.dtype[Any],
+    presentation: Presentation,
+    *,
+    reduces: bool,
 ) -> Attempt:
     own = calls.page_aligned_copy(x)
-    outputs = np.empty(x.shape, dtype=dtype)
+    outputs = np.empty(calls.outputs_shape(x.shape, reduces=reduces), dtype=dtype)
     passed, failure = 0, None
     for low, high in parts:
         try:
-            outputs[low:high] = calls.call(candidate, own[low:high], dtype, presentation)
+            outputs[low:high] = calls.call(candidate, own[low:high], dtype, presentation, reduces=reduces)
         except CallFailed as failed:
             failure = Failure(failed.kind, failed.message)
             break

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from harness.subject.execution.allowance import FIRST_SECONDS, MOST_FOR_A_CRASH, Allowance, summaries
 from harness.subject.execution.attempts import Attempt, Failure, Part
-from harness.subject.execution.calls import Presentation, keep_freed_memory
+from harness.subject.execution.calls import Presentation, keep_freed_memory, outputs_shape
 from harness.subject.execution.culprits import complete
 from harness.subject.execution.fork_server import ForkServer, fresh
 from harness.subject.execution.outcome import Closing, Fault, Outcome, check_rows
@@ -139,6 +139,7 @@ class Isolated(Closing):
         timeout: float | None = None,
         *,
         presentation: Presentation = "plain",
+        reduces: bool = False,
     ) -> Outcome:
         """See `Executor.run`.
 
@@ -153,7 +154,8 @@ class Isolated(Closing):
             return Outcome.failed(len(x), Fault(refusal.kind, None, refusal.message))
         limit = self._timeout if timeout is None else timeout
         allowance = self._allowances[spec]
-        with self._slots, _Calls(self, spec, out_format.dtype, presentation, limit, allowance) as calls:
+        asked = _Calls(self, spec, out_format.dtype, presentation, limit, allowance, reduces=reduces)
+        with self._slots, asked as calls:
             try:
                 outcome = complete(calls, x, allowance, is_plain=presentation == "plain")
             except _NotLoaded as not_loaded:
@@ -426,7 +428,10 @@ class _Calls:
         presentation: Presentation,
         timeout: float | None,
         allowance: Allowance,
+        *,
+        reduces: bool,
     ) -> None:
+        self._reduces = reduces
         self._owner = owner
         self._allowance = allowance
         self._failing = False
@@ -447,7 +452,7 @@ class _Calls:
 
     def _one_by_one(self, x: Array, parts: Sequence[Part], patience: float) -> Attempt:
         """Call each part by a request of its own, so that the one that fails is known."""
-        outputs = np.zeros(x.shape, dtype=self._out_dtype)
+        outputs = np.zeros(outputs_shape(x.shape, reduces=self._reduces), dtype=self._out_dtype)
         overwritten = np.zeros(len(x), dtype=np.bool_)
         for number, (low, high) in enumerate(parts):
             result = self._called(x[low:high], [(0, high - low)], patience)
@@ -466,7 +471,9 @@ class _Calls:
         longest = max(last - first for first, last in parts)
         limit = self._owner.until_the_end(self._limit(longest, x.shape[1], patience))
         start = time.monotonic()
-        result = self._worker.call(x, parts, self._out_dtype, self._presentation, limit)
+        result = self._worker.call(
+            x, parts, self._out_dtype, self._presentation, limit, reduces=self._reduces
+        )
         if self._owner.is_late(result.failure):
             raise OutOfTime
         self._owner.check_files(self._spec, self._worker)

@@ -38,8 +38,8 @@ class Outcome:
     """The outputs of the rows that completed, and the faults.
 
     Attributes:
-        outputs: shape (rows, n), the output format's dtype; rows that did not complete hold
-            meaningless zeros. None where no row completed.
+        outputs: shape (rows, n), or (rows, 1) of a candidate that reduces rows, the output format's dtype;
+            rows that did not complete hold meaningless zeros. None where no row completed.
         completed: which rows have outputs, shape (rows,).
         faults: by row, those of no single row last; empty if and only if nothing went wrong.
         overwritten: which rows of its input the candidate changed, shape (rows,); None unless the
@@ -103,6 +103,7 @@ class Executor(Protocol):
         timeout: float | None = None,
         *,
         presentation: Presentation = "plain",
+        reduces: bool = False,
     ) -> Outcome:
         """Call the candidate on rows x, shape (rows, n), of a format's dtype.
 
@@ -112,6 +113,7 @@ class Executor(Protocol):
             out_format: the format that the outputs must have.
             timeout: the most seconds one call may take; None for the executor's own.
             presentation: how the rows are presented to the candidate.
+            reduces: whether it has one result a row; its outputs then have shape (rows, 1).
 
         Raises:
             ValueError: x is not two-dimensional, is empty, or is of no known format. What the

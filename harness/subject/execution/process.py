@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.subject.execution.attempts import Attempt, Failure, Part
-from harness.subject.execution.calls import FaultKind, Presentation
+from harness.subject.execution.calls import FaultKind, Presentation, outputs_shape
 from harness.subject.execution.fork_server import Start, fresh
 from harness.subject.execution.shared import SharedRows
 from harness.subject.execution.wire import DISCONNECTED, LENGTH_BYTES, frame
@@ -134,8 +134,10 @@ class Worker:
         out_dtype: np.dtype[Any],
         presentation: Presentation,
         timeout: float | None,
+        *,
+        reduces: bool = False,
     ) -> Attempt:
-        """Call the candidate on parts of x in turn.
+        """Call the candidate on parts of x in turn; `reduces` as `calls.call` has it.
 
         Where the worker is lost meanwhile, the failure of the attempt is fatal, and this object is of no
         further use.
@@ -150,6 +152,7 @@ class Worker:
             "bytes": size,
             "parts": parts,
             "presentation": presentation,
+            "reduces": reduces,
         }
         seconds, part_is_known = None, True
         try:
@@ -162,7 +165,7 @@ class Worker:
         except WorkerLost as lost:
             passed, failure = self._memory.current_part(len(parts)), lost.failure
             part_is_known = lost.part_is_known
-        outputs = self._memory.outputs(x.shape, out_dtype, outputs_at)
+        outputs = self._memory.outputs(outputs_shape(x.shape, reduces=reduces), out_dtype, outputs_at)
         watched = self._memory.differs(x) if presentation == "watched" else None
         self._memory.release()
         return Attempt(passed, outputs, failure, watched, seconds, part_is_known)

@@ -174,12 +174,16 @@ class _Server:
         self._map(request["bytes"])
         shape, parts = tuple(request["shape"]), request["parts"]
         x = self._array(shape, calls.dtype_named(request["dtype"]), wire.HEADER_BYTES)
-        y = self._array(shape, calls.dtype_named(request["out_dtype"]), request["outputs_at"])
+        reduces = request["reduces"]
+        results = calls.outputs_shape(shape, reduces=reduces)
+        y = self._array(results, calls.dtype_named(request["out_dtype"]), request["outputs_at"])
         for number, (low, high) in enumerate(parts):
             self._begin(number)
             candidate = calls.Watched(self._candidate, partial(self._begin, number))
             try:
-                outputs = calls.call(candidate, x[low:high], y.dtype, request["presentation"])
+                outputs = calls.call(
+                    candidate, x[low:high], y.dtype, request["presentation"], reduces=reduces
+                )
                 self._check_itself()
                 y[low:high] = outputs
             except calls.CallFailed as failed:

@@ -47,7 +47,7 @@ class Trials:
         """Try rows of shape (k, n), the batch of that number."""
         subject, fmt = self.subject, self.subject.format
         x = fmt.from_bits(fmt.from_ordinals(ordinals))
-        rows = Rows.of(fmt, x, subject.out, number, method=subject.reference)
+        rows = Rows.about(subject, x, number, method=subject.reference)
         outcome = subject.run(x)
         figure = self._figure(rows, outcome)
         elements = np.argmax(figure, axis=1)
@@ -56,7 +56,7 @@ class Trials:
     def _figure(self, rows: Rows, outcome: Outcome) -> Floats:
         """Return the objective's figure of each element, -inf where it has none or is excused."""
         if outcome.outputs is None:
-            return np.full(rows.x.shape, -np.inf)
+            return np.full(rows.truth.nearest.shape, -np.inf)
         y = self.subject.out.to_float64(outcome.outputs)
         judgement = rows.judge(y)
         figure = self.objective.figure(rows, y, judgement)

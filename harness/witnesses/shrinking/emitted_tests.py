@@ -33,6 +33,7 @@ from harness.witnesses.recipes import entries_of_hex
 from reference.errors import judge, ulp_exponents
 from reference.formats import FloatFormat, format_named
 from reference.model import Truth
+from reference.ops import SOFTMAX
 from reference.oracle import softmax
 from reference.row_kinds import RowKind
 from reference.tiers import STANDARD
@@ -139,9 +140,14 @@ def emit_test(
         is_sound: whether its recorded outputs show nothing wrong, as a greatest figure may; then it passes.
 
     Raises:
-        ValueError: the candidate has no spec to import it by.
+        ValueError: the candidate has no spec to import it by, or computes another op than softmax.
         UsageError: the witness's bits are not a row of its format.
     """
+    if candidate.op is not SOFTMAX:
+        raise ValueError(
+            f"witness {witness.id}: it is of {candidate.op}, and tests are written of {SOFTMAX} only;"
+            " keep its line of witnesses.jsonl: replay --expect holds a candidate to it"
+        )
     row = _row(witness)
     apart = witness.kind in FATAL_KINDS
     limits = None if row.is_policy else _limits(row, witness.kind, is_sound=is_sound)

@@ -14,9 +14,9 @@ from harness.measurement.tiers import TIER_KINDS, judge_by_tiers
 from harness.subject.subject import Subject
 from harness.witnesses.recipes import entries_of_hex
 from harness.witnesses.shrinking.reduction import BATCH_ELEMENTS, Budget
-from reference.errors import RowFailure, judge
+from reference.errors import RowFailure
 from reference.formats import format_named
-from reference.truth import truth
+from reference.ops import op_named
 from reports.record.witness import CellKey, Witness
 from reports.record.witness_kinds import FATAL_KINDS, WITNESS_KINDS, kinds_shown_by
 
@@ -73,7 +73,7 @@ def _is_beside_flushes(witness: Witness, subject: Subject) -> bool:
     if not of_element or witness.element is None or declaration.policy.subnormals == "keep":
         return False
     x, y = fmt.from_bits(entries_of_hex(witness.x, fmt))[None], out.from_bits(entries_of_hex(witness.y, out))
-    judged = Judged(Rows.of(fmt, x, out), y[None], declaration)
+    judged = Judged(Rows.about(subject, x), y[None], declaration)
     return not judged.flushes[0, witness.element]
 
 
@@ -84,7 +84,8 @@ def failed_rows(witnesses: Sequence[Witness]) -> list[bool]:
     fmt, out = format_named(witnesses[0].cell.format), format_named(witnesses[0].cell.out_format)
     values = fmt.to_float64(fmt.from_bits(np.stack([entries_of_hex(w.x, fmt) for w in witnesses])))
     y = out.from_bits(np.stack([entries_of_hex(w.y, out) for w in witnesses]))
-    failed: list[bool] = (judge(y, truth(values, out)).failure != RowFailure.NONE).tolist()
+    op = op_named(witnesses[0].cell.op)
+    failed: list[bool] = (op.judge(y, op.truth(values, out)).failure != RowFailure.NONE).tolist()
     return failed
 
 
@@ -134,7 +135,7 @@ class _Score:
 
     def _judged(self, x: Array, y: Array) -> Judged:
         subject = self.subject
-        judged = Judged(Rows.of(subject.format, x, subject.out), y, subject.declaration)
+        judged = Judged(Rows.about(subject, x), y, subject.declaration)
         return judged.without_flushes() if self.beside_flushes else judged
 
 

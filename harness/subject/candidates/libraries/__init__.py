@@ -1,9 +1,10 @@
-"""The softmax of installed libraries, as people call it.
+"""The softmax of installed libraries, and their other ops, as people call them.
 
 One row of `LIBRARIES` an entry point: `torch` is PyTorch's eager one, `torch-compile` what its compiler
 makes of it. Each is a function of a file in this folder, which a worker loads by its path as it does a
 user's own, so that nothing is imported before a candidate is called, and nothing of ours beside it. What
 the functions add to the call is what the library needs to be handed an array; never a number is changed.
+The function of another op has the op's name: `log_softmax`, or `jitted_log_softmax` beside `jitted`.
 
 To add a library, add a file here and a row below.
 """
@@ -20,6 +21,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal, TypedDict
 
+from reference.ops import SOFTMAX, Op
+
 __all__ = ["LIBRARIES", "Library", "installed"]
 
 HERE: Final = Path(__file__).resolve().parent
@@ -35,7 +38,7 @@ class Library:
         distributions: what may hold the library; the first installed one gives the version.
         package: what is imported.
         extra: the extra of this project that installs it.
-        file, function: of this folder.
+        file, function: of this folder; the function of softmax.
         via: whose arrays the function takes; empty for NumPy's.
         axis: the keyword of its axis; empty where it has none.
         compilers: what it compiles its code with: any one of these programs; empty for none.
@@ -52,10 +55,18 @@ class Library:
     axis: Literal["axis", "dim", ""] = "axis"
     compilers: tuple[str, ...] = ()
 
-    @property
-    def spec(self) -> str:
-        """The path and the function by which a worker loads it."""
-        return f"{HERE / self.file}:{self.function}" + (f"@{self.via}" if self.via else "")
+    def spec(self, op: Op = SOFTMAX) -> str:
+        """Return the path and the function by which a worker loads it."""
+        return f"{HERE / self.file}:{self._function(op)}" + (f"@{self.via}" if self.via else "")
+
+    def has(self, op: Op) -> bool:
+        """Return whether the file has a function of an op, without importing it."""
+        return f"\ndef {self._function(op)}(" in (HERE / self.file).read_text(encoding="utf-8")
+
+    def _function(self, op: Op) -> str:
+        if op is SOFTMAX:
+            return self.function
+        return op.name if self.function == SOFTMAX.name else f"{self.function}_{op}"
 
     def version(self) -> str | None:
         """Return the installed version, None where it is not installed."""

@@ -1,4 +1,4 @@
-"""SciPy: `scipy.special.softmax`."""
+"""SciPy: `scipy.special`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,19 @@ from typing import Any
 
 import scipy.special
 
-__all__ = ["softmax"]
+__all__ = ["log_softmax", "logsumexp", "softmax"]
 
 
 def softmax(x: Any, axis: int = -1) -> Any:
     """Return SciPy's softmax."""
     return scipy.special.softmax(x, axis=axis)
+
+
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """Return SciPy's log_softmax."""
+    return scipy.special.log_softmax(x, axis=axis)
+
+
+def logsumexp(x: Any, axis: int = -1) -> Any:
+    """Return SciPy's logsumexp."""
+    return scipy.special.logsumexp(x, axis=axis)
