@@ -156,8 +156,8 @@ def quick_and_full(fmt: FloatFormat, name: str, length: int, first: int) -> tupl
     rows = Rows(fmt, x, values, truth(values, fmt), 0, labels)
     full = without_profiles(measure(cell, rows, y, candidate.declared(fmt)))
     counting = Counting(cell, fmt, fmt, candidate.declared(fmt))
-    counting.add(x[:1000], y[:1000], first)
-    counting.add(x[1000:], y[1000:], first + 1000)
+    counting.add(x[:1000], y[:1000], np.arange(first, first + 1000))
+    counting.add(x[1000:], y[1000:], np.arange(first + 1000, first + len(x)))
     return counting.tally(), full
 
 
@@ -190,7 +190,7 @@ def test_settled_rows_are_those_with_one_entry_far_above_the_others() -> None:
     cell = CellKey("f", "softmax", "float16", "float16", "exhaustive", 2)
     wrong = fmt.from_float64([[1.0, 0.25], [1.0, 0.0], [1.0, 0.0], [0.5, 0.5]])
     counting = Counting(cell, fmt, fmt, load("max_shifted").declared(fmt))
-    counting.add(x, wrong, 10)
+    counting.add(x, wrong, np.arange(10, 10 + len(x)))
     tally = counting.tally()
     witness = next(w for w in tally.witnesses if w.kind == "max_ulp")
     assert (witness.origin, witness.element) == ("row 10", 1)

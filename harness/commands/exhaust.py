@@ -38,11 +38,13 @@ from reference.formats import FORMATS
 from reports.spelling import command
 
 if TYPE_CHECKING:
-    from harness.exhaust import Exhaustion, Range
+    from harness.exhaust import Exhaustion, Range, ShiftedPairs
     from harness.subject.execution import Executor
     from reports.record.ledger import Ledger
     from reports.record.tally import Tally
     from reports.record.witness import CellKey, Witness
+
+    Plan = Exhaustion | ShiftedPairs
 
 __all__ = ["exhaust"]
 
@@ -54,6 +56,9 @@ FAULTY_SHOWN = 16
 
 SMALL_BITS = 16
 """Formats with more bits have too many pairs to call each."""
+
+SHIFTED_BITS = 32
+"""Formats with more bits have too many differences."""
 
 
 def exhaust(
@@ -68,6 +73,13 @@ def exhaust(
     length: Annotated[int, typer.Option(help="Entries of a row.")] = 2,
     all_orders: Annotated[
         bool, typer.Option("--all-orders", help="Assume no symmetry: every order, -0 and +0 apart.")
+    ] = False,
+    through_shift: Annotated[
+        bool,
+        typer.Option(
+            "--through-shift",
+            help="Call what proves all pairs of a softmax that shifts; so in float32 anyway.",
+        ),
     ] = False,
     policies: Policies = None,
     yes: Annotated[bool, typer.Option("--yes", help="Begin, however long it takes.")] = False,
@@ -86,11 +98,11 @@ def exhaust(
     }  # fmt: skip
     asked = single(candidate, format, length, given, _default_format(length), _is_small)
     require_softmax(asked, "exhaust proves", "search looks for its worst rows")
-    _refuse_what_cannot_be_numbered(asked)
+    through_shift = _is_through_shift(asked, through_shift, all_orders=all_orders)
     prepare_kernels(MEASURING, EVALUATION)
-    with executor_for(asked.settings, every_row=True) as executor:
+    with executor_for(asked.settings, every_row=True) as executor, _refused_unless_it_shifts(asked):
         require_format(asked, executor)
-        plan = _plan(asked, executor, all_orders=all_orders)
+        plan = _plan(asked, executor, through_shift=through_shift, all_orders=all_orders)
         _estimate(plan, asked.settings.jobs, yes=yes)
         folder = _folder(out, resume=resume, overwrite=overwrite)
         with begin(folder, asked, plan.identity(), plan.cells) as ledger:
@@ -98,7 +110,8 @@ def exhaust(
             shrunk = finish(ledger, asked.candidate, executor)
             tally, seconds = next(ledger.tallies())[1], ledger.seconds()
             faulty = _keep_faulty(plan, tally, ledger)
-    _print_proof(_Proof(plan, tally, faulty, shrunk, folder, seconds), as_json=as_json)
+    confirmed = _confirmed(tally)
+    _print_proof(_Proof(plan, tally, faulty, shrunk, folder, seconds, confirmed), as_json=as_json)
 
 
 def _default_format(length: int) -> str:
@@ -111,36 +124,72 @@ def _is_small(name: str) -> bool:
     return name not in FORMATS or FORMATS[name].storage_bits <= SMALL_BITS
 
 
-def _refuse_what_cannot_be_numbered(asked: Single) -> None:
-    from harness.exhaust import Enumeration
+def _is_through_shift(asked: Single, wanted: bool, *, all_orders: bool) -> bool:
+    """Return whether pairs are proved through the shift: where that is asked for, or all are too many.
 
-    rows = Enumeration(asked.fmt, asked.length, unordered=True, one_zero=True).rows
-    if rows > LARGEST:
+    Raises:
+        UsageError: what is asked for cannot be proved.
+    """
+    from harness.exhaust import MOST_ROWS, Enumeration
+
+    fmt, length = asked.fmt, asked.length
+    rows = Enumeration(fmt, length, unordered=not all_orders, one_zero=not all_orders).rows
+    if wanted and (length != 2 or all_orders):
+        given = "--all-orders" if all_orders else f"--length {length}"
         raise UsageError(
-            f"{asked.fmt}, length {asked.length}: more than 2^{rows.bit_length() - 1} rows, beyond any"
+            f"--through-shift with {given}: it proves pairs, in either order; leave one of them out"
+        )
+    is_possible = length == 2 and not all_orders and fmt.storage_bits <= SHIFTED_BITS
+    if is_possible and (wanted or rows > MOST_ROWS):
+        return True
+    if rows > LARGEST or (wanted and not is_possible):
+        raise UsageError(
+            f"{fmt}, length {length}: more than 2^{rows.bit_length() - 1} rows, beyond any"
             " machine; use search, or a smaller format or length"
         )
+    return False
 
 
-def _plan(asked: Single, executor: Executor, *, all_orders: bool) -> Exhaustion:
-    """Find the symmetries of the candidate, and plan the rows that remain."""
-    from harness.exhaust import NONE, Exhaustion, check_symmetries
+@contextmanager
+def _refused_unless_it_shifts(asked: Single) -> Iterator[None]:
+    """Turn two rows against the assumption into one line.
+
+    Raises:
+        UsageError: outputs depend on more than rounded differences.
+    """
+    from harness.exhaust import NotByTheShift
+
+    try:
+        yield
+    except NotByTheShift as error:
+        raise UsageError(
+            f"candidate {asked.candidate.name!r}: its outputs depend on more than the difference rounded to"
+            f" {asked.fmt}, so its pairs are not proved through the shift: {error}; use search, or a"
+            " format of at most 16 bits without --through-shift"
+        ) from None
+
+
+def _plan(asked: Single, executor: Executor, *, through_shift: bool, all_orders: bool) -> Plan:
+    """Check what the candidate is assumed to do, and plan the rows that remain."""
+    from harness.exhaust import NONE, Exhaustion, ShiftedPairs, check_symmetries
 
     subject = asked.subject(executor)
+    if through_shift:
+        return ShiftedPairs.checked(subject)
     symmetries = NONE if all_orders else check_symmetries(subject, asked.length)
     return Exhaustion(subject, asked.length, symmetries)
 
 
-def _estimate(plan: Exhaustion, jobs: int, *, yes: bool) -> None:
+def _estimate(plan: Plan, jobs: int, *, yes: bool) -> None:
     """Print the number of rows and the time they take; refuse too many without --yes."""
     from harness.exhaust import MOST_ROWS
 
-    rows = plan.enumeration.rows
-    size = f"{rows} rows, {plan.enumeration}; about {_duration(plan.seconds_a_row() * rows / jobs)}"
+    rows = plan.rows
+    size = f"{rows} rows, {plan.scope}; about {_duration(plan.seconds() / jobs)}"
     if rows > MOST_ROWS and not yes:
         raise UsageError(f"{size}: too many; give --yes to begin all the same, or use search")
     notes().print(size, soft_wrap=True)
-    notes().print(str(plan.symmetries), soft_wrap=True)
+    notes().print(plan.assumed, soft_wrap=True)
 
 
 def _folder(out: Path | None, *, resume: bool, overwrite: bool) -> Path:
@@ -150,7 +199,7 @@ def _folder(out: Path | None, *, resume: bool, overwrite: bool) -> Path:
         return prepare(out, seed=0, resume=resume, overwrite=overwrite)
 
 
-def _fill(plan: Exhaustion, ledger: Ledger, executor: Executor, jobs: int, folder: Path) -> None:
+def _fill(plan: Plan, ledger: Ledger, executor: Executor, jobs: int, folder: Path) -> None:
     """Count every shard that the ledger lacks."""
     from harness.campaign.deal import Record, Threads, deal
     from reports.record.ledger import LedgerError
@@ -184,11 +233,36 @@ def _bar(total: int, done: int) -> Iterator[Any]:
         yield advance
 
 
-def _keep_faulty(plan: Exhaustion, tally: Tally, ledger: Ledger) -> tuple[Witness, ...]:
+def _keep_faulty(plan: Plan, tally: Tally, ledger: Ledger) -> tuple[Witness, ...]:
     """Return the witnesses of all rows without outputs, and record those that the tally lacks."""
     faulty = [w for w in ledger.shard_witnesses(plan.cell) if w.kind in tally.faults]
     ledger.put("faulty", [w.document() for w in faulty if w not in tally.witnesses])
     return tuple(faulty)
+
+
+def _confirmed(tally: Tally) -> float | None:
+    """Return the greatest ULP error as mpmath has it, None where no row shows one.
+
+    Raises:
+        NoVerdict: it is another than the certified path's.
+    """
+    from harness.witnesses.recipes import entries_of_hex
+    from reference import ulp_errors
+    from reference.model import RESIDUAL_TOLERANCE
+
+    worst = next((w for w in tally.witnesses if w.kind == "max_ulp"), None)
+    if worst is None or worst.element is None:
+        return None
+    fmt, out = FORMATS[worst.cell.format], FORMATS[worst.cell.out_format]
+    x = fmt.to_float64(fmt.from_bits(entries_of_hex(worst.x, fmt)))
+    y = out.from_bits(entries_of_hex(worst.y, out))
+    error = float(ulp_errors(x, y, out, "mpmath")[worst.element])
+    if abs(error - worst.score) > max(RESIDUAL_TOLERANCE, 2.0**-51 * error):
+        raise NoVerdict(
+            f"row {worst.x}: its error is {_figure(worst.score)} ULP by the certified reference and"
+            f" {_figure(error)} by mpmath; this is a fault of the program, please report it"
+        )
+    return error
 
 
 # Printing ----------------------------------------------------------------------------------
@@ -196,43 +270,54 @@ def _keep_faulty(plan: Exhaustion, tally: Tally, ledger: Ledger) -> tuple[Witnes
 
 @dataclass(frozen=True)
 class _Proof:
-    """A finished proof; `faulty` are the rows without outputs, `shrunk` small rows by id."""
+    """A finished proof.
 
-    plan: Exhaustion
+    Attributes:
+        faulty: the rows without outputs.
+        shrunk: small rows by the ids of those that they stand for.
+        confirmed: the greatest ULP error by mpmath.
+    """
+
+    plan: Plan
     tally: Tally
     faulty: tuple[Witness, ...]
     shrunk: Mapping[str, Witness]
     folder: Path
     seconds: float
+    confirmed: float | None
 
     @property
     def witnesses(self) -> list[Witness]:
-        """The witnesses that outputs show."""
-        return [w for w in self.tally.witnesses if w.kind not in self.tally.faults]
+        """The witnesses that outputs show; those of sums only where all rows were called."""
+        left_out = {*self.tally.faults, *(("row_sum",) if self.plan.through_shift else ())}
+        return [w for w in self.tally.witnesses if w.kind not in left_out]
 
     @property
     def statement(self) -> str:
         """A sentence on what is proved."""
         rows, lost = self.tally.rows, self.tally.rows - self.tally.completed
         if not lost:
-            return f"proved over {rows} rows: {self.plan.enumeration}"
+            return f"proved over {rows} rows: {self.plan.scope}"
         kinds = Counter(witness.kind for witness in self.faulty)
         counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in kinds.items())
         return (
             f"not proved: {lost} of {rows} rows brought no outputs ({counts});"
-            f" the figures are of all others; {self.plan.enumeration}"
+            f" the figures are of all others; {self.plan.scope}"
         )
 
     def document(self) -> dict[str, Any]:
         """Return the proof as JSON."""
         from reports.record.cells import cell_row
         from reports.record.tally import plain
+        from reports.record.witness import json_float
 
         every = dict.fromkeys((*self.tally.witnesses, *self.faulty))
         return {
             "proved": self.tally.completed == self.tally.rows,
             "statement": self.statement,
-            "assumed": str(self.plan.symmetries),
+            "assumed": self.plan.assumed,
+            "through_shift": self.plan.through_shift,
+            "max_ulp_by_mpmath": None if self.confirmed is None else json_float(self.confirmed),
             "figures": plain(cell_row(self.plan.cells[0], self.tally)),
             "witnesses": [{"id": w.id, **w.document()} for w in every],
             "shrunk": {identity: w.document() for identity, w in self.shrunk.items()},
@@ -257,8 +342,12 @@ def _lines(proof: _Proof) -> Iterator[str]:
     cell, folder = proof.plan.cell, proof.folder
     yield f"{cell.candidate}  {cell.format} -> {cell.out_format}, length {cell.length}"
     yield proof.statement
-    yield str(proof.plan.symmetries)
-    yield from _figures(proof.tally)
+    yield proof.plan.assumed
+    yield f"greatest ULP error: {_figure(proof.tally.max_ulp)}"
+    yield from () if proof.plan.through_shift else _sum_and_share(proof.tally)
+    if proof.confirmed is not None:
+        yield f"the greatest ULP error by mpmath: {_figure(proof.confirmed)}"
+    yield from _counts(proof.tally, "of the rows called, " if proof.plan.through_shift else "")
     for witness in proof.witnesses:
         where = "" if witness.element is None else f", element {witness.element}"
         yield f"{witness.kind}: {witness.score:.9g}, x = {witness.x}, y = {witness.y}{where}"
@@ -272,20 +361,23 @@ def _lines(proof: _Proof) -> Iterator[str]:
         yield f"and {more} more such rows in {folder / 'witnesses.jsonl'}"
 
 
-def _figures(tally: Tally) -> Iterator[str]:
-    classes, outcomes = tally.classes, tally.outcomes
-    yield f"greatest ULP error: {_figure(tally.max_ulp)}"
+def _sum_and_share(tally: Tally) -> Iterator[str]:
+    """Yield the maxima that the greatest and the least gap do not prove."""
     yield f"greatest error of a row's sum: {_figure(tally.worst_row_sum_error)}"
     if tally.max_bound_ratio is not None:
         own = (
             "" if tally.max_algorithm_ratio is None else f", of its own {_figure(tally.max_algorithm_ratio)}"
         )
         yield f"greatest share of the standard tier's bound: {_figure(tally.max_bound_ratio)}{own}"
-    yield f"correctly rounded: {tally.correct} of {tally.elements} elements; faithful: {tally.faithful}"
+
+
+def _counts(tally: Tally, of: str) -> Iterator[str]:
+    classes, outcomes = tally.classes, tally.outcomes
+    yield f"{of}correctly rounded: {tally.correct} of {tally.elements} elements; faithful: {tally.faithful}"
     failed = ("overflow", "total_underflow", "inaccurate", "unexplained")
-    yield "rows failed: " + ", ".join(f"{name} {outcomes.get(name, 0)}" for name in failed)
+    yield f"{of}rows failed: " + ", ".join(f"{name} {outcomes.get(name, 0)}" for name in failed)
     yield (
-        f"underflow: {tally.spurious_rows} rows; elements flushed {classes.get('flushed', 0)},"
+        f"{of}underflow: {tally.spurious_rows} rows; elements flushed {classes.get('flushed', 0)},"
         f" lost {classes.get('lost', 0)}; harmless zeros {classes.get('unavoidable_zero', 0)}"
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from harness.exhaust.enumeration import Enumeration
 from harness.exhaust.exhaustion import MOST_ROWS, REGIME, THOROUGH, Exhaustion, Range
 from harness.exhaust.memory import Remembering
+from harness.exhaust.pairs import ShiftedPairs
+from harness.exhaust.shift import NotByTheShift
 from harness.exhaust.symmetry import NONE, Symmetries, check_symmetries
 
 __all__ = [
@@ -14,8 +16,10 @@ __all__ = [
     "THOROUGH",
     "Enumeration",
     "Exhaustion",
+    "NotByTheShift",
     "Range",
     "Remembering",
+    "ShiftedPairs",
     "Symmetries",
     "check_symmetries",
 ]

@@ -30,7 +30,7 @@ from reference.formats import FloatFormat
 from reports.record.tally import Tally, merge
 from reports.record.witness import CellKey
 
-__all__ = ["Counting", "without_profiles"]
+__all__ = ["Counting", "reach", "settled_tally", "without_profiles"]
 
 _RECORDS: Final = ("max_ulp", "row_sum")
 
@@ -55,15 +55,15 @@ class Counting:
         self, cell: CellKey, fmt: FloatFormat, out_format: FloatFormat, declaration: Declaration
     ) -> None:
         self._cell, self._fmt, self._out_format, self._declaration = cell, fmt, out_format, declaration
-        self._reach = _reach(out_format, cell.length)
+        self._reach = reach(out_format, cell.length)
         self._counts = _no_counts()
         self._settled = self._fallbacks = 0
         self._records: dict[str, _Rows] = {}
         self._measured: list[Tally] = []
 
-    def add(self, x: NDArray[Any], y: NDArray[Any], first: int) -> None:
-        """Count finite rows of shape (rows, n) with their outputs, numbered from `first` on."""
-        rows = _Rows(x, y, first)
+    def add(self, x: NDArray[Any], y: NDArray[Any], numbers: NDArray[np.int64]) -> None:
+        """Count finite rows of shape (rows, n) with their outputs and numbers."""
+        rows = _Rows(x, y, numbers)
         values, outputs = self._fmt.to_float64(x), self._out_format.to_float64(y)
         rest = np.flatnonzero(~_settled(values, outputs, self._reach))
         self._settled += len(x) - rest.size
@@ -80,7 +80,7 @@ class Counting:
         kinds = zip(self._records, records, strict=True)
         witnesses = tuple(w for kind, found in kinds for w in found if w.kind == kind)
         plain = replace(_plain_tally(self._counts, self._cell.length), fallbacks=self._fallbacks)
-        settled = _settled_tally(self._settled, self._cell.length)
+        settled = settled_tally(self._settled, self._cell.length)
         return merge([settled, replace(plain, witnesses=witnesses), *self._measured])
 
     def _count(self, judgement: Judgement, rows: _Rows, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -101,17 +101,20 @@ class Counting:
 
 
 class _Rows(NamedTuple):
-    """Rows and outputs; `labels` name those that were taken."""
+    """Rows and outputs, and the numbers that name them."""
 
     x: NDArray[Any]
     y: NDArray[Any]
-    first: int
-    labels: tuple[str, ...] = ()
+    numbers: NDArray[np.int64]
 
     def take(self, chosen: NDArray[np.intp]) -> _Rows:
-        """Return some rows, named by their numbers."""
-        labels = tuple(f"row {self.first + row}" for row in chosen.tolist())
-        return _Rows(self.x[chosen], self.y[chosen], self.first, labels)
+        """Return some rows."""
+        return _Rows(self.x[chosen], self.y[chosen], self.numbers[chosen])
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What each is called."""
+        return tuple(f"row {number}" for number in self.numbers.tolist())
 
 
 def without_profiles(tally: Tally) -> Tally:
@@ -131,7 +134,7 @@ def without_profiles(tally: Tally) -> Tally:
 # Settled rows ----------------------------------------------------------------------------
 
 
-def _reach(fmt: FloatFormat, n: int) -> float:
+def reach(fmt: FloatFormat, n: int) -> float:
     """Return a distance at which n exp(-distance) <= 2^-22 eta; ln 2 < 0.69315."""
     return math.ceil((22 - fmt.quantum_exponent + n.bit_length()) * 0.69315)
 
@@ -154,7 +157,7 @@ def _settled(values: Any, outputs: Any, reach: float) -> Any:
     return settled
 
 
-def _settled_tally(rows: int, n: int) -> Tally:
+def settled_tally(rows: int, n: int) -> Tally:
     """Count settled rows: one error below the tolerance each, taken as 0, and n - 1 harmless zeros."""
     if not rows:
         return Tally()

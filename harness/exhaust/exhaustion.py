@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -28,7 +28,16 @@ from reports.record.ledger import CellInfo
 from reports.record.tally import Tally, merge
 from reports.record.witness import CellKey
 
-__all__ = ["MOST_ROWS", "REGIME", "THOROUGH", "Exhaustion", "Range"]
+__all__ = [
+    "BATCH_ELEMENTS",
+    "MOST_ROWS",
+    "REGIME",
+    "THOROUGH",
+    "Exhaustion",
+    "Range",
+    "completed",
+    "faulty_tally",
+]
 
 REGIME: Final = "exhaustive"
 """What the regime of all rows is called in cells."""
@@ -76,6 +85,8 @@ class Exhaustion:
     length: int
     symmetries: Symmetries
 
+    through_shift = False
+
     @property
     def enumeration(self) -> Enumeration:
         """The rows."""
@@ -92,6 +103,21 @@ class Exhaustion:
     def cells(self) -> list[CellInfo]:
         """The plan of the ledger; its rows are no sample."""
         return [CellInfo(self.cell, sampled=False)]
+
+    @property
+    def rows(self) -> int:
+        """How many rows are called."""
+        return self.enumeration.rows
+
+    @property
+    def scope(self) -> str:
+        """Which rows the proof is of."""
+        return str(self.enumeration)
+
+    @property
+    def assumed(self) -> str:
+        """What is assumed, and on what grounds."""
+        return str(self.symmetries)
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the figures, as JSON carries it."""
@@ -141,12 +167,16 @@ class Exhaustion:
             bits = self.enumeration.encodings(first, min(self.batch, shard.last - first))
             digest.update(bits.astype(bits.dtype.newbyteorder("<"), copy=False).data)
             x = self.subject.format.from_bits(bits)
-            others += self._count(x, first, _completed(subject, x), counting)
+            others += self._count(x, first, completed(subject, x), counting)
         tally = merge([counting.tally(), *others])
         faulty = [w for other in others for w in other.witnesses if w.kind in other.faults]
         witnesses = (*(w for w in tally.witnesses if w.kind not in tally.faults), *faulty)
         digests = {shard.number: digest.hexdigest()}
         return Measured({self.cell: replace(tally, digests=digests, witnesses=witnesses)})
+
+    def seconds(self) -> float:
+        """Return about how long all rows take one thread."""
+        return self.seconds_a_row() * self.rows
 
     def seconds_a_row(self) -> float:
         """Return how long one row takes, by a few batches from all over, the first of them not timed.
@@ -175,24 +205,24 @@ class Exhaustion:
     def _count(self, x: Any, first: int, outcome: Outcome, counting: Counting) -> Iterator[Tally]:
         """Count rows in bulk, or yield their tally, with a witness of every row that failed alone."""
         if outcome.outputs is not None and outcome.completed.all() and not self.is_thorough:
-            counting.add(x, outcome.outputs, first)
+            counting.add(x, outcome.outputs, np.arange(first, first + len(x)))
             return
-        rows = self._rows(x, first)
-        tally = tally_outcome(self.cell, rows, outcome, self.subject.declaration)
-        faulty = [
-            fault_witness(self.cell, rows, fault, fault.row)
-            for fault in outcome.faults
-            if fault.row is not None
-        ]
-        tally = replace(tally, witnesses=(*(w for w in tally.witnesses if w not in faulty), *faulty))
+        labels = [f"row {first + row}" for row in range(len(x))]
+        tally = faulty_tally(self.cell, self.subject, x, labels, outcome)
         yield tally if self.is_thorough else without_profiles(tally)
 
-    def _rows(self, x: Any, first: int) -> Rows:
-        labels = tuple(f"row {first + row}" for row in range(len(x)))
-        return Rows.about(self.subject, x, labels=labels)
+
+def faulty_tally(cell: CellKey, subject: Subject, x: Any, labels: Sequence[str], outcome: Outcome) -> Tally:
+    """Return the tally of rows measured in full, with a witness of every row that failed alone."""
+    rows = Rows.about(subject, x, labels=tuple(labels))
+    tally = tally_outcome(cell, rows, outcome, subject.declaration)
+    faulty = [
+        fault_witness(cell, rows, fault, fault.row) for fault in outcome.faults if fault.row is not None
+    ]
+    return replace(tally, witnesses=(*(w for w in tally.witnesses if w not in faulty), *faulty))
 
 
-def _completed(subject: Subject, x: Any) -> Outcome:
+def completed(subject: Subject, x: Any) -> Outcome:
     """Return what came of every row: those that were given up for others' sake are called again.
 
     What each row that fails costs is a time limit or a worker, so there is a limit to them, and a

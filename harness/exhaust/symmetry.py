@@ -20,7 +20,7 @@ from reference.formats import FloatFormat
 from strategies.regimes import REGIMES
 from strategies.words import Words
 
-__all__ = ["NONE", "Symmetries", "check_symmetries"]
+__all__ = ["NONE", "Symmetries", "check_symmetries", "distinct", "orders", "sample"]
 
 Array = NDArray[Any]
 
@@ -68,24 +68,25 @@ NONE: Final = Symmetries(permutation=False, one_zero=False)
 def check_symmetries(subject: Subject, length: int) -> Symmetries:
     """Return the symmetries that hold on a sample of rows of several regimes, the same in every run."""
     fmt = subject.format
-    rows = _distinct(fmt, np.concatenate(list(_sample(fmt, length))))
+    rows = distinct(fmt, np.concatenate(list(sample(fmt, length))))
     outcome = subject.run(rows)
-    permutes = length > 1 and all(_same(subject, outcome, rows[:, order], order) for order in _orders(length))
+    permutes = length > 1 and all(_same(subject, outcome, rows[:, order], order) for order in orders(length))
     return Symmetries(permutes, _zeros_agree(subject, rows), len(rows))
 
 
-def _sample(fmt: FloatFormat, length: int) -> Iterator[Array]:
+def sample(fmt: FloatFormat, length: int) -> Iterator[Array]:
+    """Yield rows of several regimes, the same in every run."""
     for name in _REGIMES:
         if REGIMES[name].supports(fmt, length):
             yield REGIMES[name].rows(fmt, _ROWS, length, 0, 0)
 
 
-def _distinct(fmt: FloatFormat, rows: Array) -> Array:
+def distinct(fmt: FloatFormat, rows: Array) -> Array:
     """Return the rows, each once: one that hangs would cost its time limit as often as it comes."""
     return np.asarray(rows[np.sort(np.unique(fmt.to_bits(rows), axis=0, return_index=True)[1])])
 
 
-def _orders(length: int) -> Iterator[list[int]]:
+def orders(length: int) -> Iterator[list[int]]:
     """Yield orders that generate all: every other one of short rows, swaps of neighbours of longer ones."""
     if length <= _ALL_ORDERS_UP_TO:
         yield from (list(order) for order in permutations(range(length)) if list(order) != sorted(order))
@@ -104,7 +105,7 @@ def _zeros_agree(subject: Subject, rows: Array) -> bool:
     which = Words(("zeros", fmt.name, rows.shape[1])).below(2, rows.shape) == 1
     bits = np.where(which, 0, fmt.to_bits(rows)).astype(fmt.bits_dtype)
     bits = bits[(bits == 0).any(axis=1)]
-    positive = _distinct(fmt, fmt.from_bits(bits))
+    positive = distinct(fmt, fmt.from_bits(bits))
     bits = fmt.to_bits(positive)
     negative = fmt.from_bits(fmt.negated(bits, bits == 0))
     return _same(subject, subject.run(positive), negative, list(range(rows.shape[1])))

@@ -1,0 +1,210 @@
+"""A proof through the shift is the proof over all pairs.
+
+Evidence: the ends of every rounding interval by enumeration of all pairs; proofs over all pairs of the 8-bit
+formats and of float16, of softmaxes and of functions of the rounded difference with random errors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from harness import cli
+from harness.exhaust import Exhaustion, NotByTheShift, ShiftedPairs, Symmetries, pairs
+from harness.exhaust.differences import Differences
+from harness.subject.candidates import Candidate, load
+from harness.subject.execution import InProcess
+from harness.subject.subject import Subject
+from harness.terminal.exceptions import UsageError
+from reference import correctly_rounded
+from reference.formats import FORMATS, FloatFormat
+from reports.record.tally import Tally, merge
+from tests.more_formats import EIGHT
+
+Array = NDArray[Any]
+
+BOTH = Symmetries(permutation=True, one_zero=True)
+
+
+def subject_of(call: Callable[[Array], Array], fmt: FloatFormat) -> Subject:
+    candidate = Candidate(name="f", spec="f", call=call)
+    return Subject(candidate, fmt, fmt, InProcess(load=lambda _: candidate))
+
+
+def proved(plan: Exhaustion | ShiftedPairs) -> Tally:
+    executor = plan.subject.executor
+    return merge(plan.measure(shard, executor).tallies[plan.cell] for shard in plan.shards())
+
+
+def gaps_of_all_pairs(fmt: FloatFormat) -> dict[int, tuple[Fraction, Fraction]]:
+    """Return the least and the greatest exact gap by the number of the rounded difference."""
+    codes = [fmt.from_ordinal(o) for o in range(-fmt.largest_ordinal, fmt.largest_ordinal + 1)]
+    values = [value for code in codes if (value := fmt.decode(code)) is not None]
+    found: dict[int, tuple[Fraction, Fraction]] = {}
+    for gap in {high - low for place, high in enumerate(values) for low in values[: place + 1]}:
+        number = min(fmt.ordinal(fmt.round(gap)), fmt.largest_ordinal + 1)
+        least, greatest = found.get(number, (gap, gap))
+        found[number] = min(least, gap), max(greatest, gap)
+    return found
+
+
+def by_rounded_difference(table: Callable[[NDArray[np.int64]], Array], fmt: FloatFormat) -> Any:
+    """Return a candidate that looks its outputs up by the number of the rounded difference."""
+    differences = Differences(fmt, fmt)
+
+    def call(x: Array) -> Array:
+        bits = fmt.to_bits(x)
+        order = np.argsort(-fmt.ordinals(bits), axis=1, kind="stable")
+        numbers = differences.numbers(np.take_along_axis(x, order, axis=1))[:, 0]
+        y = np.empty_like(x)
+        np.put_along_axis(y, order, table(numbers), axis=1)
+        return y
+
+    return call
+
+
+def with_random_errors(fmt: FloatFormat, seed: int) -> Any:
+    """Return a candidate whose outputs are a few ulps off, by the rounded difference alone."""
+    differences = Differences(fmt, fmt)
+    numbers = np.arange(differences.count)
+    rounded = correctly_rounded(fmt.from_bits(differences.plain(numbers[:, None])))
+    steps = np.random.default_rng(seed).integers(-2, 3, rounded.shape)
+    steps[0] = 0
+    ordinals = np.clip(fmt.ordinals(fmt.to_bits(rounded)) + steps, 0, fmt.ordinal(fmt.round(Fraction(1))))
+    table = fmt.from_bits(fmt.from_ordinals(ordinals))
+    return by_rounded_difference(lambda which: table[which], fmt)
+
+
+@pytest.mark.parametrize("name", EIGHT)
+def test_rows_at_the_ends_have_the_least_and_the_greatest_gap(name: str) -> None:
+    fmt = FORMATS[name]
+    differences = Differences(fmt, fmt)
+    numbers = np.arange(differences.count)
+    values = fmt.to_float64(fmt.from_bits(differences.ends(numbers)))
+    gaps = values[:, :, 0] - values[:, :, 1]
+    found = {n: (Fraction(least), Fraction(most)) for n, (most, least) in enumerate(gaps.tolist())}
+    assert found == gaps_of_all_pairs(fmt)
+
+
+@pytest.mark.parametrize("name", EIGHT)
+def test_float8_maxima_are_those_of_all_pairs(name: str) -> None:
+    fmt = FORMATS[name]
+    whole = [subject_of(with_random_errors(fmt, seed), fmt) for seed in range(8)]
+    whole += [Subject(load(name), fmt, fmt, InProcess()) for name in ("max_shifted", "online")]
+    for subject in whole:
+        plan = ShiftedPairs.checked(subject)
+        every, tally = proved(Exhaustion(subject, 2, BOTH)), proved(plan)
+        assert tally.max_ulp == every.max_ulp, subject.candidate.name
+        assert tally.completed == tally.rows >= plan.rows
+        assert tally.outcomes.keys() == every.outcomes.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["max_shifted", "random"])
+def test_float16_maxima_are_those_of_all_pairs(name: str) -> None:
+    fmt = FORMATS["float16"]
+    subject = (
+        subject_of(with_random_errors(fmt, 1), fmt)
+        if name == "random"
+        else Subject(load(name), fmt, fmt, InProcess())
+    )
+    every, tally = proved(Exhaustion(subject, 2, BOTH)), proved(ShiftedPairs.checked(subject))
+    assert tally.max_ulp == every.max_ulp
+
+
+def test_a_row_below_a_doubling_of_the_ulp_is_called() -> None:
+    """The correct softmax but for one difference, at which the greatest error is within the interval."""
+    fmt = FORMATS["float16"]
+    number, row = Differences(fmt, fmt).doublings[1]
+    off = fmt.from_float64([[1.0, 2.0**-10]])
+    x = fmt.from_bits(np.array([row], dtype=fmt.bits_dtype))
+
+    def table(numbers: NDArray[np.int64]) -> Array:
+        y = correctly_rounded(fmt.from_bits(Differences(fmt, fmt).plain(numbers[:, None])))
+        y[numbers == number] = off
+        return np.asarray(y)
+
+    tally = proved(ShiftedPairs(subject_of(by_rounded_difference(table, fmt), fmt), 1))
+    worst = next(w for w in tally.witnesses if w.kind == "max_ulp")
+    assert worst.x == fmt.to_hex(x[0])
+
+
+def test_shards_of_any_size_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = ShiftedPairs(Subject(load("max_shifted"), FORMATS["float16"], FORMATS["float16"], InProcess()), 1)
+    whole = proved(plan)
+    monkeypatch.setattr(pairs, "_BATCH", 1000)
+    monkeypatch.setattr(pairs, "_BATCHES", 3)
+    assert plan.shard_count == 11
+    parts = proved(plan)
+    assert (parts.rows, parts.max_ulp, parts.classes) == (whole.rows, whole.max_ulp, whole.classes)
+
+
+def test_the_command_proves_what_the_rows_called_show_and_its_witness_replays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["exhaust", "max_shifted", "--format", "bfloat16", "--through-shift", "--json"]
+    assert cli.run(arguments) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["proved"]
+    assert document["through_shift"]
+    assert "through their 32641 rounded differences" in document["statement"]
+    assert document["assumed"].startswith("assumed: outputs depend on the rounded difference alone")
+    witness = next(w for w in document["witnesses"] if w["kind"] == "max_ulp")
+    assert witness["score"] == document["figures"]["max_ulp"]
+    assert witness["score"] == pytest.approx(document["max_ulp_by_mpmath"], abs=1e-6)
+    assert cli.run(["replay", f"latest#{witness['id']}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["same_bits"]
+
+
+def test_the_plain_form_is_refused_with_the_rows_that_show_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["exhaust", "naive", "--format", "float32", "--in-process"]) == UsageError.exit_code
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error: candidate 'naive': its outputs depend on more than the difference")
+    assert " gives (" in last
+    assert not Path("harness-out").exists()
+
+
+def spoiled(rows: Iterable[tuple[float, float]], fmt: FloatFormat) -> Any:
+    """Return a correct softmax but for some rows."""
+
+    def call(x: Array) -> Array:
+        y = correctly_rounded(x)
+        for row in rows:
+            y[(fmt.to_float64(x) == row).all(axis=1)] = 0.5
+        return np.asarray(y)
+
+    return call
+
+
+def test_a_row_that_the_sample_lacks_is_found_among_those_measured() -> None:
+    fmt = FORMATS["float16"]
+    number = fmt.round(Fraction(5.203125))
+    [[row, _]] = fmt.to_float64(fmt.from_bits(Differences(fmt, fmt).ends(np.array([number])))).tolist()
+    with pytest.raises(NotByTheShift, match="gives"):
+        proved(ShiftedPairs(subject_of(spoiled([tuple(row)], fmt), fmt), 1))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: correctly_rounded(x + (x == 0) * np.signbit(x)),
+        lambda x: np.where(x[:, :1] > x[:, 1:], 1, correctly_rounded(x)).astype(x.dtype),
+        lambda x: correctly_rounded(x * (np.abs(x) < 30000)),
+        lambda x: correctly_rounded(x * (np.abs(x) >= 2.0**-14)),
+    ],
+    ids=["sign of zero", "place", "clamped", "subnormal inputs flushed"],
+)
+def test_what_sees_more_than_the_difference_is_refused(call: Callable[[Array], Array]) -> None:
+    with pytest.raises(NotByTheShift):
+        ShiftedPairs.checked(subject_of(call, FORMATS["float16"]))
