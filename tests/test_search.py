@@ -400,7 +400,8 @@ def test_an_interrupted_command_keeps_what_was_found(
         "    e = np.exp(x - x.max(axis=-1, keepdims=True))\n"
         "    return e / e.sum(axis=-1, keepdims=True)\n"
     )
-    assert cli.run(["search", "mine.py:softmax", "--in-process", "--evals", "4000", "--json"]) == 130
+    asked = ["search", "mine.py:softmax", "--in-process", "--length", "8"]
+    assert cli.run([*asked, "--evals", "4000", "--json"]) == 130
     said = capsys.readouterr()
     document = json.loads(said.out)
     assert document["stopped"] == "interrupted"
@@ -455,9 +456,46 @@ def test_the_command_says_what_it_found(
     assert cli.run(["replay", line.removeprefix("witness: ")]) == 0
 
 
+TAIL = """
+import numpy as np
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    whole = x.shape[-1] // 8 * 8
+    e[..., whole:] *= np.float32(1.01)
+    return e / e.sum(axis=-1, keepdims=True)
+"""
+
+
+def test_without_a_length_the_entries_beyond_whole_lanes_are_searched_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(TAIL)
+    asked = ["search", "mine.py:softmax", "--in-process", "--evals", "2000"]
+    assert cli.run([*asked, "--length", "8", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["score"] < 100
+    assert cli.run([*asked, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["score"] > 100_000
+    scores = {each["length"]: each["score"] for each in document["lengths"]}
+    assert list(scores) == [5, 7, 8, 33, 128]
+    assert scores[document["length"]] == document["score"] == max(scores.values())
+    assert scores[8] < 100
+    assert sum(each["evaluations"] for each in document["lengths"]) == 2000
+    cells = json.loads((tmp_path / document["run"] / "summary.json").read_text())["cells"]
+    assert sorted(cell["length"] for cell in cells) == [5, 7, 8, 33, 128]
+    assert cli.run(["replay", f"latest#{document['witness']['id']}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["same_bits"]
+    assert cli.run([*asked, "--length", "3", "--length", "9"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in told[:2]] == ["length 3", "length 9"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
+        (("max_shifted", "--evals", "4"), "evaluations 4: there are 5 lengths"),
         (("no_such",), "no_such"),
         (("max_shifted", "--format", "float12"), "float12"),
         (("max_shifted", "--objective", "ulps"), "ulps"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ from harness.terminal.exceptions import Interrupted, NoVerdict, UsageError, choo
 from harness.terminal.kernels import EVALUATION, MEASURING, prepare_kernels
 
 if TYPE_CHECKING:
+    from harness.subject.execution import Executor
     from harness.witnesses.search import SearchResult, Trial
     from reports.record.tally import Tally
     from reports.record.witness import Witness
@@ -43,6 +44,9 @@ __all__ = ["search"]
 
 TIMEOUT = 10.0
 """Seconds: a search calls the candidate on small batches, thousands of times."""
+
+LENGTHS = (5, 7, 8, 33, 128)
+"""Where none is given: kernels that work in lanes of 4, 8 or 32 entries treat the rest apart."""
 
 STEPS_SHOWN = 12
 
@@ -54,8 +58,12 @@ def search(
     op: OpName = None,
     via: ViaLibrary = None,
     out_format: OutFormatName = None,
-    length: Annotated[int, typer.Option(help="Entries of a row.")] = 8,
-    evaluations: Annotated[int, typer.Option("--evals", help="Rows that may be tried.")] = 200_000,
+    length: Annotated[
+        list[int] | None, typer.Option(help="Entries of a row; repeat for several. 5, 7, 8, 33 and 128.")
+    ] = None,
+    evaluations: Annotated[
+        int, typer.Option("--evals", help="Rows that may be tried, of all lengths together.")
+    ] = 200_000,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same search.")] = None,
     objective: Annotated[str, typer.Option(help="ulp, bound_ratio, row_sum or underflow.")] = "ulp",
     policies: Policies = None,
@@ -65,7 +73,7 @@ def search(
     in_process: InProcessHere = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look for the worst row of a format and length, over its whole finite range."""
+    """Look for the worst row of a format, over its whole finite range."""
     from harness.witnesses.search import INTERRUPTED, OBJECTIVES
 
     choose("objective", objective, OBJECTIVES)
@@ -73,20 +81,21 @@ def search(
         "op": op, "via": via, "out_format": out_format, "seed": seed, "policies": policies,
         "timeout": timeout, "in_process": in_process, "jobs": 1,
     }  # fmt: skip
-    asked = single(candidate, format, length, given)
+    asked = single(candidate, format, length or LENGTHS, given)
     if evaluations < 1:
         raise UsageError(f"evaluations {evaluations}: give an integer from 1 on")
+    if evaluations < (count := len(asked.settings.lengths)):
+        raise UsageError(f"evaluations {evaluations}: there are {count} lengths, and each takes one at least")
     finding = _search(asked, evaluations, objective, out, overwrite=overwrite)
-    folder, result = finding.folder, finding.result
+    folder, result = finding.folder, finding.worst
     if as_json:
         print_json(finding.document())
     elif result.score is not None:
         for line in _lines(finding):
             results().print(line, soft_wrap=True)
-    if result.stopped == INTERRUPTED:
-        raise Interrupted(
-            f"interrupted: what {result.evaluations} of {result.asked} evaluations found is kept in {folder}"
-        )
+    if any(each.stopped == INTERRUPTED for each in finding.results):
+        spent = sum(each.evaluations for each in finding.results)
+        raise Interrupted(f"interrupted: what {spent} of {evaluations} evaluations found is kept in {folder}")
     if result.score is None:
         raise NoVerdict(
             f"nothing was found: {result.stopped}; {_faults(result) or 'no faults'}; see {folder}"
@@ -95,31 +104,61 @@ def search(
 
 @dataclass(frozen=True)
 class _Finding:
-    """A finished search; `shrunk` is the worst row shrunk, None where it cannot be made smaller."""
+    """A finished search.
+
+    Attributes:
+        folder: the run folder.
+        found: the result of each length, and the count of all its rows.
+        shrunk: small rows by the ids of those that they stand for.
+    """
 
     folder: Path
-    result: SearchResult
-    tally: Tally
-    shrunk: Witness | None
+    found: Sequence[tuple[SearchResult, Tally]]
+    shrunk: Mapping[str, Witness]
+
+    @property
+    def results(self) -> list[SearchResult]:
+        """The result of each length."""
+        return [result for result, _ in self.found]
+
+    @property
+    def worst(self) -> SearchResult:
+        """The result of the length with the worst row."""
+        return max(self.results, key=lambda r: -math.inf if r.score is None else r.score)
+
+    @property
+    def tally(self) -> Tally:
+        """The count of the rows of that length."""
+        return next(tally for result, tally in self.found if result is self.worst)
+
+    @property
+    def small(self) -> Witness | None:
+        """The worst row shrunk, None where it cannot be made smaller."""
+        witness = self.worst.witness
+        return None if witness is None else self.shrunk.get(witness.id)
 
     @property
     def replay(self) -> str | None:
         """The command that replays the worst row."""
-        witness = self.result.witness
+        witness = self.worst.witness
         return replay_command(self.folder, witness) if witness else None
 
     def document(self) -> dict[str, Any]:
-        """Return the search as JSON."""
-        shrunk = None if self.shrunk is None else {"id": self.shrunk.id, **self.shrunk.document()}
-        outcomes = {"outcomes": dict(self.tally.outcomes), "shrunk": shrunk}
-        return {**self.result.document(), **outcomes, "run": str(self.folder), "replay": self.replay}
+        """Return the search as JSON: the length with the worst row, and in short each length."""
+        shrunk = None if self.small is None else {"id": self.small.id, **self.small.document()}
+        more = {
+            "outcomes": dict(self.tally.outcomes),
+            "shrunk": shrunk,
+            "lengths": [result.document() for result in self.results],
+        }
+        return {**self.worst.document(), **more, "run": str(self.folder), "replay": self.replay}
 
 
 def _search(
     asked: Single, evaluations: int, objective: str, out: Path | None, *, overwrite: bool
 ) -> _Finding:
-    """Search, record the result in a run folder, and shrink the worst row."""
-    from harness.witnesses.search import search_tally
+    """Search, record the results in a run folder, and shrink the worst rows."""
+    from harness.witnesses.search import INTERRUPTED, search_tally
     from reports.record.run_folder import prepare
 
     settings = asked.settings
@@ -128,17 +167,29 @@ def _search(
         with user_mistakes():
             folder = prepare(out, seed=settings.seed, resume=None, overwrite=overwrite)
         prepare_kernels(MEASURING, EVALUATION)
+        found: list[tuple[SearchResult, Tally]] = []
         with user_mistakes(), _bar(evaluations) as advance:
-            result, tally = search_tally(
-                asked.subject(executor),
-                asked.length,
-                evaluations,
-                settings.seed,
-                objective,
-                keep_interrupted=True,
-                observe=advance,
-            )
-            return _Finding(folder, result, tally, _keep(folder, asked, result, tally, executor))
+            for length, share in zip(settings.lengths, _shares(evaluations, settings.lengths), strict=True):
+                found.append(
+                    search_tally(
+                        asked.subject(executor),
+                        length,
+                        share,
+                        settings.seed,
+                        objective,
+                        keep_interrupted=True,
+                        observe=advance,
+                    )
+                )
+                if found[-1][0].stopped == INTERRUPTED:
+                    break
+        return _Finding(folder, found, _keep(folder, asked, evaluations, objective, found, executor))
+
+
+def _shares(evaluations: int, lengths: Sequence[int]) -> list[int]:
+    """Return how many rows of each length may be tried; the first ones take what does not divide."""
+    share, rest = divmod(evaluations, len(lengths))
+    return [share + (place < rest) for place in range(len(lengths))]
 
 
 @contextmanager
@@ -156,19 +207,30 @@ def _bar(evaluations: int) -> Iterator[Callable[[Trial], None]]:
         yield advance
 
 
-def _keep(folder: Path, asked: Single, result: SearchResult, tally: Tally, executor: Any) -> Witness | None:
-    """Write the run folder, and return the worst row shrunk; None where it cannot be, or time is short."""
+def _keep(
+    folder: Path,
+    asked: Single,
+    evaluations: int,
+    objective: str,
+    found: Sequence[tuple[SearchResult, Tally]],
+    executor: Executor,
+) -> Mapping[str, Witness]:
+    """Write the run folder, and return small rows by id; none where time is short."""
     from harness.witnesses.search import INTERRUPTED
     from reports.folder import write
     from reports.record.ledger import CellInfo
 
-    identity = {**asked.settings.identity(), "objective": result.objective, "evaluations": result.asked}
-    with begin(folder, asked, identity, [CellInfo(result.cell, sampled=False)]) as ledger:
-        ledger.record("search", {result.cell: tally}, result.seconds)
-        ledger.put("search", [result.document()])
-        shrunk = {} if result.stopped == INTERRUPTED else finish(ledger, asked.candidate, executor)
+    results = [result for result, _ in found]
+    identity = {**asked.settings.identity(), "objective": objective, "evaluations": evaluations}
+    cells = [CellInfo(result.cell, sampled=False) for result in results]
+    with begin(folder, asked, identity, cells) as ledger:
+        for result, tally in found:
+            ledger.record(f"search {result.cell.length}", {result.cell: tally}, result.seconds)
+        ledger.put("search", [result.document() for result in results])
+        is_short = results[-1].stopped == INTERRUPTED
+        shrunk = {} if is_short else finish(ledger, asked.candidate, executor)
     write(folder)
-    return shrunk.get(result.witness.id) if result.witness else None
+    return shrunk
 
 
 # Printing ----------------------------------------------------------------------------------
@@ -177,8 +239,10 @@ def _keep(folder: Path, asked: Single, result: SearchResult, tally: Tally, execu
 def _lines(finding: _Finding) -> Iterator[str]:
     from harness.witnesses.search import OBJECTIVES
 
-    result = finding.result
+    result = finding.worst
     cell, goal = result.cell, OBJECTIVES[result.objective]
+    if len(finding.found) > 1:
+        yield from _by_length(finding)
     yield f"{cell.candidate}  {cell.format} -> {cell.out_format}, length {cell.length}: {goal.title}"
     yield f"{_figure(result.score)} {goal.unit}; {result.sample}"
     yield from _bounds(result)
@@ -192,9 +256,18 @@ def _lines(finding: _Finding) -> Iterator[str]:
         yield "no row shows any of it"
         return
     yield f"witness: {result.witness.line()}"
-    if finding.shrunk is not None:
-        yield f"shrunk: {finding.shrunk.line()}"
+    if finding.small is not None:
+        yield f"shrunk: {finding.small.line()}"
     yield f"replay: {finding.replay}"
+
+
+def _by_length(finding: _Finding) -> Iterator[str]:
+    """Yield the worst of each length, if several were searched."""
+    from harness.witnesses.search import OBJECTIVES
+
+    for result in finding.results:
+        unit = OBJECTIVES[result.objective].unit
+        yield f"length {result.cell.length}: {_figure(result.score)} {unit}; {result.sample}"
 
 
 def _polishing(result: SearchResult) -> str:

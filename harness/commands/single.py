@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -72,7 +72,7 @@ _CAMPAIGN_ONLY = ("candidates", "formats", "lengths", "regimes", "rows", "effort
 
 @dataclass(frozen=True)
 class Single:
-    """One candidate under the settings' policies, its formats and the length of rows, and the settings."""
+    """One candidate under the settings' policies, its formats and the first length, and the settings."""
 
     settings: Settings
     candidate: Candidate
@@ -88,7 +88,7 @@ class Single:
 def single(
     candidate: str,
     format: str | None,
-    length: int,
+    length: int | Sequence[int],
     given: Mapping[str, Any],
     default: str = "float32",
     suits: Callable[[str], bool] = lambda _: True,
@@ -98,7 +98,7 @@ def single(
     Args:
         candidate: its spec.
         format: the flag; else the first of the file's formats that suits, else the default.
-        length: entries of a row.
+        length: entries of a row; several where the command takes several.
         given: further flags by the names of `harness.campaign.settings`; None and False mean not given.
         default: the format where none is given.
         suits: whether the command can do anything with a format of the file.
@@ -112,7 +112,8 @@ def single(
     chosen = format or next(filter(suits, values.get("formats") or ()), default)
     kept = {key: value for key, value in values.items() if key not in _CAMPAIGN_ONLY}
     kept.update({key: value for key, value in given.items() if value is not None and value is not False})
-    settings = resolve({**kept, "candidates": [candidate], "formats": [chosen], "lengths": [length]})
+    lengths = [length] if isinstance(length, int) else list(length)
+    settings = resolve({**kept, "candidates": [candidate], "formats": [chosen], "lengths": lengths})
     with user_mistakes():
         loaded = load(settings.candidates[0], settings.import_timeout, settings.op)
     print_ops([loaded], settings, notes())
@@ -121,7 +122,7 @@ def single(
     out = settings.out_format or fmt
     if not loaded.supports(fmt, out):
         raise UsageError(f"candidate {candidate!r}: does not take {fmt} to {out}; give another --format")
-    return Single(settings, loaded, fmt, out, length)
+    return Single(settings, loaded, fmt, out, settings.lengths[0])
 
 
 def executor_for(settings: Settings, *, every_row: bool = False, deadline: Deadline = NEVER) -> Executor:
