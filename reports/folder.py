@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -45,18 +45,24 @@ class Finished:
     failed_sections: tuple[str, ...]
 
 
-def write(folder: Path, known: Mapping[CellKey, Tally] = MappingProxyType({})) -> Finished:
+def write(
+    folder: Path,
+    known: Mapping[CellKey, Tally] = MappingProxyType({}),
+    more: Callable[[RunData], Mapping[str, Any]] = lambda _: {},
+) -> Finished:
     """Draw a run folder from its ledger; each file is replaced whole, or left as it was.
 
     Args:
         folder: the run's.
         known: see `Ledger.tallies`.
+        more: returns documents to draw beside those of the ledger, by name.
 
     Raises:
         LedgerError: the ledger cannot be read.
         FileError: a file cannot be written.
     """
     run = _read(folder, known)
+    run = replace(run, documents={**run.documents, **more(run)})
     write_atomically(folder / "summary.json", summary(run).encode())
     for name, content in _tables(run.cells):
         write_atomically(folder / name, content)

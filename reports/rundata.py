@@ -28,7 +28,7 @@ __all__ = ["SCHEMA_VERSION", "RunData", "Standing", "StandingKey", "build", "wor
 SCHEMA_VERSION: Final = 1
 """The version of summary.json, raised whenever a key changes its meaning or is removed."""
 
-DOCUMENTS: Final = ("comparison", "search", "selftest")
+DOCUMENTS: Final = ("comparison", "explanations", "search", "selftest")
 """Documents of the ledger that sections draw."""
 
 WRONGS: Final[Mapping[str, str]] = MappingProxyType(

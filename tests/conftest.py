@@ -1,6 +1,12 @@
-"""What holds for all tests: no example of Hypothesis is held to a time."""
+"""What holds for all tests: no example of Hypothesis is held to a time, and causes are asked for where told.
+
+A cause costs a second or two; the tests of them, `test_explain_gate`, unset the variable.
+"""
+
+import os
 
 from hypothesis import settings
 
+os.environ["SOFTMAX_HARNESS_NO_EXPLAIN"] = "1"
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")

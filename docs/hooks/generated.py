@@ -16,6 +16,7 @@ from typer.models import ArgumentInfo
 from harness import cli
 from harness.campaign.settings import EFFORTS
 from harness.checks import CHECKS
+from harness.commands.causes import SECONDS
 from harness.explanation import CODES
 from harness.explanation.causes import ACCOUNTED, SOUND
 from reference.formats import FORMATS
@@ -276,6 +277,12 @@ each. The order of additions is read off exactly for short rows. It gets a name 
 on lengths that did not suggest it.
 
 `--json` prints the same as one document; `--length N` looks at a length of yours as well.
+
+A `gate` that fails and a `run` with failed rows print the cause first, in a line for each candidate and
+format. They ask for it when all is measured and judged, and take {SECONDS:g} seconds for all causes together,
+or what is left of `--max-time`. A candidate that hangs or dies meanwhile has no cause, and its verdict stays
+as it was. `--no-explain`, or the environment variable `SOFTMAX_HARNESS_NO_EXPLAIN=1`, leaves it out. The
+JSON document of a gate has the causes as `causes`.
 
 ## Causes
 

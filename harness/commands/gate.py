@@ -6,6 +6,7 @@ import math
 import os
 import secrets
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import typer
 
 from harness.campaign.configuration import configured_gate
 from harness.campaign.settings import LARGEST_CELL, Settings, resolve
+from harness.commands.causes import NoExplain, asked_of_verdicts, causes_of, keep, lines, seconds_left
 from harness.commands.single import OpName, Policies
 from harness.terminal.console import notes, print_json, print_lines, results
 from harness.terminal.exceptions import NoVerdict, UsageError, user_mistakes
@@ -70,12 +72,14 @@ def gate(
     max_time: Annotated[
         float | None, typer.Option(help="Seconds that the gate may take: fewer rows, where need be.")
     ] = None,
+    no_explain: NoExplain = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as one JSON document.")] = False,
 ) -> int:
     """Judge implementations against budgets or a tier; exit 1 where one is worse than allowed.
 
     Exit codes: 0 all pass, 1 over a budget or a defect, 2 wrong usage, 3 no verdict.
     """
+    begun = time.monotonic()
     given = {
         "candidates": candidates, "op": op, "via": via, "formats": formats,
         "out_format": out_format, "tiers": tiers,
@@ -114,7 +118,8 @@ def gate(
         baseline=earlier,
         pairs=pairs,
     )
-    code = _tell(decision, as_json=as_json)
+    causes = [] if no_explain else _causes(decision, settings, begun)
+    code = _tell(decision, causes, as_json=as_json)
     _draw(decision, as_json=as_json)
     if path is not None:
         _tell_slack(decision, allowed, path, margin if tighten else None)
@@ -238,7 +243,15 @@ def _check_candidates(budgets: Sequence[Budget]) -> None:
 # Results ----------------------------------------------------------------------------------
 
 
-def _tell(decision: Decision, *, as_json: bool) -> int:
+def _causes(decision: Decision, settings: Settings, begun: float) -> list[dict[str, Any]]:
+    """Return why whatever fails does, as far as it is found in a limited time; the report has it too."""
+    asked = asked_of_verdicts(decision.verdicts)
+    found = causes_of(asked, decision.gated.candidates, settings, seconds_left(settings, begun))
+    keep(decision.folder, found)
+    return found
+
+
+def _tell(decision: Decision, causes: Sequence[dict[str, Any]], *, as_json: bool) -> int:
     from reports.gate_text import markdown, terminal
     from reports.github import workflow_commands
     from reports.looking import looked_at
@@ -246,8 +259,10 @@ def _tell(decision: Decision, *, as_json: bool) -> int:
     verdicts, relaxations = decision.verdicts, decision.gated.relaxations()
     folder = decision.folder.as_posix()
     if as_json:
-        print_json(decision.document())
+        print_json({**decision.document(), "causes": list(causes)})
     else:
+        for told in lines(causes):
+            results().print(told, soft_wrap=True)
         looked = looked_at(check.document() for check in decision.gated.checks)
         results().print(terminal(verdicts, relaxations, folder, looked=looked), soft_wrap=True)
     if os.environ.get("GITHUB_ACTIONS") == "true":

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.terminal.console import carries, print_json, results
+from harness.commands.causes import lines
+from harness.terminal.console import carries, notes, print_json, results
 from harness.terminal.exceptions import NoVerdict, user_mistakes
 
+if TYPE_CHECKING:
+    from reports.rundata import RunData
+
 __all__ = ["report", "show"]
+
+More = Callable[["RunData"], Mapping[str, Any]]
 
 
 def report(
@@ -28,8 +35,13 @@ def report(
     show(folder, as_json=as_json)
 
 
-def show(folder: Path, *, as_json: bool) -> None:
-    """Draw everything from the ledger of a run folder, and print the summary.
+def show(folder: Path, *, as_json: bool, more: More = lambda _: {}) -> None:
+    """Draw everything from the ledger of a run folder, and print the causes and the summary.
+
+    Args:
+        folder: the run's.
+        as_json: whether the summary is printed as JSON, and the causes as notes.
+        more: see `reports.folder.write`.
 
     Raises:
         UsageError: the ledger cannot be read, or a file not be written.
@@ -39,7 +51,9 @@ def show(folder: Path, *, as_json: bool) -> None:
     from reports.terminal import summary
 
     with user_mistakes():
-        finished = write(folder)
+        finished = write(folder, more=more)
+    for told in lines(finished.run.documents.get("explanations") or ()):
+        (notes() if as_json else results()).print(told, soft_wrap=True)
     if as_json:
         text = (folder / "summary.json").read_text(encoding="utf-8")
         if carries(sys.stdout, text):

@@ -12,6 +12,7 @@ import typer
 from harness.campaign.configuration import configured
 from harness.campaign.notices import over_before_all, print_left_out, print_ops
 from harness.campaign.settings import DEFAULT_CANDIDATES, Settings, resolve
+from harness.commands.causes import NoExplain, asked_of_run, causes_of, keep, seconds_left
 from harness.commands.examination import examine, unchecked
 from harness.commands.report import show
 from harness.commands.single import OpName, Policies, executor_for
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from harness.campaign.campaign import Campaign
     from harness.subject.execution import Executor
     from reports.record.ledger import Ledger
+    from reports.rundata import RunData
 
 __all__ = ["run"]
 
@@ -77,6 +79,7 @@ def run(
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Call candidates here, to debug them.")
     ] = False,
+    no_explain: NoExplain = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
 ) -> None:
     """Fuzz candidates against the exact softmax and write a report.
@@ -90,10 +93,21 @@ def run(
         "policies": policies, "jobs": jobs, "reference": reference, "timeout": timeout,
         "max_time": max_time, "max_memory": max_memory, "in_process": in_process, "cluster": cluster,
     }  # fmt: skip
+    begun = time.monotonic()
     settings = _settings(given)
-    folder = _measure(settings, out, resume=resume, overwrite=overwrite)
+    campaign, folder = _measure(settings, out, resume=resume, overwrite=overwrite)
+
+    def causes(run: RunData) -> dict[str, Any]:
+        if no_explain or run.documents.get("explanations"):
+            return {}
+        found = causes_of(
+            asked_of_run(run), campaign.candidates, campaign.settings, seconds_left(settings, begun)
+        )
+        keep(folder, found)
+        return {"explanations": found}
+
     try:
-        show(folder, as_json=as_json)
+        show(folder, as_json=as_json, more=causes)
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted: all is measured and kept in {folder}; "
@@ -113,8 +127,8 @@ def _is_missing(value: Any) -> bool:
     return value is None or value is False or value == []
 
 
-def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: bool) -> Path:
-    """Run the campaign, write its folder and pages, and return the folder."""
+def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: bool) -> tuple[Campaign, Path]:
+    """Run the campaign, and return it and its folder."""
     from harness.campaign.campaign import Campaign
     from reports.record.run_folder import begun_with, prepare
 
@@ -134,11 +148,12 @@ def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: b
             campaign = campaign.rationed(executor) if begun is None else campaign.rationed_as(begun)
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
-        return _keep(campaign, folder, executor, deadline)
+        _keep(campaign, folder, executor, deadline)
+    return campaign, folder
 
 
-def _keep(campaign: Campaign, folder: Path, executor: Executor, deadline: Deadline) -> Path:
-    """Measure the tasks that the folder's ledger lacks, and return the folder."""
+def _keep(campaign: Campaign, folder: Path, executor: Executor, deadline: Deadline) -> None:
+    """Measure the tasks that the folder's ledger lacks."""
     from harness.campaign.provenance import open_measured
     from reports.record.ledger import LedgerError
 
@@ -167,7 +182,6 @@ def _keep(campaign: Campaign, folder: Path, executor: Executor, deadline: Deadli
             ) from None
         except LedgerError as error:
             raise NoVerdict(str(error)) from error
-    return folder
 
 
 def _kept(campaign: Campaign, ledger: Ledger) -> str:

@@ -180,7 +180,7 @@ def _of_maxima(
             yield model("shift.absent", said, taking_part)
         return
     counts = (min(places) for places in left_out.values())
-    said = next((s for s, kept in _subsets(*counts) if _fits(kept, left_out)), "")
+    said = next((s.taken for s in _subsets(*counts) if _fits(s.kept, left_out)), "")
     n, places = next(iter(left_out.items()))
     named = f"is taken over {said}" if said else f"leaves out entries such as number {places[0]} of {n}"
     yield model("max.omits", f"the maximum {named}", taking_part)
@@ -190,17 +190,31 @@ def _fits(kept: Callable[[int], Any], left_out: Mapping[int, list[int]]) -> bool
     return all(_others(n, kept) == left_out.get(n, []) for n in SHIFT_LENGTHS)
 
 
-def _subsets(*counts: int) -> Iterator[tuple[str, Callable[[int], Any]]]:
-    """Yield the parts of a row that maxima and sums are taken over by mistake."""
-    yield "the first entry alone", lambda _: slice(0, 1)
-    yield "the last entry alone", lambda _: slice(-1, None)
-    yield "every second entry", lambda _: slice(None, None, 2)
-    yield "all but the last entry", lambda n: slice(0, max(1, n - 1))
-    yield "all but the first entry", lambda n: slice(1 if n > 1 else 0, None)
-    for width in (4, 8, 16, 32, 64, 128):
-        yield f"whole vectors of {width}, without the last n mod {width} entries", _vectors(width)
+@dataclass(frozen=True)
+class _Subset:
+    """A part of a row that maxima and sums are taken over by mistake.
+
+    Attributes:
+        taken, left: what it is, and what is left out.
+        kept: the places of a row of a length.
+    """
+
+    taken: str
+    left: str
+    kept: Callable[[int], Any]
+
+
+def _subsets(*counts: int) -> Iterator[_Subset]:
+    yield _Subset("the first entry alone", "all but the first entry", lambda _: slice(0, 1))
+    yield _Subset("the last entry alone", "all but the last entry", lambda _: slice(-1, None))
+    yield _Subset("every second entry", "every second entry", lambda _: slice(None, None, 2))
+    yield _Subset("all but the last entry", "the last entry", lambda n: slice(0, max(1, n - 1)))
+    yield _Subset("all but the first entry", "the first entry", lambda n: slice(1 if n > 1 else 0, None))
+    for width in (2, 4, 8, 16, 32, 64, 128):
+        left = f"the last n mod {width} entries"
+        yield _Subset(f"whole vectors of {width}, without {left}", left, _vectors(width))
     for count in counts:
-        yield f"the first {count} entries", _head(count)
+        yield _Subset(f"the first {count} entries", f"all but the first {count} entries", _head(count))
 
 
 def _vectors(width: int) -> Callable[[int], Any]:
@@ -302,10 +316,10 @@ def _of_counts(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> I
 def _named_places(odd: Mapping[int, Count]) -> str:
     """Return how people call the places that do not count, where all lengths but few fit a rule."""
     counts = (int(min(c.odd)) for c in odd.values())
-    for sentence, kept in _subsets(*counts):
-        left_out = {n: odd[n].odd.tolist() if n in odd else [] for n in SHORT_LENGTHS}
-        if all(_others(n, kept) == places for n, places in left_out.items()):
-            return sentence.removeprefix("all but ") if "all but" in sentence else f"all but {sentence}"
+    left_out = {n: odd[n].odd.tolist() if n in odd else [] for n in SHORT_LENGTHS}
+    for subset in _subsets(*counts):
+        if all(_others(n, subset.kept) == places for n, places in left_out.items()):
+            return subset.left
     return ""
 
 

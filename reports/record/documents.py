@@ -151,6 +151,10 @@ _TRIAL: Final = record(
     open_=True,
 )
 
+_EXPLANATION: Final = record(
+    dict.fromkeys(("candidate", "format", "out_format", "line"), _TEXT), {}, open_=True
+)
+
 _SELFTEST: Final = record(
     {"scores": mapping_of(_TEXT, _SCORE), "trials": list_of(_TRIAL), "exit_code": integer(0, 255)},
     {"titles": mapping_of(_TEXT, _TEXT)},
@@ -172,6 +176,7 @@ DOCUMENTS: Final[Mapping[str, Rule]] = MappingProxyType(
         "search": list_of(_SEARCH),
         "command": WORDS,
         "selftest": _SELFTEST,
+        "explanations": list_of(_EXPLANATION),
         "environment": _ENVIRONMENT,
         "timing": _OBJECT,
     }

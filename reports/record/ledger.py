@@ -354,7 +354,8 @@ class Ledger:
         counts better, worse, equal and incomparable, and a list of changes with change (better or worse),
         metric, candidate, format, regime, length, before and after; `search`, a list with candidate, format,
         length, objective, evaluations and curve (pairs of evaluations and best so far); `command`, a list of
-        words; `selftest`, see `reports.selftest`; `environment` and `timing`, whatever they hold.
+        words; `selftest`, see `reports.selftest`; `explanations`, a list with candidate, format, out_format
+        and line, and what `harness explain --json` prints; `environment` and `timing`, whatever they hold.
         """
         text = _json(document)
         with self._transaction() as db:

@@ -1,0 +1,201 @@
+"""The causes that a failing gate, and a run with failed rows, print before their results.
+
+They are asked for when all is measured and judged, in a process of their own, for a limited time in all:
+whatever becomes of the asking changes no figure, no verdict and no exit code.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from harness.commands.single import executor_for
+from harness.subject.candidates import Candidate
+from harness.subject.subject import Subject
+from harness.terminal.deadline import GRACE, Deadline, OutOfTime
+from harness.terminal.exceptions import HarnessError
+from reference.formats import FloatFormat, format_named
+from reference.ops import SOFTMAX
+from reports.figures import plural
+from reports.record.verdicts import Verdict
+from reports.spelling import command, line
+
+if TYPE_CHECKING:
+    from harness.campaign.settings import Settings
+    from reports.rundata import RunData
+
+__all__ = [
+    "SECONDS",
+    "Asked",
+    "NoExplain",
+    "asked_of_run",
+    "asked_of_verdicts",
+    "causes_of",
+    "keep",
+    "lines",
+    "seconds_left",
+]
+
+SECONDS: Final = 15.0
+"""What the causes of all candidates and formats may take together."""
+
+LEAST: Final = GRACE + 0.5
+"""Of less nothing comes."""
+
+NoExplain = Annotated[
+    bool,
+    typer.Option(
+        "--no-explain",
+        envvar="SOFTMAX_HARNESS_NO_EXPLAIN",
+        help=f"Do not ask for the cause of what fails, which takes {SECONDS:g} s at most.",
+    ),
+]
+
+NOT_ASKED: Final = "not asked for, as there was no time"
+
+_SILENT: Final = frozenset({"crashed", "timed_out", "not_run", "unsupported", "no_budget"})
+"""What is said of a candidate that gave no outputs to explain."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A candidate of which something fails, in its formats.
+
+    Attributes:
+        candidate: its name.
+        format, out: by name.
+        tier: that it misses; None where no tier was asked of it.
+    """
+
+    candidate: str
+    format: str
+    out: str
+    tier: str | None = None
+
+    def named(self) -> str:
+        """Return it as verdicts name it."""
+        return (
+            f"{self.candidate} / {self.format if self.format == self.out else f'{self.format} > {self.out}'}"
+        )
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON takes it."""
+        return {"candidate": self.candidate, "format": self.format, "out_format": self.out}
+
+
+def asked_of_verdicts(verdicts: Iterable[Verdict]) -> tuple[Asked, ...]:
+    """Return whom failing verdicts are about, in their order."""
+    found: dict[tuple[str, str, str], Asked] = {}
+    for v in verdicts:
+        if v.stops and v.status not in _SILENT:
+            tier = str(v.limit) if v.operator == "meets" else None
+            key = (v.candidate, v.format, v.out_format)
+            known = found.setdefault(key, Asked(*key, tier))
+            if known.tier is None and tier is not None:
+                found[key] = replace(known, tier=tier)
+    return tuple(found.values())
+
+
+def asked_of_run(run: RunData) -> tuple[Asked, ...]:
+    """Return whom a run's failed rows and findings are about, in the plan's order."""
+    found = {(f.candidate, f.format, f.out_format) for f in run.findings}
+    return tuple(
+        Asked(s.key.candidate, s.key.format, s.key.out_format)
+        for s in run.standings
+        if s.is_measured
+        and (
+            (s.greatest("failed_rate") or 0) > 0 or (s.key.candidate, s.key.format, s.key.out_format) in found
+        )
+    )
+
+
+def causes_of(
+    asked: Sequence[Asked], candidates: Iterable[Candidate], settings: Settings, seconds: float = SECONDS
+) -> list[dict[str, Any]]:
+    """Return a document on the cause of each softmax, with its `line` as people read it."""
+    named = {candidate.name: candidate for candidate in candidates if candidate.op is SOFTMAX}
+    asked = [one for one in asked if one.candidate in named]
+    deadline = Deadline.in_seconds(seconds - GRACE)
+    documents: list[dict[str, Any]] = []
+    try:
+        for one in asked if seconds >= LEAST else ():
+            if deadline.is_over:
+                break
+            documents.append(_explained(one, named[one.candidate], settings, deadline))
+    except KeyboardInterrupt:  # what was judged is printed all the same
+        pass
+    return documents + [{**one.document(), "line": NOT_ASKED} for one in asked[len(documents) :]]
+
+
+def lines(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield what is printed: a line each, and one on those that there was no time for."""
+    left = 0
+    for document in documents:
+        if document["line"] == NOT_ASKED:
+            left += 1
+        else:
+            asked = Asked(document["candidate"], document["format"], document["out_format"])
+            yield line(f"cause: {asked.named()}: {document['line']}")
+    if left:
+        yield f"cause: {NOT_ASKED}: {plural(left, 'pair')} of candidate and format"
+
+
+def keep(folder: Path, documents: Sequence[dict[str, Any]]) -> None:
+    """Put the documents into the ledger of a run folder, for its report; one that takes none is left."""
+    from contextlib import suppress
+
+    from reports.record.ledger import Ledger, LedgerError
+    from reports.record.run_folder import LEDGER
+
+    if not documents:
+        return
+    path = folder / LEDGER
+    with suppress(LedgerError):
+        with Ledger.open(path) as ledger:
+            settings = ledger.settings()
+        with Ledger.open(path, settings) as ledger:
+            ledger.put("explanations", documents)
+
+
+def seconds_left(settings: Settings, begun: float) -> float:
+    """Return what the causes may take of a command that began at a moment of the monotonic clock."""
+    if settings.max_time is None:
+        return SECONDS
+    return min(SECONDS, settings.max_time - (time.monotonic() - begun))
+
+
+def _explained(one: Asked, candidate: Candidate, settings: Settings, deadline: Deadline) -> dict[str, Any]:
+    fmt, out = format_named(one.format), format_named(one.out)
+    try:
+        with executor_for(settings, deadline=deadline) as executor:
+            from harness.explanation import explanation_of
+
+            subject = Subject(candidate, fmt, out, executor, settings.timeout)
+            explanation = explanation_of(subject, tier=_fitting(one.tier, out))
+            told = explanation.line()
+            if explanation.cause is None:
+                told += f"; {_opened(candidate, one)} says what it is made of"
+            return {**one.document(), "line": told, **explanation.document()}
+    except OutOfTime:
+        told = f"not found in the time that there was; {_opened(candidate, one)} takes its own"
+    except HarnessError as error:
+        told = f"not found: {error}"
+    except Exception as error:  # noqa: BLE001  whatever fails in it costs no verdict
+        told = f"not found: {type(error).__name__}: {error}"
+    return {**one.document(), "line": told}
+
+
+def _fitting(tier: str | None, out: FloatFormat) -> str | None:
+    from reference.tiers import TIERS
+
+    return tier if tier is not None and TIERS[tier].takes(out) else None
+
+
+def _opened(candidate: Candidate, one: Asked) -> str:
+    out = () if one.out == one.format else ("--out-format", one.out)
+    return command("python", "-m", "harness", "explain", candidate.spec, "--format", one.format, *out)

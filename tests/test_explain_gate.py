@@ -1,0 +1,125 @@
+"""A failing gate and a run with failed rows say why, first, in little time and at no cost to the verdict."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.commands import causes
+from tests.gating import briefly
+
+CANDIDATES = """
+import os
+import time
+import numpy as np
+
+def without_the_tail(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    whole = x.shape[-1] // 4 * 4 or x.shape[-1]
+    return e / e[..., :whole].sum(axis=-1, keepdims=True)
+
+def asked_in_pairs_of_far_entries(x):
+    return x.shape[-1] == 2 and (x == -208).any()
+
+def hangs_when_opened(x):
+    if asked_in_pairs_of_far_entries(x):
+        time.sleep(600)
+    return without_the_tail(x)
+
+def dies_when_opened(x):
+    if asked_in_pairs_of_far_entries(x):
+        os._exit(3)
+    return without_the_tail(x)
+
+def sound(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+"""
+
+CAUSE = "sum.omits: left out of the sum: the last n mod 4 entries; accounts for "
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("SOFTMAX_HARNESS_NO_EXPLAIN")
+    (tmp_path / "mine.py").write_text(CANDIDATES)
+    monkeypatch.chdir(tmp_path)
+    briefly(monkeypatch, 3, 8)
+    return tmp_path
+
+
+def gated(capsys, name, *options):
+    asked = ["gate", f"mine.py:{name}", "--tier=fast", "--format=float32", "--out=run", "--jobs=1", *options]
+    code = cli.run(asked)
+    return code, capsys.readouterr().out
+
+
+def test_the_first_line_of_a_failing_gate_says_why(capsys):
+    code, told = gated(capsys, "without_the_tail")
+    assert code == 1
+    assert told.startswith(f"cause: mine.py:without_the_tail / float32: {CAUSE}"), told
+    assert cli.run(["report", "run"]) == 0
+    assert capsys.readouterr().out.startswith("cause: mine.py:without_the_tail / float32: sum.omits")
+
+
+def test_a_json_document_of_a_gate_has_the_cause(capsys):
+    code, told = gated(capsys, "without_the_tail", "--json")
+    [found] = json.loads(told)["causes"]
+    assert code == 1
+    assert (found["candidate"], found["format"]) == ("mine.py:without_the_tail", "float32")
+    assert found["cause"]["code"] == "sum.omits"
+    assert found["line"].startswith(CAUSE)
+
+
+def test_no_cause_is_asked_for_where_it_is_left_out_or_nothing_fails(capsys, monkeypatch):
+    monkeypatch.setattr(causes, "_explained", None)
+    assert gated(capsys, "sound")[0] == 0
+    code, told = gated(capsys, "without_the_tail", "--no-explain", "--overwrite")
+    assert code == 1
+    assert "cause" not in told
+
+
+@pytest.mark.parametrize("name", ["hangs_when_opened", "dies_when_opened"])
+def test_a_candidate_that_cannot_be_opened_costs_no_verdict_and_little_time(capsys, monkeypatch, name):
+    monkeypatch.setattr(causes, "SECONDS", 3.0)
+    code, told = gated(capsys, name)
+    assert code == 1
+    first, *rest = told.splitlines()
+    assert first.startswith(f"cause: mine.py:{name} / float32: "), told
+    assert rest[-2].startswith("gate: fail"), told
+
+
+def test_an_error_in_the_explanation_costs_no_verdict(capsys, monkeypatch):
+    def breaks(*_, **__):
+        raise ZeroDivisionError("of its own")
+
+    monkeypatch.setattr("harness.explanation.explanation_of", breaks)
+    code, told = gated(capsys, "without_the_tail")
+    assert code == 1
+    assert told.startswith(
+        "cause: mine.py:without_the_tail / float32: not found: ZeroDivisionError: of its own"
+    )
+
+
+def test_a_run_with_failed_rows_says_why_first_and_leaves_its_summary_as_it_is(capsys):
+    asked = [
+        "run",
+        "mine.py:without_the_tail",
+        "--format=float32",
+        "--length=3",
+        "--effort=brief",
+        "--jobs=1",
+    ]
+    assert cli.run([*asked, "--out=with"]) == 0
+    assert capsys.readouterr().out.startswith(f"cause: mine.py:without_the_tail / float32: {CAUSE}")
+    assert cli.run([*asked, "--out=without", "--no-explain"]) == 0
+    assert "cause" not in capsys.readouterr().out
+    summaries = [json.loads(Path(run, "summary.json").read_text()) for run in ("with", "without")]
+    for summary in summaries:
+        del summary["environment"], summary["timing"]
+    assert summaries[0] == summaries[1]
+    assert cli.run(["report", "with", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["cells"]
+    assert CAUSE in told.err
