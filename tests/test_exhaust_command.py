@@ -229,10 +229,11 @@ def test_without_a_format_one_is_exhausted_that_can_be(
     ("arguments", "named"),
     [
         (("--policy", "subnormals=drown"), "subnormals=drown"),
-        (("--format", "float16", "--length", "3"), "too many; give --yes"),
+        (("--format", "float16", "--length", "4"), "too many; give --yes"),
+        (("--format", "float32", "--length", "3"), "beyond any machine"),
         (("--format", "float64", "--length", "2"), "beyond any machine"),
         (("--format", "float32", "--length", "2", "--all-orders"), "beyond any machine"),
-        (("--through-shift", "--length", "3"), "--through-shift with --length 3"),
+        (("--through-shift", "--length", "4"), "--through-shift with --length 4"),
         (("--through-shift", "--all-orders"), "--through-shift with --all-orders"),
         (("--format", "float64", "--length", "1"), "beyond any machine"),
         (

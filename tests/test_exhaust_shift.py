@@ -18,7 +18,15 @@ import pytest
 from numpy.typing import NDArray
 
 from harness import cli
-from harness.exhaust import Exhaustion, NotByTheShift, ShiftedPairs, Symmetries, pairs
+from harness.exhaust import (
+    Exhaustion,
+    NotByTheShift,
+    ShiftedPairs,
+    ShiftedTriples,
+    Symmetries,
+    pairs,
+    triples,
+)
 from harness.exhaust.differences import Differences
 from harness.subject.candidates import Candidate, load
 from harness.subject.execution import InProcess
@@ -39,7 +47,7 @@ def subject_of(call: Callable[[Array], Array], fmt: FloatFormat) -> Subject:
     return Subject(candidate, fmt, fmt, InProcess(load=lambda _: candidate))
 
 
-def proved(plan: Exhaustion | ShiftedPairs) -> Tally:
+def proved(plan: Exhaustion | ShiftedPairs | ShiftedTriples) -> Tally:
     executor = plan.subject.executor
     return merge(plan.measure(shard, executor).tallies[plan.cell] for shard in plan.shards())
 
@@ -196,7 +204,7 @@ def test_the_plain_form_is_refused_with_the_rows_that_show_it(
     monkeypatch.chdir(tmp_path)
     assert cli.run(["exhaust", "naive", "--format", "float32", "--in-process"]) == UsageError.exit_code
     last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert last.startswith("error: candidate 'naive': its outputs depend on more than the difference")
+    assert last.startswith("error: candidate 'naive': its outputs depend on more than the differences")
     assert " gives (" in last
     assert not Path("harness-out").exists()
 
@@ -234,3 +242,84 @@ def test_a_row_that_the_sample_lacks_is_found_among_those_measured() -> None:
 def test_what_sees_more_than_the_difference_is_refused(call: Callable[[Array], Array]) -> None:
     with pytest.raises(NotByTheShift):
         ShiftedPairs.checked(subject_of(call, FORMATS["float16"]))
+
+
+# Triples ---------------------------------------------------------------------------------
+
+
+def triples_with_random_errors(fmt: FloatFormat, seed: int) -> Any:
+    """Return a candidate whose outputs are a few ulps off, by the rounded differences alone."""
+    differences = Differences(fmt, fmt)
+    steps = np.random.default_rng(seed).integers(-2, 3, (differences.count, differences.count, 3))
+
+    def call(x: Array) -> Array:
+        order = np.argsort(-fmt.ordinals(fmt.to_bits(x)), axis=1, kind="stable")
+        numbers = differences.numbers(np.take_along_axis(x, order, axis=1))
+        rounded = correctly_rounded(fmt.from_bits(differences.plain(numbers)))
+        ordinals = fmt.ordinals(fmt.to_bits(rounded)) + steps[numbers[:, 0], numbers[:, 1]]
+        ordinals = np.clip(ordinals, 0, fmt.ordinal(fmt.round(Fraction(1))))
+        y = np.empty_like(x)
+        np.put_along_axis(y, order, fmt.from_bits(fmt.from_ordinals(ordinals)), axis=1)
+        return y
+
+    return call
+
+
+def known_of_nothing(subject: Subject) -> ShiftedTriples:
+    """Return a plan that begins with a row of no error, so that all is found by the bounds."""
+    return ShiftedTriples(subject, 1, (0.0, (0, 0, 0)))
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        ("float8_e5m2", 0),
+        *(pytest.param(name, seed, marks=pytest.mark.slow) for name in EIGHT for seed in range(1, 4)),
+    ],
+)
+def test_float8_triples_have_the_maximum_of_all(name: str, seed: int) -> None:
+    fmt = FORMATS[name]
+    subject = subject_of(triples_with_random_errors(fmt, seed), fmt)
+    every, tally = proved(Exhaustion(subject, 3, BOTH)), proved(known_of_nothing(subject))
+    assert tally.max_ulp == pytest.approx(every.max_ulp, abs=1e-9)
+    assert tally.rows < every.rows // 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EIGHT)
+@pytest.mark.parametrize("candidate", ["max_shifted", "online"])
+def test_float8_triples_of_built_ins_have_the_maximum_of_all_orders(name: str, candidate: str) -> None:
+    fmt = FORMATS[name]
+    subject = Subject(load(candidate), fmt, fmt, InProcess())
+    every = proved(Exhaustion(subject, 3, Symmetries(permutation=False, one_zero=True)))
+    for plan in (ShiftedTriples.checked(subject), known_of_nothing(subject)):
+        tally = proved(plan)
+        assert tally.max_ulp == pytest.approx(every.max_ulp, abs=1e-9)
+        assert tally.outcomes.get("overflow", 0) == 0 or "overflow" in every.outcomes
+
+
+def test_shards_of_triples_of_any_size_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    fmt = FORMATS["float8_e5m2"]
+    plan = known_of_nothing(Subject(load("max_shifted"), fmt, fmt, InProcess()))
+    whole = proved(plan)
+    monkeypatch.setattr(triples, "_BATCH", 997)
+    monkeypatch.setattr(triples, "_BATCHES", 2)
+    assert plan.shard_count == 4
+    assert proved(plan).max_ulp == whole.max_ulp
+
+
+def test_the_command_proves_triples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["exhaust", "max_shifted", "--format", "float8_e5m2", "--length", "3", "--in-process"]
+    assert cli.run([*arguments, "--through-shift", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["proved"]
+    assert "through their 7875 two rounded differences" in document["statement"]
+    assert document["figures"]["max_ulp"] == pytest.approx(12.98835150761945, abs=1e-9)
+    witness = next(w for w in document["witnesses"] if w["kind"] == "max_ulp")
+    assert cli.run(["replay", f"latest#{witness['id']}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["same_bits"]
+    assert cli.run([*arguments[:1], "naive", *arguments[2:], "--through-shift"]) == UsageError.exit_code
+    assert "so rows of 3 are not proved through the shift: (" in capsys.readouterr().err

@@ -38,13 +38,13 @@ from reference.formats import FORMATS
 from reports.spelling import command
 
 if TYPE_CHECKING:
-    from harness.exhaust import Exhaustion, Range, ShiftedPairs
+    from harness.exhaust import Exhaustion, Range, ShiftedPairs, ShiftedTriples
     from harness.subject.execution import Executor
     from reports.record.ledger import Ledger
     from reports.record.tally import Tally
     from reports.record.witness import CellKey, Witness
 
-    Plan = Exhaustion | ShiftedPairs
+    Plan = Exhaustion | ShiftedPairs | ShiftedTriples
 
 __all__ = ["exhaust"]
 
@@ -57,8 +57,8 @@ FAULTY_SHOWN = 16
 SMALL_BITS = 16
 """Formats with more bits have too many pairs to call each."""
 
-SHIFTED_BITS = 32
-"""Formats with more bits have too many differences."""
+SHIFTED_BITS = {2: 32, 3: 16}
+"""Of each length that is proved through the shift: the most bits of a format; others have too many rows."""
 
 
 def exhaust(
@@ -78,7 +78,7 @@ def exhaust(
         bool,
         typer.Option(
             "--through-shift",
-            help="Call what proves all pairs of a softmax that shifts; so in float32 anyway.",
+            help="Prove pairs or triples by their rounded differences; as where there are too many rows.",
         ),
     ] = False,
     policies: Policies = None,
@@ -125,7 +125,7 @@ def _is_small(name: str) -> bool:
 
 
 def _is_through_shift(asked: Single, wanted: bool, *, all_orders: bool) -> bool:
-    """Return whether pairs are proved through the shift: where that is asked for, or all are too many.
+    """Return whether rows are proved through the shift: where that is asked for, or all are too many.
 
     Raises:
         UsageError: what is asked for cannot be proved.
@@ -134,15 +134,16 @@ def _is_through_shift(asked: Single, wanted: bool, *, all_orders: bool) -> bool:
 
     fmt, length = asked.fmt, asked.length
     rows = Enumeration(fmt, length, unordered=not all_orders, one_zero=not all_orders).rows
-    if wanted and (length != 2 or all_orders):
+    if wanted and (length not in SHIFTED_BITS or all_orders):
         given = "--all-orders" if all_orders else f"--length {length}"
         raise UsageError(
-            f"--through-shift with {given}: it proves pairs, in either order; leave one of them out"
+            f"--through-shift with {given}: it proves pairs and triples, and no difference in order counts;"
+            " leave one of them out"
         )
-    is_possible = length == 2 and not all_orders and fmt.storage_bits <= SHIFTED_BITS
+    is_possible = not all_orders and fmt.storage_bits <= SHIFTED_BITS.get(length, 0)
     if is_possible and (wanted or rows > MOST_ROWS):
         return True
-    if rows > LARGEST or (wanted and not is_possible):
+    if rows > LARGEST or wanted:
         raise UsageError(
             f"{fmt}, length {length}: more than 2^{rows.bit_length() - 1} rows, beyond any"
             " machine; use search, or a smaller format or length"
@@ -163,19 +164,19 @@ def _refused_unless_it_shifts(asked: Single) -> Iterator[None]:
         yield
     except NotByTheShift as error:
         raise UsageError(
-            f"candidate {asked.candidate.name!r}: its outputs depend on more than the difference rounded to"
-            f" {asked.fmt}, so its pairs are not proved through the shift: {error}; use search, or a"
-            " format of at most 16 bits without --through-shift"
+            f"candidate {asked.candidate.name!r}: its outputs depend on more than the differences rounded"
+            f" to {asked.fmt}, so rows of {asked.length} are not proved through the shift: {error}; use"
+            " search, or a format and length small enough to call every row"
         ) from None
 
 
 def _plan(asked: Single, executor: Executor, *, through_shift: bool, all_orders: bool) -> Plan:
     """Check what the candidate is assumed to do, and plan the rows that remain."""
-    from harness.exhaust import NONE, Exhaustion, ShiftedPairs, check_symmetries
+    from harness.exhaust import NONE, Exhaustion, ShiftedPairs, ShiftedTriples, check_symmetries
 
     subject = asked.subject(executor)
     if through_shift:
-        return ShiftedPairs.checked(subject)
+        return (ShiftedPairs if asked.length == 2 else ShiftedTriples).checked(subject)
     symmetries = NONE if all_orders else check_symmetries(subject, asked.length)
     return Exhaustion(subject, asked.length, symmetries)
 
@@ -295,7 +296,8 @@ class _Proof:
     @property
     def statement(self) -> str:
         """A sentence on what is proved."""
-        rows, lost = self.tally.rows, self.tally.rows - self.tally.completed
+        lost = self.tally.rows - self.tally.completed
+        rows = max(self.plan.rows, self.tally.rows)
         if not lost:
             return f"proved over {rows} rows: {self.plan.scope}"
         kinds = Counter(witness.kind for witness in self.faulty)
@@ -347,7 +349,7 @@ def _lines(proof: _Proof) -> Iterator[str]:
     yield from () if proof.plan.through_shift else _sum_and_share(proof.tally)
     if proof.confirmed is not None:
         yield f"the greatest ULP error by mpmath: {_figure(proof.confirmed)}"
-    yield from _counts(proof.tally, "of the rows called, " if proof.plan.through_shift else "")
+    yield from _counts(proof.tally, proof.plan.counted)
     for witness in proof.witnesses:
         where = "" if witness.element is None else f", element {witness.element}"
         yield f"{witness.kind}: {witness.score:.9g}, x = {witness.x}, y = {witness.y}{where}"

@@ -8,6 +8,7 @@ from harness.exhaust.memory import Remembering
 from harness.exhaust.pairs import ShiftedPairs
 from harness.exhaust.shift import NotByTheShift
 from harness.exhaust.symmetry import NONE, Symmetries, check_symmetries
+from harness.exhaust.triples import ShiftedTriples
 
 __all__ = [
     "MOST_ROWS",
@@ -20,6 +21,7 @@ __all__ = [
     "Range",
     "Remembering",
     "ShiftedPairs",
+    "ShiftedTriples",
     "Symmetries",
     "check_symmetries",
 ]

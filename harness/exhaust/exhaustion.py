@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -85,7 +85,8 @@ class Exhaustion:
     length: int
     symmetries: Symmetries
 
-    through_shift = False
+    through_shift: ClassVar = False
+    counted: ClassVar = ""
 
     @property
     def enumeration(self) -> Enumeration:

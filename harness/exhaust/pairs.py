@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,8 @@ class ShiftedPairs:
     subject: Subject
     sample: int
 
-    through_shift = True
+    through_shift: ClassVar = True
+    counted: ClassVar = "of the rows called, "
 
     @classmethod
     def checked(cls, subject: Subject) -> ShiftedPairs:

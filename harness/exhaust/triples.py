@@ -1,0 +1,491 @@
+"""Every triple of a small format through the shift: a bound for each two differences, rows where it is high.
+
+Of a triple a softmax that shifts sees two rounded differences, and the place of the maximum. Given both,
+the two exact gaps lie in the box of their intervals (`differences`). With the weights w = exp(-gap) known
+to lie between those at the ends of the intervals, each r is monotone in each weight, so its least and
+greatest values are at corners of the box. They bound the error of an output above, whatever the triple.
+
+- *Bound.* The candidate is called once for each two differences, in each of the six orders, on (0, z, z').
+  The bound is computed in binary64 with each r widened by 2^-40, far more than a dozen roundings take.
+- *Measure.* No row need attain a corner, since all its gaps share a maximum. So where the bound exceeds the
+  greatest error known so far, all maxima m are gone through: given m, the smaller entries range over
+  neighbours in the format independently of each other, and a corner of this box is a row. The worst of
+  these rows is measured by the certified reference. Where an ulp of r doubles within the box of m, the row
+  just below is looked for along each of its lines.
+- *Begin.* The greatest error known at first is that of a short search.
+
+Rows in which a difference overflows have no plainest one: it may be that no maximum is far enough from
+-Omega and near enough to the third entry. A row is looked for in the same way; without one there is nothing
+to prove.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from itertools import permutations
+from typing import Any, ClassVar, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.campaign.deal import Measured
+from harness.exhaust.bulk import Counting, without_profiles
+from harness.exhaust.differences import Differences
+from harness.exhaust.enumeration import Enumeration
+from harness.exhaust.exhaustion import BATCH_ELEMENTS, Range, completed, faulty_tally
+from harness.exhaust.pairs import SHIFTED
+from harness.exhaust.shift import Called, check_shift, require_same
+from harness.subject.execution import Executor
+from harness.subject.subject import Subject
+from harness.witnesses.search import search
+from reference.certified.compiled import compiled
+from reports.record.ledger import CellInfo
+from reports.record.tally import Tally, merge
+from reports.record.witness import CellKey
+
+__all__ = ["ShiftedTriples"]
+
+Array = NDArray[Any]
+Numbers = NDArray[np.int64]
+
+LENGTH: Final = 3
+
+EVALUATIONS: Final = 100_000
+"""Rows of the search for the greatest error known at first."""
+
+_ORDERS: Final = tuple(permutations(range(LENGTH)))
+
+_BATCH: Final = BATCH_ELEMENTS // LENGTH
+_BATCHES: Final = 8
+"""Batches of a shard: a second or two, and what a kill can lose."""
+
+_WIDER: Final = 2.0**-40
+
+
+class _Gaps(NamedTuple):
+    """The exact gaps of each rounded difference, and what is needed beside.
+
+    Attributes:
+        least, most: the least and the greatest gap of any pair, by number.
+        light, heavy: exp(-gap) of the greatest and the least.
+        values: all finite numbers, in order.
+        precision, emin: of the outputs.
+    """
+
+    least: NDArray[np.float64]
+    most: NDArray[np.float64]
+    light: NDArray[np.float64]
+    heavy: NDArray[np.float64]
+    values: NDArray[np.float64]
+    precision: int
+    emin: int
+
+
+@dataclass(frozen=True)
+class ShiftedTriples:
+    """Every triple of a format of at most 16 bits, through one candidate that shifts.
+
+    Attributes:
+        subject: whose rows.
+        sample: rows on which the assumption was checked.
+        known: the greatest error known at first, and the encodings of the row that has it.
+    """
+
+    subject: Subject
+    sample: int
+    known: tuple[float, tuple[int, ...]]
+
+    through_shift: ClassVar = True
+    counted: ClassVar = "of the rows measured in full, "
+
+    @classmethod
+    def checked(cls, subject: Subject) -> ShiftedTriples:
+        """Return the plan for a candidate whose outputs depend on rounded differences alone.
+
+        Raises:
+            NotByTheShift: they do not.
+        """
+        sample = check_shift(subject, Differences(subject.format, subject.out), LENGTH)
+        found = search(subject, LENGTH, EVALUATIONS, 0, "ulp")
+        if found.witness is None or found.score is None:
+            return cls(subject, sample, (0.0, (0,) * LENGTH))
+        row = bytes.fromhex(found.witness.x)
+        bits = np.frombuffer(row, dtype=subject.format.bits_dtype.newbyteorder(">"))
+        return cls(subject, sample, (found.score, tuple(bits.tolist())))
+
+    @cached_property
+    def differences(self) -> Differences:
+        """The rounded differences."""
+        return Differences(self.subject.format, self.subject.out)
+
+    @cached_property
+    def gaps(self) -> _Gaps:
+        """The exact gaps of each."""
+        fmt, out = self.subject.format, self.subject.out
+        ends = fmt.to_float64(fmt.from_bits(self.differences.ends(np.arange(self.differences.count))))
+        most, least = (ends[:, end, 0] - ends[:, end, 1] for end in (0, 1))
+        ordinals = np.arange(-fmt.largest_ordinal, fmt.largest_ordinal + 1)
+        values = fmt.to_float64(fmt.from_bits(fmt.from_ordinals(ordinals)))
+        light, heavy = (np.array([math.exp(-gap) for gap in gaps]) for gaps in (most, least))
+        return _Gaps(least, most, light, heavy, values, out.precision, out.emin)
+
+    @property
+    def cell(self) -> CellKey:
+        """The cell that all rows are of."""
+        return self.subject.cell(SHIFTED, LENGTH)
+
+    @property
+    def cells(self) -> list[CellInfo]:
+        """The plan of the ledger; its rows are no sample."""
+        return [CellInfo(self.cell, sampled=False)]
+
+    @property
+    def combinations(self) -> int:
+        """How many two differences there are."""
+        return math.comb(self.differences.count + 1, 2)
+
+    @property
+    def rows(self) -> int:
+        """How many rows are called, but for those that are measured again."""
+        return self.combinations * len(_ORDERS)
+
+    @property
+    def scope(self) -> str:
+        """Which rows the proof is of."""
+        rows = Enumeration(self.subject.format, LENGTH, unordered=False, one_zero=True)
+        return f"{rows} ({rows.rows:.3g}), through their {self.combinations} two rounded differences"
+
+    @property
+    def assumed(self) -> str:
+        """What is assumed, and on what grounds."""
+        return (
+            "assumed: outputs depend on the rounded differences and the place of the maximum alone, and -0"
+            f" gives the bits of +0; checked bitwise on {self.sample} rows made to break it"
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the figures, as JSON carries it."""
+        subject = self.subject
+        return {
+            "candidates": [subject.candidate.name],
+            "formats": [subject.format.name],
+            "out_format": subject.out.name,
+            "regimes": [SHIFTED],
+            "lengths": [LENGTH],
+            "rows": self.rows,
+            "known": self.known[0],
+            "timeout": subject.timeout,
+            "policies": [f"{key}={value}" for key, value in asdict(subject.declaration.policy).items()],
+        }
+
+    # Shards ------------------------------------------------------------------------------
+
+    @property
+    def shard_count(self) -> int:
+        """How many shards there are."""
+        return -(-self.combinations // (_BATCH * _BATCHES))
+
+    def shards(self) -> Iterator[Range]:
+        """Yield ranges of two differences in order."""
+        count, size = self.combinations, _BATCH * _BATCHES
+        for number, first in enumerate(range(0, count, size)):
+            yield Range(number, first, min(first + size, count))
+
+    def measure(self, shard: Range, executor: Executor) -> Measured:
+        """Return the tally of the rows of a shard that are measured.
+
+        Raises:
+            NotByTheShift: rows with the same rounded differences have different outputs.
+        """
+        part = _Part(self, self.subject.by(executor))
+        if shard.first == 0:
+            part.measure_row(np.array(self.known[1]))
+        for first in range(shard.first, shard.last, _BATCH):
+            part.take(first, min(first + _BATCH, shard.last))
+        return Measured({self.cell: replace(part.tally(), digests={shard.number: part.digest()})})
+
+    def seconds(self) -> float:
+        """Return how long all takes one thread, by a few batches, the first of them not timed."""
+        count = min(_BATCH, self.combinations)
+        spent = []
+        for place in range(4):
+            begun = time.perf_counter()
+            first = (self.combinations - count) * place // 4
+            _Part(self, self.subject).take(first, first + count)
+            spent.append(time.perf_counter() - begun)
+        return sum(spent[1:]) / (len(spent) - 1) / count * self.combinations
+
+
+class _Part:
+    """What is counted of some differences.
+
+    Args:
+        plan: the plan.
+        subject: bound to the executor of the part.
+    """
+
+    def __init__(self, plan: ShiftedTriples, subject: Subject) -> None:
+        self._plan, self._subject = plan, subject
+        self._counting = Counting(plan.cell, subject.format, subject.out, subject.declaration)
+        self._digest = hashlib.sha256()
+        self._others: list[Tally] = []
+        self._known = plan.known[0]
+
+    def take(self, first: int, last: int) -> None:
+        """Count two differences of these numbers in every order."""
+        plan, fmt = self._plan, self._subject.format
+        numbers = np.empty((last - first, 2), dtype=np.int64)
+        _fill_numbers(first, numbers)
+        beyond = numbers[:, 1] == plan.differences.overflow
+        bits = plan.differences.plain(numbers)
+        if beyond.any():
+            places = _first_rows(numbers[beyond], plan.gaps)
+            bits[beyond] = fmt.from_ordinals(np.maximum(places, 0) - fmt.largest_ordinal)
+            there = np.ones(len(numbers), dtype=np.bool_)
+            there[beyond] = places[:, 0] >= 0
+            numbers, bits = numbers[there], bits[there]
+        if len(numbers):
+            self._digest.update(bits.astype(bits.dtype.newbyteorder("<"), copy=False).tobytes())
+            self._in_all_orders(numbers, fmt.from_bits(bits))
+
+    def measure_row(self, bits: Array) -> None:
+        """Measure a row in full."""
+        x = self._subject.format.from_bits(bits[None, :])
+        self._count(x, completed(self._subject, x))
+
+    def tally(self) -> Tally:
+        """Return what was counted so far."""
+        return merge([self._counting.tally(), *self._others])
+
+    def digest(self) -> str:
+        """Return the digest of all rows called, but for those that are measured again."""
+        return self._digest.hexdigest()
+
+    def _in_all_orders(self, numbers: Numbers, x: Array) -> None:
+        seen: Array | None = None
+        for order in _ORDERS:
+            turned = np.ascontiguousarray(x[:, order])
+            outcome = completed(self._subject, turned)
+            if outcome.outputs is None or not outcome.completed.all():
+                lost = np.flatnonzero(~outcome.completed)
+                self._others.append(self._faulty(Called(turned, outcome), lost))
+                if outcome.outputs is None:
+                    continue
+            y = outcome.outputs[:, np.argsort(order)]
+            new = outcome.completed.copy()
+            if seen is None:
+                seen = self._subject.out.to_bits(y)
+            else:
+                new &= (self._subject.out.to_bits(y) != seen).any(axis=1)
+            self._examine(numbers[new], x[new], y[new], order)
+
+    def _faulty(self, called: Called, lost: NDArray[np.intp]) -> Tally:
+        again = np.ascontiguousarray(called.x[lost])
+        outcome = completed(self._subject, again)
+        labels = [f"row {row}" for row in lost.tolist()]
+        return without_profiles(faulty_tally(self._plan.cell, self._subject, again, labels, outcome))
+
+    def _examine(self, numbers: Numbers, x: Array, y: Array, order: tuple[int, ...]) -> None:
+        """Measure what may have a greater error than is known, and what is no number from 0 to 1."""
+        if not len(numbers):
+            return
+        outputs = self._subject.out.to_float64(y)
+        odd = ~((outputs >= 0) & (outputs <= 1)).all(axis=1)
+        if odd.any():
+            rows = np.ascontiguousarray(x[odd][:, order])
+            self._count(rows, completed(self._subject, rows))
+        bounds = _bounds(numbers, outputs, self._plan.gaps)
+        high = np.flatnonzero((bounds > self._known) & ~odd)
+        for place in high[np.argsort(-bounds[high], kind="stable")].tolist():
+            if bounds[place] <= self._known:
+                return
+            self._refine(numbers[place], x[place], outputs[place], order)
+
+    def _refine(self, numbers: Numbers, plain: Array, y: NDArray[np.float64], order: tuple[int, ...]) -> None:
+        """Measure the worst row with two rounded differences."""
+        subject, fmt = self._subject, self._subject.format
+        error, places = _worst_row(numbers, y, self._plan.gaps)
+        if error <= self._known:
+            return
+        self._known = error
+        row = fmt.from_bits(fmt.from_ordinals(places - fmt.largest_ordinal))
+        x = np.ascontiguousarray(np.stack([plain, row])[:, order])
+        called = Called(x, completed(subject, x))
+        require_same(subject, called.part(0, 1), called.part(1, 2), range(LENGTH))
+        self._count(x[1:], called.part(1, 2).outcome)
+
+    def _count(self, x: Array, outcome: Any) -> None:
+        if outcome.outputs is not None and outcome.completed.all():
+            self._counting.add(x, outcome.outputs, np.arange(len(x)))
+        else:
+            self._others.append(self._faulty(Called(x, outcome), np.arange(len(x))))
+
+
+# Kernels ---------------------------------------------------------------------------------
+
+
+@compiled
+def _fill_numbers(first: int, numbers: Any) -> None:
+    """Write j and i of the combinations number i (i + 1) / 2 + j, j <= i, from one on."""
+    i = int(math.sqrt(2.0 * first))
+    while i * (i + 1) // 2 > first:
+        i -= 1
+    while (i + 1) * (i + 2) // 2 <= first:
+        i += 1
+    j = first - i * (i + 1) // 2
+    for row in range(len(numbers)):
+        numbers[row, 0], numbers[row, 1] = j, i
+        j += 1
+        if j > i:
+            i, j = i + 1, 0
+
+
+@compiled
+def _ulp(r: float, precision: int, emin: int) -> Any:
+    exponent = max(math.frexp(r)[1] - 1, emin)
+    return math.ldexp(1.0, exponent - precision + 1)
+
+
+@compiled
+def _greatest_error(y: float, low: float, high: float, precision: int, emin: int) -> Any:
+    """Return a bound of |y - r| / ulp(r) over low <= r <= high."""
+    low, high = low * (1.0 - _WIDER), high * (1.0 + _WIDER)
+    error = 0.0
+    below, above = _ulp(low, precision, emin), _ulp(high, precision, emin)
+    if y > low:
+        error = (y - low) / below
+    if y < high:
+        error = max(error, (high - y) / above)
+        if above > 2.0 * below:
+            error = max(error, (high - y) / below)
+        elif above > below:
+            error = max(error, (math.ldexp(above, precision - 1) - y) / below)
+    return error
+
+
+@compiled
+def _bounds(numbers: Any, y: Any, gaps: Any) -> Any:
+    """Return a bound of the greatest error of any row with these rounded differences."""
+    light, heavy, p, emin = gaps.light, gaps.heavy, gaps.precision, gaps.emin
+    bounds = np.empty(len(numbers))
+    for row in range(len(numbers)):
+        j, i = numbers[row, 0], numbers[row, 1]
+        jl, jh, il, ih = light[j], heavy[j], light[i], heavy[i]
+        top = _greatest_error(y[row, 0], 1.0 / (1.0 + jh + ih), 1.0 / (1.0 + jl + il), p, emin)
+        one = _greatest_error(y[row, 1], jl / (1.0 + jl + ih), jh / (1.0 + jh + il), p, emin)
+        two = _greatest_error(y[row, 2], il / (1.0 + il + jh), ih / (1.0 + ih + jl), p, emin)
+        bounds[row] = max(top, one, two)
+    return bounds
+
+
+@compiled
+def _reach_of(values: Any, m: int, least: float, most: float, first: int, last: int) -> Any:
+    """Return the first number at most `most` below number m, and the last at least `least` below it.
+
+    The numbers of the maximum before are where to begin.
+    """
+    while values[m] - values[first] > most:
+        first += 1
+    while last + 1 <= m and values[m] - values[last + 1] >= least:
+        last += 1
+    return first, last
+
+
+@compiled
+def _first_rows(numbers: Any, gaps: Any) -> Any:
+    """Return a row with each two differences, as places among all numbers; -1 where there is none."""
+    values = gaps.values
+    rows = np.full((len(numbers), 3), -1, dtype=np.int64)
+    for row in range(len(numbers)):
+        j, i = numbers[row, 0], numbers[row, 1]
+        jf, jl, kf, kl = 0, -1, 0, -1
+        for m in range(len(values)):
+            jf, jl = _reach_of(values, m, gaps.least[j], gaps.most[j], jf, jl)
+            kf, kl = _reach_of(values, m, gaps.least[i], gaps.most[i], kf, kl)
+            if jf <= jl and kf <= kl:
+                rows[row, 0], rows[row, 1], rows[row, 2] = m, jl, kl
+                break
+    return rows
+
+
+@compiled
+def _result(element: int, j: float, i: float) -> Any:
+    """Return r of one element for the gaps of the other two."""
+    wj, wi = math.exp(-j), math.exp(-i)
+    total = 1.0 + wj + wi
+    return (1.0 if element == 0 else wj if element == 1 else wi) / total
+
+
+@compiled
+def _error(y: Any, element: int, j: float, i: float, gaps: Any) -> Any:
+    r = _result(element, j, i)
+    return abs(y[element] - r) / _ulp(r, gaps.precision, gaps.emin)
+
+
+@compiled
+def _worst_row(numbers: Any, y: Any, gaps: Any) -> Any:
+    """Return the greatest error of a row with two rounded differences, and its places among all numbers."""
+    values = gaps.values
+    j, i = numbers[0], numbers[1]
+    best, row = -1.0, np.zeros(3, dtype=np.int64)
+    jf, jl, kf, kl = 0, -1, 0, -1
+    for m in range(len(values)):
+        jf, jl = _reach_of(values, m, gaps.least[j], gaps.most[j], jf, jl)
+        kf, kl = _reach_of(values, m, gaps.least[i], gaps.most[i], kf, kl)
+        if jf <= jl and kf <= kl:
+            best = _worst_of_box(m, (jf, jl), (kf, kl), y, gaps, best, row)
+    return best, row
+
+
+@compiled
+def _worst_of_box(m: int, one: Any, two: Any, y: Any, gaps: Any, best: float, row: Any) -> Any:
+    """Return the greatest error of rows with maximum m and the others within bounds, noting its places."""
+    values, p, emin = gaps.values, gaps.precision, gaps.emin
+    for element in range(3):
+        low, high = np.inf, 0.0
+        for a in one:
+            for b in two:
+                j, i = values[m] - values[a], values[m] - values[b]
+                r = _result(element, j, i)
+                low, high = min(low, r), max(high, r)
+                error = _error(y, element, j, i, gaps)
+                if error > best:
+                    best = error
+                    row[0], row[1], row[2] = m, a, b
+        doubled = math.ldexp(_ulp(high, p, emin), p - 1)
+        if low < doubled <= high and _greatest_error(y[element], low, high, p, emin) > best:
+            for a in range(one[0], one[1] + 1):
+                b = _last_below(doubled, element, m, a, two, values)
+                error = _error(y, element, values[m] - values[a], values[m] - values[b], gaps)
+                if error > best:
+                    best = error
+                    row[0], row[1], row[2] = m, a, b
+    return best
+
+
+@compiled
+def _last_below(doubled: float, element: int, m: int, a: int, two: Any, values: Any) -> Any:
+    """Return the third entry, within bounds, with which r is greatest of all below a number, if any is.
+
+    r grows with the third entry if it is its own, and falls if not.
+    """
+    gap = values[m] - values[a]
+    rises = element == 2
+    begin, end = two
+    while begin < end:
+        middle = (begin + end + int(rises)) // 2
+        is_below = _result(element, gap, values[m] - values[middle]) < doubled
+        if rises and is_below:
+            begin = middle
+        elif rises:
+            end = middle - 1
+        elif is_below:
+            end = middle
+        else:
+            begin = middle + 1
+    return begin
