@@ -10,6 +10,8 @@ from functools import cache
 import mpmath
 import numpy as np
 
+from strategies.regimes.medley import MEMBERS
+
 NORMAL_REACH = 6.34
 """No normal value drawn lies farther out: the quantile of 2^-33."""
 
@@ -49,6 +51,10 @@ def spacing(fmt, x):
 def logs_of_results(x):
     shifted = x - x.max()
     return shifted - np.log(np.exp(shifted).sum())
+
+
+def log_of_sum(x):
+    return x.max() + np.log(np.exp(x - x.max()).sum())
 
 
 def masks_some(x):
@@ -125,11 +131,8 @@ CLAIMS = {
     "subnormal-inputs": lambda fmt, x: ((x != 0) & (np.abs(x) < 2.0**fmt.emin)).any(),
     "exp-underflow": lambda fmt, x: x.max() <= float(logs(fmt)[1]) + NORMAL_REACH + spacing(fmt, x),
     "result-underflow": reaches_underflow,
-    "medley": lambda fmt, x: any(
-        CLAIMS[name](fmt, x)
-        for name in CLAIMS
-        if name not in ("medley", "crowd", "all-masked", "positive-infinity", "nan")
-    ),
+    "log-probabilities": lambda fmt, x: abs(log_of_sum(x)) <= spacing(fmt, x) / 2 + 1e-12,
+    "medley": lambda fmt, x: any(CLAIMS[name](fmt, x) for name in CLAIMS if name in MEMBERS),
     "crowd": lambda fmt, x: np.abs(x).max() <= 48 and np.ptp(x) <= 64 + spacing(fmt, x),
     "all-masked": lambda _, x: (x == -np.inf).all(),
     "positive-infinity": lambda _, x: (x == np.inf).any() and not np.isnan(x).any(),

@@ -130,6 +130,7 @@ GOLDEN = {
     "medley": "7150b26c78f3503b",
     "ladder": "a3d6aebbdf17809c",
     "landmarks": "b5886d177a5b9e2f",
+    "log-probabilities": "eec7db2464f65af1",
     "log-uniform": "6765a6474bfdb440",
     "masked": "99ec6bc3c66cb9e6",
     "masked-low": "559ab05b82398ef6",

@@ -18,6 +18,7 @@ from harness.selftest.defects import sizes
 from harness.selftest.planted import Defect, Instance, of_rows
 from harness.selftest.trial import Suspect, first_failures
 from reference.formats import FORMATS
+from reference.ops import SOFTMAX
 from reports.record.cells import NOT_A_FAMILY
 from reports.record.run_folder import find_run
 from strategies.lengths import SWEEP, USUAL, Drawn
@@ -150,7 +151,7 @@ def test_a_crowd_is_called_whole_and_judged_in_parts() -> None:
     campaign = Campaign.of(settings)
     (crowd,) = (shard for shard in campaign.shards() if shard.regime == "crowd")
     (batch,) = campaign.batches(crowd)
-    parts = batch.parts()
+    parts = batch.parts(SOFTMAX)
     _, first = next(parts)
     part, second = next(parts)
     assert first.x.size <= 1 << 17

@@ -1,9 +1,12 @@
-"""Notices about rows that a command does not try, with the reason."""
+"""Notices about what a command judges a candidate as, and about rows that it does not try."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.subject.probe import other_op
+from harness.terminal.console import notes
+from harness.terminal.exceptions import UsageError
 from reference.ops import SOFTMAX
 
 if TYPE_CHECKING:
@@ -24,17 +27,27 @@ def over_before_all(settings: Settings) -> str:
     return f"--max-time {settings.max_time:g}: over before the first row was measured; give it longer"
 
 
-def print_ops(candidates: Iterable[Candidate], settings: Settings, console: Console) -> None:
-    """Print which candidates are judged as another op than softmax where the user did not ask for it."""
-    if settings.op is not None:
-        return
+def print_ops(candidates: Iterable[Candidate], settings: Settings, executor: Executor) -> None:
+    """Print which of the user's functions are judged as another op than softmax without being asked for.
+
+    Raises:
+        UsageError: a function gives what another op gives, whose results have another shape.
+    """
     for candidate in candidates:
-        if candidate.op is not SOFTMAX:
-            console.print(
+        if settings.op is None and candidate.op is not SOFTMAX and ":" in candidate.spec:
+            notes().print(
                 f"{candidate.name}: judged as {candidate.op}, as its name or its declaration says;"
                 f" --op {SOFTMAX} judges it as {SOFTMAX}",
                 soft_wrap=True,
             )
+        fmt = next((f for f in settings.formats if candidate.supports(f, settings.out_format or f)), None)
+        other = fmt and other_op(candidate, fmt, settings.out_format or fmt, executor)
+        if not other:
+            continue
+        said = f"four equal logits give what {other} gives, and it is judged as {candidate.op}"
+        if other.reduces != candidate.op.reduces:
+            raise UsageError(f"candidate {candidate.name!r}: {said}; give --op {other}")
+        notes().print(f"{candidate.name}: {said}; --op {other} judges it as that", soft_wrap=True)
 
 
 def print_untried(executor: Executor, console: Console) -> None:

@@ -115,9 +115,7 @@ def single(
     lengths = [length] if isinstance(length, int) else list(length)
     settings = resolve({**kept, "candidates": [candidate], "formats": [chosen], "lengths": lengths})
     with user_mistakes():
-        loaded = load(settings.candidates[0], settings.import_timeout, settings.op)
-    print_ops([loaded], settings, notes())
-    loaded = loaded.under(settings.policies)
+        loaded = load(settings.candidates[0], settings.import_timeout, settings.op).under(settings.policies)
     fmt = settings.formats[0]
     out = settings.out_format or fmt
     if not loaded.supports(fmt, out):
@@ -144,10 +142,11 @@ def executor_for(settings: Settings, *, every_row: bool = False, deadline: Deadl
 
 
 def require_format(asked: Single, executor: Executor) -> None:
-    """Refuse a format that the candidate does not declare and in which it refuses a tiny row.
+    """Refuse a format that the candidate does not declare and in which it refuses a tiny row; print its op.
 
     Raises:
-        UsageError: a row of zeros of it raises, and one of another format does not.
+        UsageError: a row of zeros of it raises, and one of another format does not; or the candidate gives
+            what another op gives, see `print_ops`.
     """
     from harness.subject.probe import probed
 
@@ -156,6 +155,7 @@ def require_format(asked: Single, executor: Executor) -> None:
         raise UsageError(
             f"candidate {asked.candidate.name!r}: does not take {asked.fmt} ({said}); give another --format"
         )
+    print_ops([asked.candidate], asked.settings, executor)
 
 
 def require_softmax(asked: Single, does: str, instead: str) -> None:

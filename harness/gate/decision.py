@@ -129,7 +129,6 @@ def decide(
             campaign = replace(Campaign.of(settings, deadline), pairs=pairs)
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
-        print_ops(campaign.candidates, settings, notes())
         _require_reach(campaign, budgets)
         folder = prepare(out, seed=settings.seed, resume=None, overwrite=overwrite)
         executor = Isolated(
@@ -137,7 +136,9 @@ def decide(
         )
     with executor:
         try:
-            campaign = campaign.probed(executor).rationed(executor)
+            campaign = campaign.probed(executor)
+            print_ops(campaign.candidates, settings, executor)
+            campaign = campaign.rationed(executor)
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
         print_left_out(campaign, notes())

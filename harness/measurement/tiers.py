@@ -137,12 +137,14 @@ def _by_bound(tier: Tier, judged: Judged) -> TierJudgement:
     bounds = rows.bounds_of(tier).copy()
     overflowed = _excused_rows(judged, bounds)
     _bound_the_rest(tier, rows, bounds, ~overflowed)
+    unbounded = np.isnan(bounds) & _is_faithful_logarithm(judged)
     counted = (judgement.classes != ElementClass.POLICY) & ~overflowed & ~flushed
     with np.errstate(invalid="ignore"):
-        ratio = np.where(counted, judgement.ulp / bounds, np.nan)
+        figure = np.where(unbounded, np.nan_to_num(judgement.ulp, nan=0.0), judgement.ulp / bounds)
+        ratio = np.where(counted, figure, np.nan)
     violations: dict[str, Flags] = {
         "over_bound": ratio > 1,
-        "no_bound": counted & np.isnan(bounds) & ~_is_faithful_logarithm(judged),
+        "no_bound": counted & np.isnan(bounds) & ~unbounded,
         "lost": counted & (judgement.classes == ElementClass.LOST),
     }
     for outcome in _FORBIDDEN_OUTCOMES:
@@ -153,7 +155,10 @@ def _by_bound(tier: Tier, judged: Judged) -> TierJudgement:
 
 
 def _is_faithful_logarithm(judged: Judged) -> Flags:
-    """Tell which logarithms are as good as can be: near and beyond the largest number there is no bound."""
+    """Tell which logarithms are as good as can be: near and beyond the largest number there is no bound.
+
+    A faithful output is held to 1 ULP, which it keeps.
+    """
     return np.asarray(judged.judgement.faithful & judged.rows.op.logarithmic)
 
 
@@ -181,11 +186,17 @@ def _excused_rows(judged: Judged, bounds: Floats) -> Flags:
     overflowed = np.flatnonzero(failed)
     excused = np.zeros((len(outcomes), 1), dtype=np.bool_)
     if overflowed.size:
-        excused[overflowed, 0] = np.isnan(bounds[overflowed]).all(axis=1)
+        excused[overflowed, 0] = (np.isnan(bounds[overflowed]) | _masked(rows)[overflowed]).all(axis=1)
         if not rows.format.has_infinity:  # elsewhere x - max = -inf, and its exp is 0 as it should be
             limits = [rows.format.largest] * overflowed.size
             excused[overflowed, 0] |= steps_exceed(rows.values[overflowed], "shifted", 0.0, limits)
     return excused
+
+
+def _masked(rows: Rows) -> Flags:
+    """Tell which results are those of masked entries: they are exact, whatever overflows beside them."""
+    truth = rows.truth
+    return np.asarray((truth.nearest == rows.op.masked) & (truth.residual == 0))
 
 
 def _bound_the_rest(tier: Tier, rows: Rows, bounds: Floats, wanted: Flags) -> None:

@@ -266,6 +266,10 @@ def _built_in() -> Iterator[_Row]:
         ("upcast", ("bfloat16", "float8_e4m3fn"), "wide"),
         ("online", ("float64",), "fast"),
         ("blocked", ("float32",), "fast"),
+        ("log_softmax_shifted", ("float16", "float32", "float64"), "standard"),
+        ("log_softmax_log1p", WIDE, "standard"),
+        ("logsumexp_shifted", ("float16", "float32", "float64"), "standard"),
+        ("logsumexp_log1p", WIDE, "standard"),
     ):
         yield f"built-in {name}", formats, tier, lambda name=name: BUILTINS[name]  # type: ignore[misc]
 
@@ -325,6 +329,13 @@ def _declared() -> Iterator[_Row]:
 def _libraries() -> Iterator[_Row]:
     if (special := _module("scipy.special")) is not None:
         yield "scipy.special.softmax", WIDE, "standard", _of(special.softmax)
+        yield "scipy.special.logsumexp", WIDE, "standard", _of(special.logsumexp)
+        yield (
+            "scipy.special.log_softmax",
+            WIDE,
+            "standard",
+            lambda: from_function(special.log_softmax).under(["pos_inf=nan_at_inf"]),
+        )
     if (torch := _module("torch")) is not None:
         yield (
             "torch.softmax",

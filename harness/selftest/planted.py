@@ -1,4 +1,4 @@
-"""A planted defect: a softmax with one thing wrong, whose constants are drawn from a seed.
+"""A planted defect: a softmax, or another op, with one thing wrong, whose constants are drawn from a seed.
 
 Most are functions of rows in an arithmetic wide enough to be sound but for the defect: the format's own for
 float32 and float64, binary32 for narrower ones, with one rounding at the end (`of_rows`). Take the defect out
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from harness.subject.candidates import Candidate, from_function
 from reference.formats import FORMATS, FloatFormat, format_of
+from reference.ops import OPS, SOFTMAX
 
 __all__ = [
     "COMMON",
@@ -59,6 +60,7 @@ class Defect:
         formats: those in which it is a defect.
         each: instances in each format.
         tier: the tier that it must fail; what fails `fast` fails `standard` too.
+        op: the name of what it should compute.
         checks_first: whether the contract is likelier to show it than the cells; only time depends on it.
     """
 
@@ -69,6 +71,7 @@ class Defect:
     formats: tuple[str, ...] = COMMON
     each: int = 1
     tier: str = "fast"
+    op: str = SOFTMAX.name
     checks_first: bool = False
 
     @property
@@ -116,7 +119,7 @@ class Instance:
 
     def candidate(self) -> Candidate:
         """Return the instance as a candidate, in a fresh state."""
-        candidate = from_function(self.defect.make(*self.values), self.name)
+        candidate = from_function(self.defect.make(*self.values), self.name, op=OPS[self.defect.op])
         return replace(candidate, spec=self.name)
 
 

@@ -1,4 +1,4 @@
-"""Which formats a candidate takes that does not say so: one tiny row of each, before any is measured."""
+"""What one tiny row tells of a candidate before any is measured: the formats it takes, and its op."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from harness.subject.candidates import Candidate
 from harness.subject.execution import Executor
 from reference.formats import FloatFormat
+from reference.ops import OPS, Op
 
-__all__ = ["probed"]
+__all__ = ["other_op", "probed"]
 
 _ENTRIES: Final = 4
 
@@ -29,10 +33,38 @@ def probed(
     kinds = ("unsupported", "wrong_dtype", "raised") if candidate.version else ("unsupported",)
     refused = {}
     for fmt in formats:
-        row = fmt.from_float64([[0.0] * _ENTRIES])
         for fault in executor.run(
-            candidate.spec, row, out_format or fmt, reduces=candidate.op.reduces
+            candidate.spec, _zeros(fmt), out_format or fmt, reduces=candidate.op.reduces
         ).faults:
             if fault.kind in kinds:
                 refused[fmt.name] = fault.message
     return replace(candidate, refused=refused) if refused else candidate
+
+
+def other_op(candidate: Candidate, fmt: FloatFormat, out: FloatFormat, executor: Executor) -> Op | None:
+    """Return the op whose result a user's function gives of a row of zeros, unless its own fits; else None.
+
+    Its result is then as near to the other op's as rounding explains, and its own op has quite another one.
+    """
+    if ":" not in candidate.spec or candidate.version:
+        return None
+    x = _zeros(fmt)
+    for reduces in (candidate.op.reduces, not candidate.op.reduces):
+        y = executor.run(candidate.spec, x, out, reduces=reduces).outputs
+        if y is None:
+            continue
+        values = out.to_float64(y)
+        fits = [op for op in OPS.values() if op.reduces == reduces and _is_near(op, x, fmt, out, values)]
+        return None if candidate.op in fits else next(iter(fits), None)
+    return None
+
+
+def _is_near(
+    op: Op, x: NDArray[np.generic], fmt: FloatFormat, out: FloatFormat, y: NDArray[np.float64]
+) -> bool:
+    nearest = op.truth(fmt.to_float64(x), out, "mpmath").nearest
+    return bool((np.abs(y - nearest) <= np.abs(nearest) / 4).all())
+
+
+def _zeros(fmt: FloatFormat) -> NDArray[np.generic]:
+    return fmt.from_float64([[0.0] * _ENTRIES])

@@ -14,11 +14,11 @@ import numpy as np
 
 from reference.formats import FloatFormat
 from strategies.corpora.digits import exploding_rows, sane_rows
-from strategies.corpora.known_bugs import KnownBug, known_bug_rows, left_out, waiting
+from strategies.corpora.known_bugs import KnownBug, known_bug_rows, left_out
 from strategies.fixed import FixedRows, fixed_rows
 from strategies.source import F64
 
-__all__ = ["CORPORA", "Corpus", "FixedRows", "KnownBug", "left_out", "waiting"]
+__all__ = ["CORPORA", "Corpus", "FixedRows", "KnownBug", "left_out"]
 
 
 @dataclass(frozen=True)

@@ -318,7 +318,7 @@ def _arranged(candidate: Loaded, x: Array, arranged: Array, axis: int) -> Any:
     if y.shape != _result_shape(candidate, arranged.shape, axis):
         where = "" if axis == -1 else f", axis {axis}"
         is_reduced = y.shape == _without(arranged.shape, axis)
-        told = ": one number a row; if it is meant to, name its op with --op" if is_reduced else ""
+        told = ": one number a row; if it computes logsumexp, add --op logsumexp" if is_reduced else ""
         raise CallFailed(
             "wrong_shape", f"returned shape {y.shape} for an input of shape {arranged.shape}{where}{told}"
         )

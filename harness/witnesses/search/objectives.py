@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from harness.measurement import Rows
 from reference.errors import Judgement
-from reference.tiers import STANDARD
 
 __all__ = ["OBJECTIVES", "Objective"]
 
@@ -49,7 +48,7 @@ def _ulp(_rows: Rows, _y: Floats, judgement: Judgement) -> Floats:
 
 def _bound_ratio(rows: Rows, _y: Floats, judgement: Judgement) -> Floats:
     with np.errstate(invalid="ignore"):
-        return np.asarray(judgement.ulp / STANDARD.bounds(rows.values, rows.truth, rows.format))
+        return np.asarray(judgement.ulp / rows.standard_bounds)
 
 
 def _row_sum(_rows: Rows, _y: Floats, judgement: Judgement) -> Floats:

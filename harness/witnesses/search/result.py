@@ -18,7 +18,7 @@ from harness.witnesses.search.objectives import OBJECTIVES, Objective
 from harness.witnesses.search.trials import Trial, Trials
 from reference.bounds import element_bounds
 from reference.errors import ElementClass
-from reference.tiers import STANDARD, Tier
+from reference.tiers import Tier
 from reports.record.cells import SEARCHED
 from reports.record.tally import Tally, merge
 from reports.record.witness import CellKey, Witness, json_float
@@ -228,20 +228,21 @@ def _found(cell: CellKey, trials: Trials, best: Best | None) -> dict[str, Any]:
     subject, objective = trials.subject, trials.objective
     if best is None or best.score <= objective.least:
         return dict.fromkeys(("witness", "ulp", "standard_bound", "algorithm_bound"))
-    rows, y, element = _winner(best)
+    rows, y, result = _winner(best)
+    element = None if rows.op.reduces else result
     judgement = rows.judge(y)
     declared = subject.declaration.algorithm
-    standard = STANDARD.bounds(rows.values, rows.truth, rows.format)
+    standard = rows.standard_bounds
     own = None if declared is None else element_bounds(rows.values, rows.truth, declared, rows.format)
-    kind = _kind(objective, ElementClass(judgement.classes[0, element]))
+    kind = _kind(objective, ElementClass(judgement.classes[0, result]))
     encoded = rows.truth.format.to_hex(y)
     origin = f"evaluation {best.evaluation} of the search"
     witness = Witness(cell, kind, best.score, rows.hexadecimal(0), encoded, element, origin)
     return {
         "witness": seen_among(witness, Part(best.trial.rows.x, best.row), subject.outputs),
-        "ulp": float(judgement.ulp[0, element]),
-        "standard_bound": _figure(standard[0, element]),
-        "algorithm_bound": None if own is None else _figure(own[0, element]),
+        "ulp": float(judgement.ulp[0, result]),
+        "standard_bound": _figure(standard[0, result]),
+        "algorithm_bound": None if own is None else _figure(own[0, result]),
     }
 
 
@@ -250,7 +251,7 @@ def _winner(best: Best) -> tuple[Rows, Any, int]:
     chosen[best.row] = True
     outputs = best.trial.outcome.outputs
     assert outputs is not None, "a row with a score has outputs"
-    return best.trial.rows.take(chosen), outputs[chosen], int(best.trial.elements[best.row])
+    return best.trial.rows.take(chosen), outputs[chosen], int(best.trial.results[best.row])
 
 
 def _kind(objective: Objective, element_class: ElementClass) -> str:

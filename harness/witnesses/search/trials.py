@@ -27,12 +27,14 @@ class Trial:
         rows: with their truth.
         outcome: what the candidate made of them.
         scores: the greatest figure of each row; -inf where it has none, or brought no outputs.
-        elements: where that is.
+        results: which result that is.
+        elements: the entry that it belongs to; the largest, where a row has one result.
     """
 
     rows: Rows
     outcome: Outcome
     scores: Floats
+    results: NDArray[np.intp]
     elements: NDArray[np.intp]
 
 
@@ -50,8 +52,10 @@ class Trials:
         rows = Rows.about(subject, x, number, method=subject.reference)
         outcome = subject.run(x)
         figure = self._figure(rows, outcome)
-        elements = np.argmax(figure, axis=1)
-        return Trial(rows, outcome, figure[np.arange(len(figure)), elements], elements)
+        results = np.argmax(figure, axis=1)
+        scores = figure[np.arange(len(figure)), results]
+        elements = np.argmax(rows.values, axis=1) if rows.op.reduces else results
+        return Trial(rows, outcome, scores, results, elements)
 
     def _figure(self, rows: Rows, outcome: Outcome) -> Floats:
         """Return the objective's figure of each element, -inf where it has none or is excused."""
