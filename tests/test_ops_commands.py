@@ -15,6 +15,7 @@ from harness import cli, testing
 from harness.subject.candidates import BUILTINS, CandidateError, from_function, load
 from harness.subject.execution import InProcess, Isolated
 from harness.subject.probe import other_op
+from reference import ulp_errors
 from reference.formats import FORMATS
 from reference.ops import LOG_SOFTMAX, LOGSUMEXP, OPS, SOFTMAX
 
@@ -119,9 +120,27 @@ def test_a_logsumexp_taken_for_a_softmax_is_one_clear_line(
 
 
 def test_commands_that_know_softmax_only_say_so(kernels: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("exhaust", "explain"):
-        assert cli.run([command, f"{kernels}:log_softmax"]) == 2
-        assert "it computes log_softmax, and" in capsys.readouterr().err
+    assert cli.run(["explain", f"{kernels}:log_softmax"]) == 2
+    assert "it computes log_softmax, and" in capsys.readouterr().err
+    assert cli.run(["exhaust", f"{kernels}:log_softmax", "--through-shift", "--format", "float32"]) == 2
+    assert "kernels_of_ops.py:log_softmax computes log_softmax" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["log_of_softmax", "logsumexp_naive"])
+def test_all_pairs_of_a_small_format_are_those_of_each_row_by_mpmath(
+    name: str, tmp_path: Path, in_an_empty_folder: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Held against the plain path over every pair, which shares neither truth nor counting with the proof."""
+    fmt, candidate = FORMATS["float8_e4m3fnuz"], BUILTINS[name]
+    assert cli.run(["exhaust", name, "--format", fmt.name, "--all-orders", "--out", "proof", "--json"]) == 0
+    proof = json.loads(capsys.readouterr().out)
+    codes = np.arange(256, dtype=np.uint8)
+    codes = codes[np.isfinite(fmt.to_float64(fmt.from_bits(codes)))]
+    pairs = fmt.from_bits(np.stack(np.meshgrid(codes, codes), axis=-1).reshape(-1, 2))
+    errors = ulp_errors(pairs, candidate(pairs), fmt, "mpmath", op=candidate.op.name)
+    figures = proof["figures"]
+    assert figures["rows"] == len(pairs)
+    assert figures["max_ulp"] == pytest.approx(np.nanmax(np.where(np.isinf(errors), np.nan, errors)), rel=1e-6)
 
 
 # Calling -----------------------------------------------------------------------------------

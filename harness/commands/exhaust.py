@@ -28,13 +28,13 @@ from harness.commands.single import (
     finish,
     replay_command,
     require_format,
-    require_softmax,
     single,
 )
 from harness.terminal.console import notes, print_json, progress_bar, results
 from harness.terminal.exceptions import Interrupted, NoVerdict, UsageError, user_mistakes
 from harness.terminal.kernels import EVALUATION, MEASURING, prepare_kernels
 from reference.formats import FORMATS
+from reference.ops import SOFTMAX
 from reports.spelling import command
 
 if TYPE_CHECKING:
@@ -97,7 +97,6 @@ def exhaust(
         "timeout": timeout, "in_process": in_process,
     }  # fmt: skip
     asked = single(candidate, format, length, given, _default_format(length), _is_small)
-    require_softmax(asked, "exhaust proves", "search looks for its worst rows")
     through_shift = _is_through_shift(asked, through_shift, all_orders=all_orders)
     prepare_kernels(MEASURING, EVALUATION)
     with executor_for(asked.settings, every_row=True) as executor, _refused_unless_it_shifts(asked):
@@ -132,7 +131,9 @@ def _is_through_shift(asked: Single, wanted: bool, *, all_orders: bool) -> bool:
     """
     from harness.exhaust import MOST_ROWS, Enumeration
 
-    fmt, length = asked.fmt, asked.length
+    fmt, length, op = asked.fmt, asked.length, asked.candidate.op
+    if wanted and op is not SOFTMAX:
+        raise UsageError(f"--through-shift: it proves {SOFTMAX}, and {asked.candidate.name} computes {op}")
     rows = Enumeration(fmt, length, unordered=not all_orders, one_zero=not all_orders).rows
     if wanted and (length not in SHIFTED_BITS or all_orders):
         given = "--all-orders" if all_orders else f"--length {length}"
@@ -140,7 +141,7 @@ def _is_through_shift(asked: Single, wanted: bool, *, all_orders: bool) -> bool:
             f"--through-shift with {given}: it proves pairs and triples, and no difference in order counts;"
             " leave one of them out"
         )
-    is_possible = not all_orders and fmt.storage_bits <= SHIFTED_BITS.get(length, 0)
+    is_possible = op is SOFTMAX and not all_orders and fmt.storage_bits <= SHIFTED_BITS.get(length, 0)
     if is_possible and (wanted or rows > MOST_ROWS):
         return True
     if rows > LARGEST or wanted:
@@ -252,12 +253,15 @@ def _confirmed(tally: Tally) -> float | None:
     from reference.model import RESIDUAL_TOLERANCE
 
     worst = next((w for w in tally.witnesses if w.kind == "max_ulp"), None)
-    if worst is None or worst.element is None:
+    if worst is None:
         return None
     fmt, out = FORMATS[worst.cell.format], FORMATS[worst.cell.out_format]
     x = fmt.to_float64(fmt.from_bits(entries_of_hex(worst.x, fmt)))
     y = out.from_bits(entries_of_hex(worst.y, out))
-    error = float(ulp_errors(x, y, out, "mpmath")[worst.element])
+    if worst.element is None:  # a row has one result
+        error = float(ulp_errors(x, y[0], out, "mpmath", op=worst.cell.op))
+    else:
+        error = float(ulp_errors(x, y, out, "mpmath", op=worst.cell.op)[worst.element])
     if abs(error - worst.score) > max(RESIDUAL_TOLERANCE, 2.0**-51 * error):
         raise NoVerdict(
             f"row {worst.x}: its error is {_figure(worst.score)} ULP by the certified reference and"

@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 
 from harness.measurement import Rows, measure
 from harness.measurement.compiled import BINS, EXPONENTS, add_error, exact_total
+from harness.subject.subject import Subject
 from reference.certified.compiled import compiled, pattern
-from reference.certified.evaluation import evaluate
-from reference.declaration import Declaration
 from reference.errors import ElementClass, Judgement, RowFailure
 from reference.formats import FloatFormat
 from reports.record.tally import Tally, merge
@@ -46,16 +45,13 @@ class Counting:
 
     Args:
         cell: the cell that the witnesses will name.
-        fmt: the input format.
-        out_format: the output format.
-        declaration: what the candidate says of itself.
+        subject: whose rows they are.
     """
 
-    def __init__(
-        self, cell: CellKey, fmt: FloatFormat, out_format: FloatFormat, declaration: Declaration
-    ) -> None:
-        self._cell, self._fmt, self._out_format, self._declaration = cell, fmt, out_format, declaration
-        self._reach = reach(out_format, cell.length)
+    def __init__(self, cell: CellKey, subject: Subject) -> None:
+        self._cell, self._subject = cell, subject
+        self._reach = reach(subject.out, cell.length)
+        self._results = 1 if subject.op.reduces else cell.length
         self._counts = _no_counts()
         self._settled = self._fallbacks = 0
         self._records: dict[str, _Rows] = {}
@@ -63,12 +59,14 @@ class Counting:
 
     def add(self, x: NDArray[Any], y: NDArray[Any], numbers: NDArray[np.int64]) -> None:
         """Count finite rows of shape (rows, n) with their outputs and numbers."""
-        rows = _Rows(x, y, numbers)
-        values, outputs = self._fmt.to_float64(x), self._out_format.to_float64(y)
-        rest = np.flatnonzero(~_settled(values, outputs, self._reach))
+        rows, op, out = _Rows(x, y, numbers), self._subject.op, self._subject.out
+        values, outputs = self._subject.format.to_float64(x), out.to_float64(y)
+        rest = np.arange(len(x))
+        if op.underflows:  # results of 1 and 0 settle nothing of logarithms
+            rest = np.flatnonzero(~_settled(values, outputs, self._reach))
         self._settled += len(x) - rest.size
         if rest.size:
-            judgement, fallbacks = evaluate(values[rest], outputs[rest], self._out_format)
+            judgement, fallbacks = op.evaluate(values[rest], outputs[rest], out, 1)
             self._fallbacks += fallbacks
             odd = self._count(judgement, rows, rest)
             if odd.any():
@@ -79,7 +77,9 @@ class Counting:
         records = (self._measure(row).witnesses for row in self._records.values())
         kinds = zip(self._records, records, strict=True)
         witnesses = tuple(w for kind, found in kinds for w in found if w.kind == kind)
-        plain = replace(_plain_tally(self._counts, self._cell.length), fallbacks=self._fallbacks)
+        plain = replace(_plain_tally(self._counts, self._results), fallbacks=self._fallbacks)
+        if self._subject.op.reduces:  # one result has no sum
+            plain = replace(plain, worst_row_sum_error=None)
         settled = settled_tally(self._settled, self._cell.length)
         return merge([settled, replace(plain, witnesses=witnesses), *self._measured])
 
@@ -96,8 +96,8 @@ class Counting:
 
     def _measure(self, rows: _Rows) -> Tally:
         """Return the full measurement of some rows, without what is not counted of all."""
-        batch = Rows.of(self._fmt, rows.x, self._out_format, labels=rows.labels)
-        return without_profiles(measure(self._cell, batch, rows.y, self._declaration))
+        batch = Rows.about(self._subject, rows.x, labels=rows.labels)
+        return without_profiles(measure(self._cell, batch, rows.y, self._subject.declaration))
 
 
 class _Rows(NamedTuple):
@@ -235,7 +235,7 @@ def _odd_rows(verdict: _Verdict) -> Any:
         found = failure[row] != _NO_FAILURE
         for j in range(ulp.shape[1]):
             found |= (classes[row, j] < _UNAVOIDABLE_ZERO) | (classes[row, j] > _NORMAL)
-            found |= negative_zero[row, j] | (ulp[row, j] == np.inf)
+            found |= negative_zero[row, j] | ((classes[row, j] >= _GRADUAL) & ~(ulp[row, j] < np.inf))
         odd[row] = found
     return odd
 
@@ -281,6 +281,7 @@ def _note_records(verdict: _Verdict, odd: Any, counts: _Counts) -> None:
 
 
 def _plain_tally(counts: _Counts, n: int) -> Tally:
+    """Return the tally of the plain rows, of n results each."""
     rows = int(counts.rows[0])
     if not rows:
         return Tally()

@@ -201,7 +201,7 @@ class Exhaustion:
         return sum(timed) / len(timed) / count
 
     def _counting(self) -> Counting:
-        return Counting(self.cell, self.subject.format, self.subject.out, self.subject.declaration)
+        return Counting(self.cell, self.subject)
 
     def _count(self, x: Any, first: int, outcome: Outcome, counting: Counting) -> Iterator[Tally]:
         """Count rows in bulk, or yield their tally, with a witness of every row that failed alone."""

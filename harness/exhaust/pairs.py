@@ -196,7 +196,7 @@ class _Part:
 
     def __init__(self, plan: ShiftedPairs, subject: Subject) -> None:
         self._plan, self._subject = plan, subject
-        self._counting = Counting(plan.cell, subject.format, subject.out, subject.declaration)
+        self._counting = Counting(plan.cell, subject)
         self._digest = hashlib.sha256()
         self._others: list[Tally] = []
         self._quiet = 0

@@ -119,5 +119,6 @@ def _same(subject: Subject, outcome: Outcome, changed: Array, order: list[int]) 
     done = outcome.completed
     if not np.array_equal(done, again.completed):
         return False
-    before, after = (subject.out.to_bits(o) for o in (outcome.outputs[:, order], again.outputs))
+    first = outcome.outputs if subject.op.reduces else outcome.outputs[:, order]
+    before, after = (subject.out.to_bits(o) for o in (first, again.outputs))
     return bool(np.array_equal(before[done], after[done]))

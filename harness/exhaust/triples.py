@@ -231,7 +231,7 @@ class _Part:
 
     def __init__(self, plan: ShiftedTriples, subject: Subject) -> None:
         self._plan, self._subject = plan, subject
-        self._counting = Counting(plan.cell, subject.format, subject.out, subject.declaration)
+        self._counting = Counting(plan.cell, subject)
         self._digest = hashlib.sha256()
         self._others: list[Tally] = []
         self._known = plan.known[0]
