@@ -18,6 +18,8 @@ from harness.subject.probe import other_op
 from reference import ulp_errors
 from reference.formats import FORMATS
 from reference.ops import LOG_SOFTMAX, LOGSUMEXP, OPS, SOFTMAX
+from reports.record.witness import CellKey, Witness
+from reports.sections.witnesses import instance
 
 FLOAT32 = FORMATS["float32"]
 
@@ -140,7 +142,9 @@ def test_all_pairs_of_a_small_format_are_those_of_each_row_by_mpmath(
     errors = ulp_errors(pairs, candidate(pairs), fmt, "mpmath", op=candidate.op.name)
     figures = proof["figures"]
     assert figures["rows"] == len(pairs)
-    assert figures["max_ulp"] == pytest.approx(np.nanmax(np.where(np.isinf(errors), np.nan, errors)), rel=1e-6)
+    assert figures["max_ulp"] == pytest.approx(
+        np.nanmax(np.where(np.isinf(errors), np.nan, errors)), rel=1e-6
+    )
 
 
 # Calling -----------------------------------------------------------------------------------
@@ -259,6 +263,15 @@ def test_the_one_result_of_a_row_is_replayed_beside_its_largest_logit(
     (judged,) = [e for e in elements if e["y"]]
     assert float(judged["x"]) == max(float(e["x"]) for e in elements)
     assert judged["ulp"] == pytest.approx(found["score"], rel=1e-6)
+
+
+def test_a_page_names_the_one_result_of_a_row_without_an_entry() -> None:
+    cell = CellKey("f", "logsumexp", "float32", "float32", "r", 2)
+    x, y = FLOAT32.to_hex(np.zeros(2, np.float32)), FLOAT32.to_hex(np.ones(1, np.float32))
+    assert instance(Witness(cell, "inflated", 0.0, x, y, None, "here")) == (
+        "logsumexp(0, 0) = 1; exact: 0.6931"
+    )
+    assert instance(Witness(cell, "max_ulp", 5.0, x, y, None, "here")) == "5 ULP at logsumexp(0, 0)"
 
 
 # Libraries and planted defects ---------------------------------------------------------------

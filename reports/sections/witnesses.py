@@ -119,13 +119,14 @@ def instance(witness: Witness) -> str:
     is_whole = not row.hidden and len(row.entries) <= MOST_IN_A_LINE
     x, y, exact = ([shortened(getattr(e, name)) for e in row.entries] for name in ("x", "y", "exact"))
     meant = next((k for k, e in enumerate(row.entries) if e.index == row.meant), 0)
-    name = (
-        f"{witness.cell.op}({', '.join(x)})" if is_whole else f"a row of {count(witness.cell.length)} entries"
-    )
-    where = f"entry {row.entries[meant].index} of {name}"
+    cell = witness.cell
+    name = f"{cell.op}({', '.join(x)})" if is_whole else f"a row of {count(cell.length)} entries"
+    where = name if op_named(cell.op).reduces else f"entry {row.entries[meant].index} of {name}"
     if row.figure:
         return f"{row.figure} at {where}"
-    if not is_whole:
+    if op_named(cell.op).reduces:
+        text, truth = f"{name} = {y[meant]}", exact[meant]
+    elif not is_whole:
         text, truth = f"{where}: {x[meant]} gives {y[meant]}", exact[meant]
     else:
         text, truth = f"{name} = ({', '.join(y)})", f"({', '.join(exact)})"
