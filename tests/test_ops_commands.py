@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 from harness import cli, testing
+from harness.campaign.campaign import Campaign
+from harness.campaign.settings import resolve
+from harness.gate.gate_campaign import temporary_ledger
 from harness.subject.candidates import BUILTINS, CandidateError, from_function, load
 from harness.subject.execution import InProcess, Isolated
 from harness.subject.probe import other_op
@@ -196,13 +199,18 @@ def test_a_sound_kernel_keeps_within_its_bound_and_its_contract(
     assert (asked["monotone"] == "not_applicable") == OPS[op].reduces
 
 
-def test_candidates_of_several_ops_see_the_same_rows(kernels: Path, tmp_path: Path) -> None:
+def test_candidates_of_several_ops_see_the_same_rows(kernels: Path) -> None:
     names = [f"{kernels}:{f}" for f in ("softmax", "log_softmax", "logsumexp")]
-    arguments = ["--format", "float16", "--effort", "brief", "--length", "5", "--regime", "dominated"]
-    assert cli.run(["run", *names, *arguments, "--out", str(tmp_path / "run")]) == 0
-    cells = json.loads((tmp_path / "run" / "summary.json").read_text())["cells"]
-    assert {cell["op"] for cell in cells} == set(OPS)
-    assert len({cell["rows_digest"] for cell in cells}) == 1
+    given = {"formats": ["float16"], "effort": "brief", "lengths": [5], "regimes": ["dominated"], "jobs": 1}
+    campaign = Campaign.of(resolve({"candidates": names, **given}))
+    with temporary_ledger(campaign) as ledger, InProcess() as executor:
+        campaign.run(ledger, executor, lambda _task, _tallies: None)
+        counted = {info.key.op: tally for info, tally in ledger.tallies()}
+    assert set(counted) == set(OPS)
+    assert len({tuple(tally.digests.items()) for tally in counted.values()}) == 1
+    for op, tally in counted.items():
+        assert tally.elements == tally.rows * (1 if OPS[op].reduces else 5)
+        assert set(tally.outcomes) == {"ok"}
 
 
 def without_a_shift(x: np.ndarray) -> np.ndarray:
