@@ -284,9 +284,12 @@ def _of_libraries(values: dict[str, Any]) -> dict[str, Any]:
         return values
     from harness.subject.candidates.libraries import installed
 
-    names = [library.name for library in installed()]
+    op = OPS[choose("op", values.get("op", SOFTMAX.name), OPS)]
+    names = [library.name for library in installed() if library.has(op)]
     if not names:
-        raise UsageError("--libraries: none is installed; pip install 'softmax-harness[libraries]'")
+        raise UsageError(
+            f"--libraries: none that has {op} is installed; pip install 'softmax-harness[libraries]'"
+        )
     return {"formats": USUAL_FORMATS, **values, "candidates": [*values.get("candidates", ()), *names]}
 
 

@@ -17,7 +17,7 @@ DERIVATION_WIDTH: Final = 90
 def list_everything(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False
 ) -> None:
-    """List candidates, formats, regimes, tiers, the columns of a run's tables, and efforts."""
+    """List ops, candidates, formats, regimes, tiers, the columns of a run's tables, and efforts."""
     catalogue = _catalogue()
     if as_json:
         print_json(catalogue)
@@ -38,6 +38,7 @@ def _catalogue() -> dict[str, dict[str, dict[str, Any]]]:
     from harness.subject.candidates import BUILTINS
     from harness.subject.candidates.libraries import LIBRARIES
     from reference.formats import FORMATS
+    from reference.ops import OPS
     from reference.tiers import TIERS
     from reports.record.cells import SEARCHED
     from reports.record.metrics import documented
@@ -45,6 +46,7 @@ def _catalogue() -> dict[str, dict[str, dict[str, Any]]]:
     from strategies.regimes import REGIMES
 
     return {
+        "ops": {op.name: {"title": op.formula} for op in OPS.values()},
         "candidates": {c.name: {"title": c.description} for c in BUILTINS.values()},
         "libraries": {
             name: {"title": f"{library.title} ({library.lacks() or library.version()})"}
