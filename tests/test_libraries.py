@@ -22,9 +22,11 @@ from harness.subject.candidates import CandidateError, load
 from harness.subject.candidates import libraries as folder
 from harness.subject.candidates.libraries import LIBRARIES, installed
 from harness.subject.candidates.loading import import_function, locate
-from harness.subject.execution import Isolated
+from harness.subject.execution import InProcess, Isolated
 from harness.subject.probe import probed
+from reference import ulp_errors
 from reference.formats import FORMATS, FloatFormat
+from reference.ops import OPS, SOFTMAX, Op
 from reports.figures import ulps
 from tests.test_arrays import patterns, same_bits
 
@@ -54,6 +56,27 @@ def test_a_library_whose_compiler_is_missing_is_not_called(monkeypatch: pytest.M
     monkeypatch.setattr(folder.shutil, "which", lambda _: None)
     assert "it needs a compiler, g++ or c++ or clang++" in LIBRARIES["torch-compile"].lacks()
     assert LIBRARIES["torch"].lacks() == ""
+
+
+@pytest.mark.parametrize("op", [op for op in OPS.values() if op is not SOFTMAX], ids=str)
+@pytest.mark.parametrize("name", [name for name in LIBRARIES if name != "torch-compile"])
+def test_the_other_ops_of_libraries_are_near_the_exact_results_along_any_axis(name: str, op: Op) -> None:
+    if reason := LIBRARIES[name].lacks():
+        pytest.skip(reason)
+    if not LIBRARIES[name].has(op):
+        with pytest.raises(CandidateError, match=f"no {op} of {name} is known here"):
+            load(name, op=op)
+        return
+    fmt = FORMATS["float32"]
+    x = np.random.default_rng(0).normal(size=(6, 4), scale=3).astype(np.float32)
+    with InProcess() as executor:
+        for presentation in ("plain", "middle_of_cube", "vectors"):
+            outcome = executor.run(
+                load(name, op=op).spec, x, fmt, presentation=presentation, reduces=op.reduces
+            )
+            assert outcome.faults == ()
+            y = outcome.outputs[:, 0] if op.reduces else outcome.outputs
+            assert ulp_errors(x, y, op=op.name).max() < 8, presentation
 
 
 @pytest.mark.parametrize("spec", ["scipy@cuda", "torch@nowhere", "jax@nowhere"])
