@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.rooms import at_home
+from harness.rooms import called_at_home
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,14 +50,14 @@ class Run:
         left = ", interrupted: some cells are not measured" if any(self._data.left.values()) else ""
         return f"Run of {sizes}{left}; see .cells, .witnesses, .rates, .worst"
 
-    @at_home()
+    @called_at_home
     def _repr_html_(self) -> str:
         from reports.page import first_screen
 
         return str(first_screen(self._data))
 
 
-@at_home()
+@called_at_home
 def load(run: str | Path = "latest") -> Run:
     """Return a run that a command has written.
 
@@ -76,7 +76,7 @@ def load(run: str | Path = "latest") -> Run:
         return _as_run(ledger, reference_of(folder))
 
 
-@at_home()
+@called_at_home
 def measure(
     f: Callable[..., Any],
     format: str | Sequence[str] = "float32",

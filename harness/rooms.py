@@ -22,15 +22,18 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 from harness.terminal.exceptions import UsageError
 
-__all__ = ["ROOMS", "ROOT", "at_home", "guest", "require_rooms", "secure"]
+__all__ = ["ROOMS", "ROOT", "at_home", "called_at_home", "guest", "require_rooms", "secure"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 ROOMS: Final = ("reference", "strategies", "reports")
 MARK: Final = "__room_of__"
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def secure() -> None:
@@ -169,6 +172,18 @@ def at_home() -> Iterator[None]:
         yield
     finally:
         _HOUSE.leave()
+
+
+def called_at_home(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function of ours that runs `at_home`, without a frame of its own in pytest's tracebacks."""
+
+    @functools.wraps(function)
+    def call(*arguments: P.args, **keywords: P.kwargs) -> R:
+        __tracebackhide__ = True
+        with at_home():
+            return function(*arguments, **keywords)
+
+    return call
 
 
 def guest(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -27,7 +27,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.rooms import at_home
+from harness.rooms import at_home, called_at_home
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -41,7 +41,7 @@ __all__ = ["assert_accurate", "assert_keeps", "check", "rows"]
 Softmax = Callable[..., Any]
 
 
-@at_home()
+@called_at_home
 def assert_accurate(
     f: Softmax,
     format: str = "float32",
@@ -67,6 +67,7 @@ def assert_accurate(
         AssertionError: it does not; the verdicts and shrunk rows are in the message.
         harness.terminal.exceptions.UsageError: an argument is unknown.
     """
+    __tracebackhide__ = True
     from harness.gate.assertion import failure
 
     said = failure(f, format, tier, seed, policies, via, op)
@@ -74,7 +75,7 @@ def assert_accurate(
         raise AssertionError(said)
 
 
-@at_home()
+@called_at_home
 def check(name: str, f: Softmax, format: str = "float32", seed: int = 0, effort: str = "quick") -> None:
     """Assert that a function keeps a rule, over rows of every regime.
 
@@ -91,6 +92,7 @@ def check(name: str, f: Softmax, format: str = "float32", seed: int = 0, effort:
         AssertionError: it does not, or the rule does not apply to it; the message has the smallest row.
         ValueError: there is no such check, format or effort.
     """
+    __tracebackhide__ = True
     from harness.checks import check_named, run_check
     from harness.subject.execution import InProcess
     from harness.subject.subject import Subject
@@ -103,7 +105,7 @@ def check(name: str, f: Softmax, format: str = "float32", seed: int = 0, effort:
         raise AssertionError(_told(result))
 
 
-@at_home()
+@called_at_home
 def assert_keeps(name: str, f: Softmax, x: NDArray[Any]) -> None:
     """Assert that a function keeps a rule on one row.
 
@@ -116,6 +118,7 @@ def assert_keeps(name: str, f: Softmax, x: NDArray[Any]) -> None:
         AssertionError: it does not, or its call fails; the row is in the message.
         ValueError: there is no such check, or x is no row of a format.
     """
+    __tracebackhide__ = True
     from harness.checks import Examinee, check_named
     from harness.checks.check import hexadecimal
     from harness.subject.execution import InProcess
@@ -137,7 +140,7 @@ def assert_keeps(name: str, f: Softmax, x: NDArray[Any]) -> None:
             raise AssertionError(f"{asked.title}: x = {hexadecimal(fmt, x)}: {examined.note(0)}")
 
 
-@at_home()
+@called_at_home
 def rows(format: str, length: int, regimes: Sequence[str] = ()) -> SearchStrategy[NDArray[Any]]:
     """Return the Hypothesis strategy of a row (length,) of any of the regimes.
 

@@ -1,7 +1,7 @@
 """What the violations of a gate have in common, one sentence for each candidate, before they are listed.
 
 A dozen alike are one finding. A fact is stated only where it holds of every violation of a candidate's cells,
-and only where the gate looked further: "at lengths 257 to 4096, none at 128 or less" says that several cells
+and only where the gate looked further: "at lengths 257 to 4,096, none at 128 or less" says that several cells
 of the same regimes were gated at 128 or less, and that all passed. Where the number of rows in a cell parts
 those that fail from those that pass, that is stated too.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import comb
 from typing import Final
 
 from reports.figures import count, plural
@@ -22,17 +23,36 @@ LEAST: Final = 3
 """The least violations of a candidate for a sentence; fewer are shorter listed."""
 
 _SENTENCES: Final = 4
+_STEPS: Final = (2, 4, 8, 16, 32, 64, 128)
+_CHANCE: Final = 1e-4
 _NAMED: Final = 3
 
 _NOUNS: Final = {
-    "over_budget": "over budget",
+    "over_budget": "violations",
     "defect": "defects",
-    "crashed": "crashed",
-    "timed_out": "timed out",
-    "uncertified": "uncertified",
-    "not_run": "not run",
-    "no_budget": "without a budget",
+    "crashed": "cells that crashed",
+    "timed_out": "cells that timed out",
+    "uncertified": "cells that cannot be certified",
+    "not_run": "cells that were not run",
+    "no_budget": "cells without a limit",
 }
+_OF_METRICS: Final = {
+    "failed_rows": "cells with failed rows",
+    "bound_ratio": "cells with an error above the bound",
+}
+_SHARED: Final = {
+    "over_bound": "an error above the bound",
+    "not_rounded": "an output that is not correctly rounded",
+    "not_faithful": "an output that is not faithful",
+    "no_bound": "an output without a bound",
+    "lost": "an output 0 where the result is a normal number",
+    "flushed": "a flushed output",
+    "overflow": "a row that overflowed",
+    "total_underflow": "a row that underflowed as a whole",
+    "unexplained": "a failed row that nothing declared explains",
+}
+"""What a cell has where a clause of a tier is broken there."""
+
 _CLAUSE: Final = re.compile(r"\d+ (\w+)")
 _LOST: Final = " rows did not come back: "
 
@@ -79,8 +99,8 @@ def _of_candidate(own: Sequence[Verdict]) -> str:
     if not facts:
         return ""
     others = list(dict.fromkeys(v.metric for v in failing if not _is_of_cell(v)))
-    beside = f"; and {_listed(others)}" if others else ""
-    return f"{own[0].candidate}: all {count(len(cells))} {_what(cells)} {', '.join(facts)}{beside}"
+    beside = f"; it also breaks {_listed(others)}" if others else ""
+    return f"{own[0].candidate}: all {count(len(cells))} {_what(cells)} are {', '.join(facts)}{beside}"
 
 
 def _is_of_cell(verdict: Verdict) -> bool:
@@ -92,8 +112,10 @@ def _what(cells: Sequence[Verdict]) -> str:
     statuses = {v.status for v in cells}
     limits = {f"tier {v.limit}" if v.metric == "tier" else v.metric for v in cells}
     noun = _NOUNS[next(iter(statuses))] if len(statuses) == 1 else "violations"
-    is_limited = statuses & {"over_budget", "defect", "uncertified"}
-    return f"{noun} ({next(iter(limits))})" if len(limits) == 1 and is_limited else noun
+    if len(limits) > 1 or not statuses & {"over_budget", "defect"}:
+        return noun
+    [limit] = limits
+    return _OF_METRICS.get(limit, f"{noun} of {limit}")
 
 
 def _facts(cells: Sequence[Verdict], gated: Sequence[Verdict]) -> Iterator[str]:
@@ -160,14 +182,34 @@ def _of_lengths(line: _Line) -> str:
     failing = set(line.failing)
     gated = failing | {n for n in line.passing if least <= n <= most}
     if least == most:
-        where = f"only at length {least}"
+        where = f"only at length {count(least)}"
     elif len(failing) < len(gated):
-        where = f"at {len(failing)} of {len(gated)} lengths from {least} to {most}"
+        where = (
+            f"at {count(len(failing))} of {count(len(gated))} lengths from {count(least)} to {count(most)}"
+        )
+        where += _multiples(failing, gated)
     else:
-        where = f"at lengths {least} to {most}"
-    sides = [f"{line.below} or less"] if line.below is not None else []
-    sides += [f"{line.above} or more"] if line.above is not None else []
+        where = f"at lengths {count(least)} to {count(most)}"
+    sides = [f"{count(line.below)} or less"] if line.below is not None else []
+    sides += [f"{count(line.above)} or more"] if line.above is not None else []
     return f"{where}, none at {' and none at '.join(sides)}"
+
+
+def _multiples(failing: set[int], gated: set[int]) -> str:
+    """Return the multiples that fail alone or are spared, where chance would hardly part lengths so.
+
+    Of the ways to choose as many lengths of those gated, at most `_CHANCE` have only such, or none.
+    """
+    ways = comb(len(gated), len(failing))
+    for step in _STEPS:
+        multiples = {n for n in gated if n % step == 0}
+        if not failing & multiples and comb(len(gated - multiples), len(failing)) <= _CHANCE * ways:
+            return f" (none of the {count(len(multiples))} multiples of {step} among them)"
+    for step in reversed(_STEPS):
+        multiples = {n for n in gated if n % step == 0}
+        if failing <= multiples and comb(len(multiples), len(failing)) <= _CHANCE * ways:
+            return f" (all of them multiples of {step})"
+    return ""
 
 
 def _of_rows(line: _Line) -> str:
@@ -195,10 +237,10 @@ def _reasons(cells: Sequence[Verdict]) -> Iterator[str]:
     if named:
         shared = [word for word in named[0] if all(word in words for words in named)]
         if shared and shared != ["over_bound"]:
-            yield f"each {_listed(shared)}"
+            yield f"each with {_listed([_SHARED.get(word, word) for word in shared])}"
     lost = {v.message.partition(_LOST)[2] for v in cells}
     if len(lost) == 1 and lost != {""}:
-        yield f"each with {lost.pop()}"
+        yield f"for one reason: {lost.pop()}"
 
 
 def _listed(names: Sequence[str]) -> str:

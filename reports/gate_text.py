@@ -5,22 +5,32 @@ Figures have as many digits as it takes to distinguish them from their limit.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from reference.formats import format_named
 from reports import spelling
 from reports.common import in_common
-from reports.figures import NOTHING, count, plural
-from reports.record.verdicts import FORMAT, Verdict, counted, headline_name, worst_first
+from reports.figures import count, plural
+from reports.record.verdicts import Verdict, headline_name, worst_first
 from reports.spelling import markdown as escaped
 from reports.spelling import markdown_code
+from reports.violations import (
+    counts_of,
+    excused,
+    in_python,
+    limit_of,
+    outcome,
+    spelled,
+    status_name,
+    subject,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["MARKDOWN_BYTES", "headline", "markdown", "spelled", "terminal", "verdict_lines", "worst_by_group"]
+__all__ = ["MARKDOWN_BYTES", "alike", "headline", "markdown", "terminal", "verdict_lines"]
 
 MARKDOWN_BYTES: Final = 1 << 20
 """GitHub refuses a step's summary of more than 1 MiB."""
@@ -32,31 +42,13 @@ NONE_LOOKED: Final[Mapping[tuple[str, str], str]] = MappingProxyType({})
 
 _LISTED: Final = 400
 
-_EXCUSED: Final = re.compile(r"excused: (\d+) ([\w=]+)")
-_EXCUSED_NOUNS: Final = {"overflow": "overflowing row", "flushed": "flushed output"}
 _NAMED: Final = 3
 """The most cells to name among those where something was excused."""
 
 
 def headline(verdicts: Sequence[Verdict]) -> str:
     """Return the outcome in one sentence."""
-    counts = ", ".join(f"{count} {status}" for status, count in counted(verdicts).items())
-    return f"gate: {headline_name(verdicts)} ({counts or 'nothing was judged'})"
-
-
-def spelled(verdict: Verdict) -> tuple[str, str]:
-    """Return limit and figure, with enough digits to show which is greater."""
-    limit, observed = verdict.limit, verdict.observed
-    if not isinstance(limit, (int, float)):
-        text = "none" if limit is None else limit
-        return text, NOTHING if observed is None else f"{observed:.6g}"
-    if observed is None:
-        return f"{limit:.6g}", NOTHING
-    for digits in (4, 6, 9, 12, 17):
-        texts = f"{limit:.{digits}g}", f"{observed:.{digits}g}"
-        if texts[0] != texts[1] or limit == observed:
-            return texts
-    return repr(limit), repr(observed)
+    return f"gate: {headline_name(verdicts)} ({counts_of(verdicts) or 'nothing was judged'})"
 
 
 def terminal(
@@ -66,7 +58,7 @@ def terminal(
     most: int = SHOWN,
     looked: Mapping[tuple[str, str], str] = NONE_LOOKED,
 ) -> RenderableType:
-    """Return the text for a terminal: what violations have in common, what passes, then the worst.
+    """Return the text for a terminal: the outcome, what violations have in common, the worst, what passes.
 
     Args:
         verdicts: all of them.
@@ -78,24 +70,24 @@ def terminal(
     from rich.console import Group
     from rich.text import Text
 
-    failing = [v for v in worst_first(verdicts) if v.stops]
-    lines = [*in_common(verdicts), *_passed(verdicts, looked), *_unsupported(verdicts)]
-    lines += [line for v in worst_by_group(failing)[:most] for line in verdict_lines(v)]
-    if len(failing) > most:
-        lines.append(f"{most} of {count(len(failing))} shown; all are in {folder}/junit.xml and with --json")
+    groups = alike([v for v in worst_first(verdicts) if v.stops])
+    lines = [headline(verdicts), *in_common(verdicts)]
+    lines += [line for worst, *others in groups[:most] for line in verdict_lines(worst, others)]
+    if groups:
+        lines.append(f"all violations are in {folder}/junit.xml and with --json")
+    lines += [*_passed(verdicts, looked), *_unsupported(verdicts)]
     lines += [f"policy of {name}: {', '.join(p)}" for name, p in relaxations.items() if p]
-    return Group(*(Text(spelling.line(line)) for line in [*lines, headline(verdicts)]))
+    return Group(*(Text(spelling.line(line)) for line in lines))
 
 
-def worst_by_group(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return the verdicts in turns: the worst of each candidate, format, status and metric, then the next."""
-    seen: dict[tuple[str, ...], int] = {}
-    turns = []
-    for verdict in verdicts:
-        group = (verdict.candidate, verdict.formats, verdict.status, verdict.metric)
-        seen[group] = seen.get(group, -1) + 1
-        turns.append((seen[group], verdict))
-    return [verdict for _, verdict in sorted(turns, key=lambda turn: turn[0])]
+def alike(verdicts: Sequence[Verdict]) -> list[list[Verdict]]:
+    """Return verdicts in groups that one example stands for, each group in the order given."""
+    groups: dict[tuple[str, ...], list[Verdict]] = {}
+    for v in verdicts:
+        accepted = v.message.rpartition("--policy ")[2] if v.metric == "policy" else ""
+        key = (v.candidate, v.formats, v.status, v.metric, accepted)
+        groups.setdefault(key, []).append(v)
+    return list(groups.values())
 
 
 def _passed(
@@ -105,16 +97,16 @@ def _passed(
     groups: dict[tuple[str, str, str, str], list[Verdict]] = {}
     for v in verdicts:
         metric = "contract" if v.metric.startswith("contract ") else v.metric
-        groups.setdefault((v.candidate, v.formats, metric, f"{v.operator} {v.limit}"), []).append(v)
+        groups.setdefault((v.candidate, v.formats, metric, limit_of(v)), []).append(v)
     for (candidate, formats, metric, limit), members in groups.items():
         passes = all(v.status == "pass" for v in members)
         seen = looked.get((candidate, formats)) if metric == "contract" else None
         if passes:
-            held = metric if metric == "contract" else f"{metric} {limit}"
-            line = f"pass  {candidate}  {formats}  {held}: {_worst(metric, members)}"
+            held = {"contract": metric, "tier": limit}.get(metric, f"{metric} {limit}")
+            line = f"pass  {candidate}, {formats}, {held}: {_worst(metric, members)}"
             yield f"{line}, {seen}" if seen else line
         elif seen:
-            yield f"looked at  {candidate}  {formats}  contract: {seen}"
+            yield f"the contract of {candidate}, {formats}, was asked of {seen}"
 
 
 def _unsupported(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -130,40 +122,48 @@ def _worst(metric: str, members: Sequence[Verdict]) -> str:
         return f"{plural(len(members), 'cell')}, no figure{notes}"
     least = members[0].operator == ">=" or members[0].limit in ("rounded", "faithful")
     worst = (min if least else max)(figures, key=lambda v: v.observed or 0.0)
-    return f"{plural(len(members), 'cell')}, worst {spelled(worst)[1]} ({worst.place}){notes}"
+    figure = spelled(worst)[1]
+    of_tier = {
+        "rounded": f"at least {figure} of outputs correctly rounded",
+        "faithful": f"at least {figure} of outputs faithful",
+    }
+    is_tier = metric == "tier"
+    said = of_tier.get(str(worst.limit), f"at most {figure} of the bound") if is_tier else f"worst {figure}"
+    return f"{plural(len(members), 'cell')}, {said} ({worst.place}){notes}"
 
 
 def _excused(members: Sequence[Verdict]) -> Iterator[str]:
     """Yield how much was excused for each reason, and the first cells."""
-    amounts: dict[str, int] = {}
-    places: dict[str, list[str]] = {}
+    amounts: dict[tuple[str, str], int] = {}
+    places: dict[tuple[str, str], list[str]] = {}
     for v in members:
-        for amount, name in _EXCUSED.findall(v.message):
-            amounts[name] = amounts.get(name, 0) + int(amount)
-            places.setdefault(name, []).append(v.place)
-    for name, amount in amounts.items():
-        where = places[name]
+        for amount, noun, by in excused(v.message):
+            amounts[noun, by] = amounts.get((noun, by), 0) + amount
+            places.setdefault((noun, by), []).append(v.place)
+    for (noun, by), amount in amounts.items():
+        where = places[noun, by]
         more = f" and {plural(len(where) - _NAMED, 'more cell')}" if len(where) > _NAMED else ""
-        said = plural(amount, _EXCUSED_NOUNS.get(name, "row"))
-        by = f" by {name}" if "=" in name else ""
-        yield f"excused: {said}{by} in {'; '.join(where[:_NAMED])}{more}"
+        yield f"excused: {plural(amount, noun)}{by} in {'; '.join(where[:_NAMED])}{more}"
 
 
-def verdict_lines(v: Verdict) -> Iterator[str]:
-    """Yield the lines about a verdict: the verdict, its row if short, and its replay command."""
-    if v.metric == FORMAT:
-        yield f"{v.status}  {v.candidate}  {v.formats}: {v.message}"
-        return
-    limit, observed = spelled(v)
-    figure = "" if v.observed is None else f"{observed}, "
-    message = f"; {v.message}" if v.message else ""
-    yield f"{v.status}  {v.name}: {figure}limit {v.operator} {limit}{message}"
+def verdict_lines(v: Verdict, others: Sequence[Verdict] = ()) -> Iterator[str]:
+    """Yield the lines about a verdict: what it says, its row if that is short, and its replay command.
+
+    Args:
+        v: the verdict.
+        others: of the same kind, which are counted alone.
+    """
+    yield f"{status_name(v)}  {subject(v)}: {outcome(v)}"
     if v.policy:
         yield f"      policy: {v.policy}"
     if v.bits:
-        yield f"      x = {v.bits}"
+        yield f"      x = {in_python(v.bits, format_named(v.format))}  # bits: {v.bits}"
     if v.replay:
         yield f"      {v.replay}"
+    if others:
+        places = "; ".join(other.place or other.metric for other in others[:_NAMED])
+        more = " ..." if len(others) > _NAMED else ""
+        yield f"      {plural(len(others), 'further cell')} like it: {places}{more}"
 
 
 # Markdown ----------------------------------------------------------------------------------
@@ -193,12 +193,11 @@ def markdown(verdicts: Sequence[Verdict], relaxations: Mapping[str, Sequence[str
 def _table(failing: Sequence[Verdict]) -> Iterator[str]:
     if not failing:
         return
-    yield "| status | what | observed | limit | why | replay |"
-    yield "|---|---|--:|--:|---|---|"
+    yield "| outcome | of | what is wrong | replay |"
+    yield "|---|---|---|---|"
     for v in failing:
-        limit, observed = spelled(v)
         replay = markdown_code(v.replay) if v.replay else ""
-        cells = (v.status, v.name, observed, f"{v.operator} {limit}", v.message)
+        cells = (status_name(v), subject(v), outcome(v))
         yield f"| {' | '.join(escaped(cell) for cell in cells)} | {replay} |"
     yield ""
 

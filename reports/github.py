@@ -12,6 +12,7 @@ from reports.common import in_common
 from reports.figures import plural
 from reports.record.verdicts import FAILED, Verdict, worst_first
 from reports.spelling import annotation, annotation_property
+from reports.violations import outcome, status_name, subject
 
 __all__ = ["MOST", "workflow_commands"]
 
@@ -39,10 +40,10 @@ def _command(own: Sequence[Verdict], place: tuple[str, int] | None) -> str:
     worst, failed = own[0], sum(v.stops for v in own)
     level = "error" if worst.status in FAILED else "warning"
     more = f", the gravest of {plural(failed, 'violation')}" if failed > 1 else ""
-    title = f"{worst.status}: {worst.candidate} {worst.formats}{more}"
-    figures = f"{worst.name}: observed {worst.observed!r}, limit {worst.operator} {worst.limit!r}"
+    title = f"{status_name(worst)}: {worst.candidate} {worst.formats}{more}"
+    said = f"{subject(worst)}: {outcome(worst)}"
     policy = f"policy: {worst.policy}" if worst.policy else ""
-    lines = [*in_common(own), figures, worst.message, policy, worst.replay]
+    lines = [*in_common(own), said, policy, worst.replay]
     properties = [f"title={annotation_property(title)}"]
     if place is not None:
         properties = [f"file={annotation_property(place[0])}", f"line={place[1]}", *properties]

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 from reports.record.verdicts import Verdict
 from reports.spelling import xml
+from reports.violations import outcome
 
 __all__ = ["junit"]
 
@@ -58,6 +59,6 @@ def _case(suite: ET.Element, verdict: Verdict) -> None:
         ET.SubElement(case, "skipped", message=xml(verdict.message))
         return
     kind = "failure" if verdict.status in _FAILURES else "error"
-    figures = f"observed {verdict.observed!r}, limit {verdict.operator} {verdict.limit!r}: {verdict.message}"
-    failure = ET.SubElement(case, kind, type=verdict.status, message=xml(figures))
-    failure.text = xml("\n".join(line for line in (figures, verdict.bits, verdict.replay) if line))
+    said = outcome(verdict)
+    failure = ET.SubElement(case, kind, type=verdict.status, message=xml(said))
+    failure.text = xml("\n".join(line for line in (said, verdict.bits, verdict.replay) if line))

@@ -14,8 +14,9 @@ from reports import selftest
 from reports.common import in_common
 from reports.figures import NOTHING, count, percent, plural, sample, searched, ulps
 from reports.record.cells import SEARCHED, Row
-from reports.record.verdicts import counted, headline_name
+from reports.record.verdicts import Verdict, VerdictStatus, headline_name
 from reports.rundata import WRONGS, RunData, Standing
+from reports.violations import counts_of
 
 __all__ = ["observed", "place", "sentences", "some", "where", "with_place"]
 
@@ -40,7 +41,7 @@ def sentences(run: RunData) -> Iterator[str]:
     yield from _judged(run)
     failing, calm = _failures(measured, losing=_lost_rows(run))
     beyond, within = _against_bounds(measured)
-    grave = [*failing, *_wrong_entries(measured), *beyond]
+    grave = [*failing, *_shared(run), *_wrong_entries(measured), *beyond]
     worst = list(_worst_error(measured, run))
     yield from (*grave, *(worst if grave else ()))
     yield from _apart_from_accuracy(run)
@@ -59,9 +60,28 @@ def _apart_from_accuracy(run: RunData) -> Iterator[str]:
 def _judged(run: RunData) -> Iterator[str]:
     """Yield the verdict of a gate, and what its violations have in common."""
     if run.verdicts:
-        counts = ", ".join(f"{count(n)} {status}" for status, n in counted(run.verdicts).items())
-        yield f"Gate: {headline_name(run.verdicts)} ({counts})."
+        yield f"Gate: {headline_name(run.verdicts)} ({counts_of(run.verdicts)})."
         yield from (f"{sentence}." for sentence in in_common(run.verdicts))
+
+
+def _shared(run: RunData) -> Iterator[str]:
+    """Yield what the cells have in common where rows failed or errors exceed the bound, as a gate says it."""
+    if not run.verdicts:
+        yield from (f"{sentence}." for sentence in in_common([v for c in run.cells for v in _held(c)]))
+
+
+def _held(cell: Row) -> Iterator[Verdict]:
+    """Yield a cell held to no failed row, or else to the bound of the standard tier."""
+    if not cell["judged_rows"]:
+        return
+    failed, ratio = cell["failed_rows"], cell["bound_ratio"]
+    metric, observed, limit = ("failed_rows", failed, 0.0) if failed else ("bound_ratio", ratio, 1.0)
+    is_beyond = observed is not None and observed > limit
+    status: VerdictStatus = "over_budget" if is_beyond else "pass"
+    yield Verdict(
+        cell["candidate"], cell["format"], cell["out_format"], cell["regime"], cell["length"],
+        metric, "<=", limit, observed, status, rows=cell["rows"],
+    )  # fmt: skip
 
 
 def _wrong_entries(measured: list[Standing]) -> Iterator[str]:

@@ -487,6 +487,17 @@ def test_hypothesis_finds_and_shrinks_what_breaks_a_rule():
         shifted()
 
 
+@pytest.mark.parametrize("asserted", ["assert_keeps", "assert_accurate"])
+def test_a_traceback_shows_the_test_and_the_verdict_alone(asserted, monkeypatch):
+    monkeypatch.setattr("harness.gate.assertion.failure", lambda *_: "gate: fail (1 defect)")
+    given = {"assert_keeps": ("shift", plain, np.float32([0, 100])), "assert_accurate": (plain,)}
+    with pytest.raises(AssertionError) as raised:
+        getattr(testing, asserted)(*given[asserted])
+    assert [entry.name for entry in raised.traceback if not entry.ishidden(raised)] == [
+        "test_a_traceback_shows_the_test_and_the_verdict_alone"
+    ]
+
+
 def test_a_row_that_raises_fails_the_rule_and_what_is_no_row_is_refused():
     def picky(x):
         raise ValueError("no")

@@ -472,5 +472,4 @@ def test_budgets_are_found_through_the_configuration(capsys: pytest.CaptureFixtu
     written(budget(candidate=name, metric="tier", limit="standard"), budget(candidate=name, limit=0.1))
     assert cli.run(["gate"]) == 1
     out = capsys.readouterr().out
-    assert "over_budget" in out
-    assert "limit <= 0.1" in out
+    assert "is above its limit 0.1" in out

@@ -47,35 +47,35 @@ def sentence(fails: Any, **options: Any) -> str:
     [
         (
             lambda _f, _r, n: n > 128,
-            "all 10 over budget (max_ulp) at lengths 257 to 4096, none at 128 or less, in every regime",
+            "all 10 violations of max_ulp are at lengths 257 to 4,096, none at 128 or less, in every regime",
         ),
         (
             lambda _f, _r, n: n < 128,
-            "all 10 over budget (max_ulp) at lengths 1 to 8, none at 128 or more, in every regime",
+            "all 10 violations of max_ulp are at lengths 1 to 8, none at 128 or more, in every regime",
         ),
         (
             lambda _f, _r, n: n == 257,
             (
-                "all 5 over budget (max_ulp) only at length 257, none at 128 or less and none at 4096 or"
+                "all 5 violations of max_ulp are only at length 257, none at 128 or less and none at 4,096 or"
                 " more, in every regime"
             ),
         ),
         (
             lambda _f, _r, n: 1 < n < 4096,
             (
-                "all 15 over budget (max_ulp) at lengths 8 to 257, none at 1 or less and none at 4096 or"
+                "all 15 violations of max_ulp are at lengths 8 to 257, none at 1 or less and none at 4,096 or"
                 " more, in every regime"
             ),
         ),
-        (lambda _f, r, _n: r == "tied", "all 5 over budget (max_ulp) only in regime tied"),
+        (lambda _f, r, _n: r == "tied", "all 5 violations of max_ulp are only in regime tied"),
         (
             lambda _f, r, n: r == "result-underflow" and n > 8,
-            "all 3 over budget (max_ulp) only in regime result-underflow",
+            "all 3 violations of max_ulp are only in regime result-underflow",
         ),
-        (lambda _f, r, _n: r != "tied", "all 20 over budget (max_ulp) in every regime but tied"),
+        (lambda _f, r, _n: r != "tied", "all 20 violations of max_ulp are in every regime but tied"),
         (
             lambda _f, r, _n: r in ("tied", "masked"),
-            "all 10 over budget (max_ulp) only in regimes masked and tied",
+            "all 10 violations of max_ulp are only in regimes masked and tied",
         ),
     ],
 )
@@ -96,7 +96,7 @@ def test_a_length_is_held_against_those_gated_in_the_regimes_that_fail() -> None
         v for v in verdicts(lambda _f, r, _n: r == "tied") if v.regime != "tied" or (v.length or 0) > 128
     ]
     assert in_common([*gated, *(v for v in gated if v.status != "pass")]) == [
-        "my.py:softmax: all 4 over budget (max_ulp) only in regime tied"
+        "my.py:softmax: all 4 violations of max_ulp are only in regime tied"
     ]
 
 
@@ -110,9 +110,12 @@ def test_a_side_of_few_cells_is_no_line() -> None:
         )
 
     assert told(4) == [
-        "naive: all 46 over budget (max_ulp) at lengths 10 to 55, none at 9 or less and none at 56 or more"
+        (
+            "naive: all 46 violations of max_ulp are at lengths 10 to 55,"
+            " none at 9 or less and none at 56 or more"
+        )
     ]
-    assert told(2) == ["naive: all 48 over budget (max_ulp) at lengths 10 to 57, none at 9 or less"]
+    assert told(2) == ["naive: all 48 violations of max_ulp are at lengths 10 to 57, none at 9 or less"]
 
 
 @pytest.mark.parametrize("exception", [("tied", 8), ("masked", 1)])
@@ -129,15 +132,17 @@ def test_nothing_is_said_of_few_or_of_those_without_a_pattern() -> None:
     )  # two: they are read as quickly
     scattered = {("normal", 8), ("normal", 257), ("tied", 1), ("masked", 4096), ("extreme", 128)}
     assert in_common(verdicts(lambda _f, r, n: (r, n) in scattered, status="crashed")) == [
-        "my.py:softmax: all 5 crashed in every regime but result-underflow"
+        "my.py:softmax: all 5 cells that crashed are in every regime but result-underflow"
     ]
     assert in_common([v for v in verdicts(lambda *_: True) if v.regime == "tied" and v.length == 8] * 3) == []
 
 
 def test_what_every_tier_s_message_names_is_told_and_what_is_excused_is_not() -> None:
     tier = {"metric": "tier", "message": "2 flushed, 3 over_bound, excused: 1 overflow"}
-    assert sentence(lambda _f, r, _n: r == "tied", **tier).endswith("each flushed and over_bound")
-    assert "each" not in sentence(lambda _f, r, _n: r == "tied", metric="tier", message="3 over_bound")
+    assert sentence(lambda _f, r, _n: r == "tied", **tier).endswith(
+        "each with a flushed output and an error above the bound"
+    )
+    assert "each with" not in sentence(lambda _f, r, _n: r == "tied", metric="tier", message="3 over_bound")
 
 
 def test_rows_that_do_not_come_back_for_one_reason_give_it() -> None:
@@ -147,7 +152,9 @@ def test_rows_that_do_not_come_back_for_one_reason_give_it() -> None:
         *verdicts(lambda _f, r, n: r == "tied" and n == 8, message=f"4 of 8 {killed}", **at),
     ]
     [told] = in_common(lost)
-    assert told == ("my.py:softmax: all 4 crashed only in regime tied, each with killed by SIGKILL")
+    assert told == (
+        "my.py:softmax: all 4 cells that crashed are only in regime tied, for one reason: killed by SIGKILL"
+    )
 
 
 def contract(name: str) -> Verdict:
@@ -157,7 +164,9 @@ def contract(name: str) -> Verdict:
 
 def test_what_is_of_no_cell_is_named_beside() -> None:
     both = [*verdicts(lambda _f, r, _n: r == "tied"), contract("axis"), contract("strides")]
-    assert in_common(both)[0].endswith("only in regime tied; and contract axis and contract strides")
+    assert in_common(both)[0].endswith(
+        "only in regime tied; it also breaks contract axis and contract strides"
+    )
     assert in_common([contract(name) for name in ("axis", "strides", "batch")]) == []
 
 
@@ -177,19 +186,26 @@ def shown(many: list[Verdict]) -> list[str]:
 
 def test_the_screen_leads_with_it_and_says_where_the_rest_is() -> None:
     many = verdicts(lambda _f, _r, n: n > 8)
-    lines = shown(many)
+    outcome, shared, *rest = shown(many)
+    assert outcome == "gate: fail (15 limits exceeded, 10 limits met)"
     assert (
-        lines[0]
-        == in_common(many)[0]
-        == (
-            "my.py:softmax: all 15 over budget (max_ulp) at lengths 128 to 4096, none at 8 or less,"
-            " in every regime"
-        )
+        [shared]
+        == in_common(many)
+        == [
+            (
+                "my.py:softmax: all 15 violations of max_ulp are at lengths 128 to 4,096, none at 8 or less,"
+                " in every regime"
+            )
+        ]
     )
-    assert len([line for line in lines if line.startswith("over_budget")]) == 12
-    assert "12 of 15 shown; all are in out/run/junit.xml and with --json" in lines
-    few = shown(verdicts(lambda _f, r, _n: r == "tied"))
-    assert not [line for line in few if "junit" in line]
+    assert rest[:2] == [
+        "fail  my.py:softmax, float32, normal, n=128: max_ulp 2 is above its limit 1",
+        "      14 further cells like it: normal, n=257; normal, n=4096; tied, n=128 ...",
+    ]
+    assert "all violations are in out/run/junit.xml and with --json" in rest
+    sound = shown(verdicts(lambda *_: False))
+    assert sound[0] == "gate: pass (25 limits met)"
+    assert not [line for line in sound if "junit" in line]
 
 
 def test_the_job_summary_leads_with_it_below_the_outcome_and_says_where_the_rest_is() -> None:
@@ -197,7 +213,7 @@ def test_the_job_summary_leads_with_it_below_the_outcome_and_says_where_the_rest
     many = [Verdict(*where, n, *limit, "over_budget" if n > 9 else "pass") for n in range(1, 500)]
     lines = markdown(many, {}, "out/run").splitlines()
     assert lines[0].startswith("**gate: fail")
-    assert lines[2] == r"naive: all 490 over budget (max\_ulp) at lengths 10 to 499, none at 9 or less"
+    assert lines[2] == r"naive: all 490 violations of max\_ulp are at lengths 10 to 499, none at 9 or less"
     assert "400 of 490 shown; all are in out/run/junit.xml" in lines
 
 
@@ -214,7 +230,7 @@ def test_a_cause_in_the_number_of_rows_is_not_told_as_one_in_the_length() -> Non
     large = [(n, 16384 // n, "over_budget") for n in (9, 10, 12)]
     small = [(n, 40, "pass") for n in (8, 11, 13)] + [(n, 16384 // n, "pass") for n in (17, 33, 65)]
     assert in_common(cells(*large, *small)) == [
-        "f: all 3 over budget (max_ulp) in cells of 1,365 rows and more, none of 963 or fewer"
+        "f: all 3 violations of max_ulp are in cells of 1,365 rows and more, none of 963 or fewer"
     ]
 
 
@@ -222,8 +238,8 @@ def test_where_length_and_rows_part_the_cells_alike_both_are_told() -> None:
     tried = [(n, 16384 // n, "over_budget" if n < 10 else "pass") for n in (3, 7, 9, 17, 33, 65)]
     assert in_common(cells(*tried)) == [
         (
-            "f: all 3 over budget (max_ulp) at lengths 3 to 9, none at 17 or more; as these are the cells of"
-            " 1,820 rows and more, none of 963 or fewer, their number may be why"
+            "f: all 3 violations of max_ulp are at lengths 3 to 9, none at 17 or more; as these are the cells"
+            " of 1,820 rows and more, none of 963 or fewer, their number may be why"
         )
     ]
 
@@ -236,8 +252,24 @@ def test_one_long_row_that_passes_by_chance_is_no_line() -> None:
 def test_lengths_that_pass_among_those_that_fail_are_counted() -> None:
     tried = [(n, 2, "pass") for n in (1, 2, 3, 300)] + [(n, 2, "over_budget") for n in (257, 511, 4096)]
     assert in_common(cells(*tried)) == [
-        "f: all 3 over budget (max_ulp) at 3 of 4 lengths from 257 to 4096, none at 3 or less"
+        "f: all 3 violations of max_ulp are at 3 of 4 lengths from 257 to 4,096, none at 3 or less"
     ]
+
+
+def tried(failing: Any, passing: Any) -> str:
+    gated = [(n, 2, "over_budget") for n in failing] + [(n, 2, "pass") for n in (1, 2, 3, *passing)]
+    [said] = in_common(cells(*gated))
+    return said
+
+
+def test_multiples_that_are_spared_or_fail_alone_are_told_where_chance_is_no_reason() -> None:
+    odd, even = range(101, 151, 2), range(102, 150, 2)
+    fours = range(104, 149, 4)
+    spared = tried([n for n in range(101, 151) if n % 4], fours)
+    assert "at 38 of 50 lengths from 101 to 150 (none of the 12 multiples of 4 among them)" in spared
+    assert "(all of them multiples of 4)" in tried(fours, [n for n in range(105, 148) if n % 4])
+    assert "multiples" not in tried([101, 103, 105], [102, 104])
+    assert "(none of the 24 multiples of 2 among them)" in tried(odd, even)
 
 
 def test_an_annotation_stands_at_the_candidate_and_says_what_is_common() -> None:
@@ -246,9 +278,7 @@ def test_an_annotation_stands_at_the_candidate_and_says_what_is_common() -> None
     told = list(workflow_commands([*mine, *others], {"my.py:softmax": ("src/my.py", 12)}))
     assert len(told) == 2
     own, other = sorted(told, key=lambda line: "max_shifted" in line)
-    assert own.startswith(
-        "::error file=src/my.py,line=12,title=over_budget%3A my.py%3Asoftmax float32%2C the"
-    )
+    assert own.startswith("::error file=src/my.py,line=12,title=fail%3A my.py%3Asoftmax float32%2C the")
     assert in_common(mine)[0].replace("%", "%25") in own
     assert other.startswith("::error title=")
 

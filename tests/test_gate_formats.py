@@ -70,7 +70,7 @@ def test_each_of_many_is_judged_in_what_it_takes(capsys: pytest.CaptureFixture[s
     code = cli.run(["gate", "mine.py:declaring", "mine.py:wide", "--tier=standard", "--out=run"])
     out = capsys.readouterr().out
     assert code == 0
-    for line in ("declaring  float16", "declaring  float64", "wide  float16", "wide  float32"):
+    for line in ("declaring, float16", "declaring, float64", "wide, float16", "wide, float32"):
         assert f"unsupported  mine.py:{line}: does not take " in out
     suites = {s.get("name"): s for s in ET.parse("run/junit.xml").getroot()}  # noqa: S314
     counts = suites["mine.py:wide float16"]
@@ -101,7 +101,7 @@ def test_whoever_takes_none_of_the_formats_leaves_the_gate_without_a_verdict(
     assert cli.run(["gate", "mine.py:odd", *more, "--tier=fast"]) == 3
     said = capsys.readouterr().out
     assert (
-        "not_run  mine.py:odd  float16: does not take float16; it declares bfloat16;"
+        "no verdict  mine.py:odd, float16: does not take float16; it declares bfloat16;"
         " it takes none of the formats gated: give --format with one that it takes" in said
     )
 
@@ -137,7 +137,7 @@ def test_a_unit_test_says_in_one_line_that_a_format_is_not_taken() -> None:
 
     softmax.formats = ["float64"]  # type: ignore[attr-defined]
     said = failure(softmax, "float32", "standard", 0, ())
-    assert said.splitlines()[0].startswith("gate: no verdict (1 not_run)")
+    assert said.splitlines()[0].startswith("gate: no verdict (1 not run)")
     assert "does not take float32; it declares float64" in said
     assert failure(softmax, "float64", "standard", 0, ()) == ""
 

@@ -44,7 +44,7 @@ def test_the_fixture_works_under_xdist(tmp_path: Path) -> None:
     assert done.returncode == 1, said
     assert "2 failed, 2 passed" in said
     assert "gate: fail" in said
-    assert "limit meets standard" in said
+    assert "misses standard: " in said
     assert "x = " in said, "a witness is in the message"
     assert "INTERNALERROR" not in said
 

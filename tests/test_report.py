@@ -514,8 +514,8 @@ def test_a_gates_verdict_opens_its_report_and_marks_the_card(tmp_path: Path) -> 
     with Ledger.open(folder / "run.sqlite", SETTINGS) as ledger:
         ledger.put("verdicts", 1300 * [verdict.document()])
     run = data(folder)
-    assert next(iter(sentences(run))) == "Gate: fail (1,300 over_budget)."
-    assert markdown(run).startswith("**Gate: fail (1,300 over\\_budget).**")
+    assert next(iter(sentences(run))) == "Gate: fail (1,300 limits exceeded)."
+    assert markdown(run).startswith("**Gate: fail (1,300 limits exceeded).**")
     text = draw(run, [("overview", all_sections()["overview"])]).html
     assert "beyond 1,300 limits of the gate" in text
     assert text.count(" failing") == 2  # the legend and one card

@@ -364,6 +364,24 @@ def test_cells_and_lines_name_the_small_witnesses_and_these_are_kept(a_run):
         assert ledger.shrunk().get(identity, witness) == small[identity]
 
 
+def zero_on_policy_rows(x):
+    values = x.astype(np.float64)
+    e = np.exp(values - values.max(axis=-1, keepdims=True))
+    return np.nan_to_num(e / e.sum(axis=-1, keepdims=True)).astype(x.dtype)
+
+
+@pytest.mark.parametrize(("regime", "row"), [("all-masked", [-np.inf]), ("positive-infinity", [np.inf])])
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_a_policy_row_is_made_small_as_a_row_of_its_kind(regime, row):
+    """What is expected of +inf says nothing of a row of -inf, though both are answered wrongly."""
+    candidate = from_function(zero_on_policy_rows)
+    with InProcess(load=lambda _: candidate) as executor:
+        witness = witness_of(measured(candidate, executor, F16, regime, 9), "policy")
+        small = shrink(witness, Subject.of(witness.cell, candidate, executor))
+    assert entries(small).tolist() == row
+    assert ("is all -inf" if regime == "all-masked" else "holds +inf") in small.message
+
+
 # Emitted tests -----------------------------------------------------------------------------
 
 EMITTED = [

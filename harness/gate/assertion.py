@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from harness.campaign.settings import BRIEF, Settings
@@ -14,7 +15,7 @@ from harness.terminal.exceptions import choose, user_mistakes
 from reference.formats import FORMATS
 from reference.ops import op_named
 from reports.common import in_common
-from reports.gate_text import headline, verdict_lines, worst_by_group
+from reports.gate_text import alike, headline, verdict_lines
 from reports.record.verdicts import Verdict, exit_code, worst_first
 
 __all__ = ["failure"]
@@ -64,8 +65,9 @@ def _message(gated: Gated, verdicts: Sequence[Verdict]) -> str:
     failing = [v for v in worst_first(verdicts) if v.stops]
     lines = [headline(verdicts), *in_common(verdicts)]
     lines += [f"policy of {name}: {', '.join(p)}" for name, p in gated.relaxations().items() if p]
-    for verdict in worst_by_group(failing)[:SHOWN]:
-        lines += [line for line in verdict_lines(verdict) if "replay" not in line]
-    if len(failing) > SHOWN:
-        lines.append(f"{SHOWN} of {len(failing)} shown")
+    groups = alike(failing)
+    for verdict, *others in groups[:SHOWN]:
+        lines += verdict_lines(replace(verdict, replay=""), others)
+    if len(groups) > SHOWN:
+        lines.append(f"{len(groups) - SHOWN} further kinds of violation are not shown")
     return "\n".join(lines)

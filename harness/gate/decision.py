@@ -402,7 +402,8 @@ def _with_replay(
         return verdict
     witness = shrunk.get(verdict.witness) or witnesses[verdict.witness]
     replay = replay_command(run, witness.id)
-    return replace(verdict, witness=witness.id, replay=replay, bits=_grouped(witness))
+    message = witness.message if verdict.metric == "policy" else verdict.message
+    return replace(verdict, witness=witness.id, replay=replay, bits=_grouped(witness), message=message)
 
 
 def _grouped(witness: Witness) -> str:

@@ -68,7 +68,7 @@ class Behaviour:
         more = " ..." if len(outputs) > SHOWN else ""
         return (
             f"row {_ROWS_OF[self.key]}: expected {self.op.policy_words[self.declared]}{GOT}{came}{more};"
-            f" --policy {self.key}={accepted}"
+            f" accepted by --policy {self.key}={accepted}"
         )
 
     def accepted(self) -> int:

@@ -8,11 +8,12 @@ from typing import Final
 from markupsafe import Markup
 
 from reports.common import in_common
-from reports.gate_text import headline, spelled
+from reports.gate_text import headline
 from reports.record.verdicts import FAILED, Verdict, worst_first
 from reports.records import MOST_RECORDS, Record, State, records
 from reports.rundata import RunData
 from reports.section import Section
+from reports.violations import limit_of, outcome, spelled
 
 _MOST_FAILING: Final = 2000
 """Violations that are drawn: about a megabyte. junit.xml has no limit."""
@@ -32,16 +33,16 @@ def render(run: RunData) -> Markup:
 
 
 def _record(verdict: Verdict) -> Record:
-    limit, observed = spelled(verdict)
+    why = outcome(verdict) if verdict.stops else verdict.message
     texts = (
         verdict.status.replace("_", " "),
         verdict.metric,
         verdict.candidate,
         verdict.formats,
         verdict.place or "all",
-        observed,
-        f"{verdict.operator} {limit}",
-        "; ".join(part for part in (verdict.message, verdict.policy and f"policy {verdict.policy}") if part),
+        spelled(verdict)[1],
+        limit_of(verdict),
+        "; ".join(part for part in (why, verdict.policy and f"policy {verdict.policy}") if part),
     )
     return Record(texts, _state(verdict), command=verdict.replay)
 

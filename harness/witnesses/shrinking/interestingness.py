@@ -17,6 +17,7 @@ from harness.witnesses.shrinking.reduction import BATCH_ELEMENTS, Budget
 from reference.errors import RowFailure
 from reference.formats import format_named
 from reference.ops import op_named
+from reference.row_kinds import RowKind, row_kinds
 from reports.record.witness import CellKey, Witness
 from reports.record.witness_kinds import FATAL_KINDS, WITNESS_KINDS, kinds_shown_by
 
@@ -63,7 +64,14 @@ def evidence_of(
     kept = max(KEPT * witness.score, least) if witness.score else 1.0
     failed = failed_rows([witness])[0]
     beside = _is_beside_flushes(witness, subject)
-    return _Score(subject, witness.cell, budget, witness.kind, kept, failed, beside)
+    policy_rows = _kind_of_row(witness) if WITNESS_KINDS[witness.kind].shown_by == "policy" else None
+    return _Score(subject, witness.cell, budget, witness.kind, kept, failed, beside, policy_rows)
+
+
+def _kind_of_row(witness: Witness) -> RowKind:
+    """Return the kind of a witness's row: what is expected of NaN says nothing of a row with +inf."""
+    fmt = format_named(witness.cell.format)
+    return RowKind(row_kinds(fmt.to_float64(fmt.from_bits(entries_of_hex(witness.x, fmt)))[None])[0])
 
 
 def _is_beside_flushes(witness: Witness, subject: Subject) -> bool:
@@ -99,6 +107,7 @@ class _Score:
         may_fail: whether the row may fail as a whole; one that does not is no witness of the same
             thing where it does.
         beside_flushes: whether flushes that the policy excuses do not show it.
+        policy_rows: of a policy's witness, the kind of rows that show it.
     """
 
     subject: Subject
@@ -108,6 +117,7 @@ class _Score:
     least: float
     may_fail: bool
     beside_flushes: bool = False
+    policy_rows: RowKind | None = None
     rows_at_once: int = BATCH_ELEMENTS
 
     def shows(self, x: Array) -> Flags:
@@ -119,6 +129,8 @@ class _Score:
             judged = self._judged(x[done], outcome.outputs[done])
             sound = self.may_fail or judged.judgement.failure == RowFailure.NONE
             shown[done] = sound & (scores_by_row(self.kind, judged) >= self.least)
+            if self.policy_rows is not None:
+                shown[done] &= judged.rows.truth.kinds == self.policy_rows
         return shown
 
     def witness(self, row: Array) -> Witness | None:
