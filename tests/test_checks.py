@@ -101,6 +101,7 @@ def test_built_ins_keep_the_contract_in_every_format(candidate, name):
     results = results_of(found, FORMATS[name], contract)
     for result in results.values():
         applies = FORMATS[name].has_negative_zero or result.check.name != "negative_zero"
+        applies &= not result.check.says_nothing_of(found.op)
         wanted = "ok" if found.supports(FORMATS[name]) and applies else "not_applicable"
         assert result.status == wanted, (result.check.name, result.message)
 
