@@ -274,7 +274,8 @@ def known_of_nothing(subject: Subject) -> ShiftedTriples:
     ("name", "seed"),
     [
         ("float8_e5m2", 0),
-        *(pytest.param(name, seed, marks=pytest.mark.slow) for name in EIGHT for seed in range(1, 4)),
+        ("float8_e4m3fnuz", 2),  # the worst row is tied at the top: its result is below 1/2 by exp(-248)
+        *(pytest.param(name, seed, marks=pytest.mark.slow) for name in EIGHT for seed in range(3, 6)),
     ],
 )
 def test_float8_triples_have_the_maximum_of_all(name: str, seed: int) -> None:
@@ -286,8 +287,9 @@ def test_float8_triples_have_the_maximum_of_all(name: str, seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", EIGHT)
-@pytest.mark.parametrize("candidate", ["max_shifted", "online"])
+@pytest.mark.parametrize("candidate", ["max_shifted"])
 def test_float8_triples_of_built_ins_have_the_maximum_of_all_orders(name: str, candidate: str) -> None:
     fmt = FORMATS[name]
     subject = Subject(load(candidate), fmt, fmt, InProcess())

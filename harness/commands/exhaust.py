@@ -157,12 +157,15 @@ def _refused_unless_it_shifts(asked: Single) -> Iterator[None]:
     """Turn two rows against the assumption into one line.
 
     Raises:
+        NoVerdict: a result is too near a power of two for the proof.
         UsageError: outputs depend on more than rounded differences.
     """
     from harness.exhaust import NotByTheShift
 
     try:
         yield
+    except ArithmeticError as error:
+        raise NoVerdict(str(error)) from error
     except NotByTheShift as error:
         raise UsageError(
             f"candidate {asked.candidate.name!r}: its outputs depend on more than the differences rounded"

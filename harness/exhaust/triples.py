@@ -44,6 +44,7 @@ from harness.subject.execution import Executor
 from harness.subject.subject import Subject
 from harness.witnesses.search import search
 from reference.certified.compiled import compiled
+from reference.certified.evaluation import evaluate
 from reports.record.ledger import CellInfo
 from reports.record.tally import Tally, merge
 from reports.record.witness import CellKey
@@ -65,6 +66,9 @@ _BATCHES: Final = 8
 """Batches of a shard: a second or two, and what a kill can lose."""
 
 _WIDER: Final = 2.0**-40
+
+_AGREEMENT: Final = 1e-6
+"""How close the certified error of a row must be to that in binary64."""
 
 
 class _Gaps(NamedTuple):
@@ -312,12 +316,18 @@ class _Part:
         error, places = _worst_row(numbers, y, self._plan.gaps)
         if error <= self._known:
             return
-        self._known = error
         row = fmt.from_bits(fmt.from_ordinals(places - fmt.largest_ordinal))
         x = np.ascontiguousarray(np.stack([plain, row])[:, order])
         called = Called(x, completed(subject, x))
         require_same(subject, called.part(0, 1), called.part(1, 2), range(LENGTH))
         self._count(x[1:], called.part(1, 2).outcome)
+        judgement, _ = evaluate(fmt.to_float64(row)[None, :], y[None, :], subject.out)
+        self._known = float(judgement.ulp.max())
+        if abs(self._known - error) > _AGREEMENT * max(error, 1.0):
+            raise ArithmeticError(
+                f"triple {fmt.to_hex(row)}: the certified error is {self._known:.9g} ULP, not {error:.9g}: a"
+                " result next to a power of two, which the proof does not settle; please report it"
+            )
 
     def _count(self, x: Array, outcome: Any) -> None:
         if outcome.outputs is not None and outcome.completed.all():
@@ -423,8 +433,14 @@ def _result(element: int, j: float, i: float) -> Any:
 
 @compiled
 def _error(y: Any, element: int, j: float, i: float, gaps: Any) -> Any:
+    """Return the error of one element; an r next to a power of two counts as below it.
+
+    It is where the other entries hardly count: 1 / (1 + exp(-248)) is below 1, which binary64 cannot tell. By
+    Lindemann-Weierstrass no r of a triple is a power of two. One next above it would be a coincidence, which
+    the certified error of the row shows.
+    """
     r = _result(element, j, i)
-    return abs(y[element] - r) / _ulp(r, gaps.precision, gaps.emin)
+    return abs(y[element] - r) / _ulp(r * (1.0 - _WIDER), gaps.precision, gaps.emin)
 
 
 @compiled
@@ -479,7 +495,7 @@ def _last_below(doubled: float, element: int, m: int, a: int, two: Any, values: 
     begin, end = two
     while begin < end:
         middle = (begin + end + int(rises)) // 2
-        is_below = _result(element, gap, values[m] - values[middle]) < doubled
+        is_below = _result(element, gap, values[m] - values[middle]) * (1.0 - _WIDER) < doubled
         if rises and is_below:
             begin = middle
         elif rises:
