@@ -108,7 +108,7 @@ def test_rounded_and_faithful_refuse_what_is_only_standard() -> None:
 
 def test_a_truncating_store_is_wide_no_more() -> None:
     assert failure(suspects.in_binary32_and_rounded, "bfloat16", "wide", 0, ()) == ""
-    assert "over_bound" in failure(suspects.in_binary32_and_cut_off, "bfloat16", "wide", 0, ())
+    assert "misses wide" in failure(suspects.in_binary32_and_cut_off, "bfloat16", "wide", 0, ())
 
 
 # What is broken fails even fast ------------------------------------------------------------
@@ -371,6 +371,7 @@ def test_a_candidate_that_takes_no_format_gives_no_verdict(capsys: pytest.Captur
     assert set(document) == {
         "schema_version",
         "outcome",
+        "causes",
         "exit_code",
         "seed",
         "run",

@@ -226,7 +226,7 @@ def logarithm_of_softmax(x: np.ndarray) -> np.ndarray:
     ("function", "op"), [(logarithm_of_softmax, "log_softmax"), (without_a_shift, "logsumexp")]
 )
 def test_a_known_defect_fails_the_tier_fast(function: Callable[..., Any], op: str) -> None:
-    with pytest.raises(AssertionError, match=r"over_bound|unexplained|overflow"):
+    with pytest.raises(AssertionError, match=r"misses fast|rows? failed"):
         testing.assert_accurate(function, format="float32", tier="fast", op=op)
 
 
