@@ -19,6 +19,7 @@ from harness import cli
 from harness.campaign.campaign import Campaign
 from harness.campaign.progress import Progress
 from harness.campaign.settings import EFFORTS, Settings, resolve
+from harness.campaign.tasks import Shard
 from harness.gate.gate_campaign import GATE
 from harness.subject.candidates import load
 from harness.subject.execution import Fault, InProcess, Isolated, Outcome
@@ -27,6 +28,7 @@ from harness.subject.subject import Subject
 from harness.terminal.deadline import Deadline
 from reference.formats import FORMATS
 from reports.record.ledger import Ledger
+from reports.record.witness import CellKey
 
 FLOAT32 = FORMATS["float32"]
 
@@ -114,6 +116,11 @@ def test_a_kernel_of_a_millisecond_a_row_has_rows_in_every_cell_of_the_gate():
     assert min(ration.rows(group) for group in planned()) > 0
 
 
+def cell_of(shard: Shard, candidate: str) -> CellKey:
+    """The cell of a softmax that a shard is a part of."""
+    return CellKey(candidate, "softmax", shard.format.name, shard.out_format.name, shard.regime, shard.length)
+
+
 def test_the_rows_of_a_slow_candidate_are_the_first_of_the_others_rows():
     settings = Settings(
         ("max_shifted", "naive"), (FLOAT32,), regimes=("tied", "known-bugs"), effort=EFFORTS["quick"]
@@ -137,12 +144,12 @@ def test_the_rows_of_a_slow_candidate_are_the_first_of_the_others_rows():
             for shard in shards
         ]
     for shard, found, alone in zip(shards, tallies, apart, strict=True):
-        own = found[shard.cell("naive")]
+        own = found[cell_of(shard, "naive")]
         kind = "known" if shard.regime == "known-bugs" else "drawn"
         assert own.rows == ration.rows(Group(shard.rows, shard.length, kind)) <= shard.rows
-        assert found[shard.cell("max_shifted")] == alone[shard.cell("max_shifted")]
+        assert found[cell_of(shard, "max_shifted")] == alone[cell_of(shard, "max_shifted")]
     assert any(
-        found[shard.cell("naive")].rows < shard.rows for shard, found in zip(shards, tallies, strict=True)
+        found[cell_of(shard, "naive")].rows < shard.rows for shard, found in zip(shards, tallies, strict=True)
     )
     for own, other in zip(seen["naive"], seen["max_shifted"], strict=False):
         np.testing.assert_array_equal(own, other[: len(own)])

@@ -57,7 +57,7 @@ def test_an_annotation_is_one_workflow_command() -> None:
     )
     [told] = workflow_commands([verdict])
     assert told.isprintable()
-    assert told.startswith("::error title=defect%3A a\\n%3A%3Aerror%3A%3Ab")
+    assert told.startswith("::error title=fail%3A a\\n%3A%3Aerror%3A%3Ab")
     assert "\u202e" not in junit([verdict]).decode()
 
 

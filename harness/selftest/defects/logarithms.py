@@ -38,7 +38,7 @@ def maximum_not_taken_away(z: Array) -> Array:
     return np.asarray(z - _log_sum(z))
 
 
-def maximum_from_zero(z: Array) -> Array:
+def maximum_begun_at_zero(z: Array) -> Array:
     """mit-han-lab/tinyengine 107: the maximum begins at a tiny positive number."""
     largest = np.maximum(top(z), 0)
     return np.asarray(z - largest - np.log(total(np.exp(z - largest))))
@@ -119,7 +119,7 @@ _OF_ENTRIES: Final[Table] = (
     (logarithm_of_softmax, {}),
     (logsumexp_taken_away, {"formats": ("float32", "float64")}),
     (maximum_not_taken_away, {}),
-    (maximum_from_zero, {"formats": ("float32", "float64")}),
+    (maximum_begun_at_zero, {"formats": ("float32", "float64")}),
     (logarithm_in_float16, {"formats": ("float32", "float64")}),
     (no_logarithm_of_zero, {"draw": lambda r: (10.0 ** r.choice((-3, -4, -5)),), "formats": ("float32",)}),
     (clamped_logarithms, {"draw": lambda r: (-float(r.choice((50, 80, 100))),)}),
