@@ -344,10 +344,10 @@ def test_rows_that_crash_cost_those_rows_and_not_the_checks(tmp_path):
 class Tired(InProcess):
     """Calls rows of up to so many entries in one presentation, and no longer ones."""
 
-    def run(self, spec, x, out_format, timeout=None, presentation="plain", reduces=False):
+    def run(self, spec, x, out_format, timeout=None, presentation="plain", **options):
         if presentation == "amid" and x.shape[1] > 3:
             return Outcome.failed(len(x), Fault("not_tried", None, "no time was left"))
-        return super().run(spec, x, out_format, timeout, presentation=presentation)
+        return super().run(spec, x, out_format, timeout, presentation=presentation, **options)
 
 
 def beside(x):
