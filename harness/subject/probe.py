@@ -1,4 +1,4 @@
-"""What one tiny row tells of a candidate before any is measured: the formats it takes, and its op."""
+"""What a tiny row tells of a candidate before any is measured: the formats it takes, and its op."""
 
 from __future__ import annotations
 
@@ -42,18 +42,21 @@ def probed(
 
 
 def other_op(candidate: Candidate, fmt: FloatFormat, out: FloatFormat, executor: Executor) -> Op | None:
-    """Return the op whose result a user's function gives of a row of zeros, unless its own fits; else None.
+    """Return the op whose result a user's function gives of a row of ones, unless its own fits; else None.
 
-    Its result is then as near to the other op's as rounding explains, and its own op has quite another one.
+    It is called again, as what reduces rows or does not, only where its shape was wrong: a function that dies
+    of the row loses one worker.
     """
     if ":" not in candidate.spec or candidate.version:
         return None
-    x = _zeros(fmt)
+    x = fmt.from_float64([[1.0] * _ENTRIES])
     for reduces in (candidate.op.reduces, not candidate.op.reduces):
-        y = executor.run(candidate.spec, x, out, reduces=reduces).outputs
-        if y is None:
+        outcome = executor.run(candidate.spec, x, out, reduces=reduces)
+        if outcome.outputs is None:
+            if any(fault.kind != "wrong_shape" for fault in outcome.faults):
+                return None
             continue
-        values = out.to_float64(y)
+        values = out.to_float64(outcome.outputs)
         fits = [op for op in OPS.values() if op.reduces == reduces and _is_near(op, x, fmt, out, values)]
         return None if candidate.op in fits else next(iter(fits), None)
     return None
