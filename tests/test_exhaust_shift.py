@@ -28,6 +28,7 @@ from harness.exhaust import (
     triples,
 )
 from harness.exhaust.differences import Differences
+from harness.measurement import Rows, measure
 from harness.subject.candidates import Candidate, load
 from harness.subject.execution import InProcess
 from harness.subject.subject import Subject
@@ -178,6 +179,23 @@ def test_shards_of_any_size_find_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     assert plan.shard_count == 11
     parts = proved(plan)
     assert (parts.rows, parts.max_ulp, parts.classes) == (whole.rows, whole.max_ulp, whole.classes)
+
+
+def test_counts_are_those_of_the_rows_called() -> None:
+    """Held against the plain measurement of every row that a proof calls, the settled ones among them."""
+    fmt, shifted = FORMATS["float16"], load("max_shifted")
+    called: list[np.ndarray] = []
+
+    def noted(x: np.ndarray) -> np.ndarray:
+        called.append(x.copy())
+        return shifted.call(x)
+
+    plan = ShiftedPairs(subject_of(noted, fmt), 1)
+    tally = proved(plan)
+    rows = Rows.about(plan.subject, np.concatenate(called))
+    whole = measure(plan.cell, rows, shifted.call(rows.x), plan.subject.declaration)
+    for counted in ("rows", "elements", "representable", "correct", "faithful", "classes", "outcomes"):
+        assert getattr(tally, counted) == getattr(whole, counted), counted
 
 
 def test_the_command_proves_what_the_rows_called_show_and_its_witness_replays(

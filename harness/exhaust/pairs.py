@@ -199,7 +199,7 @@ class _Part:
         self._counting = Counting(plan.cell, subject)
         self._digest = hashlib.sha256()
         self._others: list[Tally] = []
-        self._quiet = 0
+        self._nearly_tied = self._far_apart = 0
         one, half = (subject.out.round(Fraction(1, k)) for k in (1, 2))
         bits = subject.out.bits_dtype
         self._tied, self._far = np.array([half, half], dtype=bits), np.array([one, 0], dtype=bits)
@@ -207,37 +207,36 @@ class _Part:
     def take(self, numbers: Numbers) -> None:
         """Count the differences of these numbers."""
         tied, far = self._plan.quiet(numbers)
-        left = [
-            numbers[~(tied | far)],
-            *self._unsettled(numbers[tied], 0, self._tied),
-            *self._unsettled(numbers[far], 1, self._far),
-        ]
-        for some in left:
+        ties, extremes = numbers[tied], numbers[far]
+        ties_left = self._unsettled(ties, 0, self._tied)
+        extremes_left = self._unsettled(extremes, 1, self._far)
+        self._nearly_tied += ties.size - ties_left.size
+        self._far_apart += extremes.size - extremes_left.size
+        for some in (numbers[~(tied | far)], ties_left, extremes_left):
             if some.size:
                 self._measure(some)
 
     def tally(self) -> Tally:
         """Return what was counted so far."""
-        quiet = settled_tally(self._quiet, LENGTH)
-        return merge([quiet, self._counting.tally(), *self._others])
+        quiet = (_tied_tally(self._nearly_tied), settled_tally(self._far_apart, LENGTH))
+        return merge([*quiet, self._counting.tally(), *self._others])
 
     def digest(self) -> str:
         """Return the digest of all rows called."""
         return self._digest.hexdigest()
 
-    def _unsettled(self, numbers: Numbers, end: int, expected: Array) -> Iterator[Numbers]:
-        """Call one row of each difference, and yield those whose outputs are not what they must be."""
+    def _unsettled(self, numbers: Numbers, end: int, expected: Array) -> Numbers:
+        """Call one row of each difference, and return those whose outputs are not what they must be."""
         if not numbers.size:
-            return
+            return numbers
         x = self._rows(self._plan.differences.ends(numbers)[:, end])
         outcome = self._subject.run(x)
         if outcome.outputs is None:
-            yield numbers
-            return
+            return numbers
         bits = self._subject.out.to_bits(outcome.outputs)
         good = outcome.completed & (bits[:, 0] == expected[0]) & (bits[:, 1] == expected[1])
-        self._quiet += int(good.sum())
-        yield numbers[~good]
+        left: Numbers = numbers[~good]
+        return left
 
     def _measure(self, numbers: Numbers) -> None:
         """Count the rows at both ends of differences, and below the doublings among them."""
@@ -271,3 +270,22 @@ def _among(
     inside = [(n, row) for n, row in doublings if numbers[0] <= n <= numbers[-1]]
     places = [(int(np.searchsorted(numbers, n)), n, row) for n, row in inside]
     return [(place, row) for place, n, row in places if numbers[place] == n]
+
+
+def _tied_tally(rows: int) -> Tally:
+    """Count nearly tied rows with outputs 1/2: all correctly rounded, within 1/8 ULP that is not counted."""
+    if not rows:
+        return Tally()
+    elements = rows * LENGTH
+    return Tally(
+        rows=rows,
+        completed=rows,
+        elements=elements,
+        positive=elements,
+        representable=elements,
+        correct=elements,
+        faithful=elements,
+        row_kinds={"finite": rows},
+        outcomes={"ok": rows},
+        classes={"normal": elements},
+    )
