@@ -92,6 +92,8 @@ def exhaust(
     as_json: AsJson = False,
 ) -> None:
     """Call a candidate on every row of a small format and length, and prove its exact maxima."""
+    from harness.exhaust import Remembering
+
     given = {
         "op": op, "via": via, "out_format": out_format, "policies": policies, "jobs": jobs,
         "timeout": timeout, "in_process": in_process,
@@ -99,14 +101,15 @@ def exhaust(
     asked = single(candidate, format, length, given, _default_format(length), _is_small)
     through_shift = _is_through_shift(asked, through_shift, all_orders=all_orders)
     prepare_kernels(MEASURING, EVALUATION)
-    with executor_for(asked.settings, every_row=True) as executor, _refused_unless_it_shifts(asked):
+    with executor_for(asked.settings, every_row=True) as each, _refused_unless_it_shifts(asked):
+        executor = Remembering(each)
         require_format(asked, executor)
         plan = _plan(asked, executor, through_shift=through_shift, all_orders=all_orders)
         _estimate(plan, asked.settings.jobs, yes=yes)
         folder = _folder(out, resume=resume, overwrite=overwrite)
         with begin(folder, asked, plan.identity(), plan.cells) as ledger:
             _fill(plan, ledger, executor, asked.settings.jobs, folder)
-            shrunk = finish(ledger, asked.candidate, executor)
+            shrunk = finish(ledger, asked.candidate, each)
             tally, seconds = next(ledger.tallies())[1], ledger.seconds()
             faulty = _keep_faulty(plan, tally, ledger)
     confirmed = _confirmed(tally)
