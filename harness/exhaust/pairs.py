@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, ClassVar, Final
@@ -33,20 +33,15 @@ from harness.exhaust.bulk import Counting, reach, settled_tally, without_profile
 from harness.exhaust.differences import Differences
 from harness.exhaust.enumeration import Enumeration
 from harness.exhaust.exhaustion import BATCH_ELEMENTS, Range, completed, faulty_tally
-from harness.exhaust.shift import Called, check_shift, require_same
+from harness.exhaust.shift import Called, ShiftedRows, check_shift, require_same
 from harness.subject.execution import Executor
 from harness.subject.subject import Subject
-from reports.record.ledger import CellInfo
 from reports.record.tally import Tally, merge
-from reports.record.witness import CellKey
 
-__all__ = ["SHIFTED", "ShiftedPairs"]
+__all__ = ["ShiftedPairs"]
 
 Array = NDArray[Any]
 Numbers = NDArray[np.int64]
-
-SHIFTED: Final = "through-the-shift"
-"""What the regime of such rows is called in cells."""
 
 LENGTH: Final = 2
 
@@ -58,18 +53,10 @@ _BATCHES: Final = 32
 
 
 @dataclass(frozen=True)
-class ShiftedPairs:
-    """Every pair of a format, through one candidate that shifts.
+class ShiftedPairs(ShiftedRows):
+    """Every pair of a format, through one candidate that shifts."""
 
-    Attributes:
-        subject: whose rows.
-        sample: rows on which the assumption was checked.
-    """
-
-    subject: Subject
-    sample: int
-
-    through_shift: ClassVar = True
+    length: ClassVar[int] = LENGTH
     counted: ClassVar = "of the rows called, "
 
     @classmethod
@@ -80,21 +67,6 @@ class ShiftedPairs:
             NotByTheShift: they do not.
         """
         return cls(subject, check_shift(subject, Differences(subject.format, subject.out), LENGTH))
-
-    @cached_property
-    def differences(self) -> Differences:
-        """The rounded differences."""
-        return Differences(self.subject.format, self.subject.out)
-
-    @property
-    def cell(self) -> CellKey:
-        """The cell that all rows are of."""
-        return self.subject.cell(SHIFTED, LENGTH)
-
-    @property
-    def cells(self) -> list[CellInfo]:
-        """The plan of the ledger; its rows are no sample."""
-        return [CellInfo(self.cell, sampled=False)]
 
     @property
     def rows(self) -> int:
@@ -117,32 +89,15 @@ class ShiftedPairs:
             " difference that is measured"
         )
 
-    def identity(self) -> dict[str, Any]:
-        """Return what decides the figures, as JSON carries it."""
-        subject = self.subject
-        return {
-            "candidates": [subject.candidate.name],
-            "formats": [subject.format.name],
-            "out_format": subject.out.name,
-            "regimes": [SHIFTED],
-            "lengths": [LENGTH],
-            "rows": self.rows,
-            "timeout": subject.timeout,
-            "policies": [f"{key}={value}" for key, value in asdict(subject.declaration.policy).items()],
-        }
-
-    # Shards ------------------------------------------------------------------------------
+    @property
+    def numbered(self) -> int:
+        """How many rounded differences there are."""
+        return self.differences.count
 
     @property
-    def shard_count(self) -> int:
-        """How many shards there are."""
-        return -(-self.differences.count // (_BATCH * _BATCHES))
-
-    def shards(self) -> Iterator[Range]:
-        """Yield ranges of differences in order."""
-        count, size = self.differences.count, _BATCH * _BATCHES
-        for number, first in enumerate(range(0, count, size)):
-            yield Range(number, first, min(first + size, count))
+    def shard_size(self) -> int:
+        """How many of them make a shard."""
+        return _BATCH * _BATCHES
 
     def measure(self, shard: Range, executor: Executor) -> Measured:
         """Return the tally of a shard.

@@ -8,24 +8,32 @@ beyond, with zeros of either sign. Each is held against the plainest row with th
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.checks.check import hexadecimal, same_bits
 from harness.exhaust.differences import Differences
+from harness.exhaust.exhaustion import Range
 from harness.exhaust.symmetry import distinct, orders, sample
 from harness.subject.execution import Outcome
 from harness.subject.subject import Subject
 from reference.formats import FloatFormat
+from reports.record.ledger import CellInfo
+from reports.record.witness import CellKey
 from strategies.words import Words
 
-__all__ = ["Called", "NotByTheShift", "check_shift", "require_same"]
+__all__ = ["SHIFTED", "Called", "NotByTheShift", "ShiftedRows", "check_shift", "require_same"]
 
 Array = NDArray[Any]
+
+SHIFTED: Final = "through-the-shift"
+"""What the regime of such rows is called in cells."""
 
 _MADE: Final = 1 << 14
 """Rows of each kind that are made."""
@@ -33,6 +41,76 @@ _MADE: Final = 1 << 14
 
 class NotByTheShift(Exception):
     """Two rows with the same rounded differences have different outputs."""
+
+
+@dataclass(frozen=True)
+class ShiftedRows(ABC):
+    """Every row of a format and length, through one candidate that shifts.
+
+    Attributes:
+        subject: whose rows.
+        sample: rows on which the assumption was checked.
+    """
+
+    subject: Subject
+    sample: int
+
+    length: ClassVar[int]
+    through_shift: ClassVar = True
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """How many rows are called where none is out of the ordinary."""
+
+    @property
+    @abstractmethod
+    def numbered(self) -> int:
+        """How many differences, or combinations of them, are numbered."""
+
+    @property
+    @abstractmethod
+    def shard_size(self) -> int:
+        """How many of these make a shard."""
+
+    @cached_property
+    def differences(self) -> Differences:
+        """The rounded differences."""
+        return Differences(self.subject.format, self.subject.out)
+
+    @property
+    def cell(self) -> CellKey:
+        """The cell that all rows are of."""
+        return self.subject.cell(SHIFTED, self.length)
+
+    @property
+    def cells(self) -> list[CellInfo]:
+        """The plan of the ledger; its rows are no sample."""
+        return [CellInfo(self.cell, sampled=False)]
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the figures, as JSON carries it."""
+        subject = self.subject
+        return {
+            "candidates": [subject.candidate.name],
+            "formats": [subject.format.name],
+            "out_format": subject.out.name,
+            "regimes": [SHIFTED],
+            "lengths": [self.length],
+            "rows": self.rows,
+            "timeout": subject.timeout,
+            "policies": [f"{key}={value}" for key, value in asdict(subject.declaration.policy).items()],
+        }
+
+    @property
+    def shard_count(self) -> int:
+        """How many shards there are."""
+        return -(-self.numbered // self.shard_size)
+
+    def shards(self) -> Iterator[Range]:
+        """Yield ranges of what is numbered, in order."""
+        for number, first in enumerate(range(0, self.numbered, self.shard_size)):
+            yield Range(number, first, min(first + self.shard_size, self.numbered))
 
 
 @dataclass(frozen=True)

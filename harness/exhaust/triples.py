@@ -24,8 +24,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import permutations
 from typing import Any, ClassVar, Final, NamedTuple
@@ -38,16 +37,13 @@ from harness.exhaust.bulk import Counting, without_profiles
 from harness.exhaust.differences import Differences
 from harness.exhaust.enumeration import Enumeration
 from harness.exhaust.exhaustion import BATCH_ELEMENTS, Range, completed, faulty_tally
-from harness.exhaust.pairs import SHIFTED
-from harness.exhaust.shift import Called, check_shift, require_same
+from harness.exhaust.shift import Called, ShiftedRows, check_shift, require_same
 from harness.subject.execution import Executor
 from harness.subject.subject import Subject
 from harness.witnesses.search import search
 from reference.certified.compiled import compiled
 from reference.certified.evaluation import evaluate
-from reports.record.ledger import CellInfo
 from reports.record.tally import Tally, merge
-from reports.record.witness import CellKey
 
 __all__ = ["ShiftedTriples"]
 
@@ -91,20 +87,16 @@ class _Gaps(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ShiftedTriples:
+class ShiftedTriples(ShiftedRows):
     """Every triple of a format of at most 16 bits, through one candidate that shifts.
 
     Attributes:
-        subject: whose rows.
-        sample: rows on which the assumption was checked.
         known: the greatest error known at first, and the encodings of the row that has it.
     """
 
-    subject: Subject
-    sample: int
     known: tuple[float, tuple[int, ...]]
 
-    through_shift: ClassVar = True
+    length: ClassVar[int] = LENGTH
     counted: ClassVar = "of the rows measured in full, "
 
     @classmethod
@@ -123,11 +115,6 @@ class ShiftedTriples:
         return cls(subject, sample, (found.score, tuple(bits.tolist())))
 
     @cached_property
-    def differences(self) -> Differences:
-        """The rounded differences."""
-        return Differences(self.subject.format, self.subject.out)
-
-    @cached_property
     def gaps(self) -> _Gaps:
         """The exact gaps of each."""
         fmt, out = self.subject.format, self.subject.out
@@ -139,30 +126,20 @@ class ShiftedTriples:
         return _Gaps(least, most, light, heavy, values, out.precision, out.emin)
 
     @property
-    def cell(self) -> CellKey:
-        """The cell that all rows are of."""
-        return self.subject.cell(SHIFTED, LENGTH)
-
-    @property
-    def cells(self) -> list[CellInfo]:
-        """The plan of the ledger; its rows are no sample."""
-        return [CellInfo(self.cell, sampled=False)]
-
-    @property
-    def combinations(self) -> int:
+    def numbered(self) -> int:
         """How many two differences there are."""
         return math.comb(self.differences.count + 1, 2)
 
     @property
     def rows(self) -> int:
         """How many rows are called, but for those that are measured again."""
-        return self.combinations * len(_ORDERS)
+        return self.numbered * len(_ORDERS)
 
     @property
     def scope(self) -> str:
         """Which rows the proof is of."""
         rows = Enumeration(self.subject.format, LENGTH, unordered=False, one_zero=True)
-        return f"{rows} ({rows.rows:.3g}), through their {self.combinations} two rounded differences"
+        return f"{rows} ({rows.rows:.3g}), through their {self.numbered} two rounded differences"
 
     @property
     def assumed(self) -> str:
@@ -174,31 +151,12 @@ class ShiftedTriples:
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the figures, as JSON carries it."""
-        subject = self.subject
-        return {
-            "candidates": [subject.candidate.name],
-            "formats": [subject.format.name],
-            "out_format": subject.out.name,
-            "regimes": [SHIFTED],
-            "lengths": [LENGTH],
-            "rows": self.rows,
-            "known": self.known[0],
-            "timeout": subject.timeout,
-            "policies": [f"{key}={value}" for key, value in asdict(subject.declaration.policy).items()],
-        }
-
-    # Shards ------------------------------------------------------------------------------
+        return {**super().identity(), "known": self.known[0]}
 
     @property
-    def shard_count(self) -> int:
-        """How many shards there are."""
-        return -(-self.combinations // (_BATCH * _BATCHES))
-
-    def shards(self) -> Iterator[Range]:
-        """Yield ranges of two differences in order."""
-        count, size = self.combinations, _BATCH * _BATCHES
-        for number, first in enumerate(range(0, count, size)):
-            yield Range(number, first, min(first + size, count))
+    def shard_size(self) -> int:
+        """How many of them make a shard."""
+        return _BATCH * _BATCHES
 
     def measure(self, shard: Range, executor: Executor) -> Measured:
         """Return the tally of the rows of a shard that are measured.
@@ -215,14 +173,14 @@ class ShiftedTriples:
 
     def seconds(self) -> float:
         """Return how long all takes one thread, by a few batches, the first of them not timed."""
-        count = min(_BATCH, self.combinations)
+        count = min(_BATCH, self.numbered)
         spent = []
         for place in range(4):
             begun = time.perf_counter()
-            first = (self.combinations - count) * place // 4
+            first = (self.numbered - count) * place // 4
             _Part(self, self.subject).take(first, first + count)
             spent.append(time.perf_counter() - begun)
-        return sum(spent[1:]) / (len(spent) - 1) / count * self.combinations
+        return sum(spent[1:]) / (len(spent) - 1) / count * self.numbered
 
 
 class _Part:
