@@ -115,13 +115,25 @@ def test_four_equal_logits_tell_an_op_from_another(
 
 
 def test_a_logsumexp_taken_for_a_softmax_is_one_clear_line(
-    kernels: Path, capsys: pytest.CaptureFixture[str]
+    kernels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for command in (["run"], ["gate", "--tier", "fast"], ["search"]):
         assert cli.run([*command, f"{kernels}:logsumexp", "--op", "softmax", "--format", "float32"]) == 2
         said = capsys.readouterr().err
         assert "four equal logits give what logsumexp gives, and it is judged as softmax" in said
         assert "give --op logsumexp" in said
+        assert not (tmp_path / "harness-out").exists()
+
+
+def test_what_is_refused_overwrites_no_earlier_run(kernels: Path, tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier"
+    arguments = ["--format", "float16", "--length", "2", "--evals", "50", "--out", str(earlier)]
+    assert cli.run(["search", "logsumexp_naive", *arguments]) == 0
+    before = (earlier / "run.sqlite").read_bytes()
+    for command in (["run"], ["gate", "--tier", "fast"], ["search"]):
+        refused = [*command, f"{kernels}:logsumexp", "--op", "softmax", "--out", str(earlier), "--overwrite"]
+        assert cli.run(refused) == 2
+        assert (earlier / "run.sqlite").read_bytes() == before
 
 
 def test_commands_that_know_softmax_only_say_so(kernels: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,8 +141,8 @@ def _is_through_shift(asked: Single, wanted: bool, *, all_orders: bool) -> bool:
     if wanted and (length not in SHIFTED_BITS or all_orders):
         given = "--all-orders" if all_orders else f"--length {length}"
         raise UsageError(
-            f"--through-shift with {given}: it proves pairs and triples, and no difference in order counts;"
-            " leave one of them out"
+            f"--through-shift with {given}: it proves pairs and triples, in any order of the entries; leave"
+            " one of the two options out"
         )
     is_possible = op is SOFTMAX and not all_orders and fmt.storage_bits <= SHIFTED_BITS.get(length, 0)
     if is_possible and (wanted or rows > MOST_ROWS):

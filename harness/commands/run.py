@@ -139,12 +139,13 @@ def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: b
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
         _report_changed_inputs(settings)
-        folder = prepare(out, seed=settings.seed, resume=resume, overwrite=overwrite)
-        begun = begun_with(folder)
     with executor_for(settings, deadline=deadline) as executor:
         try:
             campaign = campaign.probed(executor)
             print_ops(campaign.candidates, settings, executor)
+            with user_mistakes():  # what is refused until here leaves no folder, and overwrites none
+                folder = prepare(out, seed=settings.seed, resume=resume, overwrite=overwrite)
+                begun = begun_with(folder)
             campaign = campaign.rationed(executor) if begun is None else campaign.rationed_as(begun)
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None

@@ -130,7 +130,6 @@ def decide(
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
         _require_reach(campaign, budgets)
-        folder = prepare(out, seed=settings.seed, resume=None, overwrite=overwrite)
         executor = Isolated(
             settings.jobs, settings.timeout, load_timeout=settings.import_timeout, deadline=deadline
         )
@@ -138,6 +137,8 @@ def decide(
         try:
             campaign = campaign.probed(executor)
             print_ops(campaign.candidates, settings, executor)
+            with user_mistakes():  # what is refused until here leaves no folder, and overwrites none
+                folder = prepare(out, seed=settings.seed, resume=None, overwrite=overwrite)
             campaign = campaign.rationed(executor)
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
