@@ -2,7 +2,7 @@
 
 Faults (it crashed, hung, raised, or returned the wrong thing) and defects of its contract or of
 its claim: failed rows that nothing it declares explains, masked entries that are not 0, outputs
-outside [0, 1], -0, policy rows that are not as declared, a greater error than the declared
+outside the range of results, -0, policy rows that are not as declared, a greater error than the declared
 algorithm can make. One finding gathers all cells of a candidate, a format and a kind.
 """
 

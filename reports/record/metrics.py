@@ -252,12 +252,12 @@ _ROWS: Final = (
     _count(
         "out_of_range",
         "elements",
-        "outside [0, 1]",
+        "outside the range of results: [0, 1], or above 0 of a log_softmax",
         "out_of_range",
         compared=7,
-        defect="outside [0, 1]",
-        heading="outside [0, 1]",
-        wrong="entries outside [0, 1]",
+        defect="outside the range of results",
+        heading="out of range",
+        wrong="entries outside the range of results",
     ),
     _count(
         "mask_leaks",

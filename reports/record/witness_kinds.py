@@ -71,7 +71,7 @@ _ROWS: Final = (
     WitnessKind("inaccurate", "outcome", "the outputs are finite, and their sum is far from the exact one"),
     WitnessKind("nonfinite", "element", "an output is NaN or an infinity"),
     WitnessKind("lost", "element", "an output is 0 where RN(r) is normal"),
-    WitnessKind("out_of_range", "element", "an output lies outside [0, 1]"),
+    WitnessKind("out_of_range", "element", "an output lies outside the range of results"),
     WitnessKind("negative_zero", "element", "an output is -0"),
     WitnessKind("policy", "policy", "a policy row is not answered as is declared"),
     WitnessKind("over_rounded", "tier", "the row does not meet `rounded`", score="score of the tier"),

@@ -40,7 +40,7 @@ SECTION = Section(
         "Rows with a NaN, with +inf, or with nothing but -inf have no exact result. What a candidate returns"
         " there is its policy, counted in rows: all NaN; all zero; NaN where the +inf is and 0 elsewhere; the"
         " limit, a share for each +inf; uniform. It is held against what the candidate declares. Mask leaks,"
-        " values outside [0, 1] and -0 are counted in elements of all other rows."
+        " values outside the range of results and -0 are counted in elements of all other rows."
     ),
     render=render,
 )
