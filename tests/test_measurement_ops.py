@@ -16,7 +16,7 @@ from harness.subject.execution import Outcome
 from reference import correctly_rounded, ulp_errors
 from reference.declaration import Declaration
 from reference.formats import FORMATS
-from reference.ops import LOG_SOFTMAX, OPS
+from reference.ops import LOG_SOFTMAX, LOGSUMEXP, OPS, Op
 from reference.tiers import TIERS
 from reports.record.tally import Tally
 from reports.record.witness import CellKey
@@ -111,6 +111,33 @@ def test_results_beyond_the_largest_number_break_no_tier_where_the_output_is_the
     for tier in TIERS.values():
         if tier.takes(fmt):
             assert not tier_judgement(tier, judged).scores.any(), tier.name
+
+
+def test_a_row_that_overflows_beside_masked_entries_is_excused_as_without_them() -> None:
+    """In binary16 the sum of 70 000 ones is infinite; the results at masked entries have a bound."""
+    fmt = FORMATS["float16"]
+    for masked in (0, 50):
+        x = np.zeros((1, 70_000))
+        x[0, :masked] = -np.inf
+        rows = Rows.of(fmt, fmt.from_float64(x), fmt, op=LOG_SOFTMAX)
+        held = tier_judgement(TIERS["standard"], Judged(rows, shifted(rows.x), Declaration()))
+        assert held.excused["overflow"].all()
+        assert not held.scores.any()
+
+
+@pytest.mark.parametrize("op", [LOG_SOFTMAX, LOGSUMEXP], ids=str)
+def test_faithful_outputs_without_a_bound_are_held_to_an_ulp_and_others_break_the_tier(op: Op) -> None:
+    largest = float(FMT.largest)
+    x = FMT.from_float64([[largest, largest], [largest, -largest]])
+    rows = Rows.of(FMT, x, FMT, op=op)
+    assert np.isnan(rows.standard_bounds).any()
+    y = correctly_rounded(x, FMT, op=op.name).reshape(rows.truth.nearest.shape)
+    held = tier_judgement(TIERS["standard"], Judged(rows, y, Declaration()))
+    assert held.ratio is not None
+    assert not np.isnan(held.ratio).any()
+    assert not held.scores.any()
+    worse = np.where(np.isnan(rows.standard_bounds), np.float32(1), y).astype(np.float32)
+    assert tier_judgement(TIERS["standard"], Judged(rows, worse, Declaration())).scores.any()
 
 
 @pytest.mark.parametrize("room", ["harness", "reports", "strategies"])
