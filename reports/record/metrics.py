@@ -262,12 +262,12 @@ _ROWS: Final = (
     _count(
         "mask_leaks",
         "elements",
-        "that are not 0 where r is 0",
+        "of masked entries that are wrong: not 0, or a number of a log_softmax",
         "mask_leak",
         compared=6,
-        defect="not 0 where the logit is -inf",
+        defect="wrong where the logit is -inf",
         heading="mask leaks",
-        wrong="masked entries not 0",
+        wrong="masked entries that are wrong",
     ),
     _asked("masked_zeros", "elements", "that are 0 where r is 0"),
     _count(

@@ -65,7 +65,7 @@ _ROWS: Final = (
     WitnessKind("wrong_dtype", "call", "the candidate returned another dtype"),
     WitnessKind("unsupported", "format", "the candidate does not take the format"),
     WitnessKind("unexplained", "outcome", "the row failed for no reason that the candidate declares"),
-    WitnessKind("mask_leak", "element", "an output is not 0 where the logit is -inf"),
+    WitnessKind("mask_leak", "element", "an output is wrong where the logit is -inf"),
     WitnessKind("overflow", "outcome", "the row failed as its exponentials or their sum overflow"),
     WitnessKind("total_underflow", "outcome", "the row failed as all its exponentials underflow"),
     WitnessKind("inaccurate", "outcome", "the outputs are finite, and their sum is far from the exact one"),
