@@ -242,7 +242,7 @@ class Isolated(Closing):
         with self._lock:
             if outcome.completed.any():
                 self._completed.add(key)
-            elif lost and key not in self._completed:
+            elif lost and len(outcome.completed) > 1 and key not in self._completed:
                 self._lost_batches[key] += 1
             if survived:
                 self._idle_deaths[key[0]] = 0
