@@ -1,7 +1,7 @@
 """Every command and every block of Python in the README and in `docs/` runs, and prints what is quoted.
 
-A page is one session in a folder of its own, from its first block to its last. By default commands measure
-few rows; `-m slow` runs them as they stand.
+A page is one session in a folder of its own, from its first block to its last. Commands measure few rows;
+`test_blocks_run_in_full` runs them as they stand.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ SKIPPED = {
     "docs/results/proven-maxima.md": 1,
 }
 """How many blocks of a page are not run here, each for the reason that stands above it."""
+
+FIRST = ("README.md", "docs/tutorial.md")
+"""What a newcomer reads; other pages run with the longer proofs."""
 
 SESSIONS = [page for page in PAGES if any(b.language in RUN and not b.title for b in blocks(page))]
 
@@ -174,7 +177,11 @@ def run_page(page: Path, session: Session) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("page", SESSIONS, ids=name_of)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, marks=[] if name_of(p) in FIRST else [pytest.mark.slow]) for p in SESSIONS],
+    ids=name_of,
+)
 @pytest.mark.usefixtures("folder")
 def test_blocks_run(page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     run_page(page, Session(monkeypatch, capsys, full=False))

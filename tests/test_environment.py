@@ -10,6 +10,7 @@ import scipy
 
 from harness import cli
 from tests.gating import briefly
+from tests.longer import few_of
 
 COMMANDS = {
     "run": [
@@ -32,7 +33,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", few_of(COMMANDS, 2))
 def test_a_run_names_the_command_and_the_version_of_the_library_under_test(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,7 +49,8 @@ class Watched:
 @pytest.fixture
 def campaign() -> Campaign:
     formats = [fmt for _, fmt in ASKED]
-    return Campaign.of(resolve({"candidates": ["naive"], "formats": formats, "lengths": [2]}))
+    asked = {"candidates": ["naive"], "formats": formats, "lengths": [2], "effort": "brief"}
+    return Campaign.of(resolve(asked))
 
 
 @pytest.fixture

@@ -209,7 +209,7 @@ def assert_same_bits(y: np.ndarray, expected: np.ndarray) -> None:
 # One misbehaviour, one test ---------------------------------------------------------------
 
 
-@pytest.fixture(params=["afresh", "forked"])
+@pytest.fixture(params=["forked", pytest.param("afresh", marks=pytest.mark.slow)])
 def started(request, monkeypatch):
     """Have workers started from a new interpreter, or all forked, as after a few crashes."""
     monkeypatch.setattr(

@@ -38,6 +38,7 @@ from reports.record.ledger import Ledger
 from reports.record.run_folder import open_ledger
 from reports.record.tally import Tally, merge
 from reports.record.witness import CellKey
+from tests.longer import few_of
 from tests.more_formats import EIGHT
 
 BOTH = Symmetries(permutation=True, one_zero=True)
@@ -121,7 +122,7 @@ def test_shards_cover_every_row_once(length: int) -> None:
 # What is counted -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", EIGHT)
+@pytest.mark.parametrize("name", few_of(EIGHT, 2))
 def test_figures_of_all_pairs_are_those_of_the_judge_in_mpmath(name: str, here: InProcess) -> None:
     fmt, candidate = FORMATS[name], load("max_shifted")
     tally = everything(Exhaustion(Subject(candidate, fmt, fmt, here), 2, BOTH), here)

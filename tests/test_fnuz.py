@@ -22,6 +22,7 @@ from reference import correctly_rounded, ulp_errors
 from reference.formats import FORMATS, FloatFormat
 from reference.oracle import truth_mpmath
 from reference.truth import truth
+from tests.longer import few_of
 
 MP = mpmath.MPContext()
 MP.prec = 200
@@ -121,7 +122,7 @@ def _errors(fmt: FloatFormat, gap: float, *codes: int) -> list[float]:
     ]
 
 
-@each_format
+@pytest.mark.parametrize("fmt", few_of(FNUZ, 1), ids=str)
 def test_a_run_measures_them(
     fmt: FloatFormat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

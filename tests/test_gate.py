@@ -130,7 +130,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("name", "fmt"), few_of(BROKEN, 3))
+@pytest.mark.parametrize(("name", "fmt"), few_of(BROKEN, 2))
 def test_a_broken_softmax_fails_fast(name: str, fmt: str) -> None:
     said = failure(getattr(suspects, name), fmt, "fast", 0, ())
     assert said.startswith("gate: fail"), said
@@ -148,7 +148,7 @@ def test_a_broken_softmax_fails_fast(name: str, fmt: str) -> None:
             ("ignoring_the_axis", "float32", "contract axis"),
             ("overwriting_its_input", "float32", "contract unchanged"),
         ],
-        3,
+        2,
     ),
 )
 def test_its_witness_replays(
@@ -275,7 +275,7 @@ def test_dying_where_it_would_fail_does_not_pass(
 
 
 @pytest.mark.parametrize(
-    "names", few_of([pytest.param(tuple(TRICKS)[i::5]) for i in range(5)], 2), ids=", ".join
+    "names", few_of([pytest.param(tuple(TRICKS)[i::5]) for i in range(5)], 1), ids=", ".join
 )
 def test_no_trick_in_its_own_process_passes(
     names: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -299,7 +299,7 @@ def test_a_candidate_that_removes_the_run_does_not_pass(
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["forging_the_ledger", "emptying_the_ledger"])
+@pytest.mark.parametrize("name", few_of(["forging_the_ledger", "emptying_the_ledger"], 1))
 def test_a_ledger_that_somebody_wrote_to_gives_no_verdict(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,7 +327,7 @@ def test_a_file_that_changes_its_budget_when_imported_is_judged_by_the_one_befor
     assert {v["limit"] for v in failing(document) if v["metric"] == "bound_ratio"} == {1.0}
 
 
-@pytest.mark.parametrize(("name", "fmt", "why"), few_of(TRIES, 4))
+@pytest.mark.parametrize(("name", "fmt", "why"), few_of(TRIES, 3))
 def test_no_trick_passes(name: str, fmt: str, why: str) -> None:
     said = failure(getattr(suspects, name), fmt, "fast", 0, ())
     assert said.startswith("gate: fail"), why

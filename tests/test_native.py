@@ -18,6 +18,7 @@ from harness.subject.candidates import CandidateError, load
 from harness.subject.execution import Isolated
 from reference import ulp_errors
 from reference.formats import FORMATS
+from tests.gating import briefly, failing, gate, replayed
 
 SOURCE = Path(__file__).resolve().parent.parent / "docs" / "kernels" / "softmax.c"
 
@@ -130,14 +131,14 @@ def test_a_name_that_is_not_there_is_one_line(folder: Path) -> None:
 
 
 def test_where_no_name_fits_those_that_are_there_are_told(folder: Path) -> None:
-    with pytest.raises(CandidateError, match="it has other, softmax; wrap one as void softmax_f32"):
+    with pytest.raises(CandidateError, match="it has other, softmax; declare its prototype, as in"):
         load(f"{folder}/unnamed.so:softmax")
 
 
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("idle_f32", "left 768 of 768 entries of y unwritten; it is to be void idle_f32"),
+        ("idle_f32", "left 768 of 768 entries of y unwritten; it was called as void idle_f32"),
         ("swapped_f32", "left 768 of 768 entries of y unwritten, and wrote into x"),
         ("one_row_f32", "left 765 of 768 entries of y unwritten"),
         ("turned_f32", "took the number of rows for the length of a row"),
@@ -159,3 +160,139 @@ def test_another_signature_is_refused_at_once(
 
 def test_a_kernel_that_writes_what_was_there_has_written(folder: Path) -> None:
     assert load(f"{folder}/bad.so:patterned_f32").formats == {"float32"}
+
+
+# Other prototypes ----------------------------------------------------------------------------
+
+SHARES = """float m = x[0], s = 0;
+    for (size_t i = 1; i < n; i++) if (x[i] > m) m = x[i];
+    for (size_t i = 0; i < n; i++) s += expf(x[i] - m);"""
+
+OTHER = f"""#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+static void one(const float *x, float *y, size_t n) {{ {SHARES}
+    for (size_t i = 0; i < n; i++) y[i] = expf(x[i] - m) / s; }}
+void in_place(float *x, size_t n) {{ one(x, x, n); }}
+int with_status(const float *in, int len, float *out) {{ one(in, out, len); return 0; }}
+int failing(float *x, size_t n) {{ return x[0] > 1 ? 7 : (one(x, x, n), 0); }}
+int refusing(float *x, size_t n) {{ (void)x; (void)n; return 22; }}
+void strided(float *dst, int64_t ld, const float *src, int rows, int cols) {{
+    for (int i = 0; i < rows; i++) one(src + i * ld, dst + i * ld, cols); }}
+void padded(float *x, size_t rows, size_t n, size_t n_padded) {{
+    for (size_t i = 0; i < rows; i++) {{ float *r = x + i * n_padded; one(r, r, n);
+        for (size_t j = n; j < n_padded; j++) r[j] = 0; }} }}
+float logsumexp(const float *x, size_t n) {{ {SHARES} return m + logf(s); }}
+void reads_the_padding(float *x, size_t rows, size_t n, size_t stride) {{
+    (void)n; for (size_t i = 0; i < rows; i++) one(x + i * stride, x + i * stride, stride); }}
+"""
+
+PROTOTYPES = [
+    "void in_place(float *x, size_t n)",
+    "int with_status(const float *in, int len, float *out)",
+    "void strided(float *dst, int64_t ld, const float *src, int rows, int cols);",
+    "extern void padded ( float* restrict x , size_t rows, size_t n, size_t n_padded )",
+]
+
+
+@pytest.fixture(scope="module")
+def other(folder: Path) -> Path:
+    source = folder / "other.c"
+    source.write_text(OTHER)
+    command = [os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-o", str(folder / "other.so")]
+    subprocess.run([*command, str(source), "-lm"], check=True, timeout=60)
+    return folder / "other.so"
+
+
+@pytest.mark.parametrize("prototype", PROTOTYPES)
+def test_a_declared_prototype_is_called_as_it_says(prototype: str, other: Path) -> None:
+    candidate = load(f"{other}:{prototype}")
+    assert candidate.formats == {"float32"}
+    fmt = FORMATS["float32"]
+    for n in (1, 3, 16, 33):
+        x = fmt.from_float64(np.linspace(-9, 7, 5 * n).reshape(5, n))
+        with Isolated(jobs=1) as executor:
+            for presentation in ("plain", "strided", "cube", "watched"):
+                outcome = executor.run(candidate.spec, x, fmt, presentation=presentation)
+                assert not outcome.faults, (presentation, outcome.faults)
+                assert ulp_errors(x, outcome.outputs).max() < 4, presentation
+
+
+def test_the_result_that_a_kernel_returns_is_its_logsumexp(other: Path) -> None:
+    candidate = load(f"{other}:float logsumexp(const float *x, size_t n)")
+    assert candidate.op.name == "logsumexp"
+    x = np.float32([[0.0, 0.0, 0.0], [100.0, 1.0, -3.0]])
+    with Isolated(jobs=1) as executor:
+        outcome = executor.run(candidate.spec, x, FORMATS["float32"], reduces=True)
+    assert outcome.outputs is not None
+    assert outcome.outputs.tolist() == [[np.log(np.float32(3))], [100.0]]
+
+
+def test_a_header_beside_the_library_declares_its_prototypes(other: Path) -> None:
+    header = other.with_suffix(".h")
+    lines = ["#ifndef OTHER_H", "#define OTHER_H /* int in_place(int y) */", 'extern "C" {']
+    header.write_text("\n".join([*lines, *(f"{p};  // one row" for p in PROTOTYPES), "}", "#endif", ""]))
+    try:
+        candidate = load(f"{other}:with_status")
+        x = np.float32([[0.0, 1.0, 2.0]])
+        with Isolated(jobs=1) as executor:
+            outcome = executor.run(candidate.spec, x, FORMATS["float32"])
+        assert ulp_errors(x, outcome.outputs).max() < 4
+        header.write_text("void in_place(void *x, size_t n);")
+        with pytest.raises(CandidateError, match=r"other\.h: .* a pointer to void is not understood"):
+            load(f"{other}:in_place")
+    finally:
+        header.unlink()
+
+
+def test_a_status_is_a_fault_of_the_row(other: Path) -> None:
+    candidate = load(f"{other}:int failing(float *x, size_t n)")
+    with Isolated(jobs=1) as executor:
+        outcome = executor.run(candidate.spec, np.float32([[0.0, 1.0], [2.0, 1.0]]), FORMATS["float32"])
+    assert [(f.kind, f.row) for f in outcome.faults] == [("raised", 1)]
+    assert "failing returned 7; 0 is taken for success" in outcome.faults[0].message
+
+
+@pytest.mark.parametrize(
+    ("prototype", "said"),
+    [
+        ("int refusing(float *x, size_t n)", "given 3 rows of 256 zeros, returned 22"),
+        (
+            "void in_place(float *x, size_t n, float t)",
+            "parameter float t is not understood",
+        ),
+        ("void in_place(float *x)", "no parameter is the number of entries of a row; name it n"),
+        ("void in_place(float *x, size_t n, int cols)", "two parameters are its length"),
+        ("void in_place(uint16_t *x, size_t n)", "its types tell no format; write _Float16 or __bf16"),
+        ("void softmax_f64(float *x, size_t n)", "has no function 'softmax_f64'"),
+        ("void in_place(const float *x, size_t n)", "it has no pointer to write results to"),
+        ("in_place(x, n)", "is no C prototype such as int softmax(float *x, size_t n)"),
+        ("char *in_place(float *x, size_t n)", "is no C prototype such as"),
+        ("void in_place(float *u, float *v, size_t n)", "which pointer is the input is not understood"),
+    ],
+)
+def test_a_prototype_that_is_not_understood_is_one_line(prototype: str, said: str, other: Path) -> None:
+    with pytest.raises(CandidateError) as caught:
+        load(f"{other}:{prototype}")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_lies_between_strided_rows_is_not_a_number(other: Path) -> None:
+    """A kernel that takes the stride for the length is found out by each of its rows."""
+    candidate = load(f"{other}:void reads_the_padding(float *x, size_t rows, size_t n, size_t stride)")
+    with Isolated(jobs=1) as executor:
+        outcome = executor.run(candidate.spec, np.float32([[0.0, 1.0, 2.0]]), FORMATS["float32"])
+    assert outcome.outputs is not None
+    assert np.isnan(outcome.outputs).all()
+
+
+def test_a_gate_of_a_declared_kernel_replays_its_witness(
+    other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    briefly(monkeypatch, 9)
+    monkeypatch.chdir(tmp_path)
+    spec = f"{other}:int failing(float *x, size_t n)"
+    code, document = gate(capsys, spec, "--format", "float32", "--tier", "fast")
+    assert code == 1
+    assert {replayed(v) for v in failing(document)[:3]} == {1}

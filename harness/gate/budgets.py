@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.campaign.mistakes import mistake
+from harness.subject.candidates.native import SUFFIXES
 from harness.terminal.exceptions import UsageError, choose
 from reference.formats import FORMATS, FloatFormat
 from reference.tiers import TIERS
@@ -169,7 +170,7 @@ def budgets_of(text: str, path: Path) -> list[Budget]:
 def spec_from(spec: str, folder: Path) -> str:
     """Return a candidate's spec with the path of its file in a folder, relative to the current one."""
     where, separator, function = spec.rpartition(":")
-    if not separator or not where.endswith(".py"):
+    if not separator or not where.endswith((".py", *SUFFIXES)):
         return spec
     file = Path(os.path.relpath(folder.resolve() / Path(where).expanduser()))
     return f"{file.as_posix()}:{function}"

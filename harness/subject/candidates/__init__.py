@@ -67,7 +67,7 @@ def load(spec: str, timeout: float = 120.0, op: Op | None = None) -> Candidate:
     location = locate(spec)
     description = inspect_apart(location, timeout)
     declares = description[DECLARES]
-    computed = op_of(spec, declares, location.function, op)
+    computed = op_of(spec, declares, location.own_name, op)
     return Candidate(
         name=spec,
         spec=location.absolute,

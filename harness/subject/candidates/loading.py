@@ -1,14 +1,15 @@
 """Find a candidate's function by its spec and say what it is, with the standard library and NumPy alone.
 
 A spec is `module:function` or `path/file.py:function`, split at the last colon; `function` may
-be dotted. `path/lib.so:function` is a native kernel, see `native`. With `@torch`, `@jax` or `@cupy` after
+be dotted. `path/lib.so:function` is a native kernel, see `native`; its C prototype may stand in place of its
+name. With `@torch`, `@jax` or `@cupy` after
 it, or `@torch@cuda`, it is called with that library's arrays, see `via`. The file's folder, or the current
 one for a module, goes first on `sys.path` and stays there, so that whatever the candidate imports, now
 or later, is found beside it first.
 
-This file imports nothing of ours but `native`, `sources` and `via`, which import none of the rooms either:
-a worker loads them by their path. There a candidate is looked at, as it is called there, so a stranger's
-module cannot stand in for one of ours and a crash at import hurts nobody.
+This file imports nothing of ours but `native`, `prototypes`, `sources` and `via`, which import none of the
+rooms either: a worker loads them by their path. There a candidate is looked at, as it is called there, so a
+stranger's module cannot stand in for one of ours and a crash at import hurts nobody.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
 
-from .native import SUFFIXES, native_function, try_out
+from .native import SUFFIXES, native_function, own_name, try_out
+from .prototypes import parsed
 from .sources import Sources, loaded_from
 from .via import Via, hinted, via_named
 
@@ -102,6 +104,7 @@ class Location:
         function: the attribute, possibly dotted.
         file: the absolute path; None for a module.
         via: whose arrays it is called with; None for NumPy's.
+        prototype: the C prototype that the spec gives a native kernel; None where it names the kernel only.
     """
 
     spec: str
@@ -109,12 +112,18 @@ class Location:
     function: str
     file: Path | None = None
     via: Via | None = None
+    prototype: str | None = None
 
     @property
     def absolute(self) -> str:
         """The spec, the same from whatever folder."""
         where = self.module if self.file is None else self.file
-        return f"{where}:{self.function}" + ("" if self.via is None else f"@{self.via}")
+        return f"{where}:{self.prototype or self.function}" + ("" if self.via is None else f"@{self.via}")
+
+    @property
+    def own_name(self) -> str:
+        """The function's name, of a native kernel without the ends that tell formats."""
+        return own_name(self.function) if self.is_native else self.function
 
     @property
     def is_native(self) -> bool:
@@ -144,6 +153,8 @@ def locate(spec: str) -> Location:
             raise _error(spec, str(error)) from None
         return replace(locate(asked["spec"]), spec=spec, via=via)
     where, separator, function = spec.rpartition(":")
+    if where.endswith(SUFFIXES) and "(" in function:
+        return _declared(spec, where, function)
     if not separator or not where or not all(part.isidentifier() for part in function.split(".")):
         raise _error(spec, "it names no function; write module:function or path/file.py:function")
     if _is_path(where):
@@ -151,6 +162,14 @@ def locate(spec: str) -> Location:
     if not all(part.isidentifier() for part in where.split(".")):
         raise _error(spec, f"{where!r} is no module's name; write module:function or path/file.py:function")
     return Location(spec, where, function)
+
+
+def _declared(spec: str, where: str, declaration: str) -> Location:
+    try:
+        prototype = parsed(declaration)
+    except ValueError as error:
+        raise _error(spec, str(error)) from None
+    return replace(_file(spec, where, prototype.symbol), prototype=prototype.text)
 
 
 def _is_path(where: str) -> bool:
@@ -186,7 +205,7 @@ def import_function(location: Location) -> Callable[..., Any]:
     """
     if location.file is not None and location.is_native:
         try:
-            return native_function(location.file, location.function)
+            return native_function(location.file, location.function, location.prototype)
         except ValueError as error:
             raise _error(location.spec, str(error)) from error
     _put_first(location.folder)
