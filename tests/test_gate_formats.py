@@ -14,6 +14,7 @@ from harness import cli
 from harness.gate.assertion import failure
 from tests.gating import briefly, gate, statuses, written
 from tests.gating import budget as toml
+from tests.longer import few_of
 
 SOFTMAX = """
 import numpy as np
@@ -91,7 +92,7 @@ def test_a_violation_is_not_buried_among_what_is_not_taken(
     assert all("float16" not in line and "float64" not in line for line in annotations)
 
 
-@pytest.mark.parametrize("more", [(), ("mine.py:declaring",)])
+@pytest.mark.parametrize("more", few_of([pytest.param(("mine.py:declaring",)), pytest.param(())], 1))
 def test_whoever_takes_none_of_the_formats_leaves_the_gate_without_a_verdict(
     more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -59,6 +59,7 @@ def test_a_sound_kernel_that_is_not_faithful_is_told_what_it_meets(
     )
 
 
+@pytest.mark.slow
 def test_a_rescaling_online_kernel_is_told_that_it_is_fast(capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = told(RESCALING, "standard", capsys)
     assert line.startswith("mine.py:softmax: misses standard in float32, and meets fast on the same rows (")

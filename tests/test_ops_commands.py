@@ -23,6 +23,7 @@ from reference.formats import FORMATS
 from reference.ops import LOG_SOFTMAX, LOGSUMEXP, OPS, SOFTMAX
 from reports.record.witness import CellKey, Witness
 from reports.sections.witnesses import instance
+from tests.longer import few_of
 
 FLOAT32 = FORMATS["float32"]
 
@@ -143,7 +144,7 @@ def test_commands_that_know_softmax_only_say_so(kernels: Path, capsys: pytest.Ca
     assert "kernels_of_ops.py:log_softmax computes log_softmax" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["log_of_softmax", "logsumexp_naive"])
+@pytest.mark.parametrize("name", few_of(["log_of_softmax", "logsumexp_naive"], 1))
 def test_all_pairs_of_a_small_format_are_those_of_each_row_by_mpmath(
     name: str, tmp_path: Path, in_an_empty_folder: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,7 +189,7 @@ def test_a_kept_axis_is_another_shape_than_was_asked_for() -> None:
 # Measuring ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("op", ["log_softmax", "logsumexp"])
+@pytest.mark.parametrize("op", few_of(["logsumexp", "log_softmax"], 1))
 def test_a_sound_kernel_keeps_within_its_bound_and_its_contract(
     kernels: Path, tmp_path: Path, op: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,14 +236,14 @@ def logarithm_of_softmax(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("function", "op"), [(logarithm_of_softmax, "log_softmax"), (without_a_shift, "logsumexp")]
+    ("function", "op"), few_of([(logarithm_of_softmax, "log_softmax"), (without_a_shift, "logsumexp")], 1)
 )
 def test_a_known_defect_fails_the_tier_fast(function: Callable[..., Any], op: str) -> None:
     with pytest.raises(AssertionError, match=r"misses fast|rows? failed"):
         testing.assert_accurate(function, format="float32", tier="fast", op=op)
 
 
-@pytest.mark.parametrize("name", ["log_softmax_shifted", "logsumexp_shifted"])
+@pytest.mark.parametrize("name", few_of(["logsumexp_shifted", "log_softmax_shifted"], 1))
 def test_the_form_of_libraries_meets_standard(name: str) -> None:
     candidate = BUILTINS[name]
     testing.assert_accurate(candidate.call, format="float32", tier="standard", op=candidate.op.name)

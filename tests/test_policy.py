@@ -28,6 +28,7 @@ from reference.truth import truth
 from reports.record.ledger import Ledger
 from reports.record.witness import CellKey
 from tests.gating import briefly, failing, gate, statuses
+from tests.longer import few_of
 from tests.more_formats import EIGHT
 
 FLUSH = "--policy=subnormals=flush"
@@ -130,7 +131,7 @@ SAYING = [
 ]
 
 
-@pytest.mark.parametrize(("regime", "key", "said", "accepting"), SAYING)
+@pytest.mark.parametrize(("regime", "key", "said", "accepting"), few_of(SAYING, 1))
 def test_a_violation_says_what_was_expected_what_came_and_what_accepts_it(
     regime: str, key: str, said: str, accepting: str, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

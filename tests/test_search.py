@@ -33,6 +33,7 @@ from reference.formats import FORMATS, FloatFormat
 from reports.record.tally import Tally, merge
 from strategies.words import Words
 from tests.benchmarks.search_comparison import METHODS, Task, of_regime, of_search, of_target
+from tests.longer import few_of
 from tests.more_formats import EIGHT
 
 MAX_SHIFTED = load("max_shifted")
@@ -107,10 +108,11 @@ def test_search_finds_more_than_every_other_way_at_twenty_thousand(
     assert max(medians, key=medians.__getitem__) == "search", medians
 
 
-def test_the_worst_float32_rows_of_eight_are_found(here: InProcess) -> None:
+@pytest.mark.parametrize("seeds", few_of([3, 10], 1))
+def test_the_worst_float32_rows_of_eight_are_found(seeds: int, here: InProcess) -> None:
     found = [
         search(Subject(MAX_SHIFTED, FLOAT32, FLOAT32, here), 8, 200_000, seed, "ulp").score or 0.0
-        for seed in range(10)
+        for seed in range(seeds)
     ]
     assert statistics.median(found) >= 69, found
 

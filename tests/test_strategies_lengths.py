@@ -171,6 +171,7 @@ def softmax(x):
 """
 
 
+@pytest.mark.slow
 def test_a_run_shows_rows_that_are_lost_far_into_a_call(tmp_path: Path, in_an_empty_folder: None) -> None:
     (tmp_path / "my.py").write_text(CANDIDATE)
     command = ["run", "my.py:softmax", "--format", "float32", "--regime", "crowd"]

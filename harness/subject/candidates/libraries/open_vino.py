@@ -1,4 +1,4 @@
-"""OpenVINO: a model of one Softmax node, on the processor, in the precision of its input.
+"""OpenVINO: a model of one Softmax or LogSoftmax node, on the processor, in the precision of its input.
 
 Without the hint the plugin may compute in bfloat16 on processors that have it.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import openvino
 from openvino import opset8
 
-__all__ = ["softmax"]
+__all__ = ["log_softmax", "softmax"]
 
 TYPES = {
     "float16": openvino.Type.f16,
@@ -26,9 +26,18 @@ TYPES = {
 
 def softmax(x: Any, axis: int = -1) -> Any:
     """Return OpenVINO's softmax."""
+    return _run("softmax", x, axis)
+
+
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """Return OpenVINO's log_softmax."""
+    return _run("log_softmax", x, axis)
+
+
+def _run(node: str, x: Any, axis: int) -> Any:
     if x.dtype.name not in TYPES:
         raise TypeError(f"OpenVINO has no element type {x.dtype.name}")
-    request = _request(x.dtype.name, x.ndim, axis)
+    request = _request(node, x.dtype.name, x.ndim, axis)
     request.infer([_tensor(x)])
     return _numpy(request.get_output_tensor(0), x)
 
@@ -47,8 +56,8 @@ def _numpy(y: Any, x: Any) -> Any:
 
 
 @functools.cache
-def _request(dtype: str, axes: int, axis: int) -> Any:
+def _request(node: str, dtype: str, axes: int, axis: int) -> Any:
     x = opset8.parameter(openvino.PartialShape([-1] * axes), TYPES[dtype], name="x")
-    model = openvino.Model([opset8.softmax(x, axis)], [x], "softmax")
+    model = openvino.Model([getattr(opset8, node)(x, axis)], [x], node)
     compiled = openvino.Core().compile_model(model, "CPU", {"EXECUTION_MODE_HINT": "ACCURACY"})
     return compiled.create_infer_request()
