@@ -601,8 +601,13 @@ def _checked(y: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     if array.shape != shape:
         raise CallFailed("wrong_shape", f"returned shape {array.shape} for an input of shape {shape}")
     if array.dtype != dtype:
-        raise CallFailed("wrong_dtype", f"returned {array.dtype} where {dtype} was asked for")
+        hint = f"; --out-format {array.dtype} takes that" if _is_format(array.dtype) else ""
+        raise CallFailed("wrong_dtype", f"returned {array.dtype} where {dtype} was asked for{hint}")
     return array
+
+
+def _is_format(dtype: np.dtype[Any]) -> bool:
+    return dtype.name in ("float16", "float32", "float64") or dtype.name.startswith(("bfloat16", "float8_"))
 
 
 # State -----------------------------------------------------------------------------------
