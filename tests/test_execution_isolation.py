@@ -101,7 +101,11 @@ MILD = {
     "returns another shape": ("return y[:, 1:]", "wrong_shape", "(100, 15)"),
     "returns nothing": ("return None", "wrong_shape", "()"),
     "returns a ragged list": ("return [[1.0], [1.0, 2.0]]", "raised", "ValueError"),
-    "returns another dtype": ("return y.astype(np.float64)", "wrong_dtype", "; --out-format float64 takes that"),
+    "returns another dtype": (
+        "return y.astype(np.float64)",
+        "wrong_dtype",
+        "--out-format float64 takes it",
+    ),
 }
 
 HARMLESS = {

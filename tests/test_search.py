@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Iterator
-from itertools import combinations, count, product
+from fractions import Fraction
+from itertools import combinations, count, pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ from harness.subject.subject import Subject
 from harness.terminal.exceptions import UsageError
 from harness.witnesses.search import INTERRUPTED, OBJECTIVES, SearchResult, search, search_tally
 from harness.witnesses.search.archive import Archive
-from harness.witnesses.search.mutations import Breeder, Parents, moved
+from harness.witnesses.search.lines import Lines
+from harness.witnesses.search.mutations import Breeder, Parents, moved, values_of
 from harness.witnesses.search.neighbourhood import Neighbourhood
 from harness.witnesses.search.novelty import Memory
 from reference.formats import FORMATS, FloatFormat
@@ -553,3 +555,38 @@ def test_rows_set_aside_end_no_search(tmp_path, monkeypatch, capsys):
     assert found["evaluations"] == 2000
     assert found["stopped"] == ""
     assert found["faults"]["raised"] > 0
+
+
+# Lines -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["float32", "float64", "bfloat16"])
+def test_a_stretch_runs_through_successive_distances_that_are_rounded_alike(name: str) -> None:
+    """Evidence: exact fractions."""
+    fmt = FORMATS[name]
+    half_an_ulp = 2.0 ** (6 - fmt.precision)
+    row = fmt.ordinals(fmt.to_bits(fmt.from_float64([half_an_ulp * 0.75, -71.0])))
+    archive = Archive.empty(2, 4).joined(row[None], np.array([9.0]), np.array([0]), np.array([1]))
+    lines = Lines(fmt)
+    stretches = lines.next(archive, 9)
+    assert len(stretches) == 4, "two directions, of the row and of its mirror"
+    for stretch in stretches:
+        values = fmt.to_float64(fmt.from_bits(fmt.from_ordinals(stretch.rows(12))))
+        exact = [Fraction(a) - Fraction(b) for a, b in values.tolist()]
+        rounded = [Fraction(fmt.decode(fmt.round(d))) for d in exact]
+        steps = {abs(b - a) for a, b in pairwise(rounded)}
+        assert steps == {2 * Fraction(half_an_ulp)}, [float(step).hex() for step in steps]
+        assert len({d - r for d, r in zip(exact, rounded, strict=True)}) == 1
+    sides = [np.sign(values_of(fmt, s.row)[0]) for s in stretches]
+    assert sorted(sides) == [-1, -1, 1, 1]
+
+
+def test_a_line_goes_on_where_its_last_stretch_was_best() -> None:
+    row = FLOAT32.ordinals(FLOAT32.to_bits(FLOAT32.from_float64([0.0, -71.0])))
+    archive = Archive.empty(2, 4).joined(row[None], np.array([9.0]), np.array([0]), np.array([1]))
+    lines = Lines(FLOAT32)
+    up, down = lines.next(archive, 9)
+    lines.note(up, np.full(5, 3.0))
+    lines.note(down, np.full(5, 4.0))
+    (first,) = lines.next(archive, 1)
+    assert (first.step, first.start) == (down.step, down.start + 5 * down.step)

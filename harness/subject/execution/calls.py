@@ -601,7 +601,7 @@ def _checked(y: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     if array.shape != shape:
         raise CallFailed("wrong_shape", f"returned shape {array.shape} for an input of shape {shape}")
     if array.dtype != dtype:
-        hint = f"; --out-format {array.dtype} takes that" if _is_format(array.dtype) else ""
+        hint = f"; --out-format {array.dtype} takes it" if _is_format(array.dtype) else ""
         raise CallFailed("wrong_dtype", f"returned {array.dtype} where {dtype} was asked for{hint}")
     return array
 

@@ -2,7 +2,8 @@
 
 A batched evolutionary search (MAP-Elites), begun from rows of several regimes. When the best row
 has not been bettered for a while, and before the evaluations run out, it is polished: every row
-next to it is tried, again from the best of those until it is the best of its neighbourhood.
+next to it is tried, again from the best of those until it is the best of its neighbourhood. Of short rows
+`lines` are tried too.
 All is decided by the seed, as long as the candidate is deterministic and loses no rows.
 """
 
@@ -16,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from harness.witnesses.search.archive import Archive, niches
+from harness.witnesses.search.lines import Lines
 from harness.witnesses.search.mutations import Breeder, Ordinals
 from harness.witnesses.search.neighbourhood import Neighbourhood
 from harness.witnesses.search.novelty import Memory
@@ -41,6 +43,13 @@ _START_SHARE: Final = 16
 _POLISHING_SHARE: Final = 8
 _PATIENCE_SHARE: Final = 16
 _CLOSING_SHARE: Final = 8
+_LINES_FROM: Final = 7
+"""Lines begin when one evaluation in so many is spent, at elites that are worth it."""
+
+_LONGEST_LINES: Final = 3
+_LINES_A_GENERATION: Final = 10
+_STRETCHES: Final = 8
+"""Up to which length lines are tried; batches of them to one of children; stretches in a batch."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,8 @@ class Engine:
         self._breeder = Breeder(trials.subject.format, self._words)
         self._archive = Archive.empty(length, _ELITES)
         self._memory = Memory(length)
+        self._lines = Lines(trials.subject.format)
+        self._scores = np.empty(0)
         self._batch = max(1, min(_BATCH, _BATCH_ELEMENTS // length))
         self._polished: Best | None = None
         self._number = 0
@@ -131,6 +142,8 @@ class Engine:
                 yield from self._neighbours()
             else:
                 yield self._children()
+                if self._length <= _LONGEST_LINES and self.spent >= self._evaluations // _LINES_FROM:
+                    yield from self._stretches()
 
     def _first(self) -> Iterator[Ordinals]:
         fmt = self._trials.subject.format
@@ -148,6 +161,18 @@ class Engine:
             rows = children[stale]
             children[stale] = self._breeder.step(rows, self._breeder.any_entry(rows))
         return children
+
+    def _stretches(self) -> Iterator[Ordinals]:
+        """Yield the most promising stretches of numbers in succession, several in a batch."""
+        for _ in range(_LINES_A_GENERATION):
+            stretches = self._lines.next(self._archive, _STRETCHES)
+            parts = [stretch.rows(self._batch // _STRETCHES) for stretch in stretches]
+            if not sum(map(len, parts)):
+                return
+            yield np.concatenate(parts)
+            ends = np.cumsum([len(part) for part in parts])[:-1]
+            for stretch, scores in zip(stretches, np.split(self._scores, ends), strict=True):
+                self._lines.note(stretch, scores)
 
     def _is_time_to_polish(self, best: Best) -> bool:
         if self.polished or not self.neighbourhood.entries:
@@ -170,6 +195,7 @@ class Engine:
         trial = self._trials.of(ordinals, self._number)
         self._observe(trial)
         self._note_records(trial, ordinals)
+        self._scores = trial.scores
         places = niches(trial.rows.values, trial.elements)
         self._archive = self._archive.joined(ordinals, trial.scores, places, trial.elements)
         self._memory.keep(ordinals)
