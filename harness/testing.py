@@ -16,9 +16,10 @@ or, with `pytest_plugins = ["harness.testing"]` in conftest.py, by a fixture:
         assert_accurate(softmax, format="float16", tier="standard")
 
 A function is called in this process, with arrays of the format. A broken rule raises AssertionError with
-the smallest row found, in hexadecimal; so does a rule that could not be tried. What the function declares,
-such as its batch policy, holds here too. The rules are those of `harness.checks.CHECKS`; a sound softmax may
-break some of the properties (range, row_sum, shift, permutation, monotone), as the message then says.
+the smallest row found, in decimal with its bits; so does a rule that could not be tried. What the function
+declares, such as its batch policy, holds here too. The rules are those of `harness.checks.CHECKS`; a sound
+softmax may break some of the properties (range, row_sum, shift, permutation, monotone), as the message then
+says.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def assert_keeps(name: str, f: Softmax, x: NDArray[Any]) -> None:
     """
     __tracebackhide__ = True
     from harness.checks import Examinee, check_named
-    from harness.checks.check import hexadecimal
+    from harness.checks.check import written
     from harness.subject.execution import InProcess
     from harness.subject.subject import Subject
     from reference.formats import format_of
@@ -134,10 +135,10 @@ def assert_keeps(name: str, f: Softmax, x: NDArray[Any]) -> None:
     with InProcess(load=lambda _: candidate) as executor:
         examinee = Examinee(Subject(candidate, fmt, fmt, executor))
         for fault in examinee.call(x[None]).faults:
-            raise AssertionError(f"x = {hexadecimal(fmt, x)}: {fault.kind}: {fault.message}")
+            raise AssertionError(f"x = {written(fmt, x)}: {fault.kind}: {fault.message}")
         examined = asked.examine(examinee, x[None])
         if examined.broken[0]:
-            raise AssertionError(f"{asked.title}: x = {hexadecimal(fmt, x)}: {examined.note(0)}")
+            raise AssertionError(f"{asked.title}: x = {written(fmt, x)}: {examined.note(0)}")
 
 
 @called_at_home

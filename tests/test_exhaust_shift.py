@@ -224,7 +224,7 @@ def test_the_plain_form_is_refused_with_the_rows_that_show_it(
     assert cli.run(["exhaust", "naive", "--format", "float32", "--in-process"]) == UsageError.exit_code
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("error: candidate 'naive': its outputs depend on more than the differences")
-    assert " gives (" in last
+    assert " gives [" in last
     assert not Path("harness-out").exists()
 
 
@@ -343,4 +343,4 @@ def test_the_command_proves_triples(
     assert cli.run(["replay", f"latest#{witness['id']}", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["same_bits"]
     assert cli.run([*arguments[:1], "naive", *arguments[2:], "--through-shift"]) == UsageError.exit_code
-    assert "so rows of 3 are not proved through the shift: (" in capsys.readouterr().err
+    assert "so rows of 3 are not proved through the shift: [" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.checks.check import Examined, Examinee, hexadecimal, same_bits
+from harness.checks.check import Examined, Examinee, number, same_bits
 from harness.checks.samples import are_thin
 from harness.measurement import Rows
 from harness.subject.execution import Outcome, Presentation
@@ -129,14 +129,19 @@ def _note(
     assert plain.outputs is not None
     assert other.outputs is not None
     y, there = plain.outputs[row], other.outputs[row]
+    there_off, off = (_errors(examinee, x[row], outputs) for outputs in (there, y))
+    k = int(np.argmax(np.nan_to_num(there_off, nan=np.inf)))
     return (
-        f"{presentation}: {hexadecimal(examinee.out, there)}, {_error(examinee, x[row], there)},"
-        f" where the plain call gives {hexadecimal(examinee.out, y)}, {_error(examinee, x[row], y)}"
+        f"{presentation}: entry {k} is {number(examinee.out, there[k])}, {_in_words(there_off[k])};"
+        f" the plain call gives {number(examinee.out, y[k])}, {_in_words(off[k])}"
     )
 
 
-def _error(examinee: Examinee, row: Array, y: Array) -> str:
-    """Say how wrong the outputs of a row are."""
+def _errors(examinee: Examinee, row: Array, y: Array) -> NDArray[np.float64]:
+    """Return how wrong the outputs of a row are, in ULP."""
     rows = Rows.about(examinee.subject, row[None])
-    ulp = rows.op.judge(y[None], rows.truth).ulp[0]
-    return "not finite" if np.isnan(ulp).any() else f"{float(ulp.max()):.6g} ULP"
+    return np.asarray(rows.op.judge(y[None], rows.truth).ulp[0])
+
+
+def _in_words(ulp: float) -> str:
+    return "not finite" if np.isnan(ulp) else f"{float(ulp):.6g} ULP off"

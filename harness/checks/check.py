@@ -33,9 +33,10 @@ __all__ = [
     "NotTried",
     "Pace",
     "Status",
-    "hexadecimal",
-    "hexadecimal_of",
+    "differing_entry",
+    "number",
     "same_bits",
+    "written",
 ]
 
 Array = NDArray[Any]
@@ -407,14 +408,29 @@ def same_bits(fmt: FloatFormat, a: Array, b: Array) -> Flags:
     return np.asarray(equal | (np.isnan(fmt.to_float64(a)) & np.isnan(fmt.to_float64(b))))
 
 
-def hexadecimal(fmt: FloatFormat, row: Array) -> str:
-    """Return the values of a row in hexadecimal, the first of a long one."""
-    values = [hexadecimal_of(value) for value in fmt.to_float64(row[:SHOWN]).tolist()]
+def written(fmt: FloatFormat, row: Array) -> str:
+    """Return a row as a list of Python with its bits beside it, the first entries of a long one."""
+    shown = row[:SHOWN]
+    values = [repr(value) for value in fmt.to_float64(shown).tolist()]
     more = [f"... {len(row) - SHOWN} more"] if len(row) > SHOWN else []
-    return f"({', '.join([*values, *more])})"
+    return f"[{', '.join([*values, *more])}] ({' '.join(map(_bits(fmt), shown))})"
 
 
-def hexadecimal_of(value: float) -> str:
-    """Return `value.hex()` without the zeros that end its significand."""
-    significand, separator, exponent = value.hex().partition("p")
-    return (significand.rstrip("0").rstrip(".") if "." in significand else significand) + separator + exponent
+def number(fmt: FloatFormat, entry: Any) -> str:
+    """Return an entry of an array in decimal with its bits beside it: 0.5 (0x3800)."""
+    return f"{float(fmt.to_float64(np.asarray(entry)))!r} ({_bits(fmt)(entry)})"
+
+
+def differing_entry(fmt: FloatFormat, one: Array, other: Array) -> tuple[str, str]:
+    """Return the first entry of two rows that has other bits: `entry 3 is 0.5 (0x3800)`, and the other's.
+
+    Where more entries differ, the second text says how many.
+    """
+    [places] = np.nonzero(~same_bits(fmt, one, other))
+    k = int(places[0]) if places.size else 0
+    more = f" (and {len(places) - 1} more entries differ)" if len(places) > 1 else ""
+    return f"entry {k} is {number(fmt, one[k])}", f"{number(fmt, other[k])}{more}"
+
+
+def _bits(fmt: FloatFormat) -> Callable[[Any], str]:
+    return lambda entry: f"0x{fmt.to_hex(np.asarray(entry).reshape(1))}"

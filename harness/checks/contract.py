@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checks.accuracy import as_accurate, company, less_accurate
-from harness.checks.check import SHOWN, Check, Examined, Examinee, hexadecimal, same_bits
+from harness.checks.check import Check, Examined, Examinee, differing_entry, number, same_bits
 from harness.subject.execution import Outcome, Presentation
 from harness.subject.execution.calls import OFTEN
 from reference.formats import FloatFormat
@@ -74,7 +74,8 @@ def _differing(examinee: Examinee, y: Array, other: Array, tried: Flags, what: s
     broken = tried & ~same_bits(examinee.out, y, other).all(axis=1)
 
     def note(row: int) -> str:
-        return f"{hexadecimal(examinee.out, y[row])}; {what}: {hexadecimal(examinee.out, other[row])}"
+        this, that = differing_entry(examinee.out, y[row], other[row])
+        return f"{this}; {what}: {that}"
 
     return Examined(broken, tried, note)
 
@@ -164,13 +165,8 @@ class _Copies:
     def _told(self, row: int, place: int, size: int) -> str:
         assert self._batch.outputs is not None
         there, alone = self._batch.outputs[place], self._alone[row]
-        first = np.flatnonzero(~same_bits(self._examinee.out, there, alone))[:1]
-        low = max(0, min(int(first[0]), len(alone) - SHOWN)) if first.size and len(alone) > SHOWN else 0
-        where = f" from entry {low}" if low else ""
-        return (
-            f"row {place} of {size}{where}: {hexadecimal(self._examinee.out, there[low:])};"
-            f" alone: {hexadecimal(self._examinee.out, alone[low:])}"
-        )
+        this, that = differing_entry(self._examinee.out, there, alone)
+        return f"as row {place} of {size}, {this}; alone: {that}"
 
     def _lost(self, size: int) -> dict[int, str]:
         """Tell of rows that complete alone, and not together, unless memory is what was lacking."""
@@ -247,8 +243,13 @@ def _logarithm_may_be_negative_zero(op: Op) -> str:
 def _no_negative_zero(examinee: Examinee, x: Array) -> Examined:
     y, done = examinee.judged(x)
     values = examinee.out.to_float64(y)
-    broken = done & ((values == 0) & np.signbit(values)).any(axis=1)
-    return Examined(broken, done, lambda row: hexadecimal(examinee.out, y[row]))
+    negative = (values == 0) & np.signbit(values)
+
+    def note(row: int) -> str:
+        k = int(np.argmax(negative[row]))
+        return f"entry {k} is {number(examinee.out, y[row, k])}"
+
+    return Examined(done & negative.any(axis=1), done, note)
 
 
 def _check(name: str, title: str, rule: str, examine: Callable[..., Examined], **limits: Any) -> Check:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checks.accuracy import meets
-from harness.checks.check import Check, Examined, Examinee, hexadecimal, hexadecimal_of, same_bits
+from harness.checks.check import SHOWN, Check, Examined, Examinee, differing_entry, number, same_bits
 from harness.measurement import Rows
 from reference.formats import FloatFormat
 from reference.ops import Op
@@ -35,15 +35,20 @@ def _outputs(examinee: Examinee, x: Array) -> tuple[Array, Floats, Flags]:
 def _in_range(examinee: Examinee, x: Array) -> Examined:
     y, values, tried = _outputs(examinee, x)
     op = examinee.subject.op
-    broken = tried & ((values < op.least) | (values > op.most)).any(axis=1)
-    return Examined(broken, tried, lambda row: hexadecimal(examinee.out, y[row]))
+    outside = (values < op.least) | (values > op.most)
+
+    def note(row: int) -> str:
+        k = int(np.argmax(outside[row]))
+        return f"entry {k} is {number(examinee.out, y[row, k])}"
+
+    return Examined(tried & outside.any(axis=1), tried, note)
 
 
 # Row sum ---------------------------------------------------------------------------------
 
 
 def _sums_to_one(examinee: Examinee, x: Array) -> Examined:
-    y, values, tried = _outputs(examinee, x)
+    _, values, tried = _outputs(examinee, x)
     most = _most_off_one(examinee.out, x.shape[1])
     if not math.isfinite(most):
         return Examined.nothing(len(x))
@@ -55,8 +60,8 @@ def _sums_to_one(examinee: Examinee, x: Array) -> Examined:
 
     def note(row: int) -> str:
         more = ", more than rounding explains" if off[row] > explained[row] else ""
-        said = f"{off[row]:.6g} off 1, at most {most:.6g}{more}"
-        return f"{hexadecimal(examinee.out, y[row])}, whose sum is {said}"
+        total = math.fsum(values[row].tolist())
+        return f"the outputs sum to {total:.6g}: off 1 by {off[row]:.6g}, where {most:.6g} is allowed{more}"
 
     return Examined(tried & (off > most), tried, note, tried & (off > explained))
 
@@ -106,10 +111,8 @@ def _shifts(examinee: Examinee, x: Array) -> Examined:
 
     def note(row: int) -> str:
         which = int(np.argmax(differs[:, row]))
-        return (
-            f"{hexadecimal(examinee.out, y[row])}; of x + {hexadecimal_of(float(constants[which, row]))}:"
-            f" {hexadecimal(examinee.out, there[which, row])}"
-        )
+        this, that = differing_entry(examinee.out, y[row], there[which, row])
+        return f"{this}; of x + {float(constants[which, row])!r}: {that}"
 
     return Examined(differs.any(axis=0), shifted.any(axis=0), note)
 
@@ -131,8 +134,8 @@ def _shifts_along(examinee: Examinee, x: Array) -> Examined:
     def note(row: int) -> str:
         which = int(np.argmax(differs[:, row]))
         return (
-            f"{hexadecimal(examinee.out, y[row])}; of x + {hexadecimal_of(float(constants[which, row]))}:"
-            f" {hexadecimal(examinee.out, there[which, row : row + 1])}, beyond the bound of the tier fast"
+            f"{number(examinee.out, y[row, 0])}; of x + {float(constants[which, row])!r}:"
+            f" {number(examinee.out, there[which, row])}, beyond the bound of the tier fast"
         )
 
     return Examined(differs.any(axis=0), shifted.any(axis=0), note)
@@ -216,10 +219,10 @@ def _permutes(examinee: Examinee, x: Array) -> Examined:
 
     def note(row: int) -> str:
         which = int(np.argmax(differs[:, row]))
-        return (
-            f"in the order {orders[which, row][:8].tolist()}: {hexadecimal(examinee.out, there[which, row])},"
-            f" in the given order {hexadecimal(examinee.out, wanted[which, row])}"
-        )
+        this, that = differing_entry(examinee.out, there[which, row], wanted[which, row])
+        more = ", ..." if orders.shape[2] > SHOWN else ""
+        order = ", ".join(map(str, orders[which, row][:SHOWN].tolist()))
+        return f"in the order x[{order}{more}], {this}; in the given order it is {that}"
 
     return Examined(np.asarray(differs.any(axis=0)), done, note)
 
@@ -239,7 +242,7 @@ def _orders(values: Floats) -> Iterator[NDArray[np.int64]]:
 def _is_monotone(examinee: Examinee, x: Array) -> Examined:
     if x.shape[1] < 2:
         return Examined.nothing(len(x))
-    _, values, tried = _outputs(examinee, x)
+    y, values, tried = _outputs(examinee, x)
     logits = examinee.format.to_float64(x)
     order = np.lexsort((values, logits), axis=1)  # of ties, the smaller output first
     sorted_x, sorted_y = (np.take_along_axis(a, order, axis=1) for a in (logits, values))
@@ -249,10 +252,10 @@ def _is_monotone(examinee: Examinee, x: Array) -> Examined:
     def note(row: int) -> str:
         i = int(np.argmax(wrong[row]))
         a, b = (int(order[row, j]) for j in (i, i + 1))
-        return (
-            f"x[{a}] = {hexadecimal_of(logits[row, a])} gives {hexadecimal_of(values[row, a])},"
-            f" x[{b}] = {hexadecimal_of(logits[row, b])} gives {hexadecimal_of(values[row, b])}"
+        (xa, ya), (xb, yb) = (
+            (number(examinee.format, x[row, k]), number(examinee.out, y[row, k])) for k in (a, b)
         )
+        return f"x[{a}] = {xa} gives {ya}, x[{b}] = {xb} gives {yb}"
 
     return Examined(np.asarray(tried & wrong.any(axis=1)), tried, note)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.checks.accuracy import floor_of
-from harness.checks.check import Check, CheckResult, Examined, Examinee, Floor, NotTried, hexadecimal
+from harness.checks.check import Check, CheckResult, Examined, Examinee, Floor, NotTried, written
 from harness.checks.contract import CONTRACT
 from harness.checks.properties import PROPERTIES
 from harness.checks.samples import RowsOfLength, extent_of, rows_of
@@ -338,5 +338,5 @@ class _Examination:
         with suppress(NotTried):
             outcome = examinee.call(row[None])
             y = "" if outcome.outputs is None else examinee.out.to_hex(outcome.outputs[0])
-        message = f"x = {hexadecimal(examinee.format, row)}: {note}"
+        message = f"x = {written(examinee.format, row)}: {note}"
         return Witness(cell, self._check.name, 0.0, examinee.format.to_hex(row), y, None, origin, message)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.checks.check import hexadecimal, same_bits
+from harness.checks.check import same_bits, written
 from harness.exhaust.differences import Differences
 from harness.exhaust.exhaustion import Range
 from harness.exhaust.symmetry import distinct, orders, sample
@@ -176,7 +176,7 @@ def require_same(subject: Subject, first: Called, second: Called, order: Sequenc
         return
     row, fmt, out = int(differ[0]), subject.format, subject.out
     told = [
-        f"{hexadecimal(fmt, called.x[row])} gives {hexadecimal(out, y[row])}"
+        f"{written(fmt, called.x[row])} gives {written(out, y[row])}"
         for called, y in ((first, one.outputs), (second, other.outputs))
     ]
     raise NotByTheShift(" and ".join(told))
