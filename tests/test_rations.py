@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -217,13 +218,41 @@ def test_the_progress_tells_how_long_the_rest_takes(monkeypatch, capsys):
     from harness.terminal.console import notes
 
     campaign = Campaign(resolve({"candidates": ["naive"], "effort": "quick"}), (load("naive"),))
-    shards = list(campaign.shards())
+    shards = [shard for shard in campaign.shards() if shard.sampled]
     clock = iter(range(0, 100_000, 30))
-    monkeypatch.setattr("harness.campaign.progress.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("harness.campaign.progress.monotonic", lambda: float(next(clock)))
     with Progress(notes(), shards, campaign.seconds) as progress:
         for shard in shards[:6]:
             progress(shard, {})
     assert "% done, about " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("slowness", [0.5, 3.0])
+def test_the_first_drawn_rows_say_once_how_long_all_takes(slowness, monkeypatch, capsys):
+    """The clock goes by a task's weight times a slowness, and half an hour for all fixed rows."""
+    from harness.terminal.console import notes
+
+    campaign = Campaign(resolve({"candidates": ["naive"], "effort": "standard"}), (load("naive"),))
+    shards = list(campaign.shards())
+    now = 0.0
+    monkeypatch.setattr("harness.campaign.progress.monotonic", lambda: now)
+    drawn = sum(campaign.seconds(shard) for shard in shards if shard.sampled)
+    fixed = [shard for shard in shards if not shard.sampled]
+    checks = 1000.0
+    with Progress(notes(), shards, campaign.seconds, checks) as progress:
+        for shard in shards:
+            now += slowness * campaign.seconds(shard) if shard.sampled else 1800 / len(fixed)
+            progress(shard, {})
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("measuring takes")]
+    assert len(lines) == 1
+    whole, rest = (_seconds(text) for text in re.findall(r"(?:about|and) ((?:\d+ min )?\d+ s)", lines[0]))
+    assert whole == pytest.approx(1800 + slowness * drawn, rel=0.05), lines
+    assert rest == pytest.approx(slowness * checks, rel=0.05), lines
+
+
+def _seconds(text):
+    parts = [int(number) for number in re.findall(r"\d+", text)]
+    return sum(number * 60**place for place, number in enumerate(reversed(parts)))
 
 
 def test_a_candidate_that_fails_is_left_to_the_campaign_after_one_call() -> None:

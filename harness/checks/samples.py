@@ -66,6 +66,8 @@ class Extent:
         row_paces, entry_paces: classes of slow candidates, of whose rows or entries a call has fewer; the
             result says so.
         slow_call: seconds of a call that is not made by the thousand.
+        seconds: how long the checks of a candidate in a format take, about, on the scale of
+            `harness.subject.rations.OWN`.
     """
 
     lengths: tuple[int, ...]
@@ -79,6 +81,7 @@ class Extent:
     row_paces: Paces = Paces((Slow(3e-4, 500), Slow(1e-2, 16)))
     entry_paces: Paces = Paces((Slow(4e-6, 50_000), Slow(1e-4, 500)))
     slow_call: float = 4e-3
+    seconds: float = 25.0
 
     def batch_sizes(self, length: int) -> tuple[int, ...]:
         """Return the rows of batches of rows of a length; of short rows one is square."""
@@ -104,11 +107,19 @@ _LENGTHS: Final = (1025, 1026, 2048, 4096, 8193, 70_001)
 EXTENTS: Final[Mapping[str, Extent]] = MappingProxyType(
     {
         "brief": Extent(
-            (1, 2, 3, 7, 17, 65, 257), 8, (1026, 4096), large_batch=70_001, large_calls=(), calls=500
+            (1, 2, 3, 7, 17, 65, 257),
+            8,
+            (1026, 4096),
+            large_batch=70_001,
+            large_calls=(),
+            calls=500,
+            seconds=8.0,
         ),
         "quick": Extent((1, 2, 3, 7, 17, 65, 257), 8, _LENGTHS),
-        "standard": Extent((1, 2, 3, 4, 5, 7, 8, 9, 17, 33, 65, 129, 257), 12, (1023, *_LENGTHS)),
-        "deep": Extent((*range(1, 18), 33, 65, 129, 257, 513), 64, (1023, *_LENGTHS, 16_385)),
+        "standard": Extent(
+            (1, 2, 3, 4, 5, 7, 8, 9, 17, 33, 65, 129, 257), 12, (1023, *_LENGTHS), seconds=30.0
+        ),
+        "deep": Extent((*range(1, 18), 33, 65, 129, 257, 513), 64, (1023, *_LENGTHS, 16_385), seconds=75.0),
     }
 )
 """By the names of efforts; `brief` is what a unit test has time for."""

@@ -241,8 +241,14 @@ def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor, deadline
     left = [task for task in campaign.tasks() if task.id not in finished]
     with (
         crew_of(campaign, executor) as crew,
-        Progress(notes(), left, campaign.seconds) as progress,
+        Progress(notes(), left, campaign.seconds, _checking_seconds(campaign, ledger)) as progress,
     ):
         campaign.run(ledger, executor, progress, crew, deadline)
     if (machines := machines_line(ledger)) is not None:
         notes().print(machines, soft_wrap=True)
+
+
+def _checking_seconds(campaign: Campaign, ledger: Ledger) -> float:
+    from harness.checks.samples import extent_of
+
+    return sum(1 for _ in unchecked(campaign, ledger)) * extent_of(campaign.settings.effort.extent).seconds

@@ -200,12 +200,18 @@ def _decide(
     from harness.campaign.crews import crew_of
     from harness.campaign.progress import Progress
     from harness.campaign.provenance import record_program
+    from harness.checks.samples import extent_of
     from reports.record.run_folder import reference_of
 
     with deadline.paused():
         prepare_kernels(MEASURING)
     shards = list(campaign.shards())
-    with crew_of(campaign, executor) as crew, Progress(notes(), shards, campaign.seconds) as progress:
+    pairs = sum(len(list(campaign.formats_of(candidate))) for candidate in campaign.candidates)
+    checking = pairs * extent_of(campaign.settings.effort.extent).seconds
+    with (
+        crew_of(campaign, executor) as crew,
+        Progress(notes(), shards, campaign.seconds, checking) as progress,
+    ):
         gated = measure_gated(campaign, ledger, executor, progress, crew, deadline)
         verdicts = judge(gated, budgets, _rule(gated, budgets, fresh=fresh))
         verdicts += with_policies(gated, _never_reached(campaign))
