@@ -185,7 +185,9 @@ class Plot:
         floor = self.height - _BOTTOM - _LINE * (len(self._labels) - 1)
         for number, (y, text, css) in enumerate(sorted(self._labels, key=lambda label: label[0])):
             above = max(min(y, floor + _LINE * number), above + _LINE)
-            yield _text(x, above + 4, _shortened(text, (self.right - 8) // 6), "start", f"label {css}")
+            shown = _shortened(text, (self.right - 8) // 6)
+            most = self.right - 8 if len(shown) > (self.right - 8) // 8 else None
+            yield _text(x, above + 4, shown, "start", f"label {css}", most)
 
 
 def _path(points: Sequence[Point]) -> str:
@@ -218,10 +220,12 @@ def _runs(fields: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
         yield *start, length
 
 
-def _text(x: float, y: float, text: str, anchor: str, css: str = "") -> str:
+def _text(x: float, y: float, text: str, anchor: str, css: str = "", width: int | None = None) -> str:
+    """Return a text; one of a given width keeps it on small screens too, where letters are larger."""
     named = f' class="{css}"' if css else ""
     placed = "" if anchor == "start" else f' text-anchor="{anchor}"'
-    return f'<text x="{_n(x)}" y="{_n(y)}"{placed}{named}>{escape(text)}</text>'
+    fitted = "" if width is None else f' textLength="{width}" lengthAdjust="spacingAndGlyphs"'
+    return f'<text x="{_n(x)}" y="{_n(y)}"{placed}{named}{fitted}>{escape(text)}</text>'
 
 
 def _n(value: float) -> str:

@@ -46,8 +46,13 @@ class Picture:
     note: str = ""
 
 
-def drawn(pictures: Sequence[Picture], css: str = "") -> Markup:
-    """Return pictures with their numbers, folded but for the first; nothing where there is none."""
+def drawn(pictures: Sequence[Picture], css: str) -> Markup:
+    """Return pictures side by side where there is room, their numbers folded; nothing where there is none.
+
+    Args:
+        pictures: what to draw.
+        css: the class of the grid that they stand in.
+    """
     return fill("pictures.html", pictures=pictures, css=css) if pictures else Markup()
 
 

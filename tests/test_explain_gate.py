@@ -58,9 +58,9 @@ def gated(capsys, name, *options):
 def test_the_first_line_of_a_failing_gate_says_why(capsys):
     code, told = gated(capsys, "without_the_tail")
     assert code == 1
-    assert told.startswith(f"cause: mine.py:without_the_tail / float32: {CAUSE}"), told
+    assert told.startswith(f"cause: mine.py:without_the_tail, float32: {CAUSE}"), told
     assert cli.run(["report", "run"]) == 0
-    assert capsys.readouterr().out.startswith("cause: mine.py:without_the_tail / float32: sum.omits")
+    assert capsys.readouterr().out.startswith("cause: mine.py:without_the_tail, float32: sum.omits")
 
 
 def test_a_json_document_of_a_gate_has_the_cause(capsys):
@@ -86,7 +86,7 @@ def test_a_candidate_that_cannot_be_opened_costs_no_verdict_and_little_time(caps
     code, told = gated(capsys, name)
     assert code == 1
     first, *rest = told.splitlines()
-    assert first.startswith(f"cause: mine.py:{name} / float32: "), told
+    assert first.startswith(f"cause: mine.py:{name}, float32: "), told
     assert rest[0].startswith("gate: fail"), told
 
 
@@ -98,7 +98,7 @@ def test_an_error_in_the_explanation_costs_no_verdict(capsys, monkeypatch):
     code, told = gated(capsys, "without_the_tail")
     assert code == 1
     assert told.startswith(
-        "cause: mine.py:without_the_tail / float32: not found: ZeroDivisionError: of its own"
+        "cause: mine.py:without_the_tail, float32: not found: ZeroDivisionError: of its own"
     )
 
 
@@ -112,7 +112,7 @@ def test_a_run_with_failed_rows_says_why_first_and_leaves_its_summary_as_it_is(c
         "--jobs=1",
     ]
     assert cli.run([*asked, "--out=with"]) == 0
-    assert capsys.readouterr().out.startswith(f"cause: mine.py:without_the_tail / float32: {CAUSE}")
+    assert capsys.readouterr().out.startswith(f"cause: mine.py:without_the_tail, float32: {CAUSE}")
     assert cli.run([*asked, "--out=without", "--no-explain"]) == 0
     assert "cause" not in capsys.readouterr().out
     summaries = [json.loads(Path(run, "summary.json").read_text()) for run in ("with", "without")]

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,18 @@ from markupsafe import Markup
 from rich.console import Console
 from synthetic_run import SETTINGS, histogram, key, overflowing, planned, tally_of, witness
 
+from reference.formats import format_named
 from reports.folder import write
 from reports.page import all_sections, draw, first_screen
-from reports.record.cells import COLUMNS, frame
+from reports.record.cells import COLUMNS, cell_row, frame
 from reports.record.ledger import CellInfo, Ledger
 from reports.record.run_folder import DRAWN, LEDGER, find_witness
 from reports.record.tally import Tally
 from reports.record.verdicts import Verdict
 from reports.record.witness import CellKey, Witness
-from reports.rundata import RunData, build
+from reports.rundata import RunData, Standing, StandingKey, build
 from reports.section import Section, Undrawn
+from reports.sections.overview import relative
 from reports.sections.witnesses import instance
 from reports.summary_md import markdown
 from reports.terminal import summary
@@ -297,6 +300,34 @@ def test_every_section_has_a_title_and_stands_in_its_order() -> None:
     assert [s.order for s in sections] == sorted(s.order for s in sections)
     assert next(iter(all_sections())) == "overview"
     assert all(s.title for s in sections)
+
+
+def test_what_leads_to_the_cause_stands_before_the_claims(run: Path) -> None:
+    names = list(all_sections())
+    assert names.index("length") < names.index("checks") < names.index("cells") < names.index("claims")
+    found = {
+        "candidate": "naive",
+        "format": "float32",
+        "out_format": "float32",
+        "line": "sum.omits: the tail",
+    }
+    write(run, more=lambda _: {"explanations": [found]})
+    text = (run / "report.html").read_text()
+    assert text.index("cause: naive, float32: sum.omits: the tail") < text.index("What to look at first")
+    assert "<dt>relative error</dt>" in text
+
+
+@pytest.mark.parametrize("fmt", ["bfloat16", "float32", "float64"])
+def test_the_relative_error_of_a_normal_result_is_at_most_what_the_page_says(fmt: str) -> None:
+    """Of r = 2^k it is exactly that, of any other normal r less."""
+    cell = key(fmt=fmt)
+    tally = tally_of(cell, [3.0])
+    row = cell_row(CellInfo(cell, sampled=True), tally)
+    shown = float(relative(Standing(StandingKey("naive", "softmax", fmt, fmt), (row,), tally)))
+    values = [Fraction(1, 8), Fraction(1, 7), Fraction(255, 256)]
+    errors = [3 * format_named(fmt).ulp(r) / r for r in values]
+    assert shown == pytest.approx(float(max(errors)), rel=0.005), (shown.hex(), float(max(errors)).hex())
+    assert errors[0] == max(errors)
 
 
 def test_the_first_screen_names_the_worst_and_the_failed_share_before_the_error(run: Path) -> None:

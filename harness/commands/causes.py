@@ -7,7 +7,7 @@ whatever becomes of the asking changes no figure, no verdict and no exit code.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -21,9 +21,9 @@ from harness.terminal.deadline import GRACE, Deadline, OutOfTime
 from harness.terminal.exceptions import HarnessError
 from reference.formats import FloatFormat, format_named
 from reference.ops import SOFTMAX
-from reports.figures import plural
+from reports.causes import NOT_ASKED
 from reports.record.verdicts import Verdict
-from reports.spelling import command, line
+from reports.spelling import command
 
 if TYPE_CHECKING:
     from harness.campaign.settings import Settings
@@ -37,7 +37,6 @@ __all__ = [
     "asked_of_verdicts",
     "causes_of",
     "keep",
-    "lines",
     "seconds_left",
 ]
 
@@ -55,8 +54,6 @@ NoExplain = Annotated[
         help=f"Do not ask for the cause of what fails, which takes {SECONDS:g} s at most.",
     ),
 ]
-
-NOT_ASKED: Final = "not asked for, as there was no time"
 
 _SILENT: Final = frozenset({"crashed", "timed_out", "not_run", "unsupported", "no_budget"})
 """What is said of a candidate that gave no outputs to explain."""
@@ -76,12 +73,6 @@ class Asked:
     format: str
     out: str
     tier: str | None = None
-
-    def named(self) -> str:
-        """Return it as verdicts name it."""
-        return (
-            f"{self.candidate} / {self.format if self.format == self.out else f'{self.format} > {self.out}'}"
-        )
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON takes it."""
@@ -132,19 +123,6 @@ def causes_of(
     return documents + [{**one.document(), "line": NOT_ASKED} for one in asked[len(documents) :]]
 
 
-def lines(documents: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield what is printed: a line each, and one on those that there was no time for."""
-    left = 0
-    for document in documents:
-        if document["line"] == NOT_ASKED:
-            left += 1
-        else:
-            asked = Asked(document["candidate"], document["format"], document["out_format"])
-            yield line(f"cause: {asked.named()}: {document['line']}")
-    if left:
-        yield f"cause: {NOT_ASKED}: {plural(left, 'pair')} of candidate and format"
-
-
 def keep(folder: Path, documents: Sequence[dict[str, Any]]) -> None:
     """Put the documents into the ledger of a run folder, for its report; one that takes none is left."""
     from contextlib import suppress
@@ -182,7 +160,7 @@ def _explained(one: Asked, candidate: Candidate, settings: Settings, deadline: D
                 told += f"; {_opened(candidate, one)} says what it is made of"
             return {**one.document(), "line": told, **explanation.document()}
     except OutOfTime:
-        told = f"not found in the time that there was; {_opened(candidate, one)} takes its own"
+        told = f"not found within the time; {_opened(candidate, one)} looks for it as long as it takes"
     except HarnessError as error:
         told = f"not found: {error}"
     except Exception as error:  # noqa: BLE001  whatever fails in it costs no verdict

@@ -16,7 +16,7 @@ import typer
 
 from harness.campaign.configuration import configured_gate
 from harness.campaign.settings import LARGEST_CELL, Settings, resolve
-from harness.commands.causes import NoExplain, asked_of_verdicts, causes_of, keep, lines, seconds_left
+from harness.commands.causes import NoExplain, asked_of_verdicts, causes_of, keep, seconds_left
 from harness.commands.single import OpName, Policies
 from harness.terminal.console import notes, print_json, print_lines, results
 from harness.terminal.exceptions import NoVerdict, UsageError, user_mistakes
@@ -252,6 +252,7 @@ def _causes(decision: Decision, settings: Settings, begun: float) -> list[dict[s
 
 
 def _tell(decision: Decision, causes: Sequence[dict[str, Any]], *, as_json: bool) -> int:
+    from reports.causes import cause_lines
     from reports.gate_text import markdown, terminal
     from reports.github import workflow_commands
     from reports.looking import looked_at
@@ -261,7 +262,7 @@ def _tell(decision: Decision, causes: Sequence[dict[str, Any]], *, as_json: bool
     if as_json:
         print_json({**decision.document(), "causes": list(causes)})
     else:
-        for told in lines(causes):
+        for told in cause_lines(causes):
             results().print(told, soft_wrap=True)
         looked = looked_at(check.document() for check in decision.gated.checks)
         results().print(terminal(verdicts, relaxations, folder, looked=looked), soft_wrap=True)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.commands.causes import lines
 from harness.terminal.console import carries, notes, print_json, results
 from harness.terminal.exceptions import NoVerdict, user_mistakes
 
@@ -47,12 +46,13 @@ def show(folder: Path, *, as_json: bool, more: More = lambda _: {}) -> None:
         UsageError: the ledger cannot be read, or a file not be written.
         NoVerdict: a section of the report failed; the page says so too.
     """
+    from reports.causes import cause_lines
     from reports.folder import write
     from reports.terminal import summary
 
     with user_mistakes():
         finished = write(folder, more=more)
-    for told in lines(finished.run.documents.get("explanations") or ()):
+    for told in cause_lines(finished.run.documents.get("explanations") or ()):
         (notes() if as_json else results()).print(told, soft_wrap=True)
     if as_json:
         text = (folder / "summary.json").read_text(encoding="utf-8")

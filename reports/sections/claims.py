@@ -15,7 +15,7 @@ def render(run: RunData) -> Markup:
 
 SECTION = Section(
     title="Claims",
-    order=40,
+    order=78,
     guide=(
         "Each claim is put as a predicate and evaluated by this run. Refuted: a witness contradicts it. Not"
         " refuted: no row did, which is no proof. Proved: every case was tried, or the reason holds for"

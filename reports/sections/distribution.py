@@ -35,7 +35,7 @@ QUARTERS: Final = [(k / 4, f"{25 * k} %") for k in range(5)]
 
 def render(run: RunData) -> Markup:
     """Draw one picture and one table a format."""
-    return drawn([_picture(formats, standings) for formats, standings in by_formats(run)])
+    return drawn([_picture(formats, standings) for formats, standings in by_formats(run)], css="lines")
 
 
 def _picture(formats: str, standings: Sequence[Standing]) -> Picture:

@@ -29,7 +29,9 @@ Peaks = Mapping[int, int]
 
 def render(run: RunData) -> Markup:
     """Draw one picture a format."""
-    return drawn([_picture(f, s) for f, s in by_formats(run) if any(t.errors.gap_errors for t in s)])
+    return drawn(
+        [_picture(f, s) for f, s in by_formats(run) if any(t.errors.gap_errors for t in s)], css="lines"
+    )
 
 
 def _picture(formats: str, standings: Sequence[Standing]) -> Picture:

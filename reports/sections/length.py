@@ -20,7 +20,7 @@ LEAST: Final = 2.0**-4
 
 def render(run: RunData) -> Markup:
     """Draw one picture a format that was measured at two lengths or more."""
-    return drawn([_picture(f, s) for f, s in by_formats(run) if len(_lengths(s)) > 1])
+    return drawn([_picture(f, s) for f, s in by_formats(run) if len(_lengths(s)) > 1], css="lines")
 
 
 def _lengths(standings: Sequence[Standing]) -> list[int]:
@@ -90,7 +90,7 @@ def _csv(standings: Sequence[Standing]) -> str:
 
 SECTION = Section(
     title="Error against length",
-    order=54,
+    order=13,
     guide=(
         "The greatest error of a finite output over all regimes, by the length of the row. A sum added up one"
         " by one in the format itself loses more the longer the row is; a pairwise sum hardly does. Corpora,"

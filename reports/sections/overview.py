@@ -8,7 +8,9 @@ from typing import Final
 
 from markupsafe import Markup
 
-from reports.figures import count, plural
+from reference.formats import format_named
+from reports.causes import cause_lines
+from reports.figures import count, plural, ulps
 from reports.rundata import WRONGS, RunData, Standing
 from reports.section import Section, fill
 from reports.sections.witnesses import instance
@@ -32,6 +34,17 @@ def level(standing: Standing) -> int:
     return len(STEPS) if worst is None or math.isinf(worst) else bisect_left(STEPS, worst)
 
 
+def relative(standing: Standing) -> str:
+    """Return what the worst error is of a normal result, at most; empty where there is none.
+
+    A normal r has at least 2^(p-1) of its own ULP.
+    """
+    worst = standing.greatest("max_ulp")
+    if worst is None or not math.isfinite(worst):
+        return ""
+    return ulps(math.ldexp(worst, 1 - format_named(standing.key.out_format).precision))
+
+
 def wrong(run: RunData, standing: Standing) -> list[str]:
     """Return what is wrong with a standing that its failed rows and its errors do not show."""
     clauses = [f"{count(number)} {WRONGS[column]}" for column, number in standing.wrongs.items()]
@@ -50,6 +63,8 @@ def render(run: RunData) -> Markup:
         run=run,
         verdict=verdict,
         more=more,
+        causes=list(cause_lines(run.documents.get("explanations") or ())),
+        relative=relative,
         standings=standings,
         subjects=list(subjects),
         ops=dict.fromkeys(op for _, op in subjects),
@@ -69,6 +84,8 @@ SECTION = Section(
         " first, since an error in ULP says nothing about outputs that are NaN or all zero; then the"
         " greatest error of a finite output. 0.5 ULP or less is correctly rounded, less than 1 is about"
         " as good as a faithful result, and each further ULP is one more spacing of the output format."
+        " ULP of different formats do not compare. The relative error does: what that many ULP are of a"
+        " normal result, at most, which is ULP times 2^(1 - p), p being the precision of the format."
         " Error / bound: the greatest error over what the a-priori bound of the standard tier allows for that"
         " very row, up to 1 where only rounding is to blame, however many ULP that is. Every"
         " rate is that of one cell of the run, named beside it; rates of different regimes are never"

@@ -32,7 +32,7 @@ def render(run: RunData) -> Markup:
     maps = [_picture(s) for s in standings if s in chosen]
     if not maps:
         return Markup()
-    return fill("regions.html", maps=drawn(maps, css="map"), shown=len(maps), count_of_all=len(standings))
+    return fill("regions.html", maps=drawn(maps, css="maps"), shown=len(maps), count_of_all=len(standings))
 
 
 def _picture(standing: Standing) -> Picture:
@@ -116,7 +116,7 @@ SECTION = Section(
     guide=(
         "Each field is the rows whose largest logit and whose spread lie there, both on logarithmic scales; a"
         " field without colour had no row. Its colour is the most frequent failure, else underflow where an"
-        " entry was wrongly 0, else none: safe. Pale fields fail in fewer than half of their rows. The"
+        " entry was wrongly 0, else none: safe. The"
         " dotted lines are where exp itself leaves the format: an implementation that subtracts the maximum"
         " should not care. All regimes are in it; the shares are this run's and nothing else. The CSV"
         " has failed rows/rows, or failed+underflown/rows."

@@ -27,7 +27,9 @@ def render(run: RunData) -> Markup:
     """Draw one picture an objective; nothing where the run did not search."""
     searches: Sequence[Search] = [s for s in run.documents.get("search") or () if s.get("curve")]
     objectives = dict.fromkeys(str(s.get("objective", "max_ulp")) for s in searches)
-    return drawn([_picture(name, [s for s in searches if _objective(s) == name]) for name in objectives])
+    return drawn(
+        [_picture(name, [s for s in searches if _objective(s) == name]) for name in objectives], css="lines"
+    )
 
 
 def _objective(search: Search) -> str:

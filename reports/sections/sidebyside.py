@@ -51,7 +51,7 @@ def render(run: RunData) -> Markup:
     if len(pair) < 2:
         return Markup()
     pictures = [_picture(formats, a, b) for formats, a, b in _matched(run, *pair)]
-    return fill("sidebyside.html", pair=pair, maps=drawn(pictures, css="map")) if pictures else Markup()
+    return fill("sidebyside.html", pair=pair, maps=drawn(pictures, css="maps")) if pictures else Markup()
 
 
 def _matched(run: RunData, one: str, other: str) -> Iterator[tuple[str, Standing, Standing]]:

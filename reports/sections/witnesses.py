@@ -18,6 +18,7 @@ from reports.figures import exact as spelled
 from reports.record.witness import Remade, Witness, decoded
 from reports.rundata import RunData
 from reports.section import Section, fill
+from reports.violations import in_python
 
 MOST: Final = 24
 """The most witnesses to draw; the rest are in witnesses.jsonl."""
@@ -112,21 +113,29 @@ def _shrunk_note(drawn: Witness, found: Witness, length: int) -> str:
 
 
 def instance(witness: Witness) -> str:
-    """Return one line on the row: its worst figure, or input, output and truth."""
+    """Return one line on the row: its worst figure, or input, output and truth; a short row with its bits."""
     row = card(witness, "")
     if not row.entries or all(not e.y_bits for e in row.entries):
         return ""
     is_whole = not row.hidden and len(row.entries) <= MOST_IN_A_LINE
+    bits = " ".join(e.x_bits.removeprefix("0x") for e in row.entries)
+    said = _instance(row, bits) if is_whole else _instance(row, "")
+    return f"{said}; bits of x: {bits}" if is_whole else said
+
+
+def _instance(row: Card, bits: str) -> str:
+    """Return the line without bits, of a whole row given by its bits or of a part of one."""
     x, y, exact = ([shortened(getattr(e, name)) for e in row.entries] for name in ("x", "y", "exact"))
     meant = next((k for k, e in enumerate(row.entries) if e.index == row.meant), 0)
-    cell = witness.cell
-    name = f"{cell.op}({', '.join(x)})" if is_whole else f"a row of {count(cell.length)} entries"
+    cell = row.witness.cell
+    whole = f"{cell.op}({in_python(bits, format_named(cell.format))})"
+    name = whole if bits else f"a row of {count(cell.length)} entries"
     where = name if op_named(cell.op).reduces else f"entry {row.entries[meant].index} of {name}"
     if row.figure:
         return f"{row.figure} at {where}"
     if op_named(cell.op).reduces:
         text, truth = f"{name} = {y[meant]}", exact[meant]
-    elif not is_whole:
+    elif not bits:
         text, truth = f"{where}: {x[meant]} gives {y[meant]}", exact[meant]
     else:
         text, truth = f"{name} = ({', '.join(y)})", f"({', '.join(exact)})"
