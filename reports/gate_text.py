@@ -14,12 +14,12 @@ from reports import spelling
 from reports.common import in_common
 from reports.figures import count, plural
 from reports.record.verdicts import Verdict, headline_name, worst_first
+from reports.rows import in_python
 from reports.spelling import markdown as escaped
 from reports.spelling import markdown_code
 from reports.violations import (
     counts_of,
     excused,
-    in_python,
     limit_of,
     outcome,
     spelled,

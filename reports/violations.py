@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from reference.formats import FloatFormat
 from reports.figures import NOTHING, count, plural, ulps
 from reports.record.metrics import DEFECTS
 from reports.record.verdicts import FORMAT, Verdict, counted, headline_name
-from reports.record.witness import decoded
 
 __all__ = [
     "clauses",
     "counts_of",
     "excused",
-    "in_python",
     "limit_of",
     "outcome",
     "spelled",
@@ -157,28 +153,3 @@ def spelled(v: Verdict) -> tuple[str, str]:
         if texts[0] != texts[1] or limit == observed:
             return texts
     return repr(limit), repr(observed)
-
-
-def in_python(bits: str, fmt: FloatFormat) -> str:
-    """Return a row of `Verdict.bits` as an expression of Python: `[1.5] + [0.0] * 512`.
-
-    Args:
-        bits: encodings in hexadecimal, with runs counted: `3fc00000 512 x 00000000`.
-        fmt: the format of the row.
-    """
-    lists: list[str] = []
-    single: list[str] = []
-    for times, code in re.findall(r"(?:(\d+) x )?([0-9a-f]+)", bits):
-        number = _literal(float(fmt.to_float64(decoded(code, fmt))[0]))
-        if not times:
-            single.append(number)
-            continue
-        lists += [f"[{', '.join(single)}]"] if single else []
-        lists.append(f"[{number}] * {times}")
-        single = []
-    lists += [f"[{', '.join(single)}]"] if single else []
-    return " + ".join(lists)
-
-
-def _literal(value: float) -> str:
-    return repr(value) if math.isfinite(value) else f'float("{value}")'

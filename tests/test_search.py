@@ -6,7 +6,9 @@ neighbourhoods and niches, Python integers, and the judge in mpmath.
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import statistics
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -456,8 +458,13 @@ def test_the_command_says_what_it_found(
     out = capsys.readouterr().out
     for words in ("worst found in 3000 evaluations, seed 0", "a-priori bound", "evaluations a second"):
         assert words in out
-    line = next(text for text in out.splitlines() if text.startswith("witness: "))
-    assert cli.run(["replay", line.removeprefix("witness: ")]) == 0
+    row = re.search(
+        r"^    x = (\[.*\])  # bits: ([0-9a-f ]+)\n    python -m harness (replay .*)$", out, re.MULTILINE
+    )
+    assert row is not None, out
+    values, bits, command = row.groups()
+    assert np.float16(ast.literal_eval(values)).astype(">f2").tobytes().hex() == bits.replace(" ", "")
+    assert cli.run(command.split()) == 0
 
 
 TAIL = """

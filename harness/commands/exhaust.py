@@ -26,8 +26,8 @@ from harness.commands.single import (
     begin,
     executor_for,
     finish,
-    replay_command,
     require_format,
+    row_lines,
     single,
 )
 from harness.terminal.console import notes, print_json, progress_bar, results
@@ -352,7 +352,7 @@ def _print_proof(proof: _Proof, *, as_json: bool) -> None:
 
 def _lines(proof: _Proof) -> Iterator[str]:
     cell, folder = proof.plan.cell, proof.folder
-    yield f"{cell.candidate}  {cell.format} -> {cell.out_format}, length {cell.length}"
+    yield f"{cell.candidate}, {cell.format} to {cell.out_format}, length {cell.length}"
     yield proof.statement
     yield proof.plan.assumed
     yield f"greatest ULP error: {_figure(proof.tally.max_ulp)}"
@@ -361,16 +361,23 @@ def _lines(proof: _Proof) -> Iterator[str]:
         yield f"the greatest ULP error by mpmath: {_figure(proof.confirmed)}"
     yield from _counts(proof.tally, proof.plan.counted)
     for witness in proof.witnesses:
-        where = "" if witness.element is None else f", element {witness.element}"
-        yield f"{witness.kind}: {witness.score:.9g}, x = {witness.x}, y = {witness.y}{where}"
-        yield f"    {replay_command(folder, witness)}"
-        if (small := proof.shrunk.get(witness.id)) is not None:
-            yield f"    shrunk: x = {small.x}, y = {small.y}: {replay_command(folder, small)}"
+        yield f"{witness.kind.replace('_', ' ')}: {_meaning(witness)}"
+        yield from row_lines(folder, witness, proof.shrunk.get(witness.id))
     for witness in proof.faulty[:FAULTY_SHOWN]:
-        yield f"{witness.kind.replace('_', ' ')}: {witness.origin}, x = {witness.x}: {witness.message}"
-        yield f"    {replay_command(folder, witness)}"
+        yield f"{witness.kind.replace('_', ' ')}: {witness.message}"
+        yield from row_lines(folder, witness, None)
     if (more := len(proof.faulty) - FAULTY_SHOWN) > 0:
         yield f"and {more} more such rows in {folder / 'witnesses.jsonl'}"
+
+
+def _meaning(witness: Witness) -> str:
+    """Return what a row shows: in words, with its figure and its output."""
+    from reports.record.witness_kinds import WITNESS_KINDS
+
+    kind = WITNESS_KINDS[witness.kind]
+    figure = f": {witness.score:.9g}" if kind.score else ""
+    where = "" if witness.element is None else f", at output {witness.element}"
+    return f"{kind.meaning}{figure}{where}"
 
 
 def _sum_and_share(tally: Tally) -> Iterator[str]:
@@ -384,13 +391,17 @@ def _sum_and_share(tally: Tally) -> Iterator[str]:
 
 
 def _counts(tally: Tally, of: str) -> Iterator[str]:
+    from reports.record.cells import FAILURES
+
     classes, outcomes = tally.classes, tally.outcomes
-    yield f"{of}correctly rounded: {tally.correct} of {tally.elements} elements; faithful: {tally.faithful}"
-    failed = ("overflow", "total_underflow", "inaccurate", "unexplained")
-    yield f"{of}rows failed: " + ", ".join(f"{name} {outcomes.get(name, 0)}" for name in failed)
+    yield f"{of}correctly rounded: {tally.correct} of {tally.elements} outputs; faithful: {tally.faithful}"
+    failed = {name: outcomes[name] for name in FAILURES if outcomes.get(name)}
+    kinds = ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in failed.items())
+    yield f"{of}rows failed: {sum(failed.values())}{f' ({kinds})' if kinds else ''}"
     yield (
-        f"{of}underflow: {tally.spurious_rows} rows; elements flushed {classes.get('flushed', 0)},"
-        f" lost {classes.get('lost', 0)}; harmless zeros {classes.get('unavoidable_zero', 0)}"
+        f"{of}underflow: {tally.spurious_rows} rows; outputs that are 0: {classes.get('flushed', 0)} where"
+        f" the result is subnormal, {classes.get('lost', 0)} where it is normal,"
+        f" {classes.get('unavoidable_zero', 0)} where it rounds to 0"
     )
 
 

@@ -28,6 +28,7 @@ from harness.commands.single import (
     finish,
     replay_command,
     require_format,
+    row_lines,
     single,
 )
 from harness.terminal.console import notes, print_json, progress_bar, results
@@ -243,22 +244,19 @@ def _lines(finding: _Finding) -> Iterator[str]:
     cell, goal = result.cell, OBJECTIVES[result.objective]
     if len(finding.found) > 1:
         yield from _by_length(finding)
-    yield f"{cell.candidate}  {cell.format} -> {cell.out_format}, length {cell.length}: {goal.title}"
+    yield f"{cell.candidate}, {cell.format} to {cell.out_format}, length {cell.length}: {goal.title}"
     yield f"{_figure(result.score)} {goal.unit}; {result.sample}"
-    yield from _bounds(result)
-    yield f"{result.rate:.3g} evaluations a second, {result.seconds:.3g} s in all"
-    yield from (f"stopped early: {text}" for text in [result.stopped] if text)
-    yield from (f"faults met: {text}" for text in [_faults(result)] if text)
-    yield from (f"rows failed: {text}" for text in [_failed(finding.tally)] if text)
-    yield f"best so far, by evaluations: {'  '.join(_curve(result.curve))}"
-    yield f"polished: {result.neighbourhood}{_polishing(result)}"
     if result.witness is None:
         yield "no row shows any of it"
-        return
-    yield f"witness: {result.witness.line()}"
-    if finding.small is not None:
-        yield f"shrunk: {finding.small.line()}"
-    yield f"replay: {finding.replay}"
+    else:
+        yield from _bounds(result)
+        yield from row_lines(finding.folder, result.witness, finding.small)
+    yield from (f"stopped early: {text}" for text in [result.stopped] if text)
+    yield from (f"calls that failed: {text}" for text in [_faults(result)] if text)
+    yield from (f"of the rows tried, failed: {text}" for text in [_failed(finding.tally)] if text)
+    yield f"tried around the worst row: {result.neighbourhood}{_polishing(result)}"
+    yield f"worst after so many rows: {', '.join(_curve(result.curve))}"
+    yield f"{result.rate:.3g} evaluations a second, {result.seconds:.3g} s in all"
 
 
 def _by_length(finding: _Finding) -> Iterator[str]:
@@ -271,7 +269,7 @@ def _by_length(finding: _Finding) -> Iterator[str]:
 
 
 def _polishing(result: SearchResult) -> str:
-    return "; none is worse" if result.polished else "; not finished"
+    return "; none is worse" if result.polished else "; the evaluations ended before all were tried"
 
 
 def _bounds(result: SearchResult) -> Iterator[str]:
@@ -279,7 +277,8 @@ def _bounds(result: SearchResult) -> Iterator[str]:
     known = [f"{_figure(bound)} ULP ({name})" for name, bound in bounds.items() if bound is not None]
     if result.ulp is not None:
         bound = ", ".join(known) or "none"
-        yield f"a-priori bound of that element: {bound}; its error: {_figure(result.ulp)} ULP"
+        own = "" if result.objective == "ulp" else f"; its error is {_figure(result.ulp)} ULP"
+        yield f"a-priori bound of that output: {bound}{own}"
 
 
 def _figure(value: float | None) -> str:
@@ -301,4 +300,4 @@ def _curve(curve: Sequence[tuple[int, float]]) -> Iterator[str]:
     """Yield the last step of each doubling of the evaluations, and of these the last few."""
     last = {evaluations.bit_length(): (evaluations, score) for evaluations, score in curve}
     for evaluations, score in list(last.values())[-STEPS_SHOWN:]:
-        yield f"{evaluations}: {score:.6g}"
+        yield f"{score:.6g} after {evaluations}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +21,7 @@ from harness.terminal.exceptions import UsageError, user_mistakes
 from reference.declaration import Policy
 from reference.formats import FloatFormat
 from reference.ops import OPS, SOFTMAX
+from reports.figures import plural
 
 if TYPE_CHECKING:
     from harness.subject.execution import Executor
@@ -45,6 +46,7 @@ __all__ = [
     "replay_command",
     "require_format",
     "require_softmax",
+    "row_lines",
     "single",
 ]
 
@@ -202,6 +204,17 @@ def finish(ledger: Ledger, candidate: Candidate, executor: Executor) -> dict[str
     keep_small(ledger, shrink_all(ledger, {candidate.name: candidate}, executor))
     record_program(ledger, executor)
     return ledger.shrunk()
+
+
+def row_lines(folder: Path, witness: Witness, small: Witness | None) -> Iterator[str]:
+    """Yield a row in Python with its bits, the command that replays it, and the same of its small row."""
+    from reports.rows import row_line
+
+    places = {"": witness} if small is None else {"": witness, "made smaller: ": small}
+    for name, row in places.items():
+        written = row_line(row) or f"x: {plural(row.cell.length, 'entry')}"
+        yield f"    {name}{written}"
+        yield f"    {replay_command(folder, row)}"
 
 
 def replay_command(folder: Path, witness: Witness) -> str:

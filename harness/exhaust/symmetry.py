@@ -58,7 +58,8 @@ class Symmetries:
         ] * self.one_zero
         if not held:
             return "nothing is assumed of the candidate"
-        return f"assumed: {' and '.join(held)}; checked bitwise on {self.sample} rows (--all-orders: nothing)"
+        sample = f"checked bitwise on {self.sample} rows"
+        return f"assumed: {' and '.join(held)}; {sample} (--all-orders assumes nothing)"
 
 
 NONE: Final = Symmetries(permutation=False, one_zero=False)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +29,7 @@ from reports.record.metrics import METRICS
 from reports.record.run_folder import replay_command
 from reports.record.verdicts import Verdict, exit_code, headline_name, worst_first
 from reports.record.witness import Witness
+from reports.rows import grouped_bits
 from reports.spelling import command
 
 if TYPE_CHECKING:
@@ -46,11 +46,6 @@ SHRUNK: Final = 6
 
 SHRINKING_ELEMENTS: Final = 1 << 20
 """The most elements to call for shrinking one of them: a second or two."""
-
-SHOWN_DIGITS: Final = 120
-"""The most characters of a row to show beside its replay command."""
-
-_RUN: Final = 4
 
 
 @dataclass(frozen=True)
@@ -410,15 +405,4 @@ def _with_replay(
     witness = shrunk.get(verdict.witness) or witnesses[verdict.witness]
     replay = replay_command(run, witness.id)
     message = witness.message if verdict.metric == "policy" else verdict.message
-    return replace(verdict, witness=witness.id, replay=replay, bits=_grouped(witness), message=message)
-
-
-def _grouped(witness: Witness) -> str:
-    """Return the encodings of a row, apart, runs of equal ones counted; empty where that is long."""
-    from reference.formats import format_named
-
-    width = format_named(witness.cell.format).hex_digits
-    codes = (witness.x[i : i + width] for i in range(0, len(witness.x), width))
-    runs = ((code, sum(1 for _ in run)) for code, run in groupby(codes))
-    text = " ".join(f"{count} x {code}" if count > _RUN else " ".join([code] * count) for code, count in runs)
-    return text if len(text) <= SHOWN_DIGITS else ""
+    return replace(verdict, witness=witness.id, replay=replay, bits=grouped_bits(witness), message=message)

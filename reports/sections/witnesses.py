@@ -16,9 +16,9 @@ from reference.row_kinds import RowKind, row_kinds
 from reports.figures import NOTHING, count, plural, shortened, ulps
 from reports.figures import exact as spelled
 from reports.record.witness import Remade, Witness, decoded
+from reports.rows import in_python
 from reports.rundata import RunData
 from reports.section import Section, fill
-from reports.violations import in_python
 
 MOST: Final = 24
 """The most witnesses to draw; the rest are in witnesses.jsonl."""
