@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import json
 import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import unquote
 
 import pytest
 
 from harness import cli
 from harness.checks import CHECKS
+from harness.subject.candidates.libraries import LIBRARIES
 from reference.formats import FORMATS
 from reports.folder import write
 from reports.record.metrics import METRICS
@@ -118,3 +121,63 @@ def test_the_site_is_built_and_fetches_nothing(tmp_path: Path) -> None:
     assert [found for page in pages for found in fetched.findall(page.read_text(encoding="utf-8"))] == []
     styles = "".join(file.read_text(encoding="utf-8") for file in tmp_path.rglob("*.css"))
     assert not re.search(r"(url\(|@import )['\"]?(https?:)?//", styles)
+    assert [link for page in pages for link in dead_links(page, tmp_path)] == []
+
+
+def dead_links(page: Path, site: Path) -> list[str]:
+    """The links of a built page, as a browser resolves them, that lead to no file or no element of it."""
+    text = page.read_text(encoding="utf-8")
+    dead = []
+    for link in re.findall(r"<(?:a|link|img|script)\b[^>]*?(?:href|src)=[\"']?([^\"' >]+)", text):
+        target, _, anchor = unquote(html.unescape(link)).partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        base = site if page.name == "404.html" else page.parent
+        file = (base / target.removeprefix("/")).resolve() if target else page
+        file = file / "index.html" if file.is_dir() else file
+        there = file.read_text(encoding="utf-8") if file.suffix == ".html" and file.exists() else ""
+        lacks = anchor and not re.search(rf"\bid=[\"']?{re.escape(anchor)}[\"' >]", there)
+        if not file.exists() or lacks:
+            dead.append(f"{page.relative_to(site)}: {link}")
+    return dead
+
+
+def test_a_dead_link_of_a_built_page_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "index.html").write_text('<h1 id="here"></h1>')
+    page = tmp_path / "index.html"
+    page.write_text(
+        '<a href="a/#here"></a><a href="a/#gone"></a><img src=no.png><a href="https://x.org/#y"></a>'
+    )
+    assert dead_links(page, tmp_path) == ["index.html: a/#gone", "index.html: no.png"]
+
+
+# The anatomy of libraries ----------------------------------------------------------------------
+
+ANATOMY = re.findall(
+    r"^\| (\S+) (\S+) \| (.*) \|$",
+    (DOCS / "results" / "anatomy.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
+
+
+def test_the_anatomy_of_libraries_is_of_libraries_that_there_are() -> None:
+    page = (DOCS / "results" / "anatomy.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == ["float16", "float32", "float64", "bfloat16"]
+    assert {name for name, _, _ in ANATOMY} <= LIBRARIES.keys()
+    assert all(len(cells.split(" | ")) == 7 for _, _, cells in ANATOMY)
+
+
+@pytest.mark.slow
+def test_a_line_of_the_anatomy_is_made_by_its_command() -> None:
+    spec = importlib.util.spec_from_file_location("make_anatomy", DOCS / "results" / "make_anatomy.py")
+    assert spec is not None
+    assert spec.loader is not None
+    maker = importlib.util.module_from_spec(spec)
+    sys.modules["make_anatomy"] = maker
+    spec.loader.exec_module(maker)
+    name, version, cells = next(line for line in ANATOMY if line[0] == "scipy")
+    if LIBRARIES[name].version() != version:
+        pytest.skip(f"the page is of {name} {version}")
+    made = list(maker.line(f"{name} {version}", maker.explained(("float16", name))))
+    assert made[1:] == cells.split(" | ")

@@ -1,0 +1,111 @@
+# ruff: noqa: INP001 - a script beside its page, no module of a package
+"""Say what the softmax of each installed library is made of: `python docs/results/make_anatomy.py`.
+
+Each line is `python -m harness explain LIBRARY --format FORMAT --json`, in a process of its own. Lines are
+kept in the page as they are made. It takes a quarter of an hour on two idle cores.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from harness.subject.candidates.libraries import LIBRARIES
+
+PAGE = Path(__file__).with_name("anatomy.md")
+FORMATS = ("float16", "float32", "float64", "bfloat16")
+PARTS = ("shift", "exp", "sum", "divide", "output", "dependence")
+SECONDS = 240
+"""What one library in one format may take; one that compiles for every shape takes longer."""
+
+Found = Mapping[str, Any]
+
+INTRO = """---
+hide: [toc]
+---
+
+# Anatomy of libraries
+
+What is the softmax of a library made of? `explain` finds it from outside: it asks rows made for the purpose,
+and never reads code. One command made this page, on an x86-64 processor, from the libraries installed there:
+
+<!-- test: skip, it takes a quarter of an hour and every library -->
+```console
+$ python docs/results/make_anatomy.py
+```
+
+Each line is one `python -m harness explain LIBRARY --format FORMAT`. A part is *observed* unless the line
+says *not visible* or *contradictory*; [Why a softmax is wrong](../guides/explain.md) explains the words. The
+column **tier** says whether any of the rows misses the tier, and for what cause. Beneath each table stands
+which libraries have no line there, and why.
+"""
+
+
+def main() -> None:
+    """Write the page, a line at a time."""
+    named = {name: library for name, library in LIBRARIES.items() if not library.lacks()}
+    asked = [(fmt, name) for fmt in FORMATS for name in named]
+    found: dict[tuple[str, str], Found] = {}
+    with ThreadPoolExecutor(3) as pool:
+        for pair, document in zip(asked, pool.map(explained, asked), strict=True):
+            found[pair] = document
+            titles = {name: f"{name} {library.version()}" for name, library in named.items()}
+            PAGE.write_text("".join(page(titles, found)), encoding="utf-8")
+
+
+def explained(pair: tuple[str, str]) -> Found:
+    """Return the document of `explain`, or why there is none."""
+    fmt, name = pair
+    command = [sys.executable, "-m", "harness", "explain", name, "--format", fmt, "--json"]
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return {"missing": f"not finished in {SECONDS} s"}
+    if ended.returncode:
+        return {"missing": ended.stderr.strip().splitlines()[-1].removeprefix("error: ")}
+    document: Found = json.loads(ended.stdout)
+    return document
+
+
+def page(titles: Mapping[str, str], found: Mapping[tuple[str, str], Found]) -> Iterator[str]:
+    """Yield the text of the page: a table for each format.
+
+    Args:
+        titles: libraries and versions by name.
+        found: documents by format and library.
+    """
+    yield INTRO
+    for fmt in FORMATS:
+        here = {name: document for (of, name), document in found.items() if of == fmt}
+        yield f"\n## {fmt}\n\n| library | tier | {' | '.join(PARTS)} |\n|{'---|' * (len(PARTS) + 2)}\n"
+        for name, document in here.items():
+            if "missing" not in document:
+                yield f"| {' | '.join(cell.replace('|', '/') for cell in line(titles[name], document))} |\n"
+        missing = {name: str(d["missing"]) for name, d in here.items() if "missing" in d}
+        if missing:
+            yield "\nNo line:\n\n" + "".join(f"- {name}: {why}\n" for name, why in missing.items())
+
+
+def line(title: str, document: Found) -> Iterator[str]:
+    """Yield the cells of a line."""
+    yield title
+    cause = document["cause"]
+    violations, rows = document["violations"], document["rows_tried"]
+    if not violations:
+        yield f"no row of {rows:,} misses {document['tier']}"
+    else:
+        why = f"{cause['code']}: {cause['sentence']}" if cause else "unexplained"
+        yield f"{violations:,} of {rows:,} rows miss {document['tier']}: {why}"
+    parts = {part["part"]: part for part in document["parts"]}
+    for name in PARTS:
+        part = parts[name]
+        yield (f"{part['state']}: " if part["state"] != "observed" else "") + part["text"]
+
+
+if __name__ == "__main__":
+    main()
