@@ -51,13 +51,15 @@ def summary(run: RunData, encoding: str | None = "utf-8") -> RenderableType:
         "findings": partial(_findings, run),
         "looked": partial(_looked, run),
     }
-    lines = [Text(printable(line)) for name, part in parts.items() for line in guard.lines(name, part)]
-    note = Text(printable(f"Each figure is the worst of its line, beside its cell{seeded(run.seed)}."))
+    texts = [line for name, part in parts.items() for line in guard.lines(name, part)]
+    texts.append(f"Each figure is the worst of its line, beside its cell{seeded(run.seed)}.")
+    # The terminal breaks what is too long for it: a command that it breaks is copied whole.
+    lines = [Text(printable(text), no_wrap=True, overflow="ignore") for text in texts]
     try:
         figures: RenderableType = _Fitting(_table(run, printable, encoding), _list(run, printable))
     except Exception as error:  # noqa: BLE001  whatever fails in it costs no sentence
         figures = Text(undrawn("table", error))
-    return Group(figures, *lines, note)
+    return Group(figures, *lines)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 from markupsafe import Markup
 from rich.console import Console
-from synthetic_run import SETTINGS, histogram, key, overflowing, planned, tally_of, witness
+from synthetic_run import SETTINGS, histogram, key, ledger_at, overflowing, planned, tally_of, witness
 
 from reference.formats import format_named
 from reports.folder import write
@@ -589,3 +589,14 @@ def test_a_long_row_is_told_by_the_entry_that_matters(element: int | None) -> No
     x = "3f800000" + 400 * "00000000" + "41200000" + 400 * "c1200000"
     told = instance(witness(key(length=802), "overflow", 0.0, x=x, y="00000000" * 802, element=element))
     assert told.startswith(f"entry {401 if element is None else element} of a row of 802 entries")
+
+
+def test_commands_survive_a_narrow_terminal(tmp_path: Path) -> None:
+    cell = key()
+    shown = (witness(cell, kind="out_of_range", score=0.0),)
+    with ledger_at(tmp_path, cell) as ledger:
+        ledger.record("s", {cell: tally_of(cell, [1.0], classes={"out_of_range": 1}, witnesses=shown)}, 0.0)
+    console = Console(file=io.StringIO(), width=40, force_terminal=True, color_system=None)
+    console.print(summary(data(tmp_path), "utf-8"), crop=False)
+    printed = console.file.getvalue()
+    assert re.search(rf"^    python -m harness replay \S+#{shown[0].id}$", printed, re.MULTILINE), printed

@@ -62,7 +62,7 @@ def show(folder: Path, *, as_json: bool, more: More = lambda _: {}) -> None:
             print_json(json.loads(text))
     else:
         console = results()
-        console.print(summary(finished.run, sys.stdout.encoding))
+        console.print(summary(finished.run, sys.stdout.encoding), crop=False)
         console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
     if finished.failed_sections:
         failed = ", ".join(finished.failed_sections)
