@@ -65,7 +65,8 @@ def exhaust(
     candidate: CandidateSpec,
     *,
     format: Annotated[
-        str | None, typer.Option("--format", help="Input format; float16 at length 1, else float8_e4m3fn.")
+        str | None,
+        typer.Option("--format", help="Input format; by default float16 at length 1, else float8_e4m3fn."),
     ] = None,
     op: OpName = None,
     via: ViaLibrary = None,
@@ -78,7 +79,8 @@ def exhaust(
         bool,
         typer.Option(
             "--through-shift",
-            help="Prove pairs or triples by their rounded differences; as where there are too many rows.",
+            help="Prove pairs or triples by their rounded differences, as is done by itself where there are"
+            " too many rows to call.",
         ),
     ] = False,
     policies: Policies = None,
@@ -86,7 +88,9 @@ def exhaust(
     out: OutFolder = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     overwrite: Overwrite = False,
-    jobs: Annotated[int | None, typer.Option(help="Parts counted at once; all processors.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Parts counted at once; by default one a processor.")
+    ] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one call may take.")] = None,
     in_process: InProcessHere = False,
     as_json: AsJson = False,

@@ -53,10 +53,12 @@ def gate(
         str | None, typer.Option(help="An earlier run (a folder, latest, previous): be no worse.")
     ] = None,
     policies: Policies = None,
-    seed: Annotated[int | None, typer.Option(help="Other rows than the default's, which are seed 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="What the rows are drawn from; 0 by default.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="A new seed, printed; for a nightly job.")] = False,
     rows: Annotated[int | None, typer.Option(help="At least so many rows of each drawn cell.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail where a limit has 25 % of slack.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail too where more than 25 % of a limit is unused.")
+    ] = False,
     tighten: Annotated[
         bool, typer.Option("--tighten", help="Lower limits in the file to what was seen.")
     ] = False,
@@ -65,7 +67,9 @@ def gate(
     reason: Annotated[str | None, typer.Option(help="Why a limit is raised.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; harness-out/... where not given.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
-    jobs: Annotated[int | None, typer.Option(help="Shards measured at once; all processors.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Shards measured at once; by default one a processor.")
+    ] = None,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds that one call of a candidate may take.")
     ] = None,

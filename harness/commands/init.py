@@ -35,7 +35,9 @@ BUILD = """\
 def init(
     candidate: Annotated[
         str | None,
-        typer.Argument(help="Whom to gate, such as my.py:softmax; a built-in to be replaced where left out."),
+        typer.Argument(
+            help="The candidate to gate, such as my.py:softmax; left out, a built-in that you replace."
+        ),
     ] = None,
     *,
     formats: Annotated[

@@ -67,7 +67,9 @@ def run(
     cluster: Annotated[
         str | None, typer.Option(help="A dask scheduler, tcp://host:8786, or local: who measures the shards.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(help="Shards measured at once; all processors.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Shards measured at once; by default one a processor.")
+    ] = None,
     reference: Annotated[str | None, typer.Option(help="certified or mpmath.")] = None,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds that one call of a candidate may take.")

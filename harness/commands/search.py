@@ -60,7 +60,8 @@ def search(
     via: ViaLibrary = None,
     out_format: OutFormatName = None,
     length: Annotated[
-        list[int] | None, typer.Option(help="Entries of a row; repeat for several. 5, 7, 8, 33 and 128.")
+        list[int] | None,
+        typer.Option(help="Entries of a row; repeat for several. By default 5, 7, 8, 33 and 128."),
     ] = None,
     evaluations: Annotated[
         int, typer.Option("--evals", help="Rows that may be tried, of all lengths together.")

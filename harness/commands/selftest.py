@@ -23,17 +23,19 @@ LINES = 20
 
 def selftest(
     *,
-    seed: Annotated[int, typer.Option(help="What the constants of the defects are drawn from.")] = 0,
+    seed: Annotated[int, typer.Option(help="Decides the constants of the defects.")] = 0,
     quick: Annotated[
         bool,
         typer.Option("--quick", help="One instance of each defect, and the controls of float32, in brief."),
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="A folder for the matrix as a report; none.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Keep the matrix as a report in this folder.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
-    jobs: Annotated[int | None, typer.Option(help="Processes; all processors.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; by default one a processor.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the matrix as one JSON document.")] = False,
 ) -> int:
-    """Plant known defects beside honest controls, and hold the gate, and common protocols, against them.
+    """Plant known defects, and count which of them the gate and common test protocols catch.
+
+    Honest kernels stand beside them as controls, which the gate must pass.
 
     Exit codes: 0 every defect is caught and every control passes, 1 one is not, 2 wrong usage.
     """

@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 CandidateSpec = Annotated[str, typer.Argument(help="A built-in name, module:function or file.py:function.")]
-FormatName = Annotated[str | None, typer.Option("--format", help="Input format; float32.")]
+FormatName = Annotated[str | None, typer.Option("--format", help="Input format; by default float32.")]
 OutFormatName = Annotated[str | None, typer.Option(help="Output format, where not the input's.")]
 Policies = Annotated[
     list[str] | None,
