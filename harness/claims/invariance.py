@@ -70,11 +70,11 @@ def is_invariant_and_safe(evidence: Evidence) -> Finding:
     }
     return Finding(
         REFUTED if wrong else DEPENDS if broken or overflowing else not_refuted(exact + rounded),
-        "With c = {c}, the exact results of {exact_changed} in {exact} rows change where x + c is exact,"
-        " and of {rounded_changed} in {rounded} where it is rounded, by up to {worst_change_ulp} ULP."
-        " Shifted by the maximum {max_shifted_failed} of {rows} rows fail in four formats, and {unsafe}"
-        " of 2 made to: in float8_e4m3fn (448, -448), where x - max leaves the range, and in float16"
-        " {float16_crowd} equal entries, whose sum does.",
+        "Of {exact} rows whose x + c is exact, c being {c}, {exact_changed} change their exact result. Of"
+        " {rounded} rows whose x + c is rounded {rounded_changed} do, by up to {worst_change_ulp} ULP. Of"
+        " {rows} rows in four formats {max_shifted_failed} fail in max_shifted, and {unsafe} of 2 made for"
+        " it: (448, -448) in float8_e4m3fn, where x - max leaves the range, and {float16_crowd} equal entries"
+        " in float16, whose sum does.",
         figures,
         (
             _worst_change(moves),

@@ -59,9 +59,9 @@ def well_behaved(evidence: Evidence) -> Finding:
     misbehaves = stray > 0 or worst >= TROUBLE
     return Finding(
         REFUTED if misbehaves else DEPENDS if strays else not_refuted(within),
-        "Where every exp(x) is normal and their sum finite, {in_range_outside} of {in_range} rows leave"
-        " [0, 1] and the worst error found is {in_range_worst_ulp} ULP. Beyond that range {outside} rows do,"
-        " {outside_nonfinite} of them as NaN.",
+        "Of {in_range} rows in which every exp(x) is normal and their sum finite, {in_range_outside} have an"
+        " output outside [0, 1]; the worst error found there is {in_range_worst_ulp} ULP. Of all other rows"
+        " {outside} have such an output, {outside_nonfinite} of them NaN.",
         figures,
         (
             evidence.first(PLAIN, "nonfinite", outside),
@@ -86,10 +86,10 @@ def only_one_overflow_or_all_underflow(evidence: Evidence) -> Finding:
     }
     return Finding(
         REFUTED if others else not_refuted(failed),
-        "In {neither} of {failed} failed rows no exp(x) overflows and one is normal; in {neither_sum} of"
-        " these their sum overflows, and in {neither_silent} every output is a finite 0, with no NaN to"
-        " be seen. A single exp(x) that overflows made {one_overflows_failed} of {one_overflows} rows"
-        " useless.",
+        "Of {failed} rows in which the plain form fails, {neither} have no exp(x) that overflows, and a"
+        " normal one. In {neither_sum} of these {neither} the sum overflows; in {neither_silent} every output"
+        " is a finite 0, so that no NaN warns. Of {one_overflows} rows in which a single exp(x) overflows"
+        " {one_overflows_failed} fail.",
         figures,
         (evidence.first(PLAIN, "overflow", neither),),
     )
@@ -113,9 +113,9 @@ def partial_underflow_is_harmless(evidence: Evidence) -> Finding:
     }
     return Finding(
         REFUTED if lost else not_refuted(rows),
-        "In {partial_lost} of {partial} rows in which some but not all exp(x) vanish the plain form"
-        " returns 0 for a normal number. Where an entry is 0 or more, so that the sum is at least 1, it"
-        " does in {sum_from_1_lost} of {sum_from_1}, and max_shifted does in {max_shifted_lost} of all.",
+        "Of {partial} rows in which some exp(x) are 0 and others not, the plain form returns 0 for a normal"
+        " number in {partial_lost}. Of the {sum_from_1} of them with an entry of 0 or more, so that the sum"
+        " is at least 1, it does in {sum_from_1_lost}. max_shifted does in {max_shifted_lost} of all rows.",
         figures,
         (evidence.first(PLAIN, "lost", harmed), evidence.first(PLAIN, "max_ulp", sum_from_1)),
     )
@@ -138,10 +138,10 @@ def at_the_scale_of_800(evidence: Evidence) -> Finding:
     }
     return Finding(
         not_refuted(rows) if bad == rows else REFUTED,
-        "{about_nonfinite} of {about} rows of entries about 800, in four formats, have a NaN; exp(x) is"
-        " inf, but the result is in {about_infinite} rows only. About -800, where every exp(x) is 0,"
-        " {below_nonfinite} of {below} have one too. Distance alone does no harm: of {apart} rows (0,"
-        " -800) {apart_failed} failed.",
+        "Of {about} rows of entries about 800, in four formats, {about_nonfinite} give a NaN, and"
+        " {about_infinite} an infinity. Of {below} rows of entries about -800, where every exp(x) is 0,"
+        " {below_nonfinite} give a NaN too. Of {apart} rows (0, -800), whose entries lie as far apart,"
+        " {apart_failed} fail.",
         figures,
         (
             about.first(PLAIN, "nonfinite", lambda b: ~_plain_nonfinite(b)),
@@ -185,9 +185,9 @@ def only_overflow_is_difficult(evidence: Evidence) -> Finding:
     }
     return Finding(
         REFUTED if rescued else not_refuted(rows),
-        "In {helped} of {no_overflow} rows in which nothing overflows the plain form fails and"
-        " max_shifted does not; in {lost} more the plain form returns 0 for a normal number, where"
-        " max_shifted does in {max_shifted_lost} of all.",
+        "Of {no_overflow} rows in which nothing overflows, {helped} fail in the plain form and not in"
+        " max_shifted. In {lost} more the plain form returns 0 for a normal number; max_shifted does so in"
+        " {max_shifted_lost} of all rows.",
         figures,
         (evidence.first(PLAIN, "total_underflow", helped), evidence.first(SHIFTED, "max_ulp", helped)),
         {REFUTED: " So the shift removes underflow as well."},
@@ -209,9 +209,9 @@ def two_problems(evidence: Evidence) -> Finding:
     }
     return Finding(
         REFUTED if third else not_refuted(rows),
-        "In {troubled} of {neither} rows in which nothing overflows or underflows max_shifted is off by"
-        " {trouble} ULP or more, at worst by {worst_ulp_max_shifted} (the plain form by"
-        " {worst_ulp_naive}).",
+        "Of {neither} rows in which nothing overflows or underflows, max_shifted is off by {trouble} ULP or"
+        " more in {troubled}, at worst by {worst_ulp_max_shifted} ULP; the plain form is off by"
+        " {worst_ulp_naive} ULP at worst.",
         figures,
         (evidence.at_greatest(SHIFTED, "max_ulp", shifted_error, neither),),
         {REFUTED: " So there is a third: x - max is rounded, and exp makes a relative error of that."},

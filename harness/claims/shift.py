@@ -41,9 +41,10 @@ def improves_stability(evidence: Evidence) -> Finding:
     }
     return Finding(
         DEPENDS if rescued and harmed else not_refuted(rescued) if rescued else REFUTED,
-        "The shift rescues {rescued} rows in which the plain form fails, and at least doubles the error"
-        " of {harmed} others: within the range of exp that is {in_range_worst_ulp_max_shifted} ULP at"
-        " worst with it and {in_range_worst_ulp_naive} without.",
+        "{rescued} rows fail in the plain form and not in max_shifted. In {harmed} others the error of"
+        " max_shifted is at least twice that of the plain form. In rows in which every exp(x) is normal and"
+        " their sum finite, the worst error is {in_range_worst_ulp_max_shifted} ULP with the shift and"
+        " {in_range_worst_ulp_naive} ULP without.",
         figures,
         (
             evidence.at_greatest(SHIFTED, "max_ulp", shifted_error, lambda b: _harmed(b) & b.in_range),
@@ -66,10 +67,10 @@ def is_not_necessary(evidence: Evidence) -> Finding:
     }
     return Finding(
         DEPENDS if needed and not failed else REFUTED if needed else not_refuted(rows),
-        "In {needed} rows the plain form fails and the shifted one does not. Where every exp(x) is normal"
-        " and their sum finite that is so in {in_range_needed} of {in_range} rows; the plain form fails in"
-        " {in_range_failed} of them, where the shifted one fails as well, is no worse than it in"
-        " {in_range_no_worse}, and its worst error found is {in_range_worst_ulp} ULP.",
+        "{needed} rows fail in the plain form and not in max_shifted. Of {in_range} rows in which every"
+        " exp(x) is normal and their sum finite, {in_range_needed} do so; {in_range_failed} fail in the plain"
+        " form at all. In {in_range_no_worse} of these rows the plain form is no worse than max_shifted, and"
+        " its worst error found is {in_range_worst_ulp} ULP.",
         figures,
         (
             evidence.first(PLAIN, "nonfinite", _rescued),

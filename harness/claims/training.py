@@ -27,10 +27,10 @@ def training_is_to_blame(evidence: Evidence) -> Finding:
     rows = int(figures["sane"] + figures["exploding"])
     return Finding(
         REFUTED if shifted_fails else DEPENDS if plain_fails else not_refuted(rows),
-        "While training explodes, to logits of {exploding_largest}, max_shifted fails in"
-        " {exploding_max_shifted_failed} of {exploding} rows and the plain form in"
-        " {exploding_naive_failed}. On the logits of a sane training, up to {sane_largest}, max_shifted"
-        " fails in {sane_max_shifted_failed} of {sane} and the plain form in {sane_naive_failed}.",
+        "Of {exploding} rows of a training that explodes, with logits up to {exploding_largest}, max_shifted"
+        " fails in {exploding_max_shifted_failed} and the plain form in {exploding_naive_failed}. Of {sane}"
+        " rows of a sane training, with logits up to {sane_largest}, max_shifted fails in"
+        " {sane_max_shifted_failed} and the plain form in {sane_naive_failed}.",
         figures,
         (_first_failure(sane), _first_failure(exploding), _largest(exploding)),
         {DEPENDS: " With the shift only training is left to blame; without it the softmax fails as well."},

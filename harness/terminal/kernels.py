@@ -19,4 +19,9 @@ def prepare_kernels(*also: str) -> None:
     """Load or compile the kernels of truth and verdict, and further ones by name."""
     from reference.certified import prepare
 
-    prepare(lambda: notes().print("compiling the certified reference, once ..."), also)
+    prepare(
+        lambda: notes().print(
+            "preparing the certified reference; the first time it is compiled, in a minute or two ..."
+        ),
+        also,
+    )
