@@ -163,7 +163,8 @@ ANATOMY = re.findall(
 
 def test_the_anatomy_of_libraries_is_of_libraries_that_there_are() -> None:
     page = (DOCS / "results" / "anatomy.md").read_text(encoding="utf-8")
-    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == ["float16", "float32", "float64", "bfloat16"]
+    assert set(re.findall(r"^## (.*)$", page, re.MULTILINE)) <= FORMATS.keys()
+    assert len(ANATOMY) > 8
     assert {name for name, _, _ in ANATOMY} <= LIBRARIES.keys()
     assert all(len(cells.split(" | ")) == 7 for _, _, cells in ANATOMY)
 
