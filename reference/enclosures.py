@@ -30,6 +30,7 @@ from mpmath.libmp import MPZ_ONE, from_float, from_man_exp, mpf_exp, mpf_log, mp
 from numpy.typing import NDArray
 
 from reference.formats import FloatFormat, floor_log2
+from reference.fused import Exact
 from reference.row_kinds import RowKind, row_kinds
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "context",
     "log_between",
     "middle",
+    "raw",
+    "refuse_kinds",
     "refuse_policy_rows",
     "rest",
     "round_exactly",
@@ -65,7 +68,7 @@ it is still below float64's range, so no residual can show it."""
 
 _SMALLEST: Final = math.ulp(0.0)
 _BEYOND: Final = 1024
-"""Float64 ends at 2^1024, for which its infinity stands."""
+"""Float64 ends at 2^1024, for which its infinity stands; beyond, ulps are those of its binade."""
 
 _CONSTANTS: Final = threading.Lock()
 """mpmath memoises ln 2 as a value and a precision, one after the other (`constant_memo` in
@@ -91,12 +94,16 @@ class Rounded(NamedTuple):
         return Rounded(0.0 - self.nearest, 0.0 - self.residual)
 
 
-Weights = dict[float, Enclosure]
+Weights = dict[Exact, Enclosure]
 
 
 def refuse_policy_rows(rows: NDArray[np.float64], shape: tuple[int, ...], op: str) -> None:
     """Refuse rows without an exact result, by a ValueError that names the first."""
-    kinds = row_kinds(rows)
+    refuse_kinds(row_kinds(rows), shape, op)
+
+
+def refuse_kinds(kinds: NDArray[np.uint8], shape: tuple[int, ...], op: str) -> None:
+    """Refuse rows of a kind without an exact result, by a ValueError that names the first."""
     for i in np.flatnonzero(kinds >= RowKind.NAN)[:1]:
         index = ", ".join(map(str, np.unravel_index(i, shape[:-1]))) if len(shape) > 1 else "0"
         what = {RowKind.NAN: "a NaN", RowKind.POS_INF: "+inf"}.get(RowKind(kinds[i]), "nothing but -inf")
@@ -123,10 +130,10 @@ def middle(r: Enclosure, bits: int) -> Any:
 # Exponentials, their sums, logarithms --------------------------------------------------------
 
 
-def weigh(counts: Counter[float], wp: int, tail: float) -> Weights:
+def weigh(counts: Counter[Exact], wp: int, tail: float) -> Weights:
     """Enclose exp(v - max) for every distinct finite logit; beyond `tail` only bound it."""
     top = max(counts)
-    raw_top = from_float(top)
+    raw_top = raw(top)
     weights = {}
     for v in counts:
         if v == top:
@@ -134,8 +141,15 @@ def weigh(counts: Counter[float], wp: int, tail: float) -> Weights:
         elif v - top < -tail:
             weights[v] = Enclosure(0, 1, -_tail_exponent(wp))
         else:
-            weights[v] = _exp(mpf_sub(from_float(v), raw_top), wp)
+            weights[v] = _exp(mpf_sub(raw(v), raw_top), wp)
     return weights
+
+
+def raw(value: Exact) -> Any:
+    """Return a number as mpmath's raw numbers hold it, exactly."""
+    if isinstance(value, Fraction):
+        return from_man_exp(value.numerator, 1 - value.denominator.bit_length())
+    return from_float(value)
 
 
 def _tail_exponent(wp: int) -> int:
@@ -150,24 +164,24 @@ def tail(wp: int) -> float:
 def _exp(d: Any, wp: int) -> Enclosure:
     """Enclose exp(d), d < 0, by (E)."""
     with _CONSTANTS:
-        raw = mpf_exp(d, wp, "n")
-    return _widened(raw, wp)
+        found = mpf_exp(d, wp, "n")
+    return _widened(found, wp)
 
 
-def _widened(raw: Any, wp: int) -> Enclosure:
+def _widened(number: Any, wp: int) -> Enclosure:
     """Enclose a positive number by (E) or (L) and a significand of wp + 1 bits, so that 1 counts in 2^-wp."""
-    _, significand, exponent, width = raw
+    _, significand, exponent, width = number
     shift = wp + 1 - width
     significand <<= shift
     return Enclosure(significand - _SLACK, significand + _SLACK, exponent - shift)
 
 
-def total(weights: Weights, counts: Counter[float], wp: int) -> Enclosure:
+def total(weights: Weights, counts: Counter[Exact], wp: int) -> Enclosure:
     """Enclose the sum of all weights in units of 2^-wp; the maximum's part is exact."""
     return _sum(weights, counts, -wp, wp)
 
 
-def rest(weights: Weights, counts: Counter[float], wp: int) -> Enclosure:
+def rest(weights: Weights, counts: Counter[Exact], wp: int) -> Enclosure:
     """Enclose the sum of all weights but those of the maximum, in units of 2^-wp of the greatest of them."""
     top = max(counts)
     others = {v: w for v, w in weights.items() if v != top}
@@ -176,7 +190,7 @@ def rest(weights: Weights, counts: Counter[float], wp: int) -> Enclosure:
     return _sum(others, counts, max(w.exponent for w in others.values()), wp)
 
 
-def _sum(weights: Weights, counts: Counter[float], exponent: int, wp: int) -> Enclosure:
+def _sum(weights: Weights, counts: Counter[Exact], exponent: int, wp: int) -> Enclosure:
     lo = hi = 0
     for v, w in weights.items():
         shift = exponent - w.exponent
@@ -210,8 +224,8 @@ def _plus(count: int, end: int, exponent: int) -> Any:
 def _log(value: Any, wp: int) -> Enclosure:
     """Enclose the logarithm of a number >= 1, by (L)."""
     with _CONSTANTS:
-        raw = mpf_log(value, wp, "n")
-    return _widened(raw, wp) if raw[1] else Enclosure(0, 0, -wp)
+        found = mpf_log(value, wp, "n")
+    return _widened(found, wp) if found[1] else Enclosure(0, 0, -wp)
 
 
 # Rounding ---------------------------------------------------------------------------------
@@ -223,7 +237,7 @@ def round_exactly(value: Fraction, fmt: FloatFormat) -> Rounded:
     if value == 0:
         return Rounded(0.0, 0.0)
     size = abs(value)
-    ulp_exponent = max(floor_log2(size), fmt.emin) - fmt.precision + 1
+    ulp_exponent = min(max(floor_log2(size), fmt.emin), _BEYOND) - fmt.precision + 1
     steps = size / Fraction(2) ** ulp_exponent
     significand, nearest = _scaled(round(steps), ulp_exponent)  # Fraction.__round__ is ties-to-even
     rounded = Rounded(nearest, float(steps - significand))
@@ -236,7 +250,7 @@ def round_open(r: Enclosure, fmt: FloatFormat) -> Rounded | None:
     In the binade of the upper end, the format's numbers, their midpoints and the binade's
     own lower edge are multiples of half an ulp: within one such step everything is decided.
     """
-    exponent = max((r.hi - 1).bit_length() - 1 + r.exponent, fmt.emin)
+    exponent = min(max((r.hi - 1).bit_length() - 1 + r.exponent, fmt.emin), _BEYOND)
     ulp_exponent = exponent - fmt.precision + 1
     ulp_shift = ulp_exponent - r.exponent
     if (r.hi - r.lo).bit_length() + RESIDUAL_BITS > ulp_shift:

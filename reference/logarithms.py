@@ -21,12 +21,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import Any, TypeVar
 
 import numpy as np
-from mpmath.libmp import fninf, from_float, fzero, mpf_neg, mpf_pos
+from mpmath.libmp import fninf, fzero, mpf_neg, mpf_pos
 from numpy.typing import ArrayLike, NDArray
 
 from reference.enclosures import (
@@ -37,6 +37,7 @@ from reference.enclosures import (
     context,
     log_between,
     middle,
+    raw,
     refuse_policy_rows,
     rest,
     round_exactly,
@@ -45,11 +46,21 @@ from reference.enclosures import (
     weigh,
 )
 from reference.formats import FloatFormat
+from reference.fused import Exact
 from reference.inputs import logit_rows
 from reference.model import Truth
 from reference.row_kinds import RowKind, row_kinds
 
-__all__ = ["log_softmax", "logsumexp", "truth_of_log_softmax", "truth_of_logsumexp"]
+__all__ = [
+    "log_softmax",
+    "log_softmax_of_row",
+    "log_softmax_of_rows",
+    "logsumexp",
+    "logsumexp_of_row",
+    "logsumexp_of_rows",
+    "truth_of_log_softmax",
+    "truth_of_logsumexp",
+]
 
 Decided = TypeVar("Decided")
 
@@ -75,16 +86,20 @@ def log_softmax(x: ArrayLike, bits: int = 200) -> NDArray[np.object_]:
             is not exact in float64, or bits < 1.
     """
     rows, shape = _rows_of(x, bits, "log_softmax")
-    make = context(bits).make_mpf
     result = np.empty(rows.shape, dtype=object)
     for i, row in enumerate(rows.tolist()):
-        counts = _unmasked(row)
-        values = {-math.inf: make(fninf), **{v: make(fzero) for v in counts}}
-        if counts.total() > 1:
-            found = _decide(counts, _gaps(counts), bits, lambda r: _middle(r, bits), _everywhere)
-            values.update({v: make(mpf_neg(raw)) for v, raw in found.items()})
-        result[i] = [values[v] for v in row]
+        result[i] = log_softmax_of_row(row, bits)
     return result.reshape(shape)
+
+
+def log_softmax_of_row(row: Sequence[Exact], bits: int) -> list[Any]:
+    """Return the exact log_softmax of a row of exact numbers that has one, as `log_softmax` does."""
+    make, counts = context(bits).make_mpf, _unmasked(row)
+    values = {-math.inf: make(fninf), **{v: make(fzero) for v in counts}}
+    if counts.total() > 1:
+        found = _decide(counts, _gaps(counts), bits, lambda r: _middle(r, bits), _everywhere)
+        values.update({v: make(mpf_neg(number)) for v, number in found.items()})
+    return [values[v] for v in row]
 
 
 def logsumexp(x: ArrayLike, bits: int = 200) -> Any:
@@ -101,17 +116,20 @@ def logsumexp(x: ArrayLike, bits: int = 200) -> Any:
         ValueError: as `log_softmax` does.
     """
     rows, shape = _rows_of(x, bits, "logsumexp")
-    make = context(bits).make_mpf
     result = np.empty(len(rows), dtype=object)
     for i, row in enumerate(rows.tolist()):
-        counts = _unmasked(row)
-        top = max(counts)
-        if counts.total() > 1:
-            summands = {top: Fraction(top)}
-            result[i] = make(_decide(counts, summands, bits, lambda r: _middle(r, bits), _everywhere)[top])
-        else:
-            result[i] = make(mpf_pos(from_float(top), bits + 2, "n"))
+        result[i] = logsumexp_of_row(row, bits)[0]
     return result.reshape(shape[:-1])[()]
+
+
+def logsumexp_of_row(row: Sequence[Exact], bits: int) -> list[Any]:
+    """Return the exact logsumexp of a row of exact numbers that has one, as `logsumexp` does, in a list."""
+    make, counts = context(bits).make_mpf, _unmasked(row)
+    top = max(counts)
+    if counts.total() == 1:
+        return [make(mpf_pos(raw(top), bits + 2, "n"))]
+    found = _decide(counts, {top: Fraction(top)}, bits, lambda r: _middle(r, bits), _everywhere)
+    return [make(found[top])]
 
 
 def truth_of_log_softmax(x: NDArray[np.float64], fmt: FloatFormat) -> Truth:
@@ -122,10 +140,18 @@ def truth_of_log_softmax(x: NDArray[np.float64], fmt: FloatFormat) -> Truth:
     Raises:
         ValueError: the rows have no entries.
     """
-    kinds = row_kinds(x)
-    nearest, residual = np.full(x.shape, np.nan), np.full(x.shape, np.nan)
-    for i in np.flatnonzero(kinds < RowKind.NAN):
-        row = x[i].tolist()
+    return log_softmax_of_rows((row.tolist() for row in x), row_kinds(x), x.shape[1], fmt)
+
+
+def log_softmax_of_rows(
+    rows: Iterable[Sequence[Exact]], kinds: NDArray[np.uint8], length: int, fmt: FloatFormat
+) -> Truth:
+    """Return what `truth_of_log_softmax` does of rows of exact numbers; see `oracle.truth_of_rows`."""
+    nearest = np.full((len(kinds), length), np.nan)
+    residual = np.full((len(kinds), length), np.nan)
+    for i, row in enumerate(rows):
+        if kinds[i] >= RowKind.NAN:
+            continue
         counts = _unmasked(row)
         judged = {-math.inf: Rounded(-math.inf, 0.0), **dict.fromkeys(counts, Rounded(0.0, 0.0))}
         if counts.total() > 1:
@@ -143,10 +169,21 @@ def truth_of_logsumexp(x: NDArray[np.float64], fmt: FloatFormat) -> Truth:
     Raises:
         ValueError: the rows have no entries.
     """
-    kinds = row_kinds(x)
-    nearest, residual = np.full((len(x), 1), np.nan), np.full((len(x), 1), np.nan)
-    for i in np.flatnonzero(kinds < RowKind.NAN):
-        counts = _unmasked(x[i].tolist())
+    return logsumexp_of_rows((row.tolist() for row in x), row_kinds(x), x.shape[1], fmt)
+
+
+def logsumexp_of_rows(
+    rows: Iterable[Sequence[Exact]],
+    kinds: NDArray[np.uint8],
+    length: int,  # noqa: ARG001 - as the others take it
+    fmt: FloatFormat,
+) -> Truth:
+    """Return what `truth_of_logsumexp` does of rows of exact numbers; see `oracle.truth_of_rows`."""
+    nearest, residual = np.full((len(kinds), 1), np.nan), np.full((len(kinds), 1), np.nan)
+    for i, row in enumerate(rows):
+        if kinds[i] >= RowKind.NAN:
+            continue
+        counts = _unmasked(row)
         top = max(counts)
         if counts.total() > 1:
             bits = fmt.precision + RESIDUAL_BITS
@@ -165,31 +202,31 @@ def _rows_of(x: ArrayLike, bits: int, op: str) -> tuple[NDArray[np.float64], tup
     return rows, shape
 
 
-def _unmasked(row: list[float]) -> Counter[float]:
+def _unmasked(row: Sequence[Exact]) -> Counter[Exact]:
     counts = Counter(row)
     counts.pop(-math.inf, 0)
     return counts
 
 
-def _gaps(counts: Counter[float]) -> dict[float, Fraction]:
+def _gaps(counts: Counter[Exact]) -> dict[Exact, Fraction]:
     """Return max - v for every distinct logit v."""
     top = Fraction(max(counts))
     return {v: top - Fraction(v) for v in counts}
 
 
 def _decide(
-    counts: Counter[float],
-    summands: dict[float, Fraction],
+    counts: Counter[Exact],
+    summands: dict[Exact, Fraction],
     bits: int,
     decide: Callable[[Enclosure], Decided | None],
     reach: Callable[[int], float] = tail,
-) -> dict[float, Decided]:
+) -> dict[Exact, Decided]:
     """Ask about every summand + L, raising the precision where the answer is None.
 
     Beyond `reach` exponentials are only bounded, unless L is all there is and asked for itself.
     """
     wp = max(bits, _FEWEST_BITS) + 2 * GUARD_BITS + counts.total().bit_length()
-    decided: dict[float, Decided] = {}
+    decided: dict[Exact, Decided] = {}
     while len(decided) < len(summands):
         log, alone = _log(counts, wp, tail(wp)), _log(counts, wp, reach(wp))
         for v in summands.keys() - decided.keys():
@@ -204,7 +241,7 @@ def _everywhere(wp: int) -> float:  # noqa: ARG001 - at every precision
     return math.inf
 
 
-def _log(counts: Counter[float], wp: int, reach: float) -> Enclosure:
+def _log(counts: Counter[Exact], wp: int, reach: float) -> Enclosure:
     """Enclose L. Of several ties it is log 2 or more, and what is deep need not be known."""
     count = counts[max(counts)]
     weights = weigh(counts, wp, min(reach, tail(wp)) if count > 1 else reach)
@@ -231,8 +268,8 @@ def _middle(r: Enclosure, bits: int) -> Any:
     size = _size(r)
     if size is None or (size.hi - size.lo) << (bits + 1) > size.lo:
         return None
-    raw = middle(size, bits)
-    return raw if size is r else mpf_neg(raw)
+    number = middle(size, bits)
+    return number if size is r else mpf_neg(number)
 
 
 def _round(r: Enclosure, fmt: FloatFormat) -> Rounded | None:

@@ -14,7 +14,7 @@ verdict needs, at the cost of one float64 each:
 
 A logarithm may lie beyond the format's largest number. RN(r) is then what it is in the format without an
 upper end, which `FloatFormat.from_float64` makes an infinity or NaN of. Where float64 ends too, its infinity
-stands for 2^1024, and the residual is as large as that takes.
+stands for 2^1024, and the residual is as large as that takes, in ulps of 2^1024 however far r lies beyond.
 """
 
 from __future__ import annotations

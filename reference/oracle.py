@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -36,11 +37,12 @@ from reference.enclosures import (
     weigh,
 )
 from reference.formats import FloatFormat
+from reference.fused import Exact
 from reference.inputs import logit_rows
 from reference.model import Truth
 from reference.row_kinds import RowKind, row_kinds
 
-__all__ = ["softmax", "truth_mpmath"]
+__all__ = ["softmax", "softmax_of_row", "truth_mpmath", "truth_of_rows"]
 
 
 def softmax(x: ArrayLike, bits: int = 200) -> NDArray[np.object_]:
@@ -66,7 +68,7 @@ def softmax(x: ArrayLike, bits: int = 200) -> NDArray[np.object_]:
     refuse_policy_rows(rows, shape, "softmax")
     result = np.empty(rows.shape, dtype=object)
     for i, row in enumerate(rows.tolist()):
-        result[i] = _softmax_row(row, bits)
+        result[i] = softmax_of_row(row, bits)
     return result.reshape(shape)
 
 
@@ -80,17 +82,33 @@ def truth_mpmath(x: NDArray[np.float64], fmt: FloatFormat) -> Truth:
         ValueError: the rows have no entries.
     """
     kinds = row_kinds(x)
-    nearest = np.full(x.shape, np.nan)
-    residual = np.full(x.shape, np.nan)
-    for i in np.flatnonzero(kinds < RowKind.NAN):
-        row = x[i].tolist()
+    return truth_of_rows((row.tolist() for row in x), kinds, x.shape[1], fmt)
+
+
+def truth_of_rows(
+    rows: Iterable[Sequence[Exact]], kinds: NDArray[np.uint8], length: int, fmt: FloatFormat
+) -> Truth:
+    """Return what `truth_mpmath` does of rows of exact numbers.
+
+    Args:
+        rows: the rows, each of so many numbers; infinities and NaN among them are floats.
+        kinds: the `RowKind` of each, shape (rows,).
+        length: their length.
+        fmt: the output format.
+    """
+    nearest = np.full((len(kinds), length), np.nan)
+    residual = np.full((len(kinds), length), np.nan)
+    for i, row in enumerate(rows):
+        if kinds[i] >= RowKind.NAN:
+            continue
         judged = _judge_row(Counter(row), fmt)
         nearest[i] = [judged[v].nearest for v in row]
         residual[i] = [judged[v].residual for v in row]
     return Truth(fmt, nearest, residual, kinds)
 
 
-def _softmax_row(row: list[float], bits: int) -> list[Any]:
+def softmax_of_row(row: Sequence[Exact], bits: int) -> list[Any]:
+    """Return the exact softmax of a row of exact numbers that has one, as `softmax` does."""
     counts = Counter(row)
     masked = counts.pop(-math.inf, 0)
     wp = bits + GUARD_BITS + len(row).bit_length()
@@ -119,7 +137,7 @@ def _quotient(w: Enclosure, whole: Enclosure, wp: int) -> Enclosure:
 # Rounding ---------------------------------------------------------------------------------
 
 
-def _judge_row(counts: Counter[float], fmt: FloatFormat) -> dict[float, Rounded]:
+def _judge_row(counts: Counter[Exact], fmt: FloatFormat) -> dict[Exact, Rounded]:
     """Map each logit of a row to its (RN(r), residual)."""
     masked = counts.pop(-math.inf, 0)
     if len(counts) == 1:
@@ -131,9 +149,9 @@ def _judge_row(counts: Counter[float], fmt: FloatFormat) -> dict[float, Rounded]
     return judged
 
 
-def _judge_transcendental(counts: Counter[float], fmt: FloatFormat) -> dict[float, Rounded]:
+def _judge_transcendental(counts: Counter[Exact], fmt: FloatFormat) -> dict[Exact, Rounded]:
     wp = fmt.precision + RESIDUAL_BITS + GUARD_BITS + counts.total().bit_length()
-    judged: dict[float, Rounded] = {}
+    judged: dict[Exact, Rounded] = {}
     while len(judged) < len(counts):
         weights = weigh(counts, wp, tail(wp))
         whole = total(weights, counts, wp)

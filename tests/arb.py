@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,9 @@ MOST_BITS = 1 << 14
 NARROW = 30
 
 
-def exact(value: float) -> fmpq:
-    """The rational number that a float64 stands for."""
-    return fmpq(*(fmpz(part) for part in float(value).as_integer_ratio()))
+def exact(value: float | Fraction) -> fmpq:
+    """The rational number that a float64, or a fraction, stands for."""
+    return fmpq(*(fmpz(part) for part in value.as_integer_ratio()))
 
 
 def two_to(exponent: int) -> fmpq:
@@ -48,13 +49,13 @@ def raised_until(evaluate: Callable[[], Any], decided: Callable[[Any], bool], bi
 class Row:
     """One row's unmasked entries, as balls at the current precision."""
 
-    def __init__(self, row: Sequence[float]) -> None:
+    def __init__(self, row: Sequence[float | Fraction]) -> None:
         self.counts = Counter(v for v in row if v != -math.inf)
         self.top = max(self.counts)
         self.ties = self.counts[self.top]
 
     def _weight(self, v: float) -> arb:
-        return (arb(v) - arb(self.top)).exp()
+        return arb(exact(v) - exact(self.top)).exp()
 
     def _rest(self) -> arb:
         return sum((c * self._weight(v) for v, c in self.counts.items() if v != self.top), arb(0))
@@ -136,9 +137,8 @@ class Claim:
     format: FloatFormat
 
     def __str__(self) -> str:
-        return (
-            f"x={self.logit.hex()}: RN(r)={self.nearest.hex()}, residual {self.residual!r} in {self.format}"
-        )
+        x, nearest = float(self.logit).hex(), self.nearest.hex()
+        return f"x={x}: RN(r)={nearest}, residual {self.residual!r} in {self.format}"
 
     @property
     def side(self) -> int:
@@ -187,14 +187,19 @@ class Claim:
 
 def contradictions(x: np.ndarray, truth: Truth, op: str = "softmax") -> list[str]:
     """Every claim about (rows, n) logits that Arb refutes, as readable lines."""
+    return contradictions_of(x.tolist(), truth, op)
+
+
+def contradictions_of(rows: Sequence[Sequence[float | Fraction]], truth: Truth, op: str) -> list[str]:
+    """The same of rows of exact numbers; a row may be longer than its results by a sink that has none."""
     lines: list[str] = []
-    for i, row in enumerate(x.tolist()):
+    for i, row in enumerate(rows):
         nearest, residual = truth.nearest[i].tolist(), truth.residual[i].tolist()
         logits = [max(row)] if op == "logsumexp" else row
         if RowKind(truth.kinds[i]).is_policy:
             refuted = [] if np.isnan(nearest + residual).all() else ["a policy row with a number"]
         else:
-            triples = set(zip(logits, nearest, residual, strict=True))
+            triples = set(zip(logits[: len(nearest)], nearest, residual, strict=True))
             refuted = _refuted(BALLS[op](row), triples, truth.format, op)
         lines += [f"row {i}, {line}" for line in refuted]
     return lines

@@ -147,9 +147,9 @@ def test_analysis_that_takes_the_wrong_side_is_noticed(settle: Any) -> None:
     x = np.array([[0.0, -100.0], [0.0, -1e-30]])
     fine = doubledouble.truth_of_short_rows
     assert decided_by(fine, settle, x=x, fmt=F64) == []
-    assert decided_by(fine, recompiled(settle, _beside_power=_on_the_other_side), x=x, fmt=F64) != []
+    assert decided_by(fine, recompiled(settle, beside_power=_on_the_other_side), x=x, fmt=F64) != []
 
 
 @numba.njit
 def _on_the_other_side(count: int, deviation: float, rounding: Any) -> tuple[float, float]:
-    return edges._beside_power(count, -deviation, rounding)
+    return edges.beside_power(count, -deviation, rounding)

@@ -74,6 +74,7 @@ __all__ = [
     "FLOOR",
     "SCALE",
     "plus",
+    "reciprocal",
     "refine",
     "relative_bound",
     "round_product",
@@ -161,7 +162,7 @@ weight: Final = weight_with(*powers_of_two(_STEPS))
 
 
 @inlined
-def _reciprocal(head: float, tail: float) -> tuple[float, float]:
+def reciprocal(head: float, tail: float) -> tuple[float, float]:
     """Return 2^600 / (head + tail), by one Newton step: the error is below 4 u^2."""
     head, tail = head * _DOWN, tail * _DOWN
     inverse = 1.0 / head
@@ -239,7 +240,7 @@ def _scale_of_columns(
             scale[row], rest = two_sum(scale[row], heads[i])
             scale_rest[row] += rest + tails[i]
     for row in range(rows):
-        head, tail = _reciprocal(*fast_two_sum(scale[row], scale_rest[row]))
+        head, tail = reciprocal(*fast_two_sum(scale[row], scale_rest[row]))
         scale[row], scale_rest[row] = (head if kinds[row] < _NAN_KIND else np.nan), tail
 
 
@@ -268,7 +269,7 @@ def truth_of_long_rows(x: Any, truth: Outputs, rounding: Rounding) -> None:
         top, kind = classify_row(x, row)
         truth.kinds[row] = kind
         head, tail = _weigh_row(x, row, top, truth.nearest, truth.residual, lanes, rests)
-        scale, scale_rest = _reciprocal(head, tail)
+        scale, scale_rest = reciprocal(head, tail)
         scale = scale if kind < _NAN_KIND else np.nan
         open_ones = _round_row(truth.nearest, truth.residual, row, scale, scale_rest, rounding)
         truth.undecided[row] = open_ones if kind < _NAN_KIND else 0
@@ -303,7 +304,7 @@ def refine(x: Any, truth: Outputs, rounding: Rounding) -> None:
             for i in range(size):
                 heads[0, i], tails[0, i] = weight(x[row, np.uint64(start) + np.uint64(i)], top)
             head, tail = plus(head, tail, *sum_block(heads, tails, 0, 0, size, lanes, rests))
-        scale, scale_rest = _reciprocal(head, tail)
+        scale, scale_rest = reciprocal(head, tail)
         truth.undecided[row] = 0
         for j in range(x.shape[1]):
             if np.isnan(truth.residual[row, j]):

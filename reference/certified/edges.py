@@ -27,7 +27,7 @@ from reference.certified.compiled import compiled, inlined, two_sum
 from reference.certified.doubledouble import SCALE, weight
 from reference.certified.layout import BLOCK, Outputs, Rounding
 
-__all__ = ["settle_near_ties", "settle_ties"]
+__all__ = ["beside_power", "settle_near_ties", "settle_ties"]
 
 _NEAR: Final = 2.0**-40
 """How near to the maximum an entry nearly ties."""
@@ -56,7 +56,7 @@ def settle_ties(x: Any, truth: Outputs, rounding: Rounding) -> None:
         if tied & (tied - 1) == 0 and _has_open(x[row], truth.residual[row], top, 0.0):
             rest = _sum_of_weights(x[row], top, 0.0)
             deviation = -rest * (tied / (tied + math.ldexp(rest, -SCALE)))
-            nearest, residual = _beside_power(tied, deviation, rounding)
+            nearest, residual = beside_power(tied, deviation, rounding)
             for j in range(x.shape[1]):
                 if x[row, j] == top:
                     _settle(truth, row, j, nearest, residual)
@@ -81,7 +81,7 @@ def settle_near_ties(x: Any, truth: Outputs, rounding: Rounding) -> None:
                 deviation, low = two_sum(total, -distance)
                 deviation += (low + (total_rest - distance_rest)) - rest
                 if abs(deviation) * _RESOLUTION > unknown + _DISTANCE_ERROR * (total + distance):
-                    nearest, residual = _beside_power(near, deviation, rounding)
+                    nearest, residual = beside_power(near, deviation, rounding)
                     _settle(truth, row, j, nearest, residual)
 
 
@@ -102,7 +102,7 @@ def _settle(truth: Outputs, row: Any, j: int, nearest: float, residual: float) -
 
 
 @compiled
-def _beside_power(count: int, deviation: float, rounding: Rounding) -> tuple[float, float]:
+def beside_power(count: int, deviation: float, rounding: Rounding) -> tuple[float, float]:
     """Return RN(r) and the residual of r = 2^-k + 2^(-2k - 600) * deviation, count = 2^k.
 
     The residual is NaN where it is not small: then this is not the place to decide.

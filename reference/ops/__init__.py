@@ -6,15 +6,18 @@ how outputs are judged. Whoever needs one of these asks the op; nothing else nam
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
+from reference.fused import Fused, fused_of
+from reference.ops import fused as fused_ops
 from reference.ops.log_softmax import LOG_SOFTMAX
 from reference.ops.logsumexp import LOGSUMEXP
 from reference.ops.op import OBSERVED, Op
 from reference.ops.softmax import SOFTMAX
 
-__all__ = ["LOGSUMEXP", "LOG_SOFTMAX", "OBSERVED", "OPS", "SOFTMAX", "Op", "op_named"]
+__all__ = ["LOGSUMEXP", "LOG_SOFTMAX", "OBSERVED", "OPS", "SOFTMAX", "Op", "op_named", "with_settings"]
 
 OPS: Final[MappingProxyType[str, Op]] = MappingProxyType(
     {op.name: op for op in (SOFTMAX, LOG_SOFTMAX, LOGSUMEXP)}
@@ -23,13 +26,27 @@ OPS: Final[MappingProxyType[str, Op]] = MappingProxyType(
 
 
 def op_named(name: str | Op) -> Op:
-    """Return the op of that name; an op itself as it is.
+    """Return the op of that name, settings included: `softmax(scale=0.125)`; an op itself as it is.
 
     Raises:
         ValueError: there is none.
     """
-    if isinstance(name, Op):
-        return name
-    if name not in OPS:
+    return name if isinstance(name, Op) else _op_named(name)
+
+
+@lru_cache(maxsize=256)
+def _op_named(name: str) -> Op:
+    plain, fused, settings = name.partition("(")
+    if plain not in OPS or (fused and not settings.endswith(")")):
         raise ValueError(f"op {name!r}: it is one of {', '.join(OPS)}")
-    return OPS[name]
+    return _fused(plain, fused_of(settings[:-1])) if fused else OPS[plain]
+
+
+def with_settings(op: Op, fused: Fused) -> Op:
+    """Return an op without settings with some; the same object for the same settings."""
+    return _fused(op.name, fused)
+
+
+@lru_cache(maxsize=256)
+def _fused(name: str, fused: Fused) -> Op:
+    return fused_ops.with_settings(OPS[name], fused)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from reference.declaration import Policy
 from reference.errors import Judgement
 from reference.formats import FloatFormat
+from reference.fused import Exact
 from reference.log_errors import judge_log_softmax
 from reference.model import Truth
 from reference.ops.op import Op, shares_at_infinity
@@ -27,10 +29,24 @@ def _exact(x: ArrayLike, bits: int) -> NDArray[np.object_]:
     return log_softmax(x, bits)
 
 
+def _exact_row(row: Sequence[Exact], bits: int) -> list[Any]:
+    from reference.logarithms import log_softmax_of_row
+
+    return log_softmax_of_row(row, bits)
+
+
 def _by_mpmath(x: Floats, fmt: FloatFormat) -> Truth:
     from reference.logarithms import truth_of_log_softmax
 
     return truth_of_log_softmax(x, fmt)
+
+
+def _by_mpmath_of_rows(
+    rows: Iterable[Sequence[Exact]], kinds: NDArray[np.uint8], length: int, fmt: FloatFormat
+) -> Truth:
+    from reference.logarithms import log_softmax_of_rows
+
+    return log_softmax_of_rows(rows, kinds, length, fmt)
 
 
 def _certified(x: Floats, fmt: FloatFormat, jobs: int) -> Truth:
@@ -76,7 +92,9 @@ LOG_SOFTMAX: Final = Op(
         "nan_at_inf": "NaN at the infinities and -inf elsewhere",
     },
     exact=_exact,
+    exact_row=_exact_row,
     by_mpmath=_by_mpmath,
+    by_mpmath_of_rows=_by_mpmath_of_rows,
     certified=_certified,
     judge=judge_log_softmax,
     judge_certified=_judge_certified,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from reference.declaration import Policy
 from reference.errors import Judgement
 from reference.formats import FloatFormat
+from reference.fused import Exact
 from reference.log_errors import judge_logsumexp
 from reference.model import Truth
 from reference.ops.op import OBSERVED, Op
@@ -27,10 +29,24 @@ def _exact(x: ArrayLike, bits: int) -> Any:
     return logsumexp(x, bits)
 
 
+def _exact_row(row: Sequence[Exact], bits: int) -> list[Any]:
+    from reference.logarithms import logsumexp_of_row
+
+    return logsumexp_of_row(row, bits)
+
+
 def _by_mpmath(x: Floats, fmt: FloatFormat) -> Truth:
     from reference.logarithms import truth_of_logsumexp
 
     return truth_of_logsumexp(x, fmt)
+
+
+def _by_mpmath_of_rows(
+    rows: Iterable[Sequence[Exact]], kinds: NDArray[np.uint8], length: int, fmt: FloatFormat
+) -> Truth:
+    from reference.logarithms import logsumexp_of_rows
+
+    return logsumexp_of_rows(rows, kinds, length, fmt)
 
 
 def _certified(x: Floats, fmt: FloatFormat, jobs: int) -> Truth:
@@ -77,7 +93,9 @@ LOGSUMEXP: Final = Op(
     policy_fits=_policy_fits,
     policy_words={"nan": "NaN", "zero": "-inf", "limit": "+inf", "nan_at_inf": "NaN"},
     exact=_exact,
+    exact_row=_exact_row,
     by_mpmath=_by_mpmath,
+    by_mpmath_of_rows=_by_mpmath_of_rows,
     certified=_certified,
     judge=judge_logsumexp,
     judge_certified=_judge_certified,

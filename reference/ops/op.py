@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from reference.declaration import Policy
 from reference.errors import Judgement
 from reference.formats import FloatFormat
+from reference.fused import PLAIN, Exact, Fused
 from reference.model import METHODS, Method, Truth
 from reference.row_kinds import RowKind
 
@@ -47,12 +48,18 @@ class Op:
         policy_fits: which rows (rows, n) with their outputs behave as each of `OBSERVED` says.
         policy_words: what outputs are expected to be under each name that a policy may declare.
         exact: the exact results of (..., n) logits as mpmath numbers, to so many bits.
+        exact_row: the same of one row of exact numbers.
         by_mpmath: RN(r) and residuals of (rows, n) logits in a format, by mpmath.
+        by_mpmath_of_rows: the same of rows of exact numbers, of known kinds and length.
         certified: the same by the compiled path, on so many threads.
         judge: the verdict on outputs, by a truth: the specification, in plain NumPy.
         judge_certified: the same, compiled, on so many threads; only sums of exponentials may differ in their
             last places.
         evaluate: truth and verdict in one pass, with how many elements mpmath decided.
+        certified_products: RN(r) and residuals of logits times a number, with a sink, where the products are
+            no float64 numbers, as far as they are decided; None where there is no such path.
+        fused: the settings of a fused kernel; see `reference.ops.fused`.
+        plain: the op without them; None where there are none.
     """
 
     name: str
@@ -68,11 +75,22 @@ class Op:
     policy_fits: Callable[[Floats, Floats], dict[str, Flags]]
     policy_words: Mapping[str, str]
     exact: Callable[[ArrayLike, int], Any]
+    exact_row: Callable[[Sequence[Exact], int], list[Any]]
     by_mpmath: Callable[[Floats, FloatFormat], Truth]
+    by_mpmath_of_rows: Callable[[Iterable[Sequence[Exact]], NDArray[np.uint8], int, FloatFormat], Truth]
     certified: Callable[[Floats, FloatFormat, int], Truth]
     judge: Callable[[NDArray[Any], Truth], Judgement]
     judge_certified: Callable[[NDArray[Any], Truth, int], Judgement]
     evaluate: Callable[[Floats, NDArray[Any], FloatFormat, int], tuple[Judgement, int]]
+    certified_products: Callable[[Floats, float, float | None, FloatFormat, int], Any] | None = None
+    fused: Fused = PLAIN
+    plain: Op | None = None
+
+    def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:
+        """Have an op that comes from another process be the one that is here."""
+        from reference.ops import op_named
+
+        return op_named, (self.name,)
 
     def __str__(self) -> str:
         return self.name

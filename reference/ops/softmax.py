@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from reference.declaration import Policy
 from reference.errors import Judgement, judge
 from reference.formats import FloatFormat
+from reference.fused import Exact
 from reference.model import Truth
 from reference.ops.op import Op, shares_at_infinity
 from reference.row_kinds import RowKind
@@ -26,16 +28,36 @@ def _exact(x: ArrayLike, bits: int) -> NDArray[np.object_]:
     return softmax(x, bits)
 
 
+def _exact_row(row: Sequence[Exact], bits: int) -> list[Any]:
+    from reference.oracle import softmax_of_row
+
+    return softmax_of_row(row, bits)
+
+
 def _by_mpmath(x: Floats, fmt: FloatFormat) -> Truth:
     from reference.oracle import truth_mpmath
 
     return truth_mpmath(x, fmt)
 
 
+def _by_mpmath_of_rows(
+    rows: Iterable[Sequence[Exact]], kinds: NDArray[np.uint8], length: int, fmt: FloatFormat
+) -> Truth:
+    from reference.oracle import truth_of_rows
+
+    return truth_of_rows(rows, kinds, length, fmt)
+
+
 def _certified(x: Floats, fmt: FloatFormat, jobs: int) -> Truth:
     from reference.certified import truth_certified
 
     return truth_certified(x, fmt, jobs)
+
+
+def _certified_products(x: Floats, scale: float, sink: float | None, fmt: FloatFormat, jobs: int) -> Any:
+    from reference.certified.scaled import decide_scaled
+
+    return decide_scaled(x, scale, sink, fmt, jobs)
 
 
 def _judge_certified(y: NDArray[Any], truth: Truth, jobs: int) -> Judgement:
@@ -75,9 +97,12 @@ SOFTMAX: Final = Op(
         "nan_at_inf": "NaN at the infinities and 0 elsewhere",
     },
     exact=_exact,
+    exact_row=_exact_row,
     by_mpmath=_by_mpmath,
+    by_mpmath_of_rows=_by_mpmath_of_rows,
     certified=_certified,
     judge=judge,
     judge_certified=_judge_certified,
     evaluate=_evaluate,
+    certified_products=_certified_products,
 )
