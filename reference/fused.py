@@ -135,7 +135,7 @@ def exact_product(scale: float, x: Floats) -> tuple[Floats, Flags]:
 
 
 def two_prod(a: Any, b: Any) -> tuple[Floats, Floats]:
-    """Return (p, e), p = fl(a b) and p + e = a b exactly, where nothing over- or underflows (Dekker, 1971)."""
+    """Return (p, e), p = fl(a b) and p + e = a b exactly, barring over- and underflow (Dekker, 1971)."""
     p = a * b
     a_high, a_low = _split(a)
     b_high, b_low = _split(b)

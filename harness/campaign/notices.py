@@ -34,10 +34,11 @@ def print_ops(candidates: Iterable[Candidate], settings: Settings, executor: Exe
         UsageError: a function gives what another op gives, whose results have another shape.
     """
     for candidate in candidates:
+        plain = candidate.op.plain or candidate.op
         if settings.op is None and candidate.op is not SOFTMAX and ":" in candidate.spec:
+            asked = "" if plain is SOFTMAX else f"; --op {SOFTMAX} judges it as {SOFTMAX}"
             notes().print(
-                f"{candidate.name}: judged as {candidate.op}, as its name or its declaration says;"
-                f" --op {SOFTMAX} judges it as {SOFTMAX}",
+                f"{candidate.name}: judged as {candidate.op}, as its name or its declaration says{asked}",
                 soft_wrap=True,
             )
         fmt = next((f for f in settings.formats if candidate.supports(f, settings.out_format or f)), None)
@@ -46,8 +47,10 @@ def print_ops(candidates: Iterable[Candidate], settings: Settings, executor: Exe
             continue
         said = f"four equal logits give what {other} gives, and it is judged as {candidate.op}"
         if other.reduces != candidate.op.reduces:
-            raise UsageError(f"candidate {candidate.name!r}: {said}; give --op {other}")
-        notes().print(f"{candidate.name}: {said}; --op {other} judges it as that", soft_wrap=True)
+            raise UsageError(f"candidate {candidate.name!r}: {said}; give --op {other.plain or other}")
+        notes().print(
+            f"{candidate.name}: {said}; --op {other.plain or other} judges it as that", soft_wrap=True
+        )
 
 
 def print_untried(executor: Executor, console: Console) -> None:

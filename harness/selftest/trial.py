@@ -33,7 +33,7 @@ from harness.subject.execution import Executor, InProcess, Outcome
 from harness.subject.subject import Subject
 from reference.declaration import Declaration
 from reference.formats import FloatFormat
-from reference.ops import OPS, Op
+from reference.ops import Op, op_named
 from reference.tiers import STANDARD, TIERS
 from reports.record.cells import CHEAP, cell_row
 from reports.record.ledger import CellInfo
@@ -219,7 +219,7 @@ def _alike(
         groups[suspects[c.name].tier, c.op.name, c.declared(shard.format)].append(c)
     for (tier, op, declaration), some in groups.items():
         parts = (some[i : i + room] for i in range(0, len(some), room))
-        yield from (_Alike(tier, OPS[op], declaration, part) for part in parts)
+        yield from (_Alike(tier, op_named(op), declaration, part) for part in parts)
 
 
 @dataclass(frozen=True)

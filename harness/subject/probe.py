@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.subject.candidates import Candidate
 from harness.subject.execution import Executor
 from reference.formats import FloatFormat
-from reference.ops import OPS, Op
+from reference.ops import OPS, Op, with_settings
 
 __all__ = ["other_op", "probed"]
 
@@ -57,7 +57,8 @@ def other_op(candidate: Candidate, fmt: FloatFormat, out: FloatFormat, executor:
                 return None
             continue
         values = out.to_float64(outcome.outputs)
-        fits = [op for op in OPS.values() if op.reduces == reduces and _is_near(op, x, fmt, out, values)]
+        ops = (with_settings(op, candidate.op.fused) for op in OPS.values())
+        fits = [op for op in ops if op.reduces == reduces and _is_near(op, x, fmt, out, values)]
         return None if candidate.op in fits else next(iter(fits), None)
     return None
 

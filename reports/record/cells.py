@@ -17,7 +17,7 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from reference.ops import OPS
+from reference.ops import op_named
 from reports.record.confidence import clopper_pearson
 from reports.record.ledger import CellInfo, Ledger, Status
 from reports.record.metrics import COLUMNS, METRICS
@@ -195,7 +195,7 @@ def _rates(info: CellInfo, tally: Tally) -> Row:
     failed = sum(tally.outcomes.get(name, 0) for name in FAILURES)
     spurious = tally.classes.get("flushed", 0) + tally.classes.get("lost", 0)
     harmless = tally.classes.get("unavoidable_zero", 0)
-    underflows = OPS[info.key.op].underflows
+    underflows = op_named(info.key.op).underflows
     rows_with_any = _rate(
         "underflow_row_rate", tally.spurious_rows, judged if underflows else 0, info.sampled
     )

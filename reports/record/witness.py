@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from reference.formats import FORMATS, Array, FloatFormat
-from reference.ops import OPS
+from reference.ops import OPS, op_named
 from reports.record.schema import (
     FIGURE,
     Malformed,
@@ -258,9 +258,19 @@ _HEX: Final = text(2 * _WIDEST_BYTES * LONGEST_ROW, "[0-9a-f]*")
 _PACKED_TEXT: Final = text(2 * _WIDEST_BYTES * LONGEST_ROW, "[A-Za-z0-9+/=]*")
 _DIGEST: Final = text(64, "[0-9a-f]{64}")
 
+
+def _op(value: Any, where: str) -> None:
+    """Check the name of an op, with its settings if it has any."""
+    text(200)(value, where)
+    try:
+        op_named(value)
+    except ValueError:
+        one_of(OPS)(value, where)
+
+
 CELL: Final[Mapping[str, Rule]] = {
     "candidate": text(4096),
-    "op": one_of(OPS),
+    "op": _op,
     "format": one_of(FORMATS),
     "out_format": one_of(FORMATS),
     "regime": text(200),

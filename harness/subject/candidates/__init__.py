@@ -22,6 +22,7 @@ from typing import Any
 from harness.rooms import guest
 from harness.subject.candidates import builtin
 from harness.subject.candidates.candidate import Candidate, declaration_of, formats_of, op_of
+from harness.subject.candidates.fusing import with_settings
 from harness.subject.candidates.inspection import Foreign, inspect_apart
 from harness.subject.candidates.libraries import LIBRARIES, Library
 from harness.subject.candidates.loading import DECLARES, CandidateError, axis_parameter, declarations, locate
@@ -101,6 +102,7 @@ def from_function(
     computed = op_of(called, declares, called, op)
     try:
         call = hinted(function) if via is None else via_named(via).around(function)
+        call = with_settings(call, function, declares)
     except ValueError as error:
         raise CandidateError(f"candidate {called!r}: {error}") from None
     return Candidate(

@@ -12,6 +12,9 @@ A user's function declares by one attribute of plain values, so that it need not
         "saturating": False,                      # whether overflow gives the largest number
         "threads": True,                          # whether two threads may call it at once
         "policy": {"pos_inf": "limit"},           # reference.declaration.Policy
+        "scale": 0.125,                           # of a fused kernel: what logits are multiplied by,
+        "sink": 0.0,                              #   a logit that is in the sum alone,
+        "mask": "mask",                           #   the parameter that says which entries count
         "algorithm": {                            # reference.declaration.Algorithm; none, where left out
             "name": "two-pass",
             "exp_ulps": 1.0,
@@ -19,22 +22,28 @@ A user's function declares by one attribute of plain values, so that it need not
         },
     }
 
-All of it is optional; `softmax.formats = ["float32"]` by itself does as well. An algorithm's `argument` and
-`constant` are the declared ones.
+All of it is optional; `softmax.formats = ["float32"]` by itself does as well. `scale` and `sink` are passed
+where the function has parameters of these names; otherwise they are taken to be inside. An algorithm's
+`argument` and `constant` are the declared ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
+from harness.subject.candidates.fusing import MASK, NUMBERS, SETTINGS
 from harness.subject.candidates.loading import CandidateError
 from harness.subject.candidates.sources import Sources
 from harness.terminal.exceptions import nearest
 from reference.declaration import Algorithm, Declaration, Policy
 from reference.formats import FORMATS, FloatFormat
-from reference.ops import OPS, SOFTMAX, Op
+from reference.fused import PLAIN, Fused
+from reference.ops import OPS, SOFTMAX, Op, with_settings
+
+_APART: Final = ("formats", "op", *SETTINGS)
+"""What a function declares beside a `Declaration`."""
 
 __all__ = ["Axis", "Candidate", "declaration_of", "formats_of", "op_of"]
 
@@ -92,6 +101,7 @@ class Candidate:
     def supports(self, fmt: FloatFormat, out: FloatFormat | None = None) -> bool:
         """Tell whether it takes a format, and returns another where one is given."""
         takes = (self.formats is None or fmt.name in self.formats) and fmt.name not in self.refused
+        takes = takes and (fmt.has_infinity or not self.op.fused.mask)
         return takes and (out is None or out == fmt or not self.keeps_format)
 
     def refusal(self, fmt: FloatFormat, out: FloatFormat) -> str:
@@ -101,6 +111,8 @@ class Candidate:
             return f"{told}: {self.refused[fmt.name]}"
         if self.formats is not None and fmt.name not in self.formats:
             return f"{told}; it declares {', '.join(sorted(self.formats)) or 'none'}"
+        if self.op.fused.mask and not fmt.has_infinity:
+            return f"{told}: it has a mask, and {fmt} no infinity, by which rows here say what is masked"
         return f"{told}; it returns the format that it is given"
 
     def under(self, policies: Iterable[str]) -> Candidate:
@@ -140,16 +152,52 @@ def formats_of(spec: str, declares: Mapping[str, Any]) -> frozenset[str] | None:
 def op_of(spec: str, declares: Mapping[str, Any], function: str, given: Op | None = None) -> Op:
     """Return the op of a user's function: as given, else as declared, else as its name says, else softmax.
 
+    It has the settings that the function declares.
+
     Raises:
-        CandidateError: what is declared is no op.
+        CandidateError: what is declared is no op or no settings, or not the settings of the op that is given.
     """
+    fused = _fused_of(spec, declares)
     if given is not None:
-        return given
+        if given.fused and given.fused != fused:
+            raise CandidateError(
+                f"candidate {spec!r}: it declares {fused or 'no scale, sink or mask'}, and is asked for as"
+                f" {given}; give the function that was measured"
+            )
+        return with_settings(given.plain or given, fused)
     declared = declares.get("op") if isinstance(declares, Mapping) else None
     if declared is None:
-        return OPS.get(function.rpartition(".")[2], SOFTMAX)
+        return with_settings(OPS.get(function.rpartition(".")[2], SOFTMAX), fused)
     _choose(spec, "op", declared, OPS)
-    return OPS[declared]
+    return with_settings(OPS[declared], fused)
+
+
+def _fused_of(spec: str, declares: Mapping[str, Any]) -> Fused:
+    """Return the settings that a function declares."""
+    if not isinstance(declares, Mapping):
+        return PLAIN
+    given: dict[str, float] = {}
+    for name in NUMBERS:
+        value = declares.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_exact(value):
+            raise _mistake(spec, name, value, "it is a number that float64 holds exactly")
+        given[name] = float(value)
+    mask = declares.get(MASK, False)
+    if not isinstance(mask, bool) and not (isinstance(mask, str) and mask.isidentifier()):
+        raise _mistake(spec, MASK, mask, "it is the name of a parameter, or True for 'mask'")
+    try:
+        return Fused(**given, mask=bool(mask))
+    except ValueError as error:
+        raise CandidateError(f"candidate {spec!r}: {error}") from None
+
+
+def _is_exact(value: float) -> bool:
+    try:
+        return float(value) == value or value != value
+    except OverflowError:
+        return False
 
 
 def declaration_of(spec: str, declares: Mapping[str, Any], op: Op = SOFTMAX) -> Declaration:
@@ -158,10 +206,10 @@ def declaration_of(spec: str, declares: Mapping[str, Any], op: Op = SOFTMAX) -> 
     Raises:
         CandidateError: a key is unknown, or a value is none that it may have.
     """
-    known = ("formats", "op", *get_type_hints(Declaration))
+    known = (*_APART, *get_type_hints(Declaration))
     for key in _mapping(spec, "declares", declares):
         _choose(spec, "declares", key, known)
-    given = {key: value for key, value in declares.items() if key not in ("formats", "op")}
+    given = {key: value for key, value in declares.items() if key not in _APART}
     policy = _policy(spec, given.pop("policy", {}), op.policy)
     algorithm = given.pop("algorithm", None)
     declaration = Declaration(policy=policy, **_checked(spec, Declaration, given))

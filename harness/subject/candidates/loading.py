@@ -7,8 +7,8 @@ it, or `@torch@cuda`, it is called with that library's arrays, see `via`. The fi
 one for a module, goes first on `sys.path` and stays there, so that whatever the candidate imports, now
 or later, is found beside it first.
 
-This file imports nothing of ours but `native`, `prototypes`, `sources` and `via`, which import none of the
-rooms either: a worker loads them by their path. There a candidate is looked at, as it is called there, so a
+This file imports nothing of ours but `fusing`, `native`, `prototypes`, `sources` and `via`, which import no
+room either: a worker loads them by their path. There a candidate is looked at, as it is called there, so a
 stranger's module cannot stand in for one of ours and a crash at import hurts nobody.
 """
 
@@ -29,6 +29,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
 
+from .fusing import NUMBERS, mask_parameter, parameters_of, with_settings
 from .native import SUFFIXES, native_function, own_name, try_out
 from .prototypes import parsed
 from .sources import Sources, loaded_from
@@ -231,12 +232,12 @@ def through(location: Location, function: Callable[..., Any]) -> Callable[..., A
     """Return the function as it is called with NumPy's arrays.
 
     Raises:
-        CandidateError: it takes the arrays of a library, or of a device, that is not here.
+        CandidateError: it takes the arrays of a library, or of a device, that is not here, or declares a
+            mask that it does not take.
     """
-    if location.via is None:
-        return hinted(function)
     try:
-        return location.via.around(function)
+        call = hinted(function) if location.via is None else location.via.around(function)
+        return with_settings(call, function, declarations(function))
     except ValueError as error:
         raise _error(location.spec, str(error)) from error
 
@@ -370,12 +371,21 @@ def _check_arguments(location: Location, function: Callable[..., Any], axis: str
     except (TypeError, ValueError):
         return
     try:
-        signature.bind("x", **({} if axis is None else {axis: -1}))
+        signature.bind("x", **_passed(function, axis))
     except TypeError as error:
         reason = (
             f"{location.function}{signature} cannot be called with one array ({error}); wrap it in f(x, axis)"
         )
         raise _error(location.spec, reason) from error
+
+
+def _passed(function: Callable[..., Any], axis: str | None) -> dict[str, Any]:
+    """Return the parameters that are passed by name: its axis, and the settings that it declares."""
+    declares = declarations(function)
+    settings = declares if isinstance(declares, dict) else {}
+    own = [*NUMBERS, mask_parameter(settings)]
+    named = {name: None for name in own if name in parameters_of(function) and name in (*settings, own[-1])}
+    return named | ({} if axis is None else {axis: -1})
 
 
 def described(spec: str) -> dict[str, Any]:

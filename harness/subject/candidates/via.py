@@ -49,7 +49,11 @@ class Via:
         device = foreign.device_named(self.library, self.device)
         copied = self.library == "cupy" or (self.library == "torch" and self.device != "")
 
+        def given(value: Any) -> Any:
+            return foreign.from_numpy(value, self.library, device) if isinstance(value, np.ndarray) else value
+
         def call(x: Array, **keywords: Any) -> Array:
+            keywords = {name: given(value) for name, value in keywords.items()}
             with foreign.context(self.library, x):
                 array = foreign.from_numpy(x, self.library, device)
                 if not copied or not x.flags.writeable:
