@@ -15,6 +15,9 @@ Of an op whose results do not vanish, "0 or nonfinite" is nonfinite: a log_softm
 G is `reference.bounds.growth`: below Omega / G the declared algorithm cannot overflow. Who
 declares none gets the loosest: an exp good to 3 ULP, summed one by one.
 
+Of a fused kernel x is s x, rounded to float64 where it is none, with the sink at its end, and s x itself is a
+step. A kernel that shifts by the maximum of the logits alone exponentiates a - max s x too.
+
 Every comparison is decided, by the exact softmax where binary64 leaves a doubt
 (`reference.bounds.extremes`), so that outcomes are the same on every platform.
 """
@@ -35,6 +38,7 @@ from reference.bounds.extremes import steps_exceed, sums_exceed, tops_below
 from reference.declaration import Algorithm, Argument, Declaration
 from reference.errors import RowFailure
 from reference.formats import FloatFormat
+from reference.fused import Fused
 from reference.model import Truth
 from reference.ops import SOFTMAX, Op
 
@@ -83,8 +87,9 @@ def attribute(
     if failed.size:
         values = truth.format.to_float64(y[failed])
         with np.errstate(all="ignore"):
-            case = _case(declaration, fmt_in, truth.format, op)
-            outcomes[failed] = _explain(x[failed], values, failure[failed], case)
+            case, rows = _case(declaration, fmt_in, truth.format, op), x[failed]
+            rows = op.fused.floats(rows)[0] if op.fused.moves else rows
+            outcomes[failed] = _explain(rows, values, failure[failed], case)
     return outcomes
 
 
@@ -120,6 +125,7 @@ class _Case:
     arithmetic: FloatFormat
     saturating: bool
     vanishes: bool
+    fused: Fused
 
 
 def _case(declaration: Declaration, fmt_in: FloatFormat, fmt_out: FloatFormat, op: Op = SOFTMAX) -> _Case:
@@ -133,6 +139,7 @@ def _case(declaration: Declaration, fmt_in: FloatFormat, fmt_out: FloatFormat, o
         arithmetic=arithmetic,
         saturating=declaration.saturating,
         vanishes=op.underflows,
+        fused=op.fused,
     )
 
 
@@ -172,6 +179,24 @@ def _overflow(x: Floats, extinct: Flags, case: _Case) -> Flags:
             rows = np.flatnonzero(extinct & ~found)
             if rows.size:
                 found[rows] = exceed(x[rows], argument, case.constant, _limits(x[rows], argument, case))
+        rows = np.flatnonzero(extinct & ~found)
+        if rows.size and case.fused.moves:
+            found[rows] = _by_setting(x[rows], argument, case)
+    return found
+
+
+def _by_setting(x: Floats, argument: Argument, case: _Case) -> Flags:
+    """Tell where s x itself leaves the range, or the sink's exponential against the maximum of the logits."""
+    limits, sunk = _limits(x, argument, case), case.fused.sink is not None
+    logits = x[:, :-1] if sunk else x
+    found = np.zeros(len(x), dtype=np.bool_)
+    if case.fused.scale != 1:
+        sizes = np.where(np.isneginf(logits), 0.0, np.abs(logits)).max(axis=1)
+        found |= [size > limit for size, limit in zip(sizes.tolist(), limits, strict=True)]
+    if sunk and argument in ("shifted", "running"):
+        top = logits.max(axis=1, keepdims=True)
+        against = np.where(np.isneginf(top), x, x - top)
+        found |= sums_exceed(against, "plain", 0.0, limits)
     return found
 
 

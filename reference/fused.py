@@ -70,6 +70,15 @@ class Fused:
         return ", ".join([*parts, "mask"] if self.mask else parts)
 
     @property
+    def moves(self) -> bool:
+        """Whether there is a scale or a sink: a mask alone leaves logits what they are."""
+        return self.scale != 1 or self.sink is not None
+
+    def shape(self, logits: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of logits (..., n) with their sink."""
+        return (*logits[:-1], logits[-1] + (self.sink is not None))
+
+    @property
     def size(self) -> float:
         """|s|, which multiplies what `turned` returns."""
         return abs(self.scale)

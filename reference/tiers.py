@@ -23,6 +23,7 @@ from reference.bounds.setting import holds
 from reference.bounds.summation import sum_growth
 from reference.declaration import Algorithm
 from reference.formats import FORMATS, FloatFormat
+from reference.fused import PLAIN, Fused
 from reference.model import Truth
 
 __all__ = ["FAITHFUL", "FAST", "ROUNDED", "STANDARD", "TIERS", "WIDE", "Tier"]
@@ -77,7 +78,13 @@ class Tier:
         return max(self.allowed(fmt, n), key=lambda algorithm: _growth(algorithm, fmt, n))
 
     def bounds(
-        self, x: NDArray[np.float64], truth: Truth, fmt_in: FloatFormat, *, overflowing: bool = True
+        self,
+        x: NDArray[np.float64],
+        truth: Truth,
+        fmt_in: FloatFormat,
+        *,
+        overflowing: bool = True,
+        fused: Fused = PLAIN,
     ) -> NDArray[np.float64]:
         """Return the tier's bound of each element in ULP, as `reference.bounds.element_bounds` does.
 
@@ -87,14 +94,15 @@ class Tier:
             fmt_in: the input format.
             overflowing: whether a row that may overflow has no bound. Where it is known that it did not, no
                 computed value lies beyond Omega, and the bound of an arithmetic without an Omega holds.
+            fused: the settings of a fused kernel, and what the truth is then, as `element_bounds` has them.
 
         Raises:
             ValueError: the tier allows no error that a bound would judge, or does not speak of the format.
         """
         algorithm = self.algorithm_for(truth.format, x.shape[1])
         if overflowing:
-            return element_bounds(x, truth, algorithm, fmt_in)
-        return bounds_without_overflow(x, truth, algorithm, fmt_in)
+            return element_bounds(x, truth, algorithm, fmt_in, fused)
+        return bounds_without_overflow(x, truth, algorithm, fmt_in, fused)
 
     def logarithm_bounds(
         self,
@@ -105,6 +113,7 @@ class Tier:
         *,
         reduces: bool,
         overflowing: bool = True,
+        fused: Fused = PLAIN,
     ) -> NDArray[np.float64]:
         """Return the tier's bound of each log_softmax or, where the op reduces, logsumexp, in ULP.
 
@@ -115,17 +124,18 @@ class Tier:
         Args:
             x: logits of shape (rows, n), numbers of `fmt_in`.
             truth: the truth about the op.
-            of_softmax: the truth about the softmax of x, in the same format.
+            of_softmax: the truth about the softmax of x, in the same format, with a sink's own share last.
             fmt_in: the input format.
             reduces: whether it is a logsumexp.
             overflowing: as `bounds` has it.
+            fused: the settings of a fused kernel.
 
         Raises:
             ValueError: the tier allows no error that a bound would judge, or does not speak of the format.
         """
         loosest = self.algorithm_for(truth.format, x.shape[1])
         algorithm = LogAlgorithm(self.name, "sum" if reduces else "gap", loosest, _LOG_ULPS)
-        return logarithm_bounds(x, truth, of_softmax, algorithm, fmt_in, overflowing=overflowing)
+        return logarithm_bounds(x, truth, of_softmax, algorithm, fmt_in, overflowing=overflowing, fused=fused)
 
 
 def _growth(algorithm: Algorithm, fmt: FloatFormat, n: int) -> float:

@@ -102,7 +102,8 @@ class Judged:
         algorithm = self.declaration.algorithm
         if algorithm is None or self.rows.op.logarithmic:
             return None
-        return element_bounds(self.rows.values, self.rows.truth, algorithm, self.rows.format)
+        rows = self.rows
+        return element_bounds(rows.values, rows.whole_shares, algorithm, rows.format, rows.op.fused)
 
     @cached_property
     def behaviour(self) -> tuple[Behaviour, ...]:

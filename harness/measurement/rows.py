@@ -16,7 +16,8 @@ from harness.subject.subject import Subject
 from reference.errors import Judgement
 from reference.formats import FloatFormat
 from reference.model import Method, Truth
-from reference.ops import SOFTMAX, Op
+from reference.ops import SOFTMAX, Op, with_settings
+from reference.ops.fused import whole_truth
 from reference.tiers import STANDARD, Tier
 from reports.record.profiles import place_numbers
 
@@ -113,17 +114,27 @@ class Rows:
 
     def bounds_made(self, tier: Tier, *, overflowing: bool = True) -> Floats:
         """Return the bounds of a tier, made now; `overflowing` as `Tier.bounds` has it."""
+        fused = self.op.fused
         if not self.op.logarithmic:
-            return tier.bounds(self.values, self.truth, self.format, overflowing=overflowing)
-        of_softmax = SOFTMAX.truth(self.values, self.truth.format, self.method)
+            return tier.bounds(
+                self.values, self.whole_shares, self.format, overflowing=overflowing, fused=fused
+            )
         return tier.logarithm_bounds(
             self.values,
             self.truth,
-            of_softmax,
+            self.whole_shares,
             self.format,
             reduces=self.op.reduces,
             overflowing=overflowing,
+            fused=fused,
         )
+
+    @cached_property
+    def whole_shares(self) -> Truth:
+        """The truth about the softmax of these rows, a sink's own share last: what bounds are made of."""
+        if not self.op.logarithmic and self.op.fused.sink is None:
+            return self.truth
+        return whole_truth(with_settings(SOFTMAX, self.op.fused), self.values, self.truth.format, self.method)
 
     @cached_property
     def _bounds(self) -> dict[str, Floats]:

@@ -100,6 +100,7 @@ from reference.bounds.intervals import bounds_of_rows
 from reference.bounds.setting import Setting, further_up, growth, setting_of, working_format
 from reference.declaration import Algorithm
 from reference.formats import FloatFormat
+from reference.fused import PLAIN, Fused
 from reference.model import Truth
 
 __all__ = ["bounds_without_overflow", "element_bounds", "growth", "working_format"]
@@ -109,7 +110,11 @@ _BLOCK: Final = 1 << 14
 
 
 def element_bounds(
-    x: NDArray[np.float64], truth: Truth, algorithm: Algorithm, fmt_in: FloatFormat
+    x: NDArray[np.float64],
+    truth: Truth,
+    algorithm: Algorithm,
+    fmt_in: FloatFormat,
+    fused: Fused = PLAIN,
 ) -> NDArray[np.float64]:
     """Return the bound of each output's error, in ULP of the truth's format; NaN where there is none.
 
@@ -118,6 +123,9 @@ def element_bounds(
         truth: the truth about them; its format is the output's.
         algorithm: what is bounded.
         fmt_in: the input format.
+        fused: the settings of a fused kernel. With a scale or a sink the truth is that of
+            `reference.ops.fused.whole_truth`, and only algorithms have a bound that shift by the maximum and
+            divide (`reference.bounds.fused`).
 
     Returns:
         float64 of x's shape, from the interval form of the module docstring, rounded outward: by 2^-20 ulp
@@ -126,17 +134,21 @@ def element_bounds(
     Raises:
         ValueError: x has another shape than the truth.
     """
-    if x.shape != truth.nearest.shape:
+    if fused.shape(x.shape) != truth.nearest.shape:
         raise ValueError(f"x of shape {x.shape}: the truth has shape {truth.nearest.shape}; they must match")
     bounds = np.full(x.shape, np.nan)
     setting = setting_of(algorithm, fmt_in, truth.format)
     if setting is not None:
-        _fill(x, truth, setting, bounds)
+        _fill(x, truth, setting, bounds, fused)
     return bounds
 
 
 def bounds_without_overflow(
-    x: NDArray[np.float64], truth: Truth, algorithm: Algorithm, fmt_in: FloatFormat
+    x: NDArray[np.float64],
+    truth: Truth,
+    algorithm: Algorithm,
+    fmt_in: FloatFormat,
+    fused: Fused = PLAIN,
 ) -> NDArray[np.float64]:
     """Return what `element_bounds` does, for rows of which it is known that no step overflowed.
 
@@ -148,18 +160,28 @@ def bounds_without_overflow(
     if setting is not None:
         beyond = further_up(setting.arithmetic)
         output = beyond if setting.output == setting.arithmetic else setting.output
-        _fill(x, truth, replace(setting, arithmetic=beyond, output=output), bounds)
+        _fill(x, truth, replace(setting, arithmetic=beyond, output=output), bounds, fused)
     return bounds
 
 
-def _fill(x: NDArray[np.float64], truth: Truth, setting: Setting, bounds: NDArray[np.float64]) -> None:
-    algorithm = setting.algorithm
+def _fill(
+    x: NDArray[np.float64], truth: Truth, setting: Setting, bounds: NDArray[np.float64], fused: Fused
+) -> None:
+    algorithm, step = setting.algorithm, max(1, _BLOCK // x.shape[1])
+    if fused.moves:
+        if algorithm.division == "none" or algorithm.argument != "shifted":
+            return
+        from reference.bounds.fused import fused_bounds
+
+        for first in range(0, x.shape[0], step):
+            rows = slice(first, first + step)
+            bounds[rows] = fused_bounds(x[rows], fused, _part(truth, rows), setting)
+        return
     if algorithm.division != "none" and algorithm.argument != "running":
         from reference.bounds.compiled import fill_bounds
 
         fill_bounds(x, truth, setting, bounds)
         return
-    step = max(1, _BLOCK // x.shape[1])
     for first in range(0, x.shape[0], step):
         rows = slice(first, first + step)
         bounds[rows] = bounds_of_rows(x[rows], _part(truth, rows), setting)

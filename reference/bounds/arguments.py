@@ -35,7 +35,17 @@ from reference.bounds.elementary import LN2_ABOVE, LOG2E_ABOVE
 from reference.bounds.setting import Setting
 from reference.formats import FloatFormat
 
-__all__ = ["HALF", "Arguments", "Chain", "arguments_of", "chain_of", "rescalings", "rounding_of", "two_sum"]
+__all__ = [
+    "HALF",
+    "Arguments",
+    "Chain",
+    "arguments_of",
+    "chain_of",
+    "exp2_rounding",
+    "rescalings",
+    "rounding_of",
+    "two_sum",
+]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -100,7 +110,7 @@ def arguments_of(x: Floats, setting: Setting) -> Arguments:
     else:
         k = rounding_of(t, rest, setting.arithmetic)
     if setting.algorithm.exp2:
-        k += _by_exp2(np.abs(t) + k, setting) + _product_quantum(t, setting)
+        k += exp2_rounding(t, k, setting)
     depth = (1 - setting.arithmetic.quantum_exponent) * LN2_ABOVE
     k[np.isinf(t)] = 0.0
     deep = (t + k <= -depth) & ~masked
@@ -119,6 +129,11 @@ def rounding_of(t: Floats, rest: Floats, fmt: FloatFormat) -> Floats:
         steps = np.ldexp(t, -exponents)
         exact &= steps == np.rint(steps)
     return np.where(exact, 0.0, np.ldexp(0.5, exponents))
+
+
+def exp2_rounding(t: Floats, k: Floats, setting: Setting) -> Floats:
+    """Return what exp2(t log2 e) adds to the k of arguments t."""
+    return _by_exp2(np.abs(t) + k, setting) + _product_quantum(t, setting)
 
 
 def _by_exp2(size: Floats, setting: Setting) -> Floats:

@@ -23,7 +23,7 @@ from reference.bounds.summation import sum_growth
 from reference.formats import FloatFormat
 from reference.model import RESIDUAL_TOLERANCE, Truth
 
-__all__ = ["bounds_of_rows", "half_ulp_of", "may_overflow", "sum_of"]
+__all__ = ["bounds_from", "bounds_of_rows", "half_ulp_of", "may_overflow", "sum_of"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -118,7 +118,16 @@ class _Sum:
 def bounds_of_rows(x: Floats, truth: Truth, setting: Setting) -> Floats:
     """Return the bound of each element in ulps of its exact result; NaN where there is none."""
     with np.errstate(all="ignore"):
-        exact, arguments = exact_of(x, truth), arguments_of(x, setting)
+        return bounds_from(x, truth, arguments_of(x, setting), setting)
+
+
+def bounds_from(x: Floats, truth: Truth, arguments: Arguments, setting: Setting) -> Floats:
+    """Return the same of rows whose arguments are known; of x only the order of a row's entries counts then.
+
+    That is so of algorithms that shift by the maximum and divide.
+    """
+    with np.errstate(all="ignore"):
+        exact = exact_of(x, truth)
         total, own = sum_of(x, exact, arguments, setting)
         if total is None:
             return np.full(x.shape, np.nan)
@@ -207,7 +216,7 @@ def sum_of(x: Floats, exact: Exact, arguments: Arguments, setting: Setting) -> t
     terms = own
     if setting.algorithm.argument == "running":
         terms = _chained(exact.ulps, unit.ulps, arguments, chain_of(x, arguments, setting), setting)
-    grown = sum_growth(setting.algorithm, x.shape[1], setting.arithmetic.precision)
+    grown = setting.sums(x.shape[1])
     if grown is None:
         return None, own
     up, down = (

@@ -17,6 +17,13 @@ dominating entry, and where a logsumexp cancels, an error that is small beside t
     For q >= 1 there is no bound: the share may be 0 and its logarithm -inf.
 (F) In another arithmetic the result is rounded once more to the output format, by half an ulp.
 
+Of a fused kernel (`reference.bounds.fused`, whose k, p_m and k_a these are) there are (G), (X) and (M), with
+
+(s) k_i of s x_i - M for that of x_i - max, s m and its error for max, and e_S of the sum with the sink. Where
+    a is above s m, some keep m: z_i = s (x_i - m) and log(sum) + (a - s m) stand for the two of M. What moves
+    the sink's argument, k_a, is in k_i already, and e_S is that of M but for k_a: so k_i + e_S has room for
+    both. c ulp is then of |log S| + a - s m. The error of s m or of a is added, for logsumexp, and k_a.
+
 There is no bound where the sum may overflow (as for softmax) or vanish, or |r| with its error exceeds Omega.
 A masked entry of log_softmax is -inf in every algorithm; half an ulp stands for its bound.
 """
@@ -33,11 +40,13 @@ from reference.bounds import element_bounds
 from reference.bounds.arguments import arguments_of, leaves_range, rounding_of, two_sum
 from reference.bounds.elementary import log, log1p_above
 from reference.bounds.exact import exact_of
+from reference.bounds.fused import fused_rows
 from reference.bounds.intervals import OUTWARD, half_ulp_of, may_overflow, sum_of
 from reference.bounds.setting import Setting, further_up, setting_of
 from reference.declaration import Algorithm
 from reference.errors import ulp_exponents, ulp_of
 from reference.formats import FloatFormat
+from reference.fused import PLAIN, Fused
 from reference.model import RESIDUAL_TOLERANCE, Truth
 
 __all__ = ["LogAlgorithm", "logarithm_bounds"]
@@ -78,18 +87,20 @@ def logarithm_bounds(
     fmt_in: FloatFormat,
     *,
     overflowing: bool = True,
+    fused: Fused = PLAIN,
 ) -> Floats:
     """Return the bound of each result's error, in ULP of the truth's format; NaN where there is none.
 
     Args:
         x: logits of shape (rows, n), numbers of `fmt_in`.
         truth: the truth about log_softmax or, of shape (rows, 1), logsumexp.
-        of_softmax: the truth about the softmax of x, in the same format.
+        of_softmax: the truth about the softmax of x, in the same format, with a sink's own share last.
         algorithm: what is bounded.
         fmt_in: the input format.
         overflowing: whether a row that may overflow has no bound. Where it is known that it did not, what
             is added up is what an arithmetic gives that goes further up, and its bounds hold; `share` has
             none of these.
+        fused: the settings of a fused kernel, for algorithms that shift by the maximum.
 
     Returns:
         float64 of the truth's shape, rounded outward: by 2^-20 ulp for the tolerance of residuals.
@@ -97,11 +108,15 @@ def logarithm_bounds(
     setting = setting_of(algorithm.sums, fmt_in, truth.format)
     if setting is None or algorithm.sums.argument == "running":
         return np.full(truth.nearest.shape, np.nan)
+    if fused.moves and (algorithm.sums.argument != "shifted" or algorithm.form == "share"):
+        return np.full(truth.nearest.shape, np.nan)
     if not overflowing:
         setting = replace(setting, arithmetic=further_up(setting.arithmetic))
     with np.errstate(all="ignore"):
         if algorithm.form == "share":
             error = _by_share(x, truth, of_softmax, algorithm, fmt_in, setting)
+        elif fused.moves:
+            error = _by_fused_sum(x, truth, of_softmax, algorithm, setting, fused)
         else:
             error = _by_sum(x, truth, of_softmax, algorithm, setting)
         size = np.abs(truth.nearest) + ulp_of(truth)
@@ -134,6 +149,31 @@ def _by_sum(x: Floats, truth: Truth, of_softmax: Truth, algorithm: LogAlgorithm,
         return np.asarray(error + half_ulp_of(size + error, fmt))
     if not plain:
         error = error + half_ulp_of(lse + error, fmt)
+    return np.asarray(error if algorithm.form == "sum" else error + half_ulp_of(size + error, fmt))
+
+
+def _by_fused_sum(
+    x: Floats, truth: Truth, whole: Truth, algorithm: LogAlgorithm, setting: Setting, fused: Fused
+) -> Floats:
+    """Line (s)."""
+    fmt, size = setting.arithmetic, np.abs(truth.nearest) + ulp_of(truth)
+    rows, sunk = fused_rows(x, fused, setting), replace(setting, sunk=fused.sink is not None)
+    exact = exact_of(rows.arguments.t, whole)
+    total, _ = sum_of(rows.arguments.t, exact, rows.arguments, sunk)
+    if total is None:
+        return np.full(truth.nearest.shape, np.nan)
+    up, down = total.deviation.up, total.deviation.down
+    of_sum, level = np.maximum(_log1p(up), _log1p(down / (1 - down))), -log(exact.largest_low)
+    size_of_log = level + rows.sink_above + _SLACK * (level + 1)
+    error = of_sum + 2 * algorithm.log_ulps * half_ulp_of(size_of_log + of_sum, fmt)
+    beyond = rows.beyond | may_overflow(x, total, sunk) | leaves_range(rows.arguments, setting)
+    error = np.where(beyond, np.nan, error)
+    if algorithm.form == "gap":
+        error = error + fused.without_sink(np.where(rows.far, np.nan, rows.wrong))
+        return np.asarray(error + half_ulp_of(size + error, fmt))
+    error = error + rows.top_wrong
+    lse = size if algorithm.form == "sum" else np.abs(rows.greatest) + level
+    error = error + half_ulp_of((lse + _SLACK * (np.abs(rows.greatest) + level + 1)) + error, fmt)
     return np.asarray(error if algorithm.form == "sum" else error + half_ulp_of(size + error, fmt))
 
 

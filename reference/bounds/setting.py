@@ -53,11 +53,21 @@ class Setting:
         algorithm: what is bounded.
         arithmetic: the format of the intermediates.
         output: the format of the result.
+        sunk: whether the sum has one more term, which may be added to it last.
     """
 
     algorithm: Algorithm
     arithmetic: FloatFormat
     output: FloatFormat
+    sunk: bool = False
+
+    def sums(self, n: int) -> tuple[float, float] | None:
+        """Return `summation.sum_growth` of n terms; with one that may be added last, one more rounding."""
+        found = sum_growth(self.algorithm, n, self.arithmetic.precision)
+        if found is None or not self.sunk:
+            return found
+        up, down = found
+        return (up + self.v * (1 + up)) * (1 + 2.0**-50), (down + self.u * (1 - down)) * (1 + 2.0**-50)
 
     @cached_property
     def u(self) -> float:

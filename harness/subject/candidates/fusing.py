@@ -98,6 +98,7 @@ def _codes(rows: Array) -> NDArray[np.int64]:
 
 
 def _garbage(dtype: np.dtype[Any]) -> Array:
+    largest: Any
     if dtype.kind == "f":
         largest = np.finfo(dtype.name).max
     else:

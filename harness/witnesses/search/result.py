@@ -233,7 +233,9 @@ def _found(cell: CellKey, trials: Trials, best: Best | None) -> dict[str, Any]:
     judgement = rows.judge(y)
     declared = subject.declaration.algorithm
     standard = rows.standard_bounds
-    own = None if declared is None else element_bounds(rows.values, rows.truth, declared, rows.format)
+    own = None
+    if declared is not None:
+        own = element_bounds(rows.values, rows.whole_shares, declared, rows.format, rows.op.fused)
     kind = _kind(objective, ElementClass(judgement.classes[0, result]))
     encoded = rows.truth.format.to_hex(y)
     origin = f"evaluation {best.evaluation} of the search"

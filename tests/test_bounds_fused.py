@@ -1,0 +1,226 @@
+"""The bounds of fused kernels hold for every order in which scale and sink may be applied, and are reached.
+
+The kernels run step by step, with an exp pushed as far as its ULPs let it, on every pair of 8 bits and on
+hard rows of wider formats.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import combinations_with_replacement, product
+
+import numpy as np
+import pytest
+from log_rows import hard_rows
+from machines import LN2, Machine, pushes
+
+from reference.bounds import element_bounds
+from reference.bounds.logarithms import LogAlgorithm, logarithm_bounds
+from reference.declaration import Algorithm
+from reference.errors import ulp_errors_of
+from reference.formats import FORMATS, FloatFormat
+from reference.fused import Fused
+from reference.ops import OPS, SOFTMAX, with_settings
+from reference.ops.fused import whole_truth
+
+ROOT = 1 / math.sqrt(128)
+SETTINGS = [
+    Fused(0.125),
+    Fused(ROOT),
+    Fused(1.7),
+    Fused(-0.3),
+    Fused(sink=0.0),
+    Fused(sink=-3.3),
+    Fused(ROOT, 0.7),
+    Fused(0.6, -2.5, mask=True),
+    Fused(-1.3, 3.1),
+]
+each_setting = pytest.mark.parametrize("fused", SETTINGS, ids=str)
+EIGHT = [f for f in FORMATS.values() if f.storage_bits == 8]
+BASE = Algorithm("shifted", "shifted", 1.0, "sequential", one_at_zero=True)
+OWN = 2.0**-20
+"""What binary64's own exp, of which the machine's is made, is wrong by in ULP of binary32."""
+
+Floats = np.ndarray
+Arguments = Callable[[Machine, Fused, Floats], Floats]
+
+
+def held(machine: Machine, value: float) -> float:
+    return float(machine.round(np.array(value)))
+
+
+def scaled(machine: Machine, fused: Fused, x: Floats) -> Floats:
+    return x if fused.scale == 1 else machine.round(held(machine, fused.scale) * x)
+
+
+def with_sink(machine: Machine, fused: Fused, z: Floats, top: Floats) -> Floats:
+    """Arguments against m, and the sink's."""
+    if fused.sink is None:
+        return z
+    return np.concatenate([z, machine.round(held(machine, fused.sink) - top)], axis=1)
+
+
+def before(machine: Machine, fused: Fused, x: Floats) -> Floats:
+    """RN(s x) less the greatest of these and of the sink."""
+    p = scaled(machine, fused, x)
+    if fused.sink is not None:
+        p = np.concatenate([p, np.full((len(x), 1), held(machine, fused.sink))], axis=1)
+    return machine.round(p - p.max(axis=1, keepdims=True))
+
+
+def before_without_the_sink(machine: Machine, fused: Fused, x: Floats) -> Floats:
+    p = scaled(machine, fused, x)
+    top = p.max(axis=1, keepdims=True)
+    return with_sink(machine, fused, machine.round(p - top), top)
+
+
+def after(machine: Machine, fused: Fused, x: Floats) -> Floats:
+    """s (x - m), m being the entry whose s x is greatest; the sink against RN(s m)."""
+    end = (x if fused.scale > 0 else np.where(np.isinf(x), np.inf, x)).max(axis=1, keepdims=True)
+    if fused.scale < 0:
+        end = np.where(np.isinf(x), np.inf, x).min(axis=1, keepdims=True)
+    z = machine.round(x - end)
+    z = z if fused.scale == 1 else machine.round(held(machine, fused.scale) * z)
+    return with_sink(machine, fused, z, scaled(machine, fused, end))
+
+
+def within_exp2(machine: Machine, fused: Fused, x: Floats) -> Floats:
+    """(x - m) RN(s log2 e), to be taken by exp2."""
+    end = np.where(x == -np.inf, np.nan, fused.scale * x)
+    at = np.nanargmax(end, axis=1)[:, None]
+    z = machine.round(x - np.take_along_axis(x, at, axis=1))
+    return machine.round(z * held(machine, held(machine, fused.scale) * held(machine, 1 / LN2)))
+
+
+def softmax(machine: Machine, t: Floats, push: Floats, sunk: bool, exp2: bool = False) -> Floats:
+    """exp of the arguments over their sum, one by one; the sink's output is dropped.
+
+    Rows whose sink overflows, since the maximum leaves it out, are NaN.
+    """
+    e = (machine.exp2 if exp2 else machine.exp)(t, push)
+    total = e[:, 0]
+    for j in range(1, e.shape[1]):
+        total = machine.round(total + e[:, j])
+    y = machine.round(e / total[:, None])
+    if sunk:
+        y[~np.isfinite(total) | (np.exp(t[:, -1]) > float(machine.fmt.largest))] = np.nan
+    return y[:, :-1] if sunk else y
+
+
+def worst_ratio(fused: Fused, fmt: FloatFormat, x: Floats, forms: dict[str, Arguments], exp2: bool) -> float:
+    algorithm = replace(BASE, exp2=exp2)
+    machine = Machine(fmt, algorithm.exp_ulps, one_at_zero=True)
+    op = with_settings(SOFTMAX, fused)
+    truth, whole = op.certified(x, fmt, 1), whole_truth(op, x, fmt)
+    bounds = element_bounds(x, whole, algorithm, fmt, fused)
+    row = np.where(x == -np.inf, np.nan if fused.scale < 0 else -np.inf, x)
+    worst, sunk = 0.0, fused.sink is not None
+    for name, form in forms.items():
+        with np.errstate(all="ignore"):
+            t = form(machine, fused, row)
+            t = np.where(np.isnan(t), -np.inf, t) if fused.scale < 0 else t
+        for push in pushes(t, np.random.default_rng(1), 4):
+            with np.errstate(all="ignore"):
+                y = softmax(machine, t, push, sunk, exp2)
+                skipped = np.isnan(bounds) | (sunk and name != "before") & np.isnan(y)
+                ratios = np.where(skipped, 0.0, ulp_errors_of(y, truth) / bounds)
+            at = np.unravel_index(np.argmax(np.where(np.isnan(ratios), np.inf, ratios)), ratios.shape)
+            found = [v.hex() for v in x[at[0]].tolist()]
+            said = f"{name}: {found}, {at[1]}: {float(y[at]).hex()} beyond {bounds[at]} ULP"
+            assert ratios[at] <= 1 + OWN, said
+            worst = max(worst, float(ratios[at]))
+    assert np.isfinite(bounds).any()
+    return worst
+
+
+FORMS: dict[str, Arguments] = {
+    "before": before,
+    "before, sink apart": before_without_the_sink,
+    "after": after,
+}
+
+
+def pairs(fmt: FloatFormat) -> Iterator[Floats]:
+    values = np.unique(fmt.values[np.isfinite(fmt.values)])
+    yield np.array(list(combinations_with_replacement(values, 2)))
+
+
+@each_setting
+@pytest.mark.parametrize("fmt", EIGHT, ids=str)
+def test_holds_on_every_pair_of_8_bits_and_is_reached(fmt: FloatFormat, fused: Fused) -> None:
+    for x in pairs(fmt):
+        assert 0.5 < worst_ratio(fused, fmt, x, FORMS, exp2=False) <= 1 + OWN
+
+
+@each_setting
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32"])
+def test_holds_on_hard_rows(name: str, fused: Fused) -> None:
+    fmt = FORMATS[name]
+    for n in (1, 2, 5):
+        worst_ratio(fused, fmt, hard_rows(fmt, 30, n, seed=3), FORMS, exp2=False)
+
+
+@pytest.mark.parametrize("fused", [f for f in SETTINGS if f.sink is None], ids=str)
+@pytest.mark.parametrize("name", ["float8_e5m2", "float16", "float32"])
+def test_a_scale_may_be_within_exp2(name: str, fused: Fused) -> None:
+    fmt = FORMATS[name]
+    for n in (2, 5):
+        worst_ratio(fused, fmt, hard_rows(fmt, 30, n, seed=4), {"within": within_exp2}, exp2=True)
+
+
+LOGARITHMS = {"log_softmax": "gap", "logsumexp": "sum"}
+
+
+def logarithm(
+    name: str, machine: Machine, fused: Fused, x: Floats, form: Arguments, push: Floats, last: float
+) -> Floats:
+    """z - log(sum), or what z was taken against plus log(sum), the log pushed as well."""
+    z = form(machine, fused, x)
+    e = machine.exp(z, push)
+    total = e[:, :1]
+    for j in range(1, e.shape[1]):
+        total = machine.round(total + e[:, j : j + 1])
+    log = machine.log(total, np.full(total.shape, last))
+    sunk = fused.sink is not None
+    lost = sunk & ((np.exp(z[:, -1:]) > float(machine.fmt.largest)) | ~np.isfinite(total))
+    if name == "log_softmax":
+        y = machine.round((z[:, :-1] if sunk else z) - log)
+    else:
+        top = scaled(machine, fused, x).max(axis=1, keepdims=True)
+        top = np.maximum(top, held(machine, fused.sink)) if sunk and form is before else top
+        y = machine.round(top + log)
+    return np.where(lost, np.nan, y)
+
+
+def worst_logarithm(name: str, fused: Fused, fmt: FloatFormat, x: Floats) -> float:
+    algorithm = LogAlgorithm("own", LOGARITHMS[name], BASE, 1.5)
+    machine, op = Machine(fmt, 1.0, one_at_zero=True), with_settings(OPS[name], fused)
+    truth, whole = op.certified(x, fmt, 1), whole_truth(with_settings(SOFTMAX, fused), x, fmt)
+    bounds = logarithm_bounds(x, truth, whole, algorithm, fmt, fused=fused)
+    worst, rng = 0.0, np.random.default_rng(1)
+    shape = (len(x), x.shape[1] + (fused.sink is not None))
+    signs = [*(np.full(shape, s) for s in (-1.0, 0.0, 1.0)), rng.choice([-1.0, 1.0], shape)]
+    for (form_name, form), push, last in product(FORMS.items(), signs, (-1.0, 1.0)):
+        with np.errstate(all="ignore"):
+            y = logarithm(name, machine, fused, x, form, push, last)
+            skipped = np.isnan(bounds) | (truth.nearest == -np.inf) | (form is not before) & np.isnan(y)
+            ratios = np.where(skipped, 0.0, ulp_errors_of(y, truth) / bounds)
+        at = np.unravel_index(np.argmax(np.where(np.isnan(ratios), np.inf, ratios)), ratios.shape)
+        found = [v.hex() for v in x[at[0]].tolist()]
+        said = f"{form_name}: {found}, {at[1]}: {float(y[at]).hex()} beyond {bounds[at]} ULP"
+        assert ratios[at] <= 1 + OWN, said
+        worst = max(worst, float(ratios[at]))
+    assert np.isfinite(bounds).any()
+    return worst
+
+
+@pytest.mark.parametrize("op", LOGARITHMS)
+@pytest.mark.parametrize("fused", [f for f in SETTINGS if f.scale > 0], ids=str)
+def test_logarithms_hold_on_pairs_of_8_bits_and_on_hard_rows(fused: Fused, op: str) -> None:
+    eight = FORMATS["float8_e5m2"]
+    for x in pairs(eight):
+        assert 0.5 < worst_logarithm(op, fused, eight, x) <= 1 + OWN
+    for name in ("float16", "float32"):
+        worst_logarithm(op, fused, FORMATS[name], hard_rows(FORMATS[name], 20, 3, seed=5))
