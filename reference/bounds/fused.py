@@ -29,9 +29,9 @@ The sink's own argument RN(a^ - p_m) is off by k_a = |a^ - a| + d s |m| + b_m + 
 (b) the others' are off by the k of (B) or (A) and by k_a.
     k is the greater of (a) and (b). The sink's exponential has the error of an exp, in either form.
 
-There is no bound where s m, or another product or difference that matters, leaves the arithmetic's range. That
-of a deep entry does not matter, as -inf serves as well, unless the arithmetic has no infinity. Nor does a
-bound speak of a kernel that keeps m and has the sink's exponential overflow.
+There is no bound where s m, or another product or difference that matters, leaves the arithmetic's range.
+That of a deep entry does not matter, as -inf serves as well, unless the arithmetic has no infinity. Nor does
+a bound speak of a kernel that keeps m and has the sink's exponential overflow.
 """
 
 from __future__ import annotations

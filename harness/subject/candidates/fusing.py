@@ -98,13 +98,13 @@ def _codes(rows: Array) -> NDArray[np.int64]:
 
 
 def _garbage(dtype: np.dtype[Any]) -> Array:
-    largest: Any
     if dtype.kind == "f":
-        largest = np.finfo(dtype.name).max
+        largest = np.finfo(dtype).max
     else:
         import ml_dtypes
 
-        largest = ml_dtypes.finfo(dtype).max
+        finfo: Any = ml_dtypes.finfo  # untyped
+        largest = finfo(dtype).max
     return np.array([np.nan, np.inf, float(largest), 1.0]).astype(dtype)
 
 
