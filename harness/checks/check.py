@@ -18,7 +18,7 @@ from harness.subject.rations import Ration, in_words
 from harness.subject.subject import Subject
 from reference.formats import FloatFormat
 from reference.ops import Op
-from reference.row_kinds import RowKind, row_kinds
+from reference.row_kinds import RowKind
 from reports.record.witness import Witness
 
 __all__ = [
@@ -296,7 +296,7 @@ class Examinee:
         outcome = self.outcome(x)
         if outcome.outputs is None:
             return self.no_outputs(len(x), x.shape[1]), np.zeros(len(x), dtype=np.bool_)
-        exact = row_kinds(self.format.to_float64(x)) < RowKind.NAN
+        exact = self.subject.op.kinds(self.format.to_float64(x)) < RowKind.NAN
         return outcome.outputs, outcome.completed & exact
 
     def no_outputs(self, rows: int, length: int) -> Array:

@@ -261,11 +261,21 @@ def _is_monotone(examinee: Examinee, x: Array) -> Examined:
 
 
 def _unless_summing(op: Op) -> str:
-    return f"outputs of {op} do not sum to 1" if op.logarithmic else ""
+    return f"outputs of {op} do not sum to 1" if op.logarithmic or op.fused.sink is not None else ""
 
 
 def _unless_of_entries(op: Op) -> str:
     return f"{op} has one result a row" if op.reduces else ""
+
+
+def _unless_moved(op: Op) -> str:
+    if op.fused.sink is not None:
+        return "a sink does not move with the logits"
+    return "a scaled x + c is rounded elsewhere than a scaled x" if op.fused.scale != 1 else ""
+
+
+def _unless_reversed(op: Op) -> str:
+    return f"the scale of {op} turns the order round" if op.fused.scale < 0 else _unless_of_entries(op)
 
 
 def _check(
@@ -306,6 +316,7 @@ PROPERTIES: Final = (
         _shifts,
         "Forms that subtract the maximum see the same differences. The plain form, and one shifted by a"
         " constant, exponentiate other numbers; exp(x - lse) rounds lse elsewhere.",
+        _unless_moved,
     ),
     _check(
         "permutation",
@@ -323,6 +334,6 @@ PROPERTIES: Final = (
         _is_monotone,
         "It needs a monotone exp: one whose error bound is above 1/2 ULP need not be one, and a vector loop"
         " and its scalar tail may round an equal entry differently.",
-        _unless_of_entries,
+        _unless_reversed,
     ),
 )

@@ -62,7 +62,7 @@ class Counting:
         rows, op, out = _Rows(x, y, numbers), self._subject.op, self._subject.out
         values, outputs = self._subject.format.to_float64(x), out.to_float64(y)
         rest = np.arange(len(x))
-        if op.underflows:  # results of 1 and 0 settle nothing of logarithms
+        if op.underflows and not op.fused.moves:  # else results of 1 and 0 settle nothing
             rest = np.flatnonzero(~_settled(values, outputs, self._reach))
         self._settled += len(x) - rest.size
         if rest.size:

@@ -14,7 +14,6 @@ from reference.formats import FloatFormat
 from reference.fused import Fused
 from reference.model import Method, Truth
 from reference.ops.op import Op
-from reference.row_kinds import RowKind, row_kinds
 
 __all__ = ["whole_truth", "with_settings"]
 
@@ -64,7 +63,7 @@ def _exact(op: Op, fused: Fused, x: ArrayLike, bits: int) -> Any:
     if bits < 1:
         raise ValueError(f"bits {bits}: a result needs at least 1 bit; the default is 200")
     rows, shape = logit_rows(x)
-    refuse_kinds(_kinds(fused, rows), shape, op.name)
+    refuse_kinds(with_settings(op, fused).kinds(rows), shape, op.name)
     found = [op.exact_row(row, bits) for row in fused.exact_rows(rows)]
     result = np.empty((len(rows), 1 if op.reduces else rows.shape[1]), dtype=object)
     for i, results in enumerate(found):
@@ -91,14 +90,6 @@ def _policy_fits(op: Op, fused: Fused, x: Floats, y: Floats) -> dict[str, NDArra
     return op.policy_fits(fused.turned(x), y)
 
 
-def _kinds(fused: Fused, x: Floats) -> NDArray[np.uint8]:
-    """Return the kinds of rows with their sink: with one, a row that is all -inf has an exact result."""
-    kinds = row_kinds(fused.turned(x))
-    if fused.sink is not None:
-        kinds[kinds == RowKind.ALL_NEG_INF] = RowKind.MASKED
-    return kinds
-
-
 def _without_sink(op: Op, fused: Fused, truth: Truth) -> Truth:
     if op.reduces:
         return truth
@@ -108,7 +99,7 @@ def _without_sink(op: Op, fused: Fused, truth: Truth) -> Truth:
 
 def _whole_by_mpmath(op: Op, fused: Fused, x: Floats, fmt: FloatFormat) -> Truth:
     length = x.shape[1] + (fused.sink is not None)
-    return op.by_mpmath_of_rows(fused.exact_rows(x), _kinds(fused, x), length, fmt)
+    return op.by_mpmath_of_rows(fused.exact_rows(x), with_settings(op, fused).kinds(x), length, fmt)
 
 
 def _whole(op: Op, fused: Fused, x: Floats, fmt: FloatFormat, jobs: int = 1) -> Truth:
@@ -116,12 +107,12 @@ def _whole(op: Op, fused: Fused, x: Floats, fmt: FloatFormat, jobs: int = 1) -> 
 
     What that leaves open, and everything where an op has none, is mpmath's.
     """
-    values, exact = fused.floats(x)
+    (values, exact), kinds = fused.floats(x), with_settings(op, fused).kinds(x)
     if exact.all():
         return op.certified(values, fmt, jobs)
     odd = np.flatnonzero(~exact)
     truth = op.certified(np.where(exact[:, None], values, 0.0), fmt, jobs)
-    truth.kinds[odd] = _kinds(fused, x[odd])
+    truth.kinds[odd] = kinds[odd]
     fallbacks = truth.fallbacks
     if op.certified_products is None:
         rows, is_open = odd, np.ones((odd.size, truth.nearest.shape[1]), dtype=np.bool_)

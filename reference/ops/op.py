@@ -14,7 +14,7 @@ from reference.errors import Judgement
 from reference.formats import FloatFormat
 from reference.fused import PLAIN, Exact, Fused
 from reference.model import METHODS, Method, Truth
-from reference.row_kinds import RowKind
+from reference.row_kinds import RowKind, row_kinds
 
 __all__ = ["OBSERVED", "Op", "shares_at_infinity"]
 
@@ -112,6 +112,13 @@ class Op:
         if method == "mpmath":
             return self.by_mpmath(x, fmt)
         raise ValueError(f"method {method!r}: it is one of {', '.join(METHODS)}")
+
+    def kinds(self, x: Floats) -> NDArray[np.uint8]:
+        """Return the `RowKind` of each of (rows, n) logits; one that is all -inf has a result beside a sink."""
+        kinds = row_kinds(self.fused.turned(x))
+        if self.fused.sink is not None:
+            kinds[kinds == RowKind.ALL_NEG_INF] = RowKind.MASKED
+        return kinds
 
     def shape(self, logits: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of the results of logits of shape (..., n)."""

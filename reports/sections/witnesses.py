@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from reference.formats import FloatFormat, format_named
 from reference.ops import Op, op_named
-from reference.row_kinds import RowKind, row_kinds
+from reference.row_kinds import RowKind
 from reports.figures import NOTHING, count, plural, shortened, ulps
 from reports.figures import exact as spelled
 from reports.record.witness import Remade, Witness, decoded
@@ -128,12 +128,14 @@ def _instance(row: Card, bits: str) -> str:
     x, y, exact = ([shortened(getattr(e, name)) for e in row.entries] for name in ("x", "y", "exact"))
     meant = next((k for k, e in enumerate(row.entries) if e.index == row.meant), 0)
     cell = row.witness.cell
-    whole = f"{cell.op}({in_python(bits, format_named(cell.format))})"
+    op = op_named(cell.op)
+    settings = f", {op.fused}" if op.fused else ""
+    whole = f"{op.plain or op}({in_python(bits, format_named(cell.format))}{settings})"
     name = whole if bits else f"a row of {count(cell.length)} entries"
-    where = name if op_named(cell.op).reduces else f"entry {row.entries[meant].index} of {name}"
+    where = name if op.reduces else f"entry {row.entries[meant].index} of {name}"
     if row.figure:
         return f"{row.figure} at {where}"
-    if op_named(cell.op).reduces:
+    if op.reduces:
         text, truth = f"{name} = {y[meant]}", exact[meant]
     elif not bits:
         text, truth = f"{where}: {x[meant]} gives {y[meant]}", exact[meant]
@@ -157,7 +159,7 @@ def _texts(entry: tuple[float, str]) -> tuple[str, str]:
 
 def _exact(values: list[float], op: Op) -> list[str]:
     row = np.array([values])
-    if len(values) > EXACT_UP_TO or not values or RowKind(row_kinds(row)[0]).is_policy:
+    if len(values) > EXACT_UP_TO or not values or RowKind(op.kinds(row)[0]).is_policy:
         return []
     return [spelled(value, DIGITS) for value in np.reshape(op.exact(row, EXACT_BITS), -1)]
 

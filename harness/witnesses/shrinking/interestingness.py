@@ -17,7 +17,7 @@ from harness.witnesses.shrinking.reduction import BATCH_ELEMENTS, Budget
 from reference.errors import RowFailure
 from reference.formats import format_named
 from reference.ops import op_named
-from reference.row_kinds import RowKind, row_kinds
+from reference.row_kinds import RowKind
 from reports.record.witness import CellKey, Witness
 from reports.record.witness_kinds import FATAL_KINDS, WITNESS_KINDS, kinds_shown_by
 
@@ -71,7 +71,8 @@ def evidence_of(
 def _kind_of_row(witness: Witness) -> RowKind:
     """Return the kind of a witness's row: what is expected of NaN says nothing of a row with +inf."""
     fmt = format_named(witness.cell.format)
-    return RowKind(row_kinds(fmt.to_float64(fmt.from_bits(entries_of_hex(witness.x, fmt)))[None])[0])
+    row = fmt.to_float64(fmt.from_bits(entries_of_hex(witness.x, fmt)))[None]
+    return RowKind(op_named(witness.cell.op).kinds(row)[0])
 
 
 def _is_beside_flushes(witness: Witness, subject: Subject) -> bool:
