@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.selftest.defects.settings import declaring
 from harness.selftest.planted import WIDE, narrowed, of_rows, shares, sound, top, total, widened
 from harness.subject.candidates import BUILTINS, Candidate, from_function
 from reference.formats import FORMATS, FloatFormat
@@ -233,6 +234,32 @@ def _by_batch(x: Array) -> Array:
     return narrowed(halved(z) if few else sound(z), x.dtype)
 
 
+# Settings ----------------------------------------------------------------------------------
+
+
+def _scaled_before(z: Array, scale: float) -> Array:
+    scaled = z * z.dtype.type(scale)
+    return shares(np.exp(scaled - top(scaled)))
+
+
+def _scaled_after(z: Array, scale: float) -> Array:
+    return shares(np.exp((z - top(z)) * z.dtype.type(scale)))
+
+
+def _with_a_sink(z: Array, sink: float) -> Array:
+    largest = np.maximum(top(z), z.dtype.type(sink))
+    e = np.exp(z - largest)
+    return np.asarray(e / (total(e) + np.exp(z.dtype.type(sink) - largest)))
+
+
+def _masked_by_where(z: Array, mask: Array) -> Array:
+    return sound(np.where(mask, z, z.dtype.type(-np.inf)))
+
+
+def _fused(function: Callable[..., Array], **declares: Any) -> Callable[[], Candidate]:
+    return lambda: from_function(declaring(function, declares)())
+
+
 def _declaring(function: Softmax, **policy: str) -> Callable[[], Candidate]:
     def make() -> Candidate:
         def softmax(x: Array) -> Array:
@@ -251,7 +278,13 @@ def controls() -> tuple[Control, ...]:
     """Return every control of this machine, with those of installed libraries."""
     return tuple(
         Control(title, FORMATS[fmt], tier, make)
-        for title, formats, tier, make in (*_built_in(), *_written(), *_declared(), *_libraries())
+        for title, formats, tier, make in (
+            *_built_in(),
+            *_written(),
+            *_declared(),
+            *_with_settings(),
+            *_libraries(),
+        )
         for fmt in formats
     )
 
@@ -324,6 +357,14 @@ def _declared() -> Iterator[_Row]:
         "standard",
         _declaring(_by_batch, batch="accurate"),
     )
+
+
+def _with_settings() -> Iterator[_Row]:
+    root = 1 / math.sqrt(128)
+    yield "scaled before the shift", WIDE, "standard", _fused(_scaled_before, scale=root)
+    yield "scaled after the shift", ("float16", "float32"), "standard", _fused(_scaled_after, scale=root)
+    yield "with a sink", ("float16", *WIDE), "standard", _fused(_with_a_sink, sink=0.0)
+    yield "masked by where", ("float16", "float32"), "standard", _fused(_masked_by_where, mask=True)
 
 
 def _libraries() -> Iterator[_Row]:

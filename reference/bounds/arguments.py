@@ -64,6 +64,7 @@ class Arguments:
         deep: whether the exponential is at most half the smallest subnormal; not where masked.
         masked: whether the entry is -inf.
         top: the greatest t of each row, shape (rows, 1).
+        most: what no computed argument exceeds, shape (rows, 1); None where their k alone says so.
     """
 
     t: Floats
@@ -71,6 +72,7 @@ class Arguments:
     deep: Flags
     masked: Flags
     top: Floats
+    most: Floats | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ adds nothing: a difference or product that is a number of the arithmetic.
     for outputs rescaled once: the two differences, and the two products, add up to the one of (B) or (A).
     A fused multiply-add x_i c - RN(c m) is not among them: it is not 0 at the maximum.
 
-k is the greater of these, and 0 where x_i = m: every form gives exactly 0 there.
+k is the greater of these, and 0 where x_i = m: every form gives exactly 0 there. As rounding is monotone, no
+computed argument is above 0: that bounds exponentials where k is large, as with a common offset of 2^32.
 
 The sink's own argument RN(a^ - p_m) is off by k_a = |a^ - a| + d s |m| + b_m + h(all that and |a - s m|).
 
@@ -26,7 +27,7 @@ The sink's own argument RN(a^ - p_m) is off by k_a = |a^ - a| + d s |m| + b_m + 
     Others keep m: (B) or (A), and the sink's exponential above 1. All exponentials may be taken times
     exp(-e), e being the error of the sink's argument, without changing a quotient. Then the sink's is exact,
     and
-(b) the others' are off by the k of (B) or (A) and by k_a.
+(b) the others' are off by the k of (B) or (A) and by k_a, and none is above k_a.
     k is the greater of (a) and (b). The sink's exponential has the error of an exp, in either form.
 
 There is no bound where s m, or another product or difference that matters, leaves the arithmetic's range.
@@ -164,11 +165,12 @@ class _Forming:
         k = np.where((x == top) | np.isinf(t), 0.0, k)
         beyond = (np.abs(top_product) * OUTWARD > self._largest) & np.isfinite(top)
         masked = x == -np.inf
-        greatest, top_wrong = tops, of_top
+        greatest, top_wrong, most = tops, of_top, np.zeros_like(tops)
         if self.fused.sink is not None:
             scaled = d * self.fused.size * np.abs(x) + before
             t, k, above, own = self._with_sink(t, k, product, scaled, tops, top_product, of_top)
             greatest = np.maximum(tops, self.fused.sink)
+            most = np.where(tops < self.fused.sink, own, 0.0)
             top_wrong = np.where(tops < self.fused.sink, of_top + own, of_top) + self._sink_off
             masked = np.concatenate([masked, np.zeros(tops.shape, dtype=np.bool_)], axis=1)
             gap = np.concatenate([gap, np.zeros_like(tops)], axis=1)
@@ -186,7 +188,8 @@ class _Forming:
         beyond = (
             beyond | (far & ~harmless).any(axis=1, keepdims=True) | ~np.isfinite(k).all(axis=1, keepdims=True)
         )
-        arguments = Arguments(t, np.where(deep, 0.0, k), deep, masked, t.max(axis=1, keepdims=True))
+        top = t.max(axis=1, keepdims=True)
+        arguments = Arguments(t, np.where(deep, 0.0, k), deep, masked, top, most=most)
         return FusedRows(arguments, k, greatest, top_wrong, above, beyond, far)
 
     @property

@@ -153,9 +153,22 @@ def _exponentials(ulps: Floats, eta: _Eta, arguments: Arguments, setting: Settin
     down = np.minimum(ulps, low * z + wrong)
     rest = floor + 0.5 * eta.ulps - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0)
     up = np.where(arguments.deep, np.maximum(rest, 0.0), up)
+    up = np.minimum(up, _most(ulps, eta, arguments, setting))
     down = np.where(arguments.deep, ulps, down)
     known = arguments.masked | _is_one(arguments, setting)
     return _Deviation(np.where(known, 0.0, up), np.where(known & ~arguments.masked, 0.0, down))
+
+
+def _most(ulps: Floats, eta: _Eta, arguments: Arguments, setting: Setting) -> Floats | float:
+    """Return how far above w an exponential lies at most whose computed argument is known not to be large.
+
+    It is at most exp(most) (1 + E), and 1 over the exact sum is eta over it, without the eta.
+    """
+    if arguments.most is None:
+        return np.inf
+    factor = (1 + expm1_above(arguments.most)) * (1 + setting.exp_error) * OUTWARD
+    one = np.ldexp(eta.significand * factor, eta.exponent - setting.arithmetic.quantum_exponent)
+    return np.asarray(np.maximum(one - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0), 0.0))
 
 
 def _is_one(arguments: Arguments, setting: Setting) -> Flags:
@@ -175,6 +188,7 @@ def _rescaled(ulps: Floats, eta: _Eta, arguments: Arguments, setting: Setting) -
     down = np.minimum(ulps, ulps * (lost / (1 + z)) + floor)
     rest = 0.5 * (1 + error / 2) ** 2 * unit - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0) + floor
     up = np.where(arguments.deep, np.maximum(rest, 0.0), up)
+    up = np.minimum(up, _most(ulps, eta, arguments, setting))
     down = np.where(arguments.deep, ulps, down)
     known = arguments.masked | _is_one(arguments, setting)
     return _Deviation(np.where(known, 0.0, up), np.where(known & ~arguments.masked, 0.0, down))

@@ -114,7 +114,7 @@ class Op:
         raise ValueError(f"method {method!r}: it is one of {', '.join(METHODS)}")
 
     def kinds(self, x: Floats) -> NDArray[np.uint8]:
-        """Return the `RowKind` of each of (rows, n) logits; one that is all -inf has a result beside a sink."""
+        """Return the `RowKind` of each of (rows, n) logits; of all -inf there is a result beside a sink."""
         kinds = row_kinds(self.fused.turned(x))
         if self.fused.sink is not None:
             kinds[kinds == RowKind.ALL_NEG_INF] = RowKind.MASKED
