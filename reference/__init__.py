@@ -94,7 +94,7 @@ def ulp_errors(
             y must belong to it.
         method: `certified` or `mpmath`; they agree to 1e-6 ULP.
         jobs: threads of the certified method; the figures do not depend on it.
-        op: `softmax`, `log_softmax` or `logsumexp`.
+        op: `softmax`, `log_softmax` or `logsumexp`; with settings `softmax(scale=0.125, sink=0.0)`.
 
     Returns:
         |y - r| / ulp_F(r) of y's shape, within max(1e-6, 2^-52 relative); +inf from 2^1024
@@ -135,7 +135,7 @@ def correctly_rounded(
         format: the output format, or its name; x's dtype when left out.
         method: `certified` or `mpmath`; they give the same bits.
         jobs: threads of the certified method; the bits do not depend on it.
-        op: `softmax`, `log_softmax` or `logsumexp`.
+        op: `softmax`, `log_softmax` or `logsumexp`; with settings `softmax(scale=0.125, sink=0.0)`.
 
     Returns:
         RN(r), ties to even, of x's shape, or (...) for logsumexp. In rows without an exact result NaN, but

@@ -121,7 +121,8 @@ def single(
     fmt = settings.formats[0]
     out = settings.out_format or fmt
     if not loaded.supports(fmt, out):
-        raise UsageError(f"candidate {candidate!r}: does not take {fmt} to {out}; give another --format")
+        said = loaded.refusal(fmt, out) if loaded.op.fused.mask else f"does not take {fmt} to {out}"
+        raise UsageError(f"candidate {candidate!r}: {said}; give another --format")
     return Single(settings, loaded, fmt, out, settings.lengths[0])
 
 

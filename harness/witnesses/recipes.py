@@ -26,7 +26,8 @@ from harness.witnesses.batches import Part, smallest_part
 from reference.errors import ulp_of
 from reference.formats import FloatFormat, format_named
 from reference.model import RESIDUAL_TOLERANCE, Method, Truth
-from reference.ops import op_named
+from reference.ops import Op, op_named
+from reference.ops.fused import whole_truth
 from reference.row_kinds import RowKind
 from reports.figures import exact as spelled
 from reports.record.witness import LONG_BEYOND, Batch, Remade, Witness
@@ -209,6 +210,8 @@ def _exact(
         return ()
     if op_named(op).logarithmic:
         return tuple(_logarithms(known, first))
+    if op_named(op).fused.moves:
+        return _fused_shares(row, op_named(op), out, method, first)
     return _shares(row, known, first)
 
 
@@ -231,16 +234,34 @@ def _shares(row: NDArray[np.float64], known: Truth, first: int) -> tuple[str, ..
     Each is that of the greatest entry, which RN(r) and its residual give, times the exponential of an exact
     difference: as many digits are known of the smallest as of the greatest.
     """
-    top = int(np.argmax(row))
-    there = (slice(None), slice(top, top + 1))
-    entry = Truth(known.format, known.nearest[there], known.residual[there], known.kinds)
-    nearest, residual, ulp = (float(a.item()) for a in (entry.nearest, entry.residual, ulp_of(entry)))
-    greatest = Fraction(nearest) + Fraction(residual) * Fraction(ulp)
-    digits = _known_digits(greatest, Fraction(ulp))
-    context = _context()
-    scale = context.mpf(greatest.numerator) / greatest.denominator
+    top, context = int(np.argmax(row)), _context()
+    scale, digits = _result_of(known, top)
     gaps = (context.fsub(v, row[top], exact=True) for v in row[first : first + ENTRIES].tolist())
     return tuple(spelled(scale * context.exp(gap), digits) for gap in gaps)
+
+
+def _fused_shares(
+    row: NDArray[np.float64], op: Op, out: FloatFormat, method: Method, first: int
+) -> tuple[str, ...]:
+    """Spell the same of a fused row: the greatest may be its sink, and differences are those of s x."""
+    context, (logits,) = _context(), op.fused.exact_rows(row[None])
+    top = max(range(len(logits)), key=logits.__getitem__)
+    scale, digits = _result_of(whole_truth(op, row[None], out, method), top)
+    spelt = []
+    for v in logits[first : min(first + ENTRIES, row.size)]:
+        gap = Fraction(v) - Fraction(logits[top]) if v > -math.inf else None
+        weight = context.mpf(0) if gap is None else context.exp(context.mpf(gap.numerator) / gap.denominator)
+        spelt.append(spelled(scale * weight, digits))
+    return tuple(spelt)
+
+
+def _result_of(known: Truth, entry: int) -> tuple[Any, int]:
+    """Return an entry's result, by RN(r) and its residual, and how many digits of it are known."""
+    there = (slice(None), slice(entry, entry + 1))
+    one = Truth(known.format, known.nearest[there], known.residual[there], known.kinds)
+    nearest, residual, ulp = (float(a.item()) for a in (one.nearest, one.residual, ulp_of(one)))
+    value = Fraction(nearest) + Fraction(residual) * Fraction(ulp)
+    return _context().mpf(value.numerator) / value.denominator, _known_digits(value, Fraction(ulp))
 
 
 @cache

@@ -98,7 +98,7 @@ def _codes(rows: Array) -> NDArray[np.int64]:
 
 
 def _garbage(dtype: np.dtype[Any]) -> Array:
-    if dtype.kind == "f":
+    if dtype.type.__module__ == "numpy":
         largest = np.finfo(dtype).max
     else:
         import ml_dtypes
