@@ -210,9 +210,7 @@ def test_checks_that_say_nothing_of_a_setting_are_left_out() -> None:
     assert SOFTMAX.fused == Fused()
 
 
-@pytest.mark.parametrize(
-    "spec", ["softmax(scale=0.3, sink=30.0)", "softmax(scale=0.3)", "softmax(sink=-2.0)"]
-)
+@pytest.mark.parametrize("settings", ["scale=0.3, sink=30.0", "scale=0.3", "sink=-2.0"])
 def test_long_rows_are_written_down_with_the_exact_results_of_their_settings(settings: str) -> None:
     op, fmt = op_named(f"softmax({settings})"), FORMATS["float16"]
     x = fmt.from_float64(np.random.default_rng(2).standard_normal(40) * 3)
