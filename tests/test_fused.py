@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from fractions import Fraction
 
 import numpy as np
@@ -11,9 +12,10 @@ from arb import contradictions_of
 from log_rows import hard_rows
 
 from reference.formats import FORMATS, FloatFormat
-from reference.fused import Fused
+from reference.fused import PLAIN, Fused, exact_product, fused_of
 from reference.model import RESIDUAL_TOLERANCE, Truth
-from reference.ops import OPS, Op, with_settings
+from reference.ops import OPS, SOFTMAX, Op, op_named, with_settings
+from reference.row_kinds import RowKind
 
 F16, F32, F64, BF16 = (FORMATS[name] for name in ("float16", "float32", "float64", "bfloat16"))
 ROOT = 1 / math.sqrt(128)  # 53 bits: its products with 24 bits are no float64 numbers
@@ -69,3 +71,50 @@ def test_arb_refutes_no_truth_of_hard_rows(fused: Fused, op: Op) -> None:
         slow, fast = asked.by_mpmath(x, out), asked.certified(x, out, 1)
         assert refuted(x, asked, out, slow) == []
         assert disagreements(x, fast, slow) == []
+
+
+def test_an_op_is_the_same_object_by_its_name_and_from_another_process() -> None:
+    asked = with_settings(SOFTMAX, Fused(0.125, 0.0, mask=True))
+    assert asked.name == "softmax(scale=0.125, sink=0.0, mask)"
+    assert op_named(asked.name) is asked
+    for op in (asked, SOFTMAX):
+        assert pickle.loads(pickle.dumps(op)) is op  # noqa: S301 - our own
+    assert with_settings(SOFTMAX, PLAIN) is SOFTMAX
+
+
+@pytest.mark.parametrize("fused", [*SETTINGS, Fused(1e-30), Fused(-2.5e20, -1e300)], ids=str)
+def test_settings_are_read_as_they_are_spelled(fused: Fused) -> None:
+    assert fused_of(str(fused)) == fused
+
+
+def test_a_row_of_masked_entries_has_a_result_beside_a_sink_and_none_without() -> None:
+    x = np.full((1, 3), -np.inf)
+    for name, result in (("softmax", 0.0), ("log_softmax", -np.inf), ("logsumexp", 0.7)):
+        truth = op_named(f"{name}(scale=0.3, sink=0.7, mask)").certified(x, F64, 1)
+        assert (truth.kinds == RowKind.MASKED).all()
+        assert (truth.nearest == result).all()
+        assert (truth.residual == 0).all()
+        assert np.isnan(op_named(f"{name}(scale=0.3, mask)").certified(x, F64, 1).nearest).all()
+
+
+@pytest.mark.parametrize("scale", [0.125, 3.0, ROOT, 2.0**-60])
+def test_what_is_called_an_exact_product_is_one(scale: float) -> None:
+    rng = np.random.default_rng(3)
+    x = np.ldexp(rng.standard_normal(3000), rng.integers(-1074, 1023, 3000))
+    significand, exponent = np.frexp(x[::2])
+    x[::2] = np.ldexp(np.rint(significand * 2**20), exponent - 20)  # few bits
+    product, exact = exact_product(scale, x)
+    truly = [Fraction(scale) * Fraction(v) for v in x.tolist()]
+    for found, known, is_exact in zip(product.tolist(), truly, exact.tolist(), strict=True):
+        assert not is_exact or (math.isfinite(found) and Fraction(found) == known), found.hex()
+    assert exact.mean() > {0.125: 0.9, 3.0: 0.3, ROOT: -1.0}.get(scale, 0.8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fmt", [F16, F32, F64], ids=str)
+@each_setting
+def test_certified_is_mpmath_in_many_rows(fused: Fused, fmt: FloatFormat) -> None:
+    asked = with_settings(SOFTMAX, fused)
+    for n in (1, 2, 3, 9, 33):
+        x = hard_rows(fmt, 20, n, seed=7)
+        assert disagreements(x, asked.certified(x, fmt, 1), asked.by_mpmath(x, fmt)) == []

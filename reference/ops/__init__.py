@@ -6,6 +6,8 @@ how outputs are judged. Whoever needs one of these asks the op; nothing else nam
 
 from __future__ import annotations
 
+import copyreg
+from collections.abc import Callable
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
@@ -40,6 +42,13 @@ def _op_named(name: str) -> Op:
     if plain not in OPS or (fused and not settings.endswith(")")):
         raise ValueError(f"op {name!r}: it is one of {', '.join(OPS)}")
     return _fused(plain, fused_of(settings[:-1])) if fused else OPS[plain]
+
+
+def _by_name(op: Op) -> tuple[Callable[[str], Op], tuple[str]]:
+    return op_named, (op.name,)
+
+
+copyreg.pickle(Op, _by_name)  # an op that comes from another process is the one that is here
 
 
 def with_settings(op: Op, fused: Fused) -> Op:

@@ -86,12 +86,6 @@ class Op:
     fused: Fused = PLAIN
     plain: Op | None = None
 
-    def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:
-        """Have an op that comes from another process be the one that is here."""
-        from reference.ops import op_named
-
-        return op_named, (self.name,)
-
     def __str__(self) -> str:
         return self.name
 
