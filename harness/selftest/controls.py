@@ -361,8 +361,13 @@ def _declared() -> Iterator[_Row]:
 
 def _with_settings() -> Iterator[_Row]:
     root = 1 / math.sqrt(128)
-    yield "scaled before the shift", WIDE, "standard", _fused(_scaled_before, scale=root)
-    yield "scaled after the shift", ("float16", "float32"), "standard", _fused(_scaled_after, scale=root)
+    yield "with a scale before the shift", WIDE, "standard", _fused(_scaled_before, scale=root)
+    yield (
+        "with a scale after the shift",
+        ("float16", "float32"),
+        "standard",
+        _fused(_scaled_after, scale=root),
+    )
     yield "with a sink", ("float16", *WIDE), "standard", _fused(_with_a_sink, sink=0.0)
     yield "masked by where", ("float16", "float32"), "standard", _fused(_masked_by_where, mask=True)
 
