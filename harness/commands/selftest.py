@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.terminal.console import notes, print_json, print_lines, results
-from harness.terminal.exceptions import NoVerdict, UsageError, user_mistakes
+from harness.terminal.exceptions import NoVerdict, UsageError, choose, user_mistakes
 from harness.terminal.kernels import prepare_kernels
+from reference.formats import FORMATS
 
 if TYPE_CHECKING:
+    from harness.selftest.controls import Control
     from harness.selftest.matrix import Matrix
+    from harness.selftest.planted import Instance
+
+    Suspected = Instance | Control
 
 __all__ = ["selftest"]
 
@@ -28,6 +34,13 @@ def selftest(
         bool,
         typer.Option("--quick", help="One instance of each defect, and the controls of float32, in brief."),
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Ask for the cause of each softmax too; count the right ones."),
+    ] = False,
+    format: Annotated[
+        list[str] | None, typer.Option("--format", help="Only suspects of this format; repeatable.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Keep the matrix as a report in this folder.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
     jobs: Annotated[int | None, typer.Option(help="Processes; by default one a processor.")] = None,
@@ -44,10 +57,12 @@ def selftest(
 
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs}: at least 1")
+    for name in format or ():
+        choose("format", name, FORMATS)
     if out is not None:
         _prepare(out, seed, overwrite=overwrite)
     prepare_kernels()
-    suspects = suspects_of(seed, quick=quick)
+    suspects = _of_formats(suspects_of(seed, quick=quick), format)
     done = [0]
 
     def advance(more: int) -> None:
@@ -58,7 +73,7 @@ def selftest(
             notes().print(f"{done[0]} of {len(suspects)}")
 
     start = time.perf_counter()
-    matrix = run_suite(suspects, seed, jobs or available_jobs(), advance, quick=quick)
+    matrix = run_suite(suspects, seed, jobs or available_jobs(), advance, quick=quick, explain=explain)
     if out is not None:
         _keep(out, matrix, quick=quick, seconds=time.perf_counter() - start)
     if as_json:
@@ -68,6 +83,11 @@ def selftest(
         if out is not None:
             results().print(f"report: {out / 'report.html'}", soft_wrap=True)
     return matrix.exit_code
+
+
+def _of_formats(suspects: Sequence[Suspected], formats: list[str] | None) -> tuple[Suspected, ...]:
+    """Return the suspects of some formats; all where none is given."""
+    return tuple(s for s in suspects if not formats or s.format.name in formats)
 
 
 def _prepare(out: Path, seed: int, *, overwrite: bool) -> None:

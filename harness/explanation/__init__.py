@@ -5,7 +5,9 @@ found against the rows that a tier refuses.
 """
 
 from harness.explanation.anatomy import Anatomy, anatomy_of
-from harness.explanation.causes import CODES, Cause, Explanation, explanation_of
+from harness.explanation.cause import Cause
+from harness.explanation.causes import Explanation, explanation_of
+from harness.explanation.codes import CODES
 from harness.explanation.parts import Part
 from harness.explanation.questions import Questions
 

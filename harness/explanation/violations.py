@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,7 +23,8 @@ Flags = NDArray[np.bool_]
 
 LENGTHS: Final = (2, 3, 5, 9, 16, 23, 40, 67, 100, 128, 301, 1030)
 ROWS: Final = 4
-"""Of each regime and length; of the longest one."""
+"""Of each regime and length; one of those that are longer than this."""
+LONG: Final = 1100
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,11 @@ class Shown:
     exactly: Flags
 
 
-def shown_rows(subject: Subject, tier: str, seed: int = 0) -> tuple[Shown, ...]:
+def shown_rows(
+    subject: Subject, tier: str, lengths: Sequence[int] = LENGTHS, seed: int = 0
+) -> tuple[Shown, ...]:
     """Return rows of every regime, some of each, at several lengths, in one call a length."""
-    found = [_shown(subject, tier, length, seed) for length in LENGTHS]
+    found = [_shown(subject, tier, length, seed) for length in lengths]
     return tuple(shown for shown in found if shown is not None)
 
 
@@ -56,7 +60,7 @@ def _shown(subject: Subject, tier: str, length: int, seed: int) -> Shown | None:
     fmt = subject.format
     x = np.concatenate(
         [
-            r.rows(fmt, ROWS, length, seed, 0)
+            r.rows(fmt, ROWS if length <= LONG else 1, length, seed, 0)
             for r in REGIMES.values()
             if r.name != CROWD and r.supports(fmt, length)
         ]

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from harness.selftest.explained import Named, scores
+from harness.selftest.explained import Score as CauseScore
 from reports.selftest import GATE
 
 __all__ = ["Matrix", "Score", "Trial"]
@@ -30,6 +32,7 @@ class Trial:
         honest: whether it is a control.
         noticed: by column; None where the column does not cover the format.
         verdict: of the gate, in one line; empty where it passed.
+        named: the cause that it was given; None where none was asked for.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Trial:
     honest: bool
     noticed: Mapping[str, bool | None]
     verdict: str = ""
+    named: Named | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,10 @@ class Matrix:
         """Return the controls that the gate refused."""
         return tuple(t for t in self.trials if t.honest and t.noticed[GATE])
 
+    def causes(self) -> dict[str, CauseScore]:
+        """Return by format how many were given the right cause, of those that were asked for it."""
+        return scores((t.format, t.honest, t.named) for t in self.trials if t.named is not None)
+
     @property
     def exit_code(self) -> int:
         """0 where every defect is caught and every control passes, 1 where not, 3 where nothing was tried."""
@@ -119,6 +127,7 @@ class Matrix:
             "seed": self.seed,
             "exit_code": self.exit_code,
             "scores": {column: asdict(self.score(column)) for column in self.columns},
+            "causes": {fmt: asdict(score) for fmt, score in self.causes().items()},
             "trials": [asdict(trial) for trial in self.trials],
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.selftest.explained import texts
 from harness.selftest.matrix import Matrix
 from harness.selftest.protocols import PROTOCOLS
 from reports.selftest import GATE, matrix_rows
@@ -53,6 +54,7 @@ def _score(matrix: Matrix) -> Iterator[str]:
 def _wrong(matrix: Matrix) -> Iterator[str]:
     for trial in matrix.missed():
         yield f"missed: {trial.name}, held to {trial.tier}; seen: {trial.seen}"
+    yield from texts((t.name, t.format, t.honest, t.named) for t in matrix.trials if t.named is not None)
     for trial in matrix.refused():
         yield f"refused: {trial.name}, held to {trial.tier}: {trial.verdict}"
     score = matrix.score(GATE)

@@ -62,6 +62,8 @@ class Defect:
         tier: the tier that it must fail; what fails `fast` fails `standard` too.
         op: the name of what it should compute.
         checks_first: whether the contract is likelier to show it than the cells; only time depends on it.
+        causes: the codes of causes that are right for it (`harness.explanation.CODES`); none where no part of
+            a softmax explains it.
     """
 
     mechanism: str
@@ -73,6 +75,7 @@ class Defect:
     tier: str = "fast"
     op: str = SOFTMAX.name
     checks_first: bool = False
+    causes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

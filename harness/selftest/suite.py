@@ -10,13 +10,14 @@ import multiprocessing
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from harness.campaign.settings import BRIEF, Effort
 from harness.gate.gate_campaign import GATE
 from harness.selftest.controls import Control, controls
 from harness.selftest.defects import DEFECTS
+from harness.selftest.explained import named
 from harness.selftest.matrix import Matrix, Trial
 from harness.selftest.planted import Instance
 from harness.selftest.protocols import PROTOCOLS
@@ -57,6 +58,7 @@ def run_suite(
     notify: Notify = lambda _: None,
     *,
     quick: bool = False,
+    explain: bool = False,
 ) -> Matrix:
     """Examine suspects with the gate and the protocols.
 
@@ -66,9 +68,10 @@ def run_suite(
         jobs: the number of processes; 1 for this one.
         notify: called with the number of suspects newly done.
         quick: whether only defects of reach get the whole gate, and controls a brief part.
+        explain: whether the cause of each softmax is asked for as well.
     """
     trials: dict[str, Trial] = {}
-    groups = list(_groups(suspects, seed, jobs, quick=quick))
+    groups = [replace(g, explain=explain) for g in _groups(suspects, seed, jobs, quick=quick)]
     for done in _each(groups, jobs, notify):
         trials |= {trial.name: trial for trial in done}
     return Matrix(seed, tuple(trials[suspect.name] for suspect in suspects))
@@ -120,6 +123,7 @@ class _Group:
     seed: int
     format: str
     quick: bool
+    explain: bool = False
 
 
 def _groups(suspects: Sequence[Instance | Control], seed: int, jobs: int, *, quick: bool) -> Iterator[_Group]:
@@ -141,7 +145,7 @@ def _examined(group: _Group, notify: Notify = _count) -> tuple[Trial, ...]:
         suspects = [_gated(member, quick=group.quick) for member in some]
         failures |= first_failures(suspects, FORMATS[group.format], effort=effort, settled=notify)
     notify(len(members) - len(failures))
-    return tuple(_trial(member, failures.get(member.name)) for member in members)
+    return tuple(_trial(member, failures.get(member.name), explain=group.explain) for member in members)
 
 
 def _by_effort(
@@ -166,7 +170,7 @@ def _gated(suspect: Instance | Control, *, quick: bool = False) -> Suspect:
     )
 
 
-def _trial(suspect: Instance | Control, verdict: Verdict | None) -> Trial:
+def _trial(suspect: Instance | Control, verdict: Verdict | None, *, explain: bool) -> Trial:
     noticed = {p.name: p.notices(suspect.candidate(), suspect.format) for p in PROTOCOLS}
     planted_in = suspect.defect if isinstance(suspect, Instance) else None
     return Trial(
@@ -179,6 +183,7 @@ def _trial(suspect: Instance | Control, verdict: Verdict | None) -> Trial:
         honest=planted_in is None,
         noticed={BY_THE_GATE: verdict is not None, **noticed},
         verdict=_line(verdict),
+        named=named(suspect) if explain else None,
     )
 
 

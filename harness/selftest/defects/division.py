@@ -117,33 +117,93 @@ def low_reciprocal(z: Array) -> Array:
 DEFECTS: Final = listed(
     "division",
     (
-        (approximate_reciprocal, {"draw": lambda r: (r.randint(10, 16),), "formats": WIDE, "each": 3}),
-        (approximate_reciprocal, {"draw": lambda r: (r.randint(4, 6),), "formats": ("float16",)}),
-        (reciprocal_in_float16, {"formats": WIDE}),
-        (low_by_units, {"draw": lambda r: (r.randint(13, 26),), "formats": WIDE, "each": 2}),
-        (low_reciprocal, {"formats": ("float32",), "tier": "standard"}),
-        (reciprocal_in_float32, {"formats": ("float64",)}),
-        (one_newton_step_short, {"formats": WIDE}),
-        (epsilon_in_the_denominator, {"draw": lambda _: (1,), "formats": ("bfloat16",)}),
-        (epsilon_in_the_denominator, {"draw": lambda r: (r.randint(1, 2),), "formats": ("float16",)}),
+        (
+            approximate_reciprocal,
+            {
+                "causes": ("divide.approximate",),
+                "draw": lambda r: (r.randint(10, 16),),
+                "formats": WIDE,
+                "each": 3,
+            },
+        ),
+        (
+            approximate_reciprocal,
+            {
+                "causes": ("divide.approximate",),
+                "draw": lambda r: (r.randint(4, 6),),
+                "formats": ("float16",),
+            },
+        ),
+        (reciprocal_in_float16, {"causes": ("divide.approximate",), "formats": WIDE}),
+        (
+            low_by_units,
+            {
+                "causes": ("divide.approximate",),
+                "draw": lambda r: (r.randint(13, 26),),
+                "formats": WIDE,
+                "each": 2,
+            },
+        ),
+        (low_reciprocal, {"causes": ("divide.approximate",), "formats": ("float32",), "tier": "standard"}),
+        (reciprocal_in_float32, {"causes": ("divide.approximate",), "formats": ("float64",)}),
+        (one_newton_step_short, {"causes": ("divide.approximate",), "formats": WIDE}),
         (
             epsilon_in_the_denominator,
-            {"draw": lambda r: (r.randint(3, 5),), "formats": ("float32",), "each": 2},
+            {"causes": ("divide.epsilon",), "draw": lambda _: (1,), "formats": ("bfloat16",)},
         ),
         (
             epsilon_in_the_denominator,
-            {"draw": lambda r: (r.randint(3, 14),), "formats": ("float64",), "each": 3},
+            {"causes": ("divide.epsilon",), "draw": lambda r: (r.randint(1, 2),), "formats": ("float16",)},
         ),
-        (epsilon_without_a_shift, {"draw": lambda r: (r.randint(6, 12),)}),
-        (epsilon_added_to_the_output, {"draw": lambda r: (r.randint(3, 5),), "formats": ("float16",)}),
+        (
+            epsilon_in_the_denominator,
+            {
+                "causes": ("divide.epsilon",),
+                "draw": lambda r: (r.randint(3, 5),),
+                "formats": ("float32",),
+                "each": 2,
+            },
+        ),
+        (
+            epsilon_in_the_denominator,
+            {
+                "causes": ("divide.epsilon",),
+                "draw": lambda r: (r.randint(3, 14),),
+                "formats": ("float64",),
+                "each": 3,
+            },
+        ),
+        (
+            epsilon_without_a_shift,
+            {"causes": ("shift.absent", "divide.epsilon"), "draw": lambda r: (r.randint(6, 12),)},
+        ),
         (
             epsilon_added_to_the_output,
-            {"draw": lambda r: (r.randint(6, 30),), "formats": ("bfloat16", *WIDE), "each": 2},
+            {"causes": ("output.offset",), "draw": lambda r: (r.randint(3, 5),), "formats": ("float16",)},
         ),
-        (output_clipped, {"draw": lambda r: (r.randint(3, 7),), "formats": ("float16", *WIDE)}),
-        (divided_by_the_length, {}),
-        (rounded_to_sum_to_one, {"formats": WIDE}),
-        (by_the_logarithm_of_the_sum, {"formats": WIDE}),
-        (power_of_two_for_the_sum, {}),
+        (
+            epsilon_added_to_the_output,
+            {
+                "causes": ("output.offset",),
+                "draw": lambda r: (r.randint(6, 30),),
+                "formats": ("bfloat16", *WIDE),
+                "each": 2,
+            },
+        ),
+        (
+            output_clipped,
+            {
+                "causes": ("output.clamped",),
+                "draw": lambda r: (r.randint(3, 7),),
+                "formats": ("float16", *WIDE),
+            },
+        ),
+        (divided_by_the_length, {"causes": ("divide.by_the_mean",)}),
+        (rounded_to_sum_to_one, {"causes": ("divide.renormalised",), "formats": WIDE}),
+        (
+            by_the_logarithm_of_the_sum,
+            {"causes": ("divide.logarithm", "divide.approximate"), "formats": WIDE},
+        ),
+        (power_of_two_for_the_sum, {"causes": ("divide.approximate",)}),
     ),
 )

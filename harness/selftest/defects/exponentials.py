@@ -156,24 +156,55 @@ _DIGITS: Final = {"draw": lambda r: (r.randint(3, 5),), "each": 2}
 DEFECTS: Final = listed(
     "exp",
     (
-        (in_float16, {"formats": WIDE}),
-        (in_bfloat16, {"formats": ("float16", *WIDE)}),
-        (in_float32, {"formats": ("float64",)}),
-        (bit_trick, {}),
-        (power_of_two, {}),
-        (polynomial, {"draw": lambda r: (r.randint(1, 2),), "formats": WIDE, "each": 2}),
-        (repeated_squaring, {"draw": lambda r: (r.choice((4, 6, 8)),), "each": 2}),
-        (table, {"draw": lambda r: (r.choice((17, 24, 32)),), "formats": ("float16", "bfloat16")}),
-        (table, {"draw": lambda r: (r.choice((32, 64, 100, 1000)),), "formats": WIDE}),
-        (log2_e_truncated, {"draw": lambda _: (1,), "formats": ("float16",)}),
-        (log2_e_truncated, _DIGITS | {"formats": WIDE}),
-        (log_2_truncated, _DIGITS | {"formats": WIDE}),
-        (by_a_rounded_log2_e, {"formats": WIDE, "tier": "standard"}),
-        (a_base_of_two, {}),
-        (arguments_clamped, {"draw": lambda r: (r.choice((8, 10, 11, 12)),), "formats": ("float16",)}),
+        (in_float16, {"causes": ("exp.inaccurate",), "formats": WIDE}),
+        (in_bfloat16, {"causes": ("exp.inaccurate",), "formats": ("float16", *WIDE)}),
+        (in_float32, {"causes": ("exp.inaccurate",), "formats": ("float64",)}),
+        (bit_trick, {"causes": ("exp.inaccurate",)}),
+        (power_of_two, {"causes": ("exp.inaccurate",)}),
+        (
+            polynomial,
+            {"causes": ("exp.inaccurate",), "draw": lambda r: (r.randint(1, 2),), "formats": WIDE, "each": 2},
+        ),
+        (
+            repeated_squaring,
+            {"causes": ("exp.inaccurate",), "draw": lambda r: (r.choice((4, 6, 8)),), "each": 2},
+        ),
+        (
+            table,
+            {
+                "causes": ("exp.inaccurate", "exp.cut"),
+                "draw": lambda r: (r.choice((17, 24, 32)),),
+                "formats": ("float16", "bfloat16"),
+            },
+        ),
+        (
+            table,
+            {
+                "causes": ("exp.inaccurate", "exp.cut"),
+                "draw": lambda r: (r.choice((32, 64, 100, 1000)),),
+                "formats": WIDE,
+            },
+        ),
+        (
+            log2_e_truncated,
+            {"causes": ("exp.wrong_base", "exp.inaccurate"), "draw": lambda _: (1,), "formats": ("float16",)},
+        ),
+        (log2_e_truncated, _DIGITS | {"formats": WIDE} | {"causes": ("exp.wrong_base", "exp.inaccurate")}),
+        (log_2_truncated, _DIGITS | {"formats": WIDE} | {"causes": ("exp.inaccurate",)}),
+        (by_a_rounded_log2_e, {"causes": ("exp.inaccurate",), "formats": WIDE, "tier": "standard"}),
+        (a_base_of_two, {"causes": ("exp.wrong_base",)}),
         (
             arguments_clamped,
             {
+                "causes": ("exp.clamped",),
+                "draw": lambda r: (r.choice((8, 10, 11, 12)),),
+                "formats": ("float16",),
+            },
+        ),
+        (
+            arguments_clamped,
+            {
+                "causes": ("exp.clamped",),
                 "draw": lambda r: (r.choice((10, 20, 50, 80, 87, 88)),),
                 "formats": ("bfloat16", "float32"),
                 "each": 3,
@@ -181,12 +212,21 @@ DEFECTS: Final = listed(
         ),
         (
             arguments_clamped,
-            {"draw": lambda r: (r.choice((80, 88, 100, 700, 708)),), "formats": ("float64",), "each": 3},
+            {
+                "causes": ("exp.clamped",),
+                "draw": lambda r: (r.choice((80, 88, 100, 700, 708)),),
+                "formats": ("float64",),
+                "each": 3,
+            },
         ),
-        (cut_off, {"draw": lambda r: (r.choice((6, 8, 9, 10)),), "formats": ("float16",)}),
+        (
+            cut_off,
+            {"causes": ("exp.cut",), "draw": lambda r: (r.choice((6, 8, 9, 10)),), "formats": ("float16",)},
+        ),
         (
             cut_off,
             {
+                "causes": ("exp.cut",),
                 "draw": lambda r: (r.choice((10, 20, 50, 80, 86, 87)),),
                 "formats": ("bfloat16", "float32"),
                 "each": 2,
@@ -194,14 +234,32 @@ DEFECTS: Final = listed(
         ),
         (
             cut_off,
-            {"draw": lambda r: (r.choice((80, 87, 103, 600, 700)),), "formats": ("float64",), "each": 3},
+            {
+                "causes": ("exp.cut",),
+                "draw": lambda r: (r.choice((80, 87, 103, 600, 700)),),
+                "formats": ("float64",),
+                "each": 3,
+            },
         ),
-        (subnormals_flushed, {"formats": WIDE}),
-        (exponent_wraps, {"formats": ("bfloat16", "float32")}),
-        (eight_ulps, {"draw": lambda r: (r.randint(8, 12),), "formats": WIDE, "each": 2}),
+        (subnormals_flushed, {"causes": ("output.flushed",), "formats": WIDE}),
+        (exponent_wraps, {"causes": ("exp.inaccurate",), "formats": ("bfloat16", "float32")}),
+        (
+            eight_ulps,
+            {
+                "causes": ("exp.inaccurate",),
+                "draw": lambda r: (r.randint(8, 12),),
+                "formats": WIDE,
+                "each": 2,
+            },
+        ),
         (
             one_argument,
-            {"draw": lambda r: (round(r.uniform(0.1, 8), 2),), "formats": ("float16", *WIDE), "each": 2},
+            {
+                "causes": ("exp.inaccurate",),
+                "draw": lambda r: (round(r.uniform(0.1, 8), 2),),
+                "formats": ("float16", *WIDE),
+                "each": 2,
+            },
         ),
     ),
 )

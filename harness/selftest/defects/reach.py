@@ -218,12 +218,26 @@ DEFECTS: Final = (
     *listed(
         "reach",
         (
-            (static_scratch, _TWO),
-            (static_scratch_of_long_rows, {"draw": lambda r: (r.choice((1024, 8192)),), **_ONE}),
-            (wrong_after_many_calls, {"draw": lambda r: (r.choice((2000, 20_000)),), **_ONE, "each": 2}),
-            (long_rows_in_random_order, _LONG),
-            (long_rows_wrong_now_and_then, {"draw": lambda _: (0.05,), **_TWO}),
-            (long_input_overwritten, {"draw": lambda r: (r.choice((4096, 8192)),), **_TWO}),
+            (static_scratch, _TWO | {"causes": ("depends.threads",)}),
+            (
+                static_scratch_of_long_rows,
+                {"causes": ("depends.threads",), "draw": lambda r: (r.choice((1024, 8192)),), **_ONE},
+            ),
+            (
+                wrong_after_many_calls,
+                {
+                    "causes": ("depends.history",),
+                    "draw": lambda r: (r.choice((2000, 20_000)),),
+                    **_ONE,
+                    "each": 2,
+                },
+            ),
+            (long_rows_in_random_order, _LONG | {"causes": ("depends.run",)}),
+            (long_rows_wrong_now_and_then, {"causes": ("depends.run",), "draw": lambda _: (0.05,), **_TWO}),
+            (
+                long_input_overwritten,
+                {"causes": ("input.overwritten",), "draw": lambda r: (r.choice((4096, 8192)),), **_TWO},
+            ),
         ),
         lambda make: make,
         checks_first=True,
@@ -233,21 +247,32 @@ DEFECTS: Final = (
         (
             (
                 entries_beyond_a_cap,
-                {"draw": lambda r: (r.choice((4_194_240, 1 << 24)),), **_ONE, "each": 2},
+                {
+                    "causes": ("depends.batch",),
+                    "draw": lambda r: (r.choice((4_194_240, 1 << 24)),),
+                    **_ONE,
+                    "each": 2,
+                },
             ),
-            (rows_beyond_a_cap, {"draw": lambda r: (r.choice((100_000, 131_071)),), **_TWO}),
-            (long_rows_split_by_the_batch, _LONG | {"draw": lambda r: (r.choice((300, 1024)),)}),
-            (four_axes_passed_through, _TWO),
-            (empty_batch_refused, _TWO),
+            (
+                rows_beyond_a_cap,
+                {"causes": ("depends.batch",), "draw": lambda r: (r.choice((100_000, 131_071)),), **_TWO},
+            ),
+            (
+                long_rows_split_by_the_batch,
+                _LONG | {"draw": lambda r: (r.choice((300, 1024)),)} | {"causes": ("depends.batch",)},
+            ),
+            (four_axes_passed_through, _TWO | {"causes": ("axis.stacks",)}),
+            (empty_batch_refused, _TWO | {"causes": ("input.refused",)}),
         ),
         checks_first=True,
     ),
     *listed(
         "reach",
         (
-            (long_strided_rows_wrong, {"draw": lambda _: (4096,), **_ONE}),
-            (long_vectors_wrong, {"draw": lambda _: (4096,), **_TWO}),
-            (long_rows_off_a_vector_wrong, {"draw": lambda _: (4096,), **_TWO}),
+            (long_strided_rows_wrong, {"causes": ("strides.ignored",), "draw": lambda _: (4096,), **_ONE}),
+            (long_vectors_wrong, {"causes": ("axis.stacks",), "draw": lambda _: (4096,), **_TWO}),
+            (long_rows_off_a_vector_wrong, {"causes": ("depends.place",), "draw": lambda _: (4096,), **_TWO}),
         ),
         _as_given,
         checks_first=True,
@@ -255,10 +280,10 @@ DEFECTS: Final = (
     *listed(
         "reach",
         (
-            (axis_one_of_a_matrix_taken_for_zero, _TWO),
-            (third_axis_from_the_end_miscounted, _TWO),
-            (inner_axis_of_four_taken_for_the_last, _TWO),
-            (columns_beyond_a_grid, {"draw": lambda _: (65_535,), **_ONE}),
+            (axis_one_of_a_matrix_taken_for_zero, _TWO | {"causes": ("axis.ignored",)}),
+            (third_axis_from_the_end_miscounted, _TWO | {"causes": ("axis.ignored",)}),
+            (inner_axis_of_four_taken_for_the_last, _TWO | {"causes": ("axis.ignored",)}),
+            (columns_beyond_a_grid, {"causes": ("axis.ignored",), "draw": lambda _: (65_535,), **_ONE}),
         ),
         _with_axis,
         checks_first=True,

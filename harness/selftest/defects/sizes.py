@@ -86,28 +86,49 @@ DEFECTS: Final = (
         (
             (
                 tail_lost_at_some_residues,
-                {"draw": lambda r: tuple(sorted(r.sample(range(8), 3))), "formats": COMMON},
+                {
+                    "causes": ("sum.omits",),
+                    "draw": lambda r: tuple(sorted(r.sample(range(8), 3))),
+                    "formats": COMMON,
+                },
             ),
             (
                 tail_lost_at_one_residue_of_long_rows,
-                {"draw": lambda r: (r.randrange(512),), "formats": WIDE, "each": 2},
+                {"causes": ("sum.omits",), "draw": lambda r: (r.randrange(512),), "formats": WIDE, "each": 2},
             ),
             (
                 tail_lost_in_a_narrow_range,
-                {"draw": lambda r: (r.randint(257, 1700),), "formats": WIDE, "each": 2},
+                {
+                    "causes": ("sum.omits",),
+                    "draw": lambda r: (r.randint(257, 1700),),
+                    "formats": WIDE,
+                    "each": 2,
+                },
             ),
-            (tail_lost_at_a_usual_length, {"draw": lambda r: (r.choice(USUAL),), "formats": WIDE}),
+            (
+                tail_lost_at_a_usual_length,
+                {"causes": ("sum.omits",), "draw": lambda r: (r.choice(USUAL),), "formats": WIDE},
+            ),
             (
                 entries_beyond_a_limit_unsummed,
-                {"draw": lambda r: (r.choice((262_144, 300_000, 500_000)),), "formats": WIDE},
+                {
+                    "causes": ("sum.omits",),
+                    "draw": lambda r: (r.choice((262_144, 300_000, 500_000)),),
+                    "formats": WIDE,
+                },
             ),
             (
                 rows_counted_anew_from_a_limit,
-                {"draw": lambda r: (r.choice((100_000, 131_072, 1_000_000)),), "formats": WIDE},
+                {
+                    "causes": ("depends.batch",),
+                    "draw": lambda r: (r.choice((100_000, 131_072, 1_000_000)),),
+                    "formats": WIDE,
+                },
             ),
             (
                 elements_beyond_a_limit_unwritten,
                 {
+                    "causes": ("depends.batch",),
                     "draw": lambda r: (r.choice((4_194_240, 16_700_000, 1 << 24)),),
                     "formats": WIDE,
                     "checks_first": True,

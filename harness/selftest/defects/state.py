@@ -205,37 +205,63 @@ DEFECTS: Final = (
     *listed(
         "state",
         (
-            (overwrites_its_input, {}),
+            (overwrites_its_input, {"causes": ("input.overwritten",)}),
             (
                 overwrites_long_input,
                 {
+                    "causes": ("input.overwritten",),
                     "draw": lambda r: (r.choice((16, 100, 1000, 4000)),),
                     "formats": ("float16", "float32"),
                     "each": 2,
                 },
             ),
-            (sum_in_random_order, {"formats": WIDE}),
+            (sum_in_random_order, {"causes": ("depends.run",), "formats": WIDE}),
             (
                 wrong_now_and_then,
-                {"draw": lambda r: (r.choice((7, 20, 50)),), "formats": ("float16", "float32"), "each": 2},
+                {
+                    "causes": ("depends.run", "depends.history"),
+                    "draw": lambda r: (r.choice((7, 20, 50)),),
+                    "formats": ("float16", "float32"),
+                    "each": 2,
+                },
             ),
-            (last_bit_now_and_then, {"draw": lambda r: (r.choice((7, 20, 50)),), "formats": WIDE, "each": 2}),
+            (
+                last_bit_now_and_then,
+                {
+                    "causes": ("depends.run", "depends.history"),
+                    "draw": lambda r: (r.choice((7, 20, 50)),),
+                    "formats": WIDE,
+                    "each": 2,
+                },
+            ),
             (
                 right_at_first,
                 {
+                    "causes": ("depends.history",),
                     "draw": lambda r: (r.choice((3, 30, 100, 200)),),
                     "formats": ("float16", "float32"),
                     "each": 2,
                 },
             ),
-            (remembers_by_shape, {"formats": ("float16", "float32")}),
+            (remembers_by_shape, {"causes": ("depends.history",), "formats": ("float16", "float32")}),
             (
                 remembers_by_first_entries,
-                {"draw": lambda r: (r.randint(1, 4),), "formats": ("float16", "float32")},
+                {
+                    "causes": ("depends.history",),
+                    "draw": lambda r: (r.randint(1, 4),),
+                    "formats": ("float16", "float32"),
+                },
             ),
-            (remembers_by_address, {"formats": ("float16", "float32")}),
-            (sum_not_reset, {"draw": lambda r: (r.choice((1.0, 0.1, 0.01)),), "formats": WIDE}),
-            (output_used_again, {"formats": ("float16", "float32")}),
+            (remembers_by_address, {"causes": ("depends.history",), "formats": ("float16", "float32")}),
+            (
+                sum_not_reset,
+                {
+                    "causes": ("depends.history",),
+                    "draw": lambda r: (r.choice((1.0, 0.1, 0.01)),),
+                    "formats": WIDE,
+                },
+            ),
+            (output_used_again, {"causes": ("output.reused",), "formats": ("float16", "float32")}),
         ),
         lambda make: make,
         checks_first=True,
@@ -246,20 +272,33 @@ DEFECTS: Final = (
             (
                 narrow_beyond_a_length,
                 {
+                    "causes": ("sum.accumulator",),
                     "draw": lambda r: (r.choice((100, 255, 1023, 2048, 4096, 8192, 65_536, 131_072)),),
                     "formats": WIDE,
                     "each": 4,
                 },
             ),
-            (wrong_at_one_residue, {"draw": _tail, "formats": COMMON, "each": 3}),
+            (wrong_at_one_residue, {"causes": ("sum.omits",), "draw": _tail, "formats": COMMON, "each": 3}),
             (
                 wrong_between_lengths,
-                {"draw": lambda r: (2 ** r.randint(1, 15),), "formats": COMMON, "each": 3},
+                {
+                    "causes": ("shift.absent",),
+                    "draw": lambda r: (2 ** r.randint(1, 15),),
+                    "formats": COMMON,
+                    "each": 3,
+                },
             ),
-            (wrong_at_powers_of_two, {"draw": lambda r: (2 ** r.randint(2, 11),), "formats": COMMON}),
+            (
+                wrong_at_powers_of_two,
+                {"causes": ("sum.omits",), "draw": lambda r: (2 ** r.randint(2, 11),), "formats": COMMON},
+            ),
             (
                 not_written_beyond_a_length,
-                {"draw": lambda r: (r.choice((1024, 4096, 32_768, 65_535, 65_536)),), "formats": COMMON},
+                {
+                    "causes": ("output.unwritten",),
+                    "draw": lambda r: (r.choice((1024, 4096, 32_768, 65_535, 65_536)),),
+                    "formats": COMMON,
+                },
             ),
         ),
     ),

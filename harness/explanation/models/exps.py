@@ -1,0 +1,117 @@
+"""Models with a wrong exponential: of another base, clamped, cut off, kept narrow, or as it was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from harness.explanation.anatomy import Anatomy
+from harness.explanation.models.model import NARROW, Floats, Model, softmax_of
+from harness.explanation.questions import Questions
+
+__all__ = ["of_exp"]
+
+ASKED: Final = 1 << 18
+"""Arguments of one call whose exponentials are asked for; those of more are not."""
+
+
+def of_exp(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Iterator[Model]:
+    """Yield models with a wrong exponential."""
+
+    def model(code: str, sentence: str, exp: Callable[[Any], Any]) -> Model:
+        return Model(code, sentence, softmax_of(questions, work, exp=exp))
+
+    curve = anatomy.curve
+    d, values = curve.arguments, curve.values
+    some = (d < -0.5) & (values > 64 * float(questions.out.smallest_normal))
+    if some.any():
+        with np.errstate(all="ignore"):
+            ratio = np.log(values[some]) / d[some]
+        scale = float(np.median(ratio))
+        if abs(scale - 1) > 64 * 2.0**-questions.out.precision and np.ptp(ratio) < abs(scale - 1) / 4:
+            base = "2" if abs(scale - math.log(2)) < 0.001 else f"e^{scale:.6g}"
+            yield model(
+                "exp.wrong_base",
+                f"powers of {base}, not of e",
+                lambda t: np.exp(t.astype(np.float64) * scale).astype(t.dtype),
+            )
+            scaled = questions.rounded(np.asarray([scale])).item()
+            yield Model(
+                "exp.wrong_base",
+                f"the softmax is that of the logits times {scaled:.6g}",
+                softmax_of(questions, work, begin=lambda z: z * z.dtype.type(_simple(scale))),
+            )
+    tail = values[d < 0.97 * d.min()]
+    if len(tail) and tail.min() == tail.max() > 0:
+        least = math.log(float(tail[0]))
+        if least < -1:
+            yield model(
+                "exp.clamped", f"exp is that of {least:.4g} below it", lambda t: np.exp(np.maximum(t, least))
+            )
+    last = curve.last
+    if np.isfinite(last) and last < 0 and math.exp(last) > 8 * float(questions.out.smallest_subnormal):
+        beyond = d[d < last]
+        edge = (last + float(beyond.max())) / 2 if len(beyond) else last
+        edge = _whole(edge, (last - float(beyond.max())) if len(beyond) else 1)
+        yield model("exp.cut", f"exp is 0 below about {edge:.4g}", lambda t: np.where(t < edge, 0, np.exp(t)))
+        share = math.exp(edge)
+        decade = 10.0 ** round(math.log10(share))
+        yield Model(
+            "output.cut",
+            f"outputs below {decade:g} are returned as 0",
+            softmax_of(questions, work, end=lambda y: np.where(y < decade, 0, y)),
+        )
+    for name, narrow in NARROW:
+        if narrow.itemsize < work.itemsize:
+            yield model("exp.inaccurate", f"exp is computed in {name}", _exp_in(narrow))
+    if curve.scale is None:
+        said = f"exp itself is off: {_worst(questions, d, values)}"
+        yield Model(
+            "exp.inaccurate",
+            said,
+            softmax_of(questions, work, exp=lambda t: _measured(questions, t)),
+            general=True,
+        )
+
+
+def _measured(questions: Questions, t: Any) -> Any:
+    """Return the exponentials that rows (0, t) show: the quotient of their outputs."""
+    known = np.isfinite(t) & (t < 0)
+    arguments, where = np.unique(t[known].astype(np.float64), return_inverse=True)
+    e = np.where(t == 0, 1.0, np.where(np.isneginf(t), 0.0, np.nan))
+    if not len(arguments) or len(arguments) > ASKED:
+        return e
+    y = questions.ask(np.column_stack([np.zeros_like(arguments), arguments]))
+    with np.errstate(all="ignore"):
+        e[known] = (y[:, 1] / y[:, 0])[where]
+    return e
+
+
+def _worst(questions: Questions, d: Floats, values: Floats) -> str:
+    """Say by what values are off most, where they are normal numbers."""
+    normal = np.exp(d) > 4 * float(questions.out.smallest_normal)
+    if not normal.any():
+        return "nowhere by much"
+    d, values = d[normal], values[normal]
+    with np.errstate(all="ignore"):
+        off = np.nan_to_num(np.abs(np.log(values / np.exp(d))), nan=np.inf, posinf=np.inf)
+    at = int(off.argmax())
+    true = math.exp(d[at])
+    return f"exp({d[at]:.6g}) comes out as {values[at]:.6g} where it is {true:.6g}"
+
+
+def _exp_in(narrow: np.dtype[Any]) -> Callable[[Any], Any]:
+    return lambda t: np.exp(t.astype(narrow)).astype(t.dtype)
+
+
+def _simple(value: float) -> float:
+    """Return the number of three decimals close by, where there is one within a thousandth."""
+    return round(value, 3) if abs(round(value, 3) - value) < 1e-3 * abs(value) else value
+
+
+def _whole(value: float, within: float) -> float:
+    """Return the whole number close by, where there is one within the uncertainty."""
+    return float(round(value)) if abs(round(value) - value) <= within else value
