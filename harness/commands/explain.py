@@ -27,7 +27,8 @@ from harness.terminal.exceptions import NoVerdict, UsageError, choose
 from reference.tiers import TIERS
 
 if TYPE_CHECKING:
-    from harness.explanation import Explanation
+    from harness.explanation import Declared, Explanation
+    from harness.subject.execution import Executor
 
 __all__ = ["explain"]
 
@@ -53,6 +54,9 @@ def explain(
     policies: Policies = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one call may take.")] = None,
     in_process: InProcessHere = False,
+    declare: Annotated[
+        bool, typer.Option("--declare", help="Print the declaration that its anatomy supports, and no more.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say why a softmax is wrong and what it is made of, by rows made for the purpose."""
@@ -71,15 +75,40 @@ def explain(
         raise UsageError(f"--tier {tier}: it says nothing of {asked.out_format}; give one of {fitting}")
     with executor_for(asked.settings, every_row=True) as executor:
         require_format(asked, executor)
-        from harness.explanation import explanation_of
+        from harness.explanation import anatomy_of, declared_of, explanation_of
+        from harness.explanation.questions import Questions
 
+        if declare:
+            questions = Questions(asked.subject(executor))
+            declared = declared_of(questions.subject, anatomy_of(questions, length))
+            _require_outputs(candidate, executor, questions.fault)
+            _print_declared(candidate, declared, as_json=as_json)
+            return
         explanation = explanation_of(asked.subject(executor), length, tier)
-        if given_up := executor.given_up():
-            raise NoVerdict(f"candidate {candidate!r}: {explanation.fault}; {next(iter(given_up.values()))}")
+        _require_outputs(candidate, executor, explanation.fault)
     if as_json:
         print_json(_document(asked, explanation))
     else:
         print_lines(results(), "\n".join(_lines(asked, explanation, length or DRAWN)))
+
+
+def _require_outputs(candidate: str, executor: Executor, fault: str) -> None:
+    if given_up := executor.given_up():
+        raise NoVerdict(f"candidate {candidate!r}: {fault}; {next(iter(given_up.values()))}")
+
+
+def _print_declared(candidate: str, declared: Declared, *, as_json: bool) -> None:
+    """Print what may be declared.
+
+    Raises:
+        NoVerdict: the anatomy supports nothing.
+    """
+    if declared.why:
+        raise NoVerdict(f"candidate {candidate!r}: nothing can be declared: {declared.why}")
+    if as_json:
+        print_json(declared.declares)
+    else:
+        print_lines(results(), declared.text())
 
 
 def _document(asked: Single, explanation: Explanation) -> dict[str, Any]:

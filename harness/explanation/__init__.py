@@ -8,7 +8,19 @@ from harness.explanation.anatomy import Anatomy, anatomy_of
 from harness.explanation.cause import Cause
 from harness.explanation.causes import Explanation, explanation_of
 from harness.explanation.codes import CODES
+from harness.explanation.declared import Declared, declared_of
 from harness.explanation.parts import Part
 from harness.explanation.questions import Questions
 
-__all__ = ["CODES", "Anatomy", "Cause", "Explanation", "Part", "Questions", "anatomy_of", "explanation_of"]
+__all__ = [
+    "CODES",
+    "Anatomy",
+    "Cause",
+    "Declared",
+    "Explanation",
+    "Part",
+    "Questions",
+    "anatomy_of",
+    "declared_of",
+    "explanation_of",
+]

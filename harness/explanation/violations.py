@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from harness.measurement import Judged, Rows
 from harness.measurement.tiers import tier_judgement
 from harness.subject.subject import Subject
+from reference.formats import FloatFormat
 from reference.tiers import TIERS
 from strategies.regimes import REGIMES
 from strategies.regimes.crowd import CROWD
 
-__all__ = ["Shown", "shown_rows"]
+__all__ = ["Shown", "drawn_rows", "shown_rows"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -56,15 +57,15 @@ def shown_rows(
     return tuple(shown for shown in found if shown is not None)
 
 
+def drawn_rows(fmt: FloatFormat, length: int, seed: int = 0) -> NDArray[Any]:
+    """Return rows of a length, a few of every regime that the format has."""
+    rows = ROWS if length <= LONG else 1
+    kept = [r for r in REGIMES.values() if r.name != CROWD and r.supports(fmt, length)]
+    return np.concatenate([r.rows(fmt, rows, length, seed, 0) for r in kept])
+
+
 def _shown(subject: Subject, tier: str, length: int, seed: int) -> Shown | None:
-    fmt = subject.format
-    x = np.concatenate(
-        [
-            r.rows(fmt, ROWS if length <= LONG else 1, length, seed, 0)
-            for r in REGIMES.values()
-            if r.name != CROWD and r.supports(fmt, length)
-        ]
-    )
+    x = drawn_rows(subject.format, length, seed)
     outcome = subject.run(x)
     done = outcome.completed
     if outcome.outputs is None or not done.any():
