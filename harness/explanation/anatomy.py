@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.explanation.exponentials import ZEROS, Curve, Division, curve_of, division_of
-from harness.explanation.orders import clades, drawn
+from harness.explanation.orders import clades, drawn, nested
 from harness.explanation.parts import Part, State
 from harness.explanation.questions import Questions
 from harness.explanation.sums import (
@@ -31,12 +31,14 @@ Floats = NDArray[np.float64]
 OFFSETS: Final = (0.0, 4.0, -4.0, 64.0, -64.0, 128.0, -192.0, 1024.0, -1024.0, 16384.0, -16384.0)
 SHIFT_LENGTHS: Final = (2, 3, 5, 8, 16, 17, 31, 64, 100, 130, 1030)
 LONGEST_DRAWN: Final = 256
+DRAWN: Final = 64
+"""The length of the tree that goes into the document."""
 SHOWN: Final = 6
 """Lengths named one by one."""
 NOT_THE_MAXIMUM: Final = "what is subtracted is not the maximum of two entries"
 UNEQUAL: Final = "not every entry counts once in the sum"
 DIVIDED: Final = tuple(zeros + 1 for zeros in ZEROS)
-POINTS: Final = 24
+POINTS: Final = 160
 """Of the error curve that goes into the document."""
 
 
@@ -256,6 +258,7 @@ def _sum(
             "order": seen.order.name if seen.order else None,
             "order_agreed": [seen.agreed, seen.asked],
             "heights": heights,
+            "tree": nested(seen.trees[DRAWN], DRAWN),
             "trees": {n: drawn(tree, n) for n, tree in seen.trees.items() if n <= 64},
         }
         said.append(f"{name} (height {heights[max(heights)]} at {max(heights)} entries)")

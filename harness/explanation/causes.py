@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.explanation.anatomy import Anatomy, anatomy_of
 from harness.explanation.cause import ACCOUNTED, Cause, held
+from harness.explanation.codes import CODES
 from harness.explanation.layouts import of_layout
 from harness.explanation.lengths import Lengths, scanned
 from harness.explanation.models import Model, models_of
@@ -105,12 +106,13 @@ class _Search:
         finders: tuple[Callable[[], Cause | None], ...] = (
             self._of_calls,
             self._of_policy,
+            self._of_signs,
             self._of_the_batch,
             self._of_models,
             self._of_lengths,
             self._of_the_contract,
         )
-        for finder in finders:
+        for finder in finders:  # what is nearer to the cause than to its effects comes first
             if (found := finder()) is not None:
                 return found
         return None
@@ -185,6 +187,20 @@ class _Search:
             return ""
         return f"--policy {key}=any"
 
+    def _of_signs(self) -> Cause | None:
+        """Return that outputs are -0, where rows that have one fail, and would not if it were 0."""
+        accounts = violations = 0
+        for s in self.shown:
+            failing = s.refused & s.exactly
+            slack = np.nan_to_num(s.slack, nan=0.0)
+            sound = (np.abs(s.y - s.exact) <= slack).all(axis=1)
+            negative = ((s.y == 0) & np.signbit(s.y)).any(axis=1)
+            accounts += int((failing & sound & negative).sum())
+            violations += int(failing.sum())
+        if not violations or accounts < violations:
+            return None
+        return Cause("output.negative_zero", CODES["output.negative_zero"], accounts, violations)
+
     # Models ----------------------------------------------------------------------------
 
     def _of_models(self) -> Cause | None:
@@ -217,6 +233,8 @@ class _Search:
     def _of_lengths(self) -> Cause | None:
         """Return the cause of what fails at some lengths alone."""
         lengths = scanned(self._questions)
+        if (changed := of_calls(self._questions, self._begun)) is not None:  # after thousands of calls
+            return changed
         if not lengths.some:
             return None
         known = {s.x.shape[1] for s in self.shown if s.refused.any()}

@@ -8,7 +8,7 @@ claim is then held against rows of every regime, and none is printed that they r
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from harness.explanation.anatomy import Anatomy

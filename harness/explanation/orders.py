@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, reduce
 from typing import Any, Final
 
-__all__ = ["Clades", "Order", "clades", "drawn", "height", "known_orders", "met"]
+__all__ = ["Clades", "Order", "clades", "drawn", "height", "known_orders", "met", "nested"]
 
 Add = Callable[[Any, Any], Any]
 Clades = frozenset[int]
@@ -78,6 +78,18 @@ def _places(clade: int) -> Iterator[int]:
     while clade:
         yield (clade & -clade).bit_length() - 1
         clade &= clade - 1
+
+
+def nested(tree: Clades, length: int) -> Any:
+    """Return a tree as nested lists of places, `[[0, 1], 2]`, those of each addition by their first place."""
+    below = _children(tree)
+
+    def written(node: int) -> Any:
+        if node not in below:
+            return next(_places(node))
+        return [written(child) for child in sorted(below[node], key=lambda c: c & -c)]
+
+    return written((1 << length) - 1)
 
 
 def drawn(tree: Clades, length: int, most: int = 4) -> str:

@@ -26,6 +26,9 @@ LENGTHS: Final = (2, 3, 5, 9, 16, 23, 40, 67, 100, 128, 301, 1030)
 ROWS: Final = 4
 """Of each regime and length; one of those that are longer than this."""
 LONG: Final = 1100
+LONGER: Final = 5000
+OF_LONG: Final = ("standard-normal", "tied", "wide-normal", "partly-tied")
+"""The regimes of rows that are longer still, of which many would take their time."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,11 @@ def shown_rows(
 def drawn_rows(fmt: FloatFormat, length: int, seed: int = 0) -> NDArray[Any]:
     """Return rows of a length, a few of every regime that the format has."""
     rows = ROWS if length <= LONG else 1
-    kept = [r for r in REGIMES.values() if r.name != CROWD and r.supports(fmt, length)]
+    kept = [
+        r
+        for r in REGIMES.values()
+        if r.name != CROWD and r.supports(fmt, length) and (length <= LONGER or r.name in OF_LONG)
+    ]
     return np.concatenate([r.rows(fmt, rows, length, seed, 0) for r in kept])
 
 
