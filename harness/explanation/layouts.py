@@ -61,6 +61,7 @@ AXES: Final[tuple[Presentation, ...]] = (
 
 QUESTIONS: Final = (
     _Question("input.overwritten", "entries of the input are overwritten", "unchanged"),
+    _Question("output.reused", "a result changes when another call is made", "keeps"),
     _Question("input.overrun", "memory beside the rows is written to", "placed", ("amid",)),
     _Question("axis.stacks", "vectors come out wrong", "placed", ("vectors",)),
     _Question("axis.stacks", "stacks of three axes come out wrong", "placed", ("cube",)),
@@ -74,7 +75,6 @@ QUESTIONS: Final = (
     _Question("input.refused", "a read-only array is refused", "read_only"),
     _Question("input.refused", "an empty batch is refused", "shape"),
     _Question("output.negative_zero", "an output is -0", "negative_zero"),
-    _Question("output.reused", "a result changes when another call is made", "keeps"),
     _Question("depends.threads", "calls from two threads disturb each other", "threads"),
     _Question("depends.batch", "a row's outputs differ alone and in a batch", "batch"),
 )
