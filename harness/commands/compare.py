@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.terminal.console import print_json, results
+from harness.terminal.console import print_json, print_lines, results
 from harness.terminal.exceptions import NoVerdict, user_mistakes
 
 if TYPE_CHECKING:
@@ -21,15 +21,24 @@ SHOWN = 20
 
 
 def compare(
-    base: Annotated[str, typer.Argument(help="The earlier run: a run folder, latest or previous.")],
-    run: Annotated[str, typer.Argument(help="The later run.")],
+    base: Annotated[
+        str,
+        typer.Argument(help="The earlier run: a run folder, latest or previous; or an explanation in JSON."),
+    ],
+    run: Annotated[str, typer.Argument(help="The later run, or explanation.")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Say what got better or worse between two runs, cell by cell.
 
-    The later run's report.html gets a section about it. Exit 3 where no cell can be compared.
+    The later run's report.html gets a section about it. Exit 3 where no cell can be compared. Of two files
+    that explain --json wrote, say which part changed.
     """
+    from harness.explanation.changes import is_explanation
+
+    if is_explanation(base) or is_explanation(run):
+        _compare_explanations(base, run, as_json=as_json)
+        return
     from harness.gate.comparison import compare as compared
     from reports.record.run_folder import find_run
 
@@ -41,10 +50,43 @@ def compare(
         print_json(comparison.document())
     else:
         _print(comparison, folders[1])
+        _print_changed_parts(folders)
     if not any(comparison.count(change) for change in ("better", "worse", "noise", "same")):
         raise NoVerdict(
             f"no cell of {base} and {run} was given the same rows; compare runs of one seed and effort"
         )
+
+
+def _compare_explanations(base: str, run: str, *, as_json: bool) -> None:
+    """Print the parts that are another in the later of two explanations."""
+    from harness.explanation.changes import changes, explanation_in
+
+    found = list(changes(explanation_in(base), explanation_in(run)))
+    if as_json:
+        print_json({"base": base, "run": run, "changes": [change.document() for change in found]})
+    else:
+        lines = [change.line() for change in found] or ["no part changed"]
+        print_lines(results(), "\n".join(lines))
+
+
+def _print_changed_parts(folders: tuple[Path, Path]) -> None:
+    """Print the parts that changed of candidates that both runs explain."""
+    from harness.explanation.changes import changes
+
+    earlier, later = (_explanations(folder) for folder in folders)
+    for key in earlier.keys() & later.keys():
+        for change in changes(earlier[key], later[key]):
+            print_lines(results(), f"{key[0]} / {key[1]}: {change.line()}")
+
+
+def _explanations(folder: Path) -> dict[tuple[str, str, str], Any]:
+    """Return what a run's ledger holds of candidates that were opened, by candidate and formats."""
+    from reports.record.ledger import Ledger
+    from reports.record.run_folder import LEDGER
+
+    with user_mistakes(), Ledger.open(folder / LEDGER) as ledger:
+        found = ledger.get("explanations") or ()
+    return {(e["candidate"], e["format"], e["out_format"]): e for e in found if e.get("parts")}
 
 
 def _cells(folder: Path) -> list[Row]:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 LONGEST = 1 << 20
+FRESH_ROWS = 200
+MOST_FRESH = 100_000
 DRAWN = 64
 """The length whose order is drawn, where none is given."""
 
@@ -51,6 +53,9 @@ def explain(
         str | None,
         typer.Option(help="The tier that rows are held to; fast, or wide in formats it leaves out."),
     ] = None,
+    fresh: Annotated[
+        int, typer.Option(help="Fresh rows whose bits are predicted from the anatomy; 0 for none.")
+    ] = FRESH_ROWS,
     policies: Policies = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one call may take.")] = None,
     in_process: InProcessHere = False,
@@ -62,6 +67,8 @@ def explain(
     """Say why a softmax is wrong and what it is made of, by rows made for the purpose."""
     if length is not None and not 2 <= length <= LONGEST:
         raise UsageError(f"--length {length}: give a number from 2 to {LONGEST}")
+    if not 0 <= fresh <= MOST_FRESH:
+        raise UsageError(f"--fresh {fresh}: give a number from 0 to {MOST_FRESH}")
     if tier is not None:
         choose("tier", tier, TIERS)
     given = {
@@ -84,7 +91,7 @@ def explain(
             _require_outputs(candidate, executor, questions.fault)
             _print_declared(candidate, declared, as_json=as_json)
             return
-        explanation = explanation_of(asked.subject(executor), length, tier)
+        explanation = explanation_of(asked.subject(executor), length, tier, fresh=fresh)
         _require_outputs(candidate, executor, explanation.fault)
     if as_json:
         print_json(_document(asked, explanation))
@@ -125,6 +132,8 @@ def _lines(asked: Single, explanation: Explanation, length: int) -> Iterator[str
     formats = f"{asked.fmt}" if asked.fmt == asked.out_format else f"{asked.fmt} to {asked.out_format}"
     yield f"{asked.candidate.name} in {formats}, opened by {anatomy.rows} rows"
     yield explanation.line()
+    if explanation.prediction is not None:
+        yield explanation.prediction.line()
     for part in anatomy.parts:
         state = "" if part.state == "observed" else f"{part.state}: "
         yield f"{part.name:11} {state}{part.text} [{part.rows} rows]"

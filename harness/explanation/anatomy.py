@@ -312,6 +312,7 @@ def _divide(questions: Questions, division: Division, epsilon: float, rows: int)
         "telling": division.telling,
         "division": division.division,
         "reciprocal": division.reciprocal,
+        "way": division.way,
         "epsilon": epsilon,
     }
     if _adds(questions, epsilon):
@@ -337,13 +338,19 @@ def _output(questions: Questions, division: Division, curve: Curve, rows: int) -
     subnormal = curve.exact & (curve.values < float(questions.out.smallest_normal))
     last = math.exp(curve.last) if curve.last > questions.off * 4 else 0.0
     reaches = last < float(questions.out.smallest_normal)
-    facts = {"subnormal": int((curve.values[subnormal] > 0).sum()), "once": division.wide}
+    once = division.telling and division.way is None and division.wide >= 0.95 * division.telling
+    facts = {
+        "subnormal": int((curve.values[subnormal] > 0).sum()),
+        "once": division.wide,
+        "subnormals_kept": reaches,
+        "rounded_once": bool(once),
+    }
     said = [
         "numbers below the normal range are kept"
         if reaches
         else "no number below the normal range is returned"
     ]
-    if division.telling and division.way is None and division.wide >= 0.95 * division.telling:
+    if once:
         said.append(f"rounded once, from a wider format ({division.wide} of {division.telling} rows)")
     elif division.way:
         said.append(f"exponentials are rounded to {questions.out} before the division")

@@ -14,6 +14,7 @@ from harness.explanation.codes import CODES
 from harness.explanation.layouts import of_layout
 from harness.explanation.lengths import Lengths, scanned
 from harness.explanation.models import Model, models_of
+from harness.explanation.prediction import Prediction, prediction_of
 from harness.explanation.questions import Questions
 from harness.explanation.stability import Beginning, beginning_of, of_calls, of_many_calls
 from harness.explanation.violations import Shown, shown_rows
@@ -39,6 +40,7 @@ class Explanation:
         violations, rows: how many rows fail, of how many.
         cause: why; None where nothing fails or nothing accounts for it.
         fault: how the first call failed that did; empty where none did.
+        prediction: how many fresh rows had the bits that the anatomy predicts; None where none were asked.
     """
 
     anatomy: Anatomy
@@ -47,6 +49,7 @@ class Explanation:
     rows: int
     cause: Cause | None
     fault: str = ""
+    prediction: Prediction | None = None
 
     def line(self) -> str:
         """Return why it fails, in one line."""
@@ -60,19 +63,30 @@ class Explanation:
         """Return it as JSON takes it."""
         cause = None if self.cause is None else self.cause.document()
         failing = {"tier": self.tier, "violations": self.violations, "rows_tried": self.rows, "cause": cause}
-        return {**failing, **self.anatomy.document()}
+        predicted = {} if self.prediction is None else {"prediction": self.prediction.document()}
+        return {**failing, **predicted, **self.anatomy.document()}
 
 
 @np.errstate(all="ignore")
-def explanation_of(subject: Subject, length: int | None = None, tier: str | None = None) -> Explanation:
-    """Open a candidate, hold it to a tier, and say why rows fail it; to `fast` where none is given."""
+def explanation_of(
+    subject: Subject, length: int | None = None, tier: str | None = None, *, fresh: int = 0
+) -> Explanation:
+    """Open a candidate, hold it to a tier, and say why rows fail it; to `fast` where none is given.
+
+    Args:
+        subject: whom.
+        length: a length of the user's own to look at.
+        tier: what rows are held to.
+        fresh: rows whose bits are predicted.
+    """
     questions = Questions(subject)
     begun = beginning_of(questions)
     anatomy = anatomy_of(questions, length)
     asked = tier or ("fast" if TIERS["fast"].takes(subject.out) else "wide")
     search = _Search(questions, begun, anatomy, asked, shown_rows(subject, asked))
     cause = search.cause()
-    return Explanation(anatomy, asked, search.violations, search.rows, cause, questions.fault)
+    prediction = prediction_of(questions, anatomy, fresh) if fresh else None
+    return Explanation(anatomy, asked, search.violations, search.rows, cause, questions.fault, prediction)
 
 
 class _Search:

@@ -9,8 +9,9 @@ to rows of k zeros and the argument, in emulation: the one that gives the bits o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -35,7 +36,9 @@ AROUND: Final = 4
 """Numbers above and below the quotient of two outputs that exp may be: it is off by 1.5 units at most."""
 
 AT_ONCE: Final = 1 << 16
-TYPES: Final = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
+TYPES: Final[Mapping[str, np.dtype[Any]]] = MappingProxyType(
+    {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
+)
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ class _Model:
     def _settled(
         self, questions: Questions, arguments: Array, near: Array
     ) -> tuple[Array, NDArray[np.bool_]]:
-        """Return the number near each quotient that gives all the bits seen, and of which it is the only one."""
+        """Return the number near each quotient that gives all bits seen, and whether no other does."""
         bits = near.view(f"i{self.dtype.itemsize}")[:, None] + np.arange(-AROUND, AROUND + 1, dtype=np.int64)
         tried = bits.astype(f"i{self.dtype.itemsize}").view(self.dtype)
         fits = np.ones(tried.shape, dtype=np.bool_)

@@ -66,7 +66,7 @@ def beginning_of(questions: Questions) -> Beginning:
 
 def of_calls(questions: Questions, begun: Beginning) -> Cause | None:
     """Return that outputs depend on earlier calls or on chance, where the same rows had different outputs."""
-    if begun.repeated > begun.asked / 4:
+    if begun.repeated >= ROWS / 2:
         said = "the answer to an earlier call of the same shape is given again"
         return Cause("depends.history", said, begun.repeated, begun.repeated)
     if (changed := _no_longer_right(questions, begun)) is not None:

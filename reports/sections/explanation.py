@@ -123,10 +123,10 @@ SECTION = Section(
     title="Why it fails",
     order=22,
     guide=(
-        "Candidates that failed were asked further rows, each of which answers a question about one part: what"
-        " is subtracted, exp, the sum, the division, what comes out, and what else the outputs depend on. A"
-        " part is observed, not visible in its format, or contradictory. A cause is named only where it alone"
-        " accounts for the failing rows; unexplained is an answer too."
+        "Candidates that failed were asked further rows, each of which answers a question about one part:"
+        " what is subtracted, exp, the sum, the division, what comes out, and what else outputs depend on. A"
+        " part is observed, not visible in its format, or contradictory. A cause is named only where it"
+        " alone accounts for the failing rows; unexplained is an answer too."
     ),
     render=render,
 )
