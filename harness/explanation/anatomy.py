@@ -33,6 +33,8 @@ SHIFT_LENGTHS: Final = (2, 3, 5, 8, 16, 17, 31, 64, 100, 130, 1030)
 LONGEST_DRAWN: Final = 256
 DRAWN: Final = 64
 """The length of the tree that goes into the document."""
+LONGEST_OF_SLOW: Final = 4097
+"""The longest rows whose entries a slow candidate is asked to count."""
 SHOWN: Final = 6
 """Lengths named one by one."""
 NOT_THE_MAXIMUM: Final = "what is subtracted is not the maximum of two entries"
@@ -89,7 +91,8 @@ def anatomy_of(questions: Questions, length: int | None = None) -> Anatomy:
     blind = _blind(questions, shift, curve, epsilon)
     exp = _exp(curve, questions.rows - before) if blind != NOT_THE_MAXIMUM else _unseen("exp", blind)
     before = questions.rows
-    counts = counted(questions, (*SHORT_LENGTHS, *LONG_LENGTHS, *(n for n in extra if n not in LONG_LENGTHS)))
+    long = tuple(n for n in LONG_LENGTHS if n <= LONGEST_OF_SLOW or not questions.is_slow)
+    counts = counted(questions, (*SHORT_LENGTHS, *long, *(n for n in extra if n not in long)))
     bits = accumulator(questions) if blind is None else None
     more = [n for n in (*extra, *([length] if length else ())) if 2 <= n <= 256]
     seen = order_of(questions, bits, more) if bits is not None and not _uneven(counts) else None

@@ -15,7 +15,7 @@ from harness.explanation.layouts import of_layout
 from harness.explanation.lengths import Lengths, scanned
 from harness.explanation.models import Model, models_of
 from harness.explanation.prediction import Prediction, prediction_of
-from harness.explanation.questions import Questions
+from harness.explanation.questions import SLOW, TIMED, Questions
 from harness.explanation.stability import Beginning, beginning_of, of_calls, of_many_calls
 from harness.explanation.violations import Shown, shown_rows
 from harness.subject.subject import Subject
@@ -41,6 +41,7 @@ class Explanation:
         cause: why; None where nothing fails or nothing accounts for it.
         fault: how the first call failed that did; empty where none did.
         prediction: how many fresh rows had the bits that the anatomy predicts; None where none were asked.
+        left_out: what a slow candidate was not asked; empty of others.
     """
 
     anatomy: Anatomy
@@ -50,6 +51,7 @@ class Explanation:
     cause: Cause | None
     fault: str = ""
     prediction: Prediction | None = None
+    left_out: str = ""
 
     def line(self) -> str:
         """Return why it fails, in one line."""
@@ -63,6 +65,7 @@ class Explanation:
         """Return it as JSON takes it."""
         cause = None if self.cause is None else self.cause.document()
         failing = {"tier": self.tier, "violations": self.violations, "rows_tried": self.rows, "cause": cause}
+        failing |= {"left_out": self.left_out} if self.left_out else {}
         predicted = {} if self.prediction is None else {"prediction": self.prediction.document()}
         return {**failing, **predicted, **self.anatomy.document()}
 
@@ -86,7 +89,25 @@ def explanation_of(
     search = _Search(questions, begun, anatomy, asked, shown_rows(subject, asked))
     cause = search.cause()
     prediction = prediction_of(questions, anatomy, fresh) if fresh else None
-    return Explanation(anatomy, asked, search.violations, search.rows, cause, questions.fault, prediction)
+    return Explanation(
+        anatomy,
+        asked,
+        search.violations,
+        search.rows,
+        cause,
+        questions.fault,
+        prediction,
+        _left_out(questions),
+    )
+
+
+def _left_out(questions: Questions) -> str:
+    if not questions.is_slow:
+        return ""
+    return (
+        f"a call of three rows of {TIMED} entries takes more than {1000 * SLOW:g} ms: of longer rows, other"
+        " layouts and thousands of calls nothing was asked"
+    )
 
 
 class _Search:
@@ -262,7 +283,7 @@ class _Search:
 
     def _of_the_contract(self) -> Cause | None:
         """Return what other calls than plain ones show, where the plain ones are sound."""
-        if self.violations:
+        if self.violations or self._questions.is_slow:
             return None
         return of_layout(self._questions.subject) or of_many_calls(self._questions)
 

@@ -21,6 +21,9 @@ __all__ = ["Lengths", "scanned"]
 EVERY: Final = 2600
 """Up to here every length is asked."""
 
+OF_SLOW: Final = 130
+"""The longest rows that a slow candidate is asked."""
+
 FURTHER: Final = (
     *(2**k + side for k in range(12, 18) for side in (-1, 0, 1)),
     *(3 * 2**k for k in range(10, 16)),
@@ -96,6 +99,8 @@ def _rules(odd: Sequence[int]) -> Iterator[tuple[str, Callable[[int], bool]]]:
 def scanned(questions: Questions) -> Lengths:
     """Ask every short length and some long ones."""
     lengths = [*range(2, EVERY + 1), *(n for n in sorted(FURTHER) if n > EVERY)]
+    if questions.is_slow:
+        lengths = [n for n in lengths if n <= OF_SLOW]
     if float(questions.format.largest) < 1e5:
         lengths = [n for n in lengths if n < float(questions.format.largest)]
     return Lengths(tuple(lengths), tuple(n for n in lengths if not _is_sound(questions, n)))

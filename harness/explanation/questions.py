@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -11,9 +13,14 @@ from numpy.typing import NDArray
 from harness.subject.subject import Subject
 from reference.formats import FloatFormat
 
-__all__ = ["Questions"]
+__all__ = ["SLOW", "TIMED", "Questions"]
 
 Floats = NDArray[np.float64]
+
+SLOW: Final = 1e-3
+"""Seconds of a call of a few rows of `TIMED` entries; NumPy takes a thirtieth, loops of Python more."""
+
+TIMED: Final = 1030
 
 _ELEMENTS: Final = 1 << 21
 """Entries of a call, at most."""
@@ -68,6 +75,18 @@ class Questions:
             return np.full(rows.shape, np.nan)
         y = self.out.to_float64(outcome.outputs)
         return np.where(outcome.completed[:, None], y, np.nan)
+
+    @cached_property
+    def is_slow(self) -> bool:
+        """Whether calls take so long that those that look for rare lengths and large calls are left out."""
+        rows = self.format.from_float64(np.zeros((3, TIMED)))
+
+        def seconds() -> float:
+            start = time.perf_counter()
+            told = self.subject.run(rows).seconds
+            return time.perf_counter() - start if told is None else told
+
+        return min(seconds() for _ in range(5)) > SLOW
 
     def logit(self, share: float) -> float:
         """Return a logit of the format whose exponential is near a share."""

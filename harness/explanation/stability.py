@@ -71,7 +71,7 @@ def of_calls(questions: Questions, begun: Beginning) -> Cause | None:
         return Cause("depends.history", said, begun.repeated, begun.repeated)
     if (changed := _no_longer_right(questions, begun)) is not None:
         return changed
-    for n in (*LENGTHS, *LONG):
+    for n in LENGTHS if questions.is_slow else (*LENGTHS, *LONG):
         x = _rows(questions, n)[: ROWS if n <= LENGTHS[-1] else 2]
         different = ~_same(questions.ask(x), _often(questions, x))
         if different.any():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -13,11 +12,15 @@ from harness.explanation.questions import Questions
 
 __all__ = ["of_blocks"]
 
-SCANNED: Final = 640
-"""Entries of the row that shows where the first block ends."""
+PROBED: Final = 330
+"""Entries of the rows to which every size of a block is fitted."""
 
-LONGEST: Final = 1100
-"""Of longer rows the blocks are taken to be those of rows of so many entries."""
+ROWS: Final = 8
+SCANNED: Final = 640
+"""Entries of the rows that show from what gap on blocks are passed over, and how long the first is."""
+
+BLOCKS: Final = 64
+"""Of longer rows there are so many blocks, where these are not of the size that is seen in shorter ones."""
 
 Merge = Callable[[Any, Any, Any, Any, int], Any]
 """The new sum, from the sum, the maximum, the new maximum, a block, and the number of the block."""
@@ -25,26 +28,63 @@ Merge = Callable[[Any, Any, Any, Any, int], Any]
 
 def of_blocks(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
     """Yield merges of blocks that rescale wrongly, and blocks that are passed over."""
-    size = _first_block(questions, SCANNED)
-    if size is not None:
+    x, y = _probe(questions, PROBED)
+    if not np.isnan(y).all() and not _alike(
+        questions, y, _blocked(questions, work, _rescaled, lambda n: n)(x)
+    ):
         for sentence, merge in _merges():
-            predict = _blocked(questions, work, merge, lambda n: _first_block(questions, n))
-            yield Model("sum.not_rescaled", sentence.format(size), predict)
+            sizes = (s for s in range(2, PROBED) if _fits(questions, work, merge, s, (x, y)))
+            if (size := next(sizes, None)) is not None:
+                predict = _blocked(questions, work, merge, _Sizes(questions, work, merge, size))
+                yield Model("sum.not_rescaled", sentence.format(size), predict)
     yield from _of_skipped(questions, work)
 
 
-def _first_block(questions: Questions, n: int) -> int | None:
-    """Return the entries of the first block of rows of n, where a later maximum is joined wrongly."""
-    if n < 2:
-        return None
-    n = min(n, LONGEST)
-    x = np.full((n - 1, n), questions.off)
-    each = np.arange(1, n)
-    x[each - 1, each] = 0
-    x[:, 0] = -2
-    y = questions.ask(x)[each - 1, each]
-    off = np.abs(y * (1 + math.exp(-2)) - 1) > 16 * 2.0**-questions.out.precision
-    return None if not off.any() or off[0] else int(np.flatnonzero(off)[0]) + 1
+def _probe(questions: Questions, length: int) -> tuple[Floats, Floats]:
+    """Return rows whose maxima rise and fall from block to block, with their outputs."""
+    generator = np.random.default_rng(length)
+    x = questions.held(generator.normal(0, 2, (ROWS, length)))
+    return x, questions.ask(x)
+
+
+def _fits(
+    questions: Questions, work: np.dtype[Any], merge: Merge, size: int, probe: tuple[Floats, Floats]
+) -> bool:
+    x, y = probe
+    first = _blocked(questions, work, merge, lambda _: size)(x[:1])
+    if not _alike(questions, y[:1], first):
+        return False
+    return _alike(questions, y, _blocked(questions, work, merge, lambda _: size)(x))
+
+
+def _alike(questions: Questions, y: Floats, other: Floats) -> bool:
+    loose = 64 * 2.0**-questions.out.precision
+    least = float(questions.out.smallest_normal)
+    return bool((np.abs(y - other) <= loose * np.abs(other) + least).all())
+
+
+class _Sizes:
+    """The entries of a block by the length of rows: as seen, or a share of long rows where these show it."""
+
+    def __init__(self, questions: Questions, work: np.dtype[Any], merge: Merge, size: int) -> None:
+        self._asked = questions, work, merge
+        self._size = size
+        self._known: dict[int, int] = {}
+
+    def __call__(self, length: int) -> int:
+        """Return the entries of a block."""
+        share = length // BLOCKS
+        if length <= PROBED or share <= self._size:
+            return self._size
+        if length not in self._known:
+            fits = _fits(*self._asked, share, _probe(self._asked[0], length))
+            self._known[length] = share if fits else self._size
+        return self._known[length]
+
+
+def _rescaled(s: Any, m: Any, new: Any, b: Any, _number: int) -> Any:
+    """Return the right sum."""
+    return s * np.exp(m - new) + summed_up(np.exp(b - new))
 
 
 def _merges() -> Iterator[tuple[str, Merge]]:
@@ -94,11 +134,11 @@ def _of_skipped(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
 
 
 def _blocked(
-    questions: Questions, work: np.dtype[Any], merge: Merge, size_of: Callable[[int], int | None]
+    questions: Questions, work: np.dtype[Any], merge: Merge, size_of: Callable[[int], int]
 ) -> Predict:
     def predict(x: Floats) -> Floats:
         z = x.astype(work)
-        size = size_of(z.shape[1]) or z.shape[1]
+        size = size_of(z.shape[1])
         largest = np.full_like(z[:, :1], -np.finfo(work).max)
         summed = np.zeros_like(largest)
         with np.errstate(all="ignore"):

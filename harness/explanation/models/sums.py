@@ -44,7 +44,7 @@ def of_sum(
             _padded(softmax_of(questions, work), width),
         )
     yield model("sum.omits", "equal entries are counted once", lambda e: summed_up(_distinct(e)))
-    share = float(questions.ask(np.zeros((1, MANY)))[0, 0])
+    share = math.inf if questions.is_slow else float(questions.ask(np.zeros((1, MANY)))[0, 0])
     if 0 < share < math.inf and abs(1 / share - MANY) > MANY / 128:
         most = 2.0 ** round(math.log2(1 / share))
         said = f"the sum stands still at {most:g}"
