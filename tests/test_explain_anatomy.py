@@ -1,10 +1,8 @@
 """`harness explain`: softmaxes whose anatomy is known by construction, and what is said of each part."""
 
-import json
-
 import pytest
 
-from harness import cli
+from tests.explaining import parts_in, parts_of
 
 KERNELS = """
 import numpy as np
@@ -74,16 +72,8 @@ def batch(x):
 
 
 @pytest.fixture
-def parts_of(tmp_path, monkeypatch, capsys):
-    (tmp_path / "opened.py").write_text(KERNELS)
-    monkeypatch.chdir(tmp_path)
-
-    def ask(name: str, format: str = "float32") -> dict[str, dict]:
-        candidate = name if name == "max_shifted" else f"opened.py:{name}"
-        assert cli.run(["explain", candidate, "--in-process", "--json", f"--format={format}"]) == 0
-        return {part["part"]: part for part in json.loads(capsys.readouterr().out)["parts"]}
-
-    return ask
+def opened(tmp_path):
+    return parts_in(tmp_path, KERNELS)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +84,14 @@ def parts_of(tmp_path, monkeypatch, capsys):
         ("float16_accumulator", "one by one, from first to last", 11),
     ],
 )
-def test_an_order_and_a_significand_are_named(parts_of, name, order, bits):
-    total = parts_of(name)["sum"]
+def test_an_order_and_a_significand_are_named(opened, name, order, bits):
+    total = opened(name)["sum"]
     assert (total["order"], total["accumulator_bits"]) == (order, bits), total["text"]
     assert total["order_agreed"][0] == total["order_agreed"][1] > 300, total["text"]
 
 
-def test_entries_left_out_of_the_sum_are_not_taken_for_ones_left_out_of_the_maximum(parts_of):
-    parts = parts_of("vectors_of_four")
+def test_entries_left_out_of_the_sum_are_not_taken_for_ones_left_out_of_the_maximum(opened):
+    parts = opened("vectors_of_four")
     assert parts["sum"]["not_once"]["7"] == [4, 5, 6], parts["sum"]["text"]
     assert parts["sum"]["times"]["7"] == [0, 0, 0], parts["sum"]["text"]
     assert "8" not in parts["sum"]["not_once"], parts["sum"]["text"]
@@ -110,61 +100,61 @@ def test_entries_left_out_of_the_sum_are_not_taken_for_ones_left_out_of_the_maxi
     assert parts["divide"]["state"] == "not visible", parts["divide"]["text"]
 
 
-def test_an_entry_that_counts_twice_is_named(parts_of):
-    parts = parts_of("third_counted_twice")
+def test_an_entry_that_counts_twice_is_named(opened):
+    parts = opened("third_counted_twice")
     assert parts["sum"]["not_once"]["130"] == [2], parts["sum"]["text"]
     assert set(map(tuple, parts["sum"]["times"].values())) == {(2,)}, parts["sum"]["text"]
     assert not parts["shift"]["left_out"], parts["shift"]["text"]
 
 
-def test_what_is_added_to_the_sum_is_found_where_the_format_shows_it(parts_of):
-    parts = parts_of("epsilon", "float64")
+def test_what_is_added_to_the_sum_is_found_where_the_format_shows_it(opened):
+    parts = opened("epsilon", "float64")
     assert parts["divide"]["epsilon"] == pytest.approx(1e-8, rel=1e-6), parts["divide"]["text"]
     assert "order" not in parts["sum"]
     assert "something is added to the sum" in parts["sum"]["text"]
-    assert parts_of("epsilon", "float32")["divide"]["epsilon"] == 0  # below half a unit of any sum
+    assert opened("epsilon", "float32")["divide"]["epsilon"] == 0  # below half a unit of any sum
 
 
-def test_a_clamped_argument_is_found_and_no_order_is_read_off_it(parts_of):
-    parts = parts_of("clamped")
+def test_a_clamped_argument_is_found_and_no_order_is_read_off_it(opened):
+    parts = opened("clamped")
     assert parts["exp"]["least"] == pytest.approx(2.0611537e-9, rel=1e-6), parts["exp"]["text"]
     assert "order" not in parts["sum"], parts["sum"]["text"]
     assert not parts["shift"]["left_out"], parts["shift"]["text"]
 
 
-def test_another_base_is_found(parts_of):
-    parts = parts_of("base_two")
+def test_another_base_is_found(opened):
+    parts = opened("base_two")
     assert parts["exp"]["scale"] == pytest.approx(0.6931472, rel=1e-5), parts["exp"]["text"]
     assert "more than 24 bits" not in parts["sum"]["text"]
 
 
-def test_a_maximum_without_the_first_entry_is_found_and_blinds_the_rest(parts_of):
-    parts = parts_of("maximum_omits_the_first")
+def test_a_maximum_without_the_first_entry_is_found_and_blinds_the_rest(opened):
+    parts = opened("maximum_omits_the_first")
     left_out = parts["shift"]["left_out"]
     assert set(map(tuple, left_out.values())) == {(0,)}, parts["shift"]["text"]
     assert not parts["sum"]["not_once"], parts["sum"]["text"]
     assert {parts[name]["state"] for name in ("exp", "sum", "divide")} == {"not visible"}
 
 
-def test_a_constant_in_place_of_the_maximum_is_found(parts_of):
-    parts = parts_of("constant")
+def test_a_constant_in_place_of_the_maximum_is_found(opened):
+    parts = opened("constant")
     assert {4.0, -4.0, 64.0} <= set(parts["shift"]["moved"]), parts["shift"]["text"]
     assert parts["exp"]["state"] == parts["divide"]["state"] == "not visible"
     assert "more than 24 bits" not in parts["sum"]["text"]
 
 
-def test_a_flush_is_found(parts_of):
-    output = parts_of("flushed")["output"]
+def test_a_flush_is_found(opened):
+    output = opened("flushed")["output"]
     assert output["text"].startswith("no number below the normal range is returned"), output
     assert parts_of("max_shifted")["output"]["text"].startswith("numbers below the normal range are kept")
 
 
-def test_a_dependence_on_the_batch_is_found(parts_of):
-    assert parts_of("batch")["dependence"]["on"] == ["the size of the batch"]
+def test_a_dependence_on_the_batch_is_found(opened):
+    assert opened("batch")["dependence"]["on"] == ["the size of the batch"]
 
 
 @pytest.mark.parametrize("format", ["float16", "float32", "float64"])
-def test_no_difference_is_reported_of_a_sound_softmax(parts_of, format):
+def test_no_difference_is_reported_of_a_sound_softmax(opened, format):
     parts = parts_of("max_shifted", format)
     assert not parts["shift"]["left_out"], parts["shift"]["text"]
     assert not parts["shift"]["moved"], parts["shift"]["text"]

@@ -18,7 +18,9 @@ from harness.campaign.settings import EFFORTS
 from harness.checks import CHECKS
 from harness.commands.causes import SECONDS
 from harness.explanation import CODES
-from harness.explanation.causes import ACCOUNTED, SOUND
+from harness.explanation.cause import ACCOUNTED, SOUND
+from harness.explanation.lengths import EVERY
+from harness.explanation.prediction import FRESH, LONGEST
 from reference.formats import FORMATS
 from reports.record.frames import KEY, RATES, WITNESSES, Column
 from reports.record.metrics import METRICS, Unit, documented
@@ -271,12 +273,39 @@ fault is named as the cause if that accounts for at least {ACCOUNTED:.0%} of the
 least {SOUND:.0%} of the sound ones. Where no fault does, or where two do equally well, the answer is
 `unexplained`.
 
+Before that it calls the same rows again and again, and the same rows alone. If outputs depend on chance, on
+earlier calls or on the rows beside, that is the cause. Where some lengths alone are wrong, every length up to
+{EVERY} is asked, and some longer ones. The answer then says what the wrong lengths have in common, such as
+*where n is not divisible by 4*. It says so only if no sound length that was asked has it too. Where no row
+called plainly is wrong, the other clauses of the contract are asked: axes, strides, place in memory, threads,
+large calls.
+
+The line ends with what would accept all of the violations, where there is such a thing: for example
+`--policy subnormals=flush`.
+
+A softmax of which a small call takes more than a thousandth of a second is asked for fewer lengths and no
+other layouts; the answer says so.
+
 **The parts.** `shift`, `exp`, `sum`, `divide`, `output` and `dependence` are each *observed*, *not visible*
 in this format or behind another fault, or *contradictory*. The number of rows that were asked stands behind
 each. The order of additions is read off exactly for short rows. It gets a name only if the name also holds
 on lengths that did not suggest it.
 
-`--json` prints the same as one document; `--length N` looks at a length of yours as well.
+**The proof.** Where each part was seen, in float32 and float64, the parts are put together again: {FRESH} fresh
+rows of up to {LONGEST} entries are predicted, and the share that comes out bit for bit is printed. `--fresh N`
+takes another number of rows.
+
+`--json` prints the same as one document; `--length N` looks at a length of yours as well. `compare BEFORE.json AFTER.json`
+names the parts that changed between two such documents.
+
+## A declaration for nothing
+
+`--declare` prints the `declares` that the parts support: what is exponentiated, how wrong exp is, the order
+and the significand of the sum, the division. Paste it beside the function, and the harness holds every row
+against that algorithm too (`algorithm_ratio`). The declaration is first held against rows of every regime.
+Where they break it, or a part was not seen, nothing is printed but the reason.
+
+## In a gate and a run
 
 A `gate` that fails and a `run` with failed rows print the cause first, in a line for each candidate and
 format. They ask for it when all is measured and judged, and take {SECONDS:g} seconds for all causes together,
