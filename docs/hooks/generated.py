@@ -291,12 +291,12 @@ in this format or behind another fault, or *contradictory*. The number of rows t
 each. The order of additions is read off exactly for short rows. It gets a name only if the name also holds
 on lengths that did not suggest it.
 
-**The proof.** Where each part was seen, in float32 and float64, the parts are put together again: {FRESH} fresh
-rows of up to {LONGEST} entries are predicted, and the share that comes out bit for bit is printed. `--fresh N`
-takes another number of rows.
+**The proof.** Where each part was seen, in float32 and float64, the parts are put together again. {FRESH}
+fresh rows of up to {LONGEST} entries are predicted, and the share that comes out bit for bit is printed.
+`--fresh N` takes another number of rows.
 
-`--json` prints the same as one document; `--length N` looks at a length of yours as well. `compare BEFORE.json AFTER.json`
-names the parts that changed between two such documents.
+`--json` prints the same as one document; `--length N` looks at a length of yours as well. With two such
+documents, `compare BEFORE.json AFTER.json` names the parts that changed.
 
 ## A declaration for nothing
 

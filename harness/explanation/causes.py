@@ -266,7 +266,9 @@ class _Search:
         return best if len(rivals) == 1 else None
 
     def _of_lengths(self) -> Cause | None:
-        """Return the cause of what fails at some lengths alone."""
+        """Return the cause of what fails at some lengths alone, where rows of other lengths are all sound."""
+        if self.violations and all(s.refused.any() for s in self.shown):
+            return None
         lengths = scanned(self._questions)
         if (changed := of_calls(self._questions, self._begun)) is not None:  # after thousands of calls
             return changed

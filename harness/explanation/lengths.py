@@ -18,13 +18,16 @@ from harness.explanation.questions import Questions
 
 __all__ = ["Lengths", "scanned"]
 
-EVERY: Final = 2600
-"""Up to here every length is asked."""
+EVERY: Final = 300
+"""Up to here every length is asked: every rest of a division by up to 128, behind the first block."""
 
 OF_SLOW: Final = 130
 """The longest rows that a slow candidate is asked."""
 
 FURTHER: Final = (
+    *(round(EVERY * 1.04**k) for k in range(1, 50)),
+    *range(1024, 1034),
+    *range(2047, 2562),
     *(2**k + side for k in range(12, 18) for side in (-1, 0, 1)),
     *(3 * 2**k for k in range(10, 16)),
     32_000,
@@ -39,7 +42,7 @@ FURTHER: Final = (
     300_001,
     500_001,
 )
-"""And these: about the powers of two, between them, and usual vocabularies."""
+"""And these: a twenty-fifth apart, every rest of 512, about the powers of two and between, vocabularies."""
 
 MODULI: Final = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
@@ -98,7 +101,7 @@ def _rules(odd: Sequence[int]) -> Iterator[tuple[str, Callable[[int], bool]]]:
 
 def scanned(questions: Questions) -> Lengths:
     """Ask every short length and some long ones."""
-    lengths = [*range(2, EVERY + 1), *(n for n in sorted(FURTHER) if n > EVERY)]
+    lengths = [*range(2, EVERY + 1), *sorted({n for n in FURTHER if n > EVERY})]
     if questions.is_slow:
         lengths = [n for n in lengths if n <= OF_SLOW]
     if float(questions.format.largest) < 1e5:

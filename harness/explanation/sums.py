@@ -30,6 +30,9 @@ FRESH_LENGTHS: Final = (11, 47, 129, 200)
 WIDTHS: Final = (8, 11, 24, 53)
 EDGE: Final = 40
 """Places at the beginning and the end of a long row that are asked one by one."""
+LONG: Final = 5000
+EDGE_OF_LONG: Final = 12
+"""And of rows that are longer than that."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,9 @@ def _counted(questions: Questions, length: int, places: Places) -> Count:
 def _asked(length: int) -> Places:
     if length <= 4 * EDGE:
         return np.arange(length)
-    between = np.linspace(EDGE, length - EDGE, EDGE, dtype=np.intp)
-    every: Places = np.unique(np.concatenate([np.arange(EDGE), between, np.arange(length - EDGE, length)]))
+    edge = EDGE if length <= LONG else EDGE_OF_LONG
+    between = np.linspace(edge, length - edge, edge, dtype=np.intp)
+    every: Places = np.unique(np.concatenate([np.arange(edge), between, np.arange(length - edge, length)]))
     return every
 
 

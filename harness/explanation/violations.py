@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -60,6 +61,7 @@ def shown_rows(
     return tuple(shown for shown in found if shown is not None)
 
 
+@lru_cache(maxsize=32)
 def drawn_rows(fmt: FloatFormat, length: int, seed: int = 0) -> NDArray[Any]:
     """Return rows of a length, a few of every regime that the format has."""
     rows = ROWS if length <= LONG else 1
