@@ -64,7 +64,7 @@ TRIED = (*range(2, 700), 1000, 2048, 4096)
         (lambda n: n % 4 != 0, "where n is not divisible by 4"),
         (lambda n: n > 100, "in rows of 101 entries and more"),
         (lambda n: 32 <= n < 64, "in rows of 32 to 63 entries"),
-        (lambda n: n == 77, "at n = 77 alone"),
+        (lambda n: n == 77, "at n = 77, and at no other of 701 lengths"),
         (lambda n: n >= 16 and n & (n - 1) == 0, "where n is a power of two, from 16 on"),
         (lambda n: n % 64 == 5 and n > 64, "where n mod 64 is 5, from 69 on"),
     ],

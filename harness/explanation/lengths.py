@@ -67,6 +67,8 @@ class Lengths:
     def rule(self) -> str:
         """Return what the wrong lengths, and no sound one that was tried, have in common; else some."""
         odd = set(self.odd)
+        if len(odd) == 1:
+            return f"at n = {self.odd[0]}, and at no other of {len(self.tried)} lengths"
         for said, holds in _rules(self.odd):
             if all(holds(n) == (n in odd) for n in self.tried):
                 return said
@@ -81,8 +83,6 @@ class Lengths:
 
 def _rules(odd: Sequence[int]) -> Iterator[tuple[str, Callable[[int], bool]]]:
     first, last = odd[0], odd[-1]
-    if first == last:
-        yield f"at n = {first} alone", lambda n: n == first
     yield f"in rows of {first} entries and more", lambda n: n >= first
     yield f"in rows of {first} to {last} entries", lambda n: first <= n <= last
     yield f"where n is a power of two, from {first} on", lambda n: n >= first and n & (n - 1) == 0
@@ -91,7 +91,7 @@ def _rules(odd: Sequence[int]) -> Iterator[tuple[str, Callable[[int], bool]]]:
         named = ", ".join(str(rest) for rest in sorted(rests))
         if rests == set(range(1, modulus)):
             said = f"where n is not divisible by {modulus}"
-        elif len(rests) <= 4:
+        elif len(rests) <= 4 and len(odd) >= 2 * len(rests):  # each was seen again
             said = f"where n mod {modulus} is {named}"
         else:
             continue
