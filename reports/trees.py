@@ -1,6 +1,6 @@
 """An order of additions, drawn: entries below, a joint for each addition, the sum on top.
 
-A tree is nested lists of entries' places: `[[0, 1], 2]` adds the first two, and then the third.
+A tree is nested lists of entries: `[[0, 1], 2]` adds the first two, and then the third.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from markupsafe import Markup, escape
 
-__all__ = ["MOST_LEAVES", "depths", "is_tree", "tree_svg"]
+__all__ = ["MOST_LEAVES", "depths", "tree_of", "tree_svg"]
 
 MOST_LEAVES: Final = 64
 """Entries that a picture has room for."""
@@ -26,10 +26,22 @@ _NAMES: Final = 26
 Tree = Any
 
 
-def is_tree(tree: Tree, depth: int = 0) -> bool:
-    """Tell whether a document is a tree of at most so many entries, each named once."""
-    names = list(_leaves(tree)) if _is_nested(tree, depth) else []
-    return 2 <= len(names) <= MOST_LEAVES and len(set(names)) == len(names)
+def tree_of(joins: Any) -> Tree | None:
+    """Return the tree of additions, each of two terms; None where a document says no such thing.
+
+    Entries are numbered from 0, and additions from the number of entries on, in an order in which they can be
+    done.
+    """
+    if not isinstance(joins, Sequence) or not 0 < len(joins) < MOST_LEAVES:
+        return None
+    parts: dict[int, Tree] = {i: i for i in range(len(joins) + 1)}
+    for number, pair in enumerate(joins, len(joins) + 1):
+        if not isinstance(pair, Sequence) or len(pair) != 2 or not all(type(i) is int for i in pair):
+            return None
+        if pair[0] == pair[1] or not all(i in parts for i in pair):
+            return None
+        parts[number] = [parts.pop(i) for i in pair]
+    return next(iter(parts.values()))
 
 
 def depths(tree: Tree, depth: int = 0) -> dict[int, int]:
@@ -97,10 +109,3 @@ def _leaves(tree: Tree) -> Iterator[int]:
         return
     for child in tree:
         yield from _leaves(child)
-
-
-def _is_nested(tree: Tree, depth: int) -> bool:
-    if isinstance(tree, int) and not isinstance(tree, bool):
-        return tree >= 0
-    is_list = isinstance(tree, Sequence) and not isinstance(tree, str)
-    return is_list and depth < MOST_LEAVES and len(tree) > 1 and all(_is_nested(c, depth + 1) for c in tree)

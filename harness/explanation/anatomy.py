@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.explanation.exponentials import ZEROS, Curve, Division, curve_of, division_of
-from harness.explanation.orders import clades, drawn, nested
+from harness.explanation.orders import clades, drawn, joins
 from harness.explanation.parts import Part, State
 from harness.explanation.questions import Questions
 from harness.explanation.sums import (
@@ -261,7 +261,7 @@ def _sum(
             "order": seen.order.name if seen.order else None,
             "order_agreed": [seen.agreed, seen.asked],
             "heights": heights,
-            "tree": nested(seen.trees[DRAWN], DRAWN),
+            "joins": joins(seen.trees[DRAWN], DRAWN),
             "trees": {n: drawn(tree, n) for n, tree in seen.trees.items() if n <= 64},
         }
         said.append(f"{name} (height {heights[max(heights)]} at {max(heights)} entries)")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, reduce
 from typing import Any, Final
 
-__all__ = ["Clades", "Order", "clades", "drawn", "height", "known_orders", "met", "nested"]
+__all__ = ["Clades", "Order", "clades", "drawn", "height", "joins", "known_orders", "met"]
 
 Add = Callable[[Any, Any], Any]
 Clades = frozenset[int]
@@ -80,16 +80,20 @@ def _places(clade: int) -> Iterator[int]:
         clade &= clade - 1
 
 
-def nested(tree: Clades, length: int) -> Any:
-    """Return a tree as nested lists of places, `[[0, 1], 2]`, those of each addition by their first place."""
+def joins(tree: Clades, length: int) -> list[list[int]]:
+    """Return what each addition joins, in an order in which they can be done.
+
+    Places are numbered from 0, and additions from the length on: `[[0, 1], [3, 2]]` adds the first two places
+    of three, and the third to their sum.
+    """
     below = _children(tree)
-
-    def written(node: int) -> Any:
-        if node not in below:
-            return next(_places(node))
-        return [written(child) for child in sorted(below[node], key=lambda c: c & -c)]
-
-    return written((1 << length) - 1)
+    numbers = {1 << i: i for i in range(length)}
+    found: list[list[int]] = []
+    for clade in below:  # from the smallest on
+        children = sorted(below[clade], key=lambda c: c & -c)
+        numbers[clade] = length + len(found)
+        found.append([numbers[child] for child in children])
+    return found
 
 
 def drawn(tree: Clades, length: int, most: int = 4) -> str:

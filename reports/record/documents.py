@@ -152,7 +152,9 @@ _TRIAL: Final = record(
 )
 
 _EXPLANATION: Final = record(
-    dict.fromkeys(("candidate", "format", "out_format", "line"), _TEXT), {}, open_=True
+    dict.fromkeys(("candidate", "format", "out_format", "line"), _TEXT),
+    {"parts": list_of(_OBJECT)},
+    open_=True,
 )
 
 _SELFTEST: Final = record(

@@ -12,10 +12,9 @@ from markupsafe import Markup
 from reports.drawing import Plot, linear, log2
 from reports.figures import ulps
 from reports.picture import Picture, Table, csv_text, drawn
-from reports.record.witness import parse_float
 from reports.rundata import RunData
 from reports.section import Section, fill
-from reports.trees import depths, is_tree, tree_svg
+from reports.trees import depths, tree_of, tree_svg
 
 LEAST: Final = 2.0**-4
 MOST: Final = 2.0**40
@@ -64,7 +63,7 @@ def _opened(e: Explanation) -> _Opened:
 
 
 def _of_exp(title: str, part: Mapping[str, Any]) -> Iterator[Picture]:
-    points = list(_points(part.get("curve") or ()))
+    points = list(_points(part.get("curve")))
     finite = [(d, error) for d, error in points if math.isfinite(error)]
     if len(finite) < 2:
         return
@@ -91,21 +90,23 @@ def _of_exp(title: str, part: Mapping[str, Any]) -> Iterator[Picture]:
     yield Picture("Error of exp over its range", image, table, csv)
 
 
-def _points(curve: Sequence[Any]) -> Iterator[tuple[float, float]]:
+def _points(curve: Any) -> Iterator[tuple[float, float]]:
     """Yield how far arguments lie below 0, with the errors; infinite where there is no number."""
-    for point in curve:
-        if isinstance(point, Sequence) and len(point) == 2 and (d := parse_float(point[0])) is not None:
-            error = None if point[1] is None else parse_float(point[1])
-            if math.isfinite(d):
-                yield -d, math.inf if error is None else error
+    for point in curve if isinstance(curve, Sequence) else ():
+        if isinstance(point, Sequence) and len(point) == 2 and _is_number(point[0]):
+            yield -float(point[0]), float(point[1]) if _is_number(point[1]) else math.inf
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 # The order of additions --------------------------------------------------------------------
 
 
 def _of_sum(title: str, part: Mapping[str, Any]) -> Iterator[Picture]:
-    tree = part.get("tree")
-    if tree is None or not is_tree(tree):
+    tree = tree_of(part.get("joins"))
+    if tree is None:
         return
     by_place = depths(tree)
     name = str(part.get("order") or "an order without a name")

@@ -26,12 +26,12 @@ def of_exp(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Itera
 
     curve = anatomy.curve
     d, values = curve.arguments, curve.values
-    some = (d < -0.5) & (values > 64 * float(questions.out.smallest_normal))
+    some = (d < -4) & (values > 64 * float(questions.out.smallest_normal))  # less is too uncertain
     if some.any():
         with np.errstate(all="ignore"):
             ratio = np.log(values[some]) / d[some]
         scale = float(np.median(ratio))
-        if abs(scale - 1) > 64 * 2.0**-questions.out.precision and np.ptp(ratio) < abs(scale - 1) / 4:
+        if abs(scale - 1) > 4 * 2.0**-questions.out.precision and np.ptp(ratio) < abs(scale - 1) / 4:
             base = "2" if abs(scale - math.log(2)) < 0.001 else f"e^{scale:.6g}"
             yield model(
                 "exp.wrong_base",
