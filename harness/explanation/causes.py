@@ -140,8 +140,8 @@ class _Search:
         """Return the cause; None where none accounts for enough, or several of different codes do."""
         finders: tuple[Callable[[], Cause | None], ...] = (
             self._of_calls,
-            self._of_policy,
             self._of_signs,
+            self._of_policy,
             self._of_the_batch,
             self._of_models,
             self._of_lengths,
@@ -223,18 +223,21 @@ class _Search:
         return f"--policy {key}=any"
 
     def _of_signs(self) -> Cause | None:
-        """Return that outputs are -0, where rows that have one fail, and would not if it were 0."""
+        """Return that outputs are -0, where rows that have one fail, and nothing else is wrong in them."""
         accounts = violations = 0
+        masked = True
         for s in self.shown:
-            failing = s.refused & s.exactly
+            negative = (s.y == 0) & np.signbit(s.y)
+            masked &= bool(np.isneginf(s.x[negative]).all())
             slack = np.nan_to_num(s.slack, nan=0.0)
-            sound = (np.abs(s.y - s.exact) <= slack).all(axis=1)
-            negative = ((s.y == 0) & np.signbit(s.y)).any(axis=1)
-            accounts += int((failing & sound & negative).sum())
-            violations += int(failing.sum())
+            others = np.where(np.isnan(s.exact), np.isnan(s.y), np.abs(s.y - s.exact) <= slack)
+            only = negative.any(axis=1) & (negative | others).all(axis=1)
+            accounts += int((s.refused & only).sum())
+            violations += int(s.refused.sum())
         if not violations or accounts < violations:
             return None
-        return Cause("output.negative_zero", CODES["output.negative_zero"], accounts, violations)
+        said = "masked entries come out as -0" if masked else CODES["output.negative_zero"]
+        return Cause("output.negative_zero", said, accounts, violations)
 
     # Models ----------------------------------------------------------------------------
 

@@ -104,8 +104,6 @@ def scanned(questions: Questions) -> Lengths:
     lengths = [*range(2, EVERY + 1), *sorted({n for n in FURTHER if n > EVERY})]
     if questions.is_slow:
         lengths = [n for n in lengths if n <= OF_SLOW]
-    if float(questions.format.largest) < 1e5:
-        lengths = [n for n in lengths if n < float(questions.format.largest)]
     return Lengths(tuple(lengths), tuple(n for n in lengths if not _is_sound(questions, n)))
 
 
@@ -119,9 +117,12 @@ def _is_sound(questions: Questions, n: int) -> bool:
     u, least = 2.0**-out.precision, float(out.smallest_subnormal)
     loose = 8 * u + 2 * n * (2.0**-53 if out.storage_bits == 64 else 2.0**-24)  # n - 1 additions in turn
     alike: NDArray[np.bool_] = np.abs(y[1] * n - 1) <= loose + n * least
+    pair = bool((np.abs(y[0, [0, -1]] - 0.5) <= 2 * u).all())
+    if n > float(questions.format.largest):  # sums of such rows may overflow, and are excused
+        return pair
     total = float(np.exp(ramp).sum())
     off = abs(float(y[2, 0]) * total - 1)
-    return bool((np.abs(y[0, [0, -1]] - 0.5) <= 2 * u).all() and alike.all() and off <= loose + total * least)
+    return pair and bool(alike.all()) and off <= loose + total * least
 
 
 def _high(questions: Questions) -> float:

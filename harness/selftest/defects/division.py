@@ -175,7 +175,7 @@ DEFECTS: Final = listed(
         ),
         (
             epsilon_without_a_shift,
-            {"causes": ("shift.absent", "divide.epsilon"), "draw": lambda r: (r.randint(6, 12),)},
+            {"draw": lambda r: (r.randint(6, 12),)},
         ),
         (
             epsilon_added_to_the_output,
