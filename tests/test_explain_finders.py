@@ -136,7 +136,7 @@ def test_the_bits_of_pytorch_are_predicted(format):
 
 
 def declared(function, format="float32"):
-    return asking(function, lambda q: declared_of(q.subject, anatomy_of(q)), format)
+    return asking(function, lambda q: declared_of(q, anatomy_of(q)), format)
 
 
 def test_what_is_declared_bounds_the_errors_and_is_what_it_is():

@@ -87,7 +87,7 @@ def explain(
 
         if declare:
             questions = Questions(asked.subject(executor))
-            declared = declared_of(questions.subject, anatomy_of(questions, length))
+            declared = declared_of(questions, anatomy_of(questions, length))
             _require_outputs(candidate, executor, questions.fault)
             _print_declared(candidate, declared, as_json=as_json)
             return

@@ -81,6 +81,7 @@ class Anatomy:
         return {"rows": self.rows, "parts": [part.document() for part in self.parts]}
 
 
+@np.errstate(all="ignore")
 def anatomy_of(questions: Questions, length: int | None = None) -> Anatomy:
     """Ask a candidate what it is made of; at a length of the user's own too, where one is given."""
     extra = () if length is None or length in SHORT_LENGTHS else (length,)

@@ -1,7 +1,7 @@
 """What a candidate may declare of itself: the algorithm that its anatomy shows.
 
 A declared algorithm is a claim, so each part is declared as it was seen or more loosely: a division that is
-not seen counts as a product with a reciprocal, and exp is a tenth worse than the worst that was seen. The
+not seen counts as a product with a reciprocal, and exp is a fifth worse than the worst that was seen. The
 claim is then held against rows of every regime, and none is printed that they refute.
 """
 
@@ -11,8 +11,12 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from harness.explanation.anatomy import Anatomy
+from harness.explanation.exponentials import curve_of
 from harness.explanation.orders import Order
+from harness.explanation.questions import Questions
 from harness.explanation.violations import drawn_rows
 from harness.measurement import Judged, Rows
 from harness.subject.subject import Subject
@@ -24,7 +28,8 @@ __all__ = ["Declared", "declared_of"]
 
 HEIGHTS: Final = (2, 3, 8, 17, 64, 100, 129, 200, 257, 1000, 4097, 70_001)
 HELD: Final = (2, 3, 5, 9, 16, 23, 67, 128, 301, 1030)
-MARGIN: Final = 1.1
+POINTS: Final = 20_000
+MARGIN: Final = 1.2
 UNSEEN: Final = 1.0
 """The exp error that is declared, in ULP of the wider format, where a final rounding hides it."""
 
@@ -62,9 +67,11 @@ class Declared:
         )
 
 
-def declared_of(subject: Subject, anatomy: Anatomy) -> Declared:
+@np.errstate(all="ignore")
+def declared_of(questions: Questions, anatomy: Anatomy) -> Declared:
     """Return what the anatomy of a candidate supports."""
-    algorithm = _algorithm(subject, anatomy)
+    subject = questions.subject
+    algorithm = _algorithm(questions, anatomy)
     if isinstance(algorithm, str):
         return Declared({}, why=algorithm)
     ratio, rows = _ratio(subject, algorithm)
@@ -81,7 +88,7 @@ def declared_of(subject: Subject, anatomy: Anatomy) -> Declared:
     return Declared({"argument": algorithm.argument, "algorithm": given}, ratio, rows)
 
 
-def _algorithm(subject: Subject, anatomy: Anatomy) -> Algorithm | str:
+def _algorithm(questions: Questions, anatomy: Anatomy) -> Algorithm | str:
     """Return the algorithm; a string says why there is none."""
     shift, exp, total = (anatomy.part(name) for name in ("shift", "exp", "sum"))
     if shift.state != "observed" or shift.facts["moved"] or shift.facts["left_out"]:
@@ -94,14 +101,15 @@ def _algorithm(subject: Subject, anatomy: Anatomy) -> Algorithm | str:
         return anatomy.part("dependence").text
     argument: Argument = "shifted"
     division: Division = "divide" if anatomy.division.way == "division" else "reciprocal"
+    subject = questions.subject
     out = subject.out
     name = f"{subject.candidate.name}, as explain saw it"
     if anatomy.bits is None:
-        return _wider(subject, anatomy, name) or _hidden(total.text)
+        return _wider(questions, anatomy, name) or _hidden(total.text)
     if anatomy.seen is None or (summation := _summation(anatomy, out.precision)) is None:
         return f"the order of additions is none that has a bound: {total.text}"
     kept = None if anatomy.bits == out.precision else anatomy.bits
-    ulps = _ulps(anatomy)
+    ulps = _ulps(questions)
     return Algorithm(name, argument, ulps, summation, kept, division, one_at_zero=True)
 
 
@@ -109,12 +117,12 @@ def _hidden(text: str) -> str:
     return f"neither the order of additions nor its significand is seen: {text}"
 
 
-def _wider(subject: Subject, anatomy: Anatomy, name: str) -> Algorithm | None:
+def _wider(questions: Questions, anatomy: Anatomy, name: str) -> Algorithm | None:
     """Return a softmax in a wider format, or with a wider sum, where outputs hide more; None of wide outputs.
 
     The order is not seen then; one by one has the largest bound.
     """
-    out = subject.out
+    out = questions.out
     division = anatomy.division
     inside = "float64" if out.storage_bits == 32 else "float32" if out.storage_bits <= 16 else None
     if inside is None:
@@ -124,16 +132,14 @@ def _wider(subject: Subject, anatomy: Anatomy, name: str) -> Algorithm | None:
         return Algorithm(
             name, "shifted", UNSEEN, "sequential", None, "reciprocal", arithmetic=inside, one_at_zero=True
         )
-    if division.way is None:
-        return None
     way: Division = "divide" if division.way == "division" else "reciprocal"
     bits = FORMATS[inside].precision
-    return Algorithm(name, "shifted", _ulps(anatomy), "sequential", bits, way, one_at_zero=True)
+    return Algorithm(name, "shifted", _ulps(questions), "sequential", bits, way, one_at_zero=True)
 
 
-def _ulps(anatomy: Anatomy) -> float:
-    """Return the exp error to declare, in tenths of a unit in the last place."""
-    worst, _ = anatomy.curve.worst
+def _ulps(questions: Questions) -> float:
+    """Return the exp error to declare, in tenths of a unit in the last place, from many arguments."""
+    worst, _ = curve_of(questions, POINTS).worst
     return math.ceil(max(worst, 0.5) * MARGIN * 10) / 10
 
 

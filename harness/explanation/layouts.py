@@ -33,6 +33,9 @@ MANY_ROWS: Final = ((3, 140_001), (2, 1_050_001))
 MANY_ENTRIES: Final = (70_001, 260)
 """Length and number of the rows of the largest call."""
 
+OF_BITS: Final = 32
+"""The larger ones of these calls take long in narrower formats, which processors convert one by one."""
+
 REFUSED: Final = "Error"
 
 
@@ -155,7 +158,8 @@ def _named(question: _Question, said: str, broken: int, sound: int) -> Cause:
 def _of_large_calls(examinee: Examinee) -> Cause | None:
     """Return that rows far down in a large call are not as they are alone."""
     fmt, out = examinee.format, examinee.out
-    for length, count in (*MANY_ROWS, MANY_ENTRIES):
+    wide = fmt.storage_bits >= OF_BITS
+    for length, count in (*MANY_ROWS, MANY_ENTRIES) if wide else MANY_ROWS[:1]:
         if examinee.affordable(count, length) < count:
             continue
         ramp = np.linspace(-4.0, 0.0, length)
