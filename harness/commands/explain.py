@@ -134,6 +134,8 @@ def _lines(asked: Single, explanation: Explanation, length: int) -> Iterator[str
     yield explanation.line()
     if explanation.prediction is not None:
         yield explanation.prediction.line()
+    if explanation.common and explanation.cause is not None:
+        yield explanation.common
     if explanation.left_out:
         yield explanation.left_out
     for part in anatomy.parts:

@@ -42,6 +42,7 @@ class Explanation:
         fault: how the first call failed that did; empty where none did.
         prediction: how many fresh rows had the bits that the anatomy predicts; None where none were asked.
         left_out: what a slow candidate was not asked; empty of others.
+        common: what all failing rows have in common and no sound one has; empty where nothing was found.
     """
 
     anatomy: Anatomy
@@ -52,6 +53,7 @@ class Explanation:
     fault: str = ""
     prediction: Prediction | None = None
     left_out: str = ""
+    common: str = ""
 
     def line(self) -> str:
         """Return why it fails, in one line."""
@@ -59,12 +61,14 @@ class Explanation:
             return self.cause.line()
         if not self.violations:
             return f"no row of {self.rows} misses the tier {self.tier}"
-        return f"unexplained: {self.violations} of {self.rows} rows miss the tier {self.tier}"
+        common = f"; {self.common}" if self.common else ""
+        return f"unexplained: {self.violations} of {self.rows} rows miss the tier {self.tier}{common}"
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON takes it."""
         cause = None if self.cause is None else self.cause.document()
         failing = {"tier": self.tier, "violations": self.violations, "rows_tried": self.rows, "cause": cause}
+        failing |= {"common": self.common} if self.common else {}
         failing |= {"left_out": self.left_out} if self.left_out else {}
         predicted = {} if self.prediction is None else {"prediction": self.prediction.document()}
         return {**failing, **predicted, **self.anatomy.document()}
@@ -98,6 +102,7 @@ def explanation_of(
         questions.fault,
         prediction,
         _left_out(questions),
+        in_common(search.shown),
     )
 
 
@@ -188,7 +193,9 @@ class _Search:
                 slack = np.nan_to_num(s.slack[row], nan=0.0)
                 violations += 1
                 if y is not None:
-                    accounts += bool((np.abs(subject.out.to_float64(y)[0] - s.exact[row]) <= slack).all())
+                    alone = subject.out.to_float64(y)[0]
+                    other = not np.array_equal(alone, s.y[row], equal_nan=True)
+                    accounts += other and bool((np.abs(alone - s.exact[row]) <= slack).all())
         if not violations or accounts < ACCOUNTED * violations:
             return None
         sentence = "a row's outputs depend on the rows beside it: alone, rows that fail are sound"

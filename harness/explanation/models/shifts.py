@@ -174,8 +174,7 @@ def _of_a_scale(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
 
 def _magnitude(questions: Questions, sign: float) -> float | None:
     """Return the least power of two, from 2^20 on, of which two equal entries do not share 1/2, refined."""
-    top_exponent = math.floor(math.log2(float(questions.format.largest)))
-    powers = sign * np.exp2(np.arange(20, top_exponent + 1, dtype=np.float64))
+    powers = sign * np.exp2(np.arange(20, questions.format.emax + 1, dtype=np.float64))
     if not len(powers):
         return None
     lost = ~(questions.ask(np.column_stack([powers, powers])) == 0.5).all(axis=1)
