@@ -11,6 +11,7 @@ import numpy as np
 from harness.explanation.anatomy import Anatomy, anatomy_of
 from harness.explanation.cause import ACCOUNTED, Cause, held
 from harness.explanation.codes import CODES
+from harness.explanation.common import in_common
 from harness.explanation.layouts import of_layout
 from harness.explanation.lengths import Lengths, scanned
 from harness.explanation.models import Model, models_of
