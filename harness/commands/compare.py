@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,10 +48,11 @@ def compare(
     comparison = compared(base, _cells(folders[0]), run, _cells(folders[1]))
     _draw(folders[1], comparison)
     if as_json:
-        print_json(comparison.document())
+        print_json({**comparison.document(), "parts": list(_changed_parts(folders))})
     else:
         _print(comparison, folders[1])
-        _print_changed_parts(folders)
+        for part in _changed_parts(folders):
+            print_lines(results(), f"{part['candidate']} / {part['format']}: {part['line']}")
     if not any(comparison.count(change) for change in ("better", "worse", "noise", "same")):
         raise NoVerdict(
             f"no cell of {base} and {run} was given the same rows; compare runs of one seed and effort"
@@ -69,14 +71,15 @@ def _compare_explanations(base: str, run: str, *, as_json: bool) -> None:
         print_lines(results(), "\n".join(lines))
 
 
-def _print_changed_parts(folders: tuple[Path, Path]) -> None:
-    """Print the parts that changed of candidates that both runs explain."""
+def _changed_parts(folders: tuple[Path, Path]) -> Iterator[dict[str, str]]:
+    """Yield the parts that changed of candidates that both runs explain, as JSON takes them."""
     from harness.explanation.changes import changes
 
     earlier, later = (_explanations(folder) for folder in folders)
-    for key in earlier.keys() & later.keys():
-        for change in changes(earlier[key], later[key]):
-            print_lines(results(), f"{key[0]} / {key[1]}: {change.line()}")
+    for candidate, fmt, out in [key for key in later if key in earlier]:
+        for change in changes(earlier[candidate, fmt, out], later[candidate, fmt, out]):
+            named = {"candidate": candidate, "format": fmt, "out_format": out}
+            yield {**named, **change.document(), "line": change.line()}
 
 
 def _explanations(folder: Path) -> dict[tuple[str, str, str], Any]:

@@ -31,7 +31,7 @@ def of_exp(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Itera
         with np.errstate(all="ignore"):
             ratio = np.log(values[some]) / d[some]
         scale = float(np.median(ratio))
-        if abs(scale - 1) > 4 * 2.0**-questions.out.precision and np.ptp(ratio) < abs(scale - 1) / 4:
+        if abs(scale - 1) > 2 * 2.0**-questions.out.precision and np.ptp(ratio) < abs(scale - 1) / 4:
             base = "2" if abs(scale - math.log(2)) < 0.001 else f"e^{scale:.6g}"
             yield model(
                 "exp.wrong_base",
