@@ -73,9 +73,14 @@ def of_calls(questions: Questions, begun: Beginning) -> Cause | None:
         return changed
     for n in LENGTHS if questions.is_slow else (*LENGTHS, *LONG):
         x = _rows(questions, n)[: ROWS if n <= LENGTHS[-1] else 2]
-        different = ~_same(questions.ask(x), _often(questions, x))
+        first = questions.ask(x)
+        different = ~_same(first, _often(questions, x))
         if different.any():
-            return _of_history(questions, n) or _of_chance(questions, n, int(different.sum()))
+            return (
+                _of_a_turn(questions, x, first)
+                or _of_history(questions, n)
+                or _of_chance(questions, n, int(different.sum()))
+            )
     return None
 
 
@@ -104,6 +109,16 @@ def _no_longer_right(questions: Questions, begun: Beginning) -> Cause | None:
     return Cause(
         "depends.history", "rows that were right in the first calls are wrong in later ones", changed, changed
     )
+
+
+def _of_a_turn(questions: Questions, x: Floats, first: Floats) -> Cause | None:
+    """Return that outputs changed once, among a hundred calls, and are the same ever since."""
+    now = questions.ask(x)
+    changed = int((~_same(first, now)).sum())
+    if not changed or not _same(now, _often(questions, x)).all():
+        return None
+    said = "from some call on, the same rows have other outputs"
+    return Cause("depends.history", said, changed, changed)
 
 
 def _of_history(questions: Questions, n: int) -> Cause | None:
