@@ -77,8 +77,8 @@ def of_calls(questions: Questions, begun: Beginning) -> Cause | None:
         different = ~_same(first, _often(questions, x))
         if different.any():
             return (
-                _of_a_turn(questions, x, first)
-                or _of_history(questions, n)
+                _of_history(questions, n)
+                or _of_a_turn(questions, x, first)
                 or _of_chance(questions, n, int(different.sum()))
             )
     return None
