@@ -81,7 +81,7 @@ def exact(value: Any, digits: int) -> str:
     """Return an exact result, an mpmath number of any exponent, to so many digits; 0 only where it is 0."""
     import mpmath
 
-    return str(mpmath.nstr(value, digits, strip_zeros=False)) if value else "0"
+    return str(mpmath.nstr(value, digits, strip_zeros=False)).removesuffix(".") if value else "0"
 
 
 def shortened(text: str, digits: int = 4) -> str:

@@ -69,6 +69,11 @@ def test_an_exact_result_of_any_exponent_is_spelled(exponent: int) -> None:
     assert figures.exact(mpmath.mpf(0), 17) == "0"
 
 
+def test_a_result_of_no_more_digits_than_a_whole_number_has_is_read_again() -> None:
+    """A log-probability of six digits is such: mpmath ends it with a point, and no ledger takes that."""
+    assert figures.exact(mpmath.mpf(-106499), 6) == "-106499"
+
+
 @pytest.mark.parametrize(
     "spell",
     [figures.ulps, figures.figure, figures.percent, figures.seconds, lambda v: figures.interval(v, v)],
