@@ -295,4 +295,4 @@ def test_a_gate_of_a_declared_kernel_replays_its_witness(
     spec = f"{other}:int failing(float *x, size_t n)"
     code, document = gate(capsys, spec, "--format", "float32", "--tier", "fast")
     assert code == 1
-    assert {replayed(v) for v in failing(document)[:3]} == {1}
+    assert {replayed(v) for v in failing(document)[:1]} == {1}

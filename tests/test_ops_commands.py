@@ -291,9 +291,11 @@ def test_a_page_names_the_one_result_of_a_row_without_an_entry() -> None:
     cell = CellKey("f", "logsumexp", "float32", "float32", "r", 2)
     x, y = FLOAT32.to_hex(np.zeros(2, np.float32)), FLOAT32.to_hex(np.ones(1, np.float32))
     assert instance(Witness(cell, "inflated", 0.0, x, y, None, "here")) == (
-        "logsumexp(0, 0) = 1; exact: 0.6931"
+        "logsumexp([0.0, 0.0]) = 1; exact: 0.6931; bits of x: 00000000 00000000"
     )
-    assert instance(Witness(cell, "max_ulp", 5.0, x, y, None, "here")) == "5 ULP at logsumexp(0, 0)"
+    assert instance(Witness(cell, "max_ulp", 5.0, x, y, None, "here")) == (
+        "5 ULP at logsumexp([0.0, 0.0]); bits of x: 00000000 00000000"
+    )
 
 
 # Libraries and planted defects ---------------------------------------------------------------

@@ -161,6 +161,7 @@ def test_a_tail_of_one_particular_length_is_met(values):
 FEW = Effort("few", (2, 33, 257), elements=1 << 10, least_rows=2, most_rows=32)
 
 
+@pytest.mark.slow
 def test_suspects_judged_together_fare_as_each_alone():
     """Sound and broken ones of two tiers and two declarations, and one that raises."""
     fmt, broken = FORMATS["float16"], {f"{name} [float16]" for name in ("no shift", "nan swallowed", "zeros")}
