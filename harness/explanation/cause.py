@@ -52,7 +52,7 @@ class Cause:
 
     def line(self) -> str:
         """Return it as one line."""
-        more = f", and for {self.sound} of {self.others} sound ones" if self.others else ""
+        more = f", and fits {self.sound} of {self.others} sound rows" if self.others else ""
         allowed = f"; `{self.accepted}` allows that" if self.accepted else ""
         return (
             f"{self.code}: {self.sentence}; accounts for {self.accounts} of {self.violations} failing rows"

@@ -61,9 +61,9 @@ class Explanation:
         if self.cause is not None:
             return self.cause.line()
         if not self.violations:
-            return f"no row of {self.rows} misses the tier {self.tier}"
+            return f"none of the {self.rows:,} rows that explain asks misses the tier {self.tier}"
         common = f"; {self.common}" if self.common else ""
-        return f"unexplained: {self.violations} of {self.rows} rows miss the tier {self.tier}{common}"
+        return f"unexplained: {self.violations:,} of {self.rows:,} rows miss the tier {self.tier}{common}"
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON takes it."""
