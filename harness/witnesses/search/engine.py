@@ -2,8 +2,8 @@
 
 A batched evolutionary search (MAP-Elites), begun from rows of several regimes. When the best row
 has not been bettered for a while, and before the evaluations run out, it is polished: every row
-next to it is tried, again from the best of those until it is the best of its neighbourhood. Of short rows
-`lines` are tried too.
+next to it is tried, again from the best of those until it is the best of its neighbourhood. Of
+pairs of wide formats `lines` are tried too: of longer rows, and in 16 bits, evolution alone finds more.
 All is decided by the seed, as long as the candidate is deterministic and loses no rows.
 """
 
@@ -43,13 +43,16 @@ _START_SHARE: Final = 16
 _POLISHING_SHARE: Final = 8
 _PATIENCE_SHARE: Final = 16
 _CLOSING_SHARE: Final = 8
-_LINES_FROM: Final = 7
+_LINES_FROM: Final = 4
 """Lines begin when one evaluation in so many is spent, at elites that are worth it."""
 
-_LONGEST_LINES: Final = 3
-_LINES_A_GENERATION: Final = 10
+_LINES_A_GENERATION: Final = 100
 _STRETCHES: Final = 8
-"""Up to which length lines are tried; batches of them to one of children; stretches in a batch."""
+"""Batches of lines to one of children, and stretches in a batch."""
+
+_PAIR: Final = 2
+_WIDE: Final = 16
+"""Bits of a format beyond which a pair has more distances than a search has evaluations."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ class Engine:
                 yield from self._neighbours()
             else:
                 yield self._children()
-                if self._length <= _LONGEST_LINES and self.spent >= self._evaluations // _LINES_FROM:
+                if self._has_lines and self.spent >= self._evaluations // _LINES_FROM:
                     yield from self._stretches()
 
     def _first(self) -> Iterator[Ordinals]:
@@ -161,6 +164,10 @@ class Engine:
             rows = children[stale]
             children[stale] = self._breeder.step(rows, self._breeder.any_entry(rows))
         return children
+
+    @property
+    def _has_lines(self) -> bool:
+        return self._length == _PAIR and self._trials.subject.format.storage_bits > _WIDE
 
     def _stretches(self) -> Iterator[Ordinals]:
         """Yield the most promising stretches of numbers in succession, several in a batch."""

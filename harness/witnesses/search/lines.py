@@ -24,8 +24,11 @@ from reference.formats import FloatFormat
 
 __all__ = ["Lines", "Stretch"]
 
-_MOST_ELITES: Final = 64
+_MOST_ELITES: Final = 128
 """The best elites, at which lines begin."""
+
+_DOUBLED: Final = np.array([sign * 2**k for k in range(20) for sign in (1, -1)])
+"""Steps of a climb."""
 
 
 @dataclass
@@ -52,6 +55,8 @@ class Stretch:
         entry: which of them runs.
         start: its first ordinal, the nearest to where the line began.
         step: from each to the next.
+        doubles: whether steps of 1, 2, 4, ... to both sides of the start are tried instead: a climb to where
+            the line is worth it.
     """
 
     line: _Line
@@ -59,10 +64,12 @@ class Stretch:
     entry: int
     start: int
     step: int
+    doubles: bool = False
 
     def rows(self, most: int) -> Ordinals:
         """Return at most so many rows; none from beyond the largest finite number."""
-        running = self.start + self.step * np.arange(most)
+        steps = _DOUBLED[:most] if self.doubles else np.arange(most)
+        running = self.start + self.step * steps
         running = running[np.abs(running) <= self.line.largest]
         rows = np.repeat(self.row[None], len(running), axis=0)
         rows[:, self.entry] = running
@@ -91,7 +98,7 @@ class Lines:
 
     def note(self, stretch: Stretch, scores: NDArray[np.float64]) -> None:
         """Go on behind a stretch that was tried, the sooner the greater its best score."""
-        if not len(scores):
+        if not len(scores) or stretch.doubles:
             return
         line, best = stretch.line, float(scores.max())
         last = stretch.start + stretch.step * (len(scores) - 1)
@@ -109,6 +116,7 @@ class Lines:
         line = _Line(d, d, score, side, self.fmt.largest_ordinal)
         self._lines.append(line)
         step = self._step(row, entry, d)
+        self._push(np.inf, Stretch(line, row.copy(), entry, int(row[entry]), step, doubles=True))
         for ordinals in (step, -step):
             self._push(score, Stretch(line, row.copy(), entry, int(row[entry]) + ordinals, ordinals))
 
