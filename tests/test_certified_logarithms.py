@@ -17,6 +17,7 @@ from reference.formats import FORMATS, FloatFormat
 from reference.model import RESIDUAL_TOLERANCE, Truth
 from reference.ops import OPS
 from strategies import REGIMES, Regime
+from tests.disagreements import disagreements
 
 F16, F32, F64, BF16 = (FORMATS[name] for name in ("float16", "float32", "float64", "bfloat16"))
 PAIRS = [*((f, f) for f in FORMATS.values()), (BF16, F32), (F32, F64), (F64, F16), (F64, F32)]
@@ -24,18 +25,6 @@ EIGHT = [f for f in FORMATS.values() if f.storage_bits == 8]
 DEPTHS = [20.0, 50.0, 103.0, 104.0, 150.0, 300.0, 600.0, 744.0, 746.0, 801.0, 1e5, 1e300]
 each_op = pytest.mark.parametrize("op", ["log_softmax", "logsumexp"])
 each_pair = pytest.mark.parametrize(("fmt", "out"), PAIRS, ids=lambda f: f.name)
-
-
-def disagreements(x: np.ndarray, a: Truth, b: Truth) -> list[str]:
-    tolerance = RESIDUAL_TOLERANCE + np.where(np.isinf(b.nearest), 2.0**-52 * np.abs(b.residual), 0.0)
-    same = (a.nearest == b.nearest) & (np.sign(a.residual) == np.sign(b.residual))
-    same &= np.abs(a.residual - b.residual) <= tolerance
-    same |= np.isnan(a.nearest) & np.isnan(b.nearest) & np.isnan(a.residual) & np.isnan(b.residual)
-    lines = [f"kinds {a.kinds} and {b.kinds}"] if not np.array_equal(a.kinds, b.kinds) else []
-    for i, j in np.argwhere(~same):
-        pair = [f"{t.nearest[i, j].hex()} {t.residual[i, j]:+.17g}" for t in (a, b)]
-        lines.append(f"row {i} {[v.hex() for v in x[i, :9]]}, {j}: {pair[0]} against {pair[1]}")
-    return lines
 
 
 def against_mpmath(x: np.ndarray, fmt: FloatFormat, op: str) -> list[str]:

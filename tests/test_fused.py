@@ -13,9 +13,10 @@ from log_rows import hard_rows
 
 from reference.formats import FORMATS, FloatFormat
 from reference.fused import PLAIN, Fused, exact_product, fused_of
-from reference.model import RESIDUAL_TOLERANCE, Truth
+from reference.model import Truth
 from reference.ops import OPS, SOFTMAX, Op, op_named, with_settings
 from reference.row_kinds import RowKind
+from tests.disagreements import disagreements
 
 F16, F32, F64, BF16 = (FORMATS[name] for name in ("float16", "float32", "float64", "bfloat16"))
 ROOT = 1 / math.sqrt(128)  # 53 bits: its products with 24 bits are no float64 numbers
@@ -48,18 +49,6 @@ def exact_rows(x: np.ndarray, fused: Fused) -> list[list[float | Fraction]]:
 
 def refuted(x: np.ndarray, op: Op, fmt: FloatFormat, truth: Truth) -> list[str]:
     return contradictions_of(exact_rows(x, op.fused), truth, (op.plain or op).name)
-
-
-def disagreements(x: np.ndarray, a: Truth, b: Truth) -> list[str]:
-    tolerance = RESIDUAL_TOLERANCE + np.where(np.isinf(b.nearest), 2.0**-52 * np.abs(b.residual), 0.0)
-    same = (a.nearest == b.nearest) & (np.sign(a.residual) == np.sign(b.residual))
-    same &= np.abs(a.residual - b.residual) <= tolerance
-    same |= np.isnan(a.nearest) & np.isnan(b.nearest) & np.isnan(a.residual) & np.isnan(b.residual)
-    lines = [f"kinds {a.kinds} and {b.kinds}"] if not np.array_equal(a.kinds, b.kinds) else []
-    for i, j in np.argwhere(~same):
-        pair = [f"{t.nearest[i, j].hex()} {t.residual[i, j]:+.17g}" for t in (a, b)]
-        lines.append(f"row {i} {[v.hex() for v in x[i, :9]]}, {j}: {pair[0]} against {pair[1]}")
-    return lines
 
 
 @each_op

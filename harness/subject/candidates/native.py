@@ -182,8 +182,8 @@ def try_out(function: Callable[[Array], Array]) -> None:
             rows, length = _TRIED
             raise ValueError(
                 f"{kernel.prototype.symbol}, given {rows} rows of {length} zeros, {told}; it was called as"
-                f" {kernel.prototype.text}; another prototype is declared after the colon, or in a header"
-                " beside the library"
+                f" {kernel.prototype.text}; if that is not its prototype, write its own after the colon"
+                " or into a header beside the library"
             )
 
 
