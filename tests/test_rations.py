@@ -192,12 +192,23 @@ def test_a_time_is_kept_told_and_gone_on_with(tmp_path, capsys):
     assert sum(check["status"] == "ok" for check in summary["checks"]) > 10
 
 
-def test_a_run_whose_time_is_over_says_what_is_kept(tmp_path, capsys):
+def test_a_run_whose_time_is_over_says_what_is_kept(tmp_path, monkeypatch, capsys):
+    """The time is over as soon as the first shard is kept."""
+    kept: list[Shard] = []
+    monkeypatch.setattr(Deadline, "is_over", property(lambda _: bool(kept)))
+    record = Ledger.record
+
+    def record_and_end(ledger: Ledger, *args: Any, **kwargs: Any) -> None:
+        record(ledger, *args, **kwargs)
+        kept.append(args[0])
+
+    monkeypatch.setattr(Ledger, "record", record_and_end)
     command = ["run", "naive", "--format", "float16", "--regime", "tied", "--effort", "quick", "--in-process"]
-    assert cli.run([*command, "--max-time", "0.3", "--out", str(tmp_path / "run")]) == 3
+    assert cli.run([*command, "--max-time", "30", "--out", str(tmp_path / "run")]) == 3
     told = capsys.readouterr().err.splitlines()[-1]
-    assert "--max-time 0.3" in told
-    assert "--resume" in told or "give a greater --max-time" in told
+    assert re.match(r"error: --max-time 30: \d+ of \d+ shards are kept in ", told), told
+    assert "--resume" in told
+    assert kept
 
 
 def test_a_gate_whose_time_is_over_says_what_remains(tmp_path, capsys):
