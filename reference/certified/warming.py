@@ -2,7 +2,7 @@
 
 numba compiles a kernel at its first call and keeps it in its on-disk cache, from which
 later processes load it. A kernel has one signature, whatever the format. numba compiles one at a time in a
-process; so where this one finds itself compiling, another compiles what it would come to last.
+process; so where this one compiles, another compiles what it would come to last.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from threading import Lock, Thread, Timer
+from threading import Lock, Thread
 from typing import Final
 
 import numpy as np
+from numba.core.event import Event, Listener, install_listener
 
 from reference.certified.evaluation import evaluate
 from reference.certified.layout import SHORT
@@ -27,16 +28,13 @@ from reference.model import Truth
 
 __all__ = ["prepare", "warm_evaluation", "warm_verdict"]
 
-_LOADING_SECONDS: Final = 1.5
-"""Loading takes less; compiling more."""
-
 _ROOT: Final = str(Path(__file__).resolve().parents[2])
 _PROGRAM: Final = "import sys; from reference.certified.warming import help_out; help_out(sys.argv[1:])"
 _VERDICT: Final = "reference.certified.warming:warm_verdict"
 
 
 def prepare(announce: Callable[[], None] = lambda: None, also: Sequence[str] = ()) -> None:
-    """Load or compile the kernels of truth and verdict; call `announce`, from another thread, if it compiles.
+    """Load or compile the kernels of truth and verdict; call `announce` once if it compiles.
 
     Args:
         announce: says that this takes its time.
@@ -49,14 +47,12 @@ def prepare(announce: Callable[[], None] = lambda: None, also: Sequence[str] = (
         announce()
         helper.start()
 
-    timer = Timer(_LOADING_SECONDS, compiles)
-    timer.start()
     try:
-        _warm_truth()
-        helper.wait()
-        warm(later)
+        with install_listener("numba:compile", _First(compiles)):  # the event is not one of loading
+            _warm_truth()
+            helper.wait()
+            warm(later)
     finally:
-        timer.cancel()
         helper.stop()
 
 
@@ -95,6 +91,21 @@ def _warm_truth() -> None:
     for fmt in (FORMATS["float32"], FORMATS["float64"]):
         for x in (np.zeros((1, 2)), np.zeros((1, SHORT)), np.array([[0.0, -1e-30]])):  # short, long, near tie
             truth_certified(x, fmt)
+
+
+class _First(Listener):
+    """Calls a function at the first event."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call: Callable[[], None] | None = call
+
+    def on_start(self, _: Event) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call()
+
+    def on_end(self, _: Event) -> None:
+        pass
 
 
 class _Helper:
