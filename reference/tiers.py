@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -75,7 +76,7 @@ class Tier:
             raise ValueError(self.refusal(fmt))
         if self.allowed is None:
             raise ValueError(f"tier {self.name}: it asks for {self.every} elements and has no bound")
-        return max(self.allowed(fmt, n), key=lambda algorithm: _growth(algorithm, fmt, n))
+        return _loosest(self.allowed, fmt, n)
 
     def bounds(
         self,
@@ -136,6 +137,11 @@ class Tier:
         loosest = self.algorithm_for(truth.format, x.shape[1])
         algorithm = LogAlgorithm(self.name, "sum" if reduces else "gap", loosest, _LOG_ULPS)
         return logarithm_bounds(x, truth, of_softmax, algorithm, fmt_in, overflowing=overflowing, fused=fused)
+
+
+@lru_cache(maxsize=4096)
+def _loosest(allowed: Allowed, fmt: FloatFormat, n: int) -> Algorithm:
+    return max(allowed(fmt, n), key=lambda algorithm: _growth(algorithm, fmt, n))
 
 
 def _growth(algorithm: Algorithm, fmt: FloatFormat, n: int) -> float:

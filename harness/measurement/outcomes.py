@@ -1,4 +1,4 @@
-"""From what came of calling a candidate on a batch to its `Tally`: outputs measured, faults counted."""
+"""The `Tally` of a batch on which a candidate was called: outputs measured, faults counted."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def tally_outcome(
         tiers: those to judge by as well.
         profiled: whether to say where in the input errors lie too.
     """
-    done, faults = outcome.completed, fault_tally(cell, rows, outcome)
-    if outcome.outputs is None or not done.any():
-        return faults
-    y = outcome.outputs
+    done, y, parts = outcome.completed, outcome.outputs, []
+    if y is None or not done.any():
+        return fault_tally(cell, rows, outcome)
+    if outcome.faults:
+        parts.append(fault_tally(cell, rows, outcome))
     if not done.all():
         rows, y = rows.take(done), y[done]
     judged = Judged(rows, y, declaration, profiled)
-    parts = [faults]
     if tiers:  # they want the verdict on each element, so it is made before it is counted
         parts.append(judge_by_tiers(cell, judged, tiers))
     return merge([*parts, tally_of(cell, judged)])
 
 
 def fault_tally(cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:
-    """Return the tally of the rows that brought no outputs; a fault of no one row names the first.
+    """Return the tally of the rows without outputs; a fault of no one row names the first.
 
     Rows that were not tried show nothing, and have no witness.
     """

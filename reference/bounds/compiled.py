@@ -10,6 +10,7 @@ factor 2^512 and the rest, so that float64's own subnormals stay exact.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -95,10 +96,16 @@ def fill_bounds(x: NDArray[np.float64], truth: Truth, setting: Setting, bounds: 
 
 
 def _constants_of(setting: Setting, n: int) -> Constants | None:
-    algorithm, inner, outer = setting.algorithm, setting.arithmetic, setting.output
-    growth = sum_growth(algorithm, n, inner.precision)
+    growth = sum_growth(setting.algorithm, n, setting.arithmetic.precision)
     if growth is None:
         return None
+    return _fixed_constants_of(setting)._replace(grown=growth[0], shrunk=growth[1])
+
+
+@lru_cache(maxsize=256)
+def _fixed_constants_of(setting: Setting) -> Constants:
+    """Return the constants for a sum without rounding errors, as of rows of one entry."""
+    algorithm, inner, outer = setting.algorithm, setting.arithmetic, setting.output
     product = LOG2E_ABOVE * (1 + 2 * setting.v) if algorithm.exp2 else 1.0
     return Constants(
         argument=_KINDS[algorithm.argument],
@@ -119,8 +126,8 @@ def _constants_of(setting: Setting, n: int) -> Constants | None:
         v=setting.v,
         factor=setting.factor if algorithm.exp2 else 0.0,
         factor_error=setting.factor_error,
-        grown=growth[0],
-        shrunk=growth[1],
+        grown=0.0,
+        shrunk=0.0,
         monotone=setting.is_monotone,
         reciprocal=algorithm.division == "reciprocal",
         rounds_quotient=inner != outer,

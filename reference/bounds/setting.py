@@ -140,6 +140,7 @@ class Setting:
         return not holds(self.output, self.arithmetic)
 
 
+@lru_cache(maxsize=256)
 def setting_of(algorithm: Algorithm, fmt_in: FloatFormat, fmt_out: FloatFormat) -> Setting | None:
     """Return the setting, None where no bound is derived.
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import accumulate
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -287,7 +288,10 @@ _WRITTEN: Final = record(
 def merge(tallies: Iterable[Tally]) -> Tally:
     """Return the tally of all rows of some tallies."""
     parts = list(tallies)
-    values: dict[str, Any] = {name: sum(getattr(t, name) for t in parts) for name in _SUMS}
+    if len(parts) == 1:
+        return replace(parts[0], witnesses=_gravest(parts[0].witnesses))
+    sums = map(sum, zip(*map(attrgetter(*_SUMS), parts), strict=True)) if parts else [0] * len(_SUMS)
+    values: dict[str, Any] = dict(zip(_SUMS, sums, strict=True))
     values["ulp_sum"] = Fraction(values["ulp_sum"])
     for name in _MAXIMA:
         seen = [value for t in parts if (value := getattr(t, name)) is not None]

@@ -32,10 +32,11 @@ def _medley(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
     others = [regime for regime in _others() if regime.supports(fmt, length)]
     (turn,) = source.turns(len(others), rows=rows)
     drawn = np.empty((rows, length), dtype=fmt.dtype)
-    for number, regime in enumerate(others):
-        mine = np.flatnonzero(turn == number)
-        if mine.size:
-            drawn[mine] = regime.draw(source, fmt, int(mine.size), length)
+    order = np.argsort(turn, kind="stable")
+    ends = np.cumsum(np.bincount(turn, minlength=len(others))).tolist()
+    for regime, first, end in zip(others, [0, *ends], ends, strict=False):
+        if end > first:
+            drawn[order[first:end]] = regime.draw(source, fmt, end - first, length)
     return drawn
 
 
