@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -143,55 +143,49 @@ def decide(
             ledger = open_measured(folder, campaign.identity(), cells, settings, campaign.candidates)
         except LedgerError as error:
             raise UsageError(error.anew) from error
-        return _decided(
-            campaign, ledger, folder, executor, budgets, baseline, deadline, fresh=fresh, strict=strict
-        )
+        asked = _Asked(budgets, baseline, fresh=fresh, strict=strict)
+        with ledger, _mistakes(campaign, ledger, folder):
+            return _measured(campaign, ledger, folder, executor, asked, deadline)
 
 
-def _decided(
-    campaign: Campaign,
-    ledger: Ledger,
-    folder: Path,
-    executor: Executor,
-    budgets: Sequence[Budget],
-    baseline: Baseline | None,
-    deadline: Deadline,
-    *,
-    fresh: bool,
-    strict: bool,
-) -> Decision:
-    """Measure into an open ledger, judge, and close it."""
+@dataclass(frozen=True)
+class _Asked:
+    """What the cells are judged by: the parameters of `decide` of these names."""
+
+    budgets: Sequence[Budget]
+    baseline: Baseline | None
+    fresh: bool
+    strict: bool
+
+
+@contextmanager
+def _mistakes(campaign: Campaign, ledger: Ledger, folder: Path) -> Iterator[None]:
+    """Say in one line why there is no verdict."""
     from reports.record.ledger import LedgerError
 
-    with ledger:
-        try:
-            return _decide(
-                campaign, ledger, folder, executor, budgets, baseline, deadline, fresh=fresh, strict=strict
-            )
-        except OutOfTime:
-            raise NoVerdict(_unfinished(campaign, ledger, folder)) from None
-        except LedgerError as error:
-            raise NoVerdict(error.anew) from error
-        except KeyboardInterrupt:
-            drawing = command("python", "-m", "harness", "report", str(folder))
-            raise Interrupted(
-                f"interrupted: no verdict; what was measured lies in {folder}, "
-                f"and {drawing} draws it; a gate begins anew"
-            ) from None
+    try:
+        yield
+    except OutOfTime:
+        raise NoVerdict(_unfinished(campaign, ledger, folder)) from None
+    except LedgerError as error:
+        raise NoVerdict(error.anew) from error
+    except KeyboardInterrupt:
+        drawing = command("python", "-m", "harness", "report", str(folder))
+        raise Interrupted(
+            f"interrupted: no verdict; what was measured lies in {folder}, "
+            f"and {drawing} draws it; a gate begins anew"
+        ) from None
 
 
-def _decide(
+def _measured(
     campaign: Campaign,
     ledger: Ledger,
     folder: Path,
     executor: Executor,
-    budgets: Sequence[Budget],
-    baseline: Baseline | None,
+    asked: _Asked,
     deadline: Deadline,
-    *,
-    fresh: bool,
-    strict: bool,
 ) -> Decision:
+    """Measure into an open ledger, and judge."""
     from harness.campaign.crews import crew_of
     from harness.campaign.progress import Progress
     from harness.campaign.provenance import record_program
@@ -208,11 +202,11 @@ def _decide(
         Progress(notes(), shards, campaign.seconds, checking) as progress,
     ):
         gated = measure_gated(campaign, ledger, executor, progress, crew, deadline)
-        verdicts = judge(gated, budgets, _rule(gated, budgets, fresh=fresh))
+        verdicts = judge(gated, asked.budgets, _rule(gated, asked.budgets, fresh=asked.fresh))
         verdicts += with_policies(gated, _never_reached(campaign))
-        verdicts += with_policies(gated, slack_verdicts(gated, budgets)) if strict else ()
-        if baseline is not None:
-            verdicts = _with_baseline(baseline, gated, verdicts, ledger, reference_of(folder))
+        verdicts += with_policies(gated, slack_verdicts(gated, asked.budgets)) if asked.strict else ()
+        if asked.baseline is not None:
+            verdicts = _with_baseline(asked.baseline, gated, verdicts, ledger, reference_of(folder))
         executor.grant()
         verdicts, shrunk = with_witnesses(gated, verdicts, executor, reference_of(folder))
         record_program(ledger, executor)
