@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numba
 import pytest
 
 from reference.certified import prepare, warming
@@ -14,7 +15,7 @@ from reference.certified import prepare, warming
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
-    """The processes that are started; compiling is found out at once."""
+    """The processes that are started; this one compiles, if only a small function."""
     processes: list[subprocess.Popen[bytes]] = []
 
     original = subprocess.Popen
@@ -23,7 +24,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
         processes.append(original(*args, **kwargs))
         return processes[-1]
 
-    monkeypatch.setattr(warming, "_LOADING_SECONDS", 0.0)
+    monkeypatch.setattr(warming, "_warm_truth", lambda: numba.njit(lambda x: x + 1.0)(1.0))
     monkeypatch.setattr(warming.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(warming.subprocess, "Popen", popen)
     return processes
@@ -57,6 +58,19 @@ def test_a_mistake_leaves_no_process_behind(started: list[subprocess.Popen[bytes
     with pytest.raises(AttributeError):
         prepare(also=["reference.certified.warming:no_such_function"])
     assert all(helper.poll() is not None for helper in started)
+
+
+def test_kernels_that_are_only_loaded_start_no_process(
+    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long that takes on a busy machine."""
+    prepare()
+    monkeypatch.setattr(warming, "_warm_truth", slowly)
+    said: list[str] = []
+    started.clear()
+    prepare(lambda: said.append("compiling"))
+    assert not said
+    assert not started
 
 
 def test_the_other_process_ends_with_this_one() -> None:
