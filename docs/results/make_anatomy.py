@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,11 @@ and never reads code. One command made this page, on an x86-64 processor, from t
 $ python docs/results/make_anatomy.py
 ```
 
-Each line is one `python -m harness explain LIBRARY --format FORMAT`. A part is *observed* unless the line
-says *not visible* or *contradictory*; [Why a softmax is wrong](../guides/explain.md) explains the words. The
-column **tier** says whether any of the rows misses the tier, and for what cause. Beneath each table stands
-which libraries have no line there, and why.
+Each line is one `python -m harness explain LIBRARY --format FORMAT`. What most libraries have in common
+stands above the table, and a cell says only what is different. A part is *observed* unless its cell says
+*not visible* or *contradictory*; [Why a softmax is wrong](../guides/explain.md) explains the words. The
+column **tier** says whether any of the rows misses the tier, and for what cause. Beneath the table stand the
+libraries that have no line, and why.
 """
 
 
@@ -82,29 +84,46 @@ def page(titles: Mapping[str, str], found: Mapping[tuple[str, str], Found]) -> I
     yield INTRO
     for fmt in dict.fromkeys(fmt for fmt, _ in found):
         here = {name: document for (of, name), document in found.items() if of == fmt}
-        yield f"\n## {fmt}\n\n| library | tier | {' | '.join(PARTS)} |\n|{'---|' * (len(PARTS) + 2)}\n"
-        for name, document in here.items():
-            if "missing" not in document:
-                yield f"| {' | '.join(cell.replace('|', '/') for cell in line(titles[name], document))} |\n"
+        lines = {
+            titles[name]: cells(document) for name, document in here.items() if "missing" not in document
+        }
+        columns = ("tier", *PARTS)
+        most = {column: in_most([line[column] for line in lines.values()]) for column in columns}
+        yield f"\n## {fmt}\n\n"
+        yield from (f"- {column}: {'; '.join(most[column])}\n" for column in columns if most[column])
+        yield f"\n| library | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}\n"
+        for title, line in lines.items():
+            own = ("; ".join(clause for clause in line[c] if clause not in most[c]) for c in columns)
+            yield f"| {' | '.join(cell.replace('|', '/') for cell in (title, *own))} |\n"
         missing = {name: str(d["missing"]) for name, d in here.items() if "missing" in d}
         if missing:
             yield "\nNo line:\n\n" + "".join(f"- {name}: {why}\n" for name, why in missing.items())
 
 
-def line(title: str, document: Found) -> Iterator[str]:
-    """Yield the cells of a line."""
-    yield title
+def in_most(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Return the clauses that more than half of the cells hold, in their order."""
+    held = Counter(clause for cell in cells for clause in cell)
+    return [clause for clause, count in held.items() if 2 * count > len(cells)]
+
+
+def cells(document: Found) -> dict[str, list[str]]:
+    """Return the clauses of each column of a line."""
+    parts = {part["part"]: part for part in document["parts"]}
+    states = {
+        name: "" if part["state"] == "observed" else f"{part['state']}: " for name, part in parts.items()
+    }
+    texts = {name: (states[name] + parts[name]["text"]).split("; ") for name in PARTS}
+    return {"tier": [verdict(document)], **texts}
+
+
+def verdict(document: Found) -> str:
+    """Return whether rows miss the tier, and why."""
     cause = document["cause"]
     violations, rows = document["violations"], document["rows_tried"]
     if not violations:
-        yield f"no row of {rows:,} misses {document['tier']}"
-    else:
-        why = f"{cause['code']}: {cause['sentence']}" if cause else "unexplained"
-        yield f"{violations:,} of {rows:,} rows miss {document['tier']}: {why}"
-    parts = {part["part"]: part for part in document["parts"]}
-    for name in PARTS:
-        part = parts[name]
-        yield (f"{part['state']}: " if part["state"] != "observed" else "") + part["text"]
+        return f"no row of {rows:,} misses {document['tier']}"
+    why = f"{cause['code']}: {cause['sentence']}" if cause else "unexplained"
+    return f"{violations:,} of {rows:,} rows miss {document['tier']}: {why}"
 
 
 if __name__ == "__main__":
