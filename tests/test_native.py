@@ -183,6 +183,15 @@ void padded(float *x, size_t rows, size_t n, size_t n_padded) {{
     for (size_t i = 0; i < rows; i++) {{ float *r = x + i * n_padded; one(r, r, n);
         for (size_t j = n; j < n_padded; j++) r[j] = 0; }} }}
 float logsumexp(const float *x, size_t n) {{ {SHARES} return m + logf(s); }}
+void attention(const float *x, float *y, const _Bool *mask, size_t rows, size_t n, float scale, float sink) {{
+    for (size_t r = 0; r < rows; r++, x += n, y += n, mask += n) {{ float m = sink, s;
+        for (size_t i = 0; i < n; i++) if (mask[i] && x[i] * scale > m) m = x[i] * scale;
+        s = expf(sink - m);
+        for (size_t i = 0; i < n; i++) {{ y[i] = mask[i] ? expf(x[i] * scale - m) : 0; s += y[i]; }}
+        for (size_t i = 0; i < n; i++) y[i] /= s; }} }}
+void unmasked_maximum(float *x, const uint8_t *mask, size_t n) {{ {SHARES}
+    s = 0; for (size_t i = 0; i < n; i++) s += mask[i] ? expf(x[i] - m) : 0;
+    for (size_t i = 0; i < n; i++) x[i] = mask[i] ? expf(x[i] - m) / s : 0; }}
 void reads_the_padding(float *x, size_t rows, size_t n, size_t stride) {{
     (void)n; for (size_t i = 0; i < rows; i++) one(x + i * stride, x + i * stride, stride); }}
 """
@@ -228,6 +237,32 @@ def test_the_result_that_a_kernel_returns_is_its_logsumexp(other: Path) -> None:
     assert outcome.outputs.tolist() == [[np.log(np.float32(3))], [100.0]]
 
 
+@pytest.mark.parametrize("row_by_row", [False, True])
+def test_a_scale_a_sink_and_a_mask_are_passed(row_by_row: bool, other: Path) -> None:
+    """The values of the prototype are those of the op that the kernel is judged as."""
+    values = "float scale = 0.125f, float sink = -1.5"
+    prototype = f"void attention(const float *x, float *y, const bool *mask, size_t rows, size_t n, {values})"
+    candidate = load(f"{other}:{prototype}")
+    assert candidate.op.name == "softmax(scale=0.125, sink=-1.5, mask)"
+    x = np.float32([[0.0, 1.0, -np.inf, 40.0], [-np.inf, -2.0, 3.0, -np.inf], [-np.inf] * 4])
+    with Isolated(jobs=1) as executor:
+        rows = [x[i : i + 1] for i in range(len(x))] if row_by_row else [x]
+        outcomes = [executor.run(candidate.spec, part, FORMATS["float32"]) for part in rows]
+    y = np.concatenate([outcome.outputs for outcome in outcomes])
+    assert ulp_errors(x, y, op=candidate.op.name).max() < 4
+    assert not y[np.isneginf(x)].any()
+
+
+def test_a_kernel_whose_maximum_is_that_of_masked_entries_is_wrong(other: Path) -> None:
+    candidate = load(f"{other}:void unmasked_maximum(float *x, const uint8_t *mask, size_t n)")
+    assert candidate.op.name == "softmax(mask)"
+    x = np.float32([[0.0, -np.inf, -np.inf, -np.inf, -np.inf]])
+    with Isolated(jobs=1) as executor:
+        outcome = executor.run(candidate.spec, x, FORMATS["float32"])
+    assert outcome.outputs is not None
+    assert outcome.outputs[0, 0] != 1.0
+
+
 def test_a_header_beside_the_library_declares_its_prototypes(other: Path) -> None:
     header = other.with_suffix(".h")
     lines = ["#ifndef OTHER_H", "#define OTHER_H /* int in_place(int y) */", 'extern "C" {']
@@ -261,6 +296,10 @@ def test_a_status_is_a_fault_of_the_row(other: Path) -> None:
             "void in_place(float *x, size_t n, float t)",
             "parameter float t is not understood",
         ),
+        ("void in_place(float *x, size_t n, float scale)", "is not said; write float scale = 0.125"),
+        ("void in_place(float *x, size_t n, double sink = -x)", "is not said; write double sink = 0.125"),
+        ("void in_place(float *x, const float *mask, size_t n)", "a mask of float is not understood"),
+        ("void in_place(float *x, const bool *mask, size_t n, size_t ld)", "where the rows of the mask lie"),
         ("void in_place(float *x)", "no parameter is the number of entries of a row; name it n"),
         ("void in_place(float *x, size_t n, int cols)", "two parameters are its length"),
         ("void in_place(uint16_t *x, size_t n)", "its types tell no format; write _Float16 or __bf16"),

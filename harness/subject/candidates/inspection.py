@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.subject.candidates.loading import CandidateError, Location, import_function, through
 from harness.subject.candidates.native import signature
+from harness.subject.candidates.prototypes import Prototype, declared_beside
 
 if TYPE_CHECKING:
     from harness.subject.execution.attempts import Failure
@@ -49,13 +50,21 @@ def inspect_apart(location: Location, timeout: float) -> dict[str, Any]:
 
 def _ending(failure: Failure, timeout: float, location: Location) -> str:
     if location.is_native:
-        wanted = signature(location.function, "float32", "float32")
         return (
-            f"tried with a few rows of zeros: {failure.message}; it is to be {wanted}, or of another format"
+            f"tried with a few rows of zeros: {failure.message}; it was called as {_called_as(location)}; if"
+            " that is not its prototype, write its own after the colon or into a header beside the library"
         )
     if failure.kind == "timed_out":
         return f"still importing after {timeout:g} s; make it import faster, or give a longer --timeout"
     return f"importing it: {failure.message}"
+
+
+def _called_as(location: Location) -> str:
+    """Return the prototype of a native kernel, in float32 where its name is that of several."""
+    beside = declared_beside(location.file) if location.file is not None else {}
+    if isinstance(declared := beside.get(location.function), Prototype):
+        return declared.text
+    return location.prototype or signature(location.function, "float32", "float32")
 
 
 class Foreign:

@@ -57,16 +57,20 @@ class _Kernel:
     format: str
     out: str
 
-    def __call__(self, x: Array, pattern: int | None = None) -> Array:
+    def __call__(self, x: Array, pattern: int | None = None, mask: Array | None = None) -> Array:
         """Return the results for rows x; what the kernel leaves alone consists of the byte `pattern`, a NaN.
+
+        The mask, of x's shape, is for kernels that take one; without it every entry counts.
 
         Raises:
             IndexError: it wrote beyond the end of y, or of the x that it overwrites.
             RuntimeError: it returned a status other than 0.
         """
         rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+        counts = np.ones(rows.shape, dtype=np.bool_) if mask is None else mask
+        counts = np.ascontiguousarray(counts).reshape(rows.shape)
         if self.prototype.returns in ("float32", "float64"):
-            results = [self._call(rows[i : i + 1], 0, 0) for i in range(len(rows))]
+            results = [self._call(rows[i : i + 1], 0, 0, counts[i]) for i in range(len(rows))]
             return np.array(results, dtype=_formats()[self.out].dtype).reshape(x.shape[:-1])
         pattern = _nan_byte(self.out) if pattern is None else pattern
         stride = self._stride(rows.shape[1])
@@ -78,7 +82,7 @@ class _Kernel:
             _, held = _guarded(len(rows), stride, self.format, _nan_byte(self.format))
         if held is not rows:
             held[:, : rows.shape[1]] = rows
-        self._fill(held, y, rows.shape[1])
+        self._fill(held, y, rows.shape[1], counts)
         if (memory[y.nbytes :] != pattern).any():
             where = "x" if self.prototype.has("both") else "y"
             raise IndexError(f"it wrote beyond the end of {where}, {y.size} entries of {self.out}")
@@ -87,15 +91,16 @@ class _Kernel:
     def _stride(self, length: int) -> int:
         return (length // _GRAIN + 1) * _GRAIN if self.prototype.has("stride") else length
 
-    def _fill(self, x: Array, y: Array, length: int) -> None:
+    def _fill(self, x: Array, y: Array, length: int, counts: Array) -> None:
         if self.prototype.has("rows"):
-            self._call(x, y.ctypes.data, length)
+            self._call(x, y.ctypes.data, length, counts)
             return
         for i in range(len(x)):
-            self._call(x[i : i + 1], y[i : i + 1].ctypes.data, length)
+            self._call(x[i : i + 1], y[i : i + 1].ctypes.data, length, counts[i])
 
-    def _call(self, x: Array, y: int, length: int) -> Any:
+    def _call(self, x: Array, y: int, length: int, counts: Array) -> Any:
         values = {
+            "mask": counts.ctypes.data,
             "input": x.ctypes.data,
             "output": y,
             "both": y,
@@ -103,14 +108,17 @@ class _Kernel:
             "length": length or x.shape[1],
             "stride": x.shape[1],
         }
-        returned = self.function(*(values[parameter.role] for parameter in self.prototype.parameters))
+        given = (p.value if p.value is not None else values[p.role] for p in self.prototype.parameters)
+        returned = self.function(*given)
         if self.prototype.returns == "status" and returned:
             raise RuntimeError(f"{self.prototype.symbol} returned {returned}; 0 is taken for success")
         return returned
 
 
-def native_function(file: Path, name: str, declaration: str | None = None) -> Callable[[Array], Array]:
+def native_function(file: Path, name: str, declaration: str | None = None) -> Callable[..., Array]:
     """Return the softmax of a native library; its `formats` are those that the library has.
+
+    It takes the logits and, where its prototype has a mask, the mask; its prototype's settings are declared.
 
     Args:
         file: the library.
@@ -130,17 +138,26 @@ def native_function(file: Path, name: str, declaration: str | None = None) -> Ca
         ends = ", ".join(f"_{end}" for end in _ends())
         raise ValueError(f"{file} has no function {name!r} whose name ends in one of {ends}; {_has(file)}")
 
-    def softmax(x: Array) -> Array:
+    def plain(x: Array) -> Array:
+        return kernel_for(x)(x)
+
+    def masked(x: Array, mask: Array) -> Array:
+        return kernel_for(x)(x, mask=mask)
+
+    def kernel_for(x: Array) -> _Kernel:
         try:
-            kernel = kernels[x.dtype.name]
+            return kernels[x.dtype.name]
         except KeyError:
             raise TypeError(f"{name} has no kernel for {x.dtype.name}") from None
-        return kernel(x)
 
-    softmax.kernels = kernels  # type: ignore[attr-defined]  # functions take any
-    softmax.formats = tuple(kernels)  # type: ignore[attr-defined]  # functions take any
+    declares = next(iter(kernels.values())).prototype.declares
+    if any(kernel.prototype.declares != declares for kernel in kernels.values()):
+        raise ValueError(f"{name}: its kernels take other settings in other formats; name one of them")
+    softmax: Any = masked if "mask" in declares else plain
+    softmax.declares, softmax.kernels, softmax.formats = declares, kernels, tuple(kernels)
     softmax.__doc__ = f"{name} of {file.name}, for {', '.join(kernels)}."
-    return softmax
+    function: Callable[..., Array] = softmax
+    return function
 
 
 def own_name(name: str) -> str:

@@ -5,6 +5,8 @@ A kernel may have any prototype of these parts:
 - pointers to the logits and to the results, or one pointer to both, which the kernel overwrites;
 - the number of entries of a row, and the number of rows; without the latter each row is a call;
 - the distance between the starts of two rows, in entries: a stride, or a padded length;
+- a scale and a sink, with the value that is passed, as in `float scale = 0.125`;
+- a mask of one byte an entry, 1 where the entry counts;
 - a returned status, of which 0 means success; or the one result of a row, as of a logsumexp.
 
 It is declared by the spec, `lib.so:int softmax(float *x, size_t n)`, or by a header beside the library.
@@ -21,7 +23,7 @@ from typing import Final, Literal
 
 __all__ = ["Parameter", "Prototype", "declared_beside", "parsed"]
 
-Role = Literal["input", "output", "both", "rows", "length", "stride"]
+Role = Literal["input", "output", "both", "rows", "length", "stride", "scale", "sink", "mask"]
 
 _SPELLED: Final[dict[Role, str]] = {
     "input": "x in inp input src source logits scores a",
@@ -29,10 +31,16 @@ _SPELLED: Final[dict[Role, str]] = {
     "rows": "rows nrows n_rows num_rows m batch batch_size outer",
     "length": "n k d len length size count num dim inner cols ncols n_cols num_cols n_elements classes vocab",
     "stride": "stride row_stride pitch ld ldx ldy ld_in ld_out padded n_padded padded_n padded_length",
+    "scale": "scale sm_scale softmax_scale",
+    "sink": "sink",
+    "mask": "mask",
 }
 
 NAMES: Final = {role: frozenset(names.split()) for role, names in _SPELLED.items()}
 """The names by which a parameter of each role is known, in lower case."""
+
+SETTINGS: Final[tuple[Role, ...]] = ("scale", "sink")
+"""The roles of the parameters that are numbers with a value."""
 
 _FLOATS: Final = {
     "float": "float32",
@@ -44,6 +52,8 @@ _FLOATS: Final = {
     "__bf16": "bfloat16",
     "bfloat16_t": "bfloat16",
 }
+_NUMBERS: Final = {"float": ctypes.c_float, "double": ctypes.c_double}
+_BYTES: Final = ("bool", "_Bool", "uint8_t", "unsigned char")
 _CODES: Final = ("uint16_t", "uint8_t", "unsigned short", "unsigned char")
 _INTEGERS: Final = {
     "size_t": ctypes.c_size_t,
@@ -63,6 +73,7 @@ _INTEGERS: Final = {
 _PROTOTYPE: Final = re.compile(r"(?P<returns>[\w\s]+?)\s+(?P<symbol>\w+)\s*\((?P<parameters>[^()]*)\)\s*;?")
 _PARAMETER: Final = re.compile(
     r"(?P<type>[\w\s]+?)\s*(?P<pointer>\*?)\s*(?P<name>\w+)\s*(?P<array>\[\s*\w*\s*\])?"
+    r"\s*(?:=\s*(?P<value>[^=]+))?"
 )
 _IGNORED: Final = frozenset(
     {"extern", "static", "inline", "const", "volatile", "restrict", "__restrict", "__restrict__"}
@@ -76,11 +87,13 @@ class Parameter:
 
     Attributes:
         role: what it is.
-        type: the format of a pointer's target, None where the kernel's name tells it; or the integer's type.
+        type: the format of a pointer's target, None where the kernel's name tells it; or the number's type.
+        value: what is passed for a scale or a sink.
     """
 
     role: Role
     type: str | None
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -118,10 +131,15 @@ class Prototype:
     @property
     def argument_types(self) -> list[type]:
         """The parameters as ctypes has them."""
-        return [
-            _INTEGERS[p.type or ""] if p.role in ("rows", "length", "stride") else ctypes.c_void_p
-            for p in self.parameters
-        ]
+        numbers = _INTEGERS | _NUMBERS
+        is_number = {"rows", "length", "stride", *SETTINGS}
+        return [numbers[p.type or ""] if p.role in is_number else ctypes.c_void_p for p in self.parameters]
+
+    @property
+    def declares(self) -> dict[str, float | bool]:
+        """The settings that it takes, as a function declares them."""
+        declared: dict[str, float | bool] = {p.role: p.value for p in self.parameters if p.value is not None}
+        return declared | ({"mask": True} if self.has("mask") else {})
 
     @property
     def result_type(self) -> type | None:
@@ -175,6 +193,7 @@ class _Part:
     name: str
     is_pointer: bool
     is_constant: bool
+    value: str | None = None
 
 
 def _taken_apart(text: str, whole: str) -> _Part:
@@ -184,17 +203,40 @@ def _taken_apart(text: str, whole: str) -> _Part:
     if found is None:
         raise ValueError(f"{whole}: parameter {text!r} is not understood; write each as float *x or size_t n")
     is_pointer = bool(found["pointer"] or found["array"])
-    return _Part(found["type"], found["name"].lower(), is_pointer, "const" in words)
+    return _Part(found["type"], found["name"].lower(), is_pointer, "const" in words, found["value"])
 
 
 def _roles(parts: list[_Part], whole: str) -> list[Parameter]:
-    pointers = [part for part in parts if part.is_pointer]
-    return [
-        Parameter(_of_pointer(part, pointers, whole), _target(part, whole))
-        if part.is_pointer
-        else Parameter(_of_number(part, whole), part.type)
-        for part in parts
-    ]
+    masks = [part for part in parts if part.is_pointer and part.name in NAMES["mask"]]
+    pointers = [part for part in parts if part.is_pointer and part not in masks]
+
+    def role_of(part: _Part) -> Parameter:
+        if part in masks:
+            return Parameter("mask", _require_bytes(part, whole))
+        if part.is_pointer:
+            return Parameter(_of_pointer(part, pointers, whole), _target(part, whole))
+        role = _of_number(part, whole)
+        return Parameter(role, part.type, _value(part, whole) if role in SETTINGS else None)
+
+    return [role_of(part) for part in parts]
+
+
+def _value(part: _Part, whole: str) -> float:
+    """Return the value of a scale or a sink, whatever a literal of C ends in."""
+    try:
+        return float((part.value or "").strip().rstrip("fFlL"))
+    except ValueError:
+        raise ValueError(
+            f"{whole}: which value to pass for {part.name} is not said; write {part.type} {part.name} = 0.125"
+        ) from None
+
+
+def _require_bytes(part: _Part, whole: str) -> str:
+    if part.type in _BYTES:
+        return part.type
+    raise ValueError(
+        f"{whole}: a mask of {part.type} is not understood; it is of bool or uint8_t, 1 where an entry counts"
+    )
 
 
 def _of_pointer(part: _Part, pointers: list[_Part], whole: str) -> Role:
@@ -218,9 +260,12 @@ def _of_number(part: _Part, whole: str) -> Role:
     for role in ("rows", "length", "stride"):
         if part.name in NAMES[role] and part.type in _INTEGERS:
             return role
+    for role in SETTINGS:
+        if part.name in NAMES[role] and part.type in _NUMBERS:
+            return role
     raise ValueError(
         f"{whole}: parameter {part.type} {part.name} is not understood; name the entries of a row n, the"
-        " number of rows rows, and the distance between rows stride, or wrap the kernel"
+        " number of rows rows, the distance between rows stride, a float scale or sink, or wrap the kernel"
     )
 
 
@@ -260,5 +305,7 @@ def _check(prototype: Prototype) -> None:
         raise ValueError(f"{prototype.text}: no parameter is the number of entries of a row; name it n")
     if result and ("input" not in roles or {"output", "rows"} & set(roles)):
         raise ValueError(f"{prototype.text}: a kernel that returns a result takes one row and writes nothing")
+    if {"mask", "stride"} <= set(roles):
+        raise ValueError(f"{prototype.text}: with a stride, where the rows of the mask lie is not understood")
     if not result and not {"output", "both"} & set(roles):
         raise ValueError(f"{prototype.text}: it has no pointer to write results to, and returns none")
