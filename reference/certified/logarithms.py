@@ -256,9 +256,13 @@ def _decide_row(
     if reduces:
         _decide_sum(outputs, row, top, log, low, upper, head, tail, rounding)
     else:
-        if not is_tiny:
+        open_ones = x.shape[1]
+        if (not is_tiny) & (rounding.bound > _U):
+            open_ones = _round_gaps_in_binary64(x, outputs, row, top, log, rounding)
+        elif not is_tiny:
             _round_gaps(x, outputs.nearest, outputs.residual, row, top, log, low, rounding)
-        _settle_gaps(x, outputs, row, top, upper, head, tail, rounding, is_tiny)
+        if open_ones > 0:
+            _settle_gaps(x, outputs, row, top, upper, head, tail, rounding, is_tiny)
 
 
 @inlined
@@ -340,6 +344,34 @@ def _normalised(head: float, middle: float, tail: float) -> tuple[float, float, 
     head, middle = fast_two_sum(head, middle)
     middle, tail = two_sum(middle, tail)
     return head, middle, tail
+
+
+@inlined
+def _round_gaps_in_binary64(
+    x: Any, outputs: Outputs, row: int, top: float, log: float, rounding: Rounding
+) -> int:
+    """Do as `_round_gaps` of at most 24 bits, in binary64 alone; return how many are open.
+
+    r = fl(fl(d) + L) is off from d + L by u d and u r for its roundings, and by u L for the low part of L,
+    which is left out. With d + L <= r (1 + u) that is less than 2.5 u r, besides the bound on L. An r that
+    may lie on either side of a power of two has a residual near 0, and is open.
+    """
+    grid, nearest, residual = grid_of(rounding, 0), outputs.nearest, outputs.residual
+    doubt, open_ones = log * rounding.bound, 0
+    for j in range(x.shape[1]):
+        value = x[row, j]
+        r = (top - value) + log
+        binade = max(pattern(r) & _EXPONENT_FIELD, grid.smallest)
+        adder, inverse = float_of(binade + grid.to_adder), float_of(grid.to_inverse - binade)
+        rounded = (r + adder) - adder
+        rest = (r - rounded) * inverse
+        width = (doubt + r * (2.5 * _U)) * inverse
+        is_open = (abs(rest) <= width) | (0.5 - abs(rest) <= width) | (width > _WIDEST)
+        masked = value == _NEG_INF
+        open_ones += int(is_open & (not masked))
+        nearest[row, j] = _NEG_INF if masked else 0.0 - rounded
+        residual[row, j] = 0.0 if masked else (np.nan if is_open else 0.0 - rest)
+    return open_ones
 
 
 @inlined
