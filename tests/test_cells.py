@@ -14,7 +14,7 @@ import pytest
 from scipy import special
 from synthetic_run import key, ledger_at, overflowing, tally_of, witness
 
-from reports.record.cells import COLUMNS, Row, cell_row, frame, quantiles, upper_edge
+from reports.record.cells import COLUMNS, Row, cell_row, frame, quantiles, upper_edge, upper_edges
 from reports.record.confidence import clopper_pearson
 from reports.record.ledger import CellInfo
 from reports.record.tally import HISTOGRAM_SHIFT, Tally, merge
@@ -235,6 +235,8 @@ def test_the_edge_of_a_bin_is_where_the_next_begins_and_that_of_infinity_is_infi
         assert bin_of(edge) == bin_of(error) + 1, error.hex()
         assert bin_of(np.nextafter(edge, 0.0)) == bin_of(error), error.hex()
     assert upper_edge(bin_of(math.inf)) == math.inf
+    bins = np.array([0, 1, *map(bin_of, (2.0**-1074, 0.5, 1.0, 1e300, math.inf))])
+    assert upper_edges(bins).tolist() == [upper_edge(int(number)) for number in bins]
 
 
 @pytest.mark.parametrize(

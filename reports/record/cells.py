@@ -17,6 +17,9 @@ from itertools import accumulate
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from reference.ops import op_named
 from reports.record.confidence import clopper_pearson
 from reports.record.ledger import CellInfo, Ledger, Status
@@ -39,6 +42,7 @@ __all__ = [
     "quantiles",
     "table",
     "upper_edge",
+    "upper_edges",
 ]
 
 Row = dict[str, Any]
@@ -138,6 +142,14 @@ def upper_edge(number: int) -> float:
         return 0.0
     (edge,) = struct.unpack("<d", struct.pack("<Q", (number + 1) << HISTOGRAM_SHIFT))
     return math.inf if math.isnan(edge) else float(edge)
+
+
+def upper_edges(bins: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return `upper_edge` of many bins."""
+    edges = ((bins.astype(np.uint64) + np.uint64(1)) << np.uint64(HISTOGRAM_SHIFT)).view(np.float64)
+    edges[bins == 0] = 0.0
+    edges[np.isnan(edges)] = np.inf
+    return edges
 
 
 def _counts(tally: Tally) -> Row:

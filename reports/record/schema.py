@@ -11,6 +11,7 @@ import math
 import re
 import zlib
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 __all__ = [
@@ -41,6 +42,7 @@ LONGEST_TEXT: Final = 1 << 16
 LARGEST_SHOWN: Final = 1 << 256
 DEEPEST: Final = 16
 _SHOWN: Final = 60
+_MOST_ACCEPTED: Final = 1 << 14
 
 
 class Malformed(ValueError):
@@ -93,14 +95,19 @@ def _fail(where: str, value: Any, rule: str) -> None:
 def text(most: int = LONGEST_TEXT, pattern: str = "") -> Rule:
     """Return the rule of a text of at most so many characters, all of the pattern where one is given."""
     whole = re.compile(pattern) if pattern else None
+    accepted: set[str] = set()
 
     def rule(value: Any, where: str) -> None:
+        if type(value) is str and value in accepted:  # names come by the thousand, and are few
+            return
         if not isinstance(value, str) or len(value) > most:
             _fail(where, value, f"it is a text of at most {most} characters")
         if whole is not None and whole.fullmatch(value) is None:
             _fail(where, value, f"it is written as {whole.pattern}")
         if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
             _fail(where, value, "it is a text that UTF-8 can carry")
+        if len(value) <= _SHOWN and len(accepted) < _MOST_ACCEPTED:
+            accepted.add(value)
 
     return rule
 
@@ -245,6 +252,7 @@ def record(
     return rule
 
 
+@lru_cache(maxsize=4096)
 def _within(where: str, name: str) -> str:
     shown = name if name.isidentifier() and name.isascii() and len(name) <= _SHOWN else ascii(name[:_SHOWN])
     return f"{where}.{shown}" if where else shown

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import accumulate
 from typing import Final
 
 from markupsafe import Markup
@@ -12,8 +14,8 @@ from markupsafe import Markup
 from reports.drawing import Plot, linear, log2
 from reports.figures import count, ulps
 from reports.picture import Picture, Table, by_formats, csv_text, drawn, left_out, worst_curves
-from reports.record.cells import quantiles, upper_edge
-from reports.record.tally import Tally
+from reports.record.cells import quantiles, upper_edges
+from reports.record.tally import Tally, sorted_counts
 from reports.rundata import RunData, Standing
 from reports.section import Section
 
@@ -70,19 +72,21 @@ def _steps(errors: Tally) -> Iterator[tuple[float, float]]:
 
     Of bins that the picture cannot tell apart, the last stands for all; so does the very last.
     """
-    below, last, shown = 0, 0.0, 0.0
+    last, shown = 0.0, 0.0
     yield LEAST, 0.0
-    for number, amount in sorted(errors.histogram.items()):
-        edge = upper_edge(number)
-        if not math.isfinite(edge):
-            break
-        below += amount
-        share = below / errors.representable
-        if edge >= last * APART and share - shown > VISIBLE:
-            last, shown = max(edge, LEAST), share
+    bins, counts = sorted_counts(errors.histogram)
+    edges = [edge for edge in upper_edges(bins).tolist() if edge < math.inf]
+    shares = [below / errors.representable for below in accumulate(counts.tolist()[: len(edges)])]
+    place = 0
+    while place < len(edges):
+        told_apart = bisect_left(edges, True, place, key=lambda edge: edge >= last * APART)
+        place = bisect_left(shares, True, told_apart, key=lambda share: share - shown > VISIBLE)
+        if place < len(edges):
+            last, shown = max(edges[place], LEAST), shares[place]
             yield last, shown
+        place += 1
     if errors.max_ulp is not None and math.isfinite(errors.max_ulp):
-        yield max(errors.max_ulp, LEAST), below / errors.representable
+        yield max(errors.max_ulp, LEAST), shares[-1] if shares else 0.0
 
 
 def _table(standings: Sequence[Standing]) -> Table:

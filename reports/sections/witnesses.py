@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,11 +75,15 @@ def card(witness: Witness, command: str, found: Witness | None = None) -> Card:
     x = _decoded(kept.x, format_named(cell.format))
     y = _decoded(kept.y, format_named(cell.out_format))
     op = op_named(cell.op)
-    exact = kept.exact if isinstance(kept, Remade) else _exact([value for value, _ in x], op)
     first = kept.first if isinstance(kept, Remade) else 0
     meant = _meant(witness, [value for value, _ in x], first)
     shown = _shown(meant - first, len(x))
     at = {i: i for i in shown} if not op.reduces else {meant - first: 0}
+    exact: Mapping[int, str]
+    if isinstance(kept, Remade):
+        exact = dict(enumerate(kept.exact))
+    else:
+        exact = _exact([value for value, _ in x], op, at.values())
     entries = tuple(
         Entry(
             first + i,
@@ -157,11 +161,13 @@ def _texts(entry: tuple[float, str]) -> tuple[str, str]:
     return repr(value), f"0x{code}"
 
 
-def _exact(values: list[float], op: Op) -> list[str]:
+def _exact(values: list[float], op: Op, wanted: Iterable[int]) -> dict[int, str]:
+    """Spell the exact results that are wanted, by their places; none of a policy row or a very long one."""
     row = np.array([values])
     if len(values) > EXACT_UP_TO or not values or RowKind(op.kinds(row)[0]).is_policy:
-        return []
-    return [spelled(value, DIGITS) for value in np.reshape(op.exact(row, EXACT_BITS), -1)]
+        return {}
+    results = np.reshape(op.exact(row, EXACT_BITS), -1)
+    return {place: spelled(results[place], DIGITS) for place in wanted}
 
 
 def _shown(element: int, length: int) -> range:
