@@ -20,6 +20,7 @@ __all__ = [
     "COUNT",
     "FIGURE",
     "LARGEST_COUNT",
+    "OBJECT",
     "WORDS",
     "Malformed",
     "Rule",
@@ -153,6 +154,11 @@ def _boolean(value: Any, where: str) -> None:
         _fail(where, value, "it is true or false")
 
 
+def _object(value: Any, where: str) -> None:
+    if not isinstance(value, dict):
+        _fail(where, value, "it is an object")
+
+
 def _anything(value: Any, where: str, depth: int = 0) -> None:
     """Accept any JSON that is not nested deeply, for values that are only shown."""
     if depth > DEEPEST:
@@ -176,6 +182,9 @@ FIGURE: Final[Rule] = _figure
 """The rule of a figure that `reports.record.witness.json_float` writes."""
 
 BOOLEAN: Final[Rule] = _boolean
+OBJECT: Final[Rule] = _object
+"""The rule of an object whose reader checks what it holds."""
+
 ANYTHING: Final[Rule] = _anything
 COUNT: Final[Rule] = integer()
 

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from reports.record.profiles import GAPS, KINDS, PLACE_COUNTS, SIDE
 from reports.record.schema import (
-    ANYTHING,
     COUNT,
     FIGURE,
     LARGEST_COUNT,
+    OBJECT,
     Malformed,
     integers,
     list_of,
@@ -278,7 +278,7 @@ _WRITTEN: Final = record(
         **dict.fromkeys(_MAXIMA, FIGURE),
         "bits": list_of(text(LONGEST_ROW * 16)),
         "digests": mapping_of(text(20, "[0-9]{1,18}"), text(64, "[0-9a-f]{64}")),
-        "witnesses": list_of(mapping_of(_NAME, ANYTHING)),
+        "witnesses": list_of(OBJECT),
         **{name: _COUNTS for name in _MAPPINGS if name not in (*_NUMBERED, "missed")},
     },
     {"missed": _COUNTS, "tier_ratios": mapping_of(_NAME, FIGURE), **dict.fromkeys(_NUMBERED, _binned)},
