@@ -19,6 +19,7 @@ import numpy as np
 from flint import arb, ctx, fmpq, fmpz
 
 from reference.formats import FloatFormat
+from reference.fused import Fused
 from reference.model import RESIDUAL_TOLERANCE, Truth
 from reference.row_kinds import RowKind
 
@@ -188,6 +189,19 @@ class Claim:
 def contradictions(x: np.ndarray, truth: Truth, op: str = "softmax") -> list[str]:
     """Every claim about (rows, n) logits that Arb refutes, as readable lines."""
     return contradictions_of(x.tolist(), truth, op)
+
+
+def fused_rows(x: np.ndarray, fused: Fused) -> list[list[float | Fraction]]:
+    """s x with the sink at the end, by fractions; a masked entry stays masked, whatever the sign of s."""
+    scale = Fraction(fused.scale)
+
+    def product(v: float) -> float | Fraction:
+        if fused.scale == 1 or (v == -math.inf and (fused.mask or fused.scale > 0)):
+            return v
+        return scale * Fraction(v) if math.isfinite(v) else fused.scale * v
+
+    end = [] if fused.sink is None else [fused.sink]
+    return [[*map(product, row), *end] for row in x.tolist()]
 
 
 def contradictions_of(rows: Sequence[Sequence[float | Fraction]], truth: Truth, op: str) -> list[str]:

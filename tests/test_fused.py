@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from arb import contradictions_of
+from arb import contradictions_of, fused_rows
 from log_rows import hard_rows
 
 from reference.formats import FORMATS, FloatFormat
@@ -35,20 +35,8 @@ each_op = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 each_setting = pytest.mark.parametrize("fused", SETTINGS, ids=str)
 
 
-def exact_rows(x: np.ndarray, fused: Fused) -> list[list[float | Fraction]]:
-    """s x with the sink at the end, by fractions; a masked entry stays masked, whatever the sign of s."""
-
-    def product(v: float) -> float | Fraction:
-        if fused.mask and v == -math.inf:
-            return v
-        return Fraction(fused.scale) * Fraction(v) if math.isfinite(v) else fused.scale * v
-
-    end = [] if fused.sink is None else [fused.sink]
-    return [[*map(product, row), *end] for row in x.tolist()]
-
-
 def refuted(x: np.ndarray, op: Op, fmt: FloatFormat, truth: Truth) -> list[str]:
-    return contradictions_of(exact_rows(x, op.fused), truth, (op.plain or op).name)
+    return contradictions_of(fused_rows(x, op.fused), truth, (op.plain or op).name)
 
 
 @each_op
@@ -60,6 +48,31 @@ def test_arb_refutes_no_truth_of_hard_rows(fused: Fused, op: Op) -> None:
         slow, fast = asked.by_mpmath(x, out), asked.certified(x, out, 1)
         assert refuted(x, asked, out, slow) == []
         assert disagreements(x, fast, slow) == []
+
+
+@pytest.mark.parametrize("op", ["log_softmax", "logsumexp"])
+@pytest.mark.parametrize("fused", [Fused(ROOT), Fused(-0.3), Fused(1.7, -30.0), Fused(ROOT, -0.4)], ids=str)
+def test_arb_refutes_no_logarithm_of_scaled_rows_that_cancel(fused: Fused, op: str) -> None:
+    """Rows whose scaled logits are log-probabilities, and rows that one entry dominates."""
+    asked, rng = with_settings(OPS[op], fused), np.random.default_rng(8)
+    for fmt in (F32, F64, BF16):
+        for n in (1, 2, 5):
+            near, top = np.log(rng.dirichlet(np.ones(n), 4)), np.zeros((4, n))
+            top[:, 1:] = -rng.uniform(20, 1200, (4, n - 1))
+            aimed = np.concatenate([near, top, top - 700.0, near * np.ldexp(1.0, -40)])
+            x = fmt.to_float64(fmt.from_float64(aimed / fused.scale))
+            truth = asked.certified(x, fmt, 1)
+            assert refuted(x, asked, fmt, truth) == []
+            assert truth.fallbacks <= (fmt == F64) * truth.nearest.size // 8
+
+
+@each_op
+def test_ordinary_scaled_rows_need_no_mpmath(op: Op) -> None:
+    rng = np.random.default_rng(4)
+    for fused in (Fused(ROOT), Fused(ROOT, 0.7), Fused(-0.3, mask=True), Fused(0.1, -40.0)):
+        for fmt in (F16, F32, F64, BF16):
+            x = fmt.to_float64(fmt.from_float64(rng.standard_normal((200, 16)) * 40))
+            assert with_settings(op, fused).certified(x, fmt, 1).fallbacks == 0
 
 
 def test_an_op_is_the_same_object_by_its_name_and_from_another_process() -> None:

@@ -19,7 +19,18 @@ import numba
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["FRACTION_BITS", "compiled", "fast_two_sum", "float_of", "fma", "inlined", "pattern", "two_sum"]
+__all__ = [
+    "FRACTION_BITS",
+    "compiled",
+    "fast_two_sum",
+    "float_of",
+    "fma",
+    "inlined",
+    "leading_zeros",
+    "multiply_high",
+    "pattern",
+    "two_sum",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -92,6 +103,29 @@ def float_of(typingctx: Any, encoding: Any) -> Any:  # noqa: ARG001
         return builder.bitcast(args[0], context.get_value_type(types.float64))
 
     return types.float64(types.int64), emit
+
+
+@_intrinsic
+def multiply_high(typingctx: Any, a: Any, b: Any) -> Any:  # noqa: ARG001
+    """Return the upper 64 bits of the product of two uint64."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        word = args[0].type
+        double = type(word)(128)
+        product = builder.mul(builder.zext(args[0], double), builder.zext(args[1], double))
+        return builder.trunc(builder.lshr(product, double(64)), word)
+
+    return types.uint64(types.uint64, types.uint64), emit
+
+
+@_intrinsic
+def leading_zeros(typingctx: Any, a: Any) -> Any:  # noqa: ARG001
+    """Return how many of the 64 bits of a uint64 come before its first one; 64 of 0."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        return builder.ctlz(args[0], context.get_constant(types.boolean, False))
+
+    return types.uint64(types.uint64), emit
 
 
 @inlined

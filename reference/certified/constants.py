@@ -12,7 +12,7 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LogParts", "exp_coefficients", "ln2_parts", "log_table", "powers_of_two"]
+__all__ = ["LogParts", "exp_coefficients", "fixed_tables", "ln2_parts", "log_table", "powers_of_two"]
 
 _PRECISION: Final = 320
 
@@ -56,6 +56,28 @@ def log_table(steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDA
     high = [float(log) for log in logs]
     low = [float(log - h) for log, h in zip(logs, high, strict=True)]
     return np.array(inverses), np.array(high), np.array(low)
+
+
+def fixed_tables(
+    degree: int,
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
+    """Return exp(j / 2^8) / 4 below 0.7, exp(j / 2^16) - 1, 1 / k! from k = 2 to `degree`, and log 2.
+
+    All are rounded down to 192 binary places, three limbs of 64 bits each; log 2 has four.
+    """
+    mp = _context()
+    first = [mp.exp(mp.mpf(j) / 2**8) / 4 for j in range(180)]
+    second = [mp.expm1(mp.mpf(j) / 2**16) for j in range(1 << 8)]
+    inverses = [1 / mp.factorial(k) for k in range(2, degree + 1)]
+    return _limbs(first), _limbs(second), _limbs(inverses), _limbs([mp.log(2)], 4)[0]
+
+
+def _limbs(values: list[Any], count: int = 3) -> NDArray[np.uint64]:
+    """Return numbers in [0, 1), rounded down, as limbs of 64 bits, the highest first."""
+    mp = _context()
+    integers = [int(mp.floor(mp.ldexp(value, 64 * count))) for value in values]
+    places = range(64 * (count - 1), -1, -64)
+    return np.array([[(i >> place) & (2**64 - 1) for place in places] for i in integers], dtype=np.uint64)
 
 
 def exp_coefficients(degree: int, reach: float) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ log_softmax is -(d_i + L), d_i = max - x_i, and logsumexp is max + L. t is summe
 terms, so it is known relatively however small it is, and so is L, which cancels nothing. d_i is exact as a
 sum of two numbers (TwoSum), so that the error of d_i + L is that of L alone; it is held as a sum of three.
 
-As for softmax there are two tiers. The bound on L, relative:
+As for softmax there are two tiers, and then `fixed_logarithms` for what cancels. The bound on L, relative:
 
 =====================  ==================================================================================
 weights, quick         `binary64`: 1.1 + 0.4 + 2.5 units of u = 2^-53, and u d_j for the shift. With p_j the
@@ -27,7 +27,7 @@ for which the fine bound has room (12).
 
 Where L is below 2^-150, one entry dominates, and the others are at d > 100. Its own result is L, rounded by
 itself. Of another, L decides no more than on which side of d_i the result lies, as long as d_i is on the
-format's grid, half way, or further from both than L is: `_settle` decides so, where d_i is huge too.
+format's grid, half way, or further from both than L is: `settle` decides so, where d_i is huge too.
 """
 
 from __future__ import annotations
@@ -40,22 +40,13 @@ from numpy.typing import NDArray
 
 from reference import logarithms
 from reference.certified import binary64
-from reference.certified.compiled import (
-    FRACTION_BITS,
-    compiled,
-    fast_two_sum,
-    float_of,
-    fma,
-    inlined,
-    pattern,
-    two_sum,
-)
-from reference.certified.constants import ln2_parts, log_table
-from reference.certified.doubledouble import SCALE, plus, round_product, sum_block, weight
+from reference.certified.compiled import FRACTION_BITS, compiled, float_of, inlined, pattern, two_sum
+from reference.certified.double_log import log_of_sum
+from reference.certified.doubledouble import SCALE, plus, sum_block, weight
+from reference.certified.fixed_logarithms import decide_in_fixed_point
 from reference.certified.layout import (
     BLOCK,
     LANES,
-    Grid,
     Outputs,
     Rounding,
     add_lanes,
@@ -63,10 +54,11 @@ from reference.certified.layout import (
     grid_of,
     sum_of_lanes,
 )
+from reference.certified.log_rounding import SMALLEST, WIDEST, normalised, round_alone, round_sum, settle
 from reference.certified.parallel import deal_rows
 from reference.certified.tiers import validate
 from reference.formats import FloatFormat
-from reference.model import RESIDUAL_TOLERANCE, Truth
+from reference.model import Truth
 from reference.row_kinds import RowKind
 
 __all__ = [
@@ -80,38 +72,13 @@ __all__ = [
 ]
 
 _U: Final = 2.0**-53
-_STEP_BITS: Final = 8
-_INVERSES, _LOG_HIGH, _LOG_LOW = log_table(1 << _STEP_BITS)
-_LN2: Final = ln2_parts(1, 46)
-_LN2_HIGH: Final = _LN2.high
-_LN2_LOW: Final = _LN2.middle
-_THIRD: Final = 1 / 3
-_THIRD_LOW: Final = float.fromhex("0x1.5555555555555p-56")
-_FIFTH: Final = 1 / 5
-_SEVENTH: Final = 1 / 7
-_NINTH: Final = 1 / 9
-_ELEVENTH: Final = 1 / 11
-_MANTISSA: Final = (1 << FRACTION_BITS) - 1
 _EXPONENT_FIELD: Final = 0x7FF << FRACTION_BITS
-_ONE: Final = 1023 << FRACTION_BITS
-_BIAS: Final = 1023
 _NAN_KIND: Final = int(RowKind.NAN)
 _NEG_INF: Final = -math.inf
 _DOWN: Final = 2.0**-SCALE
 
 _TINY: Final = 2.0**-150
 """Below it L only tells on which side of d a result lies."""
-
-_HUGE: Final = 2.0**800
-"""Results from here on are settled: there the products of the test would underflow."""
-
-_NEGLIGIBLE: Final = 2.0**-24
-"""A part of an ulp that a residual need not know."""
-
-_WIDEST: Final = 0.9 * RESIDUAL_TOLERANCE
-"""The greatest doubt about a residual, that of its last rounding aside."""
-
-_SMALLEST: Final = 5e-324
 
 
 class LogPlan(NamedTuple):
@@ -164,6 +131,8 @@ def truth_by_plan(x: NDArray[np.float64], fmt: FloatFormat, plan: LogPlan, jobs:
         mine = Outputs._make(field[part] for field in outputs)
         values = np.require(x[part], requirements=["C", "W"])
         decide_logarithms(values, mine, plan)
+        if mine.undecided.any():
+            decide_in_fixed_point(values, 1.0, math.nan, mine, plan.fine, plan.reduces)
         return last_resort(values, mine, fmt, reduces=plan.reduces)
 
     fallbacks = sum(deal_rows(work, rows, n, jobs))
@@ -249,9 +218,9 @@ def _decide_row(
     is_tiny = (count == 1) & (head * _DOWN < _TINY)
     if is_tiny:
         log, low, upper = 0.0, 0.0, head * _DOWN * (1.0 + 2.0**-20) if head > 0.0 else 0.0
-        upper = upper if (upper > 0.0) | (head == 0.0) else _SMALLEST
+        upper = upper if (upper > 0.0) | (head == 0.0) else SMALLEST
     else:
-        log, low = _log(count, head * _DOWN, tail * _DOWN)
+        log, low = log_of_sum(count, head * _DOWN, tail * _DOWN)
         upper = log * (1.0 + 2.0**-20)
     if reduces:
         _decide_sum(outputs, row, top, log, low, upper, head, tail, rounding)
@@ -265,85 +234,7 @@ def _decide_row(
             _settle_gaps(x, outputs, row, top, upper, head, tail, rounding, is_tiny)
 
 
-@inlined
-def _log(count: int, more: float, more_low: float) -> tuple[float, float]:
-    """Return log(count + more) as a double-double, count >= 1 and more >= 2^-150 or count >= 2."""
-    head, rest = two_sum(float(count), more)
-    head, tail = fast_two_sum(head, rest + more_low)
-    bits = pattern(head)
-    k = (bits >> FRACTION_BITS) - _BIAS
-    j = (bits >> (FRACTION_BITS - _STEP_BITS)) & ((1 << _STEP_BITS) - 1)
-    scale = float_of((_BIAS - k) << FRACTION_BITS)
-    m, m_low = float_of((bits & _MANTISSA) | _ONE), tail * scale
-    inverse = _INVERSES[j]
-    product = inverse * m
-    f, f_low = two_sum(product - 1.0, fma(inverse, m_low, fma(inverse, m, -product)))
-    if (k == 0) & (j == 0) & (count == 1):
-        f, f_low = more, more_low
-    part, part_low = _log1p(f, f_low)
-    if (k == 0) & (j == 0):
-        return part, part_low
-    whole, whole_low = fast_two_sum(k * _LN2_HIGH, k * _LN2_LOW)
-    whole, whole_low = plus(whole, whole_low, _LOG_HIGH[j], _LOG_LOW[j])
-    return plus(whole, whole_low, part, part_low)
-
-
-@inlined
-def _log1p(f: float, f_low: float) -> tuple[float, float]:
-    """Return log(1 + f), |f| <= 2^-8, as 2 artanh(f / (2 + f))."""
-    divisor, divisor_low = two_sum(2.0, f)
-    divisor_low += f_low
-    s = f / divisor
-    s_low = ((fma(-s, divisor, f) + f_low) - s * divisor_low) / divisor
-    s, s_low = fast_two_sum(s, s_low)
-    z = s * s
-    z_low = fma(s, s, -z) + 2.0 * s * s_low
-    first = z * _THIRD
-    first_low = fma(z, _THIRD_LOW, fma(z, _THIRD, -first)) + z_low * _THIRD
-    series = fma(z, fma(z, fma(z, _ELEVENTH, _NINTH), _SEVENTH), _FIFTH)
-    first, rest = fast_two_sum(first, (z * z) * series)
-    rest += first_low
-    product = s * first
-    product_low = fma(s, rest, fma(s_low, first, fma(s, first, -product)))
-    head, tail = fast_two_sum(s, product)
-    head, tail = fast_two_sum(head, tail + (product_low + s_low))
-    return 2.0 * head, 2.0 * tail
-
-
 # Rounding --------------------------------------------------------------------------------------
-
-
-@inlined
-def _round(
-    head: float, middle: float, tail: float, log: float, grid: Grid, full: bool, bound: float
-) -> tuple[float, float]:
-    """Return RN(r) and the residual of r = head + middle + tail > 0, NaN where the log leaves it open.
-
-    The log is off by at most `bound` relatively. The sum of the first two numbers is normalised, so the
-    binade is that of head, or of its predecessor where the rest is negative. Nothing rounds but what is
-    added to the third number, and the residual at the end.
-    """
-    binade = (pattern(head) + (pattern(middle) >> 63)) & _EXPONENT_FIELD
-    exact = full & (binade >= grid.smallest)
-    binade = max(binade, grid.smallest)
-    adder = float_of(binade + grid.to_adder)
-    inverse = float_of(grid.to_inverse - binade)
-    rounded = head if exact else (head + adder) - adder
-    s, t = two_sum((head - rounded) * inverse, middle * inverse)
-    t += tail * inverse
-    over = (abs(s) - 0.5) + (t if s > 0.0 else -t)
-    step = (1.0 if s > 0.0 else -1.0) if over > 0.0 else 0.0
-    rest = (s - step) + t
-    width = (log * inverse) * bound
-    is_open = (abs(rest) <= width) | (abs(over) <= width) | (width > _WIDEST) | (head >= _HUGE)
-    return fma(step, float_of(binade - grid.to_quantum), rounded), (np.nan if is_open else rest)
-
-
-@inlined
-def _normalised(head: float, middle: float, tail: float) -> tuple[float, float, float]:
-    head, middle = fast_two_sum(head, middle)
-    middle, tail = two_sum(middle, tail)
-    return head, middle, tail
 
 
 @inlined
@@ -366,7 +257,7 @@ def _round_gaps_in_binary64(
         rounded = (r + adder) - adder
         rest = (r - rounded) * inverse
         width = (doubt + r * (2.5 * _U)) * inverse
-        is_open = (abs(rest) <= width) | (0.5 - abs(rest) <= width) | (width > _WIDEST)
+        is_open = (abs(rest) <= width) | (0.5 - abs(rest) <= width) | (width > WIDEST)
         masked = value == _NEG_INF
         open_ones += int(is_open & (not masked))
         nearest[row, j] = _NEG_INF if masked else 0.0 - rounded
@@ -385,8 +276,8 @@ def _round_gaps(
         gap, gap_low = two_sum(top, -value)
         head, middle = two_sum(gap, log)
         middle, tail = two_sum(middle, gap_low)
-        head, middle, tail = _normalised(head, middle, tail + low)
-        rounded, rest = _round(head, middle, tail, log, grid, full, bound)
+        head, middle, tail = normalised(head, middle, tail + low)
+        rounded, rest = round_sum(head, middle, tail, log, grid, full, bound)
         masked = value == _NEG_INF
         nearest[row, j] = _NEG_INF if masked else 0.0 - rounded
         residual[row, j] = 0.0 if masked else 0.0 - rest
@@ -410,10 +301,10 @@ def _settle_gaps(
             outputs.nearest[row, j], outputs.residual[row, j] = _NEG_INF, 0.0
             continue
         if value == top:
-            rounded, rest = _round_alone(head, tail, rounding) if is_tiny else (0.0, np.nan)
+            rounded, rest = round_alone(head, tail, rounding) if is_tiny else (0.0, np.nan)
         else:
             gap, gap_low = two_sum(top, -value)
-            rounded, rest = _settle(gap, gap_low, upper, 1.0, rounding)
+            rounded, rest = settle(gap, gap_low, upper, 1.0, rounding)
         outputs.nearest[row, j], outputs.residual[row, j] = 0.0 - rounded, 0.0 - rest
         open_ones += int(np.isnan(rest))
     outputs.undecided[row] = open_ones
@@ -435,70 +326,13 @@ def _decide_sum(
         first, middle, last = sign * first, sign * middle, sign * last
         if first > 0.0:
             full = rounding.precision == FRACTION_BITS + 1
-            rounded, rest = _round(first, middle, last, log, grid_of(rounding, 0), full, rounding.bound)
+            rounded, rest = round_sum(first, middle, last, log, grid_of(rounding, 0), full, rounding.bound)
     if np.isnan(rest):
         if (log == 0.0) & (top == 0.0):
-            rounded, rest = _round_alone(head, tail, rounding)
+            rounded, rest = round_alone(head, tail, rounding)
         else:
             sign = -1.0 if top < 0.0 else 1.0
-            rounded, rest = _settle(abs(top), 0.0, upper, sign, rounding)
+            rounded, rest = settle(abs(top), 0.0, upper, sign, rounding)
     outputs.nearest[row, 0] = sign * rounded + 0.0
     outputs.residual[row, 0] = sign * rest + 0.0
     outputs.undecided[row] = int(np.isnan(rest))
-
-
-@inlined
-def _round_alone(head: float, tail: float, rounding: Rounding) -> tuple[float, float]:
-    """Return RN(r) and the residual of r = 2^-600 (head + tail), a log below 2^-150."""
-    if head == 0.0:
-        return 0.0, 0.0
-    full = rounding.precision == FRACTION_BITS + 1
-    if full:
-        return round_product(head, tail, 1.0, 0.0, grid_of(rounding, SCALE), full, rounding.bound)
-    return 0.0, math.ldexp(head, rounding.precision - 1 - rounding.emin - SCALE)
-
-
-@compiled
-def _settle(
-    size: float, low: float, upper: float, direction: float, rounding: Rounding
-) -> tuple[float, float]:
-    """Return RN(r) and the residual of a positive r = size + low + v, v in (0, upper] times a direction.
-
-    If upper is 0, r is size + low. The residual is NaN where v decides more than on which side r lies of a
-    number of the format or of a midpoint, or counts itself.
-    """
-    if not (size < 2.0**1023) or size == 0.0:
-        return 0.0, np.nan
-    exponent = math.frexp(size)[1] - 1
-    falls = (low < 0.0) | ((low == 0.0) & (direction < 0.0) & (upper > 0.0))
-    if falls & (math.ldexp(1.0, exponent) == size):
-        exponent -= 1
-    exponent = max(exponent, rounding.emin) - rounding.precision + 1
-    if upper > math.ldexp(_NEGLIGIBLE, exponent):
-        return 0.0, np.nan
-    steps = _in_units(size, exponent)
-    whole = np.rint(steps)
-    s, t = two_sum(steps - whole, _in_units(low, exponent))
-    if (low != 0.0) & (s == steps - whole) & (t == 0.0):
-        return 0.0, np.nan  # it underflows
-    v = 0.0 if upper == 0.0 else max(_in_units(upper, exponent), _SMALLEST)
-    over = (abs(s) - 0.5) + (t if s > 0.0 else -t)
-    if over == 0.0:
-        outward = direction if v > 0.0 else 0.0
-        step = (1.0 if s > 0.0 else -1.0) if outward * s > 0.0 else 0.0
-        rest = s - step
-    elif (s == 0.0) & (t == 0.0):
-        step, rest = 0.0, direction * v
-    elif (abs(s + t) <= 2.0 * v) | (abs(over) <= 2.0 * v):
-        return 0.0, np.nan
-    else:
-        step = (1.0 if s > 0.0 else -1.0) if over > 0.0 else 0.0
-        rest = (s - step) + t
-    return math.ldexp(whole + step, exponent), rest
-
-
-@inlined
-def _in_units(value: float, exponent: int) -> float:
-    """Return value / 2^exponent, in two steps, as one factor may leave the range."""
-    half = exponent // 2
-    return math.ldexp(math.ldexp(value, -half), half - exponent)

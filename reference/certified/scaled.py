@@ -44,23 +44,35 @@ from reference.certified.tiers import outputs_of_shape, validate
 from reference.formats import FloatFormat
 from reference.row_kinds import RowKind
 
-__all__ = ["decide_scaled", "relative_bound"]
+__all__ = [
+    "ABSENT",
+    "CLOSEST",
+    "FARTHEST",
+    "MOST",
+    "Row",
+    "argument",
+    "decide_scaled",
+    "excess_bound",
+    "is_unsure",
+    "relative_bound",
+    "row_of",
+]
 
 _NAN_KIND: Final = int(RowKind.NAN)
 _ALL_NEG_INF: Final = int(RowKind.ALL_NEG_INF)
 _MASKED: Final = int(RowKind.MASKED)
 _NEG_INF: Final = -math.inf
-_ABSENT: Final = math.nan
+ABSENT: Final = math.nan
 """Stands for no sink."""
 
 _U2: Final = 2.0**-106
-_FARTHEST: Final = 2.0**900
+FARTHEST: Final = 2.0**900
 _SMALLEST: Final = 5e-324
-_CLOSEST: Final = 2.0**-900
+CLOSEST: Final = 2.0**-900
 _DEEP: Final = -1000.0
 """Stands for all arguments below it: `weight` takes those below -800 for -800."""
 
-_MOST: Final = 2.0**40
+MOST: Final = 2.0**40
 """The greatest sink, in size, whose differences are known well enough."""
 
 
@@ -100,8 +112,13 @@ class Weights(NamedTuple):
 
 def relative_bound(n: int, sink: float | None) -> float:
     """Return the bound on the relative error of r, for n entries and a sink."""
+    return doubledouble.relative_bound(n + 1) + excess_bound(sink)
+
+
+def excess_bound(sink: float | None) -> float:
+    """Return how much arguments that are rounded add to the relative error of a weight, or to a sum's."""
     size = 0.0 if sink is None else abs(sink)
-    return doubledouble.relative_bound(n + 1) + 2 * (size + 2400) * _U2
+    return 2 * (size + 2400) * _U2
 
 
 def decide_scaled(
@@ -124,7 +141,7 @@ def decide_scaled(
     rows, n = x.shape
     outputs = outputs_of_shape((rows, n + (sink is not None)))
     rounding = Rounding(fmt.precision, fmt.emin, relative_bound(n, sink))
-    end = _ABSENT if sink is None else sink
+    end = ABSENT if sink is None else sink
 
     def work(part: slice) -> None:
         mine = Outputs(
@@ -159,14 +176,15 @@ def _below_sink(value: float, sink: float, scale: float) -> tuple[float, float]:
 
 
 @inlined
-def _is_unsure(h: float, value: float, top: float, scale: float, sinks: bool) -> bool:
+def is_unsure(h: float, value: float, top: float, scale: float, sinks: bool) -> bool:
     """Tell whether an argument may owe its being 0, or next to it, to underflow."""
-    tie = (value == 0.0 or abs(scale * value) >= _CLOSEST) if sinks else value == top
-    return abs(h) < _CLOSEST and not (h == 0.0 and tie)
+    tie = (value == 0.0 or abs(scale * value) >= CLOSEST) if sinks else value == top
+    return abs(h) < CLOSEST and not (h == 0.0 and tie)
 
 
 @inlined
-def _argument(value: float, row: Row) -> tuple[float, float]:
+def argument(value: float, row: Row) -> tuple[float, float]:
+    """Return D of an entry, normalised, `_DEEP` for all below; its head is -inf where the value is."""
     if row.sinks:
         return _below_sink(value, row.sink, row.scale)
     return _gap(value, row.top, row.scale)
@@ -185,11 +203,11 @@ def _decide(x: Any, scale: float, sink: float, truth: Outputs, rounding: Roundin
         truth.nearest[i, :], truth.residual[i, :] = np.nan, np.nan
         if kind >= _NAN_KIND:
             continue
-        beyond = (top > _NEG_INF) & (abs(scale * top) > _FARTHEST)
-        if beyond | (has_sink & (abs(sink) > _MOST)):
+        beyond = (top > _NEG_INF) & (abs(scale * top) > FARTHEST)
+        if beyond | (has_sink & (abs(sink) > MOST)):
             truth.undecided[i] = truth.residual.shape[1]
             continue
-        row = _row_of(top, scale, sink, has_sink)
+        row = row_of(top, scale, sink, has_sink)
         weights = _weigh(x, i, row, truth.nearest, truth.residual, lanes, rests)
         if weights.unsure:
             truth.residual[i, :], truth.undecided[i] = np.nan, truth.residual.shape[1]
@@ -198,11 +216,12 @@ def _decide(x: Any, scale: float, sink: float, truth: Outputs, rounding: Roundin
 
 
 @inlined
-def _row_of(top: float, scale: float, sink: float, has_sink: bool) -> Row:
+def row_of(top: float, scale: float, sink: float, has_sink: bool) -> Row:
+    """Compare the sink with s m, for the greatest entry m."""
     if not has_sink:
         return Row(top, scale, sink, False, False, 0.0, 0.0, False)
     above, rest = _below_sink(top, sink, scale)
-    unsure = (top > _NEG_INF) & _is_unsure(above, top, top, scale, True)
+    unsure = (top > _NEG_INF) & is_unsure(above, top, top, scale, True)
     sinks = above <= 0.0
     if sinks:
         return Row(top, scale, sink, True, True, 0.0, 0.0, unsure)
@@ -217,9 +236,9 @@ def _weigh(x: Any, i: int, row: Row, heads: Any, tails: Any, lanes: Any, rests: 
     for start in range(0, n, BLOCK):
         size, part = min(BLOCK, n - start), 0.0
         for j in range(start, start + size):
-            h, low = _argument(x[i, j], row)
+            h, low = argument(x[i, j], row)
             heads[i, j], tails[i, j] = weight(h, -low)
-            unsure |= _is_unsure(h, x[i, j], row.top, row.scale, row.sinks)
+            unsure |= is_unsure(h, x[i, j], row.top, row.scale, row.sinks)
             tied += int(h == 0.0)
             part += heads[i, j] if h < 0.0 else 0.0
         head, tail = plus(head, tail, *sum_block(heads, tails, i, start, size, lanes, rests))
@@ -244,7 +263,7 @@ def _round(x: Any, i: int, row: Row, weights: Weights, truth: Outputs, rounding:
     for j in range(truth.nearest.shape[1]):
         h = row.own
         if j < x.shape[1]:
-            h, _ = _argument(x[i, j], row)
+            h, _ = argument(x[i, j], row)
         nearest, residual = round_product(
             truth.nearest[i, j], truth.residual[i, j], inverse, inverse_rest, grid, full, rounding.bound
         )

@@ -55,6 +55,12 @@ def _certified(x: Floats, fmt: FloatFormat, jobs: int) -> Truth:
     return truth_of_log_softmax(x, fmt, jobs)
 
 
+def _certified_products(x: Floats, scale: float, sink: float | None, fmt: FloatFormat, jobs: int) -> Any:
+    from reference.certified.scaled_logarithms import decide_scaled_logarithms
+
+    return decide_scaled_logarithms(x, scale, sink, fmt, jobs, reduces=False)
+
+
 def _judge_certified(y: NDArray[Any], truth: Truth, jobs: int) -> Judgement:
     from reference.certified.log_verdict import judge_logarithms
 
@@ -99,4 +105,5 @@ LOG_SOFTMAX: Final = Op(
     judge=judge_log_softmax,
     judge_certified=_judge_certified,
     evaluate=_evaluate,
+    certified_products=_certified_products,
 )
