@@ -9,10 +9,13 @@ from typing import Any, Final
 import numpy as np
 
 from harness.explanation.anatomy import Anatomy
-from harness.explanation.models.model import NARROW, Floats, Model, softmax_of
+from harness.explanation.models.model import FLUSHED, NARROW, Floats, Model, softmax_of
 from harness.explanation.questions import Questions
 
 __all__ = ["of_exp"]
+
+SHOWS: Final = 1e-5
+"""The relative error of an exponential that six digits show."""
 
 ASKED: Final = 1 << 18
 """Arguments of one call whose exponentials are asked for; those of more are not."""
@@ -21,8 +24,8 @@ ASKED: Final = 1 << 18
 def of_exp(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Iterator[Model]:
     """Yield models with a wrong exponential."""
 
-    def model(code: str, sentence: str, exp: Callable[[Any], Any]) -> Model:
-        return Model(code, sentence, softmax_of(questions, work, exp=exp))
+    def model(code: str, sentence: str, exp: Callable[[Any], Any], accepted: str = "") -> Model:
+        return Model(code, sentence, softmax_of(questions, work, exp=exp), accepted=accepted)
 
     curve = anatomy.curve
     d, values = curve.arguments, curve.values
@@ -51,12 +54,23 @@ def of_exp(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Itera
             yield model(
                 "exp.clamped", f"exp is that of {least:.4g} below it", lambda t: np.exp(np.maximum(t, least))
             )
+    tiny, normal = float(np.finfo(work).tiny), float(questions.out.smallest_normal)
+    yield model(
+        "exp.flushed",
+        f"exponentials below 2^{round(math.log2(tiny))} are 0",
+        lambda t: (e := np.exp(t)) * (e >= tiny),
+        FLUSHED if tiny <= normal else "",
+    )
     last = curve.last
     if np.isfinite(last) and last < 0 and math.exp(last) > 8 * float(questions.out.smallest_subnormal):
-        beyond = d[d < last]
-        edge = (last + float(beyond.max())) / 2 if len(beyond) else last
-        edge = _whole(edge, (last - float(beyond.max())) if len(beyond) else 1)
-        yield model("exp.cut", f"exp is 0 below about {edge:.4g}", lambda t: np.where(t < edge, 0, np.exp(t)))
+        below, edge = _edge(questions, last, d)
+        cut = _whole(edge, edge - below)
+        yield model(
+            "exp.cut",
+            f"exp is 0 below about {cut:.6g}",
+            lambda t: np.where(t < cut, 0, np.exp(t)),
+            FLUSHED if math.exp(cut) <= normal else "",
+        )
         share = math.exp(edge)
         decade = 10.0 ** round(math.log10(share))
         yield Model(
@@ -77,6 +91,20 @@ def of_exp(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Itera
         )
 
 
+def _edge(questions: Questions, last: float, d: Floats) -> tuple[float, float]:
+    """Return the two arguments between which exp becomes 0, next to each other or nearly so."""
+    beyond = d[d < last]
+    below = float(beyond.max()) if len(beyond) else last - 1
+    for _ in range(3):
+        fine = np.unique(questions.held(np.linspace(below, last, 400)))
+        alive = questions.ask(np.column_stack([np.zeros_like(fine), fine]))[:, 1] > 0
+        if not alive.any() or alive[0]:
+            break
+        at = int(alive.argmax())
+        below, last = float(fine[at - 1]), float(fine[at])
+    return below, last
+
+
 def _measured(questions: Questions, t: Any) -> Any:
     """Return the exponentials that rows (0, t) show: the quotient of their outputs."""
     known = np.isfinite(t) & (t < 0)
@@ -91,13 +119,13 @@ def _measured(questions: Questions, t: Any) -> Any:
 
 
 def _worst(questions: Questions, d: Floats, values: Floats) -> str:
-    """Say by what values are off most, where they are normal numbers."""
+    """Say by what values are off most, among normal numbers if it shows there."""
     normal = np.exp(d) > 4 * float(questions.out.smallest_normal)
-    if not normal.any():
-        return "nowhere by much"
-    d, values = d[normal], values[normal]
     with np.errstate(all="ignore"):
         off = np.nan_to_num(np.abs(np.log(values / np.exp(d))), nan=np.inf, posinf=np.inf)
+        off[np.exp(d) < 4 * float(questions.out.smallest_subnormal)] = 0
+    if normal.any() and off[normal].max() > SHOWS:
+        off[~normal] = 0
     at = int(off.argmax())
     true = math.exp(d[at])
     return f"exp({d[at]:.6g}) comes out as {values[at]:.6g} where it is {true:.6g}"

@@ -8,7 +8,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from harness.explanation.models.model import NARROW, Floats, Model, Predict, softmax_of, summed_up, top
+from harness.explanation.models.model import (
+    FLUSHED,
+    NARROW,
+    Floats,
+    Model,
+    Predict,
+    softmax_of,
+    summed_up,
+    top,
+)
 from harness.explanation.questions import Questions
 
 __all__ = ["of_division", "of_output"]
@@ -152,7 +161,7 @@ def of_output(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
         "output.flushed",
         f"outputs below 2^{questions.out.emin} are returned as 0",
         softmax_of(questions, work, end=lambda v: np.where(v < tiny, 0, v)),
-        accepted="--policy subnormals=flush",
+        accepted=FLUSHED,
     )
     if questions.out.storage_bits < work.itemsize * 8:
         yield Model(
