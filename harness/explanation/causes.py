@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.explanation.anatomy import Anatomy, anatomy_of
 from harness.explanation.cause import ACCOUNTED, Cause, held
-from harness.explanation.codes import CODES
+from harness.explanation.codes import ALIKE, CODES
 from harness.explanation.common import in_common
 from harness.explanation.layouts import of_layout
 from harness.explanation.lengths import Lengths, scanned
@@ -256,7 +256,8 @@ class _Search:
         """Return the cause that accounts for most, if any accounts for enough.
 
         One that is fitted to a curve is named only where none of few constants holds. Where causes of
-        different codes account for equally much, rows do not tell them apart, and none is named.
+        different codes account for equally much, rows do not tell them apart, and none is named, unless
+        they are ways to say the same.
         """
         odd = None if lengths is None else set(lengths.odd)
         chosen = () if lengths is None else lengths.chosen()
@@ -272,9 +273,12 @@ class _Search:
             good = [found for model in general if (found := held(model, self.shown, where)).holds]
         if not good:
             return None
-        best = max(good, key=_rank)
-        rivals = {c.code for c in good if _rank(c) == _rank(best)}
-        return best if len(rivals) == 1 else None
+        best = max(map(_rank, good))
+        rivals = {c.code: c for c in reversed(good) if _rank(c) == best}
+        for alike in ALIKE:
+            if set(rivals) <= set(alike):
+                return next(rivals[code] for code in alike if code in rivals)
+        return next(iter(rivals.values())) if len(rivals) == 1 else None
 
     def _of_lengths(self) -> Cause | None:
         """Return the cause of what fails at some lengths alone, where rows of other lengths are all sound."""

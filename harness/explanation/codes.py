@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["CODES"]
+__all__ = ["ALIKE", "CODES"]
 
 CODES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -69,3 +69,6 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Every code, and what it stands for."""
+
+ALIKE: Final = (("output.flushed", "exp.flushed", "exp.cut", "output.cut"),)
+"""Codes that come to the same in most rows: where rows do not tell them apart, the first one is named."""
