@@ -113,8 +113,9 @@ def _measured(questions: Questions, t: Any) -> Any:
     if not len(arguments) or len(arguments) > ASKED:
         return e
     y = questions.ask(np.column_stack([np.zeros_like(arguments), arguments]))
+    infinite = (y[:, 0] == 0) & np.isnan(y[:, 1])  # inf / inf
     with np.errstate(all="ignore"):
-        e[known] = (y[:, 1] / y[:, 0])[where]
+        e[known] = np.where(infinite, np.inf, y[:, 1] / y[:, 0])[where]
     return e
 
 
