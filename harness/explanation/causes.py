@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from harness.explanation.allowance import MOST, Counted, Spent
 from harness.explanation.anatomy import Anatomy, anatomy_of
 from harness.explanation.cause import ACCOUNTED, Cause, held
 from harness.explanation.codes import ALIKE, CODES
@@ -77,7 +78,12 @@ class Explanation:
 
 @np.errstate(all="ignore")
 def explanation_of(
-    subject: Subject, length: int | None = None, tier: str | None = None, *, fresh: int = 0
+    subject: Subject,
+    length: int | None = None,
+    tier: str | None = None,
+    *,
+    fresh: int = 0,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> Explanation:
     """Open a candidate, hold it to a tier, and say why rows fail it; to `fast` where none is given.
 
@@ -86,14 +92,25 @@ def explanation_of(
         length: a length of the user's own to look at.
         tier: what rows are held to.
         fresh: rows whose bits are predicted.
+        notify: called with a line on the calls of a slow candidate, before most of them.
     """
+    counted = Counted(subject.executor)
+    subject = subject.by(counted)
     questions = Questions(subject)
     begun = beginning_of(questions)
+    if questions.is_slow:
+        counted.most = counted.calls + MOST
+        notify(_limit(questions))
     anatomy = anatomy_of(questions, length)
     asked = tier or ("fast" if TIERS["fast"].takes(subject.out) else "wide")
     search = _Search(questions, begun, anatomy, asked, shown_rows(subject, asked))
-    cause = search.cause()
-    prediction = prediction_of(questions, anatomy, fresh) if fresh else None
+    cause = prediction = None
+    spent = ""
+    try:
+        cause = search.cause()
+        prediction = prediction_of(questions, anatomy, fresh) if fresh else None
+    except Spent:
+        spent = f"its {MOST:,} calls were made before the search was done"
     return Explanation(
         anatomy,
         asked,
@@ -102,7 +119,7 @@ def explanation_of(
         cause,
         questions.fault,
         prediction,
-        _left_out(questions),
+        "; ".join(said for said in (_left_out(questions), spent) if said),
         in_common(search.shown),
     )
 
@@ -113,6 +130,15 @@ def _left_out(questions: Questions) -> str:
     return (
         f"a call of three rows of {TIMED} entries takes more than {1000 * SLOW:g} ms: of longer rows, other"
         " layouts and thousands of calls nothing was asked"
+    )
+
+
+def _limit(questions: Questions) -> str:
+    seconds = questions.seconds
+    took = f"{seconds:.2g} s" if seconds >= 1 else f"{1000 * seconds:.2g} ms"
+    return (
+        f"{questions.subject.candidate.name}: a call of three rows of {TIMED} entries takes {took}; at most"
+        f" {MOST:,} calls follow"
     )
 
 
