@@ -100,11 +100,11 @@ def _no_longer_right(questions: Questions, begun: Beginning) -> Cause | None:
     changed = asked = 0
     for x, y in begun.first.values():
         if not _right(x, y).all():
-            return None
+            continue
         now, again = questions.ask(x), questions.ask(x)
         changed += int((_same(now, again) & ~_right(x, now)).sum())
         asked += len(x)
-    if changed < asked / 2:
+    if not asked or changed < asked / 2:
         return None
     return Cause(
         "depends.history", "rows that were right in the first calls are wrong in later ones", changed, changed
