@@ -13,11 +13,11 @@ from harness.explanation.questions import Questions
 
 __all__ = ["of_blocks"]
 
-PROBED: Final = 330
-"""Entries of the rows to which every size of a block is fitted."""
+PROBED: Final = (((330, 257, 119), range(1, 330)), ((1030, 777), range(100, 777)))
+"""Lengths of the rows to which sizes of a block are fitted, and the sizes; the longer where no shorter shows.
 
-ALSO_PROBED: Final = (257, 119)
-"""And others, at which blocks end elsewhere."""
+At the second and third lengths blocks end elsewhere than at the first.
+"""
 
 ROWS: Final = 24
 LOOSE: Final = 64
@@ -75,18 +75,28 @@ class Way:
 
 def of_blocks(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
     """Yield merges of blocks that rescale wrongly, and blocks that are passed over."""
-    probes = [_probe(questions, n) for n in (PROBED, *ALSO_PROBED)]
-    x, y = probes[0]
-    if not np.isnan(y).all() and not _alike(questions, y, _blocked(questions, work, RIGHT, lambda n: n)(x)):
-        for way in _ways():
-            misfits = {s: _misfit(questions, work, way, s, probes) for s in range(1, PROBED)}
-            size = min(misfits, key=misfits.__getitem__)
-            if misfits[size] < 1:
-                sizes = _Sizes(questions, work, way, size)
-                for lowest in (None, -np.inf):
-                    predict = _blocked(questions, work, way, sizes, lowest)
-                    yield Model(way.code, way.sentence.format(size), predict)
+    for lengths, sizes in PROBED:
+        probes = [_probe(questions, n) for n in lengths]
+        x, y = probes[0]
+        if np.isnan(y).all():
+            break
+        if not _alike(questions, y, _blocked(questions, work, RIGHT, lambda n: n)(x)):
+            yield from _of_ways(questions, work, probes, sizes)
+            break
     yield from _of_skipped(questions, work)
+
+
+def _of_ways(
+    questions: Questions, work: np.dtype[Any], probes: Sequence[tuple[Floats, Floats]], sizes: range
+) -> Iterator[Model]:
+    for way in _ways():
+        misfits = {s: _misfit(questions, work, way, s, probes) for s in sizes}
+        size = min(misfits, key=misfits.__getitem__)
+        if misfits[size] < 1:
+            size_of = _Sizes(questions, work, way, size)
+            for lowest in (None, -np.inf):
+                predict = _blocked(questions, work, way, size_of, lowest)
+                yield Model(way.code, way.sentence.format(size), predict)
 
 
 def _probe(questions: Questions, length: int) -> tuple[Floats, Floats]:
@@ -133,7 +143,7 @@ class _Sizes:
     def __call__(self, length: int) -> int:
         """Return the entries of a block."""
         share = length // BLOCKS
-        if length <= PROBED or share <= self._size:
+        if share <= self._size:
             return self._size
         if length not in self._known:
             fits = _misfit(*self._asked, share, [_probe(self._asked[0], length)]) < 1
@@ -157,7 +167,7 @@ RIGHT: Final = Way("", "", _rescaled)
 def _ways() -> Iterator[Way]:
     for said, merge in (
         ("without rescaling the sum so far", lambda s, b: s + b.share),
-        ("with the rescaling inverted", lambda s, b: s / b.shift + b.share),
+        ("with the rescaling inverted", lambda s, b: (s / b.shift if b.number else 0) + b.share),
         ("with the rescaling twice", lambda s, b: s * b.shift**2 + b.share),
         (
             "by their own maxima, and are not rescaled",
