@@ -23,6 +23,9 @@ ROWS: Final = 24
 LOOSE: Final = 64
 """Units of the last place that outputs may be off those of the right blocks, by other orders of additions."""
 
+GROSS: Final = 1 / 8
+"""The least share by which outputs are off where blocks are merged wrongly, in the worst row."""
+
 SCANNED: Final = 640
 """Entries of the rows that show from what gap on blocks are passed over, and how long the first is."""
 
@@ -80,8 +83,12 @@ def of_blocks(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
         x, y = probes[0]
         if np.isnan(y).all():
             break
-        if not _alike(questions, y, _blocked(questions, work, RIGHT, lambda n: n)(x)):
-            yield from _of_ways(questions, work, probes, sizes)
+        right = _blocked(questions, work, RIGHT, lambda n: n)(x)
+        off = np.abs(y - right) / (right + 64 * float(questions.out.smallest_normal))
+        off = np.nan_to_num(off, nan=np.inf).max(axis=1)
+        if off.max() > GROSS:
+            first = off.argsort()[::-1]  # the row that is off most refutes most sizes
+            yield from _of_ways(questions, work, [(x[first], y[first]), *probes[1:]], sizes)
             break
     yield from _of_skipped(questions, work)
 

@@ -24,6 +24,9 @@ MANY: Final = 16_385
 ASKED_ALL: Final = 1100
 """Of longer rows not every place is asked how often it counts, but each change between two that are."""
 
+HALF: Final = 16
+"""Bits of formats whose sums are kept in a wider one: where the order shows, they are not."""
+
 ADDED_SINGLY: Final = 5000
 """Entries of the longest rows whose sums are emulated addition by addition."""
 
@@ -60,8 +63,12 @@ def of_sum(
         yield model("sum.accumulator", said, _in_lanes(lanes, np.dtype(np.float16)))
     if anatomy.seen is not None and anatomy.seen.order is not None:
         order = anatomy.seen.order
-        said = f"entries are added {order.name}: more additions in turn than the tier allows"
-        yield model("sum.order", said, _in_order(order))
+        if questions.out.storage_bits <= HALF:
+            said = f"entries are added {order.name} in {anatomy.bits} bits"
+            yield model("sum.accumulator", said, _in_order(order))
+        else:
+            said = f"entries are added {order.name}: more additions in turn than the tier allows"
+            yield model("sum.order", said, _in_order(order))
 
 
 # Counts ------------------------------------------------------------------------------------
