@@ -10,8 +10,8 @@ import numpy as np
 
 from harness.explanation.allowance import MOST, Counted, Spent
 from harness.explanation.anatomy import Anatomy, anatomy_of
-from harness.explanation.cause import ACCOUNTED, Cause, held
-from harness.explanation.codes import ALIKE, CODES
+from harness.explanation.cause import ACCOUNTED, Cause, best_of, held
+from harness.explanation.codes import CODES
 from harness.explanation.common import in_common
 from harness.explanation.layouts import of_layout
 from harness.explanation.lengths import Lengths, scanned
@@ -281,30 +281,21 @@ class _Search:
     def _best(self, lengths: Lengths | None = None) -> Cause | None:
         """Return the cause that accounts for most, if any accounts for enough.
 
-        One that is fitted to a curve is named only where none of few constants holds. Where causes of
-        different codes account for equally much, rows do not tell them apart, and none is named, unless
-        they are ways to say the same.
+        One that is fitted to a curve is named only where none of few constants holds.
         """
         odd = None if lengths is None else set(lengths.odd)
         chosen = () if lengths is None else lengths.chosen()
         where = None if odd is None else odd.__contains__
-        good: list[Cause] = []
+        good: list[tuple[Cause, Model]] = []
         general: list[Model] = []
         for model in models_of(self._questions, self._anatomy, chosen):
             if model.general:
                 general.append(model)
             elif (found := held(model, self.shown, where)).holds:
-                good.append(found)
+                good.append((found, model))
         if not good:
-            good = [found for model in general if (found := held(model, self.shown, where)).holds]
-        if not good:
-            return None
-        best = max(map(_rank, good))
-        rivals = {c.code: c for c in reversed(good) if _rank(c) == best}
-        for alike in ALIKE:
-            if set(rivals) <= set(alike):
-                return next(rivals[code] for code in alike if code in rivals)
-        return next(iter(rivals.values())) if len(rivals) == 1 else None
+            good = [(c, model) for model in general if (c := held(model, self.shown, where)).holds]
+        return best_of(good, [s for s in self.shown if where is None or where(s.x.shape[1])])
 
     def _of_lengths(self) -> Cause | None:
         """Return the cause of what fails at some lengths alone, where rows of other lengths are all sound."""
@@ -335,7 +326,3 @@ def _kinds(x: Any) -> Any:
     """Return of rows whether they hold NaN, whether they hold +inf, and whether all is -inf: shape (k, 3)."""
     kinds = [np.isnan(x).any(axis=1), np.isposinf(x).any(axis=1), np.isneginf(x).all(axis=1)]
     return np.stack(kinds, axis=1)
-
-
-def _rank(cause: Cause) -> tuple[int, int]:
-    return cause.accounts, cause.sound
