@@ -46,8 +46,8 @@ class Honest:
     Attributes:
         make: to a softmax in a fresh state.
         formats: in which it is held to its tier.
-        order: a part of the name of its order of additions, where outputs show it; else none.
-        bits: of its accumulator where outputs show them; None where they have fewer.
+        order: what the name of its order of additions holds, where outputs show it; empty for any.
+        tier: that it must meet.
     """
 
     make: Callable[[], Callable[..., Any]]
