@@ -320,6 +320,50 @@ def logits_in_whole_thousandths(z: Any) -> Any:
     return sound(held.astype(z.dtype))
 
 
+@unseen("input.clamped")
+def logits_clipped_to_50(z: Any) -> Any:
+    return sound(np.clip(z, -50, 50))
+
+
+@unseen("input.narrowed", formats=WIDE)
+def logits_with_13_bits_dropped(z: Any) -> Any:
+    """The significand of TensorFloat-32, cut off."""
+    bits, drop = (np.uint32, 13) if z.dtype == np.float32 else (np.uint64, 42)
+    kept = (z.view(bits) >> bits(drop) << bits(drop)).view(z.dtype)
+    return sound(np.where(np.isnan(z), z, kept))
+
+
+@unseen("output.narrowed", formats=WIDE)
+def outputs_with_half_their_bits(z: Any) -> Any:
+    """The low half of the word is not stored."""
+    bits, drop = (np.uint32, 16) if z.dtype == np.float32 else (np.uint64, 32)
+    y = sound(z)
+    return np.where(np.isnan(y), y, (y.view(bits) >> bits(drop) << bits(drop)).view(z.dtype))
+
+
+@unseen("sum.padded")
+def rows_filled_up_to_24(z: Any) -> Any:
+    missing = -z.shape[-1] % 24
+    filled = np.concatenate([z, np.zeros((*z.shape[:-1], missing), z.dtype)], axis=-1)
+    return sound(filled)[..., : z.shape[-1]]
+
+
+@unseen("exp.inaccurate", formats=WIDE)
+def coarse_exp_in_the_last_n_mod_8(z: Any) -> Any:
+    """The vector path is sound, and what it leaves takes exp from fourteen bits."""
+    e = _terms(z)
+    tail = np.arange(z.shape[-1]) >= z.shape[-1] // 8 * 8
+    return shares(np.where(tail, np.rint(e * 16384) / 16384, e).astype(z.dtype))
+
+
+@unseen("exp.inaccurate", formats=WIDE)
+def another_exp_in_rows_of_200_and_more(z: Any) -> Any:
+    t = z - top(z)
+    if z.shape[-1] < 200:
+        return shares(np.exp(t))
+    return shares(np.where(t < -3, np.exp(t) * z.dtype.type(1.001), np.exp(t)))
+
+
 # Masks and policy --------------------------------------------------------------------------
 
 

@@ -46,6 +46,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "output.negative_zero": "an output is -0",
         "output.reused": "a result changes when another call is made",
         "input.narrowed": "logits pass through a narrower format",
+        "input.clamped": "logits are kept between two bounds",
         "input.quantised": "logits are rounded to multiples of a step",
         "input.overwritten": "the input is another after the call",
         "input.overrun": "memory beside the rows is written to",

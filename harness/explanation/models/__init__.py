@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.explanation.anatomy import Anatomy
+from harness.explanation.models.bits import of_bits
 from harness.explanation.models.blocks import of_blocks
 from harness.explanation.models.cells import of_cells
 from harness.explanation.models.exps import of_exp
+from harness.explanation.models.logits import of_logits, of_padding
 from harness.explanation.models.masks import of_masks
 from harness.explanation.models.model import Model, works_of
 from harness.explanation.models.quotients import of_division, of_output
@@ -30,4 +32,7 @@ def models_of(questions: Questions, anatomy: Anatomy, lengths: Sequence[int] = (
         yield from of_division(questions, work)
         yield from of_output(questions, work)
         yield from of_steps(questions, work)
+        yield from of_bits(questions, work)
+        yield from of_logits(questions, work)
+        yield from of_padding(questions, work)
         yield from of_masks(questions, work)
