@@ -12,6 +12,7 @@ from harness.explanation.models.exps import of_exp
 from harness.explanation.models.logits import of_logits, of_padding
 from harness.explanation.models.masks import of_masks
 from harness.explanation.models.model import Model, works_of
+from harness.explanation.models.places import of_places
 from harness.explanation.models.quotients import of_division, of_output
 from harness.explanation.models.shifts import of_shift
 from harness.explanation.models.steps import of_steps
@@ -35,4 +36,5 @@ def models_of(questions: Questions, anatomy: Anatomy, lengths: Sequence[int] = (
         yield from of_bits(questions, work)
         yield from of_logits(questions, work)
         yield from of_padding(questions, work)
+        yield from of_places(questions, work)
         yield from of_masks(questions, work)
