@@ -57,7 +57,7 @@ def of_places(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
 
 
 def _first_whole(found: Mapping[int, Places]) -> int | None:
-    """Return the length from which on exp is off everywhere, and below nowhere; None where it is otherwise."""
+    """Return the length from which on exp is off everywhere, and below nowhere; else None."""
     first = min(n for n, places in found.items() if len(places))
     return first if all(len(places) == (n if n >= first else 0) for n, places in found.items()) else None
 
