@@ -36,6 +36,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "divide.by_the_mean": "the division is by the mean of the exponentials",
         "divide.renormalised": "an output is made of what the others leave",
         "output.narrowed": "outputs pass through a narrower format",
+        "output.rounded_twice": "outputs are rounded to a wider format first, and then once more",
         "output.quantised": "outputs are whole multiples of a step",
         "output.truncated": "outputs are rounded towards 0",
         "output.flushed": "outputs below the normal range are returned as 0",

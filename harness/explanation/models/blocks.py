@@ -86,7 +86,7 @@ def of_blocks(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
         right = _blocked(questions, work, RIGHT, lambda n: n)(x)
         off = np.abs(y - right) / (right + 64 * float(questions.out.smallest_normal))
         off = np.nan_to_num(off, nan=np.inf).max(axis=1)
-        if off.max() > GROSS:
+        if off.max() > max(GROSS, 4 * 2.0**-questions.out.precision):
             first = off.argsort()[::-1]  # the row that is off most refutes most sizes
             yield from _of_ways(questions, work, [(x[first], y[first]), *probes[1:]], sizes)
             break

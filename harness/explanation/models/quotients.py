@@ -156,6 +156,10 @@ def of_output(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
         )
         rounded = softmax_of(questions, work, exp=_exp_of(kept))
         yield Model("shift.narrowed", f"x - max is kept in {name}", rounded)
+    for name, between in NARROW[:2]:
+        if questions.out.storage_bits < 8 * between.itemsize:
+            twice = softmax_of(questions, work, end=_through(between))
+            yield Model("output.rounded_twice", f"outputs are rounded to {name} first, then once more", twice)
     tiny = float(questions.out.smallest_normal)
     yield Model(
         "output.flushed",
