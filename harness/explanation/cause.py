@@ -103,7 +103,7 @@ def _agreement(model: Model, s: Shown) -> tuple[NDArray[np.bool_], NDArray[np.bo
     same = (apart == 0) | (np.isnan(s.y) & np.isnan(said)) | (s.y == said)
     slack = np.nan_to_num(s.slack, nan=0.0)
     near = same | (apart <= 2 * slack)
-    wrong = ~(own <= 0.9 * slack)
+    wrong = ~(own <= 0.9 * slack) | ((s.y == 0) & (s.exact != 0) & s.refused[:, None])
     explained = same | np.where(wrong, apart <= CLOSE * own, near)
     return near.all(axis=1), explained.all(axis=1)
 

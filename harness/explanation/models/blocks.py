@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -222,8 +223,9 @@ def _of_skipped(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
     if not few.size or not few[0] or not 0.9 < terms[few[0] - 1] / (n - 1) < 1.1:
         return
     gap = float(gaps[few[0] - 1])
-    size = round(float(terms[few[0]])) + 1
-    if size < 2 or not (np.abs(terms[few] + 1 - size) <= 0.1 * size).all():
+    unsure = 2 * 2.0**-questions.out.precision * np.exp(gaps)
+    size = _size_near(float(terms[few[0]]) + 1, float(unsure[few[0]]))
+    if size < 2 or not (np.abs(terms[few] + 1 - size) <= 0.1 * size + unsure[few]).all():
         return
 
     def merge(s: Any, b: Block) -> Any:
@@ -232,6 +234,12 @@ def _of_skipped(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
     said = f"blocks of about {size} whose largest entry is more than {gap:g} below the maximum are left out"
     way = Way("sum.omits", said, merge)
     yield Model(way.code, said, _blocked(questions, work, way, lambda _: size))
+
+
+def _size_near(value: float, within: float) -> int:
+    """Return the power of two that is near enough; else the nearest whole number."""
+    power = 1 << round(math.log2(max(value, 1)))
+    return power if abs(power - value) <= within else round(value)
 
 
 def _blocked(

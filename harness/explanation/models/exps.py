@@ -9,7 +9,16 @@ from typing import Any, Final
 import numpy as np
 
 from harness.explanation.anatomy import Anatomy
-from harness.explanation.models.model import FLUSHED, NARROW, Floats, Model, softmax_of
+from harness.explanation.models.model import (
+    FLUSHED,
+    NARROW,
+    Floats,
+    Model,
+    Predict,
+    softmax_of,
+    summed_up,
+    top,
+)
 from harness.explanation.questions import Questions
 
 __all__ = ["of_exp"]
@@ -83,12 +92,7 @@ def of_exp(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Itera
             yield model("exp.inaccurate", f"exp is computed in {name}", _exp_in(narrow))
     if curve.scale is None:
         said = f"exp itself is off: {_worst(questions, d, values)}"
-        yield Model(
-            "exp.inaccurate",
-            said,
-            softmax_of(questions, work, exp=lambda t: _measured(questions, t)),
-            general=True,
-        )
+        yield Model("exp.inaccurate", said, _as_measured(questions, work), general=True)
 
 
 def _edge(questions: Questions, last: float, d: Floats) -> tuple[float, float]:
@@ -105,18 +109,30 @@ def _edge(questions: Questions, last: float, d: Floats) -> tuple[float, float]:
     return below, last
 
 
-def _measured(questions: Questions, t: Any) -> Any:
-    """Return the exponentials that rows (0, t) show: the quotient of their outputs."""
-    known = np.isfinite(t) & (t < 0)
-    arguments, where = np.unique(t[known].astype(np.float64), return_inverse=True)
-    e = np.where(t == 0, 1.0, np.where(np.isneginf(t), 0.0, np.nan))
-    if not len(arguments) or len(arguments) > ASKED:
-        return e
-    y = questions.ask(np.column_stack([np.zeros_like(arguments), arguments]))
+def _as_measured(questions: Questions, work: np.dtype[Any]) -> Predict:
+    """Return a softmax with the exponentials that rows of two entries show, one the maximum."""
+
+    def predict(x: Floats) -> Floats:
+        with np.errstate(all="ignore"):
+            z = x.astype(work)
+            e = np.exp(z - top(z))
+            known = np.isfinite(e) & np.isfinite(x) & (z < top(z))
+            pairs = np.column_stack([np.broadcast_to(top(x), x.shape)[known], x[known]])
+            pairs, where = np.unique(pairs, axis=0, return_inverse=True)
+            if len(pairs) > ASKED:
+                return np.full_like(x, np.nan)
+            if len(pairs):
+                e[known] = _quotients(questions.ask(pairs))[where.ravel()]
+            return questions.rounded((e / summed_up(e)).astype(np.float64))
+
+    return predict
+
+
+def _quotients(y: Floats) -> Floats:
+    """Return the exponentials that outputs of two entries show; the first entry is the maximum."""
     infinite = (y[:, 0] == 0) & np.isnan(y[:, 1])  # inf / inf
     with np.errstate(all="ignore"):
-        e[known] = np.where(infinite, np.inf, y[:, 1] / y[:, 0])[where]
-    return e
+        return np.where(infinite, np.inf, y[:, 1] / y[:, 0])
 
 
 def _worst(questions: Questions, d: Floats, values: Floats) -> str:
