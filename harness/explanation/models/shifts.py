@@ -125,9 +125,13 @@ def fails(questions: Questions, sign: float) -> float | None:
         return None
     at = int(np.flatnonzero(~sound)[0])
     before, first = (0.0 if at == 0 else float(grid[at - 1])), float(grid[at])
-    fine = questions.held(np.linspace(before, first, 400))
-    wrong = ~(questions.ask(np.column_stack([fine, fine])) == 0.5).all(axis=1)
-    return float(fine[np.flatnonzero(wrong)[0]]) if wrong.any() else first
+    for _ in range(2):
+        fine = questions.held(np.linspace(before, first, 400))
+        wrong = np.flatnonzero(~(questions.ask(np.column_stack([fine, fine])) == 0.5).all(axis=1))
+        if not wrong.size or not wrong[0]:
+            break
+        before, first = float(fine[wrong[0] - 1]), float(fine[wrong[0]])
+    return first
 
 
 def _of_a_sample(questions: Questions, model: Shifted) -> Iterator[Model]:
