@@ -90,9 +90,8 @@ def of_exp(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Itera
     for name, narrow in NARROW:
         if narrow.itemsize < work.itemsize:
             yield model("exp.inaccurate", f"exp is computed in {name}", _exp_in(narrow))
-    if curve.scale is None:
-        said = f"exp itself is off: {_worst(questions, d, values)}"
-        yield Model("exp.inaccurate", said, _as_measured(questions, work), general=True)
+    said = f"exp itself is off: {_worst(questions, d, values)}"
+    yield Model("exp.inaccurate", said, _as_measured(questions, work), general=True)
 
 
 def _edge(questions: Questions, last: float, d: Floats) -> tuple[float, float]:
