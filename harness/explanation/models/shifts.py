@@ -101,7 +101,7 @@ def _of_maxima(
         between = {n: bool(left_out_of_the_maximum(questions, [n])) for n in range(longest, shortest + 1)}
         if longest < shortest:
             first = next(n for n, absent in between.items() if absent)
-            said = f"nothing is subtracted in rows of {first} entries and more"
+            said = f"nothing is subtracted in rows of {_span(questions, first)}"
             yield model("shift.absent", said, taking_part)
         return
     counts = (min(places) for places in left_out.values())
@@ -109,6 +109,24 @@ def _of_maxima(
     n, places = next(iter(left_out.items()))
     named = f"is taken over {said}" if said else f"leaves out entries such as number {places[0]} of {n}"
     yield model("max.omits", f"the maximum {named}", taking_part)
+
+
+def _span(questions: Questions, first: int) -> str:
+    """Return the lengths of rows that are not shifted, from the first one on, as far as longer rows show."""
+    last, sound = first, next((n for n in (2 * first, 4 * first) if not _is_lost(questions, n)), None)
+    if sound is None:
+        return f"{first} entries and more"
+    while sound - last > 1:
+        middle = (last + sound) // 2
+        last, sound = (middle, sound) if _is_lost(questions, middle) else (last, middle)
+    return f"{first} to {last} entries"
+
+
+def _is_lost(questions: Questions, length: int) -> bool:
+    """Tell whether one large entry at the end of a row of zeros overflows."""
+    x = np.zeros((1, length))
+    x[0, -1] = -questions.off
+    return not np.isfinite(questions.ask(x)[0, -1])
 
 
 def _fits(kept: Callable[[int], Any], left_out: Mapping[int, list[int]]) -> bool:
