@@ -9,8 +9,8 @@ from harness import cli
 from harness.explanation import CODES
 from harness.selftest.controls import Control
 from harness.selftest.defects import DEFECTS
-from harness.selftest.explained import named, scores
-from harness.selftest.suite import suspects_of
+from harness.selftest.explained import named, scores, texts
+from harness.selftest.suite import planted, suspects_of
 from reference.ops import SOFTMAX
 from tests.explaining import explained, instance
 
@@ -52,16 +52,32 @@ def test_what_accepts_a_class_of_violations_is_said():
     assert explanation.line().endswith("; `--policy masked_row=any` allows that"), explanation.line()
 
 
+PART = 5
+"""One suspect in so many is asked in each change, and all of them in full."""
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("format", sorted({i.format.name for i in planted(0)}))
+def test_planted_defects_are_named_rightly_in_full(format):
+    hold_to_causes([s for s in suspects_of(0) if s.format.name == format], format)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("format", ["float16", "bfloat16", "float32", "float64"])
-def test_planted_defects_are_named_rightly_and_nothing_honest_is_accused(format):
-    """At most one in a hundred wrongly, at least nine of ten rightly; the rest unexplained."""
-    suspects = [s for s in suspects_of(0) if s.format.name == format]
-    found = [(format, isinstance(s, Control), n) for s in suspects if (n := named(s)) is not None]
-    score = scores(found)[format]
-    assert score.accused == 0, score
-    assert score.wrong <= 0.01 * (score.planted + score.others), score
-    assert score.right >= 0.9 * score.planted, score
+def test_one_in_five_planted_defects_is_named_rightly(format):
+    hold_to_causes([s for s in suspects_of(0) if s.format.name == format][::PART], format)
+
+
+def hold_to_causes(suspects, format):
+    """Of a hundred at most one is named wrongly and at least 95 rightly; nothing honest is accused."""
+    found = [(s.name, format, isinstance(s, Control), n) for s in suspects if (n := named(s)) is not None]
+    score = scores(each[1:] for each in found)[format]
+    told = "\n".join(texts(found))
+    assert score.accused == 0, told
+    assert score.wrong <= 0.01 * (score.planted + score.others), told
+    assert score.right >= 0.95 * score.planted, told
 
 
 def test_every_defect_of_a_softmax_has_codes_that_there_are():

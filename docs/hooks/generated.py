@@ -18,9 +18,11 @@ from harness.campaign.settings import EFFORTS
 from harness.checks import CHECKS
 from harness.commands.causes import SECONDS
 from harness.explanation import CODES
+from harness.explanation.allowance import MOST
 from harness.explanation.cause import ACCOUNTED, SOUND
 from harness.explanation.lengths import EVERY
 from harness.explanation.prediction import FRESH, LONGEST
+from harness.explanation.questions import TIMED
 from reference.formats import FORMATS
 from reports.record.frames import KEY, RATES, WITNESSES, Column
 from reports.record.metrics import METRICS, Unit, documented
@@ -270,7 +272,8 @@ rows of chosen values, and every row answers one question. It prints two things.
 **The cause.** The candidate is held to a tier: `fast`, or the one of `--tier`. Where rows fail, the harness
 measures the constants of a number of faults, and computes what a softmax with each fault would return. A
 fault is named as the cause if that accounts for at least {ACCOUNTED:.0%} of the failing rows, and for at
-least {SOUND:.0%} of the sound ones. Where no fault does, or where two do equally well, the answer is
+least {SOUND:.0%} of the sound ones. Of two faults that do so equally well, the one is named that predicts by
+far more outputs bit for bit. Where no fault accounts for the rows, or two cannot be told apart, the answer is
 `unexplained`.
 
 Before that it calls the same rows again and again, and the same rows alone. If outputs depend on chance, on
@@ -283,8 +286,9 @@ large calls.
 The line ends with what would accept all of the violations, where there is such a thing: for example
 `--policy subnormals=flush`.
 
-A softmax of which a small call takes more than a thousandth of a second is asked for fewer lengths and no
-other layouts; the answer says so.
+A softmax of which a call of three rows of {TIMED:,} entries takes more than a thousandth of a second is asked
+for fewer lengths and no other layouts; the answer says so. Before that, a line says how long such a call
+takes, and that at most {MOST:,} calls follow.
 
 **The parts.** `shift`, `exp`, `sum`, `divide`, `output` and `dependence` are each *observed*, *not visible*
 in this format or behind another fault, or *contradictory*. The number of rows that were asked stands behind

@@ -22,7 +22,7 @@ from harness.commands.single import (
     require_softmax,
     single,
 )
-from harness.terminal.console import print_json, print_lines, results
+from harness.terminal.console import notes, print_json, print_lines, results
 from harness.terminal.exceptions import NoVerdict, UsageError, choose
 from reference.tiers import TIERS
 
@@ -91,7 +91,9 @@ def explain(
             _require_outputs(candidate, executor, questions.fault)
             _print_declared(candidate, declared, as_json=as_json)
             return
-        explanation = explanation_of(asked.subject(executor), length, tier, fresh=fresh)
+        explanation = explanation_of(
+            asked.subject(executor), length, tier, fresh=fresh, notify=lambda line: notes().print(line)
+        )
         _require_outputs(candidate, executor, explanation.fault)
     if as_json:
         print_json(_document(asked, explanation))

@@ -41,6 +41,10 @@ def selftest(
     format: Annotated[
         list[str] | None, typer.Option("--format", help="Only suspects of this format; repeatable.")
     ] = None,
+    mechanism: Annotated[
+        list[str] | None,
+        typer.Option("--mechanism", help="Only defects of this part of a softmax, or honest; repeatable."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Keep the matrix as a report in this folder.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
     jobs: Annotated[int | None, typer.Option(help="Processes; by default one a processor.")] = None,
@@ -53,16 +57,14 @@ def selftest(
     Exit codes: 0 every defect is caught and every control passes, 1 one is not, 2 wrong usage.
     """
     from harness.campaign.settings import available_jobs
-    from harness.selftest.suite import run_suite, suspects_of
+    from harness.selftest.suite import run_suite
 
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs}: at least 1")
-    for name in format or ():
-        choose("format", name, FORMATS)
+    suspects = _selected(seed, format or (), mechanism or (), quick=quick)
     if out is not None:
         _prepare(out, seed, overwrite=overwrite)
     prepare_kernels()
-    suspects = _of_formats(suspects_of(seed, quick=quick), format)
     done = [0]
 
     def advance(more: int) -> None:
@@ -85,9 +87,30 @@ def selftest(
     return matrix.exit_code
 
 
-def _of_formats(suspects: Sequence[Suspected], formats: list[str] | None) -> tuple[Suspected, ...]:
-    """Return the suspects of some formats; all where none is given."""
-    return tuple(s for s in suspects if not formats or s.format.name in formats)
+def _selected(
+    seed: int, formats: Sequence[str], mechanisms: Sequence[str], *, quick: bool
+) -> tuple[Suspected, ...]:
+    """Return the suspects of some formats and parts of a softmax; all where none are given.
+
+    Raises:
+        UsageError: one of them is unknown, or none has a suspect.
+    """
+    from harness.selftest.suite import MECHANISMS, mechanism_of, suspects_of
+
+    for name in formats:
+        choose("format", name, FORMATS)
+    for name in mechanisms:
+        choose("mechanism", name, MECHANISMS)
+    some = tuple(
+        suspect
+        for suspect in suspects_of(seed, quick=quick)
+        if (not formats or suspect.format.name in formats)
+        and (not mechanisms or mechanism_of(suspect) in mechanisms)
+    )
+    if not some:
+        asked = f"--mechanism {' '.join(mechanisms)} --format {' '.join(formats)}"
+        raise UsageError(f"{asked}: nothing is planted there; leave one of them out")
+    return some
 
 
 def _prepare(out: Path, seed: int, *, overwrite: bool) -> None:

@@ -9,16 +9,20 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.explanation.codes import ALIKE
 from harness.explanation.models import Model
 from harness.explanation.violations import Shown
 
-__all__ = ["ACCOUNTED", "SOUND", "Cause", "held"]
+__all__ = ["ACCOUNTED", "SOUND", "Cause", "best_of", "held"]
 
 ACCOUNTED: Final = 0.9
 """The share of failing rows that a cause must account for."""
 
 SOUND: Final = 0.98
 """The share of sound rows of which its model must say what they give."""
+
+CLOSER: Final = 1 / 2
+"""The share of another model's wrong bits that a model may have to be told from it."""
 
 CLOSE: Final = 0.25
 """The share of an error that may be left between an output and the model's."""
@@ -99,6 +103,40 @@ def _agreement(model: Model, s: Shown) -> tuple[NDArray[np.bool_], NDArray[np.bo
     same = (apart == 0) | (np.isnan(s.y) & np.isnan(said)) | (s.y == said)
     slack = np.nan_to_num(s.slack, nan=0.0)
     near = same | (apart <= 2 * slack)
-    wrong = ~(own <= 0.9 * slack)
+    wrong = ~(own <= 0.9 * slack) | ((s.y == 0) & (s.exact != 0) & s.refused[:, None])
     explained = same | np.where(wrong, apart <= CLOSE * own, near)
     return near.all(axis=1), explained.all(axis=1)
+
+
+def best_of(found: Sequence[tuple[Cause, Model]], shown: Sequence[Shown]) -> Cause | None:
+    """Return the cause that accounts for most.
+
+    Of causes with different codes that account for equally much, the one is returned whose model has the bits
+    of most outputs, if by far. Else rows do not tell them apart, and none is returned, unless they
+    are ways to say the same.
+    """
+    if not found:
+        return None
+    most = max(map(_rank, (cause for cause, _ in found)))
+    rivals = {c.code: (c, model) for c, model in reversed(found) if _rank(c) == most}
+    for alike in ALIKE:
+        if set(rivals) <= set(alike):
+            return next(rivals[code][0] for code in alike if code in rivals)
+    if len(rivals) > 1:
+        off = {code: _other_bits(model, shown) for code, (_, model) in rivals.items()}
+        first, second = sorted(off, key=off.__getitem__)[:2]
+        return rivals[first][0] if off[first] < CLOSER * off[second] else None
+    return next(iter(rivals.values()))[0]
+
+
+def _rank(cause: Cause) -> tuple[int, int]:
+    return cause.accounts, cause.sound
+
+
+def _other_bits(model: Model, shown: Sequence[Shown]) -> int:
+    """Return how many outputs of rows with an exact result are not what a model says."""
+    off = 0
+    for s in shown:
+        y, said = s.y[s.exactly], model.predict(s.x[s.exactly])
+        off += int(((y != said) & ~(np.isnan(y) & np.isnan(said))).sum())
+    return off

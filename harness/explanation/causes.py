@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from harness.explanation.allowance import MOST, Counted, Spent
 from harness.explanation.anatomy import Anatomy, anatomy_of
-from harness.explanation.cause import ACCOUNTED, Cause, held
+from harness.explanation.cause import ACCOUNTED, Cause, best_of, held
 from harness.explanation.codes import CODES
 from harness.explanation.common import in_common
 from harness.explanation.layouts import of_layout
@@ -77,7 +78,12 @@ class Explanation:
 
 @np.errstate(all="ignore")
 def explanation_of(
-    subject: Subject, length: int | None = None, tier: str | None = None, *, fresh: int = 0
+    subject: Subject,
+    length: int | None = None,
+    tier: str | None = None,
+    *,
+    fresh: int = 0,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> Explanation:
     """Open a candidate, hold it to a tier, and say why rows fail it; to `fast` where none is given.
 
@@ -86,14 +92,25 @@ def explanation_of(
         length: a length of the user's own to look at.
         tier: what rows are held to.
         fresh: rows whose bits are predicted.
+        notify: called with a line on the calls of a slow candidate, before most of them.
     """
+    counted = Counted(subject.executor)
+    subject = subject.by(counted)
     questions = Questions(subject)
     begun = beginning_of(questions)
+    if questions.is_slow:
+        counted.most = counted.calls + MOST
+        notify(_limit(questions))
     anatomy = anatomy_of(questions, length)
     asked = tier or ("fast" if TIERS["fast"].takes(subject.out) else "wide")
     search = _Search(questions, begun, anatomy, asked, shown_rows(subject, asked))
-    cause = search.cause()
-    prediction = prediction_of(questions, anatomy, fresh) if fresh else None
+    cause = prediction = None
+    spent = ""
+    try:
+        cause = search.cause()
+        prediction = prediction_of(questions, anatomy, fresh) if fresh else None
+    except Spent:
+        spent = f"its {MOST:,} calls were made before the search was done"
     return Explanation(
         anatomy,
         asked,
@@ -102,7 +119,7 @@ def explanation_of(
         cause,
         questions.fault,
         prediction,
-        _left_out(questions),
+        "; ".join(said for said in (_left_out(questions), spent) if said),
         in_common(search.shown),
     )
 
@@ -113,6 +130,15 @@ def _left_out(questions: Questions) -> str:
     return (
         f"a call of three rows of {TIMED} entries takes more than {1000 * SLOW:g} ms: of longer rows, other"
         " layouts and thousands of calls nothing was asked"
+    )
+
+
+def _limit(questions: Questions) -> str:
+    seconds = questions.seconds
+    took = f"{seconds:.2g} s" if seconds >= 1 else f"{1000 * seconds:.2g} ms"
+    return (
+        f"{questions.subject.candidate.name}: a call of three rows of {TIMED} entries takes {took}; at most"
+        f" {MOST:,} calls follow"
     )
 
 
@@ -255,26 +281,21 @@ class _Search:
     def _best(self, lengths: Lengths | None = None) -> Cause | None:
         """Return the cause that accounts for most, if any accounts for enough.
 
-        One that is fitted to a curve is named only where none of few constants holds. Where causes of
-        different codes account for equally much, rows do not tell them apart, and none is named.
+        One that is fitted to a curve is named only where none of few constants holds.
         """
         odd = None if lengths is None else set(lengths.odd)
         chosen = () if lengths is None else lengths.chosen()
         where = None if odd is None else odd.__contains__
-        good: list[Cause] = []
+        good: list[tuple[Cause, Model]] = []
         general: list[Model] = []
         for model in models_of(self._questions, self._anatomy, chosen):
             if model.general:
                 general.append(model)
             elif (found := held(model, self.shown, where)).holds:
-                good.append(found)
+                good.append((found, model))
         if not good:
-            good = [found for model in general if (found := held(model, self.shown, where)).holds]
-        if not good:
-            return None
-        best = max(good, key=_rank)
-        rivals = {c.code for c in good if _rank(c) == _rank(best)}
-        return best if len(rivals) == 1 else None
+            good = [(c, model) for model in general if (c := held(model, self.shown, where)).holds]
+        return best_of(good, [s for s in self.shown if where is None or where(s.x.shape[1])])
 
     def _of_lengths(self) -> Cause | None:
         """Return the cause of what fails at some lengths alone, where rows of other lengths are all sound."""
@@ -305,7 +326,3 @@ def _kinds(x: Any) -> Any:
     """Return of rows whether they hold NaN, whether they hold +inf, and whether all is -inf: shape (k, 3)."""
     kinds = [np.isnan(x).any(axis=1), np.isposinf(x).any(axis=1), np.isneginf(x).all(axis=1)]
     return np.stack(kinds, axis=1)
-
-
-def _rank(cause: Cause) -> tuple[int, int]:
-    return cause.accounts, cause.sound

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["CODES"]
+__all__ = ["ALIKE", "CODES"]
 
 CODES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -17,9 +17,11 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "shift.overflows": "logits are scaled before the shift, and overflow",
         "shift.twice": "the numerators and the sum are shifted by different numbers",
         "max.omits": "the maximum is taken over a part of the row",
+        "max.stale": "numerators keep a maximum that was known before the whole row was",
         "exp.wrong_base": "powers of another base than e",
         "exp.clamped": "exp keeps the value of a least argument below it",
         "exp.cut": "exp is 0 below an argument where it has a value",
+        "exp.flushed": "exponentials below the normal range are 0",
         "exp.inaccurate": "exp itself is off",
         "sum.omits": "entries are left out of the sum",
         "sum.repeats": "entries are counted more than once",
@@ -34,6 +36,8 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "divide.by_the_mean": "the division is by the mean of the exponentials",
         "divide.renormalised": "an output is made of what the others leave",
         "output.narrowed": "outputs pass through a narrower format",
+        "output.rounded_twice": "outputs are rounded to a wider format first, and then once more",
+        "output.quantised": "outputs are whole multiples of a step",
         "output.truncated": "outputs are rounded towards 0",
         "output.flushed": "outputs below the normal range are returned as 0",
         "output.clamped": "outputs are kept between two bounds",
@@ -43,6 +47,8 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "output.negative_zero": "an output is -0",
         "output.reused": "a result changes when another call is made",
         "input.narrowed": "logits pass through a narrower format",
+        "input.clamped": "logits are kept between two bounds",
+        "input.quantised": "logits are rounded to multiples of a step",
         "input.overwritten": "the input is another after the call",
         "input.overrun": "memory beside the rows is written to",
         "input.refused": "an input is refused that others take",
@@ -65,3 +71,6 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Every code, and what it stands for."""
+
+ALIKE: Final = (("output.flushed", "exp.flushed", "exp.cut", "output.cut"),)
+"""Codes that come to the same in most rows: where rows do not tell them apart, the first one is named."""

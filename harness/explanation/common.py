@@ -81,7 +81,7 @@ def _of_lengths(shown: Sequence[Shown]) -> Iterator[str]:
     tried = tuple(sorted(s.x.shape[1] for s in shown))
     odd = tuple(sorted(s.x.shape[1] for s in shown if _failing(s).any()))
     if len(odd) < len(tried) and not any(_sound(s).any() for s in shown if _failing(s).any()):
-        yield f"rows {Lengths(tried, odd).rule()}"
+        yield f"rows {Lengths(tried, odd).rule().removeprefix('in rows ')}"
 
 
 def _largest(x: Floats) -> Floats:

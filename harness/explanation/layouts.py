@@ -27,7 +27,7 @@ __all__ = ["of_layout"]
 Array = NDArray[Any]
 
 EXTENT: Final = EXTENTS["quick"]
-MANY_ROWS: Final = ((3, 140_001), (2, 1_050_001))
+MANY_ROWS: Final = ((33, 20_001), (3, 140_001), (2, 1_050_001))
 """Lengths and numbers of rows of the largest calls of short rows."""
 
 MANY_ENTRIES: Final = (70_001, 260)
@@ -159,7 +159,7 @@ def _of_large_calls(examinee: Examinee) -> Cause | None:
     """Return that rows far down in a large call are not as they are alone."""
     fmt, out = examinee.format, examinee.out
     wide = fmt.storage_bits >= OF_BITS
-    for length, count in (*MANY_ROWS, MANY_ENTRIES) if wide else MANY_ROWS[:1]:
+    for length, count in (*MANY_ROWS, MANY_ENTRIES) if wide else MANY_ROWS[:2]:
         if examinee.affordable(count, length) < count:
             continue
         ramp = np.linspace(-4.0, 0.0, length)

@@ -21,6 +21,8 @@ INTO_LANES: Final = "into the lanes"
 INTO_LANES_OF_LONG_ROWS: Final = "into the lanes, rows of fewer one by one"
 BLOCK: Final = 128
 LANES: Final = 8
+WARP: Final = 32
+BLOCKS: Final = (4, 8, 16, 24, 32, 48, 64, 96, 100, 128, 192, 256, 512, 1024)
 
 
 @dataclass(frozen=True)
@@ -213,9 +215,33 @@ def _in_lanes(lanes: int, end: Callable[..., Any], tail: str) -> Callable[..., A
     return total
 
 
-def _in_blocks(block: int, end: Callable[..., Any]) -> Callable[..., Any]:
+def _in_filled_lanes(lanes: int, run: int, end: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the order of lanes that each take a run of entries in turn, those without one being 0."""
+
     def total(terms: Sequence[Any], add: Add) -> Any:
-        return end([reduce(add, terms[i : i + block]) for i in range(0, len(terms), block)], add)
+        def or_zero(a: Any, b: Any) -> Any:
+            return b if a is None else a if b is None else add(a, b)
+
+        own: list[list[Any]] = [[] for _ in range(lanes)]
+        for i, term in enumerate(terms):
+            own[i // run % lanes].append(term)
+        return end([reduce(add, some) if some else None for some in own], or_zero)
+
+    return total
+
+
+def _in_warps(end: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the order of lanes that are folded by 32 first, as the warps of a GPU are."""
+
+    def total(terms: Sequence[Any], add: Add) -> Any:
+        return end([_folded(terms[i : i + WARP], add) for i in range(0, len(terms), WARP)], add)
+
+    return total
+
+
+def _in_blocks(block: int, end: Callable[..., Any], inside: Callable[..., Any]) -> Callable[..., Any]:
+    def total(terms: Sequence[Any], add: Add) -> Any:
+        return end([inside(terms[i : i + block], add) for i in range(0, len(terms), block)], add)
 
     return total
 
@@ -223,20 +249,47 @@ def _in_blocks(block: int, end: Callable[..., Any]) -> Callable[..., Any]:
 @cache
 def known_orders() -> tuple[Order, ...]:
     """Return every order that is known by name, the simplest first."""
-    found = [
+    return (
         Order("one by one, from first to last", _one_by_one),
         Order("one by one, from last to first", _backwards),
         Order("8 lanes, blocks of 128, then pairwise (NumPy's)", _numpy),
         Order("by neighbours, in a tree", _adjacent),
         Order("folded in halves", _folded),
         Order("split in the middle, again and again", _split),
-    ]
+        *_orders_in_lanes(),
+        *_orders_in_blocks(),
+        *_orders_in_filled_lanes(),
+    )
+
+
+def _orders_in_lanes() -> Iterator[Order]:
     for lanes in (2, 4, 8, 16, 32, 64):
         for name, end in _ENDS.items():
             for tail in (INTO_LANES, INTO_LANES_OF_LONG_ROWS, "after them", "apart"):
                 title = f"{lanes} lanes, {name}; what is left over {tail}"
-                found.append(Order(title, _in_lanes(lanes, end, tail)))
-    for block in (4, 8, 16, 24, 32, 64, 128, 256):
+                yield Order(title, _in_lanes(lanes, end, tail))
+
+
+def _orders_in_blocks() -> Iterator[Order]:
+    for block in BLOCKS:
         for name, end in _ENDS.items():
-            found.append(Order(f"blocks of {block}, {name}", _in_blocks(block, end)))
-    return tuple(found)
+            yield Order(f"blocks of {block}, {name}", _in_blocks(block, end, _one_by_one))
+    for inside, name in ((_numpy, "by NumPy"), (_folded, "folded in halves"), (_adjacent, "by neighbours")):
+        for block in BLOCKS:
+            total = _in_blocks(block, _one_by_one, inside)
+            yield Order(f"blocks of {block}, each summed {name}, added one by one", total)
+
+
+def _orders_in_filled_lanes() -> Iterator[Order]:
+    for lanes in (2**k for k in range(1, 11)):
+        for run in (1, 2, 4, 8):
+            of = f" of runs of {run}" if run > 1 else ""
+            for name, end in _ends_of(lanes):
+                yield Order(f"{lanes} lanes{of}, empty ones 0, {name}", _in_filled_lanes(lanes, run, end))
+
+
+def _ends_of(lanes: int) -> Iterator[tuple[str, Callable[..., Any]]]:
+    yield from _ENDS.items()
+    if lanes > WARP:
+        yield "folded in warps of 32, which are folded in halves", _in_warps(_folded)
+        yield "folded in warps of 32, which are added one by one", _in_warps(_one_by_one)

@@ -76,9 +76,14 @@ class Questions:
         y = self.out.to_float64(outcome.outputs)
         return np.where(outcome.completed[:, None], y, np.nan)
 
-    @cached_property
+    @property
     def is_slow(self) -> bool:
         """Whether calls take so long that those that look for rare lengths and large calls are left out."""
+        return self.seconds > SLOW
+
+    @cached_property
+    def seconds(self) -> float:
+        """The time of a call of a few rows of `TIMED` entries, the shortest of some."""
         rows = self.format.from_float64(np.zeros((3, TIMED)))
 
         def seconds() -> float:
@@ -86,7 +91,7 @@ class Questions:
             told = self.subject.run(rows).seconds
             return time.perf_counter() - start if told is None else told
 
-        return min(seconds() for _ in range(5)) > SLOW
+        return min(seconds() for _ in range(5))
 
     def logit(self, share: float) -> float:
         """Return a logit of the format whose exponential is near a share."""

@@ -217,23 +217,26 @@ def order_of(questions: Questions, bits: int, more: Sequence[int] = (), seed: in
         suggested = [o for o in suggested if clades(o, length) == tree]
     if not suggested:
         return Seen(trees, None)
-    agreed, asked = _held(questions, bits, suggested[0], seed)
-    return Seen(trees, suggested[0] if agreed == asked else None, agreed, asked)
+    order, agreed, asked = _held(questions, bits, suggested, seed)
+    return Seen(trees, order if agreed == asked else None, agreed, asked)
 
 
-def _held(questions: Questions, bits: int, order: Order, seed: int) -> tuple[int, int]:
-    """Return how many questions on longer rows an order answers as the candidate does, and how many were."""
+def _held(questions: Questions, bits: int, suggested: Sequence[Order], seed: int) -> tuple[Order, int, int]:
+    """Return the order that answers most questions on longer rows as the candidate does, and both numbers."""
     generator = np.random.default_rng(seed)
-    agreed = asked = 0
+    agreed = dict.fromkeys(range(len(suggested)), 0)
+    asked = 0
     for length in (257, 777, 1500):
-        tree = clades(order, length)
         drawn = [tuple(generator.choice(length, 3, replace=False).tolist()) for _ in range(60)]
         near = [
             (i, i + 1, int(generator.integers(length)))
             for i in generator.integers(length - 1, size=60).tolist()
         ]
         triplets = [t for t in (*drawn, *near) if len(set(t)) == 3]
-        for triplet, seen in zip(triplets, _triplets(questions, bits, length, triplets), strict=True):
-            agreed += met(tree, *triplet) == seen
-            asked += 1
-    return agreed, asked
+        seen = _triplets(questions, bits, length, triplets)
+        asked += len(triplets)
+        for i, order in enumerate(suggested):
+            tree = clades(order, length)
+            agreed[i] += sum(met(tree, *t) == answer for t, answer in zip(triplets, seen, strict=True))
+    best = max(agreed, key=agreed.__getitem__)
+    return suggested[best], agreed[best], asked

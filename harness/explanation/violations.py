@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,9 +24,12 @@ __all__ = ["Shown", "drawn_rows", "shown_rows"]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-LENGTHS: Final = (2, 3, 5, 9, 16, 23, 40, 67, 100, 128, 301, 1030)
+LENGTHS: Final = (1, 2, 3, 5, 9, 16, 23, 40, 67, 100, 128, 301, 1030)
 ROWS: Final = 4
 """Of each regime and length; one of those that are longer than this."""
+PLATEAUS: Final = 100
+"""The least length of rows with one large entry and many equal ones."""
+
 LONG: Final = 1100
 LONGER: Final = 5000
 OF_LONG: Final = ("standard-normal", "tied", "wide-normal", "partly-tied")
@@ -70,7 +74,17 @@ def drawn_rows(fmt: FloatFormat, length: int, seed: int = 0) -> NDArray[Any]:
         for r in REGIMES.values()
         if r.name != CROWD and r.supports(fmt, length) and (length <= LONGER or r.name in OF_LONG)
     ]
-    return np.concatenate([r.rows(fmt, rows, length, seed, 0) for r in kept])
+    found = [r.rows(fmt, rows, length, seed, 0) for r in kept]
+    if PLATEAUS <= length <= LONG:
+        found.append(_plateaus(fmt, length))
+    return np.concatenate(found)
+
+
+def _plateaus(fmt: FloatFormat, length: int) -> NDArray[Any]:
+    """Return rows with one entry at 0 and all others a whole number below it, so that the sum is theirs."""
+    x = np.repeat(-np.arange(1.0, 4 + math.log(length))[:, None], length, axis=1)
+    x[:, 0] = 0
+    return fmt.from_float64(x)
 
 
 def _shown(subject: Subject, tier: str, length: int, seed: int) -> Shown | None:

@@ -61,9 +61,9 @@ class Score:
 
 
 def named(suspect: Instance | Control) -> Named | None:
-    """Return the cause that a softmax is given in a fresh state; None of another op, or in 8 bits."""
+    """Return the cause that a softmax is given in a fresh state; None of another op."""
     candidate = suspect.candidate()
-    if candidate.op is not SOFTMAX or suspect.format.storage_bits < 16:
+    if candidate.op is not SOFTMAX:
         return None
     from harness.explanation import explanation_of
 

@@ -26,13 +26,17 @@ from reference.formats import FORMATS
 from reports.record.verdicts import Verdict
 from reports.selftest import GATE as BY_THE_GATE
 
-__all__ = ["planted", "run_suite", "suspects_of"]
+__all__ = ["MECHANISMS", "mechanism_of", "planted", "run_suite", "suspects_of"]
 
 JOBS_A_FORMAT: Final = 2
 """For so many processes one group of each format is enough: four formats take about equal time."""
 
 OF_REACH: Final = ("reach", "size")
 """Mechanisms of defects that only long rows, huge calls or many calls show."""
+
+HONEST: Final = "honest"
+MECHANISMS: Final = (*dict.fromkeys(defect.mechanism for defect in DEFECTS), HONEST)
+"""The parts of a softmax that defects are in; the controls, which have none, are honest."""
 
 Notify = Callable[[int], None]
 
@@ -49,6 +53,11 @@ def suspects_of(seed: int, *, quick: bool = False) -> tuple[Instance | Control, 
         return (*instances, *honest)
     first = {instance.defect.name: instance for instance in reversed(instances)}
     return (*reversed(first.values()), *(c for c in honest if c.format.name == "float32"))
+
+
+def mechanism_of(suspect: Instance | Control) -> str:
+    """Return the part of a softmax that a defect is in; `HONEST` of a control."""
+    return suspect.defect.mechanism if isinstance(suspect, Instance) else HONEST
 
 
 def run_suite(

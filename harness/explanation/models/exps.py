@@ -9,10 +9,22 @@ from typing import Any, Final
 import numpy as np
 
 from harness.explanation.anatomy import Anatomy
-from harness.explanation.models.model import NARROW, Floats, Model, softmax_of
+from harness.explanation.models.model import (
+    FLUSHED,
+    NARROW,
+    Floats,
+    Model,
+    Predict,
+    softmax_of,
+    summed_up,
+    top,
+)
 from harness.explanation.questions import Questions
 
 __all__ = ["of_exp"]
+
+SHOWS: Final = 1e-5
+"""The relative error of an exponential that six digits show."""
 
 ASKED: Final = 1 << 18
 """Arguments of one call whose exponentials are asked for; those of more are not."""
@@ -21,8 +33,8 @@ ASKED: Final = 1 << 18
 def of_exp(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Iterator[Model]:
     """Yield models with a wrong exponential."""
 
-    def model(code: str, sentence: str, exp: Callable[[Any], Any]) -> Model:
-        return Model(code, sentence, softmax_of(questions, work, exp=exp))
+    def model(code: str, sentence: str, exp: Callable[[Any], Any], accepted: str = "") -> Model:
+        return Model(code, sentence, softmax_of(questions, work, exp=exp), accepted=accepted)
 
     curve = anatomy.curve
     d, values = curve.arguments, curve.values
@@ -51,12 +63,23 @@ def of_exp(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Itera
             yield model(
                 "exp.clamped", f"exp is that of {least:.4g} below it", lambda t: np.exp(np.maximum(t, least))
             )
+    tiny, normal = float(np.finfo(work).tiny), float(questions.out.smallest_normal)
+    yield model(
+        "exp.flushed",
+        f"exponentials below 2^{round(math.log2(tiny))} are 0",
+        lambda t: (e := np.exp(t)) * (e >= tiny),
+        FLUSHED if tiny <= normal else "",
+    )
     last = curve.last
     if np.isfinite(last) and last < 0 and math.exp(last) > 8 * float(questions.out.smallest_subnormal):
-        beyond = d[d < last]
-        edge = (last + float(beyond.max())) / 2 if len(beyond) else last
-        edge = _whole(edge, (last - float(beyond.max())) if len(beyond) else 1)
-        yield model("exp.cut", f"exp is 0 below about {edge:.4g}", lambda t: np.where(t < edge, 0, np.exp(t)))
+        below, edge = _edge(questions, last, d)
+        cut = _whole(edge, edge - below)
+        yield model(
+            "exp.cut",
+            f"exp is 0 below about {cut:.6g}",
+            lambda t: np.where(t < cut, 0, np.exp(t)),
+            FLUSHED if math.exp(cut) <= normal else "",
+        )
         share = math.exp(edge)
         decade = 10.0 ** round(math.log10(share))
         yield Model(
@@ -67,37 +90,58 @@ def of_exp(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Itera
     for name, narrow in NARROW:
         if narrow.itemsize < work.itemsize:
             yield model("exp.inaccurate", f"exp is computed in {name}", _exp_in(narrow))
-    if curve.scale is None:
-        said = f"exp itself is off: {_worst(questions, d, values)}"
-        yield Model(
-            "exp.inaccurate",
-            said,
-            softmax_of(questions, work, exp=lambda t: _measured(questions, t)),
-            general=True,
-        )
+    said = f"exp itself is off: {_worst(questions, d, values)}"
+    yield Model("exp.inaccurate", said, _as_measured(questions, work), general=True)
 
 
-def _measured(questions: Questions, t: Any) -> Any:
-    """Return the exponentials that rows (0, t) show: the quotient of their outputs."""
-    known = np.isfinite(t) & (t < 0)
-    arguments, where = np.unique(t[known].astype(np.float64), return_inverse=True)
-    e = np.where(t == 0, 1.0, np.where(np.isneginf(t), 0.0, np.nan))
-    if not len(arguments) or len(arguments) > ASKED:
-        return e
-    y = questions.ask(np.column_stack([np.zeros_like(arguments), arguments]))
+def _edge(questions: Questions, last: float, d: Floats) -> tuple[float, float]:
+    """Return the two arguments between which exp becomes 0, next to each other or nearly so."""
+    beyond = d[d < last]
+    below = float(beyond.max()) if len(beyond) else last - 1
+    for _ in range(3):
+        fine = np.unique(questions.held(np.linspace(below, last, 400)))
+        alive = questions.ask(np.column_stack([np.zeros_like(fine), fine]))[:, 1] > 0
+        if not alive.any() or alive[0]:
+            break
+        at = int(alive.argmax())
+        below, last = float(fine[at - 1]), float(fine[at])
+    return below, last
+
+
+def _as_measured(questions: Questions, work: np.dtype[Any]) -> Predict:
+    """Return a softmax with the exponentials that rows of two entries show, one the maximum."""
+
+    def predict(x: Floats) -> Floats:
+        with np.errstate(all="ignore"):
+            z = x.astype(work)
+            e = np.exp(z - top(z))
+            known = np.isfinite(e) & np.isfinite(x) & (z < top(z))
+            pairs = np.column_stack([np.broadcast_to(top(x), x.shape)[known], x[known]])
+            pairs, where = np.unique(pairs, axis=0, return_inverse=True)
+            if len(pairs) > ASKED:
+                return np.full_like(x, np.nan)
+            if len(pairs):
+                e[known] = _quotients(questions.ask(pairs))[where.ravel()]
+            return questions.rounded((e / summed_up(e)).astype(np.float64))
+
+    return predict
+
+
+def _quotients(y: Floats) -> Floats:
+    """Return the exponentials that outputs of two entries show; the first entry is the maximum."""
+    infinite = (y[:, 0] == 0) & np.isnan(y[:, 1])  # inf / inf
     with np.errstate(all="ignore"):
-        e[known] = (y[:, 1] / y[:, 0])[where]
-    return e
+        return np.where(infinite, np.inf, y[:, 1] / y[:, 0])
 
 
 def _worst(questions: Questions, d: Floats, values: Floats) -> str:
-    """Say by what values are off most, where they are normal numbers."""
+    """Say by what values are off most, among normal numbers if it shows there."""
     normal = np.exp(d) > 4 * float(questions.out.smallest_normal)
-    if not normal.any():
-        return "nowhere by much"
-    d, values = d[normal], values[normal]
     with np.errstate(all="ignore"):
         off = np.nan_to_num(np.abs(np.log(values / np.exp(d))), nan=np.inf, posinf=np.inf)
+        off[np.exp(d) < 4 * float(questions.out.smallest_subnormal)] = 0
+    if normal.any() and off[normal].max() > SHOWS:
+        off[~normal] = 0
     at = int(off.argmax())
     true = math.exp(d[at])
     return f"exp({d[at]:.6g}) comes out as {values[at]:.6g} where it is {true:.6g}"

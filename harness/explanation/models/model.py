@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from harness.explanation.questions import Questions
 
 __all__ = [
+    "FLUSHED",
     "NARROW",
     "Floats",
     "Model",
@@ -38,6 +39,9 @@ NARROW: Final[tuple[tuple[str, np.dtype[Any]], ...]] = (
     ("float32", np.dtype(np.float32)),
 )
 """Formats that a part may be kept in by mistake."""
+
+FLUSHED: Final = "--policy subnormals=flush"
+"""What accepts that results below the normal range are 0."""
 
 
 @dataclass(frozen=True)

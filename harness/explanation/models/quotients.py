@@ -8,7 +8,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from harness.explanation.models.model import NARROW, Floats, Model, Predict, softmax_of, summed_up, top
+from harness.explanation.models.model import (
+    FLUSHED,
+    NARROW,
+    Floats,
+    Model,
+    Predict,
+    softmax_of,
+    summed_up,
+    top,
+)
 from harness.explanation.questions import Questions
 
 __all__ = ["of_division", "of_output"]
@@ -147,12 +156,16 @@ def of_output(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
         )
         rounded = softmax_of(questions, work, exp=_exp_of(kept))
         yield Model("shift.narrowed", f"x - max is kept in {name}", rounded)
+    for name, between in NARROW[:2]:
+        if questions.out.storage_bits < 8 * between.itemsize:
+            twice = softmax_of(questions, work, end=_through(between))
+            yield Model("output.rounded_twice", f"outputs are rounded to {name} first, then once more", twice)
     tiny = float(questions.out.smallest_normal)
     yield Model(
         "output.flushed",
         f"outputs below 2^{questions.out.emin} are returned as 0",
         softmax_of(questions, work, end=lambda v: np.where(v < tiny, 0, v)),
-        accepted="--policy subnormals=flush",
+        accepted=FLUSHED,
     )
     if questions.out.storage_bits < work.itemsize * 8:
         yield Model(

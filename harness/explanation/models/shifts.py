@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.explanation.anatomy import SHIFT_LENGTHS, Anatomy, left_out_of_the_maximum
 from harness.explanation.models.model import Floats, Model, near, softmax_of, summed_up, top
@@ -18,9 +19,10 @@ __all__ = ["of_shift"]
 ALMOST_NOTHING: Final = 0.5
 """A constant shift nearer to 0 is not told from none: where exp overflows is known no better."""
 
-Shifted = Callable[[str, str, Callable[[Any], Any]], Model]
+OTHER: Final = -1.0
+"""The output of rows of which a model says nothing; none is as low."""
 
-"""A constant shift nearer to 0 is not told from none: where exp overflows is known no better."""
+Shifted = Callable[[str, str, Callable[[Any], Any]], Model]
 
 
 def of_shift(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Iterator[Model]:
@@ -77,6 +79,7 @@ def of_shift(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Ite
     yield from _of_a_sample(questions, model)
     yield from _of_a_scale(questions, work)
     yield from _of_two_maxima(questions, work)
+    yield from _of_any(questions, work)
 
 
 def _of_maxima(
@@ -101,7 +104,7 @@ def _of_maxima(
         between = {n: bool(left_out_of_the_maximum(questions, [n])) for n in range(longest, shortest + 1)}
         if longest < shortest:
             first = next(n for n, absent in between.items() if absent)
-            said = f"nothing is subtracted in rows of {first} entries and more"
+            said = f"nothing is subtracted in rows of {_span(questions, first)}"
             yield model("shift.absent", said, taking_part)
         return
     counts = (min(places) for places in left_out.values())
@@ -109,6 +112,24 @@ def _of_maxima(
     n, places = next(iter(left_out.items()))
     named = f"is taken over {said}" if said else f"leaves out entries such as number {places[0]} of {n}"
     yield model("max.omits", f"the maximum {named}", taking_part)
+
+
+def _span(questions: Questions, first: int) -> str:
+    """Return the lengths of rows that are not shifted, from the first one on, as far as longer rows show."""
+    last, sound = first, next((n for n in (2 * first, 4 * first) if not _is_lost(questions, n)), None)
+    if sound is None:
+        return f"{first} entries and more"
+    while sound - last > 1:
+        middle = (last + sound) // 2
+        last, sound = (middle, sound) if _is_lost(questions, middle) else (last, middle)
+    return f"{first} to {last} entries"
+
+
+def _is_lost(questions: Questions, length: int) -> bool:
+    """Tell whether one large entry at the end of a row of zeros overflows."""
+    x = np.zeros((1, length))
+    x[0, -1] = -questions.off
+    return not np.isfinite(questions.ask(x)[0, -1])
 
 
 def _fits(kept: Callable[[int], Any], left_out: Mapping[int, list[int]]) -> bool:
@@ -125,9 +146,13 @@ def fails(questions: Questions, sign: float) -> float | None:
         return None
     at = int(np.flatnonzero(~sound)[0])
     before, first = (0.0 if at == 0 else float(grid[at - 1])), float(grid[at])
-    fine = questions.held(np.linspace(before, first, 400))
-    wrong = ~(questions.ask(np.column_stack([fine, fine])) == 0.5).all(axis=1)
-    return float(fine[np.flatnonzero(wrong)[0]]) if wrong.any() else first
+    for _ in range(2):
+        fine = questions.held(np.linspace(before, first, 400))
+        wrong = np.flatnonzero(~(questions.ask(np.column_stack([fine, fine])) == 0.5).all(axis=1))
+        if not wrong.size or not wrong[0]:
+            break
+        before, first = float(fine[wrong[0] - 1]), float(fine[wrong[0]])
+    return first
 
 
 def _of_a_sample(questions: Questions, model: Shifted) -> Iterator[Model]:
@@ -215,3 +240,59 @@ def _lone(questions: Questions, heights: Floats) -> Floats:
     heights = np.where(np.isfinite(heights), heights, 0)
     y: Floats = questions.ask(np.column_stack([heights, np.full_like(heights, below)]))[:, 0]
     return y
+
+
+def _of_any(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
+    """Yield a shift by whatever number, where rows near 0 are sound and others overflow or vanish."""
+    sound = softmax_of(questions, work)
+    if not _is_sound_near_0(questions, sound):
+        return
+
+    def predict(x: Floats) -> Floats:
+        y, right = questions.ask(x), sound(x)
+        near = _alike(questions, y, right)
+        fits = np.zeros_like(near)
+        for row in np.flatnonzero(~near):
+            tried = (_shifted(questions, work, x[row], offset) for offset in _offsets(work, x[row], y[row]))
+            fits[row] = any(_alike(questions, y[[row]], said[None])[0] for said in tried)
+        return np.where(near[:, None], right, np.where(fits[:, None], y, OTHER))
+
+    said = (
+        "what is subtracted is not the maximum: rows far from 0 overflow or vanish, and rows near 0 are sound"
+    )
+    yield Model("shift.not_max", said, predict, general=True)
+
+
+def _is_sound_near_0(questions: Questions, sound: Callable[[Floats], Floats]) -> bool:
+    generator = np.random.default_rng(0)
+    for length in (7, 40, 330):
+        x = questions.held(generator.uniform(-4, 4, (16, length)))
+        if questions.format.has_infinity:
+            x[np.arange(8), generator.integers(length, size=8)] = -np.inf
+        if not _alike(questions, questions.ask(x), sound(x)).all():
+            return False
+    return True
+
+
+def _offsets(work: np.dtype[Any], x: Floats, y: Floats) -> Iterator[float]:
+    """Yield numbers by which what is subtracted may be below or above the maximum, as a row shows it."""
+    t, most = x - x.max(), math.log(float(np.finfo(work).max))
+    lost = np.isnan(y)
+    if lost.any() and not lost.all():  # the least exponential that is infinite, and the largest that is not
+        yield (float(t[lost].min()) + float(t[~lost].max())) / 2 - most
+    yield from (-4 * most, 4 * most)
+    yield from np.linspace(0.05, 1.2, 60) * most
+
+
+def _shifted(questions: Questions, work: np.dtype[Any], x: Floats, offset: float) -> Floats:
+    """Return a row's outputs where the maximum and a number more are subtracted."""
+    with np.errstate(all="ignore"):
+        e = np.exp((x - x.max() - offset).astype(work))
+        return questions.rounded((e / e.sum()).astype(np.float64))
+
+
+def _alike(questions: Questions, y: Floats, other: Floats) -> NDArray[np.bool_]:
+    """Tell which rows are alike, but for roundings of exponentials near the least number."""
+    loose, least = 1 / 64, 64 * float(questions.out.smallest_subnormal)
+    near = np.abs(y - other) <= loose * np.abs(other) + least
+    return np.asarray(np.all(near | (np.isnan(y) & np.isnan(other)), axis=1))

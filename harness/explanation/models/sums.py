@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.explanation.anatomy import Anatomy
-from harness.explanation.models.model import NARROW, Floats, Model, Predict, Softmax, softmax_of, summed_up
+from harness.explanation.models.model import NARROW, Floats, Model, softmax_of, summed_up
 from harness.explanation.models.subsets import others, subsets
 from harness.explanation.orders import Order
 from harness.explanation.questions import Questions
@@ -23,6 +23,9 @@ MANY: Final = 16_385
 
 ASKED_ALL: Final = 1100
 """Of longer rows not every place is asked how often it counts, but each change between two that are."""
+
+HALF: Final = 16
+"""Bits of formats whose sums are kept in a wider one: where the order shows, they are not."""
 
 ADDED_SINGLY: Final = 5000
 """Entries of the longest rows whose sums are emulated addition by addition."""
@@ -37,12 +40,6 @@ def of_sum(
         return Model(code, sentence, softmax_of(questions, work, total=total))
 
     yield from _of_counts(questions, anatomy, work, lengths)
-    for width in (4, 8, 16, 32, 64, 128):
-        yield Model(
-            "sum.padded",
-            f"rows are filled up with zeros to a multiple of {width}, and they are counted",
-            _padded(softmax_of(questions, work), width),
-        )
     yield model("sum.omits", "equal entries are counted once", lambda e: summed_up(_distinct(e)))
     share = math.inf if questions.is_slow else float(questions.ask(np.zeros((1, MANY)))[0, 0])
     if 0 < share < math.inf and abs(1 / share - MANY) > MANY / 128:
@@ -60,8 +57,12 @@ def of_sum(
         yield model("sum.accumulator", said, _in_lanes(lanes, np.dtype(np.float16)))
     if anatomy.seen is not None and anatomy.seen.order is not None:
         order = anatomy.seen.order
-        said = f"entries are added {order.name}: more additions in turn than the tier allows"
-        yield model("sum.order", said, _in_order(order))
+        if questions.out.storage_bits <= HALF:
+            said = f"entries are added {order.name} in {anatomy.bits} bits"
+            yield model("sum.accumulator", said, _in_order(order))
+        else:
+            said = f"entries are added {order.name}: more additions in turn than the tier allows"
+            yield model("sum.order", said, _in_order(order))
 
 
 # Counts ------------------------------------------------------------------------------------
@@ -145,15 +146,6 @@ def _last_of(odd: Mapping[int, Count]) -> str:
 def _distinct(e: Any) -> Any:
     ordered = np.sort(e, axis=-1)
     return np.where(np.diff(ordered, axis=-1, prepend=-1) != 0, ordered, 0)
-
-
-def _padded(softmax: Softmax, width: int) -> Predict:
-    def predict(x: Floats) -> Floats:
-        more = -x.shape[-1] % width
-        filled = np.concatenate([x, np.zeros((len(x), more))], axis=-1)
-        return softmax(filled)[:, : x.shape[-1]]
-
-    return predict
 
 
 # Significand and order ---------------------------------------------------------------------

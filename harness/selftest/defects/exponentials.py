@@ -159,7 +159,7 @@ DEFECTS: Final = listed(
         (in_float16, {"causes": ("exp.inaccurate",), "formats": WIDE}),
         (in_bfloat16, {"causes": ("exp.inaccurate",), "formats": ("float16", *WIDE)}),
         (in_float32, {"causes": ("exp.inaccurate",), "formats": ("float64",)}),
-        (bit_trick, {"causes": ("exp.inaccurate",)}),
+        (bit_trick, {"causes": ("exp.inaccurate", "exp.cut")}),
         (power_of_two, {"causes": ("exp.inaccurate",)}),
         (
             polynomial,

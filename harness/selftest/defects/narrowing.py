@@ -113,8 +113,8 @@ DEFECTS: Final = (
         (
             (computed_in_float16, {"causes": ("input.narrowed",), "formats": ("bfloat16",)}),
             (step_by_step, {"tier": "standard"}),
-            (rounded_twice, {}),
-            (rounded_twice_through_bfloat16, {}),
+            (rounded_twice, {"causes": ("output.rounded_twice",)}),
+            (rounded_twice_through_bfloat16, {"causes": ("output.rounded_twice",)}),
             (truncated, {"causes": ("output.truncated",)}),
             (rounded_away, {}),
         ),

@@ -165,7 +165,11 @@ def block_without_rescale(z: Array, size: int) -> Array:
 
 def block_with_the_inverted_rescale(z: Array, size: int) -> Array:
     """exp(new - old) for exp(old - new)."""
-    return _blockwise(z, size, lambda s, m, new, block, _k: s * np.exp(new - m) + total(np.exp(block - new)))
+
+    def merge(s: Array, m: Array, new: Array, block: Array, number: int) -> Array:
+        return np.asarray((s * np.exp(new - m) if number else s) + total(np.exp(block - new)))
+
+    return _blockwise(z, size, merge)
 
 
 def block_by_its_own_maximum(z: Array, size: int) -> Array:
