@@ -86,6 +86,7 @@ def measure(
     lengths: Sequence[int] = (),
     via: str | None = None,
     op: str | None = None,
+    range: tuple[float, float] | None = None,
 ) -> Run:
     """Measure a softmax function in this process.
 
@@ -99,6 +100,7 @@ def measure(
         via: the library of f's arrays: `torch`, `jax` or `cupy`, with @device if needed; NumPy by default.
         op: what f computes, `softmax`, `log_softmax` or `logsumexp`; by default what it declares or its name
             says.
+        range: the least and the greatest logit, for a function made for such; -inf lets masked entries in.
 
     Raises:
         harness.terminal.exceptions.UsageError: an argument is unknown; the message says what there is.
@@ -117,6 +119,7 @@ def measure(
         candidate = from_function(f, via=via, op=None if op is None else op_named(op))
     formats = [format] if isinstance(format, str) else list(format)
     given = {"formats": formats, "effort": effort, "seed": seed, "regimes": regimes, "lengths": lengths}
+    given["range"] = range
     settings = resolve({**given, "candidates": [candidate.name], "jobs": 1})
     campaign = Campaign(settings, (candidate,))
     with tempfile.TemporaryDirectory() as folder:

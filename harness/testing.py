@@ -51,6 +51,7 @@ def assert_accurate(
     policies: Sequence[str] = (),
     via: str | None = None,
     op: str | None = None,
+    range: tuple[float, float] | None = None,
 ) -> None:
     """Assert that a function meets a tier and keeps its contract, over rows of every regime.
 
@@ -63,6 +64,7 @@ def assert_accurate(
         via: the library of f's arrays: `torch`, `jax` or `cupy`, with @device if needed; NumPy by default.
         op: what f computes, `softmax`, `log_softmax` or `logsumexp`; by default what it declares or its name
             says.
+        range: the least and the greatest logit, for a function made for such; -inf lets masked entries in.
 
     Raises:
         AssertionError: it does not; the verdicts and shrunk rows are in the message.
@@ -71,7 +73,7 @@ def assert_accurate(
     __tracebackhide__ = True
     from harness.gate.assertion import failure
 
-    said = failure(f, format, tier, seed, policies, via, op)
+    said = failure(f, format, tier, seed, policies, via, op, range)
     if said:
         raise AssertionError(said)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from reference.formats import FloatFormat
+from strategies.logit_range import LogitRange
 from strategies.source import Source
 from strategies.words import Words
 
@@ -36,6 +37,7 @@ class Regime:
         min_length: the shortest row that can be of the family.
         needs_infinity: whether its rows hold an infinity, so that a format without one has none.
         policy: whether its rows are policy rows, without an exact result.
+        nonfinite: what its rows must hold besides numbers, so that a range without it has none of them.
         exists: whether the family has a row of that format and length, for what the three above cannot say.
     """
 
@@ -45,22 +47,39 @@ class Regime:
     min_length: int = 1
     needs_infinity: bool = False
     policy: bool = False
+    nonfinite: tuple[float, ...] = ()
     exists: Callable[[FloatFormat, int], bool] = _always
 
-    def supports(self, fmt: FloatFormat, length: int) -> bool:
-        """Tell whether the family has rows of that format and length."""
+    def supports(self, fmt: FloatFormat, length: int, within: LogitRange | None = None) -> bool:
+        """Tell whether the family has rows of that format and length, in a range if one is given."""
         possible = length >= self.min_length and (fmt.has_infinity or not self.needs_infinity)
-        return possible and self.exists(fmt, length)
+        return possible and self.is_within(within) and self.exists(fmt, length)
 
-    def rows(self, fmt: FloatFormat, rows: int, length: int, seed: int, batch: int) -> Array:
+    def is_within(self, within: LogitRange | None) -> bool:
+        """Tell whether a range, if there is one, holds all that its rows must hold besides numbers."""
+        return within is None or all(map(within.holds_number, self.nonfinite))
+
+    def rows(
+        self,
+        fmt: FloatFormat,
+        rows: int,
+        length: int,
+        seed: int,
+        batch: int,
+        within: LogitRange | None = None,
+    ) -> Array:
         """Return an array (rows, length) of `fmt.dtype`, the same bits for the same arguments.
+
+        With a range, rows that are not in it are brought into it: see `LogitRange.fitted`. The range changes
+        no choice, so a row that is in it is the one that is drawn without it.
 
         Raises:
             ValueError: the family has no row of that format and length.
         """
         self._require(fmt, length)
         words = Words(("rows", seed, self.name, fmt.name, length, batch))
-        return self.draw(words, fmt, rows, length)
+        drawn = self.draw(words, fmt, rows, length)
+        return drawn if within is None else within.fitted(fmt, drawn)
 
     def hypothesis(self, fmt: FloatFormat, length: int) -> SearchStrategy[Array]:
         """Return a Hypothesis strategy for one row: an array (length,) of `fmt.dtype`.

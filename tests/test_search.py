@@ -574,7 +574,7 @@ def test_a_stretch_runs_through_successive_distances_that_are_rounded_alike(name
     half_an_ulp = 2.0 ** (6 - fmt.precision)
     row = fmt.ordinals(fmt.to_bits(fmt.from_float64([half_an_ulp * 0.75, -71.0])))
     archive = Archive.empty(2, 4).joined(row[None], np.array([9.0]), np.array([0]), np.array([1]))
-    lines = Lines(fmt)
+    lines = Lines(fmt, -fmt.largest_ordinal, fmt.largest_ordinal)
     stretches = [stretch for stretch in lines.next(archive, 9) if not stretch.doubles]
     assert len(stretches) == 4, "two directions, of the row and of its mirror"
     for stretch in stretches:
@@ -591,7 +591,7 @@ def test_a_stretch_runs_through_successive_distances_that_are_rounded_alike(name
 def test_a_line_goes_on_where_its_last_stretch_was_best() -> None:
     row = FLOAT32.ordinals(FLOAT32.to_bits(FLOAT32.from_float64([0.0, -71.0])))
     archive = Archive.empty(2, 4).joined(row[None], np.array([9.0]), np.array([0]), np.array([1]))
-    lines = Lines(FLOAT32)
+    lines = Lines(FLOAT32, -FLOAT32.largest_ordinal, FLOAT32.largest_ordinal)
     climb, up, down = lines.next(archive, 9)
     steps = climb.rows(99)[:, 1] - row[1]
     assert sorted(abs(steps).tolist()) == sorted([2**k for k in range(20)] * 2)

@@ -196,7 +196,10 @@ class Campaign:
     def probed(self, executor: Executor) -> Self:
         """Return the campaign after probing each candidate that does not declare its formats."""
         settings = self.settings
-        asked = (probed(c, settings.formats, settings.out_format, executor) for c in self.candidates)
+        asked = (
+            probed(c, settings.formats, settings.out_format, executor, settings.within)
+            for c in self.candidates
+        )
         return replace(self, candidates=tuple(asked))
 
     def rationed(self, executor: Executor) -> Self:
@@ -348,10 +351,27 @@ class Campaign:
         for name, regime in REGIMES.items():
             if self._wanted(name):
                 for length, rows in self._shapes(name):
-                    if regime.supports(fmt, length):
+                    if regime.supports(fmt, length, self.settings.within):
                         yield name, length, rows
 
     def _fixed(self, fmt: FloatFormat) -> Iterator[tuple[str, FixedRows]]:
+        within = self.settings.within
+        for name, fixed in self._known(fmt):
+            held = fixed if within is None else within.of_fixed(fmt, fixed)
+            if held is not None:
+                yield name, held
+
+    def known_rows(self, fmt: FloatFormat) -> tuple[int, int]:
+        """Return how many given rows of a format there are, and how many of them the range leaves out."""
+        rows = sum(len(fixed.rows) for _, fixed in self._known(fmt))
+        return rows, rows - sum(len(fixed.rows) for _, fixed in self._fixed(fmt))
+
+    def regimes_beyond_range(self) -> list[str]:
+        """Return the names of regimes that hold what the range does not: NaN, or an infinity."""
+        within = self.settings.within
+        return [name for name, r in REGIMES.items() if self._wanted(name) and not r.is_within(within)]
+
+    def _known(self, fmt: FloatFormat) -> Iterator[tuple[str, FixedRows]]:
         for name, corpus in CORPORA.items():
             if self._wanted(name):
                 yield from ((name, fixed) for fixed in corpus.fixed_rows(fmt))
@@ -398,7 +418,7 @@ class Campaign:
         """Return a candidate of the campaign in a format, bound to its executor."""
         settings = self.settings
         out = self._out_format(fmt)
-        return Subject(candidate, fmt, out, executor, settings.timeout, settings.reference)
+        return Subject(candidate, fmt, out, executor, settings.timeout, settings.reference, settings.within)
 
     def _out_format(self, fmt: FloatFormat) -> FloatFormat:
         return self.settings.out_format or fmt
@@ -422,11 +442,12 @@ class Campaign:
         return CellInfo(key, sampled=sampled, status="unsupported", message=message)
 
     def _empty_inputs(self, candidate: Candidate, fmt: FloatFormat) -> Iterator[CellInfo]:
-        inputs = self.settings.inputs
-        if inputs is None or not self._wanted(INPUT) or inputs.fixed_rows(fmt):
+        inputs, within = self.settings.inputs, self.settings.within
+        if inputs is None or not self._wanted(INPUT) or any(name == INPUT for name, _ in self._fixed(fmt)):
             return
         key = self.cell_of(candidate, fmt, INPUT, 0)
-        yield CellInfo(key, sampled=False, status="unsupported", message=f"no row of the input fits {fmt}")
+        message = f"no row of the input fits {fmt}" + ("" if within is None else f" and the range {within}")
+        yield CellInfo(key, sampled=False, status="unsupported", message=message)
 
     def cell_of(self, candidate: Candidate, fmt: FloatFormat, regime: str, length: int) -> CellKey:
         """Return the cell of a candidate's rows."""
@@ -543,7 +564,8 @@ class Campaign:
     def _compact(self, tally: Tally, shard: Shard) -> Tally:
         """Return the tally with each long row replaced by its recipe."""
         seed, batches, method = self.settings.seed, dict(shard.batches()), self.settings.reference
-        kept = (kept_as_recipe(w, seed, batches, method) for w in tally.witnesses)
+        within = self.settings.within
+        kept = (kept_as_recipe(w, seed, batches, method, within) for w in tally.witnesses)
         return replace(tally, witnesses=tuple(kept))
 
     def batches(self, shard: Shard) -> Iterator[Batch]:
@@ -561,7 +583,10 @@ class Campaign:
     def _batch(self, shard: Shard, number: int, count: int) -> tuple[NDArray[Any], tuple[str, ...]]:
         if shard.regime in REGIMES:
             regime = REGIMES[shard.regime]
-            return regime.rows(shard.format, count, shard.length, self.settings.seed, number), ()
+            drawn = regime.rows(
+                shard.format, count, shard.length, self.settings.seed, number, self.settings.within
+            )
+            return drawn, ()
         start = number * rows_per_batch(shard.regime, shard.length)
         for name, fixed in self._fixed(shard.format):
             if (name, fixed.length) == (shard.regime, shard.length):

@@ -110,6 +110,7 @@ def _validated(table: dict[str, Any], file: Path) -> dict[str, Any]:
         out_format: str | None = None
         op: str | None = None
         policies: list[str] | None = None
+        range: list[float] | None = None
         timeout: float | None = None
         max_time: float | None = None
         jobs: int | None = None

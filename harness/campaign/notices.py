@@ -8,6 +8,7 @@ from harness.subject.probe import other_op
 from harness.terminal.console import notes
 from harness.terminal.exceptions import UsageError
 from reference.ops import SOFTMAX
+from reports.figures import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from harness.subject.candidates import Candidate
     from harness.subject.execution import Executor
 
-__all__ = ["over_before_all", "print_left_out", "print_ops", "print_untried"]
+__all__ = ["over_before_all", "print_left_out", "print_ops", "print_range", "print_untried"]
 
 
 def over_before_all(settings: Settings) -> str:
@@ -42,7 +43,7 @@ def print_ops(candidates: Iterable[Candidate], settings: Settings, executor: Exe
                 soft_wrap=True,
             )
         fmt = next((f for f in settings.formats if candidate.supports(f, settings.out_format or f)), None)
-        other = fmt and other_op(candidate, fmt, settings.out_format or fmt, executor)
+        other = fmt and other_op(candidate, fmt, settings.out_format or fmt, executor, settings.within)
         if not other:
             continue
         said = f"four equal logits give what {other} gives, and it is judged as {candidate.op}"
@@ -51,6 +52,27 @@ def print_ops(candidates: Iterable[Candidate], settings: Settings, executor: Exe
         notes().print(
             f"{candidate.name}: {said}; --op {other.plain or other} judges it as that", soft_wrap=True
         )
+
+
+def print_range(campaign: Campaign, console: Console) -> None:
+    """Print which range the logits are in, and what is left out as it is not in it."""
+    within = campaign.settings.within
+    if within is None:
+        return
+    console.print(
+        f"range {within}: every logit is in it; rows that regimes draw beyond it are brought into it",
+        soft_wrap=True,
+    )
+    for fmt in campaign.settings.formats:
+        known, left_out = campaign.known_rows(fmt)
+        if left_out:
+            console.print(
+                f"range {within}: {left_out} of {plural(known, 'known row')} of {fmt} reach beyond it and are"
+                " left out",
+                soft_wrap=True,
+            )
+    if names := campaign.regimes_beyond_range():
+        console.print(f"range {within}: no row of {', '.join(names)} is in it", soft_wrap=True)
 
 
 def print_untried(executor: Executor, console: Console) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
@@ -23,6 +23,7 @@ from strategies.lengths import DEEP, QUICK, STANDARD, USUAL, Drawn
 if TYPE_CHECKING:
     from reference.tiers import Tier
     from strategies.input_file import InputRows
+    from strategies.logit_range import LogitRange
 
 __all__ = [
     "BRIEF",
@@ -140,6 +141,7 @@ class Settings:
         lengths: row lengths; empty for those of the effort.
         rows: rows of each drawn cell; None for the effort's.
         inputs: the user's own rows, None where none were given.
+        within: the range that every logit is in; None for any.
         policies: KEY=VALUE settings over every candidate's declared policy.
         tiers: those whose clauses are counted, beside the figures.
         max_time: seconds that the command may take; None where the effort alone decides how many rows there
@@ -158,6 +160,7 @@ class Settings:
     effort: Effort = EFFORTS["standard"]
     seed: int = 0
     inputs: InputRows | None = None
+    within: LogitRange | None = None
     policies: tuple[str, ...] = ()
     tiers: tuple[Tier, ...] = ()
     reference: Method = "certified"
@@ -223,6 +226,7 @@ class Settings:
             "max_memory": self.max_memory,
             "libraries": self.libraries,
             **({"op": self.op.name} if self.op else {}),
+            **({"range": self.within.document()} if self.within else {}),
         }
 
 
@@ -246,10 +250,12 @@ def resolve(given: Mapping[str, Any]) -> Settings:
     values = _of_libraries(_via(values))
     values = _of_op(values)
     resolved = {key: _RESOLVERS.get(key, _as_given)(value) for key, value in values.items()}
-    if "input" in resolved:
-        resolved["inputs"] = resolved.pop("input")
+    for key, name in (("input", "inputs"), ("range", "within")):
+        if key in resolved:
+            resolved[name] = resolved.pop(key)
     settings = Settings(**{"jobs": available_jobs(), **resolved})
     _check_regimes(settings)
+    _check_range(settings)
     if settings.cluster is not None and settings.in_process:
         raise UsageError("--in-process: it is for debugging here; leave out --cluster")
     with user_mistakes():
@@ -368,6 +374,20 @@ def _check_regimes(settings: Settings) -> None:
         choose("regime", name, (*CORPORA, *REGIMES, "input", SEARCHED))
 
 
+def _range(given: str | Sequence[float]) -> LogitRange:
+    from strategies.logit_range import LogitRange
+
+    with user_mistakes():
+        return LogitRange.of(given)
+
+
+def _check_range(settings: Settings) -> None:
+    if settings.within is not None:
+        with user_mistakes():
+            for fmt in settings.formats:
+                settings.within.require(fmt)
+
+
 def _as_given(value: Any) -> Any:
     return value
 
@@ -388,4 +408,5 @@ _RESOLVERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "cluster": _address,
     "reference": lambda name: choose("reference", name, get_args(Method)),
     "input": _inputs,
+    "range": _range,
 }

@@ -40,7 +40,7 @@ def as_accurate(
     """
 
     def examine(examinee: Examinee, x: Array) -> Examined:
-        crowd = np.concatenate([x, company(examinee.format, x.shape[1])])
+        crowd = np.concatenate([x, company(examinee.subject, x.shape[1])])
         crowd = np.ascontiguousarray(crowd[np.arange(-(-len(crowd) // STACKED) * STACKED) % len(crowd)])
         plain = examinee.call(crowd)
         done = plain.completed[: len(x)]
@@ -58,15 +58,18 @@ def as_accurate(
     return examine
 
 
-def company(fmt: FloatFormat, length: int) -> Array:
+def company(subject: Subject, length: int) -> Array:
     """Return five rows to stand beside others, lest an arrangement of one row be no arrangement.
 
-    Zeros, ramps up and down, the largest number and its negative: what a row must not be mixed up with.
+    Zeros, ramps up and down, the largest number and its negative, brought into the subject's range if it has
+    one: what a row must not be mixed up with.
     """
+    fmt = subject.format
     largest = float(fmt.largest)
     ramp = np.minimum(np.arange(length), largest)
     flat = [np.full(length, value) for value in (0.0, largest, -largest)]
-    return fmt.from_float64(np.stack([ramp, -ramp, *flat]))
+    rows = fmt.from_float64(np.stack([ramp, -ramp, *flat]))
+    return rows if subject.within is None else subject.within.fitted(fmt, rows)
 
 
 def _worse(examinee: Examinee, x: Array, plain: Outcome, other: Outcome, tiers: tuple[Tier, ...]) -> Flags:

@@ -93,7 +93,7 @@ def _alone_as_in_a_large_batch(examinee: Examinee, x: Array) -> Examined:
 def _alone_as_in(examinee: Examinee, x: Array, sizes: Iterable[int]) -> Examined:
     """Hold rows called alone against every copy of them in batches of so many rows."""
     length = x.shape[1]
-    crowd = np.concatenate([x, company(examinee.format, length)])
+    crowd = np.concatenate([x, company(examinee.subject, length)])
     alone, done = _each_alone(examinee, x)
     tried, broken = np.zeros(len(x), dtype=np.bool_), np.zeros(len(x), dtype=np.bool_)
     notes: dict[int, str] = {}

@@ -15,6 +15,7 @@ from harness.measurement import Rows
 from reference.formats import FloatFormat
 from reference.ops import Op
 from reference.tiers import FAST
+from strategies.logit_range import LogitRange
 from strategies.words import Words
 
 __all__ = ["PROPERTIES", "exact_shifts"]
@@ -100,7 +101,7 @@ def _shifts(examinee: Examinee, x: Array) -> Examined:
     if examinee.subject.op.reduces:
         return _shifts_along(examinee, x)
     y, done = examinee.judged(x)
-    moved, constants = exact_shifts(examinee.format, x)
+    moved, constants = exact_shifts(examinee.format, x, examinee.subject.within)
     there, completed = (
         part.reshape(len(constants), len(x), *part.shape[1:]) for part in _called(examinee, moved)
     )
@@ -120,7 +121,7 @@ def _shifts(examinee: Examinee, x: Array) -> Examined:
 def _shifts_along(examinee: Examinee, x: Array) -> Examined:
     """Hold the results of rows x + c against c more than those of x, by the tier `fast` of both."""
     y, done = examinee.judged(x)
-    moved, constants = exact_shifts(examinee.format, x)
+    moved, constants = exact_shifts(examinee.format, x, examinee.subject.within)
     there, completed = _called(examinee, moved)
     rows = Rows.about(examinee.subject, moved)
     as_good = meets(rows.op.judge(there, rows.truth), rows, FAST)
@@ -148,12 +149,13 @@ def _called(examinee: Examinee, x: Array) -> tuple[Array, Flags]:
     return y, outcome.completed
 
 
-def exact_shifts(fmt: FloatFormat, x: Array) -> tuple[Array, Floats]:
+def exact_shifts(fmt: FloatFormat, x: Array, within: LogitRange | None = None) -> tuple[Array, Floats]:
     """Return rows moved by constants so that every x + c is exact.
 
     Args:
         fmt: the format.
         x: rows (k, n).
+        within: the range that moved entries must be in; None for any.
 
     Returns:
         The moved rows, (m k, n), and the constants, (m, k); c is 0, and the row as it is, where
@@ -167,6 +169,9 @@ def exact_shifts(fmt: FloatFormat, x: Array) -> tuple[Array, Floats]:
             exact & (fmt.to_float64(fmt.from_float64(constants)) == constants), constants, 0.0
         )
         moved = fmt.from_float64(values + constants[..., None])
+    if within is not None:
+        held = within.holds(fmt, moved.reshape(-1, x.shape[1])).reshape(constants.shape)
+        constants = np.where(held, constants, 0.0)
     moved = np.where((constants == 0)[..., None], x, moved)
     return moved.reshape(-1, x.shape[1]), constants
 

@@ -159,7 +159,7 @@ class _PlainCalls:
         self.left_out: list[str] = []
         self.reason = ""
         if examinee.subject.is_supported:
-            self._call_plainly(rows_of(examinee.format, examinee.extent, seed))
+            self._call_plainly(rows_of(examinee.format, examinee.extent, seed, examinee.subject.within))
             examinee.floor = self._floor() if floors else None
 
     def result(self, check: Check) -> CheckResult:
@@ -257,6 +257,9 @@ class _Examination:
             for part in rows:
                 if not check.examines(part.x.shape[1]):
                     continue
+                if self._needs_lower(part.x.shape[1]):
+                    examinee.lacks_time_for(f"rows of {part.x.shape[1]} entries: none may be lowered")
+                    continue
                 if examinee.has_time:
                     seen.append(self._examine(part))
                 else:
@@ -267,6 +270,13 @@ class _Examination:
         if lacking and not any(s.examined.broken.any() for s in seen):
             return replace(blank, status="not_run", message=lacking)
         return self._judged(blank, seen)
+
+    def _needs_lower(self, length: int) -> bool:
+        """Tell whether rows of a length are to have all but a few entries lowered beyond the range."""
+        subject = self._examinee.subject
+        if subject.within is None or not self._check.thins(length, subject.out):
+            return False
+        return not subject.within.holds_number(-float(subject.format.largest))
 
     def _examine(self, rows: RowsOfLength) -> _Seen:
         check, examinee, length = self._check, self._examinee, rows.x.shape[1]
@@ -324,7 +334,8 @@ class _Examination:
         if not check.rows_at_once:
             return row, origin, note
         budget = Budget(SHRINKING_ELEMENTS, SHRINKING_BATCHES).within(self._examinee.ration)
-        steps = reduced(row, None, self._examinee.format, shows, budget, check.rows_at_once)
+        subject = self._examinee.subject
+        steps = reduced(row, None, subject.format, shows, budget, check.rows_at_once, subject.within)
         for smaller in reversed(steps):
             alone = check.examine(self._examinee, smaller[None])
             if alone.broken[0]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.formats import FloatFormat
+from strategies.logit_range import LogitRange
 from strategies.regimes import REGIMES
 
 __all__ = ["EXTENTS", "Extent", "Paces", "RowsOfLength", "Slow", "are_thin", "extent_of", "rows_of"]
@@ -205,16 +206,18 @@ def _kept(number: int, rows: int, length: int) -> list[int]:
 
 
 @lru_cache(maxsize=8)
-def rows_of(fmt: FloatFormat, extent: Extent, seed: int) -> tuple[RowsOfLength, ...]:
-    """Return the rows of each length, the shortest first; they depend on format, extent and seed alone."""
-    return tuple(_drawn(fmt, extent, seed))
+def rows_of(
+    fmt: FloatFormat, extent: Extent, seed: int, within: LogitRange | None = None
+) -> tuple[RowsOfLength, ...]:
+    """Return the rows of each length, the shortest first; they depend on these arguments alone."""
+    return tuple(_drawn(fmt, extent, seed, within))
 
 
-def _drawn(fmt: FloatFormat, extent: Extent, seed: int) -> Iterator[RowsOfLength]:
+def _drawn(fmt: FloatFormat, extent: Extent, seed: int, within: LogitRange | None) -> Iterator[RowsOfLength]:
     for length in sorted({*extent.lengths, *extent.long}):
         rows = extent.rows if length in extent.lengths else 1
         wanted = REGIMES if length in extent.lengths else _LONG
-        names = [name for name in wanted if REGIMES[name].supports(fmt, length)]
-        drawn = [REGIMES[name].rows(fmt, rows, length, seed, 0) for name in names]
+        names = [name for name in wanted if REGIMES[name].supports(fmt, length, within)]
+        drawn = [REGIMES[name].rows(fmt, rows, length, seed, 0, within) for name in names]
         regimes = tuple(name for name in names for _ in range(rows))
         yield RowsOfLength(np.concatenate(drawn), regimes, tuple(range(rows)) * len(names))

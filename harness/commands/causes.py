@@ -111,6 +111,9 @@ def causes_of(
     """Return a document on the cause of each softmax, with its `line` as people read it."""
     named = {candidate.name: candidate for candidate in candidates if candidate.op is SOFTMAX}
     asked = [one for one in asked if one.candidate in named]
+    if settings.within is not None:
+        told = f"not asked for: the rows that would show it are not all in the range {settings.within}"
+        return [{**one.document(), "line": told} for one in asked]
     deadline = Deadline.in_seconds(seconds - GRACE)
     documents: list[dict[str, Any]] = []
     try:

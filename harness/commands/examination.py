@@ -47,7 +47,10 @@ def examine(
         deadline.check()
         executor.grant()
         named = {candidate.name: candidate for candidate in campaign.candidates}
-        keep_small(ledger, shrink_all(ledger, named, executor, rations=campaign.rations))
+        keep_small(
+            ledger,
+            shrink_all(ledger, named, executor, rations=campaign.rations, within=campaign.settings.within),
+        )
     print_untried(executor, console)
 
 

@@ -17,7 +17,7 @@ import typer
 from harness.campaign.configuration import configured_gate
 from harness.campaign.settings import LARGEST_CELL, Settings, resolve
 from harness.commands.causes import NoExplain, asked_of_verdicts, causes_of, keep, seconds_left
-from harness.commands.single import OpName, Policies
+from harness.commands.single import OpName, Policies, Range
 from harness.terminal.console import notes, print_json, print_lines, results
 from harness.terminal.exceptions import NoVerdict, UsageError, user_mistakes
 from reports.spelling import line
@@ -52,6 +52,7 @@ def gate(
     baseline: Annotated[
         str | None, typer.Option(help="An earlier run (a folder, latest, previous): be no worse.")
     ] = None,
+    range: Range = None,
     policies: Policies = None,
     seed: Annotated[int | None, typer.Option(help="What the rows are drawn from; 0 by default.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="A new seed, printed; for a nightly job.")] = False,
@@ -88,6 +89,7 @@ def gate(
         "candidates": candidates, "op": op, "via": via, "formats": formats,
         "out_format": out_format, "tiers": tiers,
         "budgets": None if budgets is None else str(budgets), "policies": policies, "seed": seed,
+        "range": range,
         "jobs": jobs, "timeout": timeout, "max_time": max_time,
     }  # fmt: skip
     values, file = _values(given, tier_alone=bool(tiers) and budgets is None)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.campaign.configuration import configured
-from harness.campaign.notices import over_before_all, print_left_out, print_ops
+from harness.campaign.notices import over_before_all, print_left_out, print_ops, print_range
 from harness.campaign.settings import DEFAULT_CANDIDATES, Settings, resolve
 from harness.commands.causes import NoExplain, asked_of_run, causes_of, keep, seconds_left
 from harness.commands.examination import examine, unchecked
 from harness.commands.report import show
-from harness.commands.single import OpName, Policies, executor_for
+from harness.commands.single import OpName, Policies, Range, executor_for
 from harness.terminal.console import notes
 from harness.terminal.deadline import Deadline, OutOfTime
 from harness.terminal.exceptions import Interrupted, NoVerdict, UsageError, user_mistakes
@@ -60,6 +60,7 @@ def run(
     input_file: Annotated[
         str | None, typer.Option("--input", help="Your logits: .npy .npz .csv .parquet.")
     ] = None,
+    range: Range = None,
     policies: Policies = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; harness-out/... where not given.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
@@ -90,7 +91,7 @@ def run(
     """
     given = {
         "candidates": candidates, "op": op, "via": via, "libraries": libraries, "formats": formats,
-        "out_format": out_format, "regimes": regimes,
+        "out_format": out_format, "regimes": regimes, "range": range,
         "lengths": lengths, "rows": rows, "effort": effort, "seed": seed, "input": input_file,
         "policies": policies, "jobs": jobs, "reference": reference, "timeout": timeout,
         "max_time": max_time, "max_memory": max_memory, "in_process": in_process, "cluster": cluster,
@@ -171,6 +172,7 @@ def _keep(campaign: Campaign, folder: Path, executor: Executor, deadline: Deadli
         if not cells:
             raise NoVerdict("nothing to run: no regime has rows of these formats and lengths")
         print_left_out(campaign, notes())
+        print_range(campaign, notes())
         try:
             _fill(campaign, ledger, executor, deadline)
         except OutOfTime:

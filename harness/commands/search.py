@@ -21,6 +21,7 @@ from harness.commands.single import (
     OutFormatName,
     Overwrite,
     Policies,
+    Range,
     Single,
     ViaLibrary,
     begin,
@@ -68,6 +69,7 @@ def search(
     ] = 200_000,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same search.")] = None,
     objective: Annotated[str, typer.Option(help="ulp, bound_ratio, row_sum or underflow.")] = "ulp",
+    range: Range = None,
     policies: Policies = None,
     out: OutFolder = None,
     overwrite: Overwrite = False,
@@ -75,15 +77,15 @@ def search(
     in_process: InProcessHere = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look for the worst row of a format, over its whole finite range."""
+    """Look for the worst row of a format, over all its finite numbers or those in --range."""
     from harness.witnesses.search import INTERRUPTED, OBJECTIVES
 
     choose("objective", objective, OBJECTIVES)
     given = {
         "op": op, "via": via, "out_format": out_format, "seed": seed, "policies": policies,
-        "timeout": timeout, "in_process": in_process, "jobs": 1,
+        "timeout": timeout, "in_process": in_process, "jobs": 1, "range": range,
     }  # fmt: skip
-    asked = single(candidate, format, length or LENGTHS, given)
+    asked = single(candidate, format, length or LENGTHS, given, takes_range=True)
     if evaluations < 1:
         raise UsageError(f"evaluations {evaluations}: give an integer from 1 on")
     if evaluations < (count := len(asked.settings.lengths)):
@@ -230,7 +232,7 @@ def _keep(
             ledger.record(f"search {result.cell.length}", {result.cell: tally}, result.seconds)
         ledger.put("search", [result.document() for result in results])
         is_short = results[-1].stopped == INTERRUPTED
-        shrunk = {} if is_short else finish(ledger, asked.candidate, executor)
+        shrunk = {} if is_short else finish(ledger, asked.candidate, executor, asked.settings.within)
     write(folder)
     return shrunk
 

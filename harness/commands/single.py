@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from harness.subject.execution import Executor
     from reports.record.ledger import CellInfo, Ledger
     from reports.record.witness import Witness
+    from strategies.logit_range import LogitRange
 
 __all__ = [
     "AsJson",
@@ -53,6 +54,10 @@ __all__ = [
 CandidateSpec = Annotated[str, typer.Argument(help="A built-in name, module:function or file.py:function.")]
 FormatName = Annotated[str | None, typer.Option("--format", help="Input format; by default float32.")]
 OutFormatName = Annotated[str | None, typer.Option(help="Output format, where not the input's.")]
+Range = Annotated[
+    str | None,
+    typer.Option("--range", metavar="LOW,HIGH", help="Logits in this range only, for kernels made for it."),
+]
 Policies = Annotated[
     list[str] | None,
     typer.Option("--policy", help=f"What to excuse; repeat for several: {Policy.spelled()}."),
@@ -69,7 +74,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in
 InProcessHere = Annotated[bool, typer.Option("--in-process", help="Call the candidate here, to debug it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
-_CAMPAIGN_ONLY = ("candidates", "formats", "lengths", "regimes", "rows", "effort", "input", "reference")
+_CAMPAIGN_ONLY = (
+    "candidates", "formats", "lengths", "regimes", "rows", "effort", "input", "reference", "range"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,10 @@ class Single:
 
     def subject(self, executor: Executor) -> Subject:
         """Return the candidate in its formats, bound to its executor."""
-        return Subject(self.candidate, self.fmt, self.out_format, executor, self.settings.timeout)
+        settings = self.settings
+        return Subject(
+            self.candidate, self.fmt, self.out_format, executor, settings.timeout, within=settings.within
+        )
 
 
 def single(
@@ -94,6 +104,8 @@ def single(
     given: Mapping[str, Any],
     default: str = "float32",
     suits: Callable[[str], bool] = lambda _: True,
+    *,
+    takes_range: bool = False,
 ) -> Single:
     """Return the request of the user: flags over `[tool.harness]` over defaults.
 
@@ -104,6 +116,7 @@ def single(
         given: further flags by the names of `harness.campaign.settings`; None and False mean not given.
         default: the format where none is given.
         suits: whether the command can do anything with a format of the file.
+        takes_range: whether the command keeps to the file's range.
 
     Raises:
         UsageError: anything given is unknown, out of its range, or not taken by the candidate.
@@ -113,6 +126,8 @@ def single(
         notes().print(f"configuration: {file}", soft_wrap=True)
     chosen = format or next(filter(suits, values.get("formats") or ()), default)
     kept = {key: value for key, value in values.items() if key not in _CAMPAIGN_ONLY}
+    if takes_range and "range" in values:
+        kept["range"] = values["range"]
     kept.update({key: value for key, value in given.items() if value is not None and value is not False})
     lengths = [length] if isinstance(length, int) else list(length)
     settings = resolve({**kept, "candidates": [candidate], "formats": [chosen], "lengths": lengths})
@@ -153,7 +168,7 @@ def require_format(asked: Single, executor: Executor) -> None:
     """
     from harness.subject.probe import probed
 
-    refused = probed(asked.candidate, [asked.fmt], asked.out_format, executor).refused
+    refused = probed(asked.candidate, [asked.fmt], asked.out_format, executor, asked.settings.within).refused
     if said := refused.get(asked.fmt.name):
         raise UsageError(
             f"candidate {asked.candidate.name!r}: does not take {asked.fmt} ({said}); give another --format"
@@ -192,8 +207,12 @@ def begin(folder: Path, asked: Single, identity: Mapping[str, Any], cells: list[
         return open_measured(folder, identity, cells, asked.settings, [asked.candidate])
 
 
-def finish(ledger: Ledger, candidate: Candidate, executor: Executor) -> dict[str, Witness]:
+def finish(
+    ledger: Ledger, candidate: Candidate, executor: Executor, within: LogitRange | None = None
+) -> dict[str, Witness]:
     """Shrink the witnesses, record the shrunk ones, and return them by the ids of the original ones.
+
+    Within a range, if one is given, no entry leaves it.
 
     Raises:
         NoVerdict: the candidate was replaced meanwhile.
@@ -202,7 +221,7 @@ def finish(ledger: Ledger, candidate: Candidate, executor: Executor) -> dict[str
     from harness.witnesses.shrinking import keep_small, shrink_all
 
     executor.grant()
-    keep_small(ledger, shrink_all(ledger, {candidate.name: candidate}, executor))
+    keep_small(ledger, shrink_all(ledger, {candidate.name: candidate}, executor, within=within))
     record_program(ledger, executor)
     return ledger.shrunk()
 

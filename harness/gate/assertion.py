@@ -17,6 +17,7 @@ from reference.ops import op_named
 from reports.common import in_common
 from reports.gate_text import alike, headline, verdict_lines
 from reports.record.verdicts import Verdict, exit_code, worst_first
+from strategies.logit_range import LogitRange
 
 __all__ = ["failure"]
 
@@ -32,6 +33,7 @@ def failure(
     policies: Sequence[str],
     via: str | None = None,
     op: str | None = None,
+    range: Sequence[float] | None = None,
 ) -> str:
     """Return why a function does not meet a tier, with shrunk witnesses; empty where it does.
 
@@ -47,7 +49,11 @@ def failure(
     chosen = (FORMATS[choose("format", format, FORMATS)],)
     budgets = of_tier(tier, [candidate.name], [format], None)
     asked = Settings((candidate.name,), chosen, seed=seed, policies=tuple(policies), effort=BRIEF)
-    settings = gate_settings(asked, (tier,))
+    with user_mistakes():
+        within = None if range is None else LogitRange.of(range)
+        if within is not None:
+            within.require(chosen[0])
+    settings = gate_settings(replace(asked, within=within), (tier,))
     with user_mistakes():
         campaign = Campaign(settings, (candidate,))
     with InProcess(load=lambda _: candidate) as executor:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.campaign.notices import over_before_all, print_left_out, print_ops, print_untried
+from harness.campaign.notices import over_before_all, print_left_out, print_ops, print_range, print_untried
 from harness.campaign.settings import Settings
 from harness.gate.baseline import Baseline, place, verdicts_against
 from harness.gate.budgets import TIER, Budget
@@ -76,6 +76,7 @@ class Decision:
             "seed": self.gated.settings.seed,
             "run": str(self.folder),
             "policies": {name: list(p) for name, p in self.gated.relaxations().items()},
+            **({"range": within.document()} if (within := self.gated.settings.within) else {}),
             "in_common": in_common(self.verdicts),
             "verdicts": [verdict.document() for verdict in self.verdicts],
         }
@@ -138,6 +139,7 @@ def decide(
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
         print_left_out(campaign, notes())
+        print_range(campaign, notes())
         cells = list(campaign.cells())
         try:
             ledger = open_measured(folder, campaign.identity(), cells, settings, campaign.candidates)
@@ -377,7 +379,8 @@ def _shrunk(
             ration = gated.rations.get(group[:2])
             spending = Spending(elements=SHRINKING_ELEMENTS).within(ration)
             candidate = candidates[witness.cell.candidate]
-            subject = Subject.of(witness.cell, candidate, executor, gated.settings.timeout)
+            settings = gated.settings
+            subject = Subject.of(witness.cell, candidate, executor, settings.timeout, settings.within)
             yield witness.id, shrink(witness, subject, spending, _least(verdict, witness))
 
 

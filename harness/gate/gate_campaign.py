@@ -93,8 +93,10 @@ class Gated:
         return {cell.key: cell.tally for cell in self.cells} if len(pairs) <= KEPT_WHOLE else {}
 
     def relaxations(self) -> dict[str, tuple[str, ...]]:
-        """Return the policy settings that differ from the default, by candidate."""
-        return {c.name: c.declaration.policy.relaxations(c.op.policy) for c in self.candidates}
+        """Return the policy settings that differ from the default, and the range if any, by candidate."""
+        within = self.settings.within
+        asked = () if within is None else (f"range={within}",)
+        return {c.name: (*c.declaration.policy.relaxations(c.op.policy), *asked) for c in self.candidates}
 
 
 def gate_settings(settings: Settings, tiers: tuple[str, ...], lengths: tuple[int, ...] = ()) -> Settings:

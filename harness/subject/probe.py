@@ -13,6 +13,7 @@ from harness.subject.candidates import Candidate
 from harness.subject.execution import Executor
 from reference.formats import FloatFormat
 from reference.ops import OPS, Op, with_settings
+from strategies.logit_range import LogitRange
 
 __all__ = ["other_op", "probed"]
 
@@ -20,13 +21,17 @@ _ENTRIES: Final = 4
 
 
 def probed(
-    candidate: Candidate, formats: Iterable[FloatFormat], out_format: FloatFormat | None, executor: Executor
+    candidate: Candidate,
+    formats: Iterable[FloatFormat],
+    out_format: FloatFormat | None,
+    executor: Executor,
+    within: LogitRange | None = None,
 ) -> Candidate:
     """Return the candidate with the formats that it refuses.
 
     A format is refused where a row of zeros raises, and one of another format does not. A library's softmax
     that returns another format than was asked for does not take it either; of a user's function that is a
-    finding, and so is, of both, whatever else goes wrong.
+    finding, and so is, of both, whatever else goes wrong. In a range without 0 its nearest number is called.
     """
     if candidate.formats is not None:
         return candidate
@@ -34,22 +39,30 @@ def probed(
     refused = {}
     for fmt in formats:
         for fault in executor.run(
-            candidate.spec, _zeros(fmt), out_format or fmt, reduces=candidate.op.reduces
+            candidate.spec, _equal(fmt, 0.0, within), out_format or fmt, reduces=candidate.op.reduces
         ).faults:
             if fault.kind in kinds:
                 refused[fmt.name] = fault.message
     return replace(candidate, refused=refused) if refused else candidate
 
 
-def other_op(candidate: Candidate, fmt: FloatFormat, out: FloatFormat, executor: Executor) -> Op | None:
-    """Return the op whose result a user's function gives of a row of ones, unless its own fits; else None.
+def other_op(
+    candidate: Candidate,
+    fmt: FloatFormat,
+    out: FloatFormat,
+    executor: Executor,
+    within: LogitRange | None = None,
+) -> Op | None:
+    """Return the op whose result a user's function gives of equal entries, unless its own fits; else None.
+
+    The entries are 1, or the nearest number in the range.
 
     It is called again, as what reduces rows or does not, only where its shape was wrong: a function that dies
     of the row loses one worker.
     """
     if ":" not in candidate.spec or candidate.version:
         return None
-    x = fmt.from_float64([[1.0] * _ENTRIES])
+    x = _equal(fmt, 1.0, within)
     for reduces in (candidate.op.reduces, not candidate.op.reduces):
         outcome = executor.run(candidate.spec, x, out, reduces=reduces)
         if outcome.outputs is None:
@@ -70,5 +83,5 @@ def _is_near(
     return bool((np.abs(y - nearest) <= np.abs(nearest) / 4).all())
 
 
-def _zeros(fmt: FloatFormat) -> NDArray[np.generic]:
-    return fmt.from_float64([[0.0] * _ENTRIES])
+def _equal(fmt: FloatFormat, value: float, within: LogitRange | None) -> NDArray[np.generic]:
+    return fmt.from_float64([[value if within is None else within.nearest(fmt, value)] * _ENTRIES])

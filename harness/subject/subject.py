@@ -14,6 +14,7 @@ from reference.formats import FloatFormat, format_named
 from reference.model import Method
 from reference.ops import Op
 from reports.record.witness import CellKey
+from strategies.logit_range import LogitRange
 
 __all__ = ["Subject"]
 
@@ -27,6 +28,7 @@ class Subject:
         executor: calls the candidate.
         timeout: the most seconds that one call may take; None for the executor's own.
         reference: how the truth of its rows is computed.
+        within: the range that every logit it is given is in; None for any.
     """
 
     candidate: Candidate
@@ -35,13 +37,20 @@ class Subject:
     executor: Executor
     timeout: float | None = None
     reference: Method = "certified"
+    within: LogitRange | None = None
 
     @classmethod
     def of(
-        cls, cell: CellKey, candidate: Candidate, executor: Executor, timeout: float | None = None
+        cls,
+        cell: CellKey,
+        candidate: Candidate,
+        executor: Executor,
+        timeout: float | None = None,
+        within: LogitRange | None = None,
     ) -> Self:
         """Return a candidate in the formats of a cell."""
-        return cls(candidate, format_named(cell.format), format_named(cell.out_format), executor, timeout)
+        fmt, out = format_named(cell.format), format_named(cell.out_format)
+        return cls(candidate, fmt, out, executor, timeout, within=within)
 
     def by(self, executor: Executor) -> Self:
         """Return the same, called by another executor."""

@@ -32,6 +32,7 @@ from reference.row_kinds import RowKind
 from reports.figures import exact as spelled
 from reports.record.witness import LONG_BEYOND, Batch, Remade, Witness
 from strategies.corpora import CORPORA, FixedRows
+from strategies.logit_range import LogitRange
 from strategies.regimes import REGIMES
 
 __all__ = [
@@ -53,7 +54,11 @@ _DRAWN: Final = re.compile(r"batch (\d+), row (\d+)")
 
 
 def kept_as_recipe(
-    witness: Witness, seed: int, batches: Mapping[int, int], method: Method = "certified"
+    witness: Witness,
+    seed: int,
+    batches: Mapping[int, int],
+    method: Method = "certified",
+    within: LogitRange | None = None,
 ) -> Witness:
     """Return the witness without its bits, if its row is long and can be made again; else with its batch.
 
@@ -62,14 +67,16 @@ def kept_as_recipe(
         seed: the campaign's.
         batches: the rows of each batch that it may be of.
         method: how the exact results of the entries kept are found.
+        within: the campaign's range.
     """
     cell = witness.cell
     fmt, out = format_named(cell.format), format_named(cell.out_format)
-    place = _place(witness, fmt, seed, batches)
+    place = _place(witness, fmt, seed, batches, within)
+    ends = None if within is None else (within.low, within.high)
     if place is None:
         return witness
     if cell.length <= LONG_BEYOND:
-        return replace(witness, batch=Batch(*place))
+        return replace(witness, batch=Batch(*place, within=ends))
     x = _entries(witness.x, fmt)
     meant = int(np.argmax(x)) if witness.element is None else witness.element
     first = max(0, min(meant - ENTRIES // 2, cell.length - ENTRIES))
@@ -83,6 +90,7 @@ def kept_as_recipe(
         x=witness.x[first * digits : (first + ENTRIES) * digits],
         y=y,
         exact=_exact(witness.x, fmt, out, first, method, op.name),
+        within=ends,
     )
     return replace(witness, x="", y="", remade=remade)
 
@@ -115,7 +123,7 @@ def batch_of(witness: Witness) -> Part | None:
     fmt, held = format_named(witness.cell.format), witness.batch
     if held is None and witness.remade is not None:
         remade = witness.remade
-        held = Batch(remade.seed, remade.batch, remade.rows, remade.row)
+        held = Batch(remade.seed, remade.batch, remade.rows, remade.row, within=remade.within)
     if held is None:
         return None
     rows = _rows_of(witness, held, fmt)
@@ -128,8 +136,10 @@ def _rows_of(witness: Witness, held: Batch, fmt: FloatFormat) -> NDArray[Any] | 
         return fmt.from_bits(entries_of_hex(held.x, fmt)).reshape(held.rows, -1)
     regime, length = witness.cell.regime, witness.cell.length
     if held.seed is not None and regime in REGIMES:
-        return REGIMES[regime].rows(fmt, held.rows, length, held.seed, held.number)
-    of_length = (fixed.rows for fixed in _fixed(regime, length, fmt) if len(fixed.rows) == held.rows)
+        return REGIMES[regime].rows(fmt, held.rows, length, held.seed, held.number, _range(held))
+    of_length = (
+        fixed.rows for fixed in _fixed(regime, length, fmt, _range(held)) if len(fixed.rows) == held.rows
+    )
     return next(of_length, None)
 
 
@@ -162,7 +172,7 @@ def _digest(encodings: str) -> str:
 
 
 def _place(
-    witness: Witness, fmt: FloatFormat, seed: int, batches: Mapping[int, int]
+    witness: Witness, fmt: FloatFormat, seed: int, batches: Mapping[int, int], within: LogitRange | None
 ) -> tuple[int | None, int, int, int] | None:
     """Return seed, batch, rows and row of a row that can be made again; None of any other."""
     cell = witness.cell
@@ -170,7 +180,7 @@ def _place(
     if cell.regime in REGIMES and drawn:
         batch, row = map(int, drawn.groups())
         return seed, batch, batches[batch], row
-    for fixed in _fixed(cell.regime, cell.length, fmt):
+    for fixed in _fixed(cell.regime, cell.length, fmt, within):
         for row, label in enumerate(fixed.labels):
             if label == witness.origin and fmt.to_hex(fixed.rows[row]) == witness.x:
                 return None, 0, len(fixed.rows), row
@@ -180,16 +190,23 @@ def _place(
 def _made(witness: Witness, how: Remade, fmt: FloatFormat) -> NDArray[Any] | None:
     regime, length = witness.cell.regime, witness.cell.length
     if how.seed is not None and regime in REGIMES:
-        rows = REGIMES[regime].rows(fmt, how.rows, length, how.seed, how.batch)
+        rows = REGIMES[regime].rows(fmt, how.rows, length, how.seed, how.batch, _range(how))
         return np.asarray(rows[how.row])
-    of_length = (fixed for fixed in _fixed(regime, length, fmt) if how.row < len(fixed.rows))
+    of_length = (fixed for fixed in _fixed(regime, length, fmt, _range(how)) if how.row < len(fixed.rows))
     return next((np.asarray(fixed.rows[how.row]) for fixed in of_length), None)
 
 
-def _fixed(regime: str, length: int, fmt: FloatFormat) -> list[FixedRows]:
-    """Return the rows of a corpus that have the length: one group of them, or none."""
+def _range(made: Batch | Remade) -> LogitRange | None:
+    return None if made.within is None else LogitRange(*made.within)
+
+
+def _fixed(regime: str, length: int, fmt: FloatFormat, within: LogitRange | None) -> list[FixedRows]:
+    """Return the rows of a corpus that have the length and are in the range: one group of them, or none."""
     corpus = CORPORA.get(regime)
-    return [] if corpus is None else [f for f in corpus.fixed_rows(fmt) if f.length == length]
+    groups = [] if corpus is None else [f for f in corpus.fixed_rows(fmt) if f.length == length]
+    if within is None:
+        return groups
+    return [held for f in groups if (held := within.of_fixed(fmt, f)) is not None]
 
 
 def _entries(text: str, fmt: FloatFormat) -> NDArray[np.float64]:

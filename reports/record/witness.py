@@ -85,6 +85,8 @@ class Remade:
         first: the index of the first entry kept.
         x, y: the encodings of the entries kept, as a witness has them.
         exact: the exact results of the entries kept, in decimal; empty where there are none.
+        within: the ends of the range that its batch was brought into, or those of its corpus's rows that are
+            in it; None where there was no range.
     """
 
     seed: int | None
@@ -97,6 +99,16 @@ class Remade:
     x: str
     y: str
     exact: tuple[str, ...] = ()
+    within: tuple[float, float] | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return the recipe as JSON."""
+        return _with_range(dict(vars(self)))
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Remade:
+        """Return the recipe of a `document` whose shape has been checked."""
+        return cls(**{**document, "exact": tuple(document["exact"]), "within": _range_of(document)})
 
 
 @dataclass(frozen=True)
@@ -109,6 +121,7 @@ class Batch:
     Attributes:
         rows: the number of rows; `row` is the index of this one.
         x: the encodings of all of them; empty where they are made again.
+        within: as in `Remade`.
     """
 
     seed: int | None
@@ -116,10 +129,11 @@ class Batch:
     rows: int
     row: int
     x: str = ""
+    within: tuple[float, float] | None = None
 
     def document(self) -> dict[str, Any]:
         """Return the batch as JSON, with its bits packed."""
-        document = dict(vars(self))
+        document = _with_range(dict(vars(self)))
         bits = document.pop("x")
         return {**document, "x_packed": _packed(bits)} if bits else document
 
@@ -127,7 +141,25 @@ class Batch:
     def from_document(cls, document: Mapping[str, Any]) -> Batch:
         """Return the batch of a `document` whose shape has been checked."""
         values = {key: value for key, value in document.items() if key != "x_packed"}
+        values["within"] = _range_of(document)
         return cls(**values, x=_unpacked(document["x_packed"]) if "x_packed" in document else "")
+
+
+def _with_range(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document in which `within` is as JSON takes it, and left out where there is none."""
+    within = document.pop("within")
+    return document if within is None else {**document, "within": [_end(value) for value in within]}
+
+
+def _end(value: float) -> float | str:
+    return value if math.isfinite(value) else "inf" if value > 0 else "-inf"
+
+
+def _range_of(document: Mapping[str, Any]) -> tuple[float, float] | None:
+    if "within" not in document:
+        return None
+    low, high = map(float, document["within"])
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -170,7 +202,7 @@ class Witness:
         for name in ("cell", "remade", "batch", "id"):
             document.pop(name, None)
         if self.remade is not None:
-            document["remade"] = dict(vars(self.remade))
+            document["remade"] = self.remade.document()
         if self.batch is not None:
             document["batch"] = self.batch.document()
         return document
@@ -199,8 +231,7 @@ class Witness:
             values = {k: v for k, v in document.items() if k in cls.__dataclass_fields__}
             values |= {name: _bits(document, name) for name in ("x", "y")}
             if "remade" in values:
-                remade = values["remade"]
-                values["remade"] = Remade(**{**remade, "exact": tuple(remade["exact"])})
+                values["remade"] = Remade.from_document(values["remade"])
             if "batch" in values:
                 values["batch"] = Batch.from_document(values["batch"])
             cell = CellKey(**{name: document[name] for name in CellKey.__dataclass_fields__})
@@ -281,6 +312,23 @@ CELL: Final[Mapping[str, Rule]] = {
 _EXACT: Final = text(500, r"-|-inf|-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,400})?")
 """A decimal is shown as it is written, not expanded, because its exponent may have 300 digits."""
 
+
+def _range_end(value: Any, where: str) -> None:
+    """Check an end of a range: a finite number, or an infinity as text."""
+    is_number = type(value) in (int, float) and abs(value) <= float(FORMATS["float64"].largest)
+    if not is_number and value not in ("inf", "-inf"):
+        raise Malformed(f"{where}: {value!r:.60}: it is a number, inf or -inf")
+
+
+def _range(value: Any, where: str) -> None:
+    """Check the ends of a range, the lower one first."""
+    list_of(_range_end, 2)(value, where)
+    if len(value) != 2 or not float(value[0]) <= float(value[1]):
+        raise Malformed(f"{where}: {value!r}: two numbers, the lower first")
+
+
+_RANGE: Final[Rule] = _range
+
 _REMADE: Final = record(
     {
         "seed": optional(integer(0, 1 << 256)),
@@ -293,7 +341,8 @@ _REMADE: Final = record(
         "x": text(4096, "[0-9a-f]*"),
         "y": text(4096, "[0-9a-f]*"),
         "exact": list_of(_EXACT, 256),
-    }
+    },
+    {"within": _RANGE},
 )
 
 _BATCH: Final = record(
@@ -303,7 +352,7 @@ _BATCH: Final = record(
         "rows": integer(1, MOST_MADE),
         "row": integer(0, MOST_MADE),
     },
-    {"x_packed": _PACKED_TEXT},
+    {"x_packed": _PACKED_TEXT, "within": _RANGE},
 )
 
 WITNESS: Final = record(

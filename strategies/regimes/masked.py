@@ -93,10 +93,30 @@ REGIMES = (
         _masked,
         min_length=2,
         needs_infinity=True,
+        nonfinite=(-np.inf,),
     ),
-    Regime("causal", "the last or first entries -inf", _causal, min_length=2, needs_infinity=True),
-    Regime("all-but-one-masked", "one entry finite, the others -inf", _all_but_one, 2, needs_infinity=True),
     Regime(
-        "masked-low", "some entries -inf, the finite ones far below zero", _masked_low, 2, needs_infinity=True
+        "causal",
+        "the last or first entries -inf",
+        _causal,
+        min_length=2,
+        needs_infinity=True,
+        nonfinite=(-np.inf,),
+    ),
+    Regime(
+        "all-but-one-masked",
+        "one entry finite, the others -inf",
+        _all_but_one,
+        2,
+        needs_infinity=True,
+        nonfinite=(-np.inf,),
+    ),
+    Regime(
+        "masked-low",
+        "some entries -inf, the finite ones far below zero",
+        _masked_low,
+        2,
+        needs_infinity=True,
+        nonfinite=(-np.inf,),
     ),
 )

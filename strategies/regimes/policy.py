@@ -51,7 +51,16 @@ def _nan(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
 
 
 REGIMES = (
-    Regime("all-masked", "every entry -inf", _all_masked, needs_infinity=True, policy=True),
-    Regime("positive-infinity", "some entries +inf", _positive_infinity, needs_infinity=True, policy=True),
-    Regime("nan", "some entries NaN", _nan, policy=True),
+    Regime(
+        "all-masked", "every entry -inf", _all_masked, needs_infinity=True, policy=True, nonfinite=(-np.inf,)
+    ),
+    Regime(
+        "positive-infinity",
+        "some entries +inf",
+        _positive_infinity,
+        needs_infinity=True,
+        policy=True,
+        nonfinite=(np.inf, -np.inf),
+    ),
+    Regime("nan", "some entries NaN", _nan, policy=True, nonfinite=(np.nan,)),
 )

@@ -339,9 +339,14 @@ def _amid(candidate: Loaded, x: Array) -> Any:
 
 
 def _kept(candidate: Loaded, x: Array) -> Any:
-    """Call, call again with other rows, and return the first output as it is then."""
+    """Call, call again with other rows, and return the first output as it is then.
+
+    No entry of the other rows is less than all of these, or greater: a kernel may be made for a range.
+    """
     y = _arranged(candidate, x, x, -1)
-    _invoke(candidate, np.zeros_like(x), -1)
+    finite = x[np.isfinite(x)]
+    near_zero = min(max(x.dtype.type(0), finite.min()), finite.max()) if finite.size else x.dtype.type(0)
+    _invoke(candidate, np.full_like(x, near_zero), -1)
     _invoke(candidate, np.ascontiguousarray(x[::-1, ::-1]), -1)
     return y
 

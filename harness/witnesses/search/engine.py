@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 
+from harness.subject.subject import Subject
 from harness.witnesses.search.archive import Archive, niches
 from harness.witnesses.search.lines import Lines
 from harness.witnesses.search.mutations import Breeder, Ordinals
@@ -106,7 +107,8 @@ class Engine:
         self._breeder = Breeder(trials.subject.format, self._words)
         self._archive = Archive.empty(length, _ELITES)
         self._memory = Memory(length)
-        self._lines = Lines(trials.subject.format)
+        self._ends = _ends(trials.subject)
+        self._lines = Lines(trials.subject.format, *self._ends)
         self._scores = np.empty(0)
         self._batch = max(1, min(_BATCH, _BATCH_ELEMENTS // length))
         self._polished: Best | None = None
@@ -149,12 +151,12 @@ class Engine:
                     yield from self._stretches()
 
     def _first(self) -> Iterator[Ordinals]:
-        fmt = self._trials.subject.format
+        subject, fmt = self._trials.subject, self._trials.subject.format
         count = max(1, self._evaluations // _START_SHARE // len(START))
         for batch, start in enumerate(range(0, count, self._batch)):
             rows = min(self._batch, count - start)
             for name in START:
-                x = REGIMES[name].rows(fmt, rows, self._length, self._seed, batch)
+                x = REGIMES[name].rows(fmt, rows, self._length, self._seed, batch, subject.within)
                 yield fmt.ordinals(fmt.to_bits(x))
 
     def _children(self) -> Ordinals:
@@ -198,7 +200,8 @@ class Engine:
     # What came of it ---------------------------------------------------------------------
 
     def _take(self, ordinals: Ordinals) -> None:
-        """Try rows, and remember what they brought."""
+        """Try rows, entries beyond the range moved to its ends, and remember what they brought."""
+        ordinals = np.clip(ordinals, *self._ends)
         trial = self._trials.of(ordinals, self._number)
         self._observe(trial)
         self._note_records(trial, ordinals)
@@ -224,3 +227,9 @@ class Engine:
             score, evaluation = float(trial.scores[row]), self.spent + row + 1
             self.curve.append((evaluation, score))
             self.best = Best(trial, row, score, ordinals[row], evaluation)
+
+
+def _ends(subject: Subject) -> tuple[int, int]:
+    """Return the least and the greatest ordinal of an entry."""
+    largest = subject.format.largest_ordinal
+    return (-largest, largest) if subject.within is None else subject.within.ordinals(subject.format)

@@ -10,7 +10,7 @@ amount in each row.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import count, islice
 from typing import Final
@@ -42,7 +42,6 @@ class _Line:
     high: float
     best: float
     side: int
-    largest: int
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,7 @@ class Stretch:
         entry: which of them runs.
         start: its first ordinal, the nearest to where the line began.
         step: from each to the next.
+        lowest, highest: the ordinals between which it runs.
         doubles: whether steps of 1, 2, 4, ... to both sides of the start are tried instead: a climb to where
             the line is worth it.
     """
@@ -64,13 +64,15 @@ class Stretch:
     entry: int
     start: int
     step: int
+    lowest: int
+    highest: int
     doubles: bool = False
 
     def rows(self, most: int) -> Ordinals:
-        """Return at most so many rows; none from beyond the largest finite number."""
+        """Return at most so many rows; none from beyond the ends."""
         steps = _DOUBLED[:most] if self.doubles else np.arange(most)
         running = self.start + self.step * steps
-        running = running[np.abs(running) <= self.line.largest]
+        running = running[(self.lowest <= running) & (running <= self.highest)]
         rows = np.repeat(self.row[None], len(running), axis=0)
         rows[:, self.entry] = running
         return rows
@@ -78,9 +80,15 @@ class Stretch:
 
 @dataclass
 class Lines:
-    """The stretches that may be tried next; a heap, the most promising first."""
+    """The stretches that may be tried next; a heap, the most promising first.
+
+    Attributes:
+        lowest, highest: the least and the greatest ordinal of an entry.
+    """
 
     fmt: FloatFormat
+    lowest: int
+    highest: int
     _heap: list[tuple[float, int, Stretch]] = field(default_factory=list)
     _lines: list[_Line] = field(default_factory=list)
     _numbers: count[int] = field(default_factory=count)
@@ -104,8 +112,7 @@ class Lines:
         last = stretch.start + stretch.step * (len(scores) - 1)
         reached, _ = self._distance(stretch.row, last)
         line.low, line.high, line.best = min(line.low, reached), max(line.high, reached), max(line.best, best)
-        further = Stretch(line, stretch.row, stretch.entry, last + stretch.step, stretch.step)
-        self._push(best, further)
+        self._push(best, replace(stretch, start=last + stretch.step))
 
     def _begin(self, row: Ordinals, score: float, entry: int) -> None:
         """Begin a line in both directions at a row, unless its distance was tried with a score as great."""
@@ -113,12 +120,13 @@ class Lines:
         known = (line for line in self._lines if line.side == side and line.low <= d <= line.high)
         if d <= 0 or any(line.best >= score for line in known):
             return
-        line = _Line(d, d, score, side, self.fmt.largest_ordinal)
+        line = _Line(d, d, score, side)
         self._lines.append(line)
-        step = self._step(row, entry, d)
-        self._push(np.inf, Stretch(line, row.copy(), entry, int(row[entry]), step, doubles=True))
+        step, at = self._step(row, entry, d), int(row[entry])
+        climb = Stretch(line, row.copy(), entry, at, step, self.lowest, self.highest, doubles=True)
+        self._push(np.inf, climb)
         for ordinals in (step, -step):
-            self._push(score, Stretch(line, row.copy(), entry, int(row[entry]) + ordinals, ordinals))
+            self._push(score, replace(climb, start=at + ordinals, step=ordinals, doubles=False))
 
     def _mirrored(self, row: Ordinals, entry: int) -> Ordinals:
         """Return the row with its maximum moved by twice what max - x of the entry is rounded by."""
@@ -149,7 +157,7 @@ class Lines:
         return 1 << max(0, min(finer, self.fmt.precision))
 
     def _push(self, score: float, stretch: Stretch) -> None:
-        if abs(stretch.start) <= self.fmt.largest_ordinal and score > -np.inf:
+        if self.lowest <= stretch.start <= self.highest and score > -np.inf:
             heappush(self._heap, (-score, next(self._numbers), stretch))
 
 

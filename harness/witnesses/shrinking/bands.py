@@ -30,6 +30,7 @@ from reports.record.ledger import Ledger
 from reports.record.tally import Tally
 from reports.record.witness import Witness, gravity
 from reports.record.witness_kinds import kinds_shown_by
+from strategies.logit_range import LogitRange
 
 __all__ = ["keep_small", "shrink_all"]
 
@@ -58,6 +59,7 @@ def shrink_all(
     batches: int = BATCHES,
     timeout: float | None = None,
     rations: Rations = NO_RATIONS,
+    within: LogitRange | None = None,
 ) -> dict[str, Witness]:
     """Return the small witness of each witness of a run, by its id; itself where nothing simpler shows it.
 
@@ -71,6 +73,7 @@ def shrink_all(
         batches: calls that may be made of one candidate in one format.
         timeout: the most seconds of a call; None for the executor's own.
         rations: how many rows there are for candidates that are not given all, by names and formats.
+        within: the range of all entries of the run; None for any.
     """
     pairs: defaultdict[tuple[str, str, str, str], _Bands] = defaultdict(_Bands)
     for _, tally in ledger.tallies():
@@ -81,7 +84,7 @@ def shrink_all(
     for (name, _, fmt, _), bands in sorted(pairs.items()):
         if name in candidates:
             budget = Budget(ELEMENTS, batches).within(rations.get((name, fmt)))
-            shrinking = _Sharing(candidates[name], executor, budget, timeout)
+            shrinking = _Sharing(candidates[name], executor, budget, timeout, within)
             for turn, band in bands.gravest_first():
                 small.update(shrinking.of(band, BATCHES_A_ROW if turn else BATCHES_FIRST))
     return small
@@ -205,12 +208,18 @@ class _Sharing:
         executor: calls it.
         budget: what may be spent, and is charged.
         timeout: the most seconds of a call; None for the executor's own.
+        within: the range that rows stay in; None for any.
     """
 
     def __init__(
-        self, candidate: Candidate, executor: Executor, budget: Budget, timeout: float | None
+        self,
+        candidate: Candidate,
+        executor: Executor,
+        budget: Budget,
+        timeout: float | None,
+        within: LogitRange | None,
     ) -> None:
-        self._candidate, self._executor, self._timeout = candidate, executor, timeout
+        self._candidate, self._executor, self._timeout, self._within = candidate, executor, timeout, within
         self._budget = budget
         self._found: defaultdict[tuple[str, str], list[tuple[bool, Witness]]] = defaultdict(list)
 
@@ -239,7 +248,8 @@ class _Sharing:
         share = Budget(min(ELEMENTS_A_ROW, self._budget.elements), min(batches, self._budget.batches))
         given = Budget(share.elements, share.batches)
         least = KEPT * band.greatest
-        subject = Subject.of(band.shortest.cell, self._candidate, self._executor, self._timeout)
+        cell = band.shortest.cell
+        subject = Subject.of(cell, self._candidate, self._executor, self._timeout, self._within)
         found = smallest(band.shortest, subject, share, least)
         self._budget.elements -= given.elements - share.elements
         self._budget.batches -= given.batches - share.batches

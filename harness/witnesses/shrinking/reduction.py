@@ -22,6 +22,7 @@ from harness.subject.rations import Ration
 from harness.witnesses.shrinking.changes import changes
 from harness.witnesses.shrinking.simplicity import keys
 from reference.formats import FloatFormat
+from strategies.logit_range import LogitRange
 
 __all__ = ["BATCH_ELEMENTS", "Budget", "Shows", "origin_of", "reduced"]
 
@@ -84,6 +85,7 @@ def reduced(
     shows: Shows,
     budget: Budget,
     rows_at_once: int = BATCH_ELEMENTS,
+    within: LogitRange | None = None,
 ) -> list[Array]:
     """Return the row and what it was reduced to step by step, each simpler than the one before.
 
@@ -94,8 +96,9 @@ def reduced(
         shows: tells which rows still show it.
         budget: what may be spent, and is charged.
         rows_at_once: rows that `shows` is given, at most; 1 where each that shows it costs much.
+        within: the range of the row's entries, which no entry leaves; None for any.
     """
-    reduction = _Reduction(row, element, fmt, shows, budget, rows_at_once)
+    reduction = _Reduction(row, element, fmt, shows, budget, rows_at_once, within)
     reduction.run()
     return reduction.steps
 
@@ -109,6 +112,7 @@ class _Reduction:
         shows: Shows,
         budget: Budget,
         rows_at_once: int,
+        within: LogitRange | None,
     ) -> None:
         self.steps = [row]
         self._element = element
@@ -116,6 +120,7 @@ class _Reduction:
         self._shows = shows
         self._budget = budget
         self._rows_at_once = rows_at_once
+        self._within = within
         self._kept_for_changes = budget.elements // 4
 
     @property
@@ -254,10 +259,14 @@ class _Reduction:
         return simpler
 
     def _evaluate(self, x: Array) -> Flags:
-        if self._budget.spent:
-            return np.zeros(len(x), dtype=np.bool_)
+        shown = np.zeros(len(x), dtype=np.bool_)
+        tried = shown | (True if self._within is None else self._within.holds(self._fmt, x))
+        if self._budget.spent or not tried.any():
+            return shown
+        x = x[tried]
         self._budget.charge(x)
-        return self._shows(_in_few_shapes(x, self._rows_at_once))[: len(x)]
+        shown[tried] = self._shows(_in_few_shapes(x, self._rows_at_once))[: len(x)]
+        return shown
 
 
 def _split(length: int, parts: int) -> list[slice]:

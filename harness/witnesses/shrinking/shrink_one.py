@@ -52,7 +52,9 @@ def smallest(
     evidence = evidence_of(whole, subject, budget, least)
     if evidence is None or not evidence.shows(row[None])[0]:
         return None
-    steps = reduced(row, witness.element, subject.format, evidence.shows, budget, evidence.rows_at_once)
+    steps = reduced(
+        row, witness.element, subject.format, evidence.shows, budget, evidence.rows_at_once, subject.within
+    )
     for smaller in reversed(steps[1:]):
         found = evidence.witness(smaller)
         if found is not None:
