@@ -317,6 +317,16 @@ or what is left of `--max-time`. A candidate that hangs or dies meanwhile has no
 as it was. `--no-explain`, or the environment variable `SOFTMAX_HARNESS_NO_EXPLAIN=1`, leaves it out. The
 JSON document of a gate has the causes as `causes`.
 
+## How often it is right
+
+`python -m harness selftest --explain` plants known defects and asks for the cause of each. It counts how
+many are named rightly, how many wrongly and how many not at all, format by format, and which honest kernels
+are given a cause. `--format` takes one format, and `--mechanism` one part of a softmax, such as `sum`;
+`honest` stands for the kernels without a defect. The tests of the project hold the counts in each format: at
+least 95 of 100 planted defects are named rightly, at most one wrongly, and no honest kernel is given a cause.
+
+[Three bug reports](explain-reports.md) shows the answers to defects that people met.
+
 ## Causes
 
 This table is made from the program.
