@@ -110,9 +110,18 @@ def softmax(machine: Machine, t: Floats, push: Floats, sunk: bool, exp2: bool = 
     return y[:, :-1] if sunk else y
 
 
-def worst_ratio(fused: Fused, fmt: FloatFormat, x: Floats, forms: dict[str, Arguments], exp2: bool) -> float:
-    algorithm = replace(BASE, exp2=exp2)
-    machine = Machine(fmt, algorithm.exp_ulps, one_at_zero=True)
+def worst_ratio(
+    fused: Fused,
+    fmt: FloatFormat,
+    x: Floats,
+    forms: dict[str, Arguments],
+    exp2: bool,
+    *,
+    exp_ulps: float = 1.0,
+    bounded_by: Algorithm = BASE,
+) -> float:
+    algorithm = replace(bounded_by, exp2=exp2)
+    machine = Machine(fmt, exp_ulps, one_at_zero=True)
     op = with_settings(SOFTMAX, fused)
     truth, whole = op.certified(x, fmt, 1), whole_truth(op, x, fmt)
     bounds = element_bounds(x, whole, algorithm, fmt, fused)
@@ -175,6 +184,34 @@ def test_a_scale_may_be_within_exp2(name: str, fused: Fused) -> None:
     fmt = FORMATS[name]
     for n in (2, 5):
         worst_ratio(fused, fmt, hard_rows(fmt, 20, n, seed=4), {"within": within_exp2}, exp2=True)
+
+
+def multiplied_and_added(machine: Machine, fused: Fused, x: Floats) -> Floats:
+    """s x - RN(s m), rounded once but for 2^-29 of an ulp."""
+    p = held(machine, fused.scale) * x
+    return machine.round(p - machine.round(p.max(axis=1, keepdims=True)))
+
+
+@pytest.mark.parametrize("fused", [Fused(ROOT), Fused(1.7)], ids=str)
+@pytest.mark.parametrize("name", ["bfloat16", "float16", "float32"])
+def test_a_fused_multiply_add_keeps_the_bound_of_a_worse_exp(name: str, fused: Fused) -> None:
+    fmt, form = FORMATS[name], {"fma": multiplied_and_added}
+    rng = np.random.default_rng(6)
+    three = replace(BASE, exp_ulps=3.0)
+    for n in (1, 2, 5):
+        spread = np.ldexp(rng.standard_normal((60, n)), rng.integers(-6, 8, (60, 1)))
+        offset = np.ldexp(rng.uniform(-1, 1, (60, 1)), rng.integers(0, fmt.precision - 1, (60, 1)))
+        x = np.concatenate([hard_rows(fmt, 12, n, seed=9), spread, spread + offset])
+        x = fmt.to_float64(fmt.from_float64(x))
+        near = np.abs(fused.scale * x.max(axis=1)) < 2.0**fmt.precision
+        worst = worst_ratio(fused, fmt, x[near], form, exp2=False, exp_ulps=1.4, bounded_by=three)
+        assert worst > 0.4 or n == 1
+
+
+def test_a_fused_multiply_add_is_far_from_0_at_a_large_maximum() -> None:
+    x = np.array([[float(np.float32(1e12)), 0.0]])
+    z = multiplied_and_added(Machine(FORMATS["float32"], 1.0, one_at_zero=True), Fused(0.1), x)
+    assert 3100 < z[0, 0] < 3200, z[0, 0].hex()
 
 
 LOGARITHMS = {"log_softmax": "gap", "logsumexp": "sum"}

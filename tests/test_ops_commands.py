@@ -23,10 +23,20 @@ from reference.formats import FORMATS
 from reference.ops import LOG_SOFTMAX, LOGSUMEXP, OPS, SOFTMAX
 from reports.record.witness import CellKey, Witness
 from reports.sections.witnesses import instance
-from tests.gating import briefly
+from tests.gated import logarithms
+from tests.gating import briefly, failing, gate, replayed
 from tests.longer import few_of
 
 FLOAT32 = FORMATS["float32"]
+
+GATED = Path(logarithms.__file__)
+DEFECTS = (
+    "barely_above_zero",
+    "log_of_softmax",
+    "maximum_left_out_of_the_sum",
+    "log_in_float16",
+    "logsumexp_without_a_shift",
+)
 
 KERNELS = """
 import numpy as np
@@ -299,6 +309,26 @@ def test_a_page_names_the_one_result_of_a_row_without_an_entry() -> None:
 
 
 # Libraries and planted defects ---------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DEFECTS)
+def test_a_defect_of_logarithms_fails_with_a_small_row_that_replays(
+    name: str,
+    in_an_empty_folder: None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    briefly(monkeypatch, 2, 5)
+    arguments = (f"{GATED}:{name}", "--tier", "standard", "--format", "float32", "--jobs", "1")
+    code, document = gate(capsys, *arguments, "--out", "found")
+    assert code == 1
+    lines = [json.loads(line) for line in Path("found/witnesses.jsonl").read_text().splitlines()]
+    assert {line["op"] for line in lines} == {load(f"{GATED}:{name}").op.name}
+    verdict = next(v for v in failing(document) if v.get("replay"))
+    assert replayed(verdict) == 1
+    small = {line["id"]: line for line in lines}[verdict["replay"].partition("#")[2].split()[0]]
+    assert len(small["x"]) // FLOAT32.hex_digits <= 3, small
 
 
 @pytest.mark.slow

@@ -15,10 +15,21 @@ adds nothing: a difference or product that is a number of the arithmetic.
     Where the algorithm takes exp2, (B) and (A) are formed with u z for each h(z), exact or not, which has
     room for the rounding of c beside what `arguments` adds for the factor log2 e and the product. So it has
     for outputs rescaled once: the two differences, and the two products, add up to the one of (B) or (A).
-    A fused multiply-add x_i c - RN(c m) is not among them: it is not 0 at the maximum.
-
 k is the greater of these, and 0 where x_i = m: every form gives exactly 0 there. As rounding is monotone, no
 computed argument is above 0: that bounds exponentials where k is large, as with a common offset of 2^32.
+
+A *fused multiply-add*, z_i = RN(s^ x_i - p_m), gives not 0 at m but -e, e = p_m - s^ m, |e| <= b_m, exactly
+unless it underflows. It has no bound of its own, but softmax keeps that of exps good to 3 ULP with exps good to 1.4, where
+|s m| < 2^p, so that |e| <= 1/2, and p >= 8: all exponentials have the factor exp(-e), which cancels.
+
+* What is left of the argument is d t + h(t (1 + d) + |e|), at most the k of (B).
+* exp(-e) at m is off by 2.8 u, as the others are: (1 + 2.8 u) / (1 - 2.8 u) <= 1 + 6 u.
+* A weight becomes subnormal earlier by exp(-e), for which exp(-k) has room, as k >= b_m, and then is off by
+  1.4 exp(1/2) < 3 of the smallest subnormals.
+
+Where |s m| is larger, exp(-e) itself may overflow or vanish: at s m = 2^31 in float32 e may be 64, and more
+from there on. A log_softmax adds -e to a logarithm near e, and is off by the rounding of both: it may exceed
+its bound.
 
 The sink's own argument RN(a^ - p_m) is off by k_a = |a^ - a| + d s |m| + b_m + h(all that and |a - s m|).
 
