@@ -221,3 +221,32 @@ def test_long_rows_are_written_down_with_the_exact_results_of_their_settings(set
     results = op.exact(fmt.to_float64(x), 200)[5 : 5 + len(known)]
     for said, exact in zip(known, results, strict=True):
         assert abs(mpmath.mpf(said) / exact - 1) < 1e-3, (said, exact)
+
+
+TENSORS = """
+import torch
+
+
+def masked(x, mask, scale):
+    return torch.softmax((x * scale).masked_fill(~mask, float("-inf")), dim=-1)
+
+
+def unmasked(x, mask, scale):
+    return torch.softmax(x * scale, dim=-1) * mask
+
+
+masked.declares = unmasked.declares = {"mask": True, "scale": 0.3}
+"""
+
+
+@pytest.mark.slow
+def test_a_mask_is_handed_over_as_a_tensor(here: None, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    Path("tensors.py").write_text(TENSORS)
+    rows = ["--format", "float32", "--effort", "brief", "--regime", "masked", "--length", "5", "--rows", "20"]
+    for name, fails in (("masked", False), ("unmasked", True)):
+        assert cli.run(["run", f"tensors.py:{name}", "--via", "torch", *rows, "--out", name, "--json"]) == 0
+        cells = json.loads(capsys.readouterr().out)["cells"]
+        failed = sum(cell["inaccurate_rows"] + cell["unexplained_rows"] for cell in cells)
+        assert bool(failed) is fails, cells
+        assert fails or all(cell["bound_ratio"] <= 1 for cell in cells)

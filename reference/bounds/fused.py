@@ -19,8 +19,9 @@ k is the greater of these, and 0 where x_i = m: every form gives exactly 0 there
 computed argument is above 0: that bounds exponentials where k is large, as with a common offset of 2^32.
 
 A *fused multiply-add*, z_i = RN(s^ x_i - p_m), gives not 0 at m but -e, e = p_m - s^ m, |e| <= b_m, exactly
-unless it underflows. It has no bound of its own, but softmax keeps that of exps good to 3 ULP with exps good to 1.4, where
-|s m| < 2^p, so that |e| <= 1/2, and p >= 8: all exponentials have the factor exp(-e), which cancels.
+unless it underflows. It has no bound of its own, but softmax keeps that of exps good to 3 ULP with exps good
+to 1.4, where |s m| < 2^p, so that |e| <= 1/2, and p >= 8: all exponentials have the factor exp(-e), which
+cancels.
 
 * What is left of the argument is d t + h(t (1 + d) + |e|), at most the k of (B).
 * exp(-e) at m is off by 2.8 u, as the others are: (1 + 2.8 u) / (1 - 2.8 u) <= 1 + 6 u.
