@@ -15,7 +15,7 @@ from harness.explanation.codes import CODES
 from harness.explanation.common import in_common
 from harness.explanation.layouts import of_layout
 from harness.explanation.lengths import Lengths, scanned
-from harness.explanation.models import Model, models_of
+from harness.explanation.models import Model, last_of, models_of
 from harness.explanation.prediction import Prediction, prediction_of
 from harness.explanation.questions import SLOW, TIMED, Questions
 from harness.explanation.stability import Beginning, beginning_of, of_calls, of_many_calls
@@ -177,6 +177,7 @@ class _Search:
             self._of_the_batch,
             self._of_models,
             self._of_lengths,
+            self._of_the_last,
             self._of_the_contract,
         )
         for finder in finders:  # what is nearer to the cause than to its effects comes first
@@ -314,6 +315,13 @@ class _Search:
             return None
         found = self._best(lengths)
         return None if found is None else replace(found, sentence=f"{found.sentence}; {lengths.rule()}")
+
+    def _of_the_last(self) -> Cause | None:
+        """Return what says least, where rows fail and nothing says more."""
+        if not self.violations:
+            return None
+        found = [(held(model, self.shown), model) for model in last_of(self._questions)]
+        return best_of([(cause, model) for cause, model in found if cause.holds], self.shown)
 
     def _of_the_contract(self) -> Cause | None:
         """Return what other calls than plain ones show, where the plain ones are sound."""

@@ -14,12 +14,12 @@ from harness.explanation.models.masks import of_masks
 from harness.explanation.models.model import Model, works_of
 from harness.explanation.models.places import of_places
 from harness.explanation.models.quotients import of_division, of_output
-from harness.explanation.models.shifts import of_shift
+from harness.explanation.models.shifts import of_any_shift, of_shift
 from harness.explanation.models.steps import of_steps
 from harness.explanation.models.sums import of_sum
 from harness.explanation.questions import Questions
 
-__all__ = ["Model", "models_of"]
+__all__ = ["Model", "last_of", "models_of"]
 
 
 def models_of(questions: Questions, anatomy: Anatomy, lengths: Sequence[int] = ()) -> Iterator[Model]:
@@ -38,3 +38,9 @@ def models_of(questions: Questions, anatomy: Anatomy, lengths: Sequence[int] = (
         yield from of_padding(questions, work)
         yield from of_places(questions, work)
         yield from of_masks(questions, work)
+
+
+def last_of(questions: Questions) -> Iterator[Model]:
+    """Yield what is said only where nothing says more, and no length is found that alone is wrong."""
+    for work in works_of(questions):
+        yield from of_any_shift(questions, work)

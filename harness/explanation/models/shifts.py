@@ -14,7 +14,7 @@ from harness.explanation.models.model import Floats, Model, near, softmax_of, su
 from harness.explanation.models.subsets import others, subsets
 from harness.explanation.questions import Questions
 
-__all__ = ["of_shift"]
+__all__ = ["of_any_shift", "of_shift"]
 
 ALMOST_NOTHING: Final = 0.5
 """A constant shift nearer to 0 is not told from none: where exp overflows is known no better."""
@@ -79,7 +79,6 @@ def of_shift(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Ite
     yield from _of_a_sample(questions, model)
     yield from _of_a_scale(questions, work)
     yield from _of_two_maxima(questions, work)
-    yield from _of_any(questions, work)
 
 
 def _of_maxima(
@@ -242,7 +241,7 @@ def _lone(questions: Questions, heights: Floats) -> Floats:
     return y
 
 
-def _of_any(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
+def of_any_shift(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
     """Yield a shift by whatever number, where rows near 0 are sound and others overflow or vanish."""
     sound = softmax_of(questions, work)
     if not _is_sound_near_0(questions, sound):
