@@ -388,10 +388,9 @@ def _sum_and_share(tally: Tally) -> Iterator[str]:
     """Yield the maxima that the greatest and the least gap do not prove."""
     yield f"greatest error of a row's sum: {_figure(tally.worst_row_sum_error)}"
     if tally.max_bound_ratio is not None:
-        own = (
-            "" if tally.max_algorithm_ratio is None else f", of its own {_figure(tally.max_algorithm_ratio)}"
-        )
-        yield f"greatest share of the standard tier's bound: {_figure(tally.max_bound_ratio)}{own}"
+        yield f"greatest error over the standard tier's bound for that row: {_figure(tally.max_bound_ratio)}"
+    if tally.max_algorithm_ratio is not None:
+        yield f"greatest error over the declared algorithm's bound: {_figure(tally.max_algorithm_ratio)}"
 
 
 def _counts(tally: Tally, of: str) -> Iterator[str]:

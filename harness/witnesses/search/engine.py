@@ -1,6 +1,7 @@
 """The search itself: the best row of each niche is kept, changed and tried again.
 
-A batched evolutionary search (MAP-Elites), begun from rows of several regimes. When the best row
+Pairs and triples begin with a `scan` by the a-priori bound, for half of the evaluations. Then it is
+a batched evolutionary search (MAP-Elites), begun from rows of several regimes. When the best row
 has not been bettered for a while, and before the evaluations run out, it is polished: every row
 next to it is tried, again from the best of those until it is the best of its neighbourhood. Of
 pairs of wide formats `lines` are tried too: of longer rows, and in 16 bits, evolution alone finds more.
@@ -22,6 +23,8 @@ from harness.witnesses.search.lines import Lines
 from harness.witnesses.search.mutations import Breeder, Ordinals
 from harness.witnesses.search.neighbourhood import Neighbourhood
 from harness.witnesses.search.novelty import Memory
+from harness.witnesses.search.objectives import OBJECTIVES
+from harness.witnesses.search.scan import Scan
 from harness.witnesses.search.trials import Trial, Trials
 from strategies.regimes import REGIMES
 from strategies.words import Words
@@ -43,6 +46,7 @@ _ELITES: Final = 256
 _START_SHARE: Final = 16
 _POLISHING_SHARE: Final = 8
 _PATIENCE_SHARE: Final = 16
+_SCAN_SHARE: Final = 2
 _CLOSING_SHARE: Final = 8
 _LINES_FROM: Final = 4
 """Lines begin when one evaluation in so many is spent, at elites that are worth it."""
@@ -108,6 +112,7 @@ class Engine:
         self._archive = Archive.empty(length, _ELITES)
         self._memory = Memory(length)
         self._ends = _ends(trials.subject)
+        self._scan = Scan(trials.subject, length, *self._ends)
         self._lines = Lines(trials.subject.format, *self._ends)
         self._scores = np.empty(0)
         self._batch = max(1, min(_BATCH, _BATCH_ELEMENTS // length))
@@ -142,6 +147,8 @@ class Engine:
 
     def _batches(self) -> Iterator[Ordinals]:
         yield from self._first()
+        if self._scan.exists and self._trials.objective is OBJECTIVES["ulp"]:
+            yield from self._scan.batches(self._evaluations // _SCAN_SHARE, self._batch)
         while self.best is not None:
             if self._is_time_to_polish(self.best):
                 yield from self._neighbours()
