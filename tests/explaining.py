@@ -42,7 +42,7 @@ def explained(suspect):
     """Return the explanation of a planted defect or a control."""
     candidate = suspect.candidate()
     with InProcess(load=lambda _: candidate) as executor:
-        return explanation_of(subject_of(candidate, executor, suspect.format.name), tier=suspect.tier)
+        return explanation_of(subject_of(candidate, executor, suspect.format.name), tier=suspect.tiers[0])
 
 
 def instance(name, format="float32"):

@@ -25,6 +25,7 @@ from reference.formats import FORMATS, FloatFormat
 from reference.fused import Fused
 from reference.ops import OPS, SOFTMAX, with_settings
 from reference.ops.fused import whole_truth
+from reference.tiers import TIERS
 
 ROOT = 1 / math.sqrt(128)
 SETTINGS = [
@@ -276,3 +277,23 @@ def test_logarithms_hold_on_every_pair_of_8_bits_and_on_more_rows(fused: Fused, 
         assert 0.4 < worst_logarithm(op, fused, fmt, pairs(fmt)) <= 1 + OWN
     for name in ("float16", "bfloat16", "float32"):
         worst_logarithm(op, fused, FORMATS[name], hard_rows(FORMATS[name], 20, 3, seed=5))
+
+
+@pytest.mark.parametrize("fused", [Fused(scale=0.125), Fused(scale=1.0, sink=0.0)])
+def test_fast_bounds_whatever_standard_does_where_a_difference_leaves_float64(fused: Fused) -> None:
+    """x - max is -inf there, and exp2 of it exactly 0."""
+    fmt = FORMATS["float64"]
+    x = np.array(
+        [
+            [1.5e308, -1.5e308, 0.0],
+            [-1.5e308, 1.5e308, 1.5e308],
+            [0.0, -1.5e308, 1.0],
+            [0.0, -float(fmt.largest), 1.0],
+        ]
+    )
+    op = with_settings(SOFTMAX, fused)
+    whole = whole_truth(op, x, fmt)
+    standard, fast = (
+        TIERS[name].bounds(x, whole, fmt, overflowing=False, fused=fused) for name in ("standard", "fast")
+    )
+    assert (fast >= standard).all(), (fast, standard)

@@ -106,6 +106,11 @@ MILD = {
         "wrong_dtype",
         "--out-format float64 takes it",
     ),
+    "returns another order of bytes": (
+        "return y.astype('>f4')",
+        "wrong_dtype",
+        "returned >f4 where float32 was asked for; its bytes are in the other order",
+    ),
 }
 
 HARMLESS = {

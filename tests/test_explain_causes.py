@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,9 @@ def test_what_accepts_a_class_of_violations_is_said():
     explanation = explained(instance("all masked is uniform"))
     assert explanation.cause.code == "policy.masked"
     assert explanation.line().endswith("; `--policy masked_row=any` allows that"), explanation.line()
+    zero_below = replace(instance("all masked is zero when short"), values=(1 << 20,))
+    explanation = explained(zero_below)
+    assert explanation.line().endswith("; `--policy masked_row=zero` allows that"), explanation.line()
 
 
 PART = 5

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -157,9 +158,12 @@ def test_help_names_every_key_and_value(command: str, capsys: pytest.CaptureFixt
 
 
 def test_the_documents_name_every_key_and_value() -> None:
-    page = (Path(__file__).resolve().parent.parent / "docs" / "guides" / "policies.md").read_text()
+    root = Path(__file__).resolve().parent.parent
+    page = (root / "docs" / "guides" / "policies.md").read_text()
+    readme = (root / "README.md").read_text()
     for key, hint in get_type_hints(Policy).items():
         assert f"| `{key}` | {', '.join(f'`{value}`' for value in get_args(hint))} |" in page
+        assert f"`{key}={'|'.join(get_args(hint))}`" in readme
 
 
 def test_a_pass_says_how_much_was_excused_and_where(
@@ -173,14 +177,16 @@ def test_a_pass_says_how_much_was_excused_and_where(
     assert len(named[1].split("; ")) == 3
 
 
-ACCEPTING = ("nan_row", "masked_row", "pos_inf")
+ACCEPTING = ("nan_row=any", "masked_row=any", "pos_inf=any")
 
 
-def rows_excused(capsys: pytest.CaptureFixture[str], *asked: str) -> dict[str, tuple[int, str]]:
+def rows_excused(
+    capsys: pytest.CaptureFixture[str], settings: Sequence[str], *asked: str
+) -> dict[str, tuple[int, str]]:
     """Return how many rows a gate that passes says to be excused, and in which cells, by the setting."""
-    assert cli.run(["gate", *asked, *(f"--policy={key}=any" for key in ACCEPTING)]) == 0
+    assert cli.run(["gate", *asked, *(f"--policy={setting}" for setting in settings)]) == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if ", tier fast: " in line)
-    found = re.findall(r"; excused: ([\d,]+) rows? by (\w+=any) in ([^;]+)", line)
+    found = re.findall(r"; excused: ([\d,]+) rows? by (\w+=\w+) in ([^;]+)", line)
     return {setting: (int(amount.replace(",", "")), where) for amount, setting, where in found}
 
 
@@ -193,11 +199,13 @@ def test_a_pass_says_which_policy_rows_were_excused_and_how_many(
     asked = ("zeros.py:softmax", "--format=float32", "--tier=fast")
     _, document = gate(capsys, *asked)
     broken = sum(v["observed"] for v in failing(document) if v["metric"] == "policy")
-    excused = rows_excused(capsys, *asked)
-    assert set(excused) == {f"{key}=any" for key in ACCEPTING}
+    excused = rows_excused(capsys, ACCEPTING, *asked)
+    assert set(excused) == set(ACCEPTING)
     assert sum(amount for amount, _ in excused.values()) == broken
     assert all(re.search(r", n=\d+", where) for _, where in excused.values())
-    assert rows_excused(capsys, "max_shifted", *asked[1:]) == {}
+    narrower = rows_excused(capsys, ("nan_row=any", "masked_row=zero", "pos_inf=any"), *asked)
+    assert narrower["masked_row=zero"] == excused["masked_row=any"]
+    assert rows_excused(capsys, ACCEPTING, "max_shifted", *asked[1:]) == {}
 
 
 # What a flush is ---------------------------------------------------------------------------

@@ -85,7 +85,7 @@ def held(*pairs, fmt="float32", tier="fast"):
     for make, values, first in pairs:
         defect = Defect("any", make, of_rows(make) if first is None else first, lambda _, v=values: v, (fmt,))
         (instance,) = defect.instances(0)
-        suspects.append(Suspect(instance.name, instance.candidate, tier, checks_first=first is not None))
+        suspects.append(Suspect(instance.name, instance.candidate, (tier,), checks_first=first is not None))
     return suspects, first_failures(suspects, FORMATS[fmt])
 
 
@@ -172,7 +172,7 @@ def test_suspects_judged_together_fare_as_each_alone():
         raise ValueError("no")
 
     named = replace(from_function(raising), name="raising", spec="raising")
-    members.append(Suspect("raising", lambda: named, "fast"))
+    members.append(Suspect("raising", lambda: named, ("fast",)))
     assert {member.name for member in members} == {*broken, *sound, "raising"}
     alone = {}
     for member in members:
@@ -184,7 +184,7 @@ def test_suspects_judged_together_fare_as_each_alone():
 def test_who_is_near_is_not_shown_a_crowd():
     function, effort = sizes.rows_counted_anew_from_a_limit, Effort("few", (2,), 64, 2, 2, crowd=1 << 17)
     instance = Instance(Defect("size", function, of_rows(function)), FORMATS["float32"], (100_000,))
-    far = Suspect(instance.name, instance.candidate, "fast")
+    far = Suspect(instance.name, instance.candidate, ("fast",))
     assert first_failures([far], instance.format, effort=effort)[instance.name].regime == "crowd"
     assert first_failures([replace(far, near=True)], instance.format, effort=effort) == {}
 
@@ -203,14 +203,14 @@ LEAN = {"by the reciprocal [float32]", "correctly rounded [float8_e5m2]", "one f
 
 @pytest.mark.parametrize("control", [c for c in controls() if c.name in LEAN], ids=lambda c: c.name)
 def test_an_honest_one_passes_a_brief_gate(control):
-    suspect = Suspect(control.name, control.candidate, control.tier, strict=True)
+    suspect = Suspect(control.name, control.candidate, control.tiers, strict=True)
     assert first_failures([suspect], control.format, effort=BRIEF) == {}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_defects_are_sound_but_for_the_defect(fmt):
-    suspect = Suspect("sound", lambda: suite_named(candidate_of(sound)), "standard", strict=True)
+    suspect = Suspect("sound", lambda: suite_named(candidate_of(sound)), ("standard",), strict=True)
     assert first_failures([suspect], FORMATS[fmt]) == {}
 
 
@@ -300,7 +300,7 @@ def test_a_protocol_is_silent_about_formats_that_it_is_not_for():
 
 
 def trial(name, *, honest=False, gate=True, other=None, kind="a"):
-    return Trial(name, kind, "sum", "seen", "float32", "fast", honest, {GATE: gate, "other": other}, "why")
+    return Trial(name, kind, "sum", "seen", "float32", ("fast",), honest, {GATE: gate, "other": other}, "why")
 
 
 def test_the_matrix_counts_what_each_column_noticed():

@@ -22,7 +22,7 @@ from reference.tiers import TIERS
 from strategies.regimes import REGIMES
 from tests.longer import few_of
 from tests.machines import rows_past_a_power_of_two
-from tests.variants import BROKEN, FAST, STANDARD
+from tests.variants import BROKEN, FAST, STANDARD, by_a_poor_logarithm
 
 Floats = NDArray[np.float64]
 Softmax = Callable[[NDArray[Any]], NDArray[Any]]
@@ -116,6 +116,45 @@ def test_a_difference_that_is_rounded_twice_keeps_fast_and_nearly_reaches_it(nam
         x, truth, fmt
     )
     assert 0.8 < ratios.max() <= 1
+
+
+def rows_for_a_poor_logarithm(name: str, n: int) -> NDArray[Any]:
+    """Ties, halves and less of the greatest, all just above powers of two, and differences of every size."""
+    rng = np.random.default_rng(n)
+    steps = -np.log(2) * rng.integers(0, 5, (400, n)) + rng.random((400, n)) * 1e-5
+    spread = -rng.random((400, n)) * 10 ** rng.uniform(-6, 2.8, (400, 1))
+    x = np.concatenate([np.zeros((1, n)), steps, spread])
+    x[:, 0] = x.max(axis=1)
+    return np.maximum(FORMATS[name].from_float64(x), FORMATS[name].from_float64(np.float64([-80]))[0])
+
+
+def worst_with_a_logarithm_of(ulps: float, name: str, x: NDArray[Any]) -> float:
+    """The worst share of fast's bound that exp(t - log s) takes, its exps off by 3 ULP both ways."""
+    fmt = FORMATS[name]
+    values = fmt.to_float64(x)
+    truth = truth_certified(values, fmt)
+    allowed = TIERS["fast"].bounds(values, truth, fmt)
+    outputs = [fmt.to_float64(by_a_poor_logarithm(3, ulps, sign)(x)) for sign in (-1, 1)]
+    errors = [np.abs((y - truth.nearest) / ulp_of(truth) - truth.residual) for y in outputs]
+    return max(float((each / allowed).max()) for each in errors)
+
+
+@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize("n", [2, 3, 4, 8, 32])
+def test_exp_of_a_difference_of_logarithms_keeps_fast_by_a_logarithm_of_1_ulp_and_no_poorer(
+    n: int, name: str
+) -> None:
+    """The last exponential is none of those that are summed, and the logarithm's error counts besides."""
+    x = rows_for_a_poor_logarithm(name, n)
+    assert worst_with_a_logarithm_of(1, name, x) <= 1
+    if n in (3, 4, 8):
+        assert worst_with_a_logarithm_of(4, name, x) > 1
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_a_difference_that_is_rounded_twice_keeps_fast_by_exps_of_3_ulp(name: str) -> None:
+    x = rows_past_a_power_of_two(FORMATS[name], np.random.default_rng(0), 20_000)
+    assert 0.8 < worst_with_a_logarithm_of(1, name, FORMATS[name].from_float64(x)) <= 1
 
 
 def test_a_truncated_difference_is_refused_in_float16() -> None:

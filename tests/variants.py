@@ -182,6 +182,31 @@ def by_the_logarithm_of_the_sum(x: Array) -> Array:
     return np.asarray(np.exp(t - np.log(numpys(np.exp(t)))))
 
 
+def directed(exact: Array, ulps: float, sign: int, like: Array) -> Array:
+    """The number of a format that lies farthest to one side of wider values, within so many ulps of them."""
+    fmt = np.finfo(like.dtype)
+    exponent = np.maximum(np.frexp(exact)[1] - 1, fmt.minexp)
+    goal = exact + sign * ulps * np.ldexp(exact.dtype.type(1), exponent - fmt.nmant)
+    y = goal.astype(like.dtype)
+    beyond = y > goal if sign > 0 else y < goal
+    return np.where(beyond, np.nextafter(y, like.dtype.type(-np.inf if sign > 0 else np.inf)), y)
+
+
+def by_a_poor_logarithm(exp_ulps: float, log_ulps: float, sign: int) -> Callable[[Array], Array]:
+    """exp(t - log s), the exps that are summed off to one side, the last one to the other."""
+
+    def softmax(x: Array) -> Array:
+        wide = np.float64 if x.itemsize == 4 else np.longdouble
+        t = x - top(x)
+        e = np.where(t == 0, x.dtype.type(1), directed(np.exp(t.astype(wide)), exp_ulps, -sign, x))
+        s = one_by_one(e)
+        log = np.where(s == 1, 0, directed(np.log(s.astype(wide)), log_ulps, -sign, x)).astype(x.dtype)
+        z = t - log
+        return np.where(z == 0, x.dtype.type(1), directed(np.exp(z.astype(wide)), exp_ulps, sign, x))
+
+    return softmax
+
+
 def split_rows(width: int, exp: Exp = np.exp, *, normalised: bool = False) -> Callable[[Array], Array]:
     """Blocks summed against their own maxima, brought to that of the row at the end."""
 

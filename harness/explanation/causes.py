@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, get_args, get_type_hints
 
 import numpy as np
 
@@ -21,12 +21,21 @@ from harness.explanation.questions import SLOW, TIMED, Questions
 from harness.explanation.stability import Beginning, beginning_of, of_calls, of_many_calls
 from harness.explanation.violations import Shown, shown_rows
 from harness.subject.subject import Subject
+from reference.declaration import Policy
+from reference.row_kinds import RowKind, row_kinds
 from reference.tiers import TIERS
 
 __all__ = ["Explanation", "explanation_of"]
 
 ALONE: Final = 8
 """Failing rows of a length that are called alone."""
+
+_POLICIES: Final = {
+    "policy.masked": ("masked_row", RowKind.ALL_NEG_INF),
+    "policy.inf": ("pos_inf", RowKind.POS_INF),
+    "policy.nan": ("nan_row", RowKind.NAN),
+}
+"""The setting that speaks of a code's rows, and the kind of these."""
 
 TIMES: Final = 3
 """Calls of failing rows, of a candidate whose outputs are not the same each time."""
@@ -251,11 +260,17 @@ class _Search:
         return None
 
     def _policy_that_accepts(self, code: str) -> str:
-        """Return the policy that accepts what rows of a kind give, as given; empty where none does."""
-        key = {"policy.masked": "masked_row", "policy.inf": "pos_inf", "policy.nan": "nan_row"}[code]
+        """Return the narrowest policy that accepts what rows of a kind give; empty where none does."""
+        key, kind = _POLICIES[code]
         if any(set(s.policy) - {key} for s in self.shown):
             return ""
-        return f"--policy {key}=any"
+        fits: list[dict[str, Any]] = []
+        for s in self.shown:
+            chosen = row_kinds(s.x) == kind
+            fits.append(self._questions.subject.op.policy_fits(s.x[chosen], s.y[chosen]))
+        values = get_args(get_type_hints(Policy)[key])
+        narrow = (v for v in values if v != "any" and all(bool(each[v].all()) for each in fits))
+        return f"--policy {key}={next(narrow, 'any')}"
 
     def _of_signs(self) -> Cause | None:
         """Return that outputs are -0, where rows that have one fail, and nothing else is wrong in them."""

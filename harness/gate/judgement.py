@@ -125,7 +125,7 @@ def judge_cell(cell: Cell, budgets: Sequence[Budget], rule: Rule | None = None) 
 
 
 def _with_rows_accepted(cell: Cell, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
-    """Yield the verdicts; the first names the policy rows that only a setting like `nan_row=any` accepts."""
+    """Yield the verdicts; the first names the policy rows that a setting like `masked_row=zero` excuses."""
     accepted = [
         f"excused: {count} {name}" for name, count in sorted(cell.tally.excused.items()) if "=" in name
     ]

@@ -33,7 +33,7 @@ def row_counts(judged: Judged) -> dict[str, Any]:
 
 
 def excused_rows(judged: Judged) -> dict[str, int]:
-    """Return how many rows the policy excuses, by `unexplained` and by the setting that accepts anything."""
+    """Return how many rows the policy excuses, by `unexplained` and by the setting that accepts them."""
     unexplained = (judged.outcomes == RowOutcome.UNEXPLAINED) & judged.collapsed_by_flushes
     counts = {"unexplained": int(unexplained.sum())}
     counts |= {f"{done.key}={done.declared}": done.accepted() for done in judged.behaviour}

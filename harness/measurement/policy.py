@@ -72,16 +72,20 @@ class Behaviour:
         )
 
     def accepted(self) -> int:
-        """Return how many rows nothing but `any` accepts: by the default they would be violations."""
-        if self.declared != "any":
+        """Return how many rows the declared policy accepts that the op's default would not."""
+        default = getattr(self.op.policy, self.key)
+        if self.declared == default:
             return 0
-        return int((~self.fits[getattr(self.op.policy, self.key)]).sum())
+        return self.rows.size - int((self.fits[default] | self._breaks()).sum())
 
     def violations(self) -> NDArray[np.intp]:
         """Return the places in `rows` of those where the declared policy is not what was done."""
+        return np.flatnonzero(self._breaks())
+
+    def _breaks(self) -> Flags:
         if self.declared == "any":
-            return np.zeros(0, dtype=np.intp)
-        return np.flatnonzero(~self.fits[self.declared])
+            return np.zeros(self.rows.size, dtype=np.bool_)
+        return ~self.fits[self.declared]
 
 
 def excused_flushes(judgement: Judgement, truth: Truth, policy: Policy) -> Flags:

@@ -6,7 +6,7 @@ import importlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,22 @@ from harness.selftest.defects.settings import declaring
 from harness.selftest.planted import WIDE, narrowed, of_rows, shares, sound, top, total, widened
 from harness.subject.candidates import BUILTINS, Candidate, from_function
 from reference.formats import FORMATS, FloatFormat
+from reference.tiers import TIERS
 
 __all__ = ["Control", "controls"]
 
 Array = NDArray[Any]
 Softmax = Callable[..., Any]
+
+_LOOSER: Final = {
+    "rounded": ("faithful", "wide", "standard", "fast"),
+    "faithful": ("wide", "standard", "fast"),
+    "wide": ("standard", "fast"),
+    "standard": ("fast",),
+    "fast": (),
+}
+"""The tiers that a control promises besides its strictest. The faithful ones here round a wider result once,
+so they keep `wide` as well, which not every faithful result does."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +40,25 @@ class Control:
     Attributes:
         title: a description.
         format: of its rows and outputs.
-        tier: the tier that it must meet.
+        strictest: the strictest tier that it promises to meet.
         make: to a candidate in a fresh state.
     """
 
     title: str
     format: FloatFormat
-    tier: str
+    strictest: str
     make: Callable[[], Candidate]
 
     @property
     def name(self) -> str:
         """The name of the control, unique in the suite."""
         return f"{self.title} [{self.format}]"
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """Every tier that it must meet, the strictest first."""
+        promised = (self.strictest, *_LOOSER[self.strictest])
+        return tuple(name for name in promised if TIERS[name].takes(self.format))
 
     def candidate(self) -> Candidate:
         """Return the control as a candidate, in a fresh state."""
@@ -296,7 +313,7 @@ def _built_in() -> Iterator[_Row]:
     for name, formats, tier in (
         ("max_shifted", ("float16", "float32", "float64"), "standard"),
         ("kahan", ("float32",), "standard"),
-        ("upcast", ("bfloat16", "float8_e4m3fn"), "wide"),
+        ("upcast", ("bfloat16", "float8_e4m3fn"), "faithful"),
         ("online", ("float64",), "fast"),
         ("blocked", ("float32",), "fast"),
         ("log_softmax_shifted", ("float16", "float32", "float64"), "standard"),
@@ -323,25 +340,26 @@ def _written() -> Iterator[_Row]:
     for block, fmt in ((8, "float32"), (24, "float64")):
         make = of_rows(pairwise_in_blocks)(block)
         yield f"pairwise in blocks of {block}", (fmt,), "standard", _of(make)
-    whole: tuple[tuple[Softmax, tuple[str, ...]], ...] = (
-        (correctly_rounded, ("float16", "float32", "float8_e5m2")),
-        (one_format_up, ("bfloat16", "float64")),
-        (binary64_inside, ("float8_e4m3fn",)),
-        (row_by_row, ("float32",)),
-        (along_dim, ("float32",)),
-        (as_numpy_users_write_it, ("float16",)),
-        (fortran_output, ("float32",)),
-        (remembering_all, ("float32",)),
+    whole: tuple[tuple[Softmax, tuple[str, ...], str], ...] = (
+        (correctly_rounded, ("float16", "float32", "float8_e5m2"), "rounded"),
+        (one_format_up, ("bfloat16",), "faithful"),
+        (one_format_up, ("float64",), "standard"),
+        (binary64_inside, ("float8_e4m3fn",), "faithful"),
+        (row_by_row, ("float32",), "standard"),
+        (along_dim, ("float32",), "standard"),
+        (as_numpy_users_write_it, ("float16",), "standard"),
+        (fortran_output, ("float32",), "standard"),
+        (remembering_all, ("float32",), "standard"),
     )
-    for function, formats in whole:
-        yield _titled(function), formats, "standard", _of(function)
+    for function, formats, tier in whole:
+        yield _titled(function), formats, tier, _of(function)
 
 
 def _declared() -> Iterator[_Row]:
     yield (
         "masked rows zero, declared",
         ("bfloat16",),
-        "standard",
+        "wide",
         _declaring(_masked_rows_are_zero, masked_row="zero"),
     )
     yield (
@@ -383,12 +401,8 @@ def _libraries() -> Iterator[_Row]:
             lambda: from_function(special.log_softmax).under(["pos_inf=nan_at_inf"]),
         )
     if (torch := _module("torch")) is not None:
-        yield (
-            "torch.softmax",
-            ("bfloat16", "float32"),
-            "standard",
-            lambda: from_function(_torch_softmax(torch)),
-        )
+        for fmt, tier in (("bfloat16", "wide"), ("float32", "standard")):
+            yield "torch.softmax", (fmt,), tier, lambda: from_function(_torch_softmax(torch))
 
 
 def _module(name: str) -> Any:

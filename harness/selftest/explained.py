@@ -69,7 +69,7 @@ def named(suspect: Instance | Control) -> Named | None:
 
     with InProcess(load=lambda _: candidate) as executor:
         subject = Subject(candidate, suspect.format, suspect.format, executor)
-        explanation = explanation_of(subject, tier=suspect.tier)
+        explanation = explanation_of(subject, tier=suspect.tiers[0])
     expected = suspect.defect.causes if isinstance(suspect, Instance) else ()
     cause = explanation.cause
     return Named(expected, "" if cause is None else cause.code, explanation.line())

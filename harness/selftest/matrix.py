@@ -28,7 +28,7 @@ class Trial:
         kind: the defect or the control that it is an instance of.
         mechanism: the part of softmax that a defect is in.
         seen: where such a defect was seen in the wild.
-        format, tier: the format and the tier of the examination.
+        format, tiers: the format and the tiers of the examination.
         honest: whether it is a control.
         noticed: by column; None where the column does not cover the format.
         verdict: of the gate, in one line; empty where it passed.
@@ -40,7 +40,7 @@ class Trial:
     mechanism: str
     seen: str
     format: str
-    tier: str
+    tiers: tuple[str, ...]
     honest: bool
     noticed: Mapping[str, bool | None]
     verdict: str = ""

@@ -53,10 +53,10 @@ def _score(matrix: Matrix) -> Iterator[str]:
 
 def _wrong(matrix: Matrix) -> Iterator[str]:
     for trial in matrix.missed():
-        yield f"missed: {trial.name}, held to {trial.tier}; seen: {trial.seen}"
+        yield f"missed: {trial.name}, held to {', '.join(trial.tiers)}; seen: {trial.seen}"
     yield from texts((t.name, t.format, t.honest, t.named) for t in matrix.trials if t.named is not None)
     for trial in matrix.refused():
-        yield f"refused: {trial.name}, held to {trial.tier}: {trial.verdict}"
+        yield f"refused: {trial.name}, held to {', '.join(trial.tiers)}: {trial.verdict}"
     score = matrix.score(GATE)
     outcome = "pass" if matrix.exit_code == 0 else "fail"
     yield (

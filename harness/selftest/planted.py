@@ -116,9 +116,9 @@ class Instance:
         return f" ({', '.join(f'{value:g}' for value in self.values)})" if self.values else ""
 
     @property
-    def tier(self) -> str:
-        """The tier that it must fail."""
-        return self.defect.tier
+    def tiers(self) -> tuple[str, ...]:
+        """The tier that it must fail, alone."""
+        return (self.defect.tier,)
 
     def candidate(self) -> Candidate:
         """Return the instance as a candidate, in a fresh state."""

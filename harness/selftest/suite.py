@@ -172,7 +172,7 @@ def _gated(suspect: Instance | Control, *, quick: bool = False) -> Suspect:
     return Suspect(
         suspect.name,
         suspect.candidate,
-        suspect.tier,
+        suspect.tiers,
         strict=planted_in is None,
         checks_first=planted_in is not None and planted_in.checks_first,
         near=quick and planted_in is not None and planted_in.mechanism not in OF_REACH,
@@ -188,7 +188,7 @@ def _trial(suspect: Instance | Control, verdict: Verdict | None, *, explain: boo
         mechanism=planted_in.mechanism if planted_in else "",
         seen=planted_in.seen if planted_in else "",
         format=suspect.format.name,
-        tier=suspect.tier,
+        tiers=suspect.tiers,
         honest=planted_in is None,
         noticed={BY_THE_GATE: verdict is not None, **noticed},
         verdict=_line(verdict),

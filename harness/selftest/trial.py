@@ -34,7 +34,7 @@ from harness.subject.subject import Subject
 from reference.declaration import Declaration
 from reference.formats import FloatFormat
 from reference.ops import Op, op_named
-from reference.tiers import STANDARD, TIERS
+from reference.tiers import STANDARD, TIERS, Tier
 from reports.record.cells import CHEAP, cell_row
 from reports.record.ledger import CellInfo
 from reports.record.verdicts import FAILED, Verdict
@@ -54,7 +54,7 @@ class Suspect:
     Attributes:
         name: unique in its group.
         make: returns the candidate of that name and spec, in a fresh state.
-        tier: the tier that it must meet.
+        tiers: the tiers that it must meet, each.
         strict: whether a verdict that is neither pass nor failure, such as `not_run`, counts as a failure.
         checks_first: whether the contract comes before the cells.
         near: whether to examine it briefly: a brief contract, no `crowd`, no lengths that the seed draws.
@@ -62,7 +62,7 @@ class Suspect:
 
     name: str
     make: Callable[[], Candidate]
-    tier: str
+    tiers: tuple[str, ...]
     strict: bool = False
     checks_first: bool = False
     near: bool = False
@@ -96,7 +96,7 @@ class _Trial:
         self._suspects = {suspect.name: suspect for suspect in suspects}
         self._format = fmt
         self._settled = settled
-        tiers = tuple({suspect.tier for suspect in suspects})
+        tiers = tuple(dict.fromkeys(tier for suspect in suspects for tier in suspect.tiers))
         self._settings = gate_settings(Settings(tuple(self._suspects), (fmt,), effort=effort), tiers)
         self._campaign = Campaign(self._settings, ())
         self._failures: dict[str, Verdict] = {}
@@ -172,7 +172,7 @@ class _Trial:
             c.name: executor.run(c.spec, batch.x, shard.out_format, reduces=alike.op.reduces)
             for c in alike.candidates
         }
-        standard = _Standard(shard, alike.tier, alike.op, alike.declaration)
+        standard = _Standard(shard, alike.tiers, alike.op, alike.declaration)
         for part, rows in batch.parts(alike.op):
             called = [_Called(n, out.of(part)) for n, out in outcomes.items() if n not in self._failures]
             if called:
@@ -188,7 +188,7 @@ class _Trial:
             self._note(standard.judged(rows, called[0])[1])
             return
         if (together := _together(called)) is not None:
-            repeated = rows.repeated(len(called), (STANDARD, TIERS[standard.tier]))
+            repeated = rows.repeated(len(called), {STANDARD, *standard.bounded})
             cell, verdicts = standard.judged(repeated, together)
             if not cell.tally.excused and all(verdict.status == "pass" for verdict in verdicts):
                 return
@@ -203,9 +203,9 @@ def _rank(shard: Shard) -> tuple[bool, float]:
 
 @dataclass(frozen=True)
 class _Alike:
-    """Suspects with the same tier, op and declaration, few enough to judge their outputs at once."""
+    """Suspects with the same tiers, op and declaration, few enough to judge their outputs at once."""
 
-    tier: str
+    tiers: tuple[str, ...]
     op: Op
     declaration: Declaration
     candidates: Sequence[Candidate]
@@ -214,22 +214,27 @@ class _Alike:
 def _alike(
     shard: Shard, remaining: Sequence[Candidate], suspects: Mapping[str, Suspect], room: int
 ) -> Iterator[_Alike]:
-    groups: dict[tuple[str, str, Declaration], list[Candidate]] = defaultdict(list)
+    groups: dict[tuple[tuple[str, ...], str, Declaration], list[Candidate]] = defaultdict(list)
     for c in remaining:
-        groups[suspects[c.name].tier, c.op.name, c.declared(shard.format)].append(c)
-    for (tier, op, declaration), some in groups.items():
+        groups[suspects[c.name].tiers, c.op.name, c.declared(shard.format)].append(c)
+    for (tiers, op, declaration), some in groups.items():
         parts = (some[i : i + room] for i in range(0, len(some), room))
-        yield from (_Alike(tier, op_named(op), declaration, part) for part in parts)
+        yield from (_Alike(tiers, op_named(op), declaration, part) for part in parts)
 
 
 @dataclass(frozen=True)
 class _Standard:
-    """The tier, the op and the declaration by which outputs of a shard's rows are judged."""
+    """The tiers, the op and the declaration by which outputs of a shard's rows are judged."""
 
     shard: Shard
-    tier: str
+    tiers: tuple[str, ...]
     op: Op
     declaration: Declaration
+
+    @property
+    def bounded(self) -> tuple[Tier, ...]:
+        """Those of the tiers that a bound judges."""
+        return tuple(TIERS[name] for name in self.tiers if TIERS[name].allowed is not None)
 
     def judged(self, rows: Rows, called: _Called) -> tuple[Cell, Iterator[Verdict]]:
         """Return the cell of the outputs, and its verdicts."""
@@ -237,11 +242,15 @@ class _Standard:
         key = CellKey(
             called.name, self.op.name, shard.format.name, shard.out_format.name, shard.regime, shard.length
         )
-        tiers = (TIERS[self.tier],)
+        tiers = tuple(TIERS[name] for name in self.tiers)
         tally = tally_outcome(key, rows, called.outcome, self.declaration, tiers, profiled=False)
         info = CellInfo(key, sampled=self.shard.sampled)
         cell = Cell(cell_row(info, tally, columns=CHEAP), tally)
-        budgets = of_tier(self.tier, [called.name], [self.shard.format.name], None)
+        budgets = [
+            budget
+            for name in self.tiers
+            for budget in of_tier(name, [called.name], [self.shard.format.name], None)
+        ]
         return cell, judge_cell(cell, budgets)
 
 

@@ -134,8 +134,12 @@ def rounding_of(t: Floats, rest: Floats, fmt: FloatFormat) -> Floats:
 
 
 def exp2_rounding(t: Floats, k: Floats, setting: Setting) -> Floats:
-    """Return what exp2(t log2 e) adds to the k of arguments t."""
-    return _by_exp2(np.abs(t) + k, setting) + _product_quantum(t, setting)
+    """Return what exp2(t log2 e) adds to the k of arguments t.
+
+    A size beyond float64 counts as its largest number: such an entry is deep, whatever its k below |t| / 2.
+    """
+    size = np.minimum(np.abs(t) + k, np.finfo(np.float64).max)
+    return _by_exp2(size, setting) + _product_quantum(t, setting)
 
 
 def _by_exp2(size: Floats, setting: Setting) -> Floats:

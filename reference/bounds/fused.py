@@ -192,7 +192,7 @@ class _Forming:
         if self.setting.algorithm.exp2:
             k = k + exp2_rounding(t, k, self.setting)
         depth = (1 - self.fmt.quantum_exponent) * LN2_ABOVE
-        k = np.where(masked, 0.0, k)
+        k = np.where(masked | np.isinf(t), 0.0, k)
         deep = (t + k <= -depth) & ~masked
         harmless = masked | (deep & self.fmt.has_infinity)
         reached = np.maximum(np.maximum(np.abs(gap), np.abs(product)), np.abs(t) + k)

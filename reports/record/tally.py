@@ -83,7 +83,7 @@ class Tally:
             `reports.record.profiles.place_numbers`.
         violations, excused: how often each clause of a tier that the campaign judges by is broken, and what
             was excused, by `over_TIER:CLAUSE`; also excused, by `unexplained`, unexplained rows that a policy
-            excuses, and, by a setting such as `nan_row=any`, policy rows that it alone accepts.
+            excuses, and, by a setting such as `masked_row=zero`, policy rows that the default refuses.
         missed: of the rows that break a tier, those that break a looser one too, by `over_TIER>LOOSER`.
         tier_ratios: the greatest error over the tier's bound, by `over_TIER`.
         policies: what was observed on policy rows, e.g. {"pos_inf:nan": 3}.

@@ -606,9 +606,15 @@ def _checked(y: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     if array.shape != shape:
         raise CallFailed("wrong_shape", f"returned shape {array.shape} for an input of shape {shape}")
     if array.dtype != dtype:
-        hint = f"; --out-format {array.dtype} takes it" if _is_format(array.dtype) else ""
-        raise CallFailed("wrong_dtype", f"returned {array.dtype} where {dtype} was asked for{hint}")
+        told = f"returned {array.dtype} where {dtype} was asked for{_hint(array.dtype, dtype)}"
+        raise CallFailed("wrong_dtype", told)
     return array
+
+
+def _hint(returned: np.dtype[Any], wanted: np.dtype[Any]) -> str:
+    if returned.newbyteorder("=") == wanted:
+        return f"; its bytes are in the other order; return y.astype({wanted.name!r})"
+    return f"; --out-format {returned.name} takes it" if _is_format(returned) else ""
 
 
 def _is_format(dtype: np.dtype[Any]) -> bool:
