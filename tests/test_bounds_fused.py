@@ -297,3 +297,25 @@ def test_fast_bounds_whatever_standard_does_where_a_difference_leaves_float64(fu
         TIERS[name].bounds(x, whole, fmt, overflowing=False, fused=fused) for name in ("standard", "fast")
     )
     assert (fast >= standard).all(), (fast, standard)
+
+
+@pytest.mark.parametrize("tier", ["standard", "fast"])
+@pytest.mark.parametrize("name", ["float32", "float64"])
+def test_products_that_round_to_one_number_share_the_sum_however_far_apart_their_logits_are(
+    name: str, tier: str
+) -> None:
+    """The exact results are 1 and, hundreds of thousands of powers of e below it, 0; both outputs are 1/2."""
+    fmt, fused = FORMATS[name], Fused(ROOT)
+    dtype = np.dtype(fmt.dtype)
+    large = np.array([np.finfo(dtype).max, dtype.type(2.0**100)])
+    x = np.stack([large, np.nextafter(large, dtype.type(0))], axis=1)
+    scaled_before = x * dtype.type(ROOT)
+    same = scaled_before[:, 0] == scaled_before[:, 1]
+    assert same.any()
+    rows = x[same].astype(np.float64)
+    truth = with_settings(SOFTMAX, fused).truth(rows, fmt, "certified")
+    y = np.full(rows.shape, 0.5)
+    with np.errstate(over="ignore"):
+        errors = ulp_errors_of(y, truth)
+    bounds = TIERS[tier].bounds(rows, truth, fmt, fused=fused)
+    assert (errors <= bounds).all(), (errors, bounds)

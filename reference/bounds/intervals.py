@@ -96,6 +96,7 @@ class _Sum:
             may be smaller.
         fraction, exponent: f and e such that the exact sum is 1 / (f 2^e r), r being the largest result.
         exact: the exact results.
+        most: the most that an exponential is of the exact sum.
     """
 
     deviation: _Deviation
@@ -105,6 +106,7 @@ class _Sum:
     fraction: Floats
     exponent: NDArray[np.int32]
     exact: Exact
+    most: Floats | float
 
     def size(self, exponent: int) -> Floats:
         high = (1 + self.deviation.up) / (self.fraction * self.exact.largest_low)
@@ -152,7 +154,7 @@ def _exponentials(ulps: Floats, eta: _Eta, arguments: Arguments, setting: Settin
     wrong = np.minimum(wrong, np.maximum(setting.exp_error * low, floor))
     down = np.minimum(ulps, low * z + wrong)
     rest = floor + 0.5 * eta.ulps - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0)
-    up = np.where(arguments.deep, np.maximum(rest, 0.0), up)
+    up = np.where(arguments.deep, np.maximum(rest, 0.0), np.where(arguments.k > STEEP, np.inf, up))
     up = np.minimum(up, _most(ulps, eta, arguments, setting))
     down = np.where(arguments.deep, ulps, down)
     known = arguments.masked | _is_one(arguments, setting)
@@ -162,13 +164,24 @@ def _exponentials(ulps: Floats, eta: _Eta, arguments: Arguments, setting: Settin
 def _most(ulps: Floats, eta: _Eta, arguments: Arguments, setting: Setting) -> Floats | float:
     """Return how far above w an exponential lies at most whose computed argument is known not to be large.
 
+    In ulps of a result far below 1 that may be beyond float64, and infinite: see `_share`.
+    """
+    one = _share(eta, arguments, setting, 0)
+    return np.asarray(np.maximum(one - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0), 0.0))
+
+
+def _share(
+    eta: _Eta, arguments: Arguments, setting: Setting, exponents: NDArray[np.int32] | int
+) -> Floats | float:
+    """Return 2^exponents times the most that an exponential is of the exact sum, in ulps of each r.
+
     It is at most exp(most) (1 + E), and 1 over the exact sum is eta over it, without the eta.
     """
     if arguments.most is None:
         return np.inf
     factor = (1 + expm1_above(arguments.most)) * (1 + setting.exp_error) * OUTWARD
-    one = np.ldexp(eta.significand * factor, eta.exponent - setting.arithmetic.quantum_exponent)
-    return np.asarray(np.maximum(one - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0), 0.0))
+    shift = exponents - setting.arithmetic.quantum_exponent
+    return np.asarray(np.ldexp(eta.significand * factor, eta.exponent + shift))
 
 
 def _is_one(arguments: Arguments, setting: Setting) -> Flags:
@@ -187,7 +200,7 @@ def _rescaled(ulps: Floats, eta: _Eta, arguments: Arguments, setting: Setting) -
     lost = z + min(error, 1.0)
     down = np.minimum(ulps, ulps * (lost / (1 + z)) + floor)
     rest = 0.5 * (1 + error / 2) ** 2 * unit - np.maximum(ulps - 2 * RESIDUAL_TOLERANCE, 0.0) + floor
-    up = np.where(arguments.deep, np.maximum(rest, 0.0), up)
+    up = np.where(arguments.deep, np.maximum(rest, 0.0), np.where(arguments.k > STEEP, np.inf, up))
     up = np.minimum(up, _most(ulps, eta, arguments, setting))
     down = np.where(arguments.deep, ulps, down)
     known = arguments.masked | _is_one(arguments, setting)
@@ -233,16 +246,15 @@ def sum_of(x: Floats, exact: Exact, arguments: Arguments, setting: Setting) -> t
     grown = setting.sums(x.shape[1])
     if grown is None:
         return None, own
-    up, down = (
-        np.ldexp(side, exact.exponents).sum(axis=1, keepdims=True) * OUTWARD
-        for side in (terms.up, terms.down)
-    )
+    most = _share(unit, arguments, setting, exact.exponents)
+    up = np.minimum(np.ldexp(terms.up, exact.exponents), most).sum(axis=1, keepdims=True) * OUTWARD
+    down = np.ldexp(terms.down, exact.exponents).sum(axis=1, keepdims=True) * OUTWARD
     at_least = _greatest_term(exact, terms, setting)
     deviation = _Deviation(
         (up + grown[0] + up * grown[0]) * OUTWARD,
         np.minimum((down + grown[1] * (1 - np.minimum(down, 1.0))) * OUTWARD, at_least),
     )
-    return _Sum(deviation, _Deviation(up, down), grown, at_least, fraction, exponent, exact), own
+    return _Sum(deviation, _Deviation(up, down), grown, at_least, fraction, exponent, exact, most), own
 
 
 def _greatest_term(exact: Exact, terms: _Deviation, setting: Setting) -> Floats:
@@ -303,12 +315,13 @@ def _quotient(exact: Exact, own: _Deviation, total: _Sum, setting: Setting) -> _
     """Bound the exact quotient of an exponential and the computed sum: line (Q)."""
     ulps = exact.ulps
     least = np.where(total.at_least < 1, total.at_least / (1 - total.at_least) * OUTWARD, np.inf)
-    above_least = own.up + (ulps + own.up) * least
+    above_least = np.where(own.up < np.inf, own.up + (ulps + own.up) * least, np.inf)
     if setting.algorithm.argument == "running":
         more, less = _inverse_deviation(total)
         return _Deviation(own.up + (ulps + own.up) * more, own.down + (ulps - own.down) * less)
     grown, shrunk = total.grown
-    own_up, own_down = (np.ldexp(side, exact.exponents) for side in (own.up, own.down))
+    own_up = np.minimum(np.ldexp(own.up, exact.exponents), total.most)
+    own_down = np.ldexp(own.down, exact.exponents)
     others_up = np.maximum(total.terms.up - own_up, 0.0)
     others_down = np.maximum(total.terms.down - own_down, 0.0)
     kept = 1 - shrunk - ABSOLUTE
