@@ -1,8 +1,9 @@
 # ruff: noqa: INP001 - a script beside its page, no module of a package
-"""Say what the softmax of each installed library is made of: `python docs/results/make_anatomy.py`.
+"""Say what the softmax of each installed library is made of: `python docs/results/make_anatomy.py [SECONDS]`.
 
 Each line is `python -m harness explain LIBRARY --format FORMAT --json`, in a process of its own. Lines are
-kept in the page as they are made. It takes a quarter of an hour on two idle cores.
+kept in the page as they are made. A library in a format may take so many seconds; one that compiles for every
+shape may take a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,8 @@ from harness.subject.candidates.libraries import LIBRARIES
 PAGE = Path(__file__).with_name("anatomy.md")
 FORMATS = ("float16", "float32", "float64", "bfloat16")
 PARTS = ("shift", "exp", "sum", "divide", "output", "dependence")
-SECONDS = 900
-"""What one library in one format may take; one that compiles for every shape takes longer."""
+SECONDS = 900.0
+"""What one library in one format may take by default."""
 
 Found = Mapping[str, Any]
 
@@ -37,7 +39,7 @@ and never reads code. One command made this page, on an x86-64 processor, from t
 
 <!-- test: skip, it takes a quarter of an hour and every library -->
 ```console
-$ python docs/results/make_anatomy.py
+$ python docs/results/make_anatomy.py {seconds}
 ```
 
 Each line is one `python -m harness explain LIBRARY --format FORMAT`. What most libraries have in common
@@ -50,38 +52,40 @@ libraries that have no line, and why.
 
 def main() -> None:
     """Write the page, a line at a time."""
+    seconds = float(sys.argv[1]) if sys.argv[1:] else SECONDS
     named = {name: library for name, library in LIBRARIES.items() if not library.lacks()}
     asked = [(fmt, name) for fmt in FORMATS for name in named]
     found: dict[tuple[str, str], Found] = {}
     with ThreadPoolExecutor(3) as pool:
-        for pair, document in zip(asked, pool.map(explained, asked), strict=True):
+        for pair, document in zip(asked, pool.map(partial(explained, seconds=seconds), asked), strict=True):
             found[pair] = document
             titles = {name: f"{name} {library.version()}" for name, library in named.items()}
-            PAGE.write_text("".join(page(titles, found)), encoding="utf-8")
+            PAGE.write_text("".join(page(titles, found, seconds)), encoding="utf-8")
 
 
-def explained(pair: tuple[str, str]) -> Found:
+def explained(pair: tuple[str, str], seconds: float = SECONDS) -> Found:
     """Return the document of `explain`, or why there is none."""
     fmt, name = pair
     command = [sys.executable, "-m", "harness", "explain", name, "--format", fmt, "--json"]
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)  # noqa: S603 - ours
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)  # noqa: S603 - ours
     except subprocess.TimeoutExpired:
-        return {"missing": f"not finished in {SECONDS} s"}
+        return {"missing": f"not finished in {seconds:g} s"}
     if ended.returncode:
         return {"missing": ended.stderr.strip().splitlines()[-1].removeprefix("error: ")}
     document: Found = json.loads(ended.stdout)
     return document
 
 
-def page(titles: Mapping[str, str], found: Mapping[tuple[str, str], Found]) -> Iterator[str]:
+def page(titles: Mapping[str, str], found: Mapping[tuple[str, str], Found], seconds: float) -> Iterator[str]:
     """Yield the text of the page: a table for each format.
 
     Args:
         titles: libraries and versions by name.
         found: documents by format and library.
+        seconds: what one of them might take.
     """
-    yield INTRO
+    yield INTRO.format(seconds=f"{seconds:g}")
     for fmt in dict.fromkeys(fmt for fmt, _ in found):
         here = {name: document for (of, name), document in found.items() if of == fmt}
         lines = {
