@@ -72,7 +72,8 @@ def explained(pair: tuple[str, str], seconds: float = SECONDS) -> Found:
     except subprocess.TimeoutExpired:
         return {"missing": f"not finished in {seconds:g} s"}
     if ended.returncode:
-        return {"missing": ended.stderr.strip().splitlines()[-1].removeprefix("error: ")}
+        said = ended.stderr.strip().splitlines()[-1].removeprefix("error: ")
+        return {"missing": said.partition(" (")[0]}
     document: Found = json.loads(ended.stdout)
     return document
 
