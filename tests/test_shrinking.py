@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -228,6 +229,16 @@ def test_length_at_fault_is_found_exactly():
 def test_entries_become_as_simple_as_they_can_be(holds, row, simplest):
     steps = reduced(np.array(row, dtype=np.float32), None, F32, holds, Budget())
     assert steps[-1].tolist() == simplest
+
+
+def test_a_row_of_the_largest_numbers_is_changed_without_a_warning():
+    """The middle of two of them is beyond the format."""
+    from harness.witnesses.shrinking.changes import changes
+
+    largest = np.finfo(np.float64).max
+    with warnings.catch_warnings(action="error"):
+        changed = changes(FORMATS["float64"], np.array([largest, np.nextafter(largest, 0)]))
+    assert np.isfinite(changed).all()
 
 
 def test_significands_are_counted_without_trailing_zeros():

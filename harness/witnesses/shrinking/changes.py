@@ -81,7 +81,9 @@ def _of_the_whole(values: Floats) -> Iterator[Floats]:
     if not len(finite):
         return
     largest, smallest = finite.max(), finite.min()
-    for rest in (0.0, smallest, np.median(finite)):
+    with np.errstate(over="ignore"):  # the mean of the middle two
+        median = np.median(finite)
+    for rest in (0.0, smallest, median):
         yield np.where(values == largest, largest, rest)
         yield np.where(values == smallest, smallest, rest)
     with np.errstate(over="ignore", invalid="ignore"):
