@@ -103,7 +103,7 @@ def test_an_improved_run_is_told_as_such_and_its_noise_apart(
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "b against a: 1 better, 0 worse, 109 noise, 0 same, 0 new, 0 gone, 0 not comparable"
     assert said[1] == "greatest error of the cells compared: 1.7e7 to 68 ULP"
-    assert said[2].startswith("better  naive  float32  bad, n=8: better: max_ulp 1.7e7 to 68")
+    assert said[2].startswith("better  naive  float32  bad, n=8: max_ulp 1.7e7 -> 68")
     assert said[3].startswith("noise in 109 cells, at most noise  naive")
     assert len(said) == 5
     page = Path("b/report.html").read_text()

@@ -141,4 +141,5 @@ def _line(cell: Change) -> str:
     key = cell.cell
     formats = key.format if key.format == key.out_format else f"{key.format} > {key.out_format}"
     place = f"{key.candidate}  {formats}  {key.regime}, n={key.length}"
-    return f"{cell.trend}  {place}{f': {cell.message}' if cell.message else ''}"
+    message = cell.message.removeprefix(f"{cell.trend}: ")
+    return f"{cell.trend}  {place}{f': {message}' if message else ''}"

@@ -233,6 +233,7 @@ def _worst(groups: Sequence[tuple[ElementReplay, ...]], most: int) -> list[tuple
 
 def _print_row(result: Replay) -> None:
     t = result.tally
+    outcome = ", ".join("did not fail" if name == "ok" else name for name in t.outcomes)
     bits = (
         "the recorded bits"
         if result.same_bits
@@ -240,12 +241,12 @@ def _print_row(result: Replay) -> None:
     )
     if result.among > 1:
         results().print(
-            f"called in the batch of {count(result.among)} rows that it was seen in:"
-            " alone it has other outputs, and shows nothing",
+            f"called in the batch of {count(result.among)} rows in which the fault was seen:"
+            " the row alone has other outputs, and no fault",
             soft_wrap=True,
         )
     results().print(
-        f"row: {', '.join(t.outcomes)}; row sum error {ulps(t.worst_row_sum_error, 6)}; "
+        f"row: {outcome}; row sum error {ulps(t.worst_row_sum_error, 6)}; "
         f"bound ratio {ulps(t.max_bound_ratio, 6)}; {bits}",
         soft_wrap=True,
     )

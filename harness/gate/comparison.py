@@ -212,7 +212,7 @@ def _sign(before: float | None, after: float | None, *, more_is_better: bool) ->
 
 def _message(worse: Sequence[str], better: Sequence[str], before: Row, after: Row) -> str:
     def changes(metrics: Sequence[str]) -> str:
-        return ", ".join(f"{name} {figure(before[name])} to {figure(after[name])}" for name in metrics)
+        return ", ".join(f"{name} {figure(before[name])} -> {figure(after[name])}" for name in metrics)
 
     parts = [
         f"{word}: {changes(metrics)}" for word, metrics in (("worse", worse), ("better", better)) if metrics

@@ -192,7 +192,7 @@ class Allowance:
         rows = f"{plural(self._untried, 'row')} {'was' if self._untried == 1 else 'were'}"
         untried = f"{rows} not tried" if self._untried else ""
         parts = [part for part in (untried, rule, chance) if part]
-        return "; ".join([f"its failures took {self._spent:.0f} s", *parts]) if parts else None
+        return "; ".join([*parts, f"{self._spent:.0f} s went into failing calls"]) if parts else None
 
 
 def summaries(allowances: Mapping[str, Allowance]) -> dict[str, str]:
