@@ -100,7 +100,12 @@ def _of_candidate(own: Sequence[Verdict]) -> str:
         return ""
     others = list(dict.fromkeys(v.metric for v in failing if not _is_of_cell(v)))
     beside = f"; it also breaks {_listed(others)}" if others else ""
-    return f"{own[0].candidate}: all {count(len(cells))} {_what(cells)} are {', '.join(facts)}{beside}"
+    what = f"{count(len(cells))} {_what(cells)} are"
+    if facts[0].startswith("in every "):  # each violation is in one; together they are in all
+        sentence = f"the {what} spread over {', '.join(facts).removeprefix('in ')}"
+    else:
+        sentence = f"all {what} {', '.join(facts)}"
+    return f"{own[0].candidate}: {sentence}{beside}"
 
 
 def _is_of_cell(verdict: Verdict) -> bool:

@@ -36,7 +36,7 @@ def sentences(run: RunData) -> Iterator[str]:
         return
     if not measured:
         if not run.shards_left:
-            yield f"Nothing was measured: no row of {plural(len(run.cells), 'cell')} came back."
+            yield f"Nothing was measured: no call returned an output ({plural(len(run.cells), 'cell')})."
         return
     yield from _judged(run)
     failing, calm = _failures(measured, losing=_lost_rows(run))

@@ -72,7 +72,7 @@ def sentence(fails: Any, **options: Any) -> str:
             lambda _f, r, n: r == "result-underflow" and n > 8,
             "all 3 violations of max_ulp are only in regime result-underflow",
         ),
-        (lambda _f, r, _n: r != "tied", "all 20 violations of max_ulp are in every regime but tied"),
+        (lambda _f, r, _n: r != "tied", "the 20 violations of max_ulp are spread over every regime but tied"),
         (
             lambda _f, r, _n: r in ("tied", "masked"),
             "all 10 violations of max_ulp are only in regimes masked and tied",
@@ -132,7 +132,7 @@ def test_nothing_is_said_of_few_or_of_those_without_a_pattern() -> None:
     )  # two: they are read as quickly
     scattered = {("normal", 8), ("normal", 257), ("tied", 1), ("masked", 4096), ("extreme", 128)}
     assert in_common(verdicts(lambda _f, r, n: (r, n) in scattered, status="crashed")) == [
-        "my.py:softmax: all 5 cells that crashed are in every regime but result-underflow"
+        "my.py:softmax: the 5 cells that crashed are spread over every regime but result-underflow"
     ]
     assert in_common([v for v in verdicts(lambda *_: True) if v.regime == "tied" and v.length == 8] * 3) == []
 
