@@ -228,10 +228,17 @@ def test_a_candidate_named_as_a_script_is_text(browser: Browser, pages: dict[str
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_telephone_never_scrolls_sideways(browser: Browser, pages: dict[str, Path], name: str) -> None:
+def test_a_telephone_never_scrolls_sideways_not_even_in_a_table(
+    browser: Browser, pages: dict[str, Path], name: str
+) -> None:
     browser.open(pages[name], NARROW)
     browser.unfold()
     assert browser.js("return document.documentElement.scrollWidth") <= NARROW
+    cut_off = (
+        "return [...document.querySelectorAll('div.scroll')].filter((box) => box.scrollWidth > box.clientWidth + 1)"
+        ".map((box) => box.getAttribute('aria-label') ?? box.textContent.trim().slice(0, 60))"
+    )
+    assert browser.js(cut_off) == [], "tables or pictures that reach beyond a telephone's width"
 
 
 @pytest.mark.parametrize(

@@ -143,10 +143,9 @@ class Progress:
             counts = f"{count(self._failed[key])} of {plural(self._rows[key], 'row')} failed"
             if self._lost[key]:
                 counts += f", {count(self._lost[key])} gave no output"
-            named = f"{name:{max(map(len, names))}}"
-            self._console.print(
-                f"  {named}  {counts}, worst {ulps(self._worst.get(key))} ULP", soft_wrap=True
-            )
+            if (worst := self._worst.get(key)) is not None:
+                counts += f", worst {ulps(worst)} ULP"
+            self._console.print(f"  {name:{max(map(len, names))}}  {counts}", soft_wrap=True)
 
 
 def _is_fixed(task: Task) -> bool:

@@ -41,7 +41,7 @@ def _intro(checks: Sequence[Check]) -> str:
     if broken := counts["violated"]:
         clauses.append(f"{count(broken)} violated")
     if known := counts["known"]:
-        clauses.append(f"{count(known)} broken in a way that the order of operations alone may break them")
+        clauses.append(f"{count(known)} broken as the order of operations alone may break them")
     seen = looked_at_in_all(checks)
     asked = f" They were asked of {seen}." if seen else ""
     return f"{'; '.join(clauses if len(clauses) > 1 else [*clauses, 'none broken'])}.{asked}"

@@ -122,7 +122,7 @@ def _of_sum(title: str, part: Mapping[str, Any]) -> Iterator[Picture]:
 
 SECTION = Section(
     title="Why it fails",
-    order=22,
+    order=14,
     guide=(
         "Candidates that failed were asked further rows, each of which answers a question about one part:"
         " what is subtracted, exp, the sum, the division, what comes out, and what else outputs depend on. A"
