@@ -235,7 +235,8 @@ def test_a_telephone_never_scrolls_sideways_not_even_in_a_table(
     browser.unfold()
     assert browser.js("return document.documentElement.scrollWidth") <= NARROW
     cut_off = (
-        "return [...document.querySelectorAll('div.scroll')].filter((box) => box.scrollWidth > box.clientWidth + 1)"
+        "return [...document.querySelectorAll('div.scroll')]"
+        ".filter((box) => box.scrollWidth > box.clientWidth + 1)"
         ".map((box) => box.getAttribute('aria-label') ?? box.textContent.trim().slice(0, 60))"
     )
     assert browser.js(cut_off) == [], "tables or pictures that reach beyond a telephone's width"
