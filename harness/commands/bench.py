@@ -94,7 +94,10 @@ class Cost:
 def bench(
     *,
     formats: Annotated[
-        list[str] | None, typer.Option("--format", help="A format; repeat for several; the usual.")
+        list[str] | None,
+        typer.Option(
+            "--format", help=f"A format; repeat for several. By default {', '.join(USUAL_FORMATS)}."
+        ),
     ] = None,
     lengths: Annotated[
         list[int] | None, typer.Option("--length", help="Entries of a row; repeat for several.")

@@ -79,8 +79,8 @@ def exhaust(
         bool,
         typer.Option(
             "--through-shift",
-            help="Prove pairs or triples by their rounded differences, as is done by itself where there are"
-            " too many rows to call.",
+            help="Prove pairs or triples by their rounded differences. This is the default where"
+            " there are too many rows to call.",
         ),
     ] = False,
     policies: Policies = None,
@@ -89,7 +89,7 @@ def exhaust(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     overwrite: Overwrite = False,
     jobs: Annotated[
-        int | None, typer.Option(help="Parts counted at once; by default one a processor.")
+        int | None, typer.Option(help="Parts counted at once; by default one per processor.")
     ] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one call may take.")] = None,
     in_process: InProcessHere = False,

@@ -47,7 +47,7 @@ def explain(
     via: ViaLibrary = None,
     out_format: OutFormatName = None,
     length: Annotated[
-        int | None, typer.Option(help="A length to look at as well; up to 256 its tree.")
+        int | None, typer.Option(help="A further length to look at; up to 256, its tree of additions.")
     ] = None,
     tier: Annotated[
         str | None,
@@ -60,7 +60,8 @@ def explain(
     timeout: Annotated[float | None, typer.Option(help="Seconds that one call may take.")] = None,
     in_process: InProcessHere = False,
     declare: Annotated[
-        bool, typer.Option("--declare", help="Print the declaration that its anatomy supports, and no more.")
+        bool,
+        typer.Option("--declare", help="Print the declaration that its anatomy supports, and nothing else."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

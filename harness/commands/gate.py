@@ -56,7 +56,7 @@ def gate(
     policies: Policies = None,
     seed: Annotated[int | None, typer.Option(help="What the rows are drawn from; 0 by default.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="A new seed, printed; for a nightly job.")] = False,
-    rows: Annotated[int | None, typer.Option(help="At least so many rows of each drawn cell.")] = None,
+    rows: Annotated[int | None, typer.Option(help="At least this many rows of each drawn cell.")] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail too where more than 25 % of a limit is unused.")
     ] = False,
@@ -69,13 +69,14 @@ def gate(
     out: Annotated[Path | None, typer.Option(help="The run folder; harness-out/... where not given.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
     jobs: Annotated[
-        int | None, typer.Option(help="Shards measured at once; by default one a processor.")
+        int | None, typer.Option(help="Shards measured at once; by default one per processor.")
     ] = None,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds that one call of a candidate may take.")
     ] = None,
     max_time: Annotated[
-        float | None, typer.Option(help="Seconds that the gate may take: fewer rows, where need be.")
+        float | None,
+        typer.Option(help="Seconds that the gate may take; it draws fewer rows to keep to that."),
     ] = None,
     no_explain: NoExplain = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as one JSON document.")] = False,

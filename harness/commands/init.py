@@ -43,7 +43,7 @@ def init(
     formats: Annotated[
         list[str] | None, typer.Option("--format", help="Input format; repeat for several.")
     ] = None,
-    tier: Annotated[str, typer.Option(help="What it shall meet.")] = "standard",
+    tier: Annotated[str, typer.Option(help="The tier to gate at.")] = "standard",
 ) -> None:
     """Write a starter configuration, a file of budgets and a CI workflow into this folder.
 

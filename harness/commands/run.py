@@ -69,14 +69,14 @@ def run(
         str | None, typer.Option(help="A dask scheduler, tcp://host:8786, or local: who measures the shards.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(help="Shards measured at once; by default one a processor.")
+        int | None, typer.Option(help="Shards measured at once; by default one per processor.")
     ] = None,
     reference: Annotated[str | None, typer.Option(help="certified or mpmath.")] = None,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds that one call of a candidate may take.")
     ] = None,
     max_time: Annotated[
-        float | None, typer.Option(help="Seconds that the run may take: fewer rows, where need be.")
+        float | None, typer.Option(help="Seconds that the run may take; it draws fewer rows to keep to that.")
     ] = None,
     max_memory: Annotated[int | None, typer.Option(help="MiB that a candidate may use.")] = None,
     in_process: Annotated[

@@ -250,15 +250,15 @@ def _lines(finding: _Finding) -> Iterator[str]:
     yield f"{cell.candidate}, {cell.format} to {cell.out_format}, length {cell.length}: {goal.title}"
     yield f"{_figure(result.score)} {goal.unit}; {result.sample}"
     if result.witness is None:
-        yield "no row shows any of it"
+        yield "no row shows it"
     else:
         yield from _bounds(result)
         yield from row_lines(finding.folder, result.witness, finding.small)
     yield from (f"stopped early: {text}" for text in [result.stopped] if text)
     yield from (f"calls that failed: {text}" for text in [_faults(result)] if text)
-    yield from (f"of the rows tried, failed: {text}" for text in [_failed(finding.tally)] if text)
+    yield from (f"failed rows among those tried: {text}" for text in [_failed(finding.tally)] if text)
     yield f"tried around the worst row: {result.neighbourhood}{_polishing(result)}"
-    yield f"worst after so many rows: {', '.join(_curve(result.curve))}"
+    yield f"worst so far: {', '.join(_curve(result.curve))} rows"
     yield f"{result.rate:.3g} evaluations a second, {result.seconds:.3g} s in all"
 
 

@@ -47,7 +47,7 @@ def selftest(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Keep the matrix as a report in this folder.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
-    jobs: Annotated[int | None, typer.Option(help="Processes; by default one a processor.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; by default one per processor.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the matrix as one JSON document.")] = False,
 ) -> int:
     """Plant known defects, and count which of them the gate and common test protocols catch.

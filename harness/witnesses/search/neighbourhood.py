@@ -54,7 +54,7 @@ class Neighbourhood:
     def __str__(self) -> str:
         """Say what is tried."""
         what = {0: "nothing", 1: "one entry", 2: "one and two entries"}[self.entries]
-        return f"all changes of {what} by up to {self.ulps} ulps"
+        return f"all changes of {what} by up to {self.ulps} ulp{'s' if self.ulps > 1 else ''}"
 
     def rows(self, fmt: FloatFormat, row: Ordinals, at_once: int) -> Iterator[Ordinals]:
         """Yield the neighbours of a row, shape (n,), in batches of at most `at_once`.
