@@ -20,6 +20,7 @@ from reference.formats import FloatFormat
 from reference.ops import Op
 from reference.row_kinds import RowKind
 from reports.record.witness import Witness
+from reports.rows import grouped, in_python
 
 __all__ = [
     "SHOWN",
@@ -409,7 +410,9 @@ def same_bits(fmt: FloatFormat, a: Array, b: Array) -> Flags:
 
 
 def written(fmt: FloatFormat, row: Array) -> str:
-    """Return a row as a list of Python with its bits beside it, the first entries of a long one."""
+    """Return a row as an expression of Python with its bits beside it, the first entries of a long one."""
+    if bits := grouped(fmt.to_hex(row), fmt, prefix="0x"):
+        return f"{in_python(bits, fmt)} ({bits})"
     shown = row[:SHOWN]
     values = [repr(value) for value in fmt.to_float64(shown).tolist()]
     more = [f"... {len(row) - SHOWN} more"] if len(row) > SHOWN else []
