@@ -557,6 +557,6 @@ def test_a_row_sum_further_off_than_rounding_explains_is_not_called_rounding(
 @pytest.mark.parametrize("row", [[0.0], [1.5, -0.0, 2.0], [0.0] * 12 + [-np.inf], [np.nan, *[3.0] * 40]])
 def test_the_row_of_a_broken_check_can_be_pasted_into_python(row):
     text, bits = written(FORMATS["float32"], np.float32(row)).rsplit(" (", 1)
-    pasted = np.float32(eval(text))
+    pasted = np.float32(eval(text))  # noqa: S307
     assert pasted.view(np.uint32).tolist() == np.float32(row).view(np.uint32).tolist(), (text, bits)
     assert bits.count("0x") <= 4, bits
