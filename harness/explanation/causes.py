@@ -8,7 +8,7 @@ from typing import Any, Final, get_args, get_type_hints
 
 import numpy as np
 
-from harness.explanation.allowance import MOST, Counted, Spent
+from harness.explanation.allowance import Counted, Spent, calls_of_slow
 from harness.explanation.anatomy import Anatomy, anatomy_of
 from harness.explanation.cause import ACCOUNTED, Cause, best_of, held
 from harness.explanation.codes import CODES
@@ -108,8 +108,8 @@ def explanation_of(
     questions = Questions(subject)
     begun = beginning_of(questions)
     if questions.is_slow:
-        counted.most = counted.calls + MOST
-        notify(_limit(questions))
+        counted.limit(calls_of_slow(questions.seconds))
+        notify(_limit(questions, counted.granted))
     anatomy = anatomy_of(questions, length)
     asked = tier or ("fast" if TIERS["fast"].takes(subject.out) else "wide")
     search = _Search(questions, begun, anatomy, asked, shown_rows(subject, asked))
@@ -119,7 +119,7 @@ def explanation_of(
         cause = search.cause()
         prediction = prediction_of(questions, anatomy, fresh) if fresh else None
     except Spent:
-        spent = f"its {MOST:,} calls were made before the search was done"
+        spent = f"its {counted.granted:,} calls were made before the search was done"
     return Explanation(
         anatomy,
         asked,
@@ -142,12 +142,12 @@ def _left_out(questions: Questions) -> str:
     )
 
 
-def _limit(questions: Questions) -> str:
+def _limit(questions: Questions, calls: int) -> str:
     seconds = questions.seconds
     took = f"{seconds:.2g} s" if seconds >= 1 else f"{1000 * seconds:.2g} ms"
     return (
         f"{questions.subject.candidate.name}: a call of three rows of {TIMED} entries takes {took}; at most"
-        f" {MOST:,} calls follow"
+        f" {calls:,} calls follow"
     )
 
 
