@@ -230,8 +230,11 @@ def test_without_a_format_one_is_exhausted_that_can_be(
     [
         (("--policy", "subnormals=drown"), "subnormals=drown"),
         (("--format", "float16", "--length", "4"), "too many; give --yes"),
-        (("--format", "float32", "--length", "3"), "beyond any machine"),
-        (("--format", "float64", "--length", "2"), "beyond any machine"),
+        (("--bracket", "--all-orders"), "--bracket with --all-orders"),
+        (("--tier", "standard", "--through-shift"), "--tier with --through-shift"),
+        (("--bracket", "--length", "1"), "--bracket with --length 1"),
+        (("--tier", "good"), "tier 'good'"),
+        (("--tier", "faithful"), "tier faithful"),
         (("--format", "float32", "--length", "2", "--all-orders"), "beyond any machine"),
         (("--through-shift", "--length", "4"), "--through-shift with --length 4"),
         (("--through-shift", "--all-orders"), "--through-shift with --all-orders"),

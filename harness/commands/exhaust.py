@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -31,20 +31,21 @@ from harness.commands.single import (
     single,
 )
 from harness.terminal.console import notes, print_json, progress_bar, results
-from harness.terminal.exceptions import Interrupted, NoVerdict, UsageError, user_mistakes
+from harness.terminal.exceptions import Interrupted, NoVerdict, UsageError, choose, user_mistakes
 from harness.terminal.kernels import EVALUATION, MEASURING, prepare_kernels
 from reference.formats import FORMATS
 from reference.ops import SOFTMAX
+from reference.tiers import TIERS
 from reports.spelling import command
 
 if TYPE_CHECKING:
-    from harness.exhaust import Exhaustion, Range, ShiftedPairs, ShiftedTriples
+    from harness.exhaust import Bracket, Exhaustion, Range, ShiftedPairs, ShiftedTriples
     from harness.subject.execution import Executor
     from reports.record.ledger import Ledger
     from reports.record.tally import Tally
     from reports.record.witness import CellKey, Witness
 
-    Plan = Exhaustion | ShiftedPairs | ShiftedTriples
+    Plan = Bracket | Exhaustion | ShiftedPairs | ShiftedTriples
 
 __all__ = ["exhaust"]
 
@@ -83,6 +84,21 @@ def exhaust(
             " there are too many rows to call.",
         ),
     ] = False,
+    bracket: Annotated[
+        bool,
+        typer.Option(
+            "--bracket",
+            help="Search for the lower end of a bracket and prove an upper end from an a-priori bound, as is"
+            " done by itself where no proof is possible.",
+        ),
+    ] = False,
+    tier: Annotated[
+        str | None,
+        typer.Option(
+            help="The tier whose bound a bracket assumes; by default the declared algorithm's bound, else"
+            " standard's."
+        ),
+    ] = None,
     policies: Policies = None,
     yes: Annotated[bool, typer.Option("--yes", help="Begin, however long it takes.")] = False,
     out: OutFolder = None,
@@ -103,12 +119,12 @@ def exhaust(
         "timeout": timeout, "in_process": in_process,
     }  # fmt: skip
     asked = single(candidate, format, length, given, _default_format(length), _is_small)
-    through_shift = _is_through_shift(asked, through_shift, all_orders=all_orders)
+    way = _way(asked, through_shift, all_orders=all_orders, bracket=bracket, tier=tier)
     prepare_kernels(MEASURING, EVALUATION)
     with executor_for(asked.settings, every_row=True) as each, _refused_unless_it_shifts(asked):
         executor = Remembering(each)
         require_format(asked, executor)
-        plan = _plan(asked, executor, through_shift=through_shift, all_orders=all_orders)
+        plan = _plan(asked, executor, way, tier, all_orders=all_orders)
         _estimate(plan, asked.settings.jobs, yes=yes)
         folder = _folder(out, resume=resume, overwrite=overwrite)
         with begin(folder, asked, plan.identity(), plan.cells) as ledger:
@@ -117,6 +133,7 @@ def exhaust(
             tally, seconds = next(ledger.tallies())[1], ledger.seconds()
             faulty = _keep_faulty(plan, tally, ledger)
     confirmed = _confirmed(tally)
+    _require_unrefuted(plan, tally, folder)
     _print_proof(_Proof(plan, tally, faulty, shrunk, folder, seconds, confirmed), as_json=as_json)
 
 
@@ -130,8 +147,10 @@ def _is_small(name: str) -> bool:
     return name not in FORMATS or FORMATS[name].storage_bits <= SMALL_BITS
 
 
-def _is_through_shift(asked: Single, wanted: bool, *, all_orders: bool) -> bool:
-    """Return whether rows are proved through the shift: where that is asked for, or all are too many.
+def _way(
+    asked: Single, through_shift: bool, *, all_orders: bool, bracket: bool, tier: str | None
+) -> Literal["every row", "through the shift", "bracket"]:
+    """Return how the question is answered: by the strongest proof that is possible, where none is asked for.
 
     Raises:
         UsageError: what is asked for cannot be proved.
@@ -139,24 +158,48 @@ def _is_through_shift(asked: Single, wanted: bool, *, all_orders: bool) -> bool:
     from harness.exhaust import MOST_ROWS, Enumeration
 
     fmt, length, op = asked.fmt, asked.length, asked.candidate.op
-    if wanted and op is not SOFTMAX:
+    if tier is not None:
+        choose("tier", tier, TIERS)
+    if (bracket or tier) and (all_orders or through_shift):
+        other = "--all-orders" if all_orders else "--through-shift"
+        given = "--bracket" if bracket else "--tier"
+        raise UsageError(f"{given} with {other}: a bracket is of all rows; leave one of the two options out")
+    if bracket or tier:
+        _require_bracketable(asked)
+        return "bracket"
+    if through_shift and op is not SOFTMAX:
         raise UsageError(f"--through-shift: it proves {SOFTMAX}, and {asked.candidate.name} computes {op}")
     rows = Enumeration(fmt, length, unordered=not all_orders, one_zero=not all_orders).rows
-    if wanted and (length not in SHIFTED_BITS or all_orders):
+    if through_shift and (length not in SHIFTED_BITS or all_orders):
         given = "--all-orders" if all_orders else f"--length {length}"
         raise UsageError(
             f"--through-shift with {given}: it proves pairs and triples, in any order of the entries; leave"
             " one of the two options out"
         )
     is_possible = op is SOFTMAX and not all_orders and fmt.storage_bits <= SHIFTED_BITS.get(length, 0)
-    if is_possible and (wanted or rows > MOST_ROWS):
-        return True
-    if rows > LARGEST or wanted:
-        raise UsageError(
-            f"{fmt}, length {length}: more than 2^{rows.bit_length() - 1} rows, beyond any"
-            " machine; use search, or a smaller format or length"
-        )
-    return False
+    if is_possible and (through_shift or rows > MOST_ROWS):
+        return "through the shift"
+    if rows <= LARGEST and not through_shift:
+        return "every row"
+    if op is SOFTMAX and length > 1 and not all_orders and not through_shift:
+        return "bracket"
+    raise UsageError(
+        f"{fmt}, length {length}: more than 2^{rows.bit_length() - 1} rows, beyond any"
+        " machine; use search, or a smaller format or length"
+    )
+
+
+def _require_bracketable(asked: Single) -> None:
+    """Refuse what has no bracket.
+
+    Raises:
+        UsageError: another op than softmax, or rows of one entry.
+    """
+    if asked.candidate.op is not SOFTMAX:
+        name, op = asked.candidate.name, asked.candidate.op
+        raise UsageError(f"--bracket: it is for {SOFTMAX}, and {name} computes {op}; use search")
+    if asked.length < 2:
+        raise UsageError("--bracket with --length 1: the softmax of one entry is 1; give 2 or more")
 
 
 @contextmanager
@@ -167,10 +210,15 @@ def _refused_unless_it_shifts(asked: Single) -> Iterator[None]:
         NoVerdict: a result is too near a power of two for the proof.
         UsageError: outputs depend on more than rounded differences.
     """
-    from harness.exhaust import NotByTheShift
+    from harness.exhaust import NoBracket, NotByTheShift
 
     try:
         yield
+    except NoBracket as error:
+        raise UsageError(
+            f"candidate {asked.candidate.name!r}, {asked.fmt}, length {asked.length}: no bracket: {error};"
+            " name a --tier that has one, or use search"
+        ) from None
     except ArithmeticError as error:
         raise NoVerdict(str(error)) from error
     except NotByTheShift as error:
@@ -181,12 +229,14 @@ def _refused_unless_it_shifts(asked: Single) -> Iterator[None]:
         ) from None
 
 
-def _plan(asked: Single, executor: Executor, *, through_shift: bool, all_orders: bool) -> Plan:
+def _plan(asked: Single, executor: Executor, way: str, tier: str | None, *, all_orders: bool) -> Plan:
     """Check what the candidate is assumed to do, and plan the rows that remain."""
-    from harness.exhaust import NONE, Exhaustion, ShiftedPairs, ShiftedTriples, check_symmetries
+    from harness.exhaust import NONE, Bracket, Exhaustion, ShiftedPairs, ShiftedTriples, check_symmetries
 
     subject = asked.subject(executor)
-    if through_shift:
+    if way == "bracket":
+        return Bracket.checked(subject, asked.length, None if tier is None else TIERS[tier])
+    if way == "through the shift":
         return (ShiftedPairs if asked.length == 2 else ShiftedTriples).checked(subject)
     symmetries = NONE if all_orders else check_symmetries(subject, asked.length)
     return Exhaustion(subject, asked.length, symmetries)
@@ -199,7 +249,9 @@ def _estimate(plan: Plan, jobs: int, *, yes: bool) -> None:
     rows = plan.rows
     size = f"{rows} rows, {plan.scope}; about {_duration(plan.seconds() / jobs)}"
     if rows > MOST_ROWS and not yes:
-        raise UsageError(f"{size}: too many; give --yes to begin all the same, or use search")
+        raise UsageError(
+            f"{size}: too many; give --yes to begin all the same, --bracket for a bracket, or use search"
+        )
     notes().print(size, soft_wrap=True)
     notes().print(plan.assumed, soft_wrap=True)
 
@@ -280,6 +332,27 @@ def _confirmed(tally: Tally) -> float | None:
     return error
 
 
+def _require_unrefuted(plan: Plan, tally: Tally, folder: Path) -> None:
+    """Refuse a bracket that a row tried refutes.
+
+    Raises:
+        NoVerdict: such a row.
+    """
+    from harness.exhaust import Bracket
+    from reports.folder import write
+
+    if not isinstance(plan, Bracket) or not (found := plan.refuted_by(tally)):
+        return
+    with user_mistakes():
+        write(folder)
+    why, witness = found
+    row = "" if witness is None else "; ".join(text.strip() for text in row_lines(folder, witness, None))
+    name = plan.cell.candidate
+    raise NoVerdict(
+        f"no bracket: {name} does not keep the bound of {plan.assumption.name}. Of a row tried, {why}: {row}"
+    )
+
+
 # Printing ----------------------------------------------------------------------------------
 
 
@@ -308,8 +381,17 @@ class _Proof:
         return [w for w in self.tally.witnesses if w.kind not in left_out]
 
     @property
+    def bracket(self) -> Bracket | None:
+        """The plan, where it is of a bracket."""
+        from harness.exhaust import Bracket
+
+        return self.plan if isinstance(self.plan, Bracket) else None
+
+    @property
     def statement(self) -> str:
         """A sentence on what is proved."""
+        if self.bracket is not None:
+            return self.bracket.statement(self.tally)
         lost = self.tally.rows - self.tally.completed
         rows = max(self.plan.rows, self.tally.rows)
         if not lost:
@@ -329,7 +411,8 @@ class _Proof:
 
         every = dict.fromkeys((*self.tally.witnesses, *self.faulty))
         return {
-            "proved": self.tally.completed == self.tally.rows,
+            "proved": self.bracket is None and self.tally.completed == self.tally.rows,
+            "bracket": None if self.bracket is None else self.bracket.document(self.tally),
             "statement": self.statement,
             "assumed": self.plan.assumed,
             "through_shift": self.plan.through_shift,
@@ -359,10 +442,13 @@ def _lines(proof: _Proof) -> Iterator[str]:
     yield f"{cell.candidate}, {cell.format} to {cell.out_format}, length {cell.length}"
     yield proof.statement
     yield proof.plan.assumed
-    yield f"greatest ULP error: {_figure(proof.tally.max_ulp)}"
+    if proof.bracket is not None:
+        yield proof.bracket.grounds(proof.tally)
+    worst = "greatest ULP error" if proof.bracket is None else "worst ULP error found"
+    yield f"{worst}: {_figure(proof.tally.max_ulp)}"
     yield from () if proof.plan.through_shift else _sum_and_share(proof.tally)
     if proof.confirmed is not None:
-        yield f"the greatest ULP error by mpmath: {_figure(proof.confirmed)}"
+        yield f"the {worst} by mpmath: {_figure(proof.confirmed)}"
     yield from _counts(proof.tally, proof.plan.counted)
     for witness in proof.witnesses:
         yield f"{witness.kind.replace('_', ' ')}: {_meaning(witness)}"

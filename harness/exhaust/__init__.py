@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.exhaust.bracket import Bracket, NoBracket
 from harness.exhaust.enumeration import Enumeration
 from harness.exhaust.exhaustion import MOST_ROWS, REGIME, THOROUGH, Exhaustion, Range
 from harness.exhaust.memory import Remembering
@@ -15,8 +16,10 @@ __all__ = [
     "NONE",
     "REGIME",
     "THOROUGH",
+    "Bracket",
     "Enumeration",
     "Exhaustion",
+    "NoBracket",
     "NotByTheShift",
     "Range",
     "Remembering",
