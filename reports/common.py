@@ -3,7 +3,7 @@
 A dozen alike are one finding. A fact is stated only where it holds of every violation of a candidate's cells,
 and only where the gate looked further: "at lengths 257 to 4,096, none at 128 or less" says that several cells
 of the same regimes were gated at 128 or less, and that all passed. Where the number of rows in a cell parts
-those that fail from those that pass, that is stated too.
+those that fail from those that pass, that is stated too. So is that all of them have logits far out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import comb
 from typing import Final
 
@@ -62,7 +63,8 @@ def in_common(verdicts: Sequence[Verdict]) -> list[str]:
     sentences = list(filter(None, (_of_candidate(own) for own in _by_candidate(verdicts))))
     left = len(sentences) - _SENTENCES
     more = [f"{plural(left, 'more candidate')} likewise"] if left > 0 else []
-    return [*sentences[:_SENTENCES], *more, *list(_looser_met(verdicts))[:_SENTENCES]]
+    further = (list(found(verdicts))[:_SENTENCES] for found in (_looser_met, _far_out))
+    return [*sentences[:_SENTENCES], *more, *chain.from_iterable(further)]
 
 
 def _looser_met(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -80,6 +82,17 @@ def _looser_met(verdicts: Sequence[Verdict]) -> Iterator[str]:
                 f"{candidate}: misses {asked} in {formats}, and meets {name} on the same rows"
                 f" ({TIERS[name].title})"
             )
+
+
+def _far_out(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Yield what holds of candidates whose violations in a format all have logits far out."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for v in verdicts:
+        if v.stops and _is_of_cell(v):
+            groups.setdefault((v.candidate, v.formats), []).append(v.far)
+    for (candidate, formats), said in groups.items():
+        if all(said) and len(set(said)) == 1:
+            yield f"{candidate} in {formats}: {said[0]}"
 
 
 def _by_candidate(verdicts: Sequence[Verdict]) -> Iterable[list[Verdict]]:

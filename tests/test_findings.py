@@ -17,7 +17,7 @@ TEXT = (Path(__file__).resolve().parent.parent / "FINDINGS.md").read_text(encodi
 ENTRIES = re.findall(
     r"^## (.+?)\n(.*?)```python\n(.*?)```\n\n```text\n(.*?)```", TEXT, re.DOTALL | re.MULTILINE
 )
-PROJECTS = ("jax", "mlx", "openvino", "tensorflow", "tinygrad", "triton")
+PROJECTS = ("jax", "mlx", "onnxruntime", "openvino", "tensorflow", "tinygrad", "triton")
 
 
 def library_of(code: str) -> str:

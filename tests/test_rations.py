@@ -261,6 +261,24 @@ def test_the_first_drawn_rows_say_once_how_long_all_takes(slowness, monkeypatch,
     assert rest == pytest.approx(slowness * checks, rel=0.05), lines
 
 
+@pytest.mark.parametrize("tasks", [1, 40])
+def test_the_start_of_workers_is_not_taken_for_the_pace_of_checks(tasks, monkeypatch, capsys):
+    """A quarter of a minute passes in the first task, in which libraries are imported; checks take 80 s."""
+    from harness.terminal.console import notes
+
+    campaign = Campaign(resolve({"candidates": ["naive"], "effort": "standard"}), (load("naive"),))
+    shards = [shard for shard in campaign.shards() if shard.sampled][:tasks]
+    now = 0.0
+    monkeypatch.setattr("harness.campaign.progress.monotonic", lambda: now)
+    with Progress(notes(), shards, campaign.seconds, 80.0) as progress:
+        for number, shard in enumerate(shards):
+            now += 2 * campaign.seconds(shard) + (15.0 if number == 0 else 0.0)
+            progress(shard, {})
+    [told] = [line for line in capsys.readouterr().err.splitlines() if "checks" in line]
+    [rest] = re.findall(r"((?:\d+ min )?\d+ s)(?: more for the checks)?$", told)
+    assert _seconds(rest) == (80 if tasks == 1 else 160), told
+
+
 def _seconds(text):
     parts = [int(number) for number in re.findall(r"\d+", text)]
     return sum(number * 60**place for place, number in enumerate(reversed(parts)))

@@ -2,7 +2,8 @@
 
 The stages are the fixed rows (corpora and the user's input), then each format's drawn and searched rows.
 Where there is no terminal, a line now and then shows how much is done and how long the rest takes.
-A line at the start says how long all will take, as the first drawn rows show.
+A line at the start says how long all will take, as the first drawn rows show. The first task does not count
+there: workers start in it and import their libraries.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ __all__ = ["Progress"]
 LINE_SECONDS: Final = 60.0
 FIRST_ESTIMATE_SECONDS: Final = 2.0
 """Seconds between lines, and before the first estimate of the rest."""
+
+MOST_SLOWNESS: Final = 4.0
+"""Of checks: their calls are large, and small tasks are slow for reasons that large ones do not share."""
 
 _LEAST: Final = 1e-9
 
@@ -63,6 +67,7 @@ class Progress:
         self._is_announced = False
         self._printed_at = self._start = self._timed_from = monotonic()
         self._timed_done = 0.0
+        self._is_first = True
         self._failed: dict[tuple[str, str], int] = defaultdict(int)
         self._lost: dict[tuple[str, str], int] = defaultdict(int)
         self._rows: dict[tuple[str, str], int] = defaultdict(int)
@@ -91,8 +96,9 @@ class Progress:
                 self._worst[key] = max(self._worst.get(key, 0.0), tally.max_ulp)
         self._left[stage] -= 1
         self._done += self._seconds(task)
-        if self._has_drawn and _is_fixed(task):  # many small ones, whose time says little of the others
+        if self._is_first or (self._has_drawn and _is_fixed(task)):  # small, and say little of the others
             self._timed_from, self._timed_done = monotonic(), self._done
+        self._is_first = False
         self._announce()
         named = f"{task.format} {task.regime}"
         self._bar.update(self._task, advance=1, description=named, rest=self._rest())
@@ -117,14 +123,18 @@ class Progress:
 
     def _announce(self) -> None:
         """Print once how long all takes, as soon as that can be told."""
-        slowness = None if self._is_announced else self._slowness()
+        if self._is_announced:
+            return
+        slowness = self._slowness()
         if slowness is None:
+            if not self._left.total() and self._afterwards >= FIRST_ESTIMATE_SECONDS:
+                self._console.print(f"the checks take about {_roughly(self._afterwards)}", soft_wrap=True)
             return
         self._is_announced = True
         spent, left, after = (
             monotonic() - self._start,
             slowness * self._weight_left,
-            slowness * self._afterwards,
+            min(slowness, MOST_SLOWNESS) * self._afterwards,
         )
         more = f", and {_roughly(after)} more for the checks" if after else ""
         self._console.print(f"measuring takes about {_roughly(spent + left)}{more}", soft_wrap=True)

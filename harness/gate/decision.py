@@ -13,6 +13,7 @@ from harness.campaign.notices import over_before_all, print_left_out, print_ops,
 from harness.campaign.settings import Settings
 from harness.gate.baseline import Baseline, place, verdicts_against
 from harness.gate.budgets import TIER, Budget
+from harness.gate.far_out import far_out
 from harness.gate.gate_campaign import GATE, Gated, gate_settings, measure_gated
 from harness.gate.judgement import judge, with_policies
 from harness.gate.ratchet import slack_verdicts
@@ -34,6 +35,7 @@ from reports.spelling import command
 
 if TYPE_CHECKING:
     from harness.campaign.campaign import Campaign
+    from harness.subject.candidates import Candidate
     from harness.subject.execution import Executor
     from reports.record.ledger import Ledger
 
@@ -357,7 +359,17 @@ def with_witnesses(
     with suppress(OutOfTime):  # the verdict stands; a witness not yet shrunk is shown as it was
         shrunk.update(_shrunk(gated, verdicts, of_cells, executor))
     replayable = [_with_replay(v, {**of_checks, **of_cells}, shrunk, run) for v in verdicts]
+    if gated.settings.within is None:
+        shown = {**of_cells, **{w.id: w for w in shrunk.values()}}
+        named = {candidate.name: candidate for candidate in gated.candidates}
+        replayable = [_with_far_out(v, shown.get(v.witness or ""), named) for v in replayable]
     return replayable, shrunk
+
+
+def _with_far_out(verdict: Verdict, witness: Witness | None, named: Mapping[str, Candidate]) -> Verdict:
+    if witness is None or not verdict.stops:
+        return verdict
+    return replace(verdict, far=far_out(witness, named[verdict.candidate]))
 
 
 def _shrunk(

@@ -78,6 +78,7 @@ class Verdict:
         policy: the settings by which it was judged that differ from the default.
         rows: of the cell; None where it is about more than one.
         meets: of a tier that is missed, the tightest looser one that the same rows meet; empty where none.
+        far: what follows from how large the witness's logits are; empty where they are ordinary.
     """
 
     candidate: str
@@ -97,6 +98,7 @@ class Verdict:
     policy: str = ""
     rows: int | None = None
     meets: str = ""
+    far: str = ""
 
     @property
     def stops(self) -> bool:
