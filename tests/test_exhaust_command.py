@@ -236,7 +236,7 @@ def test_without_a_format_one_is_exhausted_that_can_be(
         (("--tier", "good"), "tier 'good'"),
         (("--tier", "faithful"), "tier faithful"),
         (("--format", "float32", "--length", "2", "--all-orders"), "beyond any machine"),
-        (("--through-shift", "--length", "4"), "--through-shift with --length 4"),
+        (("--through-shift", "--length", "6"), "--through-shift with --length 6"),
         (("--through-shift", "--all-orders"), "--through-shift with --all-orders"),
         (("--format", "float64", "--length", "1"), "beyond any machine"),
         (

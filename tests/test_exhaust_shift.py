@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ from harness.exhaust import (
     Exhaustion,
     NotByTheShift,
     ShiftedPairs,
-    ShiftedTriples,
+    ShiftedTuples,
     Symmetries,
     pairs,
-    triples,
+    tuples,
 )
 from harness.exhaust.differences import Differences
 from harness.measurement import Rows, measure
@@ -33,7 +34,7 @@ from harness.subject.candidates import Candidate, load
 from harness.subject.execution import InProcess
 from harness.subject.subject import Subject
 from harness.terminal.exceptions import UsageError
-from reference import correctly_rounded
+from reference import correctly_rounded, ulp_errors
 from reference.formats import FORMATS, FloatFormat
 from reports.record.tally import Tally, merge
 from tests.longer import few_of
@@ -49,7 +50,7 @@ def subject_of(call: Callable[[Array], Array], fmt: FloatFormat) -> Subject:
     return Subject(candidate, fmt, fmt, InProcess(load=lambda _: candidate))
 
 
-def proved(plan: Exhaustion | ShiftedPairs | ShiftedTriples) -> Tally:
+def proved(plan: Exhaustion | ShiftedPairs | ShiftedTuples) -> Tally:
     executor = plan.subject.executor
     return merge(plan.measure(shard, executor).tallies[plan.cell] for shard in plan.shards())
 
@@ -266,16 +267,17 @@ def test_what_sees_more_than_the_difference_is_refused(call: Callable[[Array], A
 # Triples ---------------------------------------------------------------------------------
 
 
-def triples_with_random_errors(fmt: FloatFormat, seed: int) -> Any:
+def rows_with_random_errors(fmt: FloatFormat, seed: int, length: int = 3) -> Any:
     """Return a candidate whose outputs are a few ulps off, by the rounded differences alone."""
     differences = Differences(fmt, fmt)
-    steps = np.random.default_rng(seed).integers(-2, 3, (differences.count, differences.count, 3))
+    shape = (*[differences.count] * (length - 1), length)
+    steps = np.random.default_rng(seed).integers(-2, 3, shape, dtype=np.int8)
 
     def call(x: Array) -> Array:
         order = np.argsort(-fmt.ordinals(fmt.to_bits(x)), axis=1, kind="stable")
         numbers = differences.numbers(np.take_along_axis(x, order, axis=1))
         rounded = correctly_rounded(fmt.from_bits(differences.plain(numbers)))
-        ordinals = fmt.ordinals(fmt.to_bits(rounded)) + steps[numbers[:, 0], numbers[:, 1]]
+        ordinals = fmt.ordinals(fmt.to_bits(rounded)) + steps[tuple(numbers.T)]
         ordinals = np.clip(ordinals, 0, fmt.ordinal(fmt.round(Fraction(1))))
         y = np.empty_like(x)
         np.put_along_axis(y, order, fmt.from_bits(fmt.from_ordinals(ordinals)), axis=1)
@@ -284,9 +286,9 @@ def triples_with_random_errors(fmt: FloatFormat, seed: int) -> Any:
     return call
 
 
-def known_of_nothing(subject: Subject) -> ShiftedTriples:
+def known_of_nothing(subject: Subject, length: int = 3) -> ShiftedTuples:
     """Return a plan that begins with a row of no error, so that all is found by the bounds."""
-    return ShiftedTriples(subject, 1, (0.0, (0, 0, 0)))
+    return ShiftedTuples(subject, 1, length, (0.0, (0,) * length))
 
 
 @pytest.mark.parametrize(
@@ -299,10 +301,79 @@ def known_of_nothing(subject: Subject) -> ShiftedTriples:
 )
 def test_float8_triples_have_the_maximum_of_all(name: str, seed: int) -> None:
     fmt = FORMATS[name]
-    subject = subject_of(triples_with_random_errors(fmt, seed), fmt)
+    subject = subject_of(rows_with_random_errors(fmt, seed), fmt)
     every, tally = proved(Exhaustion(subject, 3, BOTH)), proved(known_of_nothing(subject))
     assert tally.max_ulp == pytest.approx(every.max_ulp, abs=1e-9)
     assert tally.rows < every.rows // 100
+
+
+def rows_with(numbers: NDArray[np.int64], differences: Differences) -> Array:
+    """Return all rows with these rounded differences, the maximum first, by rounding every difference."""
+    fmt = differences.fmt
+    places = np.arange(-fmt.largest_ordinal, fmt.largest_ordinal + 1)
+    every = fmt.from_bits(fmt.from_ordinals(places))
+    found = []
+    for top in every:
+        pairs = np.stack([np.full_like(every, top), every], axis=1)
+        below = fmt.to_float64(every) <= float(fmt.to_float64(top))
+        rounded = np.where(below, differences.numbers(pairs)[:, 0], -1)
+        choices = [every[rounded == number] for number in numbers]
+        if all(map(len, choices)):
+            grids = np.meshgrid(*choices, indexing="ij")
+            rest = np.stack([grid.ravel() for grid in grids], axis=1)
+            found.append(np.concatenate([np.full((len(rest), 1), top, dtype=every.dtype), rest], axis=1))
+    return np.concatenate(found) if found else np.empty((0, len(numbers) + 1), dtype=every.dtype)
+
+
+@pytest.mark.parametrize(
+    ("name", "length"),
+    [("float8_e4m3fn", 4), ("float8_e5m2", 4), *(pytest.param(n, 5, marks=pytest.mark.slow) for n in EIGHT)],
+)
+def test_the_worst_row_of_given_differences_is_the_worst_of_all_of_them(name: str, length: int) -> None:
+    fmt, rng = FORMATS[name], np.random.default_rng(length)
+    plan = known_of_nothing(Subject(load("max_shifted"), fmt, fmt, InProcess()), length)
+    near = fmt.ordinal(fmt.round(Fraction(1, 4))), fmt.ordinal(fmt.round(Fraction(9)))
+    compared = 0
+    for _ in range(40):
+        numbers = np.sort(rng.integers(near[0], near[1], length - 1))
+        rows = rows_with(numbers, plan.differences)
+        if not len(rows):
+            continue
+        steps = rng.integers(-3, 4, length)
+        plain = correctly_rounded(fmt.from_bits(plan.differences.plain(numbers[None, :])))
+        y = fmt.from_bits(fmt.from_ordinals(np.maximum(fmt.ordinals(fmt.to_bits(plain)) + steps, 0)))
+        outputs = np.repeat(y, len(rows), axis=0)
+        worst = float(ulp_errors(rows, outputs).max())
+        error, places = tuples._worst_row(numbers, fmt.to_float64(y)[0], plan.gaps)
+        row = fmt.from_bits(fmt.from_ordinals(places - fmt.largest_ordinal))
+        assert (rows == row).all(axis=1).any(), fmt.to_hex(row)
+        assert error == pytest.approx(worst, abs=1e-9), numbers.tolist()
+        assert tuples._bounds(numbers[None, :], fmt.to_float64(y), plan.gaps)[0] >= worst - 1e-9
+        compared += 1
+    assert compared > 20
+
+
+@pytest.mark.parametrize("length", [3, 4, 5])
+def test_combinations_of_differences_are_numbered_without_a_gap(length: int) -> None:
+    count, k = 7, length - 1
+    every = [c[::-1] for c in product(range(count), repeat=k) if list(c) == sorted(c, reverse=True)]
+    for first in range(0, len(every), 5):
+        numbers = np.empty((len(every) - first, k), dtype=np.int64)
+        tuples._fill_numbers(np.array(tuples._combination(first, k)), numbers)
+        assert numbers.tolist() == [list(c) for c in every[first:]]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", EIGHT)
+def test_no_quadruple_of_float8_is_worse_than_the_proven_maximum(name: str) -> None:
+    fmt, rng = FORMATS[name], np.random.default_rng(4)
+    subject = Subject(load("max_shifted"), fmt, fmt, InProcess())
+    proven = proved(ShiftedTuples.checked(subject, 4)).max_ulp
+    ordinals = rng.integers(-fmt.largest_ordinal, fmt.largest_ordinal + 1, (1_000_000, 4))
+    x = fmt.from_bits(fmt.from_ordinals(ordinals))
+    assert proven is not None
+    assert np.nanmax(ulp_errors(x, load("max_shifted").call(x))) <= proven + 1e-9
 
 
 @pytest.mark.slow
@@ -313,7 +384,7 @@ def test_float8_triples_of_built_ins_have_the_maximum_of_all_orders(name: str, c
     fmt = FORMATS[name]
     subject = Subject(load(candidate), fmt, fmt, InProcess())
     every = proved(Exhaustion(subject, 3, Symmetries(permutation=False, one_zero=True)))
-    for plan in (ShiftedTriples.checked(subject), known_of_nothing(subject)):
+    for plan in (ShiftedTuples.checked(subject, 3), known_of_nothing(subject)):
         tally = proved(plan)
         assert tally.max_ulp == pytest.approx(every.max_ulp, abs=1e-9)
         assert tally.outcomes.get("overflow", 0) == 0 or "overflow" in every.outcomes
@@ -323,8 +394,8 @@ def test_shards_of_triples_of_any_size_find_the_same(monkeypatch: pytest.MonkeyP
     fmt = FORMATS["float8_e5m2"]
     plan = known_of_nothing(Subject(load("max_shifted"), fmt, fmt, InProcess()))
     whole = proved(plan)
-    monkeypatch.setattr(triples, "_BATCH", 997)
-    monkeypatch.setattr(triples, "_BATCHES", 2)
+    monkeypatch.setattr(tuples, "BATCH_ELEMENTS", 3 * 997)
+    monkeypatch.setattr(tuples, "_BATCHES", 2)
     assert plan.shard_count == 4
     assert proved(plan).max_ulp == whole.max_ulp
 

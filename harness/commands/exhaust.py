@@ -39,13 +39,13 @@ from reference.tiers import TIERS
 from reports.spelling import command
 
 if TYPE_CHECKING:
-    from harness.exhaust import Bracket, Exhaustion, Range, ShiftedPairs, ShiftedTriples
+    from harness.exhaust import Bracket, Exhaustion, Range, ShiftedPairs, ShiftedTuples
     from harness.subject.execution import Executor
     from reports.record.ledger import Ledger
     from reports.record.tally import Tally
     from reports.record.witness import CellKey, Witness
 
-    Plan = Bracket | Exhaustion | ShiftedPairs | ShiftedTriples
+    Plan = Bracket | Exhaustion | ShiftedPairs | ShiftedTuples
 
 __all__ = ["exhaust"]
 
@@ -55,10 +55,15 @@ LARGEST = 1 << 62
 FAULTY_SHOWN = 16
 """The most rows without outputs to print one by one."""
 
+PAIR = 2
+
+SELDOM_CALLED = 4
+"""Entries from which on all rows of 8 bits, in all orders, take an hour: these go through the shift too."""
+
 SMALL_BITS = 16
 """Formats with more bits have too many pairs to call each."""
 
-SHIFTED_BITS = {2: 32, 3: 16}
+SHIFTED_BITS = {2: 32, 3: 16, 4: 8, 5: 8}
 """Of each length that is proved through the shift: the most bits of a format; others have too many rows."""
 
 
@@ -80,7 +85,7 @@ def exhaust(
         bool,
         typer.Option(
             "--through-shift",
-            help="Prove pairs or triples by their rounded differences. This is the default where"
+            help="Prove rows of 2 to 5 entries by their rounded differences. This is the default where"
             " there are too many rows to call.",
         ),
     ] = False,
@@ -173,11 +178,11 @@ def _way(
     if through_shift and (length not in SHIFTED_BITS or all_orders):
         given = "--all-orders" if all_orders else f"--length {length}"
         raise UsageError(
-            f"--through-shift with {given}: it proves pairs and triples, in any order of the entries; leave"
-            " one of the two options out"
+            f"--through-shift with {given}: it proves rows of 2 to {max(SHIFTED_BITS)} entries, in any order;"
+            " leave one of the two options out"
         )
     is_possible = op is SOFTMAX and not all_orders and fmt.storage_bits <= SHIFTED_BITS.get(length, 0)
-    if is_possible and (through_shift or rows > MOST_ROWS):
+    if is_possible and (through_shift or rows > MOST_ROWS or length >= SELDOM_CALLED):
         return "through the shift"
     if rows <= LARGEST and not through_shift:
         return "every row"
@@ -231,13 +236,15 @@ def _refused_unless_it_shifts(asked: Single) -> Iterator[None]:
 
 def _plan(asked: Single, executor: Executor, way: str, tier: str | None, *, all_orders: bool) -> Plan:
     """Check what the candidate is assumed to do, and plan the rows that remain."""
-    from harness.exhaust import NONE, Bracket, Exhaustion, ShiftedPairs, ShiftedTriples, check_symmetries
+    from harness.exhaust import NONE, Bracket, Exhaustion, ShiftedPairs, ShiftedTuples, check_symmetries
 
     subject = asked.subject(executor)
     if way == "bracket":
         return Bracket.checked(subject, asked.length, None if tier is None else TIERS[tier])
     if way == "through the shift":
-        return (ShiftedPairs if asked.length == 2 else ShiftedTriples).checked(subject)
+        if asked.length == PAIR:
+            return ShiftedPairs.checked(subject)
+        return ShiftedTuples.checked(subject, asked.length)
     symmetries = NONE if all_orders else check_symmetries(subject, asked.length)
     return Exhaustion(subject, asked.length, symmetries)
 

@@ -9,7 +9,7 @@ from harness.exhaust.memory import Remembering
 from harness.exhaust.pairs import ShiftedPairs
 from harness.exhaust.shift import NotByTheShift
 from harness.exhaust.symmetry import NONE, Symmetries, check_symmetries
-from harness.exhaust.triples import ShiftedTriples
+from harness.exhaust.tuples import ShiftedTuples
 
 __all__ = [
     "MOST_ROWS",
@@ -24,7 +24,7 @@ __all__ = [
     "Range",
     "Remembering",
     "ShiftedPairs",
-    "ShiftedTriples",
+    "ShiftedTuples",
     "Symmetries",
     "check_symmetries",
 ]

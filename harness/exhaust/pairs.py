@@ -56,7 +56,8 @@ _BATCHES: Final = 32
 class ShiftedPairs(ShiftedRows):
     """Every pair of a format, through one candidate that shifts."""
 
-    length: ClassVar[int] = LENGTH
+    length: int = LENGTH
+
     counted: ClassVar = "of the rows called, "
 
     @classmethod

@@ -50,12 +50,13 @@ class ShiftedRows(ABC):
     Attributes:
         subject: whose rows.
         sample: rows on which the assumption was checked.
+        length: entries of a row.
     """
 
     subject: Subject
     sample: int
+    length: int
 
-    length: ClassVar[int]
     through_shift: ClassVar = True
 
     @property

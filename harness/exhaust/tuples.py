@@ -1,21 +1,22 @@
-"""Every triple of a small format through the shift: a bound for each two differences, rows where it is high.
+"""Every row of three to five entries of a small format through the shift: bounds, and rows with high bounds.
 
-Of a triple a softmax that shifts sees two rounded differences, and the place of the maximum. Given both,
-the two exact gaps lie in the box of their intervals (`differences`). With the weights w = exp(-gap) known
-to lie between those at the ends of the intervals, each r is monotone in each weight, so its least and
-greatest values are at corners of the box. They bound the error of an output above, whatever the triple.
+Of n entries a softmax that shifts sees n - 1 rounded differences, and the place of the maximum. Given these,
+the exact gaps lie in the box of their intervals (`differences`). With the weights w = exp(-gap) known to lie
+between those at the ends of the intervals, each r is monotone in each weight, so its least and greatest
+values are at corners of the box. They bound the error of an output above, whatever the row.
 
-- *Bound.* The candidate is called once for each two differences, in each of the six orders, on (0, z, z').
-  The bound is computed in binary64 with each r widened by 2^-40, far more than a dozen roundings take.
+- *Bound.* The candidate is called once for all differences of a row, in each order, on (0, z, z', ...). The
+  bound is computed in binary64 with each r widened by 2^-40, far more than a few dozen roundings take.
 - *Measure.* No row need attain a corner, since all its gaps share a maximum. So where the bound exceeds the
   greatest error known so far, all maxima m are gone through: given m, the smaller entries range over
   neighbours in the format independently of each other, and a corner of this box is a row. The worst of
   these rows is measured by the certified reference. Where an ulp of r doubles within the box of m, the row
-  just below is looked for along each of its lines.
+  just below is looked for along each of its lines: the error grows towards the highest such place from
+  below, and behind it is greatest at the least or the greatest r.
 - *Begin.* The greatest error known at first is that of a short search.
 
 Rows in which a difference overflows have no plainest one: it may be that no maximum is far enough from
--Omega and near enough to the third entry. A row is looked for in the same way; without one there is nothing
+-Omega and near enough to the other entries. A row is looked for in the same way; without one there is nothing
 to prove.
 """
 
@@ -45,19 +46,14 @@ from reference.certified.compiled import compiled
 from reference.certified.evaluation import evaluate
 from reports.record.tally import Tally, merge
 
-__all__ = ["ShiftedTriples"]
+__all__ = ["ShiftedTuples"]
 
 Array = NDArray[Any]
 Numbers = NDArray[np.int64]
 
-LENGTH: Final = 3
-
 EVALUATIONS: Final = 100_000
 """Rows of the search for the greatest error known at first."""
 
-_ORDERS: Final = tuple(permutations(range(LENGTH)))
-
-_BATCH: Final = BATCH_ELEMENTS // LENGTH
 _BATCHES: Final = 8
 """Batches of a shard: a second or two, and what a kill can lose."""
 
@@ -87,8 +83,8 @@ class _Gaps(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ShiftedTriples(ShiftedRows):
-    """Every triple of a format of at most 16 bits, through one candidate that shifts.
+class ShiftedTuples(ShiftedRows):
+    """Every row of three or more entries of a small format, through one candidate that shifts.
 
     Attributes:
         known: the greatest error known at first, and the encodings of the row that has it.
@@ -96,23 +92,22 @@ class ShiftedTriples(ShiftedRows):
 
     known: tuple[float, tuple[int, ...]]
 
-    length: ClassVar[int] = LENGTH
     counted: ClassVar = "of the rows measured in full, "
 
     @classmethod
-    def checked(cls, subject: Subject) -> ShiftedTriples:
+    def checked(cls, subject: Subject, length: int) -> ShiftedTuples:
         """Return the plan for a candidate whose outputs depend on rounded differences alone.
 
         Raises:
             NotByTheShift: they do not.
         """
-        sample = check_shift(subject, Differences(subject.format, subject.out), LENGTH)
-        found = search(subject, LENGTH, EVALUATIONS, 0, "ulp")
+        sample = check_shift(subject, Differences(subject.format, subject.out), length)
+        found = search(subject, length, EVALUATIONS, 0, "ulp")
         if found.witness is None or found.score is None:
-            return cls(subject, sample, (0.0, (0,) * LENGTH))
+            return cls(subject, sample, length, (0.0, (0,) * length))
         row = bytes.fromhex(found.witness.x)
         bits = np.frombuffer(row, dtype=subject.format.bits_dtype.newbyteorder(">"))
-        return cls(subject, sample, (found.score, tuple(bits.tolist())))
+        return cls(subject, sample, length, (found.score, tuple(bits.tolist())))
 
     @cached_property
     def gaps(self) -> _Gaps:
@@ -127,19 +122,25 @@ class ShiftedTriples(ShiftedRows):
 
     @property
     def numbered(self) -> int:
-        """How many two differences there are."""
-        return math.comb(self.differences.count + 1, 2)
+        """How many combinations of differences there are."""
+        return math.comb(self.differences.count + self.length - 2, self.length - 1)
+
+    @property
+    def batch(self) -> int:
+        """How many of them make a call."""
+        return BATCH_ELEMENTS // self.length
 
     @property
     def rows(self) -> int:
         """How many rows are called, but for those that are measured again."""
-        return self.numbered * len(_ORDERS)
+        return self.numbered * math.factorial(self.length)
 
     @property
     def scope(self) -> str:
         """Which rows the proof is of."""
-        rows = Enumeration(self.subject.format, LENGTH, unordered=False, one_zero=True)
-        return f"{rows} ({rows.rows:.3g}), through their {self.numbered} two rounded differences"
+        rows = Enumeration(self.subject.format, self.length, unordered=False, one_zero=True)
+        many = {3: "two", 4: "three", 5: "four"}[self.length]
+        return f"{rows} ({rows.rows:.3g}), through their {self.numbered} {many} rounded differences"
 
     @property
     def assumed(self) -> str:
@@ -156,7 +157,7 @@ class ShiftedTriples(ShiftedRows):
     @property
     def shard_size(self) -> int:
         """How many of them make a shard."""
-        return _BATCH * _BATCHES
+        return self.batch * _BATCHES
 
     def measure(self, shard: Range, executor: Executor) -> Measured:
         """Return the tally of the rows of a shard that are measured.
@@ -167,13 +168,13 @@ class ShiftedTriples(ShiftedRows):
         part = _Part(self, self.subject.by(executor))
         if shard.first == 0:
             part.measure_row(np.array(self.known[1]))
-        for first in range(shard.first, shard.last, _BATCH):
-            part.take(first, min(first + _BATCH, shard.last))
+        for first in range(shard.first, shard.last, self.batch):
+            part.take(first, min(first + self.batch, shard.last))
         return Measured({self.cell: replace(part.tally(), digests={shard.number: part.digest()})})
 
     def seconds(self) -> float:
         """Return how long all takes one thread, by a few batches, the first of them not timed."""
-        count = min(_BATCH, self.numbered)
+        count = min(self.batch, self.numbered)
         spent = []
         for place in range(4):
             begun = time.perf_counter()
@@ -191,7 +192,7 @@ class _Part:
         subject: bound to the executor of the part.
     """
 
-    def __init__(self, plan: ShiftedTriples, subject: Subject) -> None:
+    def __init__(self, plan: ShiftedTuples, subject: Subject) -> None:
         self._plan, self._subject = plan, subject
         self._counting = Counting(plan.cell, subject)
         self._digest = hashlib.sha256()
@@ -199,11 +200,11 @@ class _Part:
         self._known = plan.known[0]
 
     def take(self, first: int, last: int) -> None:
-        """Count two differences of these numbers in every order."""
+        """Count the combinations of these numbers in every order."""
         plan, fmt = self._plan, self._subject.format
-        numbers = np.empty((last - first, 2), dtype=np.int64)
-        _fill_numbers(first, numbers)
-        beyond = numbers[:, 1] == plan.differences.overflow
+        numbers = np.empty((last - first, plan.length - 1), dtype=np.int64)
+        _fill_numbers(np.array(_combination(first, plan.length - 1)), numbers)
+        beyond = numbers[:, -1] == plan.differences.overflow
         bits = plan.differences.plain(numbers)
         if beyond.any():
             places = _first_rows(numbers[beyond], plan.gaps)
@@ -230,7 +231,7 @@ class _Part:
 
     def _in_all_orders(self, numbers: Numbers, x: Array) -> None:
         seen: Array | None = None
-        for order in _ORDERS:
+        for order in permutations(range(self._plan.length)):
             turned = np.ascontiguousarray(x[:, order])
             outcome = completed(self._subject, turned)
             if outcome.outputs is None or not outcome.completed.all():
@@ -269,7 +270,7 @@ class _Part:
             self._refine(numbers[place], x[place], outputs[place], order)
 
     def _refine(self, numbers: Numbers, plain: Array, y: NDArray[np.float64], order: tuple[int, ...]) -> None:
-        """Measure the worst row with two rounded differences."""
+        """Measure the worst row with these rounded differences."""
         subject, fmt = self._subject, self._subject.format
         error, places = _worst_row(numbers, y, self._plan.gaps)
         if error <= self._known:
@@ -277,13 +278,13 @@ class _Part:
         row = fmt.from_bits(fmt.from_ordinals(places - fmt.largest_ordinal))
         x = np.ascontiguousarray(np.stack([plain, row])[:, order])
         called = Called(x, completed(subject, x))
-        require_same(subject, called.part(0, 1), called.part(1, 2), range(LENGTH))
+        require_same(subject, called.part(0, 1), called.part(1, 2), range(self._plan.length))
         self._count(x[1:], called.part(1, 2).outcome)
         judgement, _ = evaluate(fmt.to_float64(row)[None, :], y[None, :], subject.out)
         self._known = float(judgement.ulp.max())
         if abs(self._known - error) > _AGREEMENT * max(error, 1.0):
             raise ArithmeticError(
-                f"triple {fmt.to_hex(row)}: the certified error is {self._known:.9g} ULP, not {error:.9g}: a"
+                f"row {fmt.to_hex(row)}: the certified error is {self._known:.9g} ULP, not {error:.9g}: a"
                 " result next to a power of two, which the proof does not settle; please report it"
             )
 
@@ -297,20 +298,30 @@ class _Part:
 # Kernels ---------------------------------------------------------------------------------
 
 
+def _combination(number: int, count: int) -> list[int]:
+    """Return the combination of that number, a <= b <= ..., in the order of Enumeration's multisets."""
+    found: list[int] = []
+    for left in range(count, 0, -1):
+        value = 0
+        while math.comb(value + left, left) <= number:
+            value += 1
+        number -= math.comb(value + left - 1, left)
+        found.append(value)
+    return found[::-1]
+
+
 @compiled
-def _fill_numbers(first: int, numbers: Any) -> None:
-    """Write j and i of the combinations number i (i + 1) / 2 + j, j <= i, from one on."""
-    i = int(math.sqrt(2.0 * first))
-    while i * (i + 1) // 2 > first:
-        i -= 1
-    while (i + 1) * (i + 2) // 2 <= first:
-        i += 1
-    j = first - i * (i + 1) // 2
+def _fill_numbers(first: Any, numbers: Any) -> None:
+    """Write a combination and those after it; `first` is used up."""
+    k = len(first)
     for row in range(len(numbers)):
-        numbers[row, 0], numbers[row, 1] = j, i
-        j += 1
-        if j > i:
-            i, j = i + 1, 0
+        for j in range(k):
+            numbers[row, j] = first[j]
+        j = 0
+        while j < k - 1 and first[j] == first[j + 1]:
+            first[j] = 0
+            j += 1
+        first[j] += 1
 
 
 @compiled
@@ -342,12 +353,15 @@ def _bounds(numbers: Any, y: Any, gaps: Any) -> Any:
     light, heavy, p, emin = gaps.light, gaps.heavy, gaps.precision, gaps.emin
     bounds = np.empty(len(numbers))
     for row in range(len(numbers)):
-        j, i = numbers[row, 0], numbers[row, 1]
-        jl, jh, il, ih = light[j], heavy[j], light[i], heavy[i]
-        top = _greatest_error(y[row, 0], 1.0 / (1.0 + jh + ih), 1.0 / (1.0 + jl + il), p, emin)
-        one = _greatest_error(y[row, 1], jl / (1.0 + jl + ih), jh / (1.0 + jh + il), p, emin)
-        two = _greatest_error(y[row, 2], il / (1.0 + il + jh), ih / (1.0 + ih + jl), p, emin)
-        bounds[row] = max(top, one, two)
+        least = most = 1.0
+        for number in numbers[row]:
+            least, most = least + light[number], most + heavy[number]
+        bound = _greatest_error(y[row, 0], 1.0 / most, 1.0 / least, p, emin)
+        for j in range(numbers.shape[1]):
+            low, high = light[numbers[row, j]], heavy[numbers[row, j]]
+            low, high = low / ((most - high) + low), high / ((least - low) + high)
+            bound = max(bound, _greatest_error(y[row, j + 1], low, high, p, emin))
+        bounds[row] = bound
     return bounds
 
 
@@ -365,95 +379,131 @@ def _reach_of(values: Any, m: int, least: float, most: float, first: int, last: 
 
 
 @compiled
+def _reaches(m: int, numbers: Any, gaps: Any, reach: Any) -> Any:
+    """Bring the places of each other entry from the maximum before to m, and tell whether there are any."""
+    there = True
+    for j in range(len(numbers)):
+        least, most = gaps.least[numbers[j]], gaps.most[numbers[j]]
+        reach[j, 0], reach[j, 1] = _reach_of(gaps.values, m, least, most, reach[j, 0], reach[j, 1])
+        there &= reach[j, 0] <= reach[j, 1]
+    return there
+
+
+@compiled
+def _begun(count: int) -> Any:
+    reach = np.zeros((count, 2), dtype=np.int64)
+    reach[:, 1] = -1
+    return reach
+
+
+@compiled
 def _first_rows(numbers: Any, gaps: Any) -> Any:
-    """Return a row with each two differences, as places among all numbers; -1 where there is none."""
-    values = gaps.values
-    rows = np.full((len(numbers), 3), -1, dtype=np.int64)
+    """Return a row with these differences, as places among all numbers; -1 where there is none."""
+    rows = np.full((len(numbers), numbers.shape[1] + 1), -1, dtype=np.int64)
     for row in range(len(numbers)):
-        j, i = numbers[row, 0], numbers[row, 1]
-        jf, jl, kf, kl = 0, -1, 0, -1
-        for m in range(len(values)):
-            jf, jl = _reach_of(values, m, gaps.least[j], gaps.most[j], jf, jl)
-            kf, kl = _reach_of(values, m, gaps.least[i], gaps.most[i], kf, kl)
-            if jf <= jl and kf <= kl:
-                rows[row, 0], rows[row, 1], rows[row, 2] = m, jl, kl
+        reach = _begun(numbers.shape[1])
+        for m in range(len(gaps.values)):
+            if _reaches(m, numbers[row], gaps, reach):
+                rows[row, 0] = m
+                rows[row, 1:] = reach[:, 1]
                 break
     return rows
 
 
 @compiled
-def _result(element: int, j: float, i: float) -> Any:
-    """Return r of one element for the gaps of the other two."""
-    wj, wi = math.exp(-j), math.exp(-i)
-    total = 1.0 + wj + wi
-    return (1.0 if element == 0 else wj if element == 1 else wi) / total
+def _result(element: int, row: Any, values: Any) -> Any:
+    """Return r of one element of a row, given by places, the maximum first."""
+    total, own = 1.0, 1.0
+    for j in range(1, len(row)):
+        weight = math.exp(values[row[j]] - values[row[0]])
+        total += weight
+        own = weight if j == element else own
+    return own / total
 
 
 @compiled
-def _error(y: Any, element: int, j: float, i: float, gaps: Any) -> Any:
+def _error(y: Any, element: int, row: Any, gaps: Any) -> Any:
     """Return the error of one element; an r next to a power of two counts as below it.
 
     It is where the other entries hardly count: 1 / (1 + exp(-248)) is below 1, which binary64 cannot tell. By
-    Lindemann-Weierstrass no r of a triple is a power of two. One next above it would be a coincidence, which
-    the certified error of the row shows.
+    Lindemann-Weierstrass r is a power of two only where all entries are equal. One next above it would be a
+    coincidence, which the certified error of the row shows.
     """
-    r = _result(element, j, i)
-    return abs(y[element] - r) / _ulp(r * (1.0 - _WIDER), gaps.precision, gaps.emin)
+    r = _result(element, row, gaps.values)
+    wider = 0.0 if row.min() == row[0] else _WIDER
+    return abs(y[element] - r) / _ulp(r * (1.0 - wider), gaps.precision, gaps.emin)
 
 
 @compiled
 def _worst_row(numbers: Any, y: Any, gaps: Any) -> Any:
-    """Return the greatest error of a row with two rounded differences, and its places among all numbers."""
-    values = gaps.values
-    j, i = numbers[0], numbers[1]
-    best, row = -1.0, np.zeros(3, dtype=np.int64)
-    jf, jl, kf, kl = 0, -1, 0, -1
-    for m in range(len(values)):
-        jf, jl = _reach_of(values, m, gaps.least[j], gaps.most[j], jf, jl)
-        kf, kl = _reach_of(values, m, gaps.least[i], gaps.most[i], kf, kl)
-        if jf <= jl and kf <= kl:
-            best = _worst_of_box(m, (jf, jl), (kf, kl), y, gaps, best, row)
-    return best, row
+    """Return the greatest error of a row with these differences, and its places among all numbers."""
+    best, worst = -1.0, np.zeros(len(numbers) + 1, dtype=np.int64)
+    reach = _begun(len(numbers))
+    for m in range(len(gaps.values)):
+        if _reaches(m, numbers, gaps, reach):
+            best = _worst_of_box(m, reach, y, gaps, best, worst)
+    return best, worst
 
 
 @compiled
-def _worst_of_box(m: int, one: Any, two: Any, y: Any, gaps: Any, best: float, row: Any) -> Any:
-    """Return the greatest error of rows with maximum m and the others within bounds, noting its places."""
-    values, p, emin = gaps.values, gaps.precision, gaps.emin
-    for element in range(3):
+def _worst_of_box(m: int, reach: Any, y: Any, gaps: Any, best: float, worst: Any) -> Any:
+    """Return the greatest error of rows with maximum m and the others within reach, noting its places."""
+    p, emin, count = gaps.precision, gaps.emin, len(reach)
+    row = np.empty(count + 1, dtype=np.int64)
+    row[0] = m
+    for element in range(count + 1):
         low, high = np.inf, 0.0
-        for a in one:
-            for b in two:
-                j, i = values[m] - values[a], values[m] - values[b]
-                r = _result(element, j, i)
-                low, high = min(low, r), max(high, r)
-                error = _error(y, element, j, i, gaps)
-                if error > best:
-                    best = error
-                    row[0], row[1], row[2] = m, a, b
+        for corner in range(1 << count):
+            for j in range(count):
+                row[j + 1] = reach[j, (corner >> j) & 1]
+            r = _result(element, row, gaps.values)
+            low, high = min(low, r), max(high, r)
+            error = _error(y, element, row, gaps)
+            if error > best:
+                best = error
+                worst[:] = row
         doubled = math.ldexp(_ulp(high, p, emin), p - 1)
         if low < doubled <= high and _greatest_error(y[element], low, high, p, emin) > best:
-            for a in range(one[0], one[1] + 1):
-                b = _last_below(doubled, element, m, a, two, values)
-                error = _error(y, element, values[m] - values[a], values[m] - values[b], gaps)
-                if error > best:
-                    best = error
-                    row[0], row[1], row[2] = m, a, b
+            best = _worst_below(doubled, element, row, reach, y, gaps, best, worst)
     return best
 
 
 @compiled
-def _last_below(doubled: float, element: int, m: int, a: int, two: Any, values: Any) -> Any:
-    """Return the third entry, within bounds, with which r is greatest of all below a number, if any is.
+def _worst_below(
+    doubled: float, element: int, row: Any, reach: Any, y: Any, gaps: Any, best: float, worst: Any
+) -> Any:
+    """Return the same of the rows just below a number, one for each line along the last entry."""
+    last = len(reach)
+    for j in range(last - 1):
+        row[j + 1] = reach[j, 0]
+    while True:
+        row[last] = _last_below(doubled, element, row, reach[last - 1], gaps.values)
+        error = _error(y, element, row, gaps)
+        if error > best:
+            best = error
+            worst[:] = row
+        j = 0
+        while j < last - 1 and row[j + 1] == reach[j, 1]:
+            row[j + 1] = reach[j, 0]
+            j += 1
+        if j == last - 1:
+            return best
+        row[j + 1] += 1
 
-    r grows with the third entry if it is its own, and falls if not.
+
+@compiled
+def _last_below(doubled: float, element: int, row: Any, within: Any, values: Any) -> Any:
+    """Return the last entry, within bounds, with which r is greatest of all below a number, if any is.
+
+    r grows with the last entry if it is its own, and falls if not.
     """
-    gap = values[m] - values[a]
-    rises = element == 2
-    begin, end = two
+    last = len(row) - 1
+    rises = element == last
+    begin, end = within
     while begin < end:
         middle = (begin + end + int(rises)) // 2
-        is_below = _result(element, gap, values[m] - values[middle]) * (1.0 - _WIDER) < doubled
+        row[last] = middle
+        is_below = _result(element, row, values) * (1.0 - _WIDER) < doubled
         if rises and is_below:
             begin = middle
         elif rises:
