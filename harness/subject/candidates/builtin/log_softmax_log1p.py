@@ -17,7 +17,7 @@ __all__ = ["CANDIDATE"]
 def log_softmax_log1p(x: NDArray[Any]) -> NDArray[Any]:
     """Return the log_softmax of each row of x."""
     gap = x - x.max(axis=-1, keepdims=True)
-    return np.asarray(gap - np.log1p(sum_of_others(gap))[:, None])
+    return np.asarray(gap - np.log1p(sum_of_others(x, gap))[:, None])
 
 
 CANDIDATE = logarithm(

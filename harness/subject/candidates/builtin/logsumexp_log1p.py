@@ -17,15 +17,18 @@ __all__ = ["CANDIDATE", "sum_of_others"]
 def logsumexp_log1p(x: NDArray[Any]) -> NDArray[Any]:
     """Return the logsumexp of each row of x."""
     largest = finite_largest(x)
-    shifted = largest + np.log1p(sum_of_others(x - largest[:, None]))
+    shifted = largest + np.log1p(sum_of_others(x, x - largest[:, None]))
     without = np.log(np.exp(x).sum(axis=-1))  # of rows that have no finite maximum
     return np.asarray(np.where(np.isfinite(x.max(axis=-1)), shifted, without))
 
 
-def sum_of_others(gap: NDArray[Any]) -> NDArray[Any]:
-    """Return the sum of the exponentials of each row but for that of its first greatest entry."""
+def sum_of_others(x: NDArray[Any], gap: NDArray[Any]) -> NDArray[Any]:
+    """Return the sum of exp(gap) of each row but for that of the first greatest entry of x.
+
+    A gap that leaves a format without infinities is NaN, which would be its own greatest entry.
+    """
     e = np.exp(gap)
-    e[np.arange(len(e)), gap.argmax(axis=-1)] = 0
+    e[np.arange(len(e)), x.argmax(axis=-1)] = 0
     return np.asarray(e.sum(axis=-1))
 
 
