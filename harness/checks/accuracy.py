@@ -101,14 +101,14 @@ def less_accurate(
 def floor_of(subject: Subject, x: Array, y: Array) -> tuple[bool, bool]:
     """Tell whether all outputs with an exact result are correctly rounded, and whether all are faithful."""
     rows = Rows.about(subject, x)
-    judgement = rows.op.judge(y, rows.truth)
+    judgement = rows.judge(y)
     policy = np.isnan(rows.truth.nearest)
     return bool((judgement.correct | policy).all()), bool((judgement.faithful | policy).all())
 
 
 def _misses(examinee: Examinee, x: Array, y: Array, other: Array, tiers: tuple[Tier, ...]) -> Flags:
     rows = Rows.about(examinee.subject, x)
-    before, after = (rows.op.judge(outputs, rows.truth) for outputs in (y, other))
+    before, after = (rows.judge(outputs) for outputs in (y, other))
     misses = np.zeros(len(x), dtype=np.bool_)
     for tier in tiers:
         misses |= meets(before, rows, tier) & ~meets(after, rows, tier)
@@ -143,7 +143,7 @@ def _note(
 def _errors(examinee: Examinee, row: Array, y: Array) -> NDArray[np.float64]:
     """Return how wrong the outputs of a row are, in ULP."""
     rows = Rows.about(examinee.subject, row[None])
-    return np.asarray(rows.op.judge(y[None], rows.truth).ulp[0])
+    return np.asarray(rows.judge(y[None]).ulp[0])
 
 
 def _in_words(ulp: float) -> str:

@@ -124,9 +124,9 @@ def _shifts_along(examinee: Examinee, x: Array) -> Examined:
     moved, constants = exact_shifts(examinee.format, x, examinee.subject.within)
     there, completed = _called(examinee, moved)
     rows = Rows.about(examinee.subject, moved)
-    as_good = meets(rows.op.judge(there, rows.truth), rows, FAST)
+    as_good = meets(rows.judge(there), rows, FAST)
     own = Rows.about(examinee.subject, x)
-    good = done & meets(own.op.judge(y, own.truth), own, FAST)
+    good = done & meets(own.judge(y), own, FAST)
     shape = constants.shape
     there, completed, as_good = there.reshape(shape), completed.reshape(shape), as_good.reshape(shape)
     shifted = good & (constants != 0)

@@ -94,7 +94,7 @@ def failed_rows(witnesses: Sequence[Witness]) -> list[bool]:
     values = fmt.to_float64(fmt.from_bits(np.stack([entries_of_hex(w.x, fmt) for w in witnesses])))
     y = out.from_bits(np.stack([entries_of_hex(w.y, out) for w in witnesses]))
     op = op_named(witnesses[0].cell.op)
-    failed: list[bool] = (op.judge(y, op.truth(values, out)).failure != RowFailure.NONE).tolist()
+    failed: list[bool] = (op.judge_certified(y, op.truth(values, out), 1).failure != RowFailure.NONE).tolist()
     return failed
 
 
