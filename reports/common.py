@@ -55,7 +55,7 @@ _SHARED: Final = {
 """What a cell has where a clause of a tier is broken there."""
 
 _CLAUSE: Final = re.compile(r"\d+ (\w+)")
-_LOST: Final = " rows did not come back: "
+_LOST: Final = " rows gave no output: "
 
 
 def in_common(verdicts: Sequence[Verdict]) -> list[str]:
@@ -152,7 +152,7 @@ def _where(cells: Sequence[Verdict], gated: Sequence[Verdict]) -> Iterator[str]:
     lengths = _Line([v.length or 0 for v in failing.values()], [v.length or 0 for v in passing.values()])
     rows = _Line([v.rows or 0 for v in failing.values()], [v.rows or 0 for v in passing.values()])
     if lengths.parts and rows.parts:
-        yield f"{_of_lengths(lengths)}; as these are the cells of {_of_rows(rows)}, their number may be why"
+        yield f"{_of_lengths(lengths)}; these cells have {_of_rows(rows)}, and that may be the reason"
     elif rows.parts:
         yield f"in cells of {_of_rows(rows)}"
     elif lengths.is_supported:

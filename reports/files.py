@@ -31,14 +31,14 @@ _REMEDIES: Final = {
     errno.EROFS: "give a place that can be written to",
     errno.EACCES: "change its permissions, or give another place",
     errno.EPERM: "change its permissions, or give another place",
-    errno.EIO: "look after the disk, or give another place",
+    errno.EIO: "check the disk, or give another place",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
     errno.ENFILE: "close some programs, and try again",
     errno.ENOMEM: "free some memory, and try again",
-    errno.ENOTDIR: "give a path whose folders are folders",
+    errno.ENOTDIR: "a part of the path is no folder; give another",
     errno.ENAMETOOLONG: "give a shorter name",
-    errno.ELOOP: "give a path whose links end somewhere",
-    errno.ENOENT: "give a path that is there",
+    errno.ELOOP: "its links form a circle; give another path",
+    errno.ENOENT: "give a path that exists",
 }
 
 

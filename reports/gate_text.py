@@ -106,7 +106,7 @@ def _passed(
             line = f"pass  {candidate}, {formats}, {held}: {_worst(metric, members)}"
             yield f"{line}, {seen}" if seen else line
         elif seen:
-            yield f"the contract of {candidate}, {formats}, was asked of {seen}"
+            yield f"the contract of {candidate}, {formats}, was checked on {seen}"
 
 
 def _unsupported(verdicts: Sequence[Verdict]) -> Iterator[str]:

@@ -43,7 +43,7 @@ def machines_line(ledger: Ledger) -> str | None:
         f"{other.host} against {first.host}: {differences(first, other)}" for other in others
     )
     return (
-        "the machines differ, and figures may with them; summary.json tells the hosts of each cell"
+        "the machines differ, so figures may differ; summary.json names the hosts of each cell"
         f" (environment.machines): {differing}"
     )
 

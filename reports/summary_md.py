@@ -83,7 +83,7 @@ def _line(standing: Standing) -> Iterator[str]:
     yield standing.key.candidate
     yield standing.key.formats
     if not standing.is_measured:
-        yield "unsupported" if standing.is_unsupported else "no row came back"
+        yield "unsupported" if standing.is_unsupported else "no row gave an output"
         yield from [NOTHING] * 5
         return
     yield count(standing.total("completed_rows"))

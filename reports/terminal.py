@@ -152,7 +152,7 @@ def _findings(run: RunData) -> Iterator[str]:
 def _looked(run: RunData) -> Iterator[str]:
     seen = looked_at_in_all(run.checks)
     if seen:
-        yield f"Contract and properties were asked of {seen}."
+        yield f"Contract and properties were checked on {seen}."
 
 
 def _carries(encoding: str | None, text: str) -> bool:

@@ -116,12 +116,12 @@ def _missing(run: RunData) -> Iterator[str]:
     """Yield the tasks that are not measured, and the rows without outputs."""
     if run.shards_left:
         yield (
-            f"Incomplete: {plural(run.shards_left, 'shard')} of {count(run.shards)} not measured;"
+            f"Incomplete: {plural(run.shards_left, 'shard')} of {count(run.shards)} were not measured;"
             f" {_how_to_continue(run)}."
         )
     elif run.unchecked:
         yield (
-            f"Incomplete: the checks of {plural(run.unchecked, 'pair')} of candidate and format not made;"
+            f"Incomplete: the checks of {plural(run.unchecked, 'pair')} of candidate and format are missing;"
             f" {_how_to_continue(run)}."
         )
     for search in run.documents.get("search") or ():
@@ -162,7 +162,7 @@ def _failures(measured: list[Standing], losing: Mapping[str, int]) -> tuple[list
         sound = [s for s in measured if s.key.candidate in healthy] or measured
         rows = plural(sum(s.total("completed_rows") for s in sound), "row")
         if not healthy:
-            return [], [f"No row of the {rows} that came back failed."]
+            return [], [f"No row of the {rows} that gave outputs failed."]
         return [], [f"No row of {some(healthy)} failed: {rows} tried."]
     rest = f" No row of {some(healthy)} failed." if healthy else ""
     if len(failing) > _NAMED:

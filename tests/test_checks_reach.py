@@ -341,7 +341,7 @@ def test_one_line_says_what_the_contract_was_asked_of():
     assert looked_at(checks) == {("f", "float32"): said}
     for status, begins in (
         ("pass", "pass  f, float32, contract: 1 check, "),
-        ("defect", "the contract of f, float32, was asked of "),
+        ("defect", "the contract of f, float32, was checked on "),
     ):
         verdict = Verdict(
             "f", "float32", "float32", None, None, "contract batch", "<=", 0.0, 0.0, status, "a row alone"

@@ -82,7 +82,7 @@ def test_an_interrupt_costs_the_checks_of_one_format_at_most(
         assert [(c.name, fmt.name) for c, fmt in unchecked(campaign, stopped)] == ASKED[1:]
         stopped.put("pairs", len(ASKED))
         assert build(stopped, "stopped").left == {"shards": 0, "checks": 1}
-        assert "the checks of 1 pair of candidate and format not made;" in told(stopped)
+        assert "the checks of 1 pair of candidate and format are missing;" in told(stopped)
         again = Watched(executor, interrupted=0)
         examine(campaign, stopped, again, console)
     assert not build(stopped, "stopped").left["checks"]

@@ -146,7 +146,7 @@ def test_what_every_tier_s_message_names_is_told_and_what_is_excused_is_not() ->
 
 
 def test_rows_that_do_not_come_back_for_one_reason_give_it() -> None:
-    killed, at = "rows did not come back: killed by SIGKILL", {"status": "crashed", "metric": "crashed"}
+    killed, at = "rows gave no output: killed by SIGKILL", {"status": "crashed", "metric": "crashed"}
     lost = [
         *verdicts(lambda _f, r, n: r == "tied" and n > 8, message=f"2 of 9 {killed}", **at),
         *verdicts(lambda _f, r, n: r == "tied" and n == 8, message=f"4 of 8 {killed}", **at),
@@ -238,8 +238,8 @@ def test_where_length_and_rows_part_the_cells_alike_both_are_told() -> None:
     tried = [(n, 16384 // n, "over_budget" if n < 10 else "pass") for n in (3, 7, 9, 17, 33, 65)]
     assert in_common(cells(*tried)) == [
         (
-            "f: all 3 violations of max_ulp are at lengths 3 to 9, none at 17 or more; as these are the cells"
-            " of 1,820 rows and more, none of 963 or fewer, their number may be why"
+            "f: all 3 violations of max_ulp are at lengths 3 to 9, none at 17 or more; these cells have"
+            " 1,820 rows and more, none of 963 or fewer, and that may be the reason"
         )
     ]
 

@@ -45,7 +45,7 @@ def statuses(tally: Tally, *budgets: Budget) -> list[str]:
     return [verdict.status for verdict in judge(gated(tally), budgets)]
 
 
-# Rows that did not come back -----------------------------------------------------------------
+# Rows without outputs -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("grave", ["crashed", "out_of_memory", "timed_out"])
@@ -54,7 +54,7 @@ def test_a_cell_is_named_by_its_gravest_fault(grave: str) -> None:
     lacking = tally_of(key(), [0.25], rows=4, completed=1, faults=faults)
     verdict = judge(gated(lacking), [limit_on("max_ulp", 9.0)])[0]
     assert verdict.metric == grave
-    assert "3 of 4 rows did not come back" in verdict.message
+    assert "3 of 4 rows gave no output" in verdict.message
 
 
 # Tiers without a bound -----------------------------------------------------------------------

@@ -427,7 +427,7 @@ def test_what_the_order_of_operations_may_break_is_told_apart_from_a_defect(tmp_
         )
     text = draw(data(folder), [("checks", all_sections()["checks"])]).html
     assert "Contract broken by naive: axis." in sentences(data(folder))
-    assert "1 of 3 checks kept; 1 violated; 1 broken as the order of operations alone may" in text
+    assert "1 of 3 checks kept; 1 violated; 1 broken, perhaps by the order of operations alone" in text
     lines = re.findall(r'<th scope="row" class="state-(\w+)">([\w ]+)</th><td[^>]*>(\w+)<', text)
     assert lines == [
         ("bad", "violated", "axis"),

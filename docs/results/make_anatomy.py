@@ -34,8 +34,8 @@ hide: [toc]
 
 # Anatomy of libraries
 
-What is the softmax of a library made of? `explain` finds it from outside: it asks rows made for the purpose,
-and never reads code. One command made this page, on an x86-64 processor, from the libraries installed there:
+What is the softmax of a library made of? `explain` calls it with rows made for the purpose, and never reads
+its code. One command made this page, on an x86-64 processor, from the libraries installed there:
 
 <!-- test: skip, it takes a quarter of an hour and every library -->
 ```console

@@ -47,11 +47,11 @@ def open_measured(
     if before is None and not ledger.finished():
         ledger.put_program(now)
         return record_start(ledger, candidates)
-    other = "it does not say of which programs" if before is None else before.difference(_late(now, before))
+    other = "it does not record them" if before is None else before.difference(_late(now, before))
     if other:
         ledger.close()
         raise UsageError(
-            f"{ledger.path}: its figures are not of what would be measured now: {other};"
+            f"{ledger.path}: it was begun with other programs: {other};"
             " begin anew with --overwrite, or give another --out"
         )
     return record_start(ledger, candidates)

@@ -163,7 +163,7 @@ def _shift(questions: Questions) -> Part:
     if left_out:
         named = _listed([f"{places[-1]} of {n}" for n, places in left_out.items()])
         return Part("shift", "observed", f"the maximum leaves out places: {named}", asked, facts)
-    text = f"the maximum of all entries, as the same bits at {len(offsets)} common offsets show"
+    text = f"the maximum of all entries: {len(offsets)} common offsets change no bit"
     return Part("shift", "observed", text, asked, facts)
 
 
@@ -254,9 +254,9 @@ def _sum(
         if _uneven(counts):
             said.append("the order is not read off where entries do not count once")
         elif seen is None:
-            said.append("in no order that is a tree")
+            said.append("the order of additions is no tree")
     if seen is not None:
-        name = seen.order.name if seen.order else "in an order without a name here"
+        name = seen.order.name if seen.order else "in an order that has no name here"
         heights = seen.heights()
         facts |= {
             "order": seen.order.name if seen.order else None,
@@ -323,7 +323,7 @@ def _divide(questions: Questions, division: Division, epsilon: float, rows: int)
         text = f"by the sum and about {epsilon:.3g}: a lone entry comes out as {1 / (1 + epsilon):.9g}"
         return Part("divide", "observed", text, rows + 1, facts)
     if not division.telling:
-        why = "no row tells a division from a reciprocal: no exponential is known exactly"
+        why = "no exponential is known exactly, so no row tells a division from a reciprocal"
         return Part("divide", "not visible", why, rows, facts)
     counted = f"of {division.telling} rows that tell them apart"
     if division.way == "division":

@@ -137,8 +137,8 @@ def _left_out(questions: Questions) -> str:
     if not questions.is_slow:
         return ""
     return (
-        f"a call of three rows of {TIMED} entries takes more than {1000 * SLOW:g} ms: of longer rows, other"
-        " layouts and thousands of calls nothing was asked"
+        f"a call of three rows of {TIMED} entries takes more than {1000 * SLOW:g} ms: longer"
+        " rows, other layouts and thousands of calls were not tried"
     )
 
 
@@ -235,7 +235,7 @@ class _Search:
                     accounts += other and bool((np.abs(alone - s.exact[row]) <= slack).all())
         if not violations or accounts < ACCOUNTED * violations:
             return None
-        sentence = "a row's outputs depend on the rows beside it: alone, rows that fail are sound"
+        sentence = "a row's outputs depend on the rows beside it: failing rows are right when called alone"
         return Cause("depends.batch", sentence, accounts, violations)
 
     # Policy ----------------------------------------------------------------------------
@@ -252,7 +252,7 @@ class _Search:
             ("policy.masked", masked, "rows of nothing but -inf are not as the policy says"),
             ("policy.inf", inf, "rows with +inf are not as the policy says"),
             ("policy.nan", nan, "rows with NaN are not as the policy says"),
-            ("policy.nan", numbers, "NaN never comes out: rows whose results it is come out as numbers"),
+            ("policy.nan", numbers, "NaN never comes out: rows that ought to give it give numbers"),
         ):
             if holds:
                 count = len(failing)

@@ -64,8 +64,8 @@ AXES: Final[tuple[Presentation, ...]] = (
 
 QUESTIONS: Final = (
     _Question("input.overwritten", "entries of the input are overwritten", "unchanged"),
-    _Question("output.reused", "a result changes when another call is made", "keeps"),
-    _Question("input.overrun", "memory beside the rows is written to", "placed", ("amid",)),
+    _Question("output.reused", "a result changes when the function is called again", "keeps"),
+    _Question("input.overrun", "the call writes to memory beside the rows", "placed", ("amid",)),
     _Question("axis.stacks", "vectors come out wrong", "placed", ("vectors",)),
     _Question("axis.stacks", "stacks of three axes come out wrong", "placed", ("cube",)),
     _Question("axis.stacks", "stacks of four axes come out wrong", "placed", ("four_axes",)),
@@ -174,6 +174,6 @@ def _of_large_calls(examinee: Examinee) -> Cause | None:
         wrong = int((~same).sum())
         if wrong:
             first = int(np.flatnonzero(~same)[0])
-            said = f"in a call of {count} rows of {length} entries, from number {first} on, they differ"
+            said = f"in a call of {count} rows of {length} entries, rows from {first} on are not as alone"
             return Cause("depends.batch", said, wrong, wrong, count - wrong, count - wrong)
     return None

@@ -93,7 +93,7 @@ def of_many_calls(questions: Questions) -> Cause | None:
     y = questions.ask(x)
     for turn in range(MANY):
         if not _same(_often(questions, x), y).all():
-            said = f"after some {100 * (turn + 1)} calls the same row has other outputs"
+            said = f"after about {100 * (turn + 1)} calls the same row has other outputs"
             return Cause("depends.history", said, 1, 1)
     return None
 
@@ -123,7 +123,7 @@ def _of_a_turn(questions: Questions, x: Floats, first: Floats) -> Cause | None:
     again = [questions.ask(x) for _ in range(TURNS)] + [_often(questions, x) for _ in range(HUNDREDS)]
     if not all(_same(now, y).all() for y in again):
         return None
-    said = "from some call on, the same rows have other outputs"
+    said = "after some call, the same rows have other outputs"
     return Cause("depends.history", said, changed, changed)
 
 
@@ -133,7 +133,7 @@ def _of_history(questions: Questions, n: int) -> Cause | None:
     sums = np.asarray([questions.ask(x).sum() for _ in range(TURNS)])
     steps = np.diff(sums)
     if ((steps > 0).all() or (steps < 0).all()) and abs(sums[-1] / sums[0] - 1) > GROSS:
-        said = "something of each call is left for the next: the same row has ever other outputs"
+        said = "each call leaves something for the next: the outputs of the same row drift"
         return Cause("depends.history", said, TURNS, TURNS)
     lone = np.full_like(x, questions.off)
     lone[:, 0] = 0

@@ -246,7 +246,7 @@ def _meaningless(at: str, values: Mapping[str, Any]) -> Iterator[str]:
     for key, known in names.items():
         value = values.get(key)
         if key == "metric" and _counts_rows_asked(value):
-            yield f"{at}.metric {value!r}: it counts rows asked, whatever comes back; limit another column"
+            yield f"{at}.metric {value!r}: it depends on the request, not on outputs; limit another column"
         elif value is not None:
             yield from _unknown(f"{at}.{key}", value, known)
     if not any(character.isalnum() for character in values.get("reason", "given")):
@@ -287,9 +287,9 @@ def _unlimited(where: str, metric: Metric, limit: float | str, written: FloatFor
     elif metric.unit == "rate" and limit >= 1:
         yield f"{where} {limit}: a rate of {limit} cannot be exceeded; give less than 1"
     elif metric.better == "more" and not 0 < limit <= 1:
-        yield f"{where} {limit}: {metric.name} is a share, and at least this; give more than 0, at most 1"
+        yield f"{where} {limit}: {metric.name} is a share, limited from below; give more than 0, at most 1"
     elif written is not None and limit >= (most := _of_zeros(metric, written)):
-        yield f"{where} {limit}: outputs of nothing but 0 would pass in {written}; give less than {most:.17g}"
+        yield f"{where} {limit}: outputs that are all 0 would pass in {written}; give less than {most:.17g}"
 
 
 def _of_zeros(metric: Metric, written: FloatFormat) -> float:

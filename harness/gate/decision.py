@@ -242,8 +242,8 @@ def _never_reached(campaign: Campaign) -> Iterator[Verdict]:
                 continue
             out = (campaign.settings.out_format or fmt).name
             message = (
-                f"{plural(left_out.missing, 'cell')} remain, of rows of {left_out.shortest_missing} entries"
-                f" or more: there is no time for one; {left_out.line()}"
+                f"{plural(left_out.missing, 'cell')} of rows of {left_out.shortest_missing} entries or more"
+                f" were not measured: one row takes too long; {left_out.line()}"
             )
             yield Verdict(
                 candidate.name, fmt.name, out, None, None, "rows", ">=", 1.0, 0.0, "not_run", message
@@ -324,7 +324,7 @@ def _require_reach(campaign: Campaign, budgets: Sequence[Budget]) -> None:
                     size = shard.rows * (shard.length if METRICS[budget.metric].unit == "elements" else 1)
                     most[budget] = max(most[budget], size)
     beyond = [
-        f"budget[{b.number}].limit {b.limit}: no cell that it is about has more than {size}; give less"
+        f"budget[{b.number}].limit {b.limit}: no cell that it applies to has more than {size}; give less"
         for b, size in most.items()
         if size and not isinstance(b.limit, str) and b.limit >= size
     ]

@@ -145,7 +145,7 @@ def _not_measured(cell: Cell) -> Verdict | None:
     status = _FAULT_STATUS.get(kind, "defect") if kind else "not_run"
     words = next((w.message for w in cell.tally.witnesses if w.kind == kind), "") or row["message"]
     lost = row["rows"] - row["completed_rows"]
-    message = f"{lost} of {row['rows']} rows did not come back" if row["rows"] else "nothing was measured"
+    message = f"{lost} of {row['rows']} rows gave no output" if row["rows"] else "nothing was measured"
     return _verdict(
         cell, kind or "rows", "<=", 0.0, float(lost) if row["rows"] else None, status,
         f"{message}: {words}" if words else message, kind,
@@ -282,7 +282,7 @@ def _unmatched(budget: Budget) -> Verdict:
     return Verdict(
         budget.candidate, budget.format, budget.out_format or budget.format, budget.regime, budget.length,
         budget.metric, budget.operator, budget.limit, None, "not_run",
-        "no cell of the campaign is what this budget is about",
+        "this budget applies to no cell of the campaign",
     )  # fmt: skip
 
 

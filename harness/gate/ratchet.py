@@ -129,7 +129,9 @@ def loosen(
     ]
     if not separator or len(matches) != 1:
         named = "; ".join(f"budget[{b.number}] {b.candidate} {b.format}" for b in matches) or "none"
-        raise UsageError(f"--loosen {setting!r}: write METRIC=LIMIT for one budget (those meant: {named})")
+        raise UsageError(
+            f"--loosen {setting!r}: write METRIC=LIMIT for one budget (budgets that match: {named})"
+        )
     return _rewrite(path, {_number(matches[0]): _loosened(path, matches[0], text, str(reason))})
 
 
@@ -139,7 +141,7 @@ def _loosened(path: Path, budget: Budget, text: str, reason: str) -> dict[str, A
         looser = limit < budget.limit if budget.is_at_least else limit > budget.limit
         if not looser:
             raise UsageError(
-                f"--loosen {budget.metric}={text}: the limit is {budget.limit!r}, not tighter than that"
+                f"--loosen {budget.metric}={text}: not looser than {budget.limit!r}, the present limit"
             )
     today = datetime.now(UTC).date().isoformat()
     entry = tomllib.loads(read_text(path))["budget"][_number(budget)]
@@ -153,7 +155,7 @@ def _parsed(text: str, budget: Budget) -> float | str:
     try:
         return int(text) if re.fullmatch(r"\d+", text) else float(text)
     except ValueError:
-        raise UsageError(f"--loosen {budget.metric}={text}: the limit is a number") from None
+        raise UsageError(f"--loosen {budget.metric}={text}: give a number") from None
 
 
 def _number(budget: Budget) -> int:

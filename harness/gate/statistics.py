@@ -44,7 +44,7 @@ class Exactly:
         """Return whether the figure is within its limit; a null figure never passes."""
         observed, limit = row[budget.metric], budget.limit
         if observed is None:
-            return "uncertified", f"{budget.metric} is null: nothing was measured that it is a figure of"
+            return "uncertified", f"{budget.metric} is null: no row or element that it counts was measured"
         within = observed >= limit if budget.is_at_least else observed <= limit
         if within:
             return "pass", ""
@@ -84,7 +84,7 @@ class Fresh:
         if limit < share and exceeds(events, rows, limit / share, self.alpha):
             return (
                 "over_budget",
-                f"{events} of {rows} rows: a rate of {limit!r} makes that rarer than {self.alpha:.3g}",
+                f"{events} of {rows} rows: the probability at a rate of {limit!r} is below {self.alpha:.3g}",
             )
         needed = rows_needed(limit, self.alpha)
         if rows < needed:

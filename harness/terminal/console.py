@@ -31,7 +31,7 @@ def read_input(most: int) -> str:
     try:
         text = sys.stdin.read(most + 1)
     except (AttributeError, OSError, ValueError) as error:
-        raise UsageError(f"stdin: cannot be read as text ({error}); give what it was to hold") from error
+        raise UsageError(f"stdin: cannot be read as text ({error}); pipe text into the command") from error
     if len(text) > most:
         raise UsageError(f"stdin: more than {most} characters; give one line")
     return text

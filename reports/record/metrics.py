@@ -27,7 +27,7 @@ good. `rate`: a share of rows or elements with an event.
 Covers = Literal["judged", "any", "finite", "nonfinite", "overflow"]
 """The outputs that a figure covers.
 
-`judged`: of rows with an exact result. `any`: of policy rows too, or of rows that did not come back.
+`judged`: of rows with an exact result. `any`: of policy rows too, or of rows that gave no output.
 `finite`: of finite outputs alone, so that it says nothing of the others. `nonfinite`: of those others too.
 `overflow`: of rows that overflow, where most of those others lie.
 """
@@ -151,18 +151,22 @@ _ROWS: Final = (
     _asked("length", "entries", "of a row"),
     _text("status", "ok, crashed, timed_out, unsupported or not_tried"),
     _asked("rows", "rows", "drawn"),
-    _asked("completed_rows", "rows", "that came back"),
-    _asked("judged_rows", "rows", "that came back and have an exact result"),
-    _asked("policy_rows", "rows", "that came back and have none: with NaN, with +inf, or of -inf alone"),
+    _asked("completed_rows", "rows", "that gave outputs"),
+    _asked("judged_rows", "rows", "that gave outputs and have an exact result"),
+    _asked(
+        "policy_rows",
+        "rows",
+        "that gave outputs and have no exact result: with NaN, with +inf, or all -inf",
+    ),
     _asked("elements", "elements", "of rows with an exact result"),
-    _count("failed_rows", "rows", "that failed, for whatever reason", covers="nonfinite", compared=1),
+    _count("failed_rows", "rows", "that failed, for any reason", covers="nonfinite", compared=1),
     *_with_ends(
         _rate("failed_rate", "failed rows over judged rows", covers="nonfinite", events="failed_rows")
     ),
     _figure("max_ulp", "ULP", "the greatest error", shown_by="max_ulp", compared=11, walls=(0.5, 1.0)),
     _figure("mean_ulp", "ULP", "the mean error, where RN(r) is not 0", compared=12, walls=()),
     _figure("p50_ulp", "ULP", "the median error", covers="nonfinite", is_costly=True),
-    _figure("p99_ulp", "ULP", "what 99 % of errors do not exceed", covers="nonfinite", is_costly=True),
+    _figure("p99_ulp", "ULP", "the 99 % quantile of the error", covers="nonfinite", is_costly=True),
     _figure(
         "correctly_rounded",
         "share",
@@ -283,16 +287,16 @@ _ROWS: Final = (
     _count(
         "policy_violations",
         "rows",
-        "without an exact result that are not answered as is declared",
+        "without an exact result whose outputs break the declared policy",
         "policy",
         covers="any",
         compared=9,
-        defect="not what its policy, declared or by default, has for such rows",
+        defect="outputs that break the policy for such rows, declared or default",
         heading="not as declared",
         wrong="policy rows not as declared",
     ),
     _asked("fallbacks", "elements", "that the certified path left to mpmath"),
-    _count("faults", "rows", "that did not come back, by faults of every kind", covers="any", compared=10),
+    _count("faults", "rows", "that gave no output, by faults of every kind", covers="any", compared=10),
     _figure(
         "worst_row_sum_error",
         "sum",
@@ -302,8 +306,12 @@ _ROWS: Final = (
         walls=(),
     ),
     Metric("sampled", "bool", "", "whether the rows were drawn independently, so that rates have intervals"),
-    _text("rows_digest", "the SHA-256 of the input bits: cells of equal ones are comparable", is_costly=True),
-    _text("message", "why rows did not come back"),
+    _text(
+        "rows_digest",
+        "the SHA-256 of the input bits; cells with the same one can be compared",
+        is_costly=True,
+    ),
+    _text("message", "why rows gave no output"),
     _text("witness", "the id of the gravest witness", is_costly=True),
     _text("max_ulp_witness", "the id of the witness of the greatest error", is_costly=True),
     _text("small_witness", "the id of the small witness that stands for the gravest", is_costly=True),

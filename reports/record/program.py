@@ -68,9 +68,9 @@ class Program:
 
     def _differences(self, now: Program) -> Iterator[str]:
         if now.version != self.version:
-            yield f"softmax-harness was {self.version}, is {now.version}"
+            yield f"softmax-harness was {self.version}, and is {now.version} now"
         if now.rows != self.rows:
-            yield f"its rows are those of version {self.rows}, this program draws those of {now.rows}"
+            yield f"its rows have version {self.rows}, and this program draws version {now.rows}"
         if now.calls != self.calls:
             yield f"candidates were called {self.calls}, now they would be {now.calls}"
         for name, loaded in self.candidates.items():
@@ -80,19 +80,19 @@ class Program:
 
 def _differing(name: str, before: Loaded, now: Loaded) -> Iterator[str]:
     if before.spec != now.spec:
-        yield f"{name} was {before.spec}, is {now.spec}"
+        yield f"{name} was {before.spec}, and is {now.spec} now"
     for path in (*before.files, *now.files):
         digests = before.files.get(path), now.files.get(path)
         if None in digests:
             yield f"{name} {'does not load' if digests[1] is None else 'now loads'} {path}"
         elif digests[0] != digests[1]:
-            yield f"{path}, of which {name} is made, was replaced"
+            yield f"{path}, the file of {name}, was replaced"
     for path, was in before.late.items():
         if now.late.get(path, was) != was:
             yield f"{path}, which {name} loads, was replaced"
     for library, version in before.versions.items():
         if now.versions.get(library, version) != version:
-            yield f"{library}, which {name} loads, was {version}, is {now.versions[library]}"
+            yield f"{library}, which {name} loads, was {version}, and is {now.versions[library]} now"
 
 
 _DIGESTS: Final = mapping_of(text(4096), text(100))

@@ -31,10 +31,10 @@ SECTION = Section(
     title="Cells",
     order=70,
     guide=(
-        "A cell is a candidate, a format, a regime and a length: the unit in which everything is counted."
-        " The worst come first. Headings sort; the field above the table filters. The bound is the greatest"
-        " error over what an implementation of the standard tier may err on that very row: above 1, it is"
-        " worse than it needs to be. All columns are in cells.csv and cells.parquet."
+        "A cell is one candidate, format, regime and length. Every figure belongs to a cell. The worst"
+        " cells stand first. A heading sorts the table, and the field above filters it. The bound column"
+        " is the greatest error over the bound of the standard tier for that row; above 1, the error is"
+        " greater than that algorithm can make. cells.csv and cells.parquet hold all columns."
     ),
     render=render,
     of_cells=True,

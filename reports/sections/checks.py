@@ -41,10 +41,10 @@ def _intro(checks: Sequence[Check]) -> str:
     if broken := counts["violated"]:
         clauses.append(f"{count(broken)} violated")
     if known := counts["known"]:
-        clauses.append(f"{count(known)} broken as the order of operations alone may break them")
+        clauses.append(f"{count(known)} broken, perhaps by the order of operations alone")
     seen = looked_at_in_all(checks)
-    asked = f" They were asked of {seen}." if seen else ""
-    return f"{'; '.join(clauses if len(clauses) > 1 else [*clauses, 'none broken'])}.{asked}"
+    looked = f" They were made on {seen}." if seen else ""
+    return f"{'; '.join(clauses if len(clauses) > 1 else [*clauses, 'none broken'])}.{looked}"
 
 
 def is_known(check: Check) -> bool:
@@ -88,13 +88,13 @@ SECTION = Section(
     title="Contract and properties",
     order=26,
     guide=(
-        "A contract holds of any sound softmax: shape and format kept, the axis obeyed, input left as it was,"
-        " the same bits again; breaking one is a defect, and stands as violated. A property holds of the"
-        " exact function; where the order of floating-point operations alone may break it, it may"
-        " be rounding: another colour, and the line says how. That is no defect by itself, but nothing to"
-        " rely on; whether errors are greater than rounding explains, bounds and findings say. Each line"
-        " counts the rows that broke it among those that could, and has the command for the smallest row"
-        " that does."
+        "The contract holds for every sound softmax: it keeps shape and format, obeys the axis, leaves"
+        " the input unchanged, and gives the same bits again. A broken clause is a defect and stands as"
+        " violated. A property holds for the exact function. Where the order of floating-point operations"
+        " alone may break it, it stands as may be rounding, in another colour, with the reason. That is no"
+        " defect by itself; bounds and findings say whether errors are greater than rounding explains."
+        " Each line counts the rows that broke it among those that could, and has the command for the"
+        " smallest of them."
     ),
     render=render,
 )

@@ -17,10 +17,10 @@ SECTION = Section(
     title="Claims",
     order=78,
     guide=(
-        "The plain form is exp(x)/sum(exp(x)); max_shifted subtracts the maximum of the row first."
-        " Each claim is put as a predicate and evaluated by this run. Refuted: a witness contradicts it. Not"
-        " refuted: no row did, which is no proof. Proved: every case was tried, or the reason holds for"
-        " all. Depends: it holds here and fails there, with a witness of both."
+        "The plain form is exp(x)/sum(exp(x)); max_shifted subtracts the maximum of the row first. This"
+        " run tested each claim. Refuted: a witness contradicts it. Not refuted: no row contradicts it,"
+        " which is no proof. Proved: every case was tried, or an argument covers all. Depends: it holds"
+        " for one witness and fails for another."
     ),
     render=render,
 )

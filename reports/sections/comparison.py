@@ -62,9 +62,9 @@ SECTION = Section(
     title="Compared with an earlier run",
     order=18,
     guide=(
-        "Two cells are compared only where they were given the same rows, bit for bit; the rest are counted"
-        " as incomparable. A change is listed where the exact figures differ, the gravest first. Figures that"
-        " differ by no more than other rows would make them differ are noise, and come last."
+        "Two cells are compared only if they had the same rows, bit for bit; the others are counted as"
+        " incomparable. Every cell whose exact figures differ is listed, the gravest change first. A"
+        " difference is noise if another draw of rows could make it; noise stands last."
     ),
     render=render,
 )

@@ -115,10 +115,10 @@ SECTION = Section(
     title="Distribution of errors",
     order=50,
     guide=(
-        "The curve at x is the share of elements with an error of at most x ULP; further left is better. The"
-        " dotted lines are 1/2 and 1 ULP. A curve that ends below 100 % leaves the nonfinite outputs out,"
-        " which the table counts as infinite errors. All regimes of the run are in it, in the proportions of"
-        " this run: it tells where errors lie, and is no rate of anything else."
+        "The curve at x is the share of elements with an error of at most x ULP; further left is better."
+        " The dotted lines are 1/2 and 1 ULP. Nonfinite outputs are not drawn, so a curve may end below"
+        " 100 %; the table counts them as infinite errors. The curve mixes all regimes of this run, so its"
+        " shares are about this run only."
     ),
     render=render,
 )

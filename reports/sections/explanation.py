@@ -109,7 +109,7 @@ def _of_sum(title: str, part: Mapping[str, Any]) -> Iterator[Picture]:
     if tree is None:
         return
     by_place = depths(tree)
-    name = str(part.get("order") or "an order without a name")
+    name = str(part.get("order") or "an order that has no name here")
     image = tree_svg(
         tree, f"The order in which {len(by_place)} entries are added, {title}: {name}. Numbers below."
     )
@@ -124,10 +124,10 @@ SECTION = Section(
     title="Why it fails",
     order=14,
     guide=(
-        "Candidates that failed were asked further rows, each of which answers a question about one part:"
-        " what is subtracted, exp, the sum, the division, what comes out, and what else outputs depend on. A"
-        " part is observed, not visible in its format, or contradictory. A cause is named only where it"
-        " alone accounts for the failing rows; unexplained is an answer too."
+        "The program called each failing candidate with further rows. Each row answers a question about"
+        " one part: what is subtracted, exp, the sum, the division, the rounding of outputs, and what else"
+        " outputs depend on. A part is observed, not visible in its format, or contradictory. A cause is"
+        " named only if it alone accounts for the failing rows; otherwise the answer is unexplained."
     ),
     render=render,
 )

@@ -29,10 +29,10 @@ SECTION = Section(
     title="Findings",
     order=20,
     guide=(
-        "What was found wrong apart from inaccuracy: crashes, time-outs, errors and wrong shapes; rows that"
-        " failed for no reason the candidate declares; masked entries that are not 0; outputs outside"
-        " [0, 1]; -0; policy rows (NaN, +inf, all -inf) that are not as declared; and errors above what"
-        " the declared algorithm can make. One line gathers all cells of a candidate, format and kind."
+        "Defects apart from accuracy: crashes, time-outs, errors and wrong shapes; rows that failed for"
+        " no reason that the candidate declares; masked entries that are not 0; outputs outside [0, 1];"
+        " -0; policy rows (NaN, +inf, all -inf) that are not as declared; and errors above what the"
+        " declared algorithm can make. One line gathers all cells of a candidate, format and kind."
     ),
     render=render,
     of_cells=True,

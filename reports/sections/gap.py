@@ -127,11 +127,11 @@ SECTION = Section(
     title="Error against gap",
     order=52,
     guide=(
-        "An entry far below the largest of its row has a small result; how wrong it is depends on that gap"
-        " before all else. The line is the greatest error found among entries of that gap, in all regimes;"
-        " the shaded area is what the bound of the standard tier allows there, at most, in the rows of this"
-        " run: its own bound holds each row tighter. Beyond the dotted line results are subnormal, and an"
-        " ULP is a fixed step. Errors are known to 1/256."
+        "The gap is the distance of an entry from the largest logit of its row. The error depends on it"
+        " more than on anything else. The line is the greatest error found among entries of that gap, in"
+        " all regimes. The shaded area is the greatest bound of the standard tier there; the bound of a"
+        " single row may be lower. Beyond the dotted line results are subnormal, and an ULP is a fixed"
+        " step. Errors are known to 1/256."
     ),
     render=render,
 )

@@ -92,9 +92,9 @@ SECTION = Section(
     title="Error against length",
     order=13,
     guide=(
-        "The greatest error of a finite output over all regimes, by the length of the row. A sum added up one"
-        " by one in the format itself loses more the longer the row is; a pairwise sum hardly does. Corpora,"
-        " whose few rows have lengths of their own, are left out."
+        "The greatest error of a finite output over all regimes, by the length of the row. A sum that"
+        " adds one by one in the format itself loses more in longer rows; a pairwise sum hardly does."
+        " Corpora are left out, because their few rows have lengths of their own."
     ),
     render=render,
 )

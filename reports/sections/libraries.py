@@ -23,11 +23,11 @@ SECTION = Section(
     title="Libraries",
     order=15,
     guide=(
-        "Each line is one library's softmax in one format, the most accurate first; those that lose rows"
-        " come last. Figures are the worst found over all regimes and the search, and the rates are those"
-        " of the worst cell, as everywhere here. A bound ratio above 1 is beyond what the standard algorithm"
-        " may do for that very row. What the rows without an exact result gave is counted in rows; findings"
-        " and broken contracts are shown in full further below."
+        "Each line is one library's softmax in one format, the most accurate first; those with failed"
+        " rows stand last. Errors are the worst found over all regimes and the search, and rates are those"
+        " of the worst cell. A bound ratio above 1 is an error that the standard algorithm cannot make on"
+        " that row. The columns about NaN, +inf and -inf say what came out for such rows, by number of"
+        " rows. Findings and broken contracts stand in full further below."
     ),
     render=render,
 )

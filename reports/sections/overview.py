@@ -80,16 +80,15 @@ SECTION = Section(
     title="Summary",
     order=10,
     guide=(
-        "Each cell of the table is one candidate in one format, at its worst: the failed share of rows"
-        " first, since an error in ULP says nothing about outputs that are NaN or all zero; then the"
-        " greatest error of a finite output. 0.5 ULP or less is correctly rounded, less than 1 is about"
-        " as good as a faithful result, and each further ULP is one more spacing of the output format."
-        " ULP of different formats do not compare. The relative error does: what that many ULP are of a"
-        " normal result, at most, which is ULP times 2^(1 - p), p being the precision of the format."
-        " Error / bound: the greatest error over what the a-priori bound of the standard tier allows for that"
-        " very row, up to 1 where only rounding is to blame, however many ULP that is. Every"
-        " rate is that of one cell of the run, named beside it; rates of different regimes are never"
-        " averaged, since no input mixes them in the proportions of this run."
+        "Each line is one candidate in one format, at its worst. Read the failed share of rows first: an"
+        " error in ULP says nothing about outputs that are NaN or all zero. Then read the greatest error"
+        " of a finite output: below 0.5 ULP it is correctly rounded, and below 1 about as good as a"
+        " faithful result. ULP of different formats do not compare; the relative error does. It is the"
+        " greatest that so many ULP of a normal result can be: ULP times 2^(1 - p), p being the precision"
+        " of the format. Error / bound is the greatest error over the bound of the standard tier for that"
+        " row; up to 1, rounding alone explains it, however many ULP it is. Every rate is that of one"
+        " cell, named beside it; rates of different regimes are never averaged, because no input mixes"
+        " them as this run does."
     ),
     render=render,
 )

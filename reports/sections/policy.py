@@ -37,10 +37,11 @@ SECTION = Section(
     title="Policy",
     order=28,
     guide=(
-        "Rows with a NaN, with +inf, or with nothing but -inf have no exact result. What a candidate returns"
-        " there is its policy, counted in rows: all NaN; all zero; NaN where the +inf is and 0 elsewhere; the"
-        " limit, a share for each +inf; uniform. It is held against what the candidate declares. Mask leaks,"
-        " values outside the range of results and -0 are counted in elements of all other rows."
+        "Rows with a NaN, with +inf, or with nothing but -inf have no exact result. The table counts the"
+        " rows by what the candidate returned: all NaN; all zero; NaN at +inf and 0 elsewhere; the limit,"
+        " which is equal shares at +inf and 0 elsewhere; or equal outputs (uniform). The verdict compares"
+        " that with the policy of the candidate. Mask leaks, outputs out of range and -0 are counted in"
+        " elements of all other rows."
     ),
     render=render,
 )

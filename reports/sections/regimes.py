@@ -76,12 +76,12 @@ SECTION = Section(
     title="Regimes",
     order=30,
     guide=(
-        "A regime is a named family of rows. For each, the length at which the figure is worst, which is"
-        " named. The interval behind a rate is the 95 % Clopper-Pearson interval: the rates of this"
-        " generator that the count is compatible with; corpora, and other rows not drawn independently, have"
-        " none. Underflow is the share of zeros among elements whose nearest number is not zero; its"
-        " interval comes through rows, since zeros of one row are not independent. Overflow, total underflow"
-        " and inaccurate rows are the kinds of failed rows."
+        "A regime is a named family of rows. Each figure is that of the worst length, which is named. The"
+        " interval beside a rate is the 95 % Clopper-Pearson interval: the rates of this generator that"
+        " agree with the count. Corpora, and other rows that are not drawn independently, have none."
+        " Underflow is the share of zeros among elements whose nearest number is not zero; its interval"
+        " counts rows, since zeros of one row are not independent. Overflow, total underflow and"
+        " inaccurate rows are kinds of failed rows."
     ),
     render=render,
     of_cells=True,

@@ -114,12 +114,12 @@ SECTION = Section(
     title="Where rows fail",
     order=32,
     guide=(
-        "Each field is the rows whose largest logit and whose spread lie there, both on logarithmic scales; a"
-        " field without colour had no row. Its colour is the most frequent failure, else underflow where an"
-        " entry was wrongly 0, else none: safe. The"
-        " dotted lines are where exp itself leaves the format: an implementation that subtracts the maximum"
-        " should not care. All regimes are in it; the shares are this run's and nothing else. The CSV"
-        " has failed rows/rows, or failed+underflown/rows."
+        "Each field holds the rows with that largest logit and that spread, on logarithmic scales; a"
+        " field without colour had no row. Its colour is the most frequent failure; underflow, if no row"
+        " failed but an entry was wrongly 0; or safe. The dotted lines show where exp itself leaves the"
+        " format; they do not matter to an implementation that subtracts the maximum. The map mixes all"
+        " regimes of this run, so its shares are about this run only. The CSV has failed rows/rows, or"
+        " failed+underflown/rows."
     ),
     render=render,
 )

@@ -96,8 +96,9 @@ SECTION = Section(
     title="Search",
     order=56,
     guide=(
-        "The worst figure found so far, by how many rows had been tried. A curve still rising at its end says"
-        " that more would be found. It is what this search found with its seed, and no maximum."
+        "The worst figure found so far, by the number of rows tried. If a curve still rises at its end,"
+        " more rows would find more. The last figure is the worst that this search found with its seed,"
+        " and not a proven maximum."
     ),
     render=render,
 )

@@ -25,12 +25,12 @@ SECTION = Section(
     title="Defects by protocol",
     order=12,
     guide=(
-        "Known defects are planted, each in several instances with other constants, beside honest controls."
-        " The column gate is this harness; every other column is a common way of testing a softmax, with its"
-        " own data and tolerance, given the correctly rounded result to compare with. Caught: it noticed"
-        " every instance that it speaks of; missed: it noticed none; a dash: it is not meant for such"
-        " formats. A control that is refused is a false alarm. The gate alone decides whether the"
-        " self-test passes."
+        "The self-test plants known defects, each in several instances with other constants, beside"
+        " honest controls. The column gate is this program. Every other column is a common way of testing"
+        " a softmax, with its own data and tolerance, against the correctly rounded result. Caught: it"
+        " noticed every instance in its formats. Missed: it noticed none. A dash: it is not meant for such"
+        " formats. A refused control is a false alarm. The gate alone decides whether the self-test"
+        " passes."
     ),
     render=render,
 )

@@ -112,10 +112,10 @@ SECTION = Section(
     title="Side by side",
     order=34,
     guide=(
-        "The same rows were given to both. A field takes the colour of the candidate that has fewer failed"
-        " rows there, or, where they are equal, the smaller worst error, to 1/256. Subtracting the"
-        " maximum costs a rounding, which shows where nothing can overflow; everywhere else it pays. In the"
-        " CSV a is the first of the two, b the second."
+        "Both candidates had the same rows. A field takes the colour of the candidate with fewer failed"
+        " rows there, or, where they are equal, with the smaller worst error, to 1/256. Subtracting the"
+        " maximum costs one rounding: the shifted form may be worse where nothing overflows, and is better"
+        " elsewhere. In the CSV, a is the first candidate and b the second."
     ),
     render=render,
 )

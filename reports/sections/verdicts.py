@@ -57,9 +57,9 @@ SECTION = Section(
     title="Gate",
     order=15,
     guide=(
-        "Each line is one limit held against what this run observed. Only `pass` passes: over budget, defect,"
-        " crashed and timed out fail the gate; uncertified, not run and no budget leave it without a verdict."
-        " A format that a candidate does not take is unsupported, which is neither."
+        "Each line compares one limit with what this run measured. Only `pass` passes. Over budget,"
+        " defect, crashed and timed out fail the gate. Uncertified, not run and no budget leave it without"
+        " a verdict. Unsupported, a format that a candidate does not take, does neither."
     ),
     render=render,
 )

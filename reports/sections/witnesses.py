@@ -196,10 +196,10 @@ SECTION = Section(
     title="Worst witnesses",
     order=60,
     guide=(
-        "A witness is one row, bit for bit, that shows a defect or a greatest figure: here the worst one of"
-        " each candidate, format and kind, candidates in turn, the gravest kinds first. The exact column is"
-        " the softmax of the row over the reals, to 17 digits. A shrunk row has a figure of"
-        " its own; the tables show that of the original row. The command replays the whole row."
+        "A witness is one row, bit for bit, that shows a defect or a greatest figure. Here stands the"
+        " worst one of each candidate, format and kind, the gravest kinds first. The exact column is the"
+        " softmax of the row over the reals, to 17 digits. A shrunk row has a figure of its own; the"
+        " tables show that of the original row. The command replays the whole row."
     ),
     render=render,
     of_cells=True,

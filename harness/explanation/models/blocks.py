@@ -190,19 +190,19 @@ def _ways() -> Iterator[Way]:
             lambda s, b: s * b.shift + summed_up(np.exp(b.entries - top(b.entries))),
         ),
         (
-            "by the maximum from before them",
+            "by the maximum before them",
             lambda s, b: s * b.shift + summed_up(np.exp(b.entries - _stale(b))),
         ),
         (
-            "before the rescaling, by the maximum from before them, and are rescaled with it",
+            "by the maximum before them, and then rescaled together with the sum so far",
             lambda s, b: (s + summed_up(np.exp(b.entries - _stale(b)))) * (b.shift if b.number else 1),
         ),
         (
-            "without rescaling the sum so far, but for the first",
+            "without rescaling the sum so far, except after the first",
             lambda s, b: (s * b.shift if b.number == 1 else s) + b.share,
         ),
         (
-            "without rescaling the sum so far where the last one comes",
+            "without rescaling the sum so far when the last one is added",
             lambda s, b: (s if 0 < b.number == b.last else s * b.shift) + b.share,
         ),
     ):
@@ -211,7 +211,7 @@ def _ways() -> Iterator[Way]:
         ("the maximum so far", lambda b: b.now),
         ("their own maximum", lambda b: top(b.entries)),
     ):
-        sentence = f"the numerators of blocks of {{}} keep {said}, not that of the row"
+        sentence = f"blocks of {{}} subtract {said} from their numerators, not that of the row"
         yield Way("max.stale", sentence, _rescaled, subtracted)
 
 

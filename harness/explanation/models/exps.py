@@ -61,7 +61,9 @@ def of_exp(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Itera
         least = math.log(float(tail[0]))
         if least < -1:
             yield model(
-                "exp.clamped", f"exp is that of {least:.4g} below it", lambda t: np.exp(np.maximum(t, least))
+                "exp.clamped",
+                f"exp keeps its value at {least:.4g} for all lower arguments",
+                lambda t: np.exp(np.maximum(t, least)),
             )
     tiny, normal = float(np.finfo(work).tiny), float(questions.out.smallest_normal)
     yield model(

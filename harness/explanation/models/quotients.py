@@ -56,7 +56,7 @@ def of_division(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
         )
     yield Model(
         "divide.by_the_mean",
-        "the division is by the mean of the exponentials, not by their sum",
+        "exponentials are divided by their mean, not by their sum",
         softmax_of(questions, work, total=lambda e: e.mean(axis=-1, keepdims=True)),
     )
     yield Model(

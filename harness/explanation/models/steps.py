@@ -99,8 +99,8 @@ def _named(step: float) -> str:
 
 
 def _roundings() -> Iterator[tuple[str, Callable[[Any], Any]]]:
-    yield "the nearest", np.rint
-    yield "the next lower", np.floor
+    yield "rounded to", np.rint
+    yield "rounded down to", np.floor
     yield "cut to", np.trunc
 
 
