@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ Array = NDArray[Any]
 
 @pytest.fixture(autouse=True)
 def _few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bracket, "EVALUATIONS", 4000)
+    monkeypatch.setattr(bracket, "EVALUATIONS", 3000)
     monkeypatch.setattr(bracket, "_PROBED", 600)
 
 
@@ -88,6 +89,21 @@ def test_a_row_that_breaks_the_bound_refutes_it(faulty: Callable[[Array], Array]
     assert found[1] is not None, "the row is shown"
 
 
+def test_a_flush_that_the_policy_excuses_refutes_nothing() -> None:
+    def flushes(x: Array) -> Array:
+        y = shifted(x)
+        return np.where(y < np.float32(2.0**-127), 0, y).astype(x.dtype)
+
+    subject = of(flushes, "float32")
+    excused = replace(subject, candidate=subject.candidate.under(["subnormals=flush"]))
+    for taken, is_refuted in ((subject, True), (excused, False)):
+        plan = Bracket.checked(taken, 5, TIERS["standard"])
+        tally = measured(plan)
+        assert (plan.refuted_by(tally) is not None) == is_refuted
+        assert ("flushes to zero" in plan.assumed) != is_refuted
+        assert is_refuted or plan.ends(tally)[0] < plan.ends(tally)[1]
+
+
 def test_an_honest_candidate_is_held_against_the_tier_that_is_named() -> None:
     for tier in ("standard", "fast"):
         plan = Bracket.checked(of(shifted, "float32"), 5, TIERS[tier])
@@ -131,7 +147,7 @@ def test_a_format_beyond_proof_gets_a_bracket(
     assert document["proved"] is False
     assert ends["below"] == document["figures"]["max_ulp"] <= ends["above"]
     assert ends["assumed"] in document["assumed"]
-    assert "400" in said.err, "the cost is said before it starts"
+    assert "3000 rows" in said.err, "the cost is said before it starts"
 
 
 def test_the_command_refuses_a_bracket_with_the_row(
@@ -166,7 +182,7 @@ def test_an_interrupted_bracket_is_taken_up(
     whole = json.loads(capsys.readouterr().out)
     measure = Bracket.measure
     monkeypatch.setattr(
-        Bracket, "measure", lambda plan, shard, executor: _stop_at(2, measure, plan, shard, executor)
+        Bracket, "measure", lambda plan, shard, executor: _stop_at(1, measure, plan, shard, executor)
     )
     assert cli.run([*command, "--out", "part"]) == 130
     monkeypatch.setattr(Bracket, "measure", measure)

@@ -449,10 +449,11 @@ def _lines(proof: _Proof) -> Iterator[str]:
     yield f"{cell.candidate}, {cell.format} to {cell.out_format}, length {cell.length}"
     yield proof.statement
     yield proof.plan.assumed
+    worst, figure = "greatest ULP error", proof.tally.max_ulp
     if proof.bracket is not None:
         yield proof.bracket.grounds(proof.tally)
-    worst = "greatest ULP error" if proof.bracket is None else "worst ULP error found"
-    yield f"{worst}: {_figure(proof.tally.max_ulp)}"
+        worst, figure = "worst ULP error found", proof.bracket.ends(proof.tally)[0]
+    yield f"{worst}: {_figure(figure)}"
     yield from () if proof.plan.through_shift else _sum_and_share(proof.tally)
     if proof.confirmed is not None:
         yield f"the {worst} by mpmath: {_figure(proof.confirmed)}"

@@ -32,12 +32,12 @@ from reports.record.ledger import CellInfo
 from reports.record.tally import Tally
 from reports.record.witness import CellKey, Witness
 
-__all__ = ["EVALUATIONS", "Assumption", "Bracket", "NoBracket"]
+__all__ = ["EVALUATIONS", "Assumption", "Bracket", "NoBracket", "outward"]
 
-SEARCHES: Final = 4
+SEARCHES: Final = 2
 """Searches, each with a seed of its own."""
 
-EVALUATIONS: Final = 400_000
+EVALUATIONS: Final = 200_000
 """Rows that all searches together may try."""
 
 _PROBED: Final = 4096
@@ -83,16 +83,12 @@ class Assumption:
 
     def greatest_ratio(self, tally: Tally) -> float | None:
         """Return the greatest error over its bound of the rows tried."""
-        if self.tier is None:
-            return tally.max_algorithm_ratio
-        return tally.max_bound_ratio if self.tier is STANDARD else tally.tier_ratios.get(self.kind)
+        return tally.max_algorithm_ratio if self.tier is None else tally.tier_ratios.get(self.kind)
 
     @property
     def kind(self) -> str:
         """The kind of the witness that shows that ratio."""
-        if self.tier is None:
-            return "algorithm_ratio"
-        return "bound_ratio" if self.tier is STANDARD else f"over_{self.tier.name}"
+        return "algorithm_ratio" if self.tier is None else f"over_{self.tier.name}"
 
 
 @dataclass(frozen=True)
@@ -154,9 +150,11 @@ class Bracket:
     def assumed(self) -> str:
         """What is assumed, and what follows."""
         left_out = "" if self._overflows_nowhere else ", but where its differences leave the format's range"
+        if self.subject.declaration.policy.subnormals == "flush":
+            left_out += ", but for subnormal results that it flushes to zero"
         return (
             f"assumed: in every row the error is at most the a-priori bound of {self.assumption.name}"
-            f"{left_out}; over all rows this bound is at most {_outward(self.above.bound, ROUND_CEILING)} ULP"
+            f"{left_out}; over all rows this bound is at most {outward(self.above.bound, ROUND_CEILING)} ULP"
         )
 
     def identity(self) -> dict[str, Any]:
@@ -187,7 +185,7 @@ class Bracket:
 
     def measure(self, shard: Range, executor: Executor) -> Measured:
         """Return the tally of a search; the shard's number is its seed."""
-        tiers = () if self.assumption.tier in (None, STANDARD) else (self.assumption.tier,)
+        tiers = () if self.assumption.tier is None else (self.assumption.tier,)
         subject, rows = self.subject.by(executor), shard.last - shard.first
         _, tally = search_tally(subject, self.length, rows, shard.number, "ulp", tiers=tiers)
         digest = hashlib.sha256("".join(d for _, d in sorted(tally.digests.items())).encode()).hexdigest()
@@ -215,12 +213,13 @@ class Bracket:
     def statement(self, tally: Tally) -> str:
         """Return the bracket in a sentence."""
         low, high = self.ends(tally)
-        below, above = _outward(low, ROUND_FLOOR), _outward(high, ROUND_CEILING)
+        below, above = outward(low, ROUND_FLOOR), outward(high, ROUND_CEILING)
         return f"the greatest ULP error is between {below} and {above}: {self.scope}"
 
     def ends(self, tally: Tally) -> tuple[float, float]:
-        """Return both ends in ULP."""
-        return tally.max_ulp or 0.0, self.above.bound
+        """Return both ends in ULP; a flush to zero that the policy excuses is no lower end."""
+        worst = _witness(tally, "max_ulp")
+        return 0.0 if worst is None else worst.score, self.above.bound
 
     def document(self, tally: Tally) -> dict[str, Any]:
         """Return the bracket as JSON."""
@@ -248,8 +247,9 @@ class Bracket:
         for kind in kinds:
             if tally.outcomes.get(kind):
                 return f"the outputs failed ({kind.replace('_', ' ')})", _witness(tally, kind)
-        if tally.max_ulp is not None and tally.max_ulp > self.above.bound:
-            error = f"the error is {tally.max_ulp:.9g} ULP, and the row has no bound of its own"
+        below, above = self.ends(tally)
+        if below > above:
+            error = f"the error is {below:.9g} ULP, and the row has no bound of its own"
             return error, _witness(tally, "max_ulp")
         return None
 
@@ -266,6 +266,6 @@ def _witness(tally: Tally, kind: str) -> Witness | None:
     return next((w for w in tally.witnesses if w.kind == kind), None)
 
 
-def _outward(value: float, rounding: str) -> str:
-    """Write a number in a few digits, from below or above."""
+def outward(value: float, rounding: str) -> str:
+    """Write a number in a few digits, from below (`ROUND_FLOOR` of decimal) or above (`ROUND_CEILING`)."""
     return f"{Context(prec=_FIGURES, rounding=rounding).create_decimal(Decimal(value)).normalize():f}"
