@@ -104,6 +104,18 @@ def test_a_flush_that_the_policy_excuses_refutes_nothing() -> None:
         assert is_refuted or plan.ends(tally)[0] < plan.ends(tally)[1]
 
 
+def test_rows_without_outputs_are_told() -> None:
+    def raises(x: Array) -> Array:
+        if (np.abs(x) > 1e38).any():
+            raise ValueError("too large")
+        return shifted(x)
+
+    plan = Bracket.checked(of(raises, "float32"), 5, TIERS["standard"])
+    tally = measured(plan)
+    assert tally.completed < tally.rows
+    assert f"{tally.rows - tally.completed} more brought no outputs (" in plan.grounds(tally)
+
+
 def test_an_honest_candidate_is_held_against_the_tier_that_is_named() -> None:
     for tier in ("standard", "fast"):
         plan = Bracket.checked(of(shifted, "float32"), 5, TIERS[tier])

@@ -236,7 +236,12 @@ class Bracket:
         """Return in a sentence what the rows tried say of the assumption."""
         ratio = self.assumption.greatest_ratio(tally)
         came = "" if ratio is None else f"; the nearest came to {ratio:.4g} of its bound"
-        return f"of {tally.completed} rows tried, seeds 0 to {SEARCHES - 1}, none broke it{came}"
+        lost = tally.rows - tally.completed
+        kinds = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in sorted(tally.faults.items()))
+        without = (
+            f"; {lost} more brought no outputs ({kinds}), and nothing is said of such rows" if lost else ""
+        )
+        return f"of {tally.completed} rows tried, seeds 0 to {SEARCHES - 1}, none broke it{came}{without}"
 
     def refuted_by(self, tally: Tally) -> tuple[str, Witness | None] | None:
         """Return what refutes the assumption, and the row that shows it; None where no row tried does."""
