@@ -8,6 +8,7 @@ viewBox that scales, to a tenth of one.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -63,13 +64,14 @@ def power(value: float) -> str:
 
 def powers(low: float, high: float, most: int = 9) -> list[tuple[float, str]]:
     """Return powers of two from low to high, evenly apart, at most so many."""
-    first, last = math.ceil(math.log2(low)), math.floor(math.log2(high))
+    first, last = math.ceil(math.log2(low)), min(math.floor(math.log2(high)), sys.float_info.max_exp - 1)
     step = max(1, -(-(last - first) // (most - 1)))
     return [(2.0**e, power(2.0**e)) for e in range(first, last + 1, step)]
 
 
 def log2(title: str, low: float, high: float) -> Axis:
-    """Return an axis of positive values, in powers of two."""
+    """Return an axis of positive values, in powers of two; it ends with the largest number, if above that."""
+    high = min(high, sys.float_info.max)
     return Axis(title, low, high, powers(low, high), math.log2)
 
 

@@ -17,7 +17,7 @@ import pytest
 
 import harness
 from harness.subject.candidates import CandidateError, from_function, load
-from harness.subject.candidates.loading import locate
+from harness.subject.candidates.loading import load_function, locate
 from harness.subject.candidates.via import Via, via_named
 from harness.subject.execution import InProcess, Isolated
 from reference import correctly_rounded, softmax, ulp_errors
@@ -456,3 +456,13 @@ def test_a_probe_decides_what_a_silent_function_takes() -> None:
         assert set(asked.refused) == refused, function.__name__
         assert all("float32 alone" in message for message in asked.refused.values())
         assert asked.supports(FORMATS["float32"])
+
+
+def test_a_compiled_function_of_a_library_says_which_axis_it_misses() -> None:
+    """They have no signature, and cannot be called without `dim`."""
+    pytest.importorskip("torch")
+    x = np.array([[0.0, 0.0]], dtype=np.float32)
+    for name, exact in (("softmax", 0.5), ("log_softmax", -np.log(2)), ("logsumexp", np.log(2))):
+        loaded = load_function(f"torch:{name}@torch")
+        assert loaded.axis_parameter == "dim"
+        np.testing.assert_allclose(loaded.call(x, dim=-1), exact, rtol=1e-6)

@@ -6,10 +6,11 @@ Independent evidence: the places that the SVG gives, read back, at the width of 
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 
-from reports.drawing import Plot, linear
+from reports.drawing import Plot, linear, log2
 
 LETTER = 6.5
 
@@ -35,3 +36,12 @@ def test_words_over_two_marks_stay_apart(first: float, second: float) -> None:
     one, other = spans(plot.svg("two marks"))
     apart = one[0] != other[0] or one[2] <= other[1] or other[2] <= one[1]
     assert apart, f"{one} beside {other}"
+
+
+def test_an_axis_reaches_to_the_largest_number() -> None:
+    """Twice the greatest error of a float64 log_softmax is above it."""
+    largest = sys.float_info.max
+    axis = log2("error", 2.0**-10, 2 * largest)
+    assert axis.high == largest
+    assert all(2.0**-10 <= value <= largest for value, _ in axis.ticks)
+    assert axis.ticks[-1][0] > 2.0**800

@@ -85,6 +85,23 @@ def test_a_candidate_that_fails_is_not_slow():
     assert _told_by(lambda rows, _length, _slow: math.inf if rows > 1 else 0.1) == ORDINARY
 
 
+@pytest.mark.parametrize(
+    ("compiling", "entry", "slow"), [(2.0, 1e-7, False), (0.7, 1e-7, False), (2.0, 1e-3, True)]
+)
+def test_what_compiles_for_every_shape_is_not_slow(compiling, entry, slow):
+    """The first call of a shape takes long; those that follow show the speed."""
+    shapes = set()
+
+    class Compiling:
+        def run(self, _spec: str, x: Any, *_: Any, **_options: Any) -> Outcome:
+            took = entry * x.size + (0.0 if x.shape in shapes else compiling)
+            shapes.add(x.shape)
+            return replace(Outcome(x, np.ones(len(x), np.bool_)), seconds=took)
+
+    fmt = FORMATS["float32"]
+    assert measured(Subject(load("naive"), fmt, fmt, Compiling())).is_slow is slow
+
+
 # Rows ------------------------------------------------------------------------------------
 
 
@@ -166,7 +183,7 @@ def test_what_is_left_out_of_a_gate_has_no_verdict():
     partial = ration_of(Speed(5, 5), planned(), 60.0, is_timed=False)
     [verdict] = _never_reached(replace(campaign, rations={("naive", "float32"): partial}))
     assert verdict.status == "not_run"
-    assert "cells remain" in verdict.message
+    assert "were not measured" in verdict.message
     assert "--max-time" in verdict.message
 
 

@@ -377,7 +377,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-WIDE: Final = frozenset({"results/libraries.md", "reference/columns.md"})
+WIDE: Final = frozenset({"results/libraries.md", "results/logarithms.md", "reference/columns.md"})
 """Pages whose tables need the room of the table of contents."""
 
 

@@ -36,7 +36,6 @@ from .sources import Sources, loaded_from
 from .via import Via, hinted, via_named
 
 __all__ = [
-    "AXIS_KEYWORDS",
     "DECLARES",
     "CandidateError",
     "LoadedFunction",
@@ -52,7 +51,8 @@ __all__ = [
     "through",
 ]
 
-AXIS_KEYWORDS: Final = ("axis", "dim")
+Axis = Literal["axis", "dim"]
+_AXES: Final[dict[str, Axis]] = {"axis": "axis", "dim": "dim"}
 """The parameters by which a function may take its axis, in order of preference."""
 
 DECLARES: Final = "declares"
@@ -81,7 +81,7 @@ class LoadedFunction:
     """
 
     call: Callable[..., Any]
-    axis_parameter: Literal["axis", "dim"] | None
+    axis_parameter: Axis | None
 
 
 def load_function(spec: str) -> LoadedFunction:
@@ -92,7 +92,8 @@ def load_function(spec: str) -> LoadedFunction:
     """
     location = locate(spec)
     function = import_function(location)
-    return LoadedFunction(through(location, function), axis_parameter(function))
+    call = through(location, function)
+    return LoadedFunction(call, axis_parameter(function) or _axis_asked_for(location, function, call))
 
 
 @dataclass(frozen=True)
@@ -319,17 +320,46 @@ def sources_of(spec: str) -> Sources:
 # What ------------------------------------------------------------------------------------
 
 
-def axis_parameter(function: Callable[..., Any]) -> Literal["axis", "dim"] | None:
+def axis_parameter(function: Callable[..., Any]) -> Axis | None:
     """Return the keyword by which a function takes its axis, told from its signature; None where none is."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # compiled functions need not have a signature
         return None
     keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    for name in AXIS_KEYWORDS:
+    for name in _AXES:
         if name in parameters and parameters[name].kind in keyword:
-            return "axis" if name == "axis" else "dim"
+            return _AXES[name]
     return None
+
+
+def _axis_asked_for(
+    location: Location, function: Callable[..., Any], call: Callable[..., Any]
+) -> Axis | None:
+    """Return the keyword that a library's compiled function says it misses; None where it says none.
+
+    `torch.log_softmax` has no signature, and misses "dim".
+    """
+    if location.via is None or _has_signature(function):
+        return None
+    import numpy as np
+
+    try:
+        call(np.zeros(2, np.float32))
+    except TypeError as error:
+        missing = re.search(r"missing .*['\"](axis|dim)['\"]", str(error))
+        return _AXES[missing[1]] if missing else None
+    except Exception:  # noqa: BLE001  whatever else is wrong shows when it is measured
+        return None
+    return None
+
+
+def _has_signature(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def describe(location: Location, function: Callable[..., Any]) -> dict[str, Any]:
@@ -340,7 +370,7 @@ def describe(location: Location, function: Callable[..., Any]) -> dict[str, Any]
     """
     axis = axis_parameter(function)
     _check_arguments(location, function, axis)
-    through(location, function)
+    axis = axis or _axis_asked_for(location, function, through(location, function))
     if location.is_native:
         try:
             try_out(function)
