@@ -65,7 +65,7 @@ def test_another_library_is_named_beside_what_is_worse() -> None:
     now = {**HERE, "libraries": {"numpy": "2.1"}}
     (verdict,), _ = verdicts_against(baseline, measured(tied=good(1.5)), "new", now)
     assert verdict.status == "over_budget"
-    assert "max_ulp 1 to 1.5" in verdict.message
+    assert "max_ulp 1 -> 1.5" in verdict.message
     assert "numpy was 2.0, is 2.1" in verdict.message
 
 
