@@ -44,10 +44,17 @@ def briefly(monkeypatch: pytest.MonkeyPatch, *lengths: int) -> None:
 
 
 def gate(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
-    """Return exit code and JSON document of `harness gate`; the document is empty where there is none."""
-    code = cli.run(["gate", *arguments, "--json"])
+    """Return exit code and JSON document of `harness gate`; the document is empty where there is none.
+
+    One job, as every job starts a process of the candidate: the verdicts do not depend on their number.
+    """
+    code = cli.run(["gate", *_with_one_job(arguments), "--json"])
     out = capsys.readouterr().out
     return code, json.loads(out) if out else {}
+
+
+def _with_one_job(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    return arguments if "--jobs" in arguments else (*arguments, "--jobs", "1")
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:

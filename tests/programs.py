@@ -114,7 +114,12 @@ WAIT = (
 
 
 class Gate:
-    """A candidate that waits, where it is told to, until it is let through."""
+    """A candidate that waits, where it is told to, until it is let through.
+
+    Attributes:
+        arguments: of a run of it and of another, in two formats and at several lengths.
+        alone: of a run of one cell of it.
+    """
 
     def __init__(self, folder: Path, place: str) -> None:
         self._folder, self._go = folder, folder / "go"
@@ -125,6 +130,8 @@ class Gate:
         spec = f"{folder}/gated.py:softmax"
         few = ("--regime", "tied", "--regime", "masked")
         self.arguments = ("run", "naive", spec, *ARGUMENTS[3:], *LENGTHS, *few, "--jobs", "2")
+        least = ("--format", "float16", "--regime", "tied", "--length", "5", "--rows", "40")
+        self.alone = ("run", spec, *least, "--effort", "brief", "--jobs", "2")
 
     def wait_until_reached(self, processes: int = 1) -> None:
         """Return once so many processes stand before it."""

@@ -107,7 +107,7 @@ def test_runs_without_out_are_found_as_latest_and_previous(
     small_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy(small_run / "run.sqlite", prepare(None, seed=0))
-    assert cli.run(["run", *SMALL, "--seed", "1", "--json"]) == 0
+    assert cli.run(["run", "max_shifted", *SMALL, "--seed", "1", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)  # one document and nothing else
     for name, seed in (("latest", 1), ("previous", 0)):
         assert cli.run(["report", name, "--json"]) == 0
@@ -283,7 +283,10 @@ def test_unsupported_format_is_a_status_and_no_crash() -> None:
 
 def test_input_is_a_regime_and_says_what_was_rounded(capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.csv").write_text("0.1,0.2,0.3\n11,11,11\n")
-    assert cli.run(["run", *BRIEFLY, "--regime", "input", "--input", "mine.csv", "--out", "out"]) == 0
+    assert (
+        cli.run(["run", "max_shifted", *BRIEFLY, "--regime", "input", "--input", "mine.csv", "--out", "out"])
+        == 0
+    )
     assert "input: 3 values are not in float16" in capsys.readouterr().err
     cells = pd.read_parquet("out/cells.parquet")
     assert set(cells["regime"]) == {"input"}

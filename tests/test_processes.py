@@ -20,8 +20,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="copies are made
 PROGRAM = """
 import math, os, signal, zlib
 from harness.campaign.campaign import Campaign
+from harness.campaign import crews
 from harness.campaign.crews import crew_of, threads_of
-from harness.campaign.deal import deal
+from harness.campaign.deal import Threads, deal
 from harness.campaign.environment import here
 from harness.subject.execution import Isolated
 from harness.campaign.processes import Processes, can_fork
@@ -76,6 +77,9 @@ def test_the_tallies_are_those_of_threads_bit_for_bit(tmp_path: Path) -> None:
         tmp_path,
         """
 plan = campaign("naive", "dies.py:softmax")
+with Isolated(2) as executor, crew_of(plan, executor) as crew:
+    assert type(crew) is Threads, "so little is not worth copies"
+crews.COPIED_SECONDS = 0.0
 by_copies, by_threads = Record(), Record()
 assert can_fork()
 with Isolated(2, 60.0, fault_seconds=math.inf) as executor:

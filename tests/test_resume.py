@@ -254,9 +254,9 @@ except KeyboardInterrupt:
 
 def test_second_run_of_the_same_folder_is_refused_while_the_first_goes_on(tmp_path: Path) -> None:
     gate = Gate(tmp_path, "in_call")
-    first = Program(tmp_path / "run", asked=gate.arguments)
+    first = Program(tmp_path / "run", asked=gate.alone)
     gate.wait_until_reached()
-    code, said = Program(tmp_path / "run", "--resume", asked=gate.arguments).finish()
+    code, said = Program(tmp_path / "run", "--resume", asked=gate.alone).finish()
     assert first.process.poll() is None
     assert code == 2, said
     assert said.splitlines() == [line for line in said.splitlines() if "another run is writing" in line]
@@ -321,6 +321,7 @@ def test_full_disk_is_one_line_and_what_was_measured_goes_on_elsewhere(
 def test_damaged_ledger_is_refused_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
     small = ["run", "naive", "--format", "float16", "--regime", "tied", "--length", "2", "--rows", "3"]
+    small += ["--effort", "brief", "--in-process"]
     assert cli.run([*small, "--out", str(folder)]) == 0
     ledger = folder / "run.sqlite"
     ledger.write_bytes(ledger.read_bytes()[:5000])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from harness.campaign.deal import Crew, Threads
 from harness.campaign.environment import here
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from harness.campaign.tasks import Task
     from harness.subject.execution import Executor
 
-__all__ = ["crew_of", "threads_of"]
+__all__ = ["COPIED_SECONDS", "crew_of", "threads_of"]
+
+COPIED_SECONDS: Final = 1.0
+"""Where all is estimated to take no more than this, copies cost more processor time than they save."""
 
 
 @contextmanager
@@ -32,12 +35,21 @@ def crew_of(campaign: Campaign, executor: Executor) -> Iterator[Crew[Task]]:
         with connected_crew(campaign) as crew:
             yield crew
         return
-    if settings.jobs == 1 or not can_fork():
+    if settings.jobs == 1 or not can_fork() or _is_short(campaign):
         yield threads_of(campaign, executor)
         return
     place = here(campaign.candidates)
     with closing(Processes(campaign.measure, executor, settings.jobs, place)) as processes:
         yield processes
+
+
+def _is_short(campaign: Campaign) -> bool:
+    seconds = 0.0
+    for task in campaign.tasks():
+        seconds += campaign.seconds(task)
+        if seconds > COPIED_SECONDS:
+            return False
+    return True
 
 
 def threads_of(campaign: Campaign, executor: Executor) -> Crew[Task]:

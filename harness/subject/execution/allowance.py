@@ -308,12 +308,13 @@ def _reach(x: Array) -> NDArray[np.float64]:
     """Return the greatest value of each of `_features` among rows (k, n), k at least 1."""
     greatest, least, has_nan = _extremes(x)
     signed = [
-        side(column, initial=-sign * np.inf) * sign
+        sign * float(side(column, initial=-sign * np.inf))
         for column in (greatest, least)
         for side, sign in ((np.fmax.reduce, 1), (np.fmin.reduce, -1))
     ]
     length = float(x.shape[1])
-    return np.asarray(np.clip([*signed, length, -length, float(has_nan.any())], -_HUGE, _HUGE))
+    reached = (*signed, length, -length, float(has_nan.any()))
+    return np.array([min(max(value, -_HUGE), _HUGE) for value in reached])
 
 
 def _extremes(x: Array) -> tuple[NDArray[np.float64], NDArray[np.float64], Flags]:
@@ -333,7 +334,7 @@ def _extremes(x: Array) -> tuple[NDArray[np.float64], NDArray[np.float64], Flags
                 np.fmax.reduce(columns, axis=axis),
                 np.fmin.reduce(columns, axis=axis),
             )
-    return greatest.astype(np.float64), least.astype(np.float64), has_nan
+    return greatest.astype(np.float64, copy=False), least.astype(np.float64, copy=False), has_nan
 
 
 _SHORT: Final = 32

@@ -9,6 +9,7 @@ for the worker: the harness reads them back only to see whether they were change
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import os
 import tempfile
@@ -84,7 +85,7 @@ class SharedRows:
         del self._memory, self._part, self._started
 
     def _array(self, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> Array:
-        return np.frombuffer(self._memory, dtype, int(np.prod(shape)), offset).reshape(shape)
+        return np.frombuffer(self._memory, dtype, math.prod(shape), offset).reshape(shape)
 
     def _grow(self, size: int) -> None:
         size = _whole_pages(max(size, min(2 * self._size, KEPT_BYTES)))
