@@ -54,9 +54,7 @@ def compare(
         for part in _changed_parts(folders):
             print_lines(results(), f"{part['candidate']} / {part['format']}: {part['line']}")
     if not any(comparison.count(change) for change in ("better", "worse", "noise", "same")):
-        raise NoVerdict(
-            f"no cell of {base} and {run} was given the same rows; compare runs of one seed and effort"
-        )
+        raise NoVerdict(f"no cell has the same rows in {base} and {run}; compare runs of one seed and effort")
 
 
 def _compare_explanations(base: str, run: str, *, as_json: bool) -> None:

@@ -107,11 +107,9 @@ def exhaust(
     policies: Policies = None,
     yes: Annotated[bool, typer.Option("--yes", help="Begin, however long it takes.")] = False,
     out: OutFolder = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Overwrite = False,
-    jobs: Annotated[
-        int | None, typer.Option(help="Parts counted at once; by default one per processor.")
-    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; by default one per processor.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one call may take.")] = None,
     in_process: InProcessHere = False,
     as_json: AsJson = False,
