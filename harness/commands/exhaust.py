@@ -93,8 +93,7 @@ def exhaust(
         bool,
         typer.Option(
             "--bracket",
-            help="Search for the lower end of a bracket and prove an upper end from an a-priori bound, as is"
-            " done by itself where no proof is possible.",
+            help="zz from an a-priori bound, as is done by itself where no proof is possible.",
         ),
     ] = False,
     tier: Annotated[
@@ -282,7 +281,7 @@ def _fill(plan: Plan, ledger: Ledger, executor: Executor, jobs: int, folder: Pat
             deal(plan.shards(), Threads(plan.measure, executor, jobs), Record(ledger), advance)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"interrupted: {len(ledger.finished())} of {total} parts are kept in {folder}; "
+            f"interrupted: {len(ledger.finished())} of {total} shards are kept in {folder}; "
             f"go on with the same command and --resume --out {command(str(folder))}"
         ) from None
     except LedgerError as error:
@@ -404,7 +403,7 @@ class _Proof:
         kinds = Counter(witness.kind for witness in self.faulty)
         counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in kinds.items())
         return (
-            f"not proved: {lost} of {rows} rows brought no outputs ({counts});"
+            f"not proved: {lost} of {rows} rows gave no output ({counts});"
             f" the figures are of all others; {self.plan.scope}"
         )
 
