@@ -159,7 +159,7 @@ def columns() -> str:
     return (
         "# Columns\n\n"
         "`cells.parquet`, `cells.csv`, the `cells` of `summary.json`, and `Run.cells` have these columns."
-        " One line is one cell: one candidate, format, regime and length."
+        " One line is one cell: one candidate, op, format, output format, regime and length."
         " This page is made from the program.\n\n"
         "`r` is the exact result, and RN(r) the nearest number of the output format: see"
         " [Definitions](../definitions.md). A figure is empty where nothing was measured to give it.\n\n"

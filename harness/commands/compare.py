@@ -32,8 +32,8 @@ def compare(
 ) -> None:
     """Say what got better or worse between two runs, cell by cell.
 
-    The later run's report.html gets a section about it. Exit 3 where no cell can be compared. Of two files
-    that explain --json wrote, say which part changed.
+    The later run's report.html gets a section about it. Exit 3 where no cell can be compared. Given two
+    files that explain --json wrote, say which parts changed.
     """
     from harness.explanation.changes import is_explanation
 
