@@ -204,51 +204,52 @@ def _wide(fmt: FloatFormat, n: int) -> Iterator[Algorithm]:  # noqa: ARG001 - it
 ROUNDED: Final = Tier(
     "rounded",
     "every element is correctly rounded",
-    "RN(r), ties to even. It takes a correctly rounded quotient of an enclosure, in every row: what"
-    " `reference.correctly_rounded` computes.",
+    "RN(r), ties to even. Only a correctly rounded softmax meets it: one that computes an enclosure of each"
+    " result and rounds it, as `reference.correctly_rounded` does.",
     every="correctly_rounded",
 )
 
 FAITHFUL: Final = Tier(
     "faithful",
     "every element is one of the two numbers next to the exact result",
-    "RD(r) or RU(r). It takes intermediates a few bits wider than the output, and one final rounding.",
+    "RD(r) or RU(r). It needs intermediates a few bits wider than the output, and one final rounding.",
     every="faithful",
 )
 
 STANDARD: Final = Tier(
     "standard",
     "as accurate as the max-shifted form with a good exp and a pairwise or vectorised sum",
-    "x - max, rounded once, for without it rows overflow; an exp good to 3 ULP, as the vectorised"
-    " libraries state theirs (NumPy: 2.52 in binary32), whose exp(0) is exactly 1, as all have it; a sum of"
-    " height at most min(n - 1, ceil(log2 n) + 24), NumPy's own, or one by one in the lanes of a 128-bit or"
-    " 256-bit register, 4 or 8 (2 or 4 of binary64), in accumulators of at least 24 bits, PyTorch's own;"
-    " a division, or the two roundings of a multiplication by the reciprocal. The exponential that is divided"
-    " is the one that is summed. All in the format itself. For 8-bit formats binary32 inside and one final"
-    " rounding: with 3 or 4 bits every step would lose more than a result can.",
+    "The exponent is x - max, rounded once; without the shift rows overflow. The exp is good to 3 ULP, as"
+    " vectorised libraries state theirs (NumPy: 2.52 in binary32), and exp(0) is exactly 1, as all have it."
+    " The sum has a height of at most min(n - 1, ceil(log2 n) + 24), which is NumPy's; or it runs one by one"
+    " in the lanes of a 128-bit or 256-bit register, 4 or 8 (2 or 4 of binary64), in accumulators of at"
+    " least 24 bits, which is PyTorch's. The quotient is a division, or a rounded reciprocal and a product."
+    " The numerator is one of the summed terms. Every step is in the format itself; for 8-bit formats in"
+    " binary32 with one final rounding, because with 3 or 4 bits the steps would lose more than the result"
+    " holds.",
     allowed=_standard,
 )
 
 FAST: Final = Tier(
     "fast",
     "also a sum one by one in a wide enough accumulator, exp2(x log2 e), and outputs rescaled once",
-    "As standard, and: a sum of height n - 1 whose accumulator has at least 24 bits, as attention kernels"
-    " have, or in the format itself as long as (n - 1) u <= 1/8, where it loses at most an eighth;"
-    " exp2((x - max) log2 e), whose product is rounded and whose factor is log2 e rounded to nearest, known"
-    " to be off by 0.22 u in binary32 and 0.13 u in binary64; and exp(x - m) exp(m - max), m the maximum of a"
-    " block of the row, whose two differences are rounded by half an ulp each, together u |x - max| at most,"
-    " whose two exponentials are good to 3 ULP together (the GPU's ex2 is to 1.42), and whose products are"
-    " rounded up to three times: split rows. Kernels on GPUs do all three for speed.",
+    "As standard, with three liberties that GPU kernels take for speed. The sum may have height n - 1, in"
+    " an accumulator of at least 24 bits, as in attention kernels; or in the format itself where (n - 1) u"
+    " <= 1/8, so that it loses at most an eighth. The exp may be exp2((x - max) log2 e): the product is"
+    " rounded, and log2 e rounded to nearest is off by a known 0.22 u in binary32 and 0.13 u in binary64."
+    " Rows may be split: exp(x - m) exp(m - max), m being the maximum of a block of the row. Its two"
+    " differences are off by u |x - max| together, its two exps by 3 ULP together (the GPU's ex2 by 1.42),"
+    " and its products are rounded up to three times.",
     allowed=_fast,
 )
 
 WIDE: Final = Tier(
     "wide",
     "standard in binary32 throughout, and one final rounding; for output formats of 16 bits and fewer",
-    "As standard with every step in binary32, and one rounding to the output format at the end, as nearly all"
-    " kernels of such formats work. The error is half an ULP and what binary32 adds, about 2^-13 ULP in"
-    " bfloat16 and 2^-10 in float16 for short rows. standard lets every step round to the format itself,"
-    " which in the 8 bits of bfloat16 passes an output that is a percent and more off.",
+    "As standard with every step in binary32, and one rounding to the output format at the end, as nearly"
+    " all kernels of such formats work. The error is half an ULP plus that of binary32, about 2^-13 ULP in"
+    " bfloat16 and 2^-10 in float16 for short rows. standard lets every step round to the format itself; in"
+    " the 8 bits of bfloat16 that passes an output that is more than a percent off.",
     allowed=_wide,
     most_bits=_WIDE_BITS,
 )

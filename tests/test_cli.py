@@ -297,7 +297,7 @@ def test_input_that_fits_no_format_is_a_mistake(capsys: pytest.CaptureFixture[st
     Path("huge.csv").write_text("1e300,1e301\n")
     arguments = ["run", "--format", "float16", "--regime", "input", "--input", "huge.csv"]
     assert cli.run(arguments) == 2
-    assert "no row of it fits float16" in capsys.readouterr().err
+    assert "none of its rows fits float16" in capsys.readouterr().err
 
 
 # Mistakes --------------------------------------------------------------------------------

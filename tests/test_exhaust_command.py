@@ -116,7 +116,7 @@ def test_each_row_that_dies_or_hangs_is_named_and_all_others_are_proved(
     arguments = ["exhaust", f"mine.py:{function}", "--format", "float16", "--length", "1"]
     assert cli.run([*arguments, "--timeout", "0.3", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    told = f"not proved: {len(bad)} of 63487 rows brought no outputs ({len(bad)} {kind.replace('_', ' ')})"
+    told = f"not proved: {len(bad)} of 63487 rows gave no output ({len(bad)} {kind.replace('_', ' ')})"
     assert document["statement"].startswith(told)
     assert document["figures"]["completed_rows"] == 63_487 - len(bad)
     assert document["figures"]["correctly_rounded"] == 1
@@ -206,7 +206,7 @@ def test_rows_that_bring_no_outputs_are_no_proof(
     assert cli.run(arguments) == 0
     document = json.loads(capsys.readouterr().out)
     assert not document["proved"]
-    assert document["statement"].startswith("not proved: 1 of 247 rows brought no outputs")
+    assert document["statement"].startswith("not proved: 1 of 247 rows gave no output")
     assert document["figures"]["faults"] == 1
 
 

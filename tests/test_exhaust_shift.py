@@ -408,7 +408,7 @@ def test_the_command_proves_triples(
     assert cli.run([*arguments, "--through-shift", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["proved"]
-    assert "through their 7875 two rounded differences" in document["statement"]
+    assert "through their 7875 pairs of rounded differences" in document["statement"]
     assert document["figures"]["max_ulp"] == pytest.approx(12.98835150761945, abs=1e-9)
     witness = next(w for w in document["witnesses"] if w["kind"] == "max_ulp")
     assert cli.run(["replay", f"latest#{witness['id']}", "--json"]) == 0

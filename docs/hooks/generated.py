@@ -71,8 +71,8 @@ def commands() -> str:
             "# Commands\n\n",
             "This page is made from the program. `softmax-harness` and `python -m harness` are the same",
             " program. The [exit codes](exit-codes.md) are the same for every command.\n\n",
-            "Options that you give go over the table `[tool.harness]` of the nearest `pyproject.toml`;",
-            " the table goes over the defaults.\n",
+            "Options that you give override the table `[tool.harness]` of the nearest `pyproject.toml`;",
+            " the table overrides the defaults.\n",
             *(_command(str(c.name), c.callback) for c in cli.app.registered_commands),
         ]
     )
@@ -159,7 +159,7 @@ def columns() -> str:
     return (
         "# Columns\n\n"
         "`cells.parquet`, `cells.csv`, the `cells` of `summary.json`, and `Run.cells` have these columns."
-        " One line is one cell: one candidate, format, regime and length."
+        " One line is one cell: one candidate, op, format, output format, regime and length."
         " This page is made from the program.\n\n"
         "`r` is the exact result, and RN(r) the nearest number of the output format: see"
         " [Definitions](../definitions.md). A figure is empty where nothing was measured to give it.\n\n"
@@ -172,10 +172,10 @@ def columns() -> str:
         f" They share the six columns that name a cell: {', '.join(map(_code, KEY))}."
         " Counts are `Int64` there, and columns of few values, such as `candidate`, are `category`.\n\n"
         "`.cells` has the columns above.\n\n"
-        f"### Witnesses\n\n`.witnesses` has one line a witness. A small row may have"
+        f"### Witnesses\n\n`.witnesses` has one row per witness. A small row may have"
         f" fewer entries than its `length`, which is that of the row it stands for.\n\n"
         f"{_of_pandas(WITNESSES)}\n"
-        f"### Rates\n\n`.rates` has one line a rate of a cell. Trials are rows with an exact result,"
+        f"### Rates\n\n`.rates` has one row per rate of a cell. Trials are rows with an exact result,"
         f" elements with RN(r) not 0, or for `unavoidable_underflow_rate` elements with r > 0.\n\n"
         f"{_of_pandas(RATES)}"
     )
@@ -266,66 +266,63 @@ def explain() -> str:
     causes = _table(["code", "what it stands for"], ([_code(code), said] for code, said in CODES.items()))
     return f"""# Why a softmax is wrong
 
-`python -m harness explain CANDIDATE` opens a softmax from outside. It never reads the code. It asks short
-rows of chosen values, and every row answers one question. It prints two things.
+`python -m harness explain CANDIDATE` finds out from outside what a softmax does. It never reads the code. It
+calls the function with short rows of chosen values, and every row answers one question. It prints two things.
 
-**The cause.** The candidate is held to a tier: `fast`, or the one of `--tier`. Where rows fail, the harness
-measures the constants of a number of faults, and computes what a softmax with each fault would return. A
-fault is named as the cause if that accounts for at least {ACCOUNTED:.0%} of the failing rows, and for at
-least {SOUND:.0%} of the sound ones. Of two faults that do so equally well, the one is named that predicts by
-far more outputs bit for bit. Where no fault accounts for the rows, or two cannot be told apart, the answer is
-`unexplained`.
+**The cause.** The candidate is held to a tier: `fast`, or the one of `--tier`. Where rows fail, the program
+computes what a softmax with each of many faults would return. A fault is named as the cause if its outputs
+agree with at least {ACCOUNTED:.0%} of the failing rows and {SOUND:.0%} of the sound ones. Of two faults that
+agree equally well, the program names the one that predicts far more outputs bit for bit. Where no fault
+agrees, or two cannot be told apart, the answer is `unexplained`.
 
 Before that it calls the same rows again and again, and the same rows alone. If outputs depend on chance, on
-earlier calls or on the rows beside, that is the cause. Where some lengths alone are wrong, every length up to
-{EVERY} is asked, and some longer ones. The answer then says what the wrong lengths have in common, such as
-*where n is not divisible by 4*. It says so only if no sound length that was asked has it too. Where no row
-called plainly is wrong, the other clauses of the contract are asked: axes, strides, place in memory, threads,
-large calls.
+earlier calls or on the rows beside, that is the cause. Where only some lengths are wrong, it tries every
+length up to {EVERY} and some longer ones. The answer then says what the wrong lengths have in common, such as
+*where n is not divisible by 4*, if no sound length has it too. Where no row fails in a plain call, it tries
+the other clauses of the contract: axes, strides, place in memory, threads, large calls.
 
-The line ends with what would accept all of the violations, where there is such a thing: for example
-`--policy subnormals=flush`.
+If one policy accepts all of the violations, the line ends with it, for example `--policy subnormals=flush`.
 
-A softmax of which a call of three rows of {TIMED:,} entries takes more than a thousandth of a second is asked
-for fewer lengths and no other layouts; the answer says so. Before that, a line says how long such a call
-takes, and that at most {MOST:,} calls follow.
+A softmax is slow if a call of three rows of {TIMED:,} entries takes more than a thousandth of a second. It is
+tried at fewer lengths and in no other layouts, and the answer says so. Before that, a line says how long such
+a call takes, and that at most {MOST:,} calls follow.
 
 **The parts.** `shift`, `exp`, `sum`, `divide`, `output` and `dependence` are each *observed*, *not visible*
-in this format or behind another fault, or *contradictory*. The number of rows that were asked stands behind
-each. The order of additions is read off exactly for short rows. It gets a name only if the name also holds
-on lengths that did not suggest it.
+in this format or behind another fault, or *contradictory*. The number of rows tried stands behind each. The
+order of additions is found exactly for short rows. It gets a name only if the name also holds at lengths that
+did not suggest it.
 
-**The proof.** Where each part was seen, in float32 and float64, the parts are put together again. {FRESH}
-fresh rows of up to {LONGEST} entries are predicted, and the share that comes out bit for bit is printed.
-`--fresh N` takes another number of rows.
+**The test of the parts.** If every part was observed, in float32 and float64, the program predicts from the
+parts the outputs of {FRESH} fresh rows of up to {LONGEST} entries. It prints the share that is right bit for
+bit. `--fresh N` takes another number of rows.
 
-`--json` prints the same as one document; `--length N` looks at a length of yours as well. With two such
+`--json` prints the same as one document; `--length N` adds a length. With two such
 documents, `compare BEFORE.json AFTER.json` names the parts that changed.
 
-## A declaration for nothing
+## A declaration made for you
 
 `--declare` prints the `declares` that the parts support: what is exponentiated, how wrong exp is, the order
 and the significand of the sum, the division. Paste it beside the function, and the harness holds every row
-against that algorithm too (`algorithm_ratio`). The declaration is first held against rows of every regime.
-Where they break it, or a part was not seen, nothing is printed but the reason.
+against that algorithm too (`algorithm_ratio`). The declaration is first tested on rows of every regime. If a
+row breaks it, or a part was not observed, the command prints only the reason.
 
 ## In a gate and a run
 
 A `gate` that fails and a `run` with failed rows print the cause first, in a line for each candidate and
-format. They ask for it when all is measured and judged, and take {SECONDS:g} seconds for all causes together,
-or what is left of `--max-time`. A candidate that hangs or dies meanwhile has no cause, and its verdict stays
-as it was. `--no-explain`, or the environment variable `SOFTMAX_HARNESS_NO_EXPLAIN=1`, leaves it out. The
-JSON document of a gate has the causes as `causes`.
+format. They look for it after everything is measured and judged, for {SECONDS:g} seconds in all at most, or
+for what is left of `--max-time`. A candidate that hangs or dies meanwhile gets no cause, and its verdict
+stays as it was. `--no-explain`, or the environment variable `SOFTMAX_HARNESS_NO_EXPLAIN=1`, leaves it out.
+The JSON document of a gate has the causes as `causes`.
 
 ## How often it is right
 
-`python -m harness selftest --explain` plants known defects and asks for the cause of each. It counts how
+`python -m harness selftest --explain` plants known defects and looks for the cause of each. It counts how
 many are named rightly, how many wrongly and how many not at all, format by format, and which honest kernels
 are given a cause. `--format` takes one format, and `--mechanism` one part of a softmax, such as `sum`;
-`honest` stands for the kernels without a defect. The tests of the project hold the counts in each format: at
+`honest` stands for the kernels without a defect. The tests of the project require this in each format: at
 least 95 of 100 planted defects are named rightly, at most one wrongly, and no honest kernel is given a cause.
 
-[Three bug reports](explain-reports.md) shows the answers to defects that people met.
+[Three bug reports](explain-reports.md) shows the answers to three defects of real libraries.
 
 ## Causes
 

@@ -135,7 +135,7 @@ class _Copy:
                 self.line.send(_called(executor, reply))
         except (EOFError, OSError) as error:
             raise NoVerdict(
-                f"process {self.process}, which measured a part, is gone: memory may be short;"
+                f"process {self.process}, which measured a shard, died: memory may be short;"
                 " try fewer --jobs; what was recorded is kept"
             ) from error
         if isinstance(reply, _Failed):

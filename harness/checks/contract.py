@@ -282,9 +282,9 @@ CONTRACT: Final = (
     _check(
         "axis",
         "axis obeyed",
-        "Along each axis of one to four, counted from either end, the outputs meet the tier fast where those"
-        " of C-contiguous rows along the last axis do; of rows beyond 257 entries, in 16 bits and fewer,"
-        " all but a few entries are lowered.",
+        "Along each axis of one to four, counted from either end, the outputs meet the tier fast if those of"
+        " C-contiguous rows along the last axis do. In formats of 16 bits and fewer, all but a few entries of"
+        " rows beyond 257 are lowered.",
         as_accurate(
             "only_axis",
             "first_axis",
@@ -312,9 +312,8 @@ CONTRACT: Final = (
         "strides",
         "strided input accepted",
         "Every second column, the first columns of a wider array, negative strides, Fortran order and"
-        " transposed stacks are taken, and the outputs meet the tier fast"
-        " where those of C-contiguous rows do; of rows beyond 257 entries, in 16 bits and fewer, all but a"
-        " few entries are lowered.",
+        " transposed stacks are accepted, and the outputs meet the tier fast if those of C-contiguous rows"
+        " do. In formats of 16 bits and fewer, all but a few entries of rows beyond 257 are lowered.",
         as_accurate(
             "strided",
             "pitched",
@@ -328,29 +327,28 @@ CONTRACT: Final = (
     ),
     _check(
         "placed",
-        "as good wherever it lies, and nothing beside it written",
+        "as accurate at any place in memory, and nothing beside it written",
         "Vectors (n,), stacks (a, b, n) and (a, b, c, n), and rows that begin anywhere in memory are"
-        " C-contiguous too: their outputs meet each tier that those of rows do, and what lies beside them in"
-        " memory is left alone.",
+        " C-contiguous too: their outputs meet every tier that those of rows (k, n) meet, and the memory"
+        " beside them stays unchanged.",
         as_accurate("vectors", "cube", "four_axes", "amid"),
         most_rows=60,
     ),
     _check(
         "read_only",
         "read-only input accepted",
-        "An array that may not be written to is taken, and the outputs meet each tier that others meet.",
+        "A read-only array is accepted, and its outputs meet every tier that those of a writable one meet.",
         as_accurate("read_only"),
     ),
-    _check(
-        "unchanged", "input left unchanged", "No bit of the input is another after the call.", _leaves_input
-    ),
+    _check("unchanged", "input left unchanged", "The call changes no bit of its input.", _leaves_input),
     _check(
         "repeat", "same bits when called again", "Three calls on the same rows give the same bits.", _repeats
     ),
     _check(
         "keeps",
-        "a result that stays as it is, call after call",
-        f"An output is the same after calls with other rows, and {OFTEN} further calls give the same bits.",
+        "results unchanged by later calls",
+        f"Calls with other rows leave an earlier output as it is, and {OFTEN} further calls give the same"
+        " bits.",
         _keeps_its_bits,
         most_rows=SOME,
         most_entries=1 << 13,
@@ -358,9 +356,9 @@ CONTRACT: Final = (
     _check(
         "batch",
         "a row alone as in a batch",
-        "A C-contiguous row alone has the bits that it has anywhere in batches of 2 to 2048 rows, one of them"
-        " square, and of up to 133 where rows are long; with the policy batch=accurate, it meets the same"
-        " tiers.",
+        "A C-contiguous row alone has the bits that it has anywhere in batches of 2 to 2048 rows, one of"
+        " them square, and of up to 133 where rows are long. With the policy batch=accurate the bits may"
+        " differ, and both meet the same tiers.",
         _alone_as_in_a_batch,
         most_rows=16,
         rows_at_once=8,
@@ -376,7 +374,7 @@ CONTRACT: Final = (
     _check(
         "threads",
         "the same bits from two threads at once",
-        "Two threads that call at once, each with rows of its own, have the bits that one thread has.",
+        "Two threads that call at once, each with rows of its own, get the bits that one thread gets.",
         _same_in_two_threads,
         needs_threads=True,
         most_rows=SOME,
@@ -395,7 +393,8 @@ CONTRACT: Final = (
     _check(
         "large_batch",
         "a row alone as in the largest calls",
-        "The same in a batch of 140 001 short rows, and in a call of more than 2e7 entries in long rows.",
+        "A row alone has the bits that it has in a batch of 140 001 short rows, and in a call of more"
+        " than 2e7 entries in long rows.",
         _alone_as_in_a_large_batch,
         most_rows=16,
         rows_at_once=0,

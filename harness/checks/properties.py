@@ -298,7 +298,7 @@ PROPERTIES: Final = (
     _check(
         "range",
         "outputs in range",
-        "Every finite output lies in [0, 1]; one that is a logarithm is at most 0.",
+        "Every finite output lies in [0, 1]; of log_softmax it is at most 0.",
         _in_range,
         "e / sum stays at or below 1 where the computed sum is no less than each of its terms; exp(x - lse),"
         " a rounded reciprocal or a rescaled sum may give the numbers next to 1.",
@@ -309,15 +309,15 @@ PROPERTIES: Final = (
         "exact sum of the outputs near 1",
         "The exact sum of finite outputs lies within n u / (1 - n u) + n eta / 2 of 1, for n u < 1.",
         _sums_to_one,
-        "Dividing all by one sum of n terms keeps it, and hides exp's errors, which cancel. In exp(x - lse)"
-        " the rounding of lse does not cancel; rescaled sums round more than n times.",
+        "Dividing all by one sum of n terms keeps it, since errors of exp cancel. In exp(x - lse) the"
+        " rounding of lse does not cancel; rescaled sums round more than n times.",
         _unless_summing,
     ),
     _check(
         "shift",
         "invariant under an exact shift",
-        "x + c has the bits of x, where every x + c is exact; where a row has one result, that of x + c meets"
-        " the tier fast where that of x does.",
+        "If every x + c is exact, the outputs of x + c have the bits of those of x. For logsumexp, the"
+        " result of x + c meets the tier fast if that of x does.",
         _shifts,
         "Forms that subtract the maximum see the same differences. The plain form, and one shifted by a"
         " constant, exponentiate other numbers; exp(x - lse) rounds lse elsewhere.",
@@ -325,9 +325,8 @@ PROPERTIES: Final = (
     ),
     _check(
         "permutation",
-        "entries in another order, outputs in that order",
-        "Reversed, rotated, sorted and shuffled rows have the same bits in that order; where a row has one"
-        " result, the same bits.",
+        "outputs follow the order of entries",
+        "Reversed, rotated, sorted and shuffled rows give the same bits, in that order.",
         _permutes,
         "Addition is not associative in floating point: another order of three or more terms gives another"
         " sum. Only a correctly rounded softmax, or a sum that no order changes, keeps the bits.",
@@ -335,10 +334,10 @@ PROPERTIES: Final = (
     _check(
         "monotone",
         "a larger logit has no smaller output, equal ones have equal outputs",
-        "In a row with finite outputs they are in the order of the logits, and equal for equal ones.",
+        "Finite outputs of a row are in the order of its logits, and equal where logits are equal.",
         _is_monotone,
-        "It needs a monotone exp: one whose error bound is above 1/2 ULP need not be one, and a vector loop"
-        " and its scalar tail may round an equal entry differently.",
+        "It needs a monotone exp. One that is not correctly rounded need not be monotone, and a vector"
+        " loop and its scalar tail may round equal entries differently.",
         _unless_reversed,
     ),
 )

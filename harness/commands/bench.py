@@ -102,7 +102,7 @@ def bench(
     lengths: Annotated[
         list[int] | None, typer.Option("--length", help="Entries of a row; repeat for several.")
     ] = None,
-    repeats: Annotated[int, typer.Option(help="Timings, of which the median counts.")] = REPEATS,
+    repeats: Annotated[int, typer.Option(help="Repeats of each timing; the median counts.")] = REPEATS,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Time the reference beside NumPy's softmax and mpmath, a run step by step, and isolation beside none."""

@@ -65,7 +65,7 @@ def _catalogue() -> dict[str, dict[str, dict[str, Any]]]:
         "corpora": {c.name: {"title": c.title} for c in CORPORA.values()},
         "regimes": {
             **{r.name: {"title": r.title} for r in REGIMES.values()},
-            SEARCHED: {"title": "Rows that a search for the worst one tries; of every deep run."},
+            SEARCHED: {"title": "rows that a search for the worst one tries; part of every deep run"},
         },
         "tiers": {t.name: {"title": t.title, "derivation": t.derivation} for t in TIERS.values()},
         "columns": {name: {"title": title} for name, title in documented()},

@@ -22,7 +22,7 @@ INDENT: Final = "    "
 
 def claims(
     *,
-    seed: Annotated[int, typer.Option(help="Decides the rows; the verdicts are the same for any.")] = 0,
+    seed: Annotated[int, typer.Option(help="Draws the rows; the verdicts do not depend on it.")] = 0,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a table in Markdown.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document, with rows that `replay -` takes.")

@@ -32,8 +32,8 @@ def compare(
 ) -> None:
     """Say what got better or worse between two runs, cell by cell.
 
-    The later run's report.html gets a section about it. Exit 3 where no cell can be compared. Of two files
-    that explain --json wrote, say which part changed.
+    The later run's report.html gets a section about it. Exit 3 where no cell can be compared. Given two
+    files that explain --json wrote, say which parts changed.
     """
     from harness.explanation.changes import is_explanation
 
@@ -54,9 +54,7 @@ def compare(
         for part in _changed_parts(folders):
             print_lines(results(), f"{part['candidate']} / {part['format']}: {part['line']}")
     if not any(comparison.count(change) for change in ("better", "worse", "noise", "same")):
-        raise NoVerdict(
-            f"no cell of {base} and {run} was given the same rows; compare runs of one seed and effort"
-        )
+        raise NoVerdict(f"no cell has the same rows in {base} and {run}; compare runs of one seed and effort")
 
 
 def _compare_explanations(base: str, run: str, *, as_json: bool) -> None:

@@ -93,8 +93,7 @@ def exhaust(
         bool,
         typer.Option(
             "--bracket",
-            help="Search for the lower end of a bracket and prove an upper end from an a-priori bound, as is"
-            " done by itself where no proof is possible.",
+            help="zz from an a-priori bound, as is done by itself where no proof is possible.",
         ),
     ] = False,
     tier: Annotated[
@@ -107,11 +106,9 @@ def exhaust(
     policies: Policies = None,
     yes: Annotated[bool, typer.Option("--yes", help="Begin, however long it takes.")] = False,
     out: OutFolder = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Overwrite = False,
-    jobs: Annotated[
-        int | None, typer.Option(help="Parts counted at once; by default one per processor.")
-    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; by default one per processor.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one call may take.")] = None,
     in_process: InProcessHere = False,
     as_json: AsJson = False,
@@ -284,7 +281,7 @@ def _fill(plan: Plan, ledger: Ledger, executor: Executor, jobs: int, folder: Pat
             deal(plan.shards(), Threads(plan.measure, executor, jobs), Record(ledger), advance)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"interrupted: {len(ledger.finished())} of {total} parts are kept in {folder}; "
+            f"interrupted: {len(ledger.finished())} of {total} shards are kept in {folder}; "
             f"go on with the same command and --resume --out {command(str(folder))}"
         ) from None
     except LedgerError as error:
@@ -406,7 +403,7 @@ class _Proof:
         kinds = Counter(witness.kind for witness in self.faulty)
         counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in kinds.items())
         return (
-            f"not proved: {lost} of {rows} rows brought no outputs ({counts});"
+            f"not proved: {lost} of {rows} rows gave no output ({counts});"
             f" the figures are of all others; {self.plan.scope}"
         )
 

@@ -51,17 +51,19 @@ def explain(
     ] = None,
     tier: Annotated[
         str | None,
-        typer.Option(help="The tier that rows are held to; fast, or wide in formats it leaves out."),
+        typer.Option(
+            help="The tier that rows must meet; by default fast, or wide where fast does not apply."
+        ),
     ] = None,
     fresh: Annotated[
-        int, typer.Option(help="Fresh rows whose bits are predicted from the anatomy; 0 for none.")
+        int, typer.Option(help="Fresh rows whose bits are predicted from the parts; 0 for none.")
     ] = FRESH_ROWS,
     policies: Policies = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one call may take.")] = None,
     in_process: InProcessHere = False,
     declare: Annotated[
         bool,
-        typer.Option("--declare", help="Print the declaration that its anatomy supports, and nothing else."),
+        typer.Option("--declare", help="Print only the declaration that the parts support."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -54,7 +54,7 @@ def gate(
     ] = None,
     range: Range = None,
     policies: Policies = None,
-    seed: Annotated[int | None, typer.Option(help="What the rows are drawn from; 0 by default.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed draws the same rows; by default 0.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="A new seed, printed; for a nightly job.")] = False,
     rows: Annotated[int | None, typer.Option(help="At least this many rows of each drawn cell.")] = None,
     strict: Annotated[
@@ -68,9 +68,7 @@ def gate(
     reason: Annotated[str | None, typer.Option(help="Why a limit is raised.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; harness-out/... where not given.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
-    jobs: Annotated[
-        int | None, typer.Option(help="Shards measured at once; by default one per processor.")
-    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; by default one per processor.")] = None,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds that one call of a candidate may take.")
     ] = None,

@@ -47,7 +47,7 @@ def init(
 ) -> None:
     """Write a starter configuration, a file of budgets and a CI workflow into this folder.
 
-    Nothing that is there is overwritten: pyproject.toml gets a table added if it has none.
+    It overwrites nothing: pyproject.toml gets a table added if it has none.
     """
     from harness.subject.candidates import load
     from harness.terminal.exceptions import choose

@@ -129,8 +129,8 @@ def _imported_by(witness: Witness, known: _Known) -> str:
     if ":" not in name or known.is_local:
         return name
     raise UsageError(
-        f"witness {witness.id}: it names {name!r} to import, and does not come from a run of this machine; "
-        f"say whom to import: --candidate {command(name)}"
+        f"witness {witness.id}: it is not from a run of this machine, so {name!r} is not imported; "
+        f"name what to import: --candidate {command(name)}"
     )
 
 
@@ -237,11 +237,11 @@ def _print_row(result: Replay) -> None:
     bits = (
         "the recorded bits"
         if result.same_bits
-        else "other bits than recorded: the candidate is another now, or a row alone is not as in a batch"
+        else "other bits than recorded: the candidate has changed, or the row needs its batch"
     )
     if result.among > 1:
         results().print(
-            f"called in the batch of {count(result.among)} rows in which the fault was seen:"
+            f"called in the batch of {count(result.among)} rows that showed the fault;"
             " the row alone has other outputs, and no fault",
             soft_wrap=True,
         )

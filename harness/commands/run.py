@@ -63,15 +63,15 @@ def run(
     range: Range = None,
     policies: Policies = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; harness-out/... where not given.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
     cluster: Annotated[
-        str | None, typer.Option(help="A dask scheduler, tcp://host:8786, or local: who measures the shards.")
+        str | None, typer.Option(help="tcp://host:8786 or local: the dask scheduler whose workers measure.")
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(help="Shards measured at once; by default one per processor.")
+    jobs: Annotated[int | None, typer.Option(help="Processes; by default one per processor.")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="certified, or mpmath, which is slow: the source of exact results.")
     ] = None,
-    reference: Annotated[str | None, typer.Option(help="certified or mpmath.")] = None,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds that one call of a candidate may take.")
     ] = None,
@@ -166,9 +166,7 @@ def _keep(campaign: Campaign, folder: Path, executor: Executor, deadline: Deadli
         ledger = open_measured(folder, campaign.identity(), cells, settings, campaign.candidates)
     with ledger:
         if not cells and campaign.rations:
-            raise NoVerdict(
-                "nothing to run: one row takes longer than there is time for; give a greater --max-time"
-            )
+            raise NoVerdict("nothing to run: one row takes longer than --max-time allows; give it longer")
         if not cells:
             raise NoVerdict("nothing to run: no regime has rows of these formats and lengths")
         print_left_out(campaign, notes())
@@ -207,7 +205,7 @@ def _report_changed_inputs(settings: Settings) -> None:
         settings.inputs.fixed_rows(f) for f in settings.formats
     ):
         names = ", ".join(f.name for f in settings.formats)
-        raise UsageError(f"input: no row of it fits {names}; give another --format, or smaller values")
+        raise UsageError(f"input: none of its rows fits {names}; give another --format, or smaller values")
     for fmt in settings.formats:
         if not settings.inputs.fixed_rows(fmt):
             continue

@@ -64,9 +64,7 @@ def search(
         list[int] | None,
         typer.Option(help="Entries of a row; repeat for several. By default 5, 7, 8, 33 and 128."),
     ] = None,
-    evaluations: Annotated[
-        int, typer.Option("--evals", help="Rows that may be tried, of all lengths together.")
-    ] = 200_000,
+    evaluations: Annotated[int, typer.Option("--evals", help="Rows to try, over all lengths.")] = 200_000,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same search.")] = None,
     objective: Annotated[str, typer.Option(help="ulp, bound_ratio, row_sum or underflow.")] = "ulp",
     range: Range = None,

@@ -39,7 +39,8 @@ def selftest(
         typer.Option("--explain", help="Ask for the cause of each softmax too; count the right ones."),
     ] = False,
     format: Annotated[
-        list[str] | None, typer.Option("--format", help="Only suspects of this format; repeatable.")
+        list[str] | None,
+        typer.Option("--format", help="Only defects and controls of this format; repeatable."),
     ] = None,
     mechanism: Annotated[
         list[str] | None,

@@ -64,7 +64,9 @@ Policies = Annotated[
 ]
 OpName = Annotated[
     str | None,
-    typer.Option("--op", help=f"{', '.join(OPS)}; what a candidate declares or its name says, else softmax."),
+    typer.Option(
+        "--op", help=f"{', '.join(OPS)}; by default what the candidate declares or is called, else softmax."
+    ),
 ]
 ViaLibrary = Annotated[
     str | None, typer.Option("--via", help="Hand it arrays of torch, jax or cupy; torch@cuda on a device.")

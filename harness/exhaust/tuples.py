@@ -139,8 +139,8 @@ class ShiftedTuples(ShiftedRows):
     def scope(self) -> str:
         """Which rows the proof is of."""
         rows = Enumeration(self.subject.format, self.length, unordered=False, one_zero=True)
-        many = {3: "two", 4: "three", 5: "four"}[self.length]
-        return f"{rows} ({rows.rows:.3g}), through their {self.numbered} {many} rounded differences"
+        many = {3: "pairs", 4: "triples", 5: "quadruples"}[self.length]
+        return f"{rows} ({rows.rows:.3g}), through their {self.numbered} {many} of rounded differences"
 
     @property
     def assumed(self) -> str:

@@ -105,8 +105,8 @@ def texts(found: Iterable[tuple[str, str, bool, Named]]) -> Iterator[str]:
     for fmt, s in scores((fmt, honest, each) for _, fmt, honest, each in every).items():
         yield (
             f"causes in {fmt}: {s.right} of {s.planted} named rightly, {s.wrong} wrongly, {s.unexplained} not"
-            f" at all; {s.left} of {s.others} that no part explains left so; {s.accused} of {s.honest}"
-            " controls given a cause"
+            f" at all; {s.left} of {s.others} defects of no part rightly left unexplained; {s.accused} of"
+            f" {s.honest} controls given a cause"
         )
     for name, _, _, each in every:
         if each.is_wrong:

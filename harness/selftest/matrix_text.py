@@ -47,7 +47,7 @@ def _score(matrix: Matrix) -> Iterator[str]:
         s = matrix.score(column)
         yield (
             f"{column:{_WIDTH}} caught {s.caught} of {s.planted} instances, {s.whole} of {s.kinds} defects in"
-            f" all of theirs; refused {s.refused} of {s.honest} controls: {what.get(column, column)}"
+            f" every instance; refused {s.refused} of {s.honest} controls: {what.get(column, column)}"
         )
 
 

@@ -196,7 +196,7 @@ def _baseline(fmt: FloatFormat, x: Array) -> Floats:
 PROTOCOLS: Final = (
     Protocol(
         "allclose",
-        "numpy.allclose as it comes (rtol 1e-5, atol 1e-8) on 1823 x 781 standard normals",
+        "numpy.allclose by default (rtol 1e-5, atol 1e-8) on 1823 x 781 standard normals",
         "the Triton tutorial on fused softmax checks itself so, by torch.allclose, on this shape",
         WIDE,
         _standard_normals,
@@ -204,7 +204,7 @@ PROTOCOLS: Final = (
     ),
     Protocol(
         "assert_close",
-        "torch.testing.assert_close as it comes, by dtype, on (5,), (5, 5) and (5, 10, 5) in [-9, 9)",
+        "torch.testing.assert_close by default, by dtype, on (5,), (5, 5) and (5, 10, 5) in [-9, 9)",
         "PyTorch's OpInfo: sample_inputs_softmax_variant, make_tensor, _DTYPE_PRECISIONS",
         COMMON,
         _small_shapes,

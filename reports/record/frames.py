@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from reference.formats import format_named
 from reports.record.cells import Row, cell_row, table
 from reports.record.ledger import Ledger
-from reports.record.metrics import METRICS
+from reports.record.metrics import METRICS, documented
 from reports.record.tally import Tally
 from reports.record.witness import CellKey, Witness, decoded
 
@@ -45,7 +45,9 @@ class Column:
 
 
 _OF_KEY: Final = tuple(
-    Column(name, "category" if name in CATEGORIES else "Int64", METRICS[name].meaning) for name in KEY
+    Column(name, "category" if name in CATEGORIES else "Int64", meaning)
+    for name, meaning in documented()
+    if name in KEY
 )
 
 WITNESSES: Final = (

@@ -113,7 +113,7 @@ def _with_ends(rate: Metric) -> tuple[Metric, Metric, Metric]:
         replace(
             rate,
             name=f"{rate.name}_{end}",
-            meaning=f"the {end} end of its 95 % interval",
+            meaning=f"the {end} end of the 95 % interval of {rate.name}",
             covers="judged",
             events="",
         )
@@ -143,8 +143,8 @@ def _figure(
 
 
 _ROWS: Final = (
-    _text("candidate", "its name"),
-    _text("op", "what is computed of a row"),
+    _text("candidate", "the name of the candidate"),
+    _text("op", "what the candidate computes of a row"),
     _text("format", "the format of the logits"),
     _text("out_format", "the format of the outputs"),
     _text("regime", "the family of the rows"),
@@ -256,7 +256,7 @@ _ROWS: Final = (
     _count(
         "out_of_range",
         "elements",
-        "outside the range of results: [0, 1], or above 0 of a log_softmax",
+        "outside [0, 1]; for log_softmax, above 0",
         "out_of_range",
         compared=7,
         defect="outside the range of results",
@@ -266,7 +266,7 @@ _ROWS: Final = (
     _count(
         "mask_leaks",
         "elements",
-        "of masked entries that are wrong: not 0, or a number of a log_softmax",
+        "of masked entries that are not 0; for log_softmax, not -inf",
         "mask_leak",
         compared=6,
         defect="wrong where the logit is -inf",
@@ -296,7 +296,7 @@ _ROWS: Final = (
         wrong="policy rows not as declared",
     ),
     _asked("fallbacks", "elements", "that the certified path left to mpmath"),
-    _count("faults", "rows", "that gave no output, by faults of every kind", covers="any", compared=10),
+    _count("faults", "rows", "that gave no output, for any reason", covers="any", compared=10),
     _figure(
         "worst_row_sum_error",
         "sum",
@@ -314,10 +314,10 @@ _ROWS: Final = (
     _text("message", "why rows gave no output"),
     _text("witness", "the id of the gravest witness", is_costly=True),
     _text("max_ulp_witness", "the id of the witness of the greatest error", is_costly=True),
-    _text("small_witness", "the id of the small witness that stands for the gravest", is_costly=True),
+    _text("small_witness", "the id of the small witness that stands for witness", is_costly=True),
     _text(
         "small_max_ulp_witness",
-        "the id of the small witness that stands for that of the greatest error",
+        "the id of the small witness that stands for max_ulp_witness",
         is_costly=True,
     ),
 )

@@ -125,7 +125,7 @@ class Cluster:
     def _check_losses(self) -> None:
         """Print once that no worker is left; raise where the scheduler does not answer."""
         if time.monotonic() - self._seen > LOST_SECONDS:
-            raise NoVerdict(f"cluster: the scheduler does not answer any more; {KEPT}")
+            raise NoVerdict(f"cluster: the scheduler no longer answers; {KEPT}")
         if not self._threads and not self._waiting:
             notes().print("cluster: no worker is left; waiting for one to join ...")
         self._waiting = not self._threads
@@ -175,12 +175,12 @@ def _explained(task: Task, error: BaseException) -> HarnessError:
         return UsageError(f"cluster: {error}")
     if isinstance(error, KilledWorker):
         return NoVerdict(
-            f"cluster: part {task.id}: dask gave it up {MOST_KILLED} times, each time for several workers"
-            f" that were lost with it; see the workers' logs; {KEPT}"
+            f"cluster: shard {task.id}: dask gave it up {MOST_KILLED} times, each time after several workers"
+            f" died with it; see the workers' logs; {KEPT}"
         )
     if isinstance(error, ModuleNotFoundError | pickle.UnpicklingError | AttributeError):
         return UsageError(
             f"cluster: a worker cannot unpack a task ({error}); install the same softmax-harness on each"
         )
     message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return NoVerdict(f"cluster: part {task.id}: {message}; {KEPT}")
+    return NoVerdict(f"cluster: shard {task.id}: {message}; {KEPT}")

@@ -162,7 +162,7 @@ def _unpacked(work: bytes) -> _Opened:
 def _opened(work: _Work, folder: Path) -> Campaign:
     if work.version != version(DISTRIBUTION):
         raise Refused(
-            f"{_name()}: it has {DISTRIBUTION} {version(DISTRIBUTION)}, the campaign {work.version};"
+            f"{_name()}: it has {DISTRIBUTION} {version(DISTRIBUTION)}, and the run {work.version};"
             " install the same version on every worker"
         )
     paths = {source.path: source.there(folder) for source in work.sources}
