@@ -75,7 +75,7 @@ def test_a_row_is_replayed_in_its_batch_where_alone_it_shows_nothing(
         capsys.readouterr()
         assert replay(asked) == 1
         said = capsys.readouterr().out
-        assert "rows in which the fault was seen: the row alone has other outputs" in said
+        assert "rows that showed the fault; the row alone has other outputs" in said
         assert "the recorded bits" in said
         assert "not sound: " in said
         assert "is above 1.0" in said

@@ -232,7 +232,7 @@ def test_a_worker_refuses_what_it_cannot_import_and_what_is_of_another_version(
         work.Refused, match=r"worker w: candidate .*No module named 'beside'.* sent by itself"
     ):
         work._opened(sent, tmp_path)
-    with pytest.raises(work.Refused, match=r"worker w: it has softmax-harness .*, the campaign 0; install"):
+    with pytest.raises(work.Refused, match=r"worker w: it has softmax-harness .*, and the run 0; install"):
         work._opened(replace(sent, version="0"), tmp_path)
 
 
