@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from decimal import ROUND_CEILING
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ import reference
 from harness import cli
 from harness.campaign.settings import BRIEF
 from harness.claims import evaluate
+from harness.exhaust.bracket import outward
+from harness.subject.candidates import load
+from reference.bounds.supremum import supremum
+from reference.formats import FORMATS
+from reference.tiers import TIERS
 from tests.documents import PAGES, ROOT, RUN, Block, blocks
 from tests.gating import briefly
 
@@ -45,7 +51,7 @@ SKIPPED = {
     "docs/results/libraries.md": 1,
     "docs/results/logarithms.md": 1,
     "docs/results/protocols.md": 1,
-    "docs/results/proven-maxima.md": 1,
+    "docs/results/proven-maxima.md": 2,
 }
 """How many blocks of a page are not run here, each for the reason that stands above it."""
 
@@ -231,16 +237,27 @@ def test_claims_are_those_of_a_run() -> None:
     assert written[1] == f"| # | claim | verdict |\n|--:|---|---|\n{rows}"
 
 
+MAXIMA_PAGE = (ROOT / "docs" / "results" / "proven-maxima.md").read_text(encoding="utf-8")
 MAXIMA = re.findall(
     r"^\| `(\w+)` \| `(\w+)` \| (\d+) \| ([\d,]+) \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \|$",
-    (ROOT / "docs" / "results" / "proven-maxima.md").read_text(encoding="utf-8"),
+    MAXIMA_PAGE,
+    re.MULTILINE,
+)
+SHIFTED = re.findall(
+    r"^\| `(max_shifted)` \| `(\w+)` \| (\d+) \| [\d.e+]+ \| ([\d,]+) \| ([\d.]+) \|$",
+    MAXIMA_PAGE,
+    re.MULTILINE,
+)
+BRACKETS = re.findall(
+    r"^\| `([\w-]+)`.*? \| `(\w+)` \| (\d+) \| ([\d.]+) \| ([\d.]+) \| the (.*?) \| ([\d.]+) \|$",
+    MAXIMA_PAGE,
     re.MULTILINE,
 )
 
 
 MAXIMA_OF_LOGARITHMS = re.findall(
     r"^\| `(log\w+)` \| `(\w+)` \| (\d+) \| ([\d,]+) \| ([\d,]+) \| ([\d.]+) \|$",
-    (ROOT / "docs" / "results" / "proven-maxima.md").read_text(encoding="utf-8"),
+    MAXIMA_PAGE,
     re.MULTILINE,
 )
 
@@ -278,3 +295,35 @@ def test_maxima_of_logarithms_are_proven(line: tuple[str, ...], capsys: pytest.C
 @pytest.mark.usefixtures("folder")
 def test_maxima_of_triples_are_proven(line: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert proven(line, capsys) == line
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("line", SHIFTED, ids=" ".join)
+@pytest.mark.usefixtures("folder")
+def test_maxima_are_proven_through_the_shift(
+    line: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidate, fmt, length, called, maximum = line
+    assert cli.run(["exhaust", candidate, f"--format={fmt}", f"--length={length}", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["proved"]
+    assert document["statement"].startswith(f"proved over {called.replace(',', '')} rows: ")
+    assert f"{document['figures']['max_ulp']:.9g}" == maximum
+
+
+def test_upper_ends_are_those_of_the_assumed_bounds() -> None:
+    assert BRACKETS
+    for candidate, name, length, below, above, assumed, ratio in BRACKETS:
+        fmt, kind = FORMATS[name], assumed.partition(" ")[0]
+        if kind == "tier":
+            algorithm = TIERS[assumed.removeprefix("tier ")].algorithm_for(fmt, int(length))
+        else:
+            declared = load(candidate).declared(fmt).algorithm
+            assert declared is not None
+            algorithm = declared
+        found = supremum(algorithm, int(length), fmt, fmt)
+        assert found is not None
+        assert outward(found.bound, ROUND_CEILING) == above
+        assert float(below) < float(above)
+        assert 0 < float(ratio) <= 1

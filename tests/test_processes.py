@@ -120,7 +120,9 @@ with Isolated(2, 20.0) as executor:
     assert done.returncode == 0, done.stderr
     count, said = done.stdout.split(maxsplit=1)
     assert int(count) >= 1
-    assert said.endswith("which measured a shard, died: memory may be short; try fewer --jobs; what was recorded is kept\n")
+    assert said.endswith(
+        "which measured a shard, died: memory may be short; try fewer --jobs; what was recorded is kept\n"
+    )
 
 
 def test_an_error_in_a_copy_is_raised_here(tmp_path: Path) -> None:
