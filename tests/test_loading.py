@@ -218,6 +218,13 @@ def test_a_missing_attribute(tmp_path: Path) -> None:
     assert complaint(f"{empty}:f") == f"{empty.resolve()} has no 'f'; it has no public function"
 
 
+def test_arrays_of_a_library_that_cannot_be_imported(tmp_path: Path) -> None:
+    # beside the candidate, so that it is found first even where PyTorch is installed
+    written(tmp_path, "torch.py", "raise ImportError('not here')\n")
+    file = written(tmp_path, "mine.py", GOOD)
+    assert complaint(f"{file}:softmax@torch") == "torch cannot be imported (not here); install it"
+
+
 def test_an_attribute_that_cannot_be_called(tmp_path: Path) -> None:
     file = written(tmp_path, "mine.py", "softmax = 3.5\n")
     assert complaint(f"{file}:softmax") == "softmax is a float, which cannot be called"

@@ -368,9 +368,9 @@ def describe(location: Location, function: Callable[..., Any]) -> dict[str, Any]
     Raises:
         CandidateError: it cannot be called with one array, or declares what JSON cannot carry.
     """
-    axis = axis_parameter(function)
-    _check_arguments(location, function, axis)
-    axis = axis or _axis_asked_for(location, function, through(location, function))
+    _check_arguments(location, function, axis_parameter(function))
+    call = through(location, function)
+    axis = axis_parameter(function) or _axis_asked_for(location, function, call)
     if location.is_native:
         try:
             try_out(function)
