@@ -66,7 +66,7 @@ def test_another_library_is_named_beside_what_is_worse() -> None:
     (verdict,), _ = verdicts_against(baseline, measured(tied=good(1.5)), "new", now)
     assert verdict.status == "over_budget"
     assert "max_ulp 1 -> 1.5" in verdict.message
-    assert "numpy was 2.0, is 2.1" in verdict.message
+    assert "numpy was 2.0, and is 2.1 now" in verdict.message
 
 
 def test_a_cell_that_is_gone_is_not_run_and_a_new_one_is_no_verdict_of_the_baseline() -> None:

@@ -196,10 +196,14 @@ def test_what_fails_by_chance_costs_no_row_and_its_share_is_told(share, kind):
         np.testing.assert_array_equal(outcome.outputs, 2 * x)
         assert all(fault.row is None and "not when called again" in fault.message for fault in outcome.faults)
     summary = allowance.summary()
-    failures, calls = map(int, re.search(r"(\d+) of (\d+) calls failed, and not when", summary).groups())
+    failures, calls = map(
+        int, re.search(r"(\d+) of (\d+) calls failed, and succeeded when", summary).groups()
+    )
     assert 0.95 * model.calls <= calls <= model.calls
     assert 0.95 * model.failures <= failures <= model.failures, "a few came again, by chance too"
-    low, high = (float(x) / 100 for x in re.search(r"by chance ([\d.]+) to ([\d.]+) %", summary).groups())
+    low, high = (
+        float(x) / 100 for x in re.search(r"([\d.]+) to ([\d.]+) % of calls fail by chance", summary).groups()
+    )
     assert low <= share <= high
 
 
@@ -425,7 +429,7 @@ def test_a_storm_ends_within_twenty_seconds_of_the_healthy_run(tmp_path, name, h
     print(f"{name}: {beyond:.1f} s beyond {healthy.wall / slowness:.1f} s; {dict(statuses)}")  # noqa: T201
     assert (shown is not None) or name in NO_ROWS_DOING
     assert status in statuses
-    assert ("of calls do (95 %)" in taken.said) or name != "crashes in a fifth of calls"
+    assert ("of calls fail by chance (95 %)" in taken.said) or name != "crashes in a fifth of calls"
     assert set(statuses) <= {"ok", "crashed", "timed_out", "not_tried"}
     assert beyond <= BEYOND_SECONDS
 

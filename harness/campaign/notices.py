@@ -60,7 +60,7 @@ def print_range(campaign: Campaign, console: Console) -> None:
     if within is None:
         return
     console.print(
-        f"range {within}: every logit is in it; rows that regimes draw beyond it are brought into it",
+        f"range {within}: every logit is in it; rows that regimes draw beyond it are moved into it",
         soft_wrap=True,
     )
     for fmt in campaign.settings.formats:

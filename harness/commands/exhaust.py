@@ -93,7 +93,8 @@ def exhaust(
         bool,
         typer.Option(
             "--bracket",
-            help="zz from an a-priori bound, as is done by itself where no proof is possible.",
+            help="Bracket the greatest error: a search finds the lower end, an a-priori bound gives the"
+            " upper. This is the default where no proof is possible.",
         ),
     ] = False,
     tier: Annotated[

@@ -127,4 +127,4 @@ def _libraries(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[st
     earlier, later = (environment.get("libraries") or {} for environment in (before, now))
     for name in later:
         if earlier.get(name) != later[name]:
-            yield f"{name} was {earlier.get(name)}, is {later[name]}"
+            yield f"{name} was {earlier.get(name)}, and is {later[name]} now"

@@ -76,6 +76,6 @@ class Chance:
         calls = self._by_chance + self._passed
         share = interval(*clopper_pearson(self._by_chance, calls))
         return (
-            f"{self._by_chance} of {plural(calls, 'call')} failed, and not when made again with the same"
-            f" rows: by chance {share} of calls do (95 %)"
+            f"{self._by_chance} of {plural(calls, 'call')} failed, and succeeded when repeated with the"
+            f" same rows: {share} of calls fail by chance (95 %)"
         )

@@ -71,14 +71,14 @@ def complete(attempt: Attempts, x: Array, allowance: Allowance, *, is_plain: boo
         return _untried(len(x), allowance)
     others = np.flatnonzero(~aside)
     allowance.count_untried(len(x) - len(others))
-    reason = "not tried: beyond all rows that completed, where others failed"
+    reason = "not tried: beyond all rows that completed, and similar rows failed"
     fault = Fault("not_tried", None, reason)
     return _whole_outcome(_called(attempt, x[others], allowance, is_plain=is_plain), others, len(x), fault)
 
 
 def _untried(rows: int, allowance: Allowance) -> Outcome:
     allowance.count_untried(rows)
-    reason = "not tried: its failures had used up their time, or rows of this sort failed"
+    reason = "not tried: failing calls had used up their time, or similar rows failed"
     return Outcome.failed(rows, Fault("not_tried", None, reason))
 
 
@@ -182,7 +182,7 @@ class _Narrowing:
     def outcome(self) -> Outcome:
         if not self._fails_everywhere() and not self._is_only_slow():
             self._descend(0, len(self._x))
-            self._add_untried("the limit on what its failures may cost was reached")
+            self._add_untried("failing calls had used up their time")
             self._call_survivors()
         own = (Fault(f.kind, row, f.message) for row, f in sorted(self._culprits.items()))
         outputs = self._outputs if self._completed.any() else None
@@ -301,7 +301,7 @@ class _Narrowing:
         result = self._attempt(x, _together(len(x), self._allowance))
         if result.failure is not None:
             self._add_fault(
-                f"{result.failure.message}; {self._joint_failure(x)}, and its outputs are those of parts"
+                f"{result.failure.message}; {self._joint_failure(x)}; the outputs are those of its parts"
             )
             return
         self._keep(survivors, result, slice(None))
@@ -318,7 +318,7 @@ class _Narrowing:
         """
         if not self._is_plain:
             return "no part of the batch fails alone"
-        return f"the first {self._fewest(x)} rows fail together, no part of the batch alone"
+        return f"the first {self._fewest(x)} rows fail together, and no part of the batch fails alone"
 
     def _fewest(self, x: Array) -> int:
         """Return how many rows from the start fail together, and keep how many a call holds."""

@@ -59,8 +59,8 @@ class SourceReplaced(NoVerdict):
     def of(cls, path: str) -> Self:
         """Return the error that names a file."""
         return cls(
-            f"{path}: replaced while it was measured, so that the figures are of two programs;"
-            " leave it alone, and begin again with --overwrite or another --out"
+            f"{path}: replaced while it was measured, so the figures mix two programs;"
+            " leave it unchanged, and begin again with --overwrite or another --out"
         )
 
 
