@@ -13,7 +13,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import mpmath
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -36,6 +35,8 @@ from harness.subject.subject import Subject
 from harness.terminal.exceptions import UsageError
 from reference import correctly_rounded, ulp_errors
 from reference.formats import FORMATS, FloatFormat
+from reference.ops import LOG_SOFTMAX, SOFTMAX, Op
+from reference.pairs import LOG_SOFTMAX_PAIRS, SOFTMAX_PAIRS
 from reports.record.tally import Tally, merge
 from tests.longer import few_of
 from tests.more_formats import EIGHT
@@ -45,8 +46,8 @@ Array = NDArray[Any]
 BOTH = Symmetries(permutation=True, one_zero=True)
 
 
-def subject_of(call: Callable[[Array], Array], fmt: FloatFormat) -> Subject:
-    candidate = Candidate(name="f", spec="f", call=call)
+def subject_of(call: Callable[[Array], Array], fmt: FloatFormat, op: Op = SOFTMAX) -> Subject:
+    candidate = Candidate(name="f", spec="f", call=call, op=op)
     return Subject(candidate, fmt, fmt, InProcess(load=lambda _: candidate))
 
 
@@ -69,7 +70,7 @@ def gaps_of_all_pairs(fmt: FloatFormat) -> dict[int, tuple[Fraction, Fraction]]:
 
 def by_rounded_difference(table: Callable[[NDArray[np.int64]], Array], fmt: FloatFormat) -> Any:
     """Return a candidate that looks its outputs up by the number of the rounded difference."""
-    differences = Differences(fmt, fmt)
+    differences = Differences(fmt)
 
     def call(x: Array) -> Array:
         bits = fmt.to_bits(x)
@@ -82,14 +83,15 @@ def by_rounded_difference(table: Callable[[NDArray[np.int64]], Array], fmt: Floa
     return call
 
 
-def with_random_errors(fmt: FloatFormat, seed: int) -> Any:
+def with_random_errors(fmt: FloatFormat, seed: int, op: Op = SOFTMAX) -> Any:
     """Return a candidate whose outputs are a few ulps off, by the rounded difference alone."""
-    differences = Differences(fmt, fmt)
+    differences = Differences(fmt)
     numbers = np.arange(differences.count)
-    rounded = correctly_rounded(fmt.from_bits(differences.plain(numbers[:, None])))
+    rounded = correctly_rounded(fmt.from_bits(differences.plain(numbers[:, None])), op=op.name)
     steps = np.random.default_rng(seed).integers(-2, 3, rounded.shape)
     steps[0] = 0
-    ordinals = np.clip(fmt.ordinals(fmt.to_bits(rounded)) + steps, 0, fmt.ordinal(fmt.round(Fraction(1))))
+    least, most = (-fmt.largest_ordinal, 0) if op.logarithmic else (0, fmt.ordinal(fmt.round(Fraction(1))))
+    ordinals = np.clip(fmt.ordinals(fmt.to_bits(rounded)) + steps, least, most)
     table = fmt.from_bits(fmt.from_ordinals(ordinals))
     return by_rounded_difference(lambda which: table[which], fmt)
 
@@ -97,7 +99,7 @@ def with_random_errors(fmt: FloatFormat, seed: int) -> Any:
 @pytest.mark.parametrize("name", EIGHT)
 def test_rows_at_the_ends_have_the_least_and_the_greatest_gap(name: str) -> None:
     fmt = FORMATS[name]
-    differences = Differences(fmt, fmt)
+    differences = Differences(fmt)
     numbers = np.arange(differences.count)
     values = fmt.to_float64(fmt.from_bits(differences.ends(numbers)))
     gaps = values[:, :, 0] - values[:, :, 1]
@@ -118,6 +120,18 @@ def test_float8_maxima_are_those_of_all_pairs(name: str) -> None:
         assert tally.outcomes.keys() == every.outcomes.keys()
 
 
+@pytest.mark.parametrize("name", EIGHT)
+def test_float8_maxima_of_log_softmax_are_those_of_all_pairs(name: str) -> None:
+    fmt = FORMATS[name]
+    whole = [subject_of(with_random_errors(fmt, seed, LOG_SOFTMAX), fmt, LOG_SOFTMAX) for seed in range(8)]
+    forms = ("log_softmax_shifted", "log_softmax_log1p", "log_of_softmax")
+    whole += [Subject(load(form), fmt, fmt, InProcess()) for form in forms]
+    for subject in whole:
+        every, tally = proved(Exhaustion(subject, 2, BOTH)), proved(ShiftedPairs.checked(subject))
+        assert tally.max_ulp == every.max_ulp, subject.candidate.name
+        assert tally.completed == tally.rows
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_float16_maxima_are_those_of_all_pairs() -> None:
@@ -131,12 +145,15 @@ def test_float16_maxima_are_those_of_all_pairs() -> None:
 def test_rows_of_float16_have_the_extreme_gaps_of_all_pairs() -> None:
     """For one larger entry after another: as the smaller falls, gaps and the numbers of differences rise."""
     fmt = FORMATS["float16"]
-    differences = Differences(fmt, fmt)
+    differences = Differences(fmt)
     ordinals = np.arange(fmt.largest_ordinal, -fmt.largest_ordinal - 1, -1)
     values = fmt.to_float64(fmt.from_bits(fmt.from_ordinals(ordinals)))
     least, most = np.full(differences.count, np.inf), np.full(differences.count, -np.inf)
-    limits = np.array([float(mpmath.log(2**k - 1)) for k in range(2, -fmt.emin)])
-    beyond = np.full(len(limits), np.inf)
+    limits = [
+        limit for pairs in (SOFTMAX_PAIRS, LOG_SOFTMAX_PAIRS) for limit in pairs.limits(fmt, 2 * fmt.largest)
+    ]
+    nearest = np.array([np.inf if limit.beyond else -np.inf for limit in limits])
+    beyond, places = nearest > 0, np.array([float(limit.gap) for limit in limits])
     for place, larger in enumerate(values):
         gaps = larger - values[place:]
         numbers = np.minimum(fmt.to_bits(fmt.from_float64(gaps)).astype(np.int64), differences.overflow)
@@ -144,27 +161,29 @@ def test_rows_of_float16_have_the_extreme_gaps_of_all_pairs() -> None:
         lasts = np.append(firsts[1:], len(gaps)) - 1
         least[numbers[firsts]] = np.minimum(least[numbers[firsts]], gaps[firsts])
         most[numbers[lasts]] = np.maximum(most[numbers[lasts]], gaps[lasts])
-        after = np.searchsorted(gaps, limits)
-        within = after < len(gaps)
-        beyond[within] = np.minimum(beyond[within], gaps[after[within]])
+        after = np.searchsorted(gaps, places)
+        above, below = beyond & (after < len(gaps)), ~beyond & (after > 0)
+        nearest[above] = np.minimum(nearest[above], gaps[after[above]])
+        nearest[below] = np.maximum(nearest[below], gaps[after[below] - 1])
     rows = fmt.to_float64(fmt.from_bits(differences.ends(np.arange(differences.count))))
     found = rows[:, :, 0] - rows[:, :, 1]
     assert np.array_equal(found[:, 0], most)
     assert np.array_equal(found[:, 1], least)
-    doublings = np.array([row for _, row in differences.doublings], dtype=fmt.bits_dtype)
-    x = fmt.to_float64(fmt.from_bits(doublings))
-    assert np.array_equal(x[:, 0] - x[:, 1], beyond)
+    for limit, gap in zip(limits, nearest.tolist(), strict=True):
+        [(_, row)] = differences.beside([limit])
+        x = fmt.to_float64(fmt.from_bits(np.array(row, dtype=fmt.bits_dtype)))
+        assert x[0] - x[1] == gap, f"limit {float(limit.gap).hex()}: {gap.hex()}"
 
 
 def test_a_row_below_a_doubling_of_the_ulp_is_called() -> None:
     """The correct softmax but for one difference, at which the greatest error is within the interval."""
     fmt = FORMATS["float16"]
-    number, row = Differences(fmt, fmt).doublings[1]
+    number, row = Differences(fmt).beside(SOFTMAX_PAIRS.limits(fmt, 2 * fmt.largest))[1]
     off = fmt.from_float64([[1.0, 2.0**-10]])
     x = fmt.from_bits(np.array([row], dtype=fmt.bits_dtype))
 
     def table(numbers: NDArray[np.int64]) -> Array:
-        y = correctly_rounded(fmt.from_bits(Differences(fmt, fmt).plain(numbers[:, None])))
+        y = correctly_rounded(fmt.from_bits(Differences(fmt).plain(numbers[:, None])))
         y[numbers == number] = off
         return np.asarray(y)
 
@@ -244,7 +263,7 @@ def spoiled(rows: Iterable[tuple[float, float]], fmt: FloatFormat) -> Any:
 def test_a_row_that_the_sample_lacks_is_found_among_those_measured() -> None:
     fmt = FORMATS["float16"]
     number = fmt.round(Fraction(5.203125))
-    [[row, _]] = fmt.to_float64(fmt.from_bits(Differences(fmt, fmt).ends(np.array([number])))).tolist()
+    [[row, _]] = fmt.to_float64(fmt.from_bits(Differences(fmt).ends(np.array([number])))).tolist()
     with pytest.raises(NotByTheShift, match="gives"):
         proved(ShiftedPairs(subject_of(spoiled([tuple(row)], fmt), fmt), 1))
 
@@ -269,7 +288,7 @@ def test_what_sees_more_than_the_difference_is_refused(call: Callable[[Array], A
 
 def rows_with_random_errors(fmt: FloatFormat, seed: int, length: int = 3) -> Any:
     """Return a candidate whose outputs are a few ulps off, by the rounded differences alone."""
-    differences = Differences(fmt, fmt)
+    differences = Differences(fmt)
     shape = (*[differences.count] * (length - 1), length)
     steps = np.random.default_rng(seed).integers(-2, 3, shape, dtype=np.int8)
 

@@ -34,7 +34,7 @@ from harness.terminal.console import notes, print_json, progress_bar, results
 from harness.terminal.exceptions import Interrupted, NoVerdict, UsageError, choose, user_mistakes
 from harness.terminal.kernels import EVALUATION, MEASURING, prepare_kernels
 from reference.formats import FORMATS
-from reference.ops import SOFTMAX
+from reference.ops import SOFTMAX, Op
 from reference.tiers import TIERS
 from reports.spelling import command
 
@@ -170,8 +170,11 @@ def _way(
     if bracket or tier:
         _require_bracketable(asked)
         return "bracket"
-    if through_shift and op is not SOFTMAX:
-        raise UsageError(f"--through-shift: it proves {SOFTMAX}, and {asked.candidate.name} computes {op}")
+    if through_shift and not _proves(op, length):
+        raise UsageError(
+            f"--through-shift: it proves rows of {SOFTMAX}, and pairs of log_softmax; {asked.candidate.name}"
+            f" computes {op}, length {length}; leave the option out"
+        )
     rows = Enumeration(fmt, length, unordered=not all_orders, one_zero=not all_orders).rows
     if through_shift and (length not in SHIFTED_BITS or all_orders):
         given = "--all-orders" if all_orders else f"--length {length}"
@@ -179,7 +182,7 @@ def _way(
             f"--through-shift with {given}: it proves rows of 2 to {max(SHIFTED_BITS)} entries, in any order;"
             " leave one of the two options out"
         )
-    is_possible = op is SOFTMAX and not all_orders and fmt.storage_bits <= SHIFTED_BITS.get(length, 0)
+    is_possible = _proves(op, length) and not all_orders and fmt.storage_bits <= SHIFTED_BITS.get(length, 0)
     if is_possible and (through_shift or rows > MOST_ROWS or length >= SELDOM_CALLED):
         return "through the shift"
     if rows <= LARGEST and not through_shift:
@@ -190,6 +193,11 @@ def _way(
         f"{fmt}, length {length}: more than 2^{rows.bit_length() - 1} rows, beyond any"
         " machine; use search, or a smaller format or length"
     )
+
+
+def _proves(op: Op, length: int) -> bool:
+    """Return whether rows of a length are proved through the shift, in a format that is small enough."""
+    return op.pairs is not None if length == PAIR else op is SOFTMAX
 
 
 def _require_bracketable(asked: Single) -> None:

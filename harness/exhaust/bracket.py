@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Any, ClassVar, Final
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from harness.campaign.deal import Measured
 from harness.exhaust.enumeration import Enumeration
-from harness.exhaust.exhaustion import Range
+from harness.exhaust.exhaustion import Range, identity_of
 from harness.subject.execution import Executor
 from harness.subject.subject import Subject
 from harness.witnesses.search import Trial, search_tally
@@ -159,19 +159,8 @@ class Bracket:
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the figures, as JSON carries it."""
-        subject = self.subject
-        return {
-            "candidates": [subject.candidate.name],
-            "formats": [subject.format.name],
-            "out_format": subject.out.name,
-            "regimes": [SEARCHED],
-            "lengths": [self.length],
-            "rows": self.rows,
-            "assumed": self.assumption.name,
-            "above": self.above.bound,
-            "timeout": subject.timeout,
-            "policies": [f"{key}={value}" for key, value in asdict(subject.declaration.policy).items()],
-        }
+        upper = {"assumed": self.assumption.name, "above": self.above.bound}
+        return {**identity_of(self.subject, self.cell, self.rows), **upper}
 
     @property
     def shard_count(self) -> int:

@@ -1,10 +1,9 @@
 """The rows of two entries between which all others with the same rounded difference lie.
 
-A softmax that shifts sees of a pair (x_1, x_2), x_1 >= x_2, the difference z = RN(x_2 - x_1) alone. Its
-outputs for one z are the same whatever the pair, while the exact ones follow the gap g = x_1 - x_2: r_2 = 1
-/ (1 + exp(g)) falls as g grows, and r_1 = 1 - r_2 rises. So over all pairs with that z an error |y - r| is
-greatest at the least or at the greatest gap, and so is the error in ULP, unless an ulp doubles between
-them.
+A softmax or log_softmax that shifts sees of a pair (x_1, x_2), x_1 >= x_2, the difference z = RN(x_2 - x_1)
+alone. Its outputs for one z are the same whatever the pair, while each exact result rises or falls with the
+gap g = x_1 - x_2 (`reference.pairs`). So over all pairs with that z an error |y - r| is greatest at the least
+or at the greatest gap, and so is the error in ULP, unless an ulp doubles between them.
 
 **The ends.** Let z = -a, let u be the distance from a to the next number away from 0, and u' to the next
 towards 0: u' = u/2 if a is a power of two above 2^emin, else u' = u. RN(-g) = -a asks a - u'/2 <= g <= a +
@@ -19,22 +18,24 @@ smallest subnormal.
 - Differences that overflow have gaps from Omega + u/2, itself among them if Omega is odd, to 2 Omega. The
   rows are (u/2, -Omega), or with the number after u/2, and (Omega, -Omega).
 
-**Where an ulp doubles.** r_1 is in [1/2, 1), so its ulp is the same throughout. That of r_2 doubles at 2^-k,
-2 <= k < -emin of the outputs' format: at g = log(2^k - 1), a transcendental number and so the gap of no pair.
-If y < 2^-k the error in ULP rises to it from below, and falls to half behind it. So the row with the least
-gap beyond is one more: (c, -a) with c the least number above g - a. There is one for each k.
+**Where an ulp doubles.** At a limit T the result reaches a power of two, and on one side of T its ulp is
+half of that on the other. If y lies on the other side, the error in ULP rises towards T where the ulp is the
+smaller one, and begins with half of that behind T. If y lies on the side of the smaller ulp, it only rises
+behind T. So one row more is enough: the nearest to T where the ulp is the smaller one, (c, -a) with c the
+number next to T - a on that side.
 
-**No pair is nearer.** Let T be such a limit that no pair attains, D = T - a, so |D| <= u/2, and c0 the
-number next to D on the side that is wanted, so that the row is (c0, -a). Suppose that (c, -a + j) has a gap
-strictly between T and a + c0. The pair (x_1, x_2) -> (-x_2, -x_1) has the same gap, so let |c| <= |a - j|;
-then |a - j| is at least half the gap, and j an integer multiple of u/4. Let v be the distance of numbers
-between D and c0 and w the least magnitude from which all are multiples of v. As p >= 3, v divides u/4. c -
-j is strictly between two neighbouring multiples of v, so c is no multiple of it, and |c| < w. Hence j != 0,
-as c0 is next to D. Numbers next to a are u away, or u/2 towards 0 if a is a power of two. In all cases |c|
->= |j| - |D| - v or, where j and D have the same sign, more, is not below w, a contradiction:
+**No pair is nearer.** Let T be such a limit, which no pair attains, or an end that is left out, D = T - a, so
+|D| <= u/2, and c0 the number next to D on the side that is wanted, so that the row is (c0, -a). Suppose that
+(c, -a + j) has a gap strictly between T and a + c0. The pair (x_1, x_2) -> (-x_2, -x_1) has the same gap, so
+let |c| <= |a - j|; then |a - j| is at least half the gap, and j an integer multiple of u/4. Let v be the
+distance of numbers between D and c0 and w the least magnitude from which all are multiples of v. As p >= 3, v
+divides u/4. c - j is strictly between two neighbouring multiples of v, so c is no multiple of it, and |c| <
+w. Hence j != 0, as c0 is next to D. Numbers next to a are u away, or u/2 towards 0 if a is a power of two. In
+all cases |c| >= |j| - |D| - v or, where j and D have the same sign, more, is not below w, a contradiction:
 
 - an odd a (|D| = u/2, w = u/4, |j| >= u);
 - Omega (D = u/2, w = u/2, j > 0, c > D + j);
+- a limit beyond Omega, at which D may be more than u/2 (j > 0, c > c0 + j >= w);
 - a doubling with |j| >= u (w <= u/4), or with j = u/2 and D >= 0 (c >= u/2 - v, w <= u/4), or with j = u/2
   and -u/4 < D < 0 (c > u/4 - v, w <= u/8).
 
@@ -43,23 +44,19 @@ The tests hold these rows against all pairs of the 8-bit formats and of float16.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
-import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
 from reference.certified.compiled import compiled
 from reference.formats import FloatFormat
+from reference.pairs import Limit
 
 __all__ = ["Differences"]
-
-_BITS: Final = 400
-"""Precision of a logarithm; a difference within 2^-_BITS of a number would be needed to mislead."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +68,9 @@ class Differences:
 
     Attributes:
         fmt: the format.
-        out: the outputs' format.
     """
 
     fmt: FloatFormat
-    out: FloatFormat
 
     @property
     def count(self) -> int:
@@ -117,29 +112,24 @@ class Differences:
             rounded = fmt.to_bits(fmt.from_float64(values[:, :1] - values[:, 1:]))
         return np.minimum(fmt.ordinals(rounded), self.overflow)
 
-    @cached_property
-    def doublings(self) -> tuple[tuple[int, tuple[int, int]], ...]:
-        """The rows just below the places where an ulp doubles: (number of the difference, encodings)."""
-        return tuple(sorted(self._doublings()))
+    def beside(self, limits: Iterable[Limit]) -> tuple[tuple[int, tuple[int, int]], ...]:
+        """Return the rows next to limits where the ulp is smaller, as (number, encodings), by number."""
+        rows = (self._beside(limit) for limit in limits)
+        return tuple(sorted(row for row in rows if row is not None))
 
-    def _doublings(self) -> Iterator[tuple[int, tuple[int, int]]]:
+    def _beside(self, limit: Limit) -> tuple[int, tuple[int, int]] | None:
+        """Return the row next to a limit, None where none is on that side with the same difference."""
         fmt = self.fmt
-        for k in range(2, -self.out.emin):
-            gap = _log(2**k - 1)
-            number = fmt.round(gap)
-            if number > fmt.largest_ordinal:
-                continue
-            a = _value(fmt, number)
-            code = _above(fmt, gap - a)
-            if fmt.round(_value(fmt, code) + a) == number:
-                yield number, (code, number | fmt.sign_bit)
+        number = self._number(limit.gap)
+        nearest = min(number, fmt.largest_ordinal)
+        a = _value(fmt, nearest)
+        code = (_above if limit.beyond else _below)(fmt, limit.gap - a)
+        if self._number(_value(fmt, code) + a) != number:
+            return None
+        return number, (code, nearest | fmt.sign_bit)
 
-
-def _log(value: int) -> Fraction:
-    context = mpmath.MPContext()
-    context.prec = _BITS
-    mantissa, exponent = context.log(value).man_exp
-    return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+    def _number(self, gap: Fraction) -> int:
+        return min(self.fmt.ordinal(self.fmt.round(gap)), self.overflow)
 
 
 def _value(fmt: FloatFormat, code: int) -> Fraction:
@@ -153,6 +143,14 @@ def _above(fmt: FloatFormat, value: Fraction) -> int:
     code = fmt.round(value)
     if _value(fmt, code) < value:
         return fmt.from_ordinal(fmt.ordinal(code) + 1)
+    return fmt.from_ordinal(fmt.ordinal(code))
+
+
+def _below(fmt: FloatFormat, value: Fraction) -> int:
+    """Return the encoding of the greatest number that is not above a value."""
+    code = fmt.round(value)
+    if _value(fmt, code) > value:
+        return fmt.from_ordinal(fmt.ordinal(code) - 1)
     return fmt.from_ordinal(fmt.ordinal(code))
 
 

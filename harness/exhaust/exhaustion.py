@@ -37,6 +37,7 @@ __all__ = [
     "Range",
     "completed",
     "faulty_tally",
+    "identity_of",
 ]
 
 REGIME: Final = "exhaustive"
@@ -122,18 +123,8 @@ class Exhaustion:
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the figures, as JSON carries it."""
-        return {
-            "candidates": [self.subject.candidate.name],
-            "formats": [self.subject.format.name],
-            "out_format": self.subject.out.name,
-            "regimes": [REGIME],
-            "lengths": [self.length],
-            "rows": self.enumeration.rows,
-            "permutation": self.symmetries.permutation,
-            "one_zero": self.symmetries.one_zero,
-            "timeout": self.subject.timeout,
-            "policies": [f"{key}={value}" for key, value in asdict(self.subject.declaration.policy).items()],
-        }
+        symmetries = {"permutation": self.symmetries.permutation, "one_zero": self.symmetries.one_zero}
+        return {**identity_of(self.subject, self.cell, self.rows), **symmetries}
 
     @property
     def batch(self) -> int:
@@ -211,6 +202,20 @@ class Exhaustion:
         labels = [f"row {first + row}" for row in range(len(x))]
         tally = faulty_tally(self.cell, self.subject, x, labels, outcome)
         yield tally if self.is_thorough else without_profiles(tally)
+
+
+def identity_of(subject: Subject, cell: CellKey, rows: int) -> dict[str, Any]:
+    """Return what decides the figures of all plans, as JSON carries it."""
+    return {
+        "candidates": [subject.candidate.name],
+        "formats": [subject.format.name],
+        "out_format": subject.out.name,
+        "regimes": [cell.regime],
+        "lengths": [cell.length],
+        "rows": rows,
+        "timeout": subject.timeout,
+        "policies": [f"{key}={value}" for key, value in asdict(subject.declaration.policy).items()],
+    }
 
 
 def faulty_tally(cell: CellKey, subject: Subject, x: Any, labels: Sequence[str], outcome: Outcome) -> Tally:

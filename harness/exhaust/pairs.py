@@ -3,16 +3,8 @@
 `differences` says which rows, and why. Each is called, so every figure is that of a real row; and outputs of
 rows with the same rounded difference are compared throughout, not on a sample alone.
 
-Most differences are of no account, and one row settles each of them:
-
-- *Nearly tied*: a gap of t < 2^-(p + 2), p the precision of the outputs. If both outputs are 1/2, their
-  errors are at most t/4 2^(p + 1) < 1/8 ULP, and less than those of the pair at 2^-(p + 2): if its outputs
-  are 1/2 too, since errors grow with the gap; else since another number is further off. The row with the
-  greater gap is called.
-- *Far apart*: at a gap beyond `bulk.reach` outputs 1 and 0 are right, and their errors below every tolerance.
-  The row with the lesser gap is called.
-
-Where the outputs are any others, the difference is measured like all the rest.
+Most differences are nearly tied or far apart, and one row settles each of them; see `quiet`. Where its
+outputs are not those expected, the difference is measured like all the rest.
 """
 
 from __future__ import annotations
@@ -21,18 +13,18 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.campaign.deal import Measured
-from harness.exhaust.bulk import Counting, reach, settled_tally, without_profiles
+from harness.exhaust.bulk import Counting, without_profiles
 from harness.exhaust.differences import Differences
 from harness.exhaust.enumeration import Enumeration
 from harness.exhaust.exhaustion import BATCH_ELEMENTS, Range, completed, faulty_tally
+from harness.exhaust.quiet import Quiet, edges, quiet_of
 from harness.exhaust.shift import Called, ShiftedRows, check_shift, require_same
 from harness.subject.execution import Executor
 from harness.subject.subject import Subject
@@ -58,7 +50,10 @@ class ShiftedPairs(ShiftedRows):
 
     length: int = LENGTH
 
-    counted: ClassVar = "of the rows called, "
+    @property
+    def counted(self) -> str:
+        """Which rows counts are of."""
+        return "of the rows called, " if self.subject.op.underflows else "of the rows measured in full, "
 
     @classmethod
     def checked(cls, subject: Subject) -> ShiftedPairs:
@@ -67,13 +62,13 @@ class ShiftedPairs(ShiftedRows):
         Raises:
             NotByTheShift: they do not.
         """
-        return cls(subject, check_shift(subject, Differences(subject.format, subject.out), LENGTH))
+        return cls(subject, check_shift(subject, Differences(subject.format), LENGTH))
 
     @property
     def rows(self) -> int:
         """How many rows are called where none is out of the ordinary."""
         tied, far = self._edges
-        return self.differences.count + far - tied + len(self.differences.doublings)
+        return self.differences.count + far - tied + len(self.doublings)
 
     @property
     def scope(self) -> str:
@@ -133,13 +128,21 @@ class ShiftedPairs(ShiftedRows):
         return numbers < tied, numbers >= far
 
     @cached_property
+    def doublings(self) -> tuple[tuple[int, tuple[int, int]], ...]:
+        """The rows next to the places where an ulp doubles, by the numbers of their differences.
+
+        Raises:
+            ValueError: the results of the op depend on more than the gap.
+        """
+        subject = self.subject
+        if subject.op.pairs is None:
+            raise ValueError(f"op {subject.op}: its results depend on more than the gap of a pair")
+        return self.differences.beside(subject.op.pairs.limits(subject.out, 2 * subject.format.largest))
+
+    @cached_property
     def _edges(self) -> tuple[int, int]:
         """The first differences that are not nearly tied, and that are far apart."""
-        fmt, out = self.subject.format, self.subject.out
-        tied = max(fmt.round(Fraction(1, 2 ** (out.precision + 2))), 1)
-        beyond = reach(out, LENGTH) + 1
-        far = fmt.round(Fraction(beyond)) + 1 if beyond < fmt.largest else self.differences.overflow
-        return tied, max(min(far, self.differences.overflow), tied)
+        return edges(self.differences, self.subject.out)
 
 
 class _Part:
@@ -155,50 +158,36 @@ class _Part:
         self._counting = Counting(plan.cell, subject)
         self._digest = hashlib.sha256()
         self._others: list[Tally] = []
-        self._nearly_tied = self._far_apart = 0
-        one, half = (subject.out.round(Fraction(1, k)) for k in (1, 2))
-        bits = subject.out.bits_dtype
-        self._tied, self._far = np.array([half, half], dtype=bits), np.array([one, 0], dtype=bits)
+        self._quiet: Quiet = quiet_of(self._subject, plan.differences)
 
     def take(self, numbers: Numbers) -> None:
         """Count the differences of these numbers."""
         tied, far = self._plan.quiet(numbers)
-        ties, extremes = numbers[tied], numbers[far]
-        ties_left = self._unsettled(ties, 0, self._tied)
-        extremes_left = self._unsettled(extremes, 1, self._far)
-        self._nearly_tied += ties.size - ties_left.size
-        self._far_apart += extremes.size - extremes_left.size
+        ties_left = self._quiet.ties_left(numbers[tied], self._called)
+        extremes_left = self._quiet.extremes_left(numbers[far], self._called)
         for some in (numbers[~(tied | far)], ties_left, extremes_left):
             if some.size:
                 self._measure(some)
 
     def tally(self) -> Tally:
         """Return what was counted so far."""
-        quiet = (_tied_tally(self._nearly_tied), settled_tally(self._far_apart, LENGTH))
-        return merge([*quiet, self._counting.tally(), *self._others])
+        for some in self._quiet.to_measure():
+            self._measure(some)
+        return merge([*self._quiet.tallies(), self._counting.tally(), *self._others])
 
     def digest(self) -> str:
         """Return the digest of all rows called."""
         return self._digest.hexdigest()
 
-    def _unsettled(self, numbers: Numbers, end: int, expected: Array) -> Numbers:
-        """Call one row of each difference, and return those whose outputs are not what they must be."""
-        if not numbers.size:
-            return numbers
-        x = self._rows(self._plan.differences.ends(numbers)[:, end])
-        outcome = self._subject.run(x)
-        if outcome.outputs is None:
-            return numbers
-        bits = self._subject.out.to_bits(outcome.outputs)
-        good = outcome.completed & (bits[:, 0] == expected[0]) & (bits[:, 1] == expected[1])
-        left: Numbers = numbers[~good]
-        return left
+    def _called(self, bits: Array) -> Called:
+        x = self._rows(bits)
+        return Called(x, self._subject.run(x))
 
     def _measure(self, numbers: Numbers) -> None:
-        """Count the rows at both ends of differences, and below the doublings among them."""
+        """Count the rows at both ends of differences, and next to the doublings among them."""
         differences, subject = self._plan.differences, self._subject
         ends, count = differences.ends(numbers), len(numbers)
-        below = _among(numbers, differences.doublings)
+        below = _among(numbers, self._plan.doublings)
         doublings = np.array([row for _, row in below], dtype=ends.dtype).reshape(-1, LENGTH)
         x = self._rows(np.concatenate([ends[:, 0], ends[:, 1], doublings]))
         of = np.concatenate([np.arange(count), np.arange(count), [place for place, _ in below]]).astype(
@@ -226,22 +215,3 @@ def _among(
     inside = [(n, row) for n, row in doublings if numbers[0] <= n <= numbers[-1]]
     places = [(int(np.searchsorted(numbers, n)), n, row) for n, row in inside]
     return [(place, row) for place, n, row in places if numbers[place] == n]
-
-
-def _tied_tally(rows: int) -> Tally:
-    """Count nearly tied rows with outputs 1/2: all correctly rounded, within 1/8 ULP that is not counted."""
-    if not rows:
-        return Tally()
-    elements = rows * LENGTH
-    return Tally(
-        rows=rows,
-        completed=rows,
-        elements=elements,
-        positive=elements,
-        representable=elements,
-        correct=elements,
-        faithful=elements,
-        row_kinds={"finite": rows},
-        outcomes={"ok": rows},
-        classes={"normal": elements},
-    )

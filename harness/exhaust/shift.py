@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Final
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from harness.checks.check import same_bits, written
 from harness.exhaust.differences import Differences
-from harness.exhaust.exhaustion import Range
+from harness.exhaust.exhaustion import Range, identity_of
 from harness.exhaust.symmetry import distinct, orders, sample
 from harness.subject.execution import Outcome
 from harness.subject.subject import Subject
@@ -77,7 +77,7 @@ class ShiftedRows(ABC):
     @cached_property
     def differences(self) -> Differences:
         """The rounded differences."""
-        return Differences(self.subject.format, self.subject.out)
+        return Differences(self.subject.format)
 
     @property
     def cell(self) -> CellKey:
@@ -91,17 +91,7 @@ class ShiftedRows(ABC):
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the figures, as JSON carries it."""
-        subject = self.subject
-        return {
-            "candidates": [subject.candidate.name],
-            "formats": [subject.format.name],
-            "out_format": subject.out.name,
-            "regimes": [SHIFTED],
-            "lengths": [self.length],
-            "rows": self.rows,
-            "timeout": subject.timeout,
-            "policies": [f"{key}={value}" for key, value in asdict(subject.declaration.policy).items()],
-        }
+        return identity_of(self.subject, self.cell, self.rows)
 
     @property
     def shard_count(self) -> int:

@@ -101,7 +101,7 @@ class ShiftedTuples(ShiftedRows):
         Raises:
             NotByTheShift: they do not.
         """
-        sample = check_shift(subject, Differences(subject.format, subject.out), length)
+        sample = check_shift(subject, Differences(subject.format), length)
         found = search(subject, length, EVALUATIONS, 0, "ulp")
         if found.witness is None or found.score is None:
             return cls(subject, sample, length, (0.0, (0,) * length))

@@ -30,6 +30,7 @@ def with_settings(op: Op, fused: Fused) -> Op:
         formula=f"{op.formula} of x fused with {fused}",
         fused=fused,
         plain=op,
+        pairs=None,
         policy_fits=partial(_policy_fits, op, fused),
         exact=partial(_exact, op, fused),
         by_mpmath=partial(_by_mpmath, op, fused),

@@ -16,6 +16,7 @@ from reference.fused import Exact
 from reference.log_errors import judge_log_softmax
 from reference.model import Truth
 from reference.ops.op import Op, shares_at_infinity
+from reference.pairs import LOG_SOFTMAX_PAIRS
 from reference.row_kinds import RowKind
 
 __all__ = ["LOG_SOFTMAX"]
@@ -106,4 +107,5 @@ LOG_SOFTMAX: Final = Op(
     judge_certified=_judge_certified,
     evaluate=_evaluate,
     certified_products=_certified_products,
+    pairs=LOG_SOFTMAX_PAIRS,
 )

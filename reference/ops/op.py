@@ -14,6 +14,7 @@ from reference.errors import Judgement
 from reference.formats import FloatFormat
 from reference.fused import PLAIN, Exact, Fused
 from reference.model import METHODS, Method, Truth
+from reference.pairs import Pairs
 from reference.row_kinds import RowKind, row_kinds
 
 __all__ = ["OBSERVED", "Op", "shares_at_infinity"]
@@ -58,6 +59,7 @@ class Op:
         evaluate: truth and verdict in one pass, with how many elements mpmath decided.
         certified_products: RN(r) and residuals of logits times a number, with a sink, where the products are
             no float64 numbers, as far as they are decided; None where there is no such path.
+        pairs: what a proof over all pairs needs; None where results depend on more than the gap.
         fused: the settings of a fused kernel; see `reference.ops.fused`.
         plain: the op without them; None where there are none.
     """
@@ -83,6 +85,7 @@ class Op:
     judge_certified: Callable[[NDArray[Any], Truth, int], Judgement]
     evaluate: Callable[[Floats, NDArray[Any], FloatFormat, int], tuple[Judgement, int]]
     certified_products: Callable[[Floats, float, float | None, FloatFormat, int], Any] | None = None
+    pairs: Pairs | None = None
     fused: Fused = PLAIN
     plain: Op | None = None
 

@@ -15,6 +15,7 @@ from reference.formats import FloatFormat
 from reference.fused import Exact
 from reference.model import Truth
 from reference.ops.op import Op, shares_at_infinity
+from reference.pairs import SOFTMAX_PAIRS
 from reference.row_kinds import RowKind
 
 __all__ = ["SOFTMAX"]
@@ -105,4 +106,5 @@ SOFTMAX: Final = Op(
     judge_certified=_judge_certified,
     evaluate=_evaluate,
     certified_products=_certified_products,
+    pairs=SOFTMAX_PAIRS,
 )

@@ -1,0 +1,102 @@
+"""What a proof over all pairs needs to know of an op whose results depend on the gap of a pair alone.
+
+The results of (x_1, x_2), x_1 >= x_2, are functions of the gap g = x_1 - x_2, and each rises or falls with g
+throughout. So |y - r| is greatest at an end of any range of gaps with the same output y, and so is the error
+in ULP within each part in which ulp(r) is the same. `Limit` says where such parts meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.formats import FloatFormat
+
+__all__ = ["LOG_SOFTMAX_PAIRS", "SOFTMAX_PAIRS", "Limit", "Pairs"]
+
+Floats = NDArray[np.float64]
+
+_BITS: Final = 400
+"""Precision of a limit; a difference within 2^-_BITS of a number would be needed to mislead."""
+
+_VANISHING: Final = 11
+"""From exp(-2^11) on an exponential is less than the smallest subnormal of any format."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A gap at which |r| reaches a power of two where its ulp doubles: transcendental, so that of no pair.
+
+    Attributes:
+        gap: the gap, so close that no number of any format lies between.
+        beyond: whether the ulp is the smaller one at gaps beyond it; else at gaps below.
+    """
+
+    gap: Fraction
+    beyond: bool
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of an op.
+
+    Attributes:
+        limits: the limits up to a gap, of results in a format.
+        far: the results (pairs, 2) to which those of pairs (0, z) tend as z (pairs,) falls.
+    """
+
+    limits: Callable[[FloatFormat, Fraction], Iterator[Limit]]
+    far: Callable[[Floats], Floats]
+
+
+def _up_to(greatest: Fraction, limits: Iterator[Limit]) -> Iterator[Limit]:
+    return (limit for limit in limits if limit.gap <= greatest)
+
+
+def _softmax_limits(out: FloatFormat, greatest: Fraction) -> Iterator[Limit]:
+    """Yield the gaps log(2^k - 1) at which r_2 = 1 / (1 + exp(g)) is 2^-k; r_1 is in [1/2, 1)."""
+    log = _context(_BITS).log
+    return _up_to(greatest, (Limit(_fraction(log(2**k - 1)), beyond=True) for k in range(2, -out.emin)))
+
+
+def _log_softmax_limits(out: FloatFormat, greatest: Fraction) -> Iterator[Limit]:
+    """Yield the gaps at which r_1 = -log(1 + exp(-g)) is -2^-k, and r_2 = -log(1 + exp(g)) is -2^k."""
+    context = _context(_BITS)
+    for k in range(1, -out.emin):
+        limit = Limit(_fraction(-context.log(context.expm1(context.ldexp(1, -k)))), beyond=True)
+        yield from _up_to(greatest, iter([limit]))
+    k = 0
+    while (gap := Fraction(2) ** k - _below_power(k)) <= greatest:
+        yield Limit(gap, beyond=False)
+        k += 1
+
+
+def _below_power(k: int) -> Fraction:
+    """Return 2^k - log(exp(2^k) - 1) = -log(1 - exp(-2^k)), or what is as small as it."""
+    if k >= _VANISHING:
+        return Fraction(1, 2 ** (2**_VANISHING))
+    context = _context(_BITS + 3 * 2**k)
+    return _fraction(-context.log1p(-context.exp(-(2**k))))
+
+
+def _context(bits: int) -> Any:
+    import mpmath
+
+    context = mpmath.MPContext()
+    context.prec = bits
+    return context
+
+
+def _fraction(value: Any) -> Fraction:
+    mantissa, exponent = value.man_exp
+    return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+
+
+SOFTMAX_PAIRS: Final = Pairs(_softmax_limits, lambda z: np.stack([np.ones_like(z), np.zeros_like(z)], axis=1))
+
+LOG_SOFTMAX_PAIRS: Final = Pairs(_log_softmax_limits, lambda z: np.stack([np.zeros_like(z), z], axis=1))
