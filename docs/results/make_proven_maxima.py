@@ -21,6 +21,7 @@ from harness.exhaust import Enumeration
 from harness.exhaust.bracket import outward
 from harness.subject.candidates.libraries import LIBRARIES
 from reference.formats import FORMATS
+from reference.ops import LOG_SOFTMAX
 
 PAGE = Path(__file__).with_name("proven-maxima.md")
 RUNS = Path("harness-out") / "maxima"
@@ -45,7 +46,10 @@ LOGARITHMS: Final = tuple(
     for fmt in ("float8_e4m3fn", "float8_e5m2")
 )
 
-SHIFTED: Final = tuple((BUILT_IN, fmt, 4) for fmt in FORMATS if fmt.startswith("float8"))
+FOURS: Final = tuple((BUILT_IN, fmt, 4) for fmt in FORMATS if fmt.startswith("float8"))
+PAIRED: Final = ("float32", "float16", "bfloat16")
+LOG_FORMS: Final = ("log_softmax_shifted", "log_softmax_log1p")
+PAIR: Final = 2
 BRACKETED: Final = (("float64", 2), ("float32", 8), ("float32", 64), ("bfloat16", 64))
 
 FLUSHING: Final = ("jax-jit", "onnxruntime")
@@ -75,19 +79,35 @@ def main() -> None:
     seconds = float(sys.argv[1]) if sys.argv[1:] else SECONDS
     libraries = {name: str(LIBRARIES[name].version()) for name in SHOWN if not LIBRARIES[name].lacks()}
     brackets = tuple((name, fmt, n) for fmt, n in BRACKETED for name in (BUILT_IN, *libraries))
+    shifted = (*pairs_of(libraries), *FOURS)
     found: dict[Asked, Found] = {}
-    for asked in (*brackets, *SHIFTED, *CALLED, *LOGARITHMS):
+    for asked in (*brackets, *shifted, *CALLED, *LOGARITHMS):
         found[asked] = proved(asked, seconds)
         sys.stderr.write(f"{' '.join(map(str, asked))}: {found[asked].missing or 'done'}\n")
-        PAGE.write_text("".join(page(found, libraries, brackets, seconds)), encoding="utf-8")
+        PAGE.write_text("".join(page(found, libraries, brackets, shifted, seconds)), encoding="utf-8")
+
+
+def pairs_of(libraries: Mapping[str, str]) -> Iterator[Asked]:
+    """Yield the pairs to prove through the shift, of built-in candidates and of libraries."""
+    for fmt in PAIRED:
+        yield from ((name, fmt, 2) for name in (BUILT_IN, *LOG_FORMS))
+        for name in libraries:
+            yield name, fmt, 2
+            if LIBRARIES[name].has(LOG_SOFTMAX):
+                yield f"{name}:{LOG_SOFTMAX}", fmt, 2
 
 
 def proved(asked: Asked, seconds: float) -> Found:
     """Return what `exhaust` proves or brackets, from a kept run where it was finished before."""
     name, fmt, length = asked
-    folder = RUNS / f"{name}-{fmt}-{length}"
+    name, _, op = name.partition(":")
+    folder = RUNS / "-".join(part for part in (name, op, fmt, str(length)) if part)
     command = [sys.executable, "-m", "harness", "exhaust", name, "--format", fmt, "--length", str(length)]
     command += ["--yes", "--json", "--out", str(folder)]
+    if op:
+        command += ["--op", op]
+    if fmt in PAIRED and length == PAIR:
+        command.append("--through-shift")
     if (fmt, length) in BRACKETED and name in WIDE and FORMATS[fmt].storage_bits <= WIDE_BITS:
         command += ["--tier", "wide"]
     if name in FLUSHING:
@@ -126,6 +146,7 @@ def page(
     found: Mapping[Asked, Found],
     libraries: Mapping[str, str],
     brackets: tuple[Asked, ...],
+    shifted: tuple[Asked, ...],
     seconds: float,
 ) -> Iterator[str]:
     """Yield the text of the page.
@@ -134,6 +155,7 @@ def page(
         found: documents by candidate, format and length; those that lack are left out.
         libraries: versions by the names of libraries.
         brackets: which lines are brackets.
+        shifted: which lines are proofs through the shift.
         seconds: what a line might take.
     """
     yield INTRO.format(seconds=f"{seconds:g}")
@@ -151,12 +173,12 @@ def page(
         yield f"| `{name}` | `{fmt}` | {length} | {counts} | {figures['max_ulp']:.9g} |\n"
     yield LOGARITHMS_TEXT
     yield SHIFT_HEAD
-    for name, fmt, length, document in lines(found, SHIFTED):
+    for name, fmt, length, document in lines(found, shifted):
         called, maximum = int(document["statement"].split()[2]), document["figures"]["max_ulp"]
         rows = Enumeration(FORMATS[fmt], length, unordered=length == 2, one_zero=True).rows
         title = named(name, libraries)
         yield f"| {title} | `{fmt}` | {length} | {rows:.3g} | {called:,} | {maximum:.9g} |\n"
-    yield from missing(found, SHIFTED, libraries)
+    yield from missing(found, shifted, libraries)
     yield BRACKET_TEXT
     yield BRACKET_HEAD
     for name, fmt, length, document in lines(found, brackets):
@@ -190,9 +212,11 @@ def missing(
 
 
 def named(name: str, libraries: Mapping[str, str]) -> str:
-    """Return a candidate with its version."""
-    flushing = ", `subnormals=flush`" if name in FLUSHING else ""
-    return f"`{name}` {libraries[name]}{flushing}" if name in libraries else f"`{name}`"
+    """Return a candidate with its version and op."""
+    library, _, op = name.partition(":")
+    version = f" {libraries[library]}" if library in libraries else ""
+    flushing = ", `subnormals=flush`" if library in FLUSHING else ""
+    return f"`{library}`{version}{f' `{op}`' if op else ''}{flushing}"
 
 
 INTRO: Final = """# Proven maxima
@@ -257,15 +281,15 @@ LOGARITHMS_TEXT: Final = """
 format as above. The failed rows are those of which x - max leaves `float8_e4m3fn`. Where a logsumexp
 cancels to near 0, both forms are many ULP off.
 
-`exhaust` takes all float16 pairs of the two ops too. It announces the time before it begins, several times
+`exhaust` takes all float16 pairs of the two ops too, if asked with `--format float16`. It announces the time before it begins, several times
 that of softmax: far apart, the outputs of a softmax pair are 1 and 0 and need no measuring, while those of
 a logarithm are rounded numbers. `--resume` goes on where it was interrupted.
 
 ## Through the shift
 
-A softmax that subtracts the maximum sees the rounded differences of a row alone. So a few rows for each of
-these prove the greatest error over all rows. The command checks bit by bit that the candidate does so, and
-says that it assumes it. Rows that overflow have no error.
+A softmax or log_softmax that subtracts the maximum sees the rounded differences of a row alone. So a few
+rows for each of these prove the greatest error over all rows. The command checks bit by bit that the
+candidate does so, and says that it assumes it. Rows that overflow have no error.
 
 """
 
