@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import flint
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ from reference.formats import FORMATS, FloatFormat
 from reference.ops import LOG_SOFTMAX, SOFTMAX, Op
 from reference.pairs import LOG_SOFTMAX_PAIRS, SOFTMAX_PAIRS
 from reports.record.tally import Tally, merge
+from tests import arb
 from tests.longer import few_of
 from tests.more_formats import EIGHT
 
@@ -173,6 +175,37 @@ def test_rows_of_float16_have_the_extreme_gaps_of_all_pairs() -> None:
         [(_, row)] = differences.beside([limit])
         x = fmt.to_float64(fmt.from_bits(np.array(row, dtype=fmt.bits_dtype)))
         assert x[0] - x[1] == gap, f"limit {float(limit.gap).hex()}: {gap.hex()}"
+
+
+def exponents(op: Op, gap: Fraction, fmt: FloatFormat) -> list[int]:
+    """Return the exponents of the ulps of both results of a pair, by ball arithmetic."""
+    high, low = arb.exact(-gap), arb.exact(gap)
+
+    def results() -> list[Any]:
+        if op.logarithmic:
+            return [flint.arb(one).exp().log1p() for one in (high, low)]
+        return [1 / (1 + flint.arb(one).exp()) for one in (high, low)]
+
+    def binades(balls: list[Any]) -> list[Any]:
+        return [(flint.arb(ball).log() / flint.arb(2).log()).floor().unique_fmpz() for ball in balls]
+
+    found = arb.raised_until(lambda: binades(results()), lambda ends: None not in ends, bits=1024)
+    return [max(int(end), fmt.emin) for end in found]
+
+
+@pytest.mark.parametrize("op", [SOFTMAX, LOG_SOFTMAX], ids=str)
+@pytest.mark.parametrize("name", ["float8_e5m2", "float16", "float32"])
+def test_an_ulp_doubles_at_limits_alone(op: Op, name: str) -> None:
+    """Evidence: Arb, 2^-390 on either side of each; and as many limits as there are binades to cross."""
+    fmt, greatest, step = FORMATS[name], Fraction(300), Fraction(1, 2**390)
+    assert op.pairs is not None
+    limits = list(op.pairs.limits(fmt, greatest))
+    for limit in limits:
+        fine, coarse = (step, -step) if limit.beyond else (-step, step)
+        smaller, greater = (exponents(op, limit.gap + side, fmt) for side in (fine, coarse))
+        assert sum(greater) - sum(smaller) == 1, f"{float(limit.gap).hex()}: {greater}, {smaller}"
+    crossed = zip(exponents(op, step, fmt), exponents(op, greatest, fmt), strict=True)
+    assert len(limits) == sum(abs(first - last) for first, last in crossed)
 
 
 def test_a_row_below_a_doubling_of_the_ulp_is_called() -> None:
