@@ -41,7 +41,8 @@ CALLED: Final = (
 """Built-in candidates of which every row is called."""
 
 LOGARITHMS: Final = tuple(
-    (name, fmt, 2)
+    (name, fmt, length)
+    for length in (2, 3)
     for name in ("log_softmax_shifted", "log_softmax_log1p", "logsumexp_shifted", "logsumexp_log1p")
     for fmt in ("float8_e4m3fn", "float8_e5m2")
 )
@@ -50,7 +51,14 @@ FOURS: Final = tuple((BUILT_IN, fmt, 4) for fmt in FORMATS if fmt.startswith("fl
 PAIRED: Final = ("float32", "float16", "bfloat16")
 LOG_FORMS: Final = ("log_softmax_shifted", "log_softmax_log1p")
 PAIR: Final = 2
-BRACKETED: Final = (("float64", 2), ("float32", 8), ("float32", 64), ("bfloat16", 64))
+BRACKETED: Final = (
+    ("float64", 2),
+    ("float32", 8),
+    ("float32", 64),
+    ("bfloat16", 64),
+    ("float32", 1024),
+    ("bfloat16", 1024),
+)
 
 FLUSHING: Final = ("jax-jit", "onnxruntime")
 """Those that flush subnormal results to zero, which is excused."""
