@@ -289,9 +289,9 @@ LOGARITHMS_TEXT: Final = """
 format as above. The failed rows are those of which x - max leaves `float8_e4m3fn`. Where a logsumexp
 cancels to near 0, both forms are many ULP off.
 
-`exhaust` takes all float16 pairs of the two ops too, if asked with `--format float16`. It announces the time before it begins, several times
-that of softmax: far apart, the outputs of a softmax pair are 1 and 0 and need no measuring, while those of
-a logarithm are rounded numbers. `--resume` goes on where it was interrupted.
+`exhaust` calls all float16 pairs of the two ops too. It prints how long that takes before it begins: several
+times as long as for softmax. Far apart, the outputs of a softmax pair are 1 and 0 and need no measuring, while
+those of a logarithm are rounded numbers. `--resume` goes on where it was interrupted.
 
 ## Through the shift
 
