@@ -290,8 +290,8 @@ format as above. The failed rows are those of which x - max leaves `float8_e4m3f
 cancels to near 0, both forms are many ULP off.
 
 `exhaust` calls all float16 pairs of the two ops too. It prints how long that takes before it begins: several
-times as long as for softmax. Far apart, the outputs of a softmax pair are 1 and 0 and need no measuring, while
-those of a logarithm are rounded numbers. `--resume` goes on where it was interrupted.
+times as long as for softmax. Far apart, the outputs of a softmax pair are 1 and 0 and need no measuring,
+while those of a logarithm are rounded numbers. `--resume` goes on where it was interrupted.
 
 ## Through the shift
 
