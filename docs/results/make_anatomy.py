@@ -1,9 +1,10 @@
 # ruff: noqa: INP001 - a script beside its page, no module of a package
 """Say what the softmax of each installed library is made of: `python docs/results/make_anatomy.py [SECONDS]`.
 
-Each line is `python -m harness explain LIBRARY --format FORMAT --json`, in a process of its own. Lines are
-kept in the page as they are made. A library in a format may take so many seconds; one that compiles for every
-shape may take a quarter of an hour.
+Each line is `python -m harness explain LIBRARY --format FORMAT --json`, in a process of its own. What it prints
+is kept in harness-out/anatomy, so that the command goes on where it was interrupted, and takes up what was not
+finished. The page is written anew after each line. A library in a format may take so many seconds; one that
+compiles for every shape may take half an hour.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness.subject.candidates.libraries import LIBRARIES
 PAGE = Path(__file__).with_name("anatomy.md")
 FORMATS = ("float16", "float32", "float64", "bfloat16")
 PARTS = ("shift", "exp", "sum", "divide", "output", "dependence")
+KEPT = Path("harness-out") / "anatomy"
 SECONDS = 900.0
 """What one library in one format may take by default."""
 
@@ -66,6 +68,10 @@ def main() -> None:
 def explained(pair: tuple[str, str], seconds: float = SECONDS) -> Found:
     """Return the document of `explain`, or why there is none."""
     fmt, name = pair
+    kept = KEPT / f"{name}-{LIBRARIES[name].version()}-{fmt}.json"
+    if kept.exists():
+        finished: Found = json.loads(kept.read_text(encoding="utf-8"))
+        return finished
     command = [sys.executable, "-m", "harness", "explain", name, "--format", fmt, "--json"]
     try:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)  # noqa: S603 - ours
@@ -75,6 +81,8 @@ def explained(pair: tuple[str, str], seconds: float = SECONDS) -> Found:
         said = ended.stderr.strip().splitlines()[-1].removeprefix("error: ")
         return {"missing": said.partition(" (")[0]}
     document: Found = json.loads(ended.stdout)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    kept.write_text(ended.stdout, encoding="utf-8")
     return document
 
 
