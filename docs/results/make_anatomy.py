@@ -1,10 +1,10 @@
 # ruff: noqa: INP001 - a script beside its page, no module of a package
 """Say what the softmax of each installed library is made of: `python docs/results/make_anatomy.py [SECONDS]`.
 
-Each line is `python -m harness explain LIBRARY --format FORMAT --json`, in a process of its own. What it prints
-is kept in harness-out/anatomy, so that the command goes on where it was interrupted, and takes up what was not
-finished. The page is written anew after each line. A library in a format may take so many seconds; one that
-compiles for every shape may take half an hour.
+Each line is `python -m harness explain LIBRARY --format FORMAT --json`, in a process of its own. What it
+prints is kept in harness-out/anatomy, so that the command goes on where it was interrupted, and takes up what
+was not finished. The page is written anew after each line. A library in a format may take so many seconds;
+one that compiles for every shape may take half an hour.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ hide: [toc]
 What is the softmax of a library made of? `explain` calls it with rows made for the purpose, and never reads
 its code. One command made this page, on an x86-64 processor, from the libraries installed there:
 
-<!-- test: skip, it takes a quarter of an hour and every library -->
+<!-- test: skip, it takes an hour and every library -->
 ```console
 $ python docs/results/make_anatomy.py {seconds}
 ```
