@@ -79,7 +79,8 @@ class Assumption:
         try:
             return cls(f"the tier {tier.name}", tier, tier.algorithm_for(subject.out, length))
         except ValueError as error:
-            raise NoBracket(str(error)) from None
+            reason, _, _ = str(error).partition(";")  # what to do instead is the command's to say
+            raise NoBracket(reason) from None
 
     def greatest_ratio(self, tally: Tally) -> float | None:
         """Return the greatest error over its bound of the rows tried."""
