@@ -190,7 +190,7 @@ def test_pairs_of_8_bits_are_exhausted_with_settings(here: None, capsys: pytest.
     assert cli.run([*arguments, "--out", "proof"]) == 0
     capsys.readouterr()
     assert cli.run([*arguments, "--through-shift"]) == 2
-    assert "--through-shift: it proves softmax" in capsys.readouterr().err
+    assert "--through-shift: it proves rows of softmax" in capsys.readouterr().err
 
 
 def test_explain_refuses_settings_in_one_line(here: None, capsys: pytest.CaptureFixture[str]) -> None:

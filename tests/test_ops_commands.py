@@ -151,8 +151,10 @@ def test_what_is_refused_overwrites_no_earlier_run(kernels: Path, tmp_path: Path
 def test_commands_that_know_softmax_only_say_so(kernels: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["explain", f"{kernels}:log_softmax"]) == 2
     assert "it computes log_softmax, and" in capsys.readouterr().err
-    assert cli.run(["exhaust", f"{kernels}:log_softmax", "--through-shift", "--format", "float32"]) == 2
-    assert "kernels_of_ops.py:log_softmax computes log_softmax" in capsys.readouterr().err
+    for name, length in (("logsumexp", "2"), ("log_softmax", "3")):
+        arguments = ["--through-shift", "--format", "float16", "--length", length]
+        assert cli.run(["exhaust", f"{kernels}:{name}", *arguments]) == 2
+        assert f"kernels_of_ops.py:{name} computes {name}, length {length}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", few_of(["log_of_softmax", "logsumexp_naive"], 1))
