@@ -134,6 +134,33 @@ def test_float8_maxima_of_log_softmax_are_those_of_all_pairs(name: str) -> None:
         assert tally.completed == tally.rows
 
 
+@pytest.mark.parametrize("op", [SOFTMAX, LOG_SOFTMAX], ids=str)
+@pytest.mark.parametrize("name", EIGHT)
+def test_outputs_that_are_off_by_the_same_are_judged_at_the_ends_of_their_gaps(name: str, op: Op) -> None:
+    """Every result is a step or two towards 0: outputs of many gaps are the same, and not those expected."""
+    fmt = FORMATS[name]
+
+    def off_by(steps: int) -> Callable[[Array], Array]:
+        def call(x: Array) -> Array:
+            differences = Differences(fmt)
+            order = np.argsort(-fmt.ordinals(fmt.to_bits(x)), axis=1, kind="stable")
+            numbers = differences.numbers(np.take_along_axis(x, order, axis=1))
+            rounded = correctly_rounded(fmt.from_bits(differences.plain(numbers)), op=op.name)
+            ordinals = fmt.ordinals(fmt.to_bits(rounded))
+            moved = np.sign(ordinals) * np.maximum(np.abs(ordinals) - steps, 0)
+            y = np.empty_like(x)
+            np.put_along_axis(y, order, fmt.from_bits(fmt.from_ordinals(moved)), axis=1)
+            return y
+
+        return call
+
+    for steps in (1, 2):
+        subject = subject_of(off_by(steps), fmt, op)
+        every, tally = proved(Exhaustion(subject, 2, BOTH)), proved(ShiftedPairs.checked(subject))
+        assert tally.max_ulp == every.max_ulp, steps
+        assert tally.outcomes.keys() == every.outcomes.keys()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_float16_maxima_are_those_of_all_pairs() -> None:

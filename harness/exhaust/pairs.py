@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,10 +50,7 @@ class ShiftedPairs(ShiftedRows):
 
     length: int = LENGTH
 
-    @property
-    def counted(self) -> str:
-        """Which rows counts are of."""
-        return "of the rows called, " if self.subject.op.underflows else "of the rows measured in full, "
+    counted: ClassVar = "of the rows judged, "
 
     @classmethod
     def checked(cls, subject: Subject) -> ShiftedPairs:
@@ -171,8 +168,6 @@ class _Part:
 
     def tally(self) -> Tally:
         """Return what was counted so far."""
-        for some in self._quiet.to_measure():
-            self._measure(some)
         return merge([*self._quiet.tallies(), self._counting.tally(), *self._others])
 
     def digest(self) -> str:

@@ -3,22 +3,22 @@
 *Nearly tied*: a gap of t <= 2^-(p + 2), p the precision of the outputs. *Far apart*: a gap beyond
 `bulk.reach`, at which exp(-gap) <= 2^-22 eta/2, eta the least subnormal of the outputs.
 
-**Probabilities** (`Counted`):
+**The same outputs.** Of differences with the same outputs the first and the last are measured. Between them a
+result rises or falls, so |y - r| is greatest at one of the two. The ulp is the same throughout. Nearly tied,
+the results of a softmax keep to one side of 1/2, but for difference 0, which is measured; those of a
+log_softmax are within 1/16 of -log 2. Far apart, those of a softmax are in [1/2, 1) and below eta. Far apart,
+those of a log_softmax cross powers of two, so that this rule is not for them.
 
-- Nearly tied, outputs 1/2: their errors are at most t/4 2^(p + 1) < 1/8 ULP, and less than those of the pair
-  at 2^-(p + 2): if its outputs are 1/2 too, since errors grow with the gap; else since another number is
-  further off. The row with the greater gap is called.
-- Far apart, outputs 1 and 0: both are right, and their errors below every tolerance. The row with the lesser
+**Outputs that need no measuring.**
+
+- Softmax, nearly tied, 1/2 and 1/2: their errors are at most t/4 2^(p + 1) < 1/8 ULP, and less than those of
+  the pair at 2^-(p + 2): if its outputs are 1/2 too, since errors grow with the gap; else since another
+  number is further off. The row with the greater gap is called.
+- Softmax, far apart, 1 and 0: both are right, and their errors below every tolerance. The row with the lesser
   gap is called.
-
-**Logarithms** (`Dominated`), r_1 = -log(1 + exp(-g)) and r_2 = -log(1 + exp(g)):
-
-- Nearly tied, the outputs of a tied pair: both results keep within t/2 of -log 2, and |r| in (1/2, 1), where
-  the ulp is the same. So |y - r| is greatest at an end of all gaps with these outputs. Differences 0 and 1
-  are measured, and of those that are settled the last one.
-- Far apart, outputs 0 and z: |r_1| < 2^-22 eta, and |z - r_2| < u/2 + 2^-22 eta, u the distance of numbers at
-  z. A difference that is measured has an error as great, whatever its outputs: where z is even its two ends
-  are u apart, so that z is u/2 off at one of them.
+- log_softmax, far apart, 0 and z: |r_1| < 2^-22 eta, and |z - r_2| < u/2 + 2^-22 eta, u the distance of
+  numbers at z. A difference that is measured has an error as great, whatever its outputs: where z is even its
+  two ends are u apart, so that one of them is u/2 off.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from harness.exhaust.bulk import reach, settled_tally
 from harness.exhaust.differences import Differences
 from harness.exhaust.shift import Called
+from harness.subject.execution import Outcome
 from harness.subject.subject import Subject
 from reference.formats import FloatFormat
 from reference.pairs import Pairs
@@ -76,13 +77,12 @@ class Quiet(ABC):
     def extremes_left(self, numbers: Numbers, call: Call) -> Numbers:
         """Call a row of each difference that is far apart, and return those that are to be measured."""
 
-    def to_measure(self) -> Iterator[Numbers]:
-        """Yield what is to be measured when all have been called."""
-        yield from ()
-
     def tallies(self) -> Iterator[Tally]:
         """Yield the counts of those that are settled."""
         yield from ()
+
+    def _called(self, numbers: Numbers, end: int, call: Call) -> Outcome:
+        return call(self._differences.ends(numbers)[:, end]).outcome
 
 
 def quiet_of(subject: Subject, differences: Differences) -> Quiet:
@@ -91,16 +91,14 @@ def quiet_of(subject: Subject, differences: Differences) -> Quiet:
     Raises:
         ValueError: the results of its op depend on more than the gap.
     """
-    op = subject.op
+    op, out = subject.op, subject.out
     if op.pairs is None:
         raise ValueError(f"op {op}: its results depend on more than the gap of a pair")
-    return (
-        Counted(differences, subject.out) if op.underflows else Dominated(differences, subject.out, op.pairs)
-    )
+    return Probabilities(differences, out) if op.underflows else Logarithms(differences, out, op.pairs)
 
 
-class Counted(Quiet):
-    """Those of probabilities: their outputs are known, and are counted."""
+class Probabilities(Quiet):
+    """Those of a softmax: where outputs are right they are counted."""
 
     def __init__(self, differences: Differences, out: FloatFormat) -> None:
         super().__init__(differences, out)
@@ -110,72 +108,72 @@ class Counted(Quiet):
         self._nearly_tied = self._far_apart = 0
 
     def ties_left(self, numbers: Numbers, call: Call) -> Numbers:
-        left = self._unsettled(numbers, 0, self._tied, call)
-        self._nearly_tied += numbers.size - left.size
+        settled, left = self._settled(numbers, 0, self._tied, call)
+        self._nearly_tied += settled
         return left
 
     def extremes_left(self, numbers: Numbers, call: Call) -> Numbers:
-        left = self._unsettled(numbers, 1, self._far, call)
-        self._far_apart += numbers.size - left.size
+        settled, left = self._settled(numbers, 1, self._far, call)
+        self._far_apart += settled
         return left
 
     def tallies(self) -> Iterator[Tally]:
         yield _tied_tally(self._nearly_tied)
         yield settled_tally(self._far_apart, LENGTH)
 
-    def _unsettled(self, numbers: Numbers, end: int, expected: Array, call: Call) -> Numbers:
+    def _settled(self, numbers: Numbers, end: int, right: Array, call: Call) -> tuple[int, Numbers]:
+        """Return how many have the right outputs, and which others are to be measured."""
         if not numbers.size:
-            return numbers
-        outcome = call(self._differences.ends(numbers)[:, end]).outcome
+            return 0, numbers
+        outcome = self._called(numbers, end, call)
         if outcome.outputs is None:
-            return numbers
-        left: Numbers = numbers[~(outcome.completed & _same(self._out, outcome.outputs, expected))]
-        return left
+            return 0, numbers
+        bits = self._out.to_bits(outcome.outputs)
+        settled = outcome.completed & (bits == right).all(axis=1)
+        return int(settled.sum()), _ends_of_runs(numbers, bits, outcome.completed, settled)
 
 
-class Dominated(Quiet):
-    """Those of logarithms: others that are measured have errors as great."""
+class Logarithms(Quiet):
+    """Those of a log_softmax."""
 
     def __init__(self, differences: Differences, out: FloatFormat, pairs: Pairs) -> None:
         super().__init__(differences, out)
         self._pairs = pairs
-        self._last: Numbers = np.empty(0, dtype=np.int64)
 
     def ties_left(self, numbers: Numbers, call: Call) -> Numbers:
         if not numbers.size:
             return numbers
-        ends = self._differences.ends(np.append(numbers, 0))[:, 0]
-        outcome = call(ends).outcome
-        if outcome.outputs is None or not outcome.completed[-1]:
+        outcome = self._called(numbers, 0, call)
+        if outcome.outputs is None:
             return numbers
-        tied = self._out.to_bits(outcome.outputs[-1])
-        settled = outcome.completed & _same(self._out, outcome.outputs, tied)
-        settled = settled[:-1] & (numbers > 1)
-        if settled.any():
-            self._last = numbers[settled][-1:]
-        left: Numbers = numbers[~settled]
-        return left
+        none = np.zeros(numbers.size, dtype=np.bool_)
+        return _ends_of_runs(numbers, self._out.to_bits(outcome.outputs), outcome.completed, none)
 
     def extremes_left(self, numbers: Numbers, call: Call) -> Numbers:
         if not numbers.size:
             return numbers
-        outcome = call(self._differences.ends(numbers)[:, 1]).outcome
+        outcome = self._called(numbers, 1, call)
         if outcome.outputs is None:
             return numbers
         fmt = self._differences.fmt
-        far = self._pairs.far(fmt.to_float64(fmt.from_bits(self._differences.plain(numbers[:, None])))[:, 1])
-        settled = outcome.completed & (self._out.to_float64(outcome.outputs) == far).all(axis=1)
-        left: Numbers = numbers[~settled | (numbers == self._differences.overflow)]
+        z = fmt.to_float64(fmt.from_bits(self._differences.plain(numbers[:, None])))[:, 1]
+        right = (self._out.to_float64(outcome.outputs) == self._pairs.far(z)).all(axis=1)
+        left: Numbers = numbers[~(outcome.completed & right) | (numbers == self._differences.overflow)]
         return left
 
-    def to_measure(self) -> Iterator[Numbers]:
-        if self._last.size:
-            yield self._last
 
-
-def _same(out: FloatFormat, y: Array, expected: Array) -> NDArray[np.bool_]:
-    same: NDArray[np.bool_] = (out.to_bits(y) == expected).all(axis=1)
-    return same
+def _ends_of_runs(
+    numbers: Numbers, bits: Array, completed: NDArray[np.bool_], settled: NDArray[np.bool_]
+) -> Numbers:
+    """Return the first and the last of each run of outputs, of those that are not settled, and 0."""
+    left = np.flatnonzero(~settled)
+    if not left.size:
+        return numbers[left]
+    alike = (bits[left[1:]] == bits[left[:-1]]).all(axis=1) & (numbers[left[:-1]] > 0)
+    alike &= completed[left[1:]] & completed[left[:-1]]
+    first, last = np.append(True, ~alike), np.append(~alike, True)
+    ends: Numbers = numbers[left[first | last]]
+    return ends
 
 
 def _tied_tally(rows: int) -> Tally:
