@@ -144,7 +144,7 @@ def reason(message: str) -> str:
         "; use search",
     ):
         said = said.partition(end)[0]
-    return said
+    return said.rstrip(":")
 
 
 # The page ----------------------------------------------------------------------------------
