@@ -289,8 +289,8 @@ LOGARITHMS_TEXT: Final = """
 format as above. The failed rows are those of which x - max leaves `float8_e4m3fn`. Where a logsumexp
 cancels to near 0, both forms are many ULP off.
 
-`exhaust` calls all float16 pairs of the two ops too. For `logsumexp_shifted` their greatest error is 10478.195
-ULP, in a quarter of an hour on two cores. `--resume` goes on where it was interrupted.
+`exhaust` calls all float16 pairs of the two ops too. For `logsumexp_shifted` their greatest error is
+10478.195 ULP, in a quarter of an hour on two cores. `--resume` goes on where it was interrupted.
 
 <!-- test: skip, it takes a quarter of an hour -->
 ```console
