@@ -301,7 +301,7 @@ def test_maxima_of_triples_are_proven(line: tuple[str, ...], capsys: pytest.Capt
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("line", [line for line in SHIFTED if line[2] != "2"], ids=" ".join)
+@pytest.mark.parametrize("line", [line for line in SHIFTED if line[1] != "float32"], ids=" ".join)
 @pytest.mark.usefixtures("folder")
 def test_maxima_are_proven_through_the_shift(
     line: tuple[str, ...], capsys: pytest.CaptureFixture[str]
@@ -311,7 +311,7 @@ def test_maxima_are_proven_through_the_shift(
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("line", [line for line in SHIFTED if line[2] == "2"], ids=" ".join)
+@pytest.mark.parametrize("line", [line for line in SHIFTED if line[1] == "float32"], ids=" ".join)
 @pytest.mark.usefixtures("folder")
 def test_maxima_of_pairs_are_proven_in_full(
     line: tuple[str, ...], capsys: pytest.CaptureFixture[str]
@@ -321,7 +321,9 @@ def test_maxima_of_pairs_are_proven_in_full(
 
 def assert_proven_through_the_shift(line: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     candidate, fmt, length, called, maximum = line
-    assert cli.run(["exhaust", candidate, f"--format={fmt}", f"--length={length}", "--json"]) == 0
+    capsys.readouterr()
+    arguments = [f"--format={fmt}", f"--length={length}", "--through-shift", "--json"]
+    assert cli.run(["exhaust", candidate, *arguments]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["proved"]
     assert document["statement"].startswith(f"proved over {called.replace(',', '')} rows: ")
