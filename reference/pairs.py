@@ -12,14 +12,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from reference.formats import FloatFormat
 
 __all__ = ["LOG_SOFTMAX_PAIRS", "SOFTMAX_PAIRS", "Limit", "Pairs"]
-
-Floats = NDArray[np.float64]
 
 _BITS: Final = 400
 """Precision of a limit; a difference within 2^-_BITS of a number would be needed to mislead."""
@@ -47,11 +42,9 @@ class Pairs:
 
     Attributes:
         limits: the limits up to a gap, of results in a format.
-        far: the results (pairs, 2) to which those of pairs (0, z) tend as z (pairs,) falls.
     """
 
     limits: Callable[[FloatFormat, Fraction], Iterator[Limit]]
-    far: Callable[[Floats], Floats]
 
 
 def _up_to(greatest: Fraction, limits: Iterator[Limit]) -> Iterator[Limit]:
@@ -97,6 +90,6 @@ def _fraction(value: Any) -> Fraction:
     return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
 
 
-SOFTMAX_PAIRS: Final = Pairs(_softmax_limits, lambda z: np.stack([np.ones_like(z), np.zeros_like(z)], axis=1))
+SOFTMAX_PAIRS: Final = Pairs(_softmax_limits)
 
-LOG_SOFTMAX_PAIRS: Final = Pairs(_log_softmax_limits, lambda z: np.stack([np.zeros_like(z), z], axis=1))
+LOG_SOFTMAX_PAIRS: Final = Pairs(_log_softmax_limits)

@@ -3,8 +3,8 @@
 `differences` says which rows, and why. Each is called, so every figure is that of a real row; and outputs of
 rows with the same rounded difference are compared throughout, not on a sample alone.
 
-Most differences are nearly tied or far apart, and one row settles each of them; see `quiet`. Where its
-outputs are not those expected, the difference is measured like all the rest.
+Most differences are nearly tied or far apart, and one row settles most of these; `quiet` says which of them
+are measured like all the rest.
 """
 
 from __future__ import annotations

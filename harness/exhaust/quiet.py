@@ -37,7 +37,6 @@ from harness.exhaust.shift import Called
 from harness.subject.execution import Outcome
 from harness.subject.subject import Subject
 from reference.formats import FloatFormat
-from reference.pairs import Pairs
 from reports.record.tally import Tally
 
 __all__ = ["Quiet", "edges", "quiet_of"]
@@ -94,7 +93,7 @@ def quiet_of(subject: Subject, differences: Differences) -> Quiet:
     op, out = subject.op, subject.out
     if op.pairs is None:
         raise ValueError(f"op {op}: its results depend on more than the gap of a pair")
-    return Probabilities(differences, out) if op.underflows else Logarithms(differences, out, op.pairs)
+    return Probabilities(differences, out) if op.underflows else Logarithms(differences, out)
 
 
 class Probabilities(Quiet):
@@ -136,10 +135,6 @@ class Probabilities(Quiet):
 class Logarithms(Quiet):
     """Those of a log_softmax."""
 
-    def __init__(self, differences: Differences, out: FloatFormat, pairs: Pairs) -> None:
-        super().__init__(differences, out)
-        self._pairs = pairs
-
     def ties_left(self, numbers: Numbers, call: Call) -> Numbers:
         if not numbers.size:
             return numbers
@@ -157,7 +152,8 @@ class Logarithms(Quiet):
             return numbers
         fmt = self._differences.fmt
         z = fmt.to_float64(fmt.from_bits(self._differences.plain(numbers[:, None])))[:, 1]
-        right = (self._out.to_float64(outcome.outputs) == self._pairs.far(z)).all(axis=1)
+        y = self._out.to_float64(outcome.outputs)
+        right = (y[:, 0] == 0) & (y[:, 1] == z)
         left: Numbers = numbers[~(outcome.completed & right) | (numbers == self._differences.overflow)]
         return left
 
