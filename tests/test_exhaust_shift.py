@@ -106,7 +106,7 @@ def test_rows_at_the_ends_have_the_least_and_the_greatest_gap(name: str) -> None
     numbers = np.arange(differences.count)
     values = fmt.to_float64(fmt.from_bits(differences.ends(numbers)))
     gaps = values[:, :, 0] - values[:, :, 1]
-    found = {n: (Fraction(least), Fraction(most)) for n, (most, least) in enumerate(gaps.tolist())}
+    found = {n: (Fraction(least), Fraction(most)) for n, (most, least) in enumerate(gaps.T.tolist())}
     assert found == gaps_of_all_pairs(fmt)
 
 
@@ -195,8 +195,8 @@ def test_rows_of_float16_have_the_extreme_gaps_of_all_pairs() -> None:
         nearest[below] = np.maximum(nearest[below], gaps[after[below] - 1])
     rows = fmt.to_float64(fmt.from_bits(differences.ends(np.arange(differences.count))))
     found = rows[:, :, 0] - rows[:, :, 1]
-    assert np.array_equal(found[:, 0], most)
-    assert np.array_equal(found[:, 1], least)
+    assert np.array_equal(found[0], most)
+    assert np.array_equal(found[1], least)
     for limit, gap in zip(limits, nearest.tolist(), strict=True):
         [(_, row)] = differences.beside([limit])
         x = fmt.to_float64(fmt.from_bits(np.array(row, dtype=fmt.bits_dtype)))
@@ -322,7 +322,7 @@ def spoiled(rows: Iterable[tuple[float, float]], fmt: FloatFormat) -> Any:
 def test_a_row_that_the_sample_lacks_is_found_among_those_measured() -> None:
     fmt = FORMATS["float16"]
     number = fmt.round(Fraction(5.203125))
-    [[row, _]] = fmt.to_float64(fmt.from_bits(Differences(fmt).ends(np.array([number])))).tolist()
+    [[row], _] = fmt.to_float64(fmt.from_bits(Differences(fmt).ends(np.array([number])))).tolist()
     with pytest.raises(NotByTheShift, match="gives"):
         proved(ShiftedPairs(subject_of(spoiled([tuple(row)], fmt), fmt), 1))
 

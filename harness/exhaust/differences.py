@@ -83,9 +83,9 @@ class Differences:
         return self.fmt.largest_ordinal + 1
 
     def ends(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the encodings of the rows with the greatest and the least gap, shape (differences, 2, 2)."""
+        """Return the encodings of the rows with the greatest and the least gap, shape (2, differences, 2)."""
         fmt = self.fmt
-        bits: NDArray[Any] = np.empty((len(numbers), 2, 2), dtype=fmt.bits_dtype)
+        bits: NDArray[Any] = np.empty((2, len(numbers), 2), dtype=fmt.bits_dtype)
         _fill_ends(numbers, fmt.largest_ordinal, fmt.precision - 1, fmt.sign_bit, bits)
         return bits
 
@@ -169,8 +169,8 @@ def _fill_ends(numbers: Any, largest: int, fraction_bits: int, sign: int, bits: 
             away, towards = largest, away + 1 - odd
         else:
             away, towards = max(away - odd, 0), _negative(max(towards - odd, 0), sign)
-        bits[row, 0, 0], bits[row, 1, 0] = away, towards
-        bits[row, 0, 1] = bits[row, 1, 1] = _negative(a, sign)
+        bits[0, row, 0], bits[1, row, 0] = away, towards
+        bits[0, row, 1] = bits[1, row, 1] = _negative(a, sign)
 
 
 @compiled

@@ -56,14 +56,16 @@ class Remembering(Closing):
             known = self._known[spec, x.dtype.name, out_format.name, x.shape[1]]
             told = dict(known)
         met = _met(x, told)
-        left = np.setdiff1d(np.arange(len(x)), list(met))
-        if not left.size:
+        left = np.delete(np.arange(len(x)), list(met)) if met else slice(None)
+        rest = x[left]
+        if not len(rest):
             return Outcome.failed(len(x), *met.values())
-        outcome = self._executor.run(spec, x[left] if met else x, out_format, timeout, reduces=reduces)
+        outcome = self._executor.run(spec, rest, out_format, timeout, reduces=reduces)
         found = [f for f in outcome.faults if f.row is not None and f.kind in _COSTLY]
-        with self._lock:
-            known.update({x[left[f.row]].tobytes(): f for f in found})
-        return _put_back(outcome, left, met, len(x)) if met else outcome
+        if found:
+            with self._lock:
+                known.update({rest[f.row].tobytes(): f for f in found})
+        return outcome if isinstance(left, slice) else _put_back(outcome, left, met, len(x))
 
     def grant(self) -> None:
         """See `Executor.grant`."""

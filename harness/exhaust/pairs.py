@@ -184,7 +184,7 @@ class _Part:
         ends, count = differences.ends(numbers), len(numbers)
         below = _among(numbers, self._plan.doublings)
         doublings = np.array([row for _, row in below], dtype=ends.dtype).reshape(-1, LENGTH)
-        x = self._rows(np.concatenate([ends[:, 0], ends[:, 1], doublings]))
+        x = self._rows(np.concatenate([*ends, doublings]))
         of = np.concatenate([np.arange(count), np.arange(count), [place for place, _ in below]]).astype(
             np.intp
         )
@@ -199,7 +199,7 @@ class _Part:
         self._others.append(without_profiles(faulty_tally(self._plan.cell, subject, x, labels, outcome)))
 
     def _rows(self, bits: Array) -> Array:
-        self._digest.update(bits.astype(bits.dtype.newbyteorder("<"), copy=False).tobytes())
+        self._digest.update(np.ascontiguousarray(bits, dtype=bits.dtype.newbyteorder("<")).data)
         return self._subject.format.from_bits(bits)
 
 

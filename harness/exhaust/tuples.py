@@ -114,7 +114,7 @@ class ShiftedTuples(ShiftedRows):
         """The exact gaps of each."""
         fmt, out = self.subject.format, self.subject.out
         ends = fmt.to_float64(fmt.from_bits(self.differences.ends(np.arange(self.differences.count))))
-        most, least = (ends[:, end, 0] - ends[:, end, 1] for end in (0, 1))
+        most, least = (end[:, 0] - end[:, 1] for end in ends)
         ordinals = np.arange(-fmt.largest_ordinal, fmt.largest_ordinal + 1)
         values = fmt.to_float64(fmt.from_bits(fmt.from_ordinals(ordinals)))
         light, heavy = (np.array([math.exp(-gap) for gap in gaps]) for gaps in (most, least))
@@ -213,7 +213,7 @@ class _Part:
             there[beyond] = places[:, 0] >= 0
             numbers, bits = numbers[there], bits[there]
         if len(numbers):
-            self._digest.update(bits.astype(bits.dtype.newbyteorder("<"), copy=False).tobytes())
+            self._digest.update(np.ascontiguousarray(bits, dtype=bits.dtype.newbyteorder("<")).data)
             self._in_all_orders(numbers, fmt.from_bits(bits))
 
     def measure_row(self, bits: Array) -> None:
