@@ -24,7 +24,7 @@ import pytest
 from programs import HEARING
 
 from harness.subject.execution import ExecutorClosed, InProcess, Isolated, Outcome
-from harness.subject.execution.fork_server import ForkServer
+from harness.subject.execution.fork_server import ForkServer, fresh
 from reference.formats import FORMATS
 
 TRIES = 3
@@ -220,10 +220,9 @@ def assert_same_bits(y: np.ndarray, expected: np.ndarray) -> None:
 
 @pytest.fixture(params=["forked", pytest.param("afresh", marks=pytest.mark.slow)])
 def started(request, monkeypatch):
-    """Have workers started from a new interpreter, or all forked, as after a few crashes."""
-    monkeypatch.setattr(
-        "harness.subject.execution.isolated.LOST_BEFORE_FORKS", {"afresh": 1000, "forked": 0}[request.param]
-    )
+    """Have workers forked, or started from a new interpreter, as where no fork server is possible."""
+    if request.param == "afresh":
+        monkeypatch.setattr(ForkServer, "start", lambda _, *arguments: fresh(*arguments))
 
 
 @pytest.mark.usefixtures("started")
@@ -322,7 +321,7 @@ if os.path.getsize(COUNTER) % 2:
     os.abort()"""
 
 
-def test_a_candidate_that_keeps_losing_its_process_is_started_afresh_once_alone(candidate, monkeypatch):
+def test_a_candidate_that_keeps_losing_its_process_has_it_forked(candidate, monkeypatch):
     fresh = []
     start = subprocess.Popen
     monkeypatch.setattr(
@@ -334,14 +333,14 @@ def test_a_candidate_that_keeps_losing_its_process_is_started_afresh_once_alone(
             outcome = executor.run(spec, rows(), FLOAT32)
             assert_same_bits(outcome.outputs, softmax(rows()))
     assert Path(spec.partition("candidate.py")[0], "calls").stat().st_size == 12
-    assert len(fresh) == 2, "a worker, and the fork server"
+    assert len(fresh) == 1, "the fork server"
 
 
 def test_a_fork_server_that_is_gone_costs_no_row(candidate, monkeypatch):
     servers = []
-    monkeypatch.setattr("harness.subject.execution.isolated.LOST_BEFORE_FORKS", 0)
+    begin = ForkServer.__init__
     monkeypatch.setattr(
-        ForkServer, "__init__", lambda self, start=ForkServer.__init__: servers.append(self) or start(self)
+        ForkServer, "__init__", lambda self, **its: servers.append(self) or begin(self, **its)
     )
     good, x = candidate("pass"), rows()
     with Isolated() as executor:

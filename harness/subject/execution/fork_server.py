@@ -1,9 +1,12 @@
-"""A process that forks workers, for a candidate that often loses them.
+"""A process that forks workers.
 
 A worker spends most of its start on the interpreter and NumPy. The fork server has loaded both, and no
 candidate. A fork of it takes a tenth of the time, and is a process as clean as a fresh one that has
 imported NumPy. It is started as a worker is, so it has none of the harness's threads and locks and a
 single Python thread, and it ends with the harness.
+
+The server for built-in candidates has loaded our rooms too. The other has not: a user's module may have a
+room's name.
 """
 
 from __future__ import annotations
@@ -67,9 +70,14 @@ def _started(*arguments: str, stderr: int, descriptors: tuple[int, ...]) -> subp
 
 
 class ForkServer:
-    """Forks keepers with their workers; used from several threads. The first request starts it."""
+    """Forks keepers with their workers; used from several threads. The first request starts it.
 
-    def __init__(self) -> None:
+    Args:
+        built_in: whether it is for built-in candidates.
+    """
+
+    def __init__(self, *, built_in: bool = False) -> None:
+        self._built_in = built_in
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
@@ -95,7 +103,7 @@ class ForkServer:
             self._connection, theirs = socket.socketpair()
             self._connection.settimeout(ANSWER_SECONDS)
             its = theirs.fileno()
-            self._process = _started(str(its), stderr=subprocess.DEVNULL, descriptors=(its,))
+            self._process = _started(str(its), str(int(self._built_in)), stderr=subprocess.DEVNULL, descriptors=(its,))
             theirs.close()
         socket.send_fds(self._connection, [b"%d" % max_memory], descriptors)
         _, answer, _, _ = socket.recv_fds(self._connection, 1, 1)
@@ -118,12 +126,12 @@ class _Forked:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._ended = select.poll()
-        self._ended.register(descriptor, select.POLLIN)
         weakref.finalize(self, os.close, descriptor)
 
     def wait(self, timeout: float | None = None) -> None:
-        if not self._ended.poll(None if timeout is None else 1000 * timeout):
+        ended = select.poll()  # one for each wait: several threads wait at once
+        ended.register(self._descriptor, select.POLLIN)
+        if not ended.poll(None if timeout is None else 1000 * timeout):
             raise subprocess.TimeoutExpired(PROGRAM.name, timeout or 0.0)
 
     def send_signal(self, number: int) -> None:

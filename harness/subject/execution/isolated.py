@@ -20,7 +20,7 @@ from harness.subject.execution.allowance import FIRST_SECONDS, MOST_FOR_A_CRASH,
 from harness.subject.execution.attempts import Attempt, Failure, Part
 from harness.subject.execution.calls import Presentation, keep_freed_memory, outputs_shape
 from harness.subject.execution.culprits import complete
-from harness.subject.execution.fork_server import ForkServer, fresh
+from harness.subject.execution.fork_server import ForkServer
 from harness.subject.execution.outcome import Closing, Fault, Outcome, check_rows
 from harness.subject.execution.process import Worker, WorkerLost
 from harness.terminal.deadline import NEVER, Deadline, OutOfTime
@@ -44,8 +44,6 @@ MOST_KEPT: Final = 128
 LEAST_FREE_MEMORY: Final = 1 / 10
 MOST_LOST_BATCHES: Final = 3
 MOST_IDLE_DEATHS: Final = 8
-LOST_BEFORE_FORKS: Final = 1
-"""After a candidate has lost so many workers, its next ones are forked, not started afresh."""
 
 
 class ExecutorClosed(RuntimeError):
@@ -127,8 +125,7 @@ class Isolated(Closing):
         self._lost_batches: Counter[tuple[str, str]] = Counter()
         self._completed: set[tuple[str, str]] = set()
         self._idle_deaths: Counter[str] = Counter()
-        self._lost: Counter[str] = Counter()
-        self._servers: dict[str, ForkServer] = {}
+        self._servers = {built_in: ForkServer(built_in=built_in) for built_in in (False, True)}
         self._closed = False
 
     def run(
@@ -257,7 +254,7 @@ class Isolated(Closing):
             death = worker.death()
             if death is None:
                 return worker, True, None
-            self.lose(spec, worker)
+            self.discard(worker)
             with self._lock:
                 self._idle_deaths[spec] += 1
         started = self._start(spec)
@@ -347,12 +344,7 @@ class Isolated(Closing):
         with self._lock:
             if self._closed:
                 raise ExecutorClosed("this executor is closed")
-            server = (
-                self._servers.setdefault(spec, ForkServer())
-                if self._lost[spec] >= LOST_BEFORE_FORKS
-                else None
-            )
-        worker = Worker(self._max_memory, server.start if server else fresh)
+        worker = Worker(self._max_memory, self._servers[":" not in spec].start)
         with self._lock:
             is_late, self._busy[worker] = self._closed, spec
         if is_late:
@@ -398,12 +390,6 @@ class Isolated(Closing):
 
     def _other_busy(self, worker: Worker) -> list[str]:
         return [spec for other, spec in self._busy.items() if other is not worker]
-
-    def lose(self, spec: str, worker: Worker) -> None:
-        """End a worker that was lost by a fault of its candidate."""
-        with self._lock:
-            self._lost[spec] += 1
-        self.discard(worker)
 
     def discard(self, worker: Worker) -> None:
         """End a worker that is lost or in an unknown state."""
@@ -481,7 +467,7 @@ class _Calls:
         if self._failing:
             self._charge(result.failure, time.monotonic() - start)
         if result.failure is not None and result.failure.fatal:
-            self._owner.lose(self._spec, self._worker)
+            self._owner.discard(self._worker)
             self._worker, self.survived = None, False
         return result
 

@@ -30,12 +30,13 @@ DESCRIPTORS: Final = 700  # one is drawn from so many: a write to a fixed number
 def main() -> None:
     """Fork into keeper and worker; each leaves by `os._exit`.
 
-    Given four numbers, it forks at once. Given the descriptor of a connection, it forks for each request.
+    Given four numbers, it forks at once. Given the descriptor of a connection, and whether it is for built-in
+    candidates, it forks for each request.
     """
     numbers = [int(argument) for argument in sys.argv[1:]]
     del sys.argv[1:]  # a module may read them when it is imported
     _add_private_package()
-    control, lifeline, memory, max_memory = numbers if len(numbers) > 1 else _forked(numbers[0])
+    control, lifeline, memory, max_memory = numbers if len(numbers) > 2 else _forked(*numbers)
     keeper = importlib.import_module(f"{PRIVATE_NAME}.keeper")
     parent = os.getpid()
     worker = os.fork()
@@ -50,11 +51,13 @@ def main() -> None:
     server.serve(_out_of_the_way(control), _out_of_the_way(memory), max_memory, load, describe, sources)
 
 
-def _forked(connection: int) -> tuple[int, int, int, int]:
+def _forked(connection: int, built_in: int) -> tuple[int, int, int, int]:
     """Fork at each request; return, in the fork, the arguments of the request (see `fork_server`)."""
     os.close(os.pidfd_open(os.getpid()))  # where the system has none, end before anything is forked
     for name in ("keeper", "server", "loading"):
         importlib.import_module(f"{PRIVATE_NAME}.{name}")
+    if built_in:
+        _built_ins()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps them
     with socket.socket(fileno=connection) as server:
         while True:
@@ -85,8 +88,14 @@ def load(spec: str) -> Any:
     """Return the candidate of a spec: a user's without importing our rooms, a built-in from them."""
     if ":" in spec:
         return _loading().load_function(spec)
-    sys.path.insert(0, str(HERE.parents[2]))
-    return importlib.import_module("harness.subject.candidates").load(spec)
+    return _built_ins().load(spec)
+
+
+def _built_ins() -> ModuleType:
+    rooms = str(HERE.parents[2])
+    if rooms not in sys.path:
+        sys.path.insert(0, rooms)
+    return importlib.import_module("harness.subject.candidates")
 
 
 def describe(spec: str) -> dict[str, Any]:
