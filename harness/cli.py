@@ -31,6 +31,7 @@ from harness.commands import (
     selftest,
 )
 from harness.commands import run as run_command
+from harness.subject.execution.fork_server import shared
 from harness.terminal.exceptions import HarnessError, UsageError
 from reports import spelling
 from reports.files import error_message, is_known
@@ -91,7 +92,8 @@ def run(arguments: Sequence[str]) -> int:
         run(["--help"])
         return UsageError.exit_code
     try:
-        code = _commands()(args=list(arguments), standalone_mode=False, prog_name=PROGRAM) or 0
+        with shared():
+            code = _commands()(args=list(arguments), standalone_mode=False, prog_name=PROGRAM) or 0
         sys.stdout.flush()  # report a full disk here, not at the exit of the interpreter
         return _complain("interrupted", code) if code == INTERRUPTED else code  # as Typer returns it
     except HarnessError as error:

@@ -32,17 +32,19 @@ def inspect_apart(location: Location, timeout: float) -> dict[str, Any]:
     Raises:
         CandidateError: it cannot be imported, or the process dies or takes longer than `timeout` seconds.
     """
+    from harness.subject.execution.fork_server import servers
     from harness.subject.execution.process import Worker, WorkerLost
 
-    worker = Worker()
-    try:
-        answer = worker.describe(location.absolute, timeout)
-    except WorkerLost as lost:
-        raise CandidateError(
-            f"candidate {location.spec!r}: {_ending(lost.failure, timeout, location)}"
-        ) from None
-    finally:
-        worker.kill()
+    with servers() as forks:
+        worker = Worker(start=forks.of(location.spec).start)
+        try:
+            answer = worker.describe(location.absolute, timeout)
+        except WorkerLost as lost:
+            raise CandidateError(
+                f"candidate {location.spec!r}: {_ending(lost.failure, timeout, location)}"
+            ) from None
+        finally:
+            worker.kill()
     if "error" in answer:
         raise CandidateError(answer["error"].replace(repr(location.absolute), repr(location.spec), 1))
     return answer

@@ -6,7 +6,7 @@ imported NumPy. It is started as a worker is, so it has none of the harness's th
 single Python thread, and it ends with the harness.
 
 The server for built-in candidates has loaded our rooms too. The other has not: a user's module may have a
-room's name.
+room's name. A command starts each at most once: see `shared`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
-__all__ = ["ForkServer", "Keeper", "Start", "fresh"]
+__all__ = ["ForkServer", "ForkServers", "Keeper", "Start", "fresh", "servers", "shared"]
 
 PROGRAM: Final = Path(__file__).with_name("worker.py")
 ANSWER_SECONDS: Final = 20.0  # to import NumPy on a busy machine, and to fork
@@ -89,27 +89,29 @@ class ForkServer:
         Raises:
             OSError: the server has ended or does not answer; later starts are fresh.
         """
-        if not self._is_usable:
-            return fresh(descriptors, stderr, max_memory)
         with self._lock:
-            try:
-                return self._forked([*descriptors, stderr], max_memory)
-            except OSError:
-                self._is_usable = False
-                raise
+            if self._is_usable:
+                connection = self._connection or self._opened()
+                try:
+                    if connection is not None:
+                        return _forked(connection, [*descriptors, stderr], max_memory)
+                except OSError:
+                    self._is_usable = False
+                    raise
+        return fresh(descriptors, stderr, max_memory)
 
-    def _forked(self, descriptors: list[int], max_memory: int) -> Keeper:
-        if self._connection is None:
-            self._connection, theirs = socket.socketpair()
-            self._connection.settimeout(ANSWER_SECONDS)
-            its = theirs.fileno()
-            self._process = _started(str(its), str(int(self._built_in)), stderr=subprocess.DEVNULL, descriptors=(its,))
-            theirs.close()
-        socket.send_fds(self._connection, [b"%d" % max_memory], descriptors)
-        _, answer, _, _ = socket.recv_fds(self._connection, 1, 1)
-        if not answer:
-            raise OSError("the fork server has ended")
-        return _Forked(answer[0])
+    def _opened(self) -> socket.socket | None:
+        """Start the server; return the connection, or None where it cannot fork."""
+        self._connection, theirs = socket.socketpair()
+        self._connection.settimeout(ANSWER_SECONDS)
+        arguments, descriptors = (str(theirs.fileno()), str(int(self._built_in))), (theirs.fileno(),)
+        self._process = _started(*arguments, stderr=subprocess.DEVNULL, descriptors=descriptors)
+        theirs.close()
+        try:
+            self._is_usable = bool(self._connection.recv(1))  # it can fork
+        except OSError:
+            self._is_usable = False
+        return self._connection if self._is_usable else None
 
     def close(self) -> None:
         """End the server; its forks end with it."""
@@ -119,6 +121,54 @@ class ForkServer:
                 self._connection.close()
                 self._process.kill()
                 self._process.wait()
+
+
+def _forked(connection: socket.socket, descriptors: list[int], max_memory: int) -> Keeper:
+    socket.send_fds(connection, [b"%d" % max_memory], descriptors)
+    _, answer, _, _ = socket.recv_fds(connection, 1, 1)
+    if not answer:
+        raise OSError("the fork server has ended")
+    return _Forked(answer[0])
+
+
+class ForkServers:
+    """The server for users' candidates, and the one for built-in candidates."""
+
+    def __init__(self) -> None:
+        self._each = {built_in: ForkServer(built_in=built_in) for built_in in (False, True)}
+
+    def of(self, spec: str) -> ForkServer:
+        """Return the server for a candidate."""
+        return self._each[":" not in spec]
+
+    def close(self) -> None:
+        """End both; their forks end with them."""
+        for server in self._each.values():
+            server.close()
+
+
+_shared: list[ForkServers] = []
+
+
+@contextlib.contextmanager
+def shared() -> Iterator[None]:
+    """Have all that starts workers meanwhile share its fork servers."""
+    _shared.append(ForkServers())
+    try:
+        yield
+    finally:
+        _shared.pop().close()
+
+
+@contextlib.contextmanager
+def servers() -> Iterator[ForkServers]:
+    """Give the shared fork servers; where there are none, some of its own, closed at the end."""
+    own = None if _shared else ForkServers()
+    try:
+        yield own or _shared[-1]
+    finally:
+        if own is not None:
+            own.close()
 
 
 class _Forked:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
@@ -20,7 +21,7 @@ from harness.subject.execution.allowance import FIRST_SECONDS, MOST_FOR_A_CRASH,
 from harness.subject.execution.attempts import Attempt, Failure, Part
 from harness.subject.execution.calls import Presentation, keep_freed_memory, outputs_shape
 from harness.subject.execution.culprits import complete
-from harness.subject.execution.fork_server import ForkServer
+from harness.subject.execution.fork_server import servers
 from harness.subject.execution.outcome import Closing, Fault, Outcome, check_rows
 from harness.subject.execution.process import Worker, WorkerLost
 from harness.terminal.deadline import NEVER, Deadline, OutOfTime
@@ -125,7 +126,8 @@ class Isolated(Closing):
         self._lost_batches: Counter[tuple[str, str]] = Counter()
         self._completed: set[tuple[str, str]] = set()
         self._idle_deaths: Counter[str] = Counter()
-        self._servers = {built_in: ForkServer(built_in=built_in) for built_in in (False, True)}
+        self._resources = ExitStack()
+        self._servers = self._resources.enter_context(servers())
         self._closed = False
 
     def run(
@@ -177,15 +179,13 @@ class Isolated(Closing):
             idle = [worker for _, worker in self._idle]
             self._idle.clear()
             busy = list(self._busy)
-            servers = list(self._servers.values())
         for worker in (*idle, *busy):
             worker.let_go()
         for worker in idle:
             worker.kill()
         for worker in busy:
             worker.wait()
-        for server in servers:
-            server.close()
+        self._resources.close()
 
     def files(self, spec: str) -> dict[str, str]:
         """Return digests of the files of a candidate's project that its workers have loaded."""
@@ -344,7 +344,7 @@ class Isolated(Closing):
         with self._lock:
             if self._closed:
                 raise ExecutorClosed("this executor is closed")
-        worker = Worker(self._max_memory, self._servers[":" not in spec].start)
+        worker = Worker(self._max_memory, self._servers.of(spec).start)
         with self._lock:
             is_late, self._busy[worker] = self._closed, spec
         if is_late:

@@ -60,6 +60,7 @@ def _forked(connection: int, built_in: int) -> tuple[int, int, int, int]:
         _built_ins()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps them
     with socket.socket(fileno=connection) as server:
+        server.sendall(b"1")
         while True:
             request, descriptors, _, _ = socket.recv_fds(server, 64, 4)
             if not request:
