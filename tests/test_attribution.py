@@ -228,6 +228,24 @@ def test_sums_are_decided_to_the_last_bit(argument: Argument, c: float) -> None:
         assert sums_exceed(x, argument, c, [below, below + Fraction(1, 2**200)]).tolist() == [True, False]
 
 
+@pytest.mark.parametrize(("argument", "c"), [("plain", 0.0), ("constant", -3.5), ("shifted", 0.0)])
+@pytest.mark.parametrize("n", [1, 2, 40])
+def test_sums_are_told_from_limits_near_and_far(argument: Argument, c: float, n: int) -> None:
+    """About the greatest term, n times that, and the sum itself, from 2^-45 to 2^40 times off."""
+    rng = np.random.default_rng(n)
+    for offset in (-700.0, 0.0, 30.0, 700.0):
+        row = (rng.normal(size=n) * rng.choice([1e-9, 1.0, 20.0]) + offset).tolist()
+        total = exact_sum(row, argument, c)
+        top = exact_sum([max(row)], argument, c)
+        factors = [1 + s * MP.ldexp(1, -k) for k in range(1, 46, 2) for s in (1, -1)]
+        factors += [MP.ldexp(1, k) for k in range(-40, 41, 5) if k]
+        limits = [middle * factor for middle in (top, n * top, total) for factor in factors]
+        exact = [Fraction(int(v.man)) * Fraction(2) ** int(v.exp) for v in limits]
+        expected = [bool(total > v) for v in limits]
+        found = sums_exceed(np.array([row] * len(limits)), argument, c, exact).tolist()
+        assert found == expected, [v.hex() for v in row]
+
+
 def test_equal_entries_sum_to_their_number() -> None:
     x = np.full((3, 4), 7.0)
     limits = [Fraction(4) - Fraction(1, 2**400), Fraction(4), Fraction(4) + Fraction(1, 2**400)]

@@ -47,10 +47,16 @@ def sums_exceed(x: Floats, argument: Argument, c: float, limits: Limits) -> Flag
     """Tell in which rows sum exp(t) exceeds its limit; of a running maximum, that of some prefix."""
     if argument == "running":
         return _prefixes_exceed(x, limits)
-    shift = -x.max(axis=1, keepdims=True) if argument == "shifted" else c
+    top = x.max(axis=1)
+    shift = -top if argument == "shifted" else np.full(len(x), c)
     with np.errstate(over="ignore"):
-        found, doubtful = _compare(*_sums(x + shift), limits)
-    for row in np.flatnonzero(doubtful).tolist():
+        found, close = _by_greatest(top + shift, x.shape[1], limits)
+        rows = np.flatnonzero(close)
+        if rows.size:
+            near = [limits[row] for row in rows.tolist()]
+            found[rows], doubtful = _compare(*_sums(x[rows] + shift[rows, None]), near)
+            rows = rows[doubtful]
+    for row in rows.tolist():
         found[row] = _sum_exceeds(x[row], argument, c, limits[row])
     return found
 
@@ -79,17 +85,36 @@ def _sums(t: Floats) -> tuple[Floats, NDArray[np.int32]]:
     return terms.sum(axis=1), highest
 
 
+def _by_greatest(top: Floats, n: int, limits: Limits) -> tuple[Flags, Flags]:
+    """Tell where the greatest t decides: where the sum of n terms exceeds its limit, and where that is open.
+
+    exp(top) <= sum exp(t) <= n exp(top).
+    """
+    significand, power = _all_scaled(limits)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        limit = np.log(significand) + power * _LN2
+        margin = DOUBT * (1 + np.abs(top) + np.abs(limit))
+        exceeds, falls_short = top > limit + margin, top + np.log(n) < limit - margin
+    return exceeds, ~(exceeds | falls_short)
+
+
 def _compare(fraction: Floats, exponent: NDArray[Any], limits: Limits) -> tuple[Flags, Flags]:
     """Tell where f 2^k exceeds its limit, and where that is in doubt."""
-    distinct = {id(limit): limit for limit in limits}  # hashing a fraction costs more than the rest
-    parts = {key: _scaled(limit) for key, limit in distinct.items()}
-    significand, power = np.array([parts[id(limit)] for limit in limits]).T
+    significand, power = _all_scaled(limits)
     # The quotient of two numbers in [1/2, 2^31) is off by 2^-52; 1000 binades are far from any doubt.
     distance = np.clip(exponent - power, -1000, 1000).astype(np.int64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         quotient = np.ldexp(fraction / significand, distance)
     doubtful: Flags = np.abs(quotient - 1) < DOUBT
     return (quotient > 1) & (fraction > 0), doubtful & (significand > 0)
+
+
+def _all_scaled(limits: Limits) -> tuple[Floats, Floats]:
+    """Return `_scaled` of each, as an array of f and one of k."""
+    distinct = {id(limit): limit for limit in limits}  # hashing a fraction costs more than the rest
+    parts = {key: _scaled(limit) for key, limit in distinct.items()}
+    significand, power = np.array([parts[id(limit)] for limit in limits]).T
+    return significand, power
 
 
 def _scaled(limit: Fraction) -> tuple[float, int]:
