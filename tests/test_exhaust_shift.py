@@ -372,8 +372,8 @@ def known_of_nothing(subject: Subject, length: int = 3) -> ShiftedTuples:
 @pytest.mark.parametrize(
     ("name", "seed"),
     [
-        ("float8_e5m2", 0),
         ("float8_e4m3fnuz", 2),  # the worst row is tied at the top: its result is below 1/2 by exp(-248)
+        pytest.param("float8_e5m2", 0, marks=pytest.mark.slow),
         *(pytest.param(name, seed, marks=pytest.mark.slow) for name in EIGHT for seed in range(3, 6)),
     ],
 )

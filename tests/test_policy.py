@@ -212,15 +212,15 @@ def test_a_pass_says_which_policy_rows_were_excused_and_how_many(
 
 
 def below(fmt: FloatFormat, x: np.ndarray) -> np.ndarray:
-    """Tell of pairs (rows, 2) which results lie below 2^emin, by the exact distance of the entries."""
+    """Tell of pairs (rows, 2) which results lie below 2^emin: near the threshold by the exact distance."""
     with mpmath.workprec(300):
         threshold = mpmath.log(mpmath.mpf(2) ** -fmt.emin - 1)
-        far = [
-            [mpmath.mpf(d.numerator) / d.denominator > threshold for d in (Fraction(b) - Fraction(a),
-            Fraction(a) - Fraction(b))]
-            for a, b in x.tolist()
-        ]  # fmt: skip
-    return np.array(far)
+        distance = x[:, ::-1] - x
+        far: np.ndarray = distance > float(threshold)
+        for row, entry in np.argwhere(np.abs(distance - float(threshold)) < 1e-6):
+            d = Fraction(x[row, 1 - entry]) - Fraction(x[row, entry])
+            far[row, entry] = mpmath.mpf(d.numerator) / d.denominator > threshold
+    return far
 
 
 def finite(fmt: FloatFormat) -> np.ndarray:
