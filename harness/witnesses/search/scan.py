@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Final
 
@@ -27,6 +28,7 @@ from harness.measurement import Rows
 from harness.subject.subject import Subject
 from harness.witnesses.search.mutations import Ordinals, values_of
 from reference.formats import FloatFormat
+from reference.model import Method
 from reference.ops import SOFTMAX
 from strategies.thresholds import log_smallest_subnormal
 
@@ -36,8 +38,12 @@ Floats = NDArray[np.float64]
 
 LONGEST_SCANNED: Final = 3
 
-_CELLS: Final = 1 << 17
-"""The most cells at first, and twice the most that are kept."""
+_LEAST_CELLS: Final = 1 << 13
+_MOST_CELLS: Final = 1 << 17
+"""The least and the most cells at first, and twice the most that are kept."""
+
+_CELLS_A_ROW: Final = 64
+"""Cells at first for each row that is asked for."""
 
 _BELOW: Final = 2
 """Binades below an ulp of 1 at which distances begin."""
@@ -67,80 +73,84 @@ class Scan:
     def batches(self, most: int, at_once: int) -> Iterator[Ordinals]:
         """Yield at most so many rows, shape (k, n), at most `at_once` in a batch."""
         sides = list(product((1.0, -1.0), repeat=self.length - 1))
-        distances = self._distances(-(-most // len(sides)))
+        subject = self.subject
+        distances = _distances(
+            subject.format, subject.out, self.length, -(-most // len(sides)), subject.reference
+        )
         step = max(1, at_once // len(sides))
         left = most
         for start in range(0, len(distances), step):
             part = distances[start : start + step]
-            rows = np.concatenate([self._rows(part, np.array(side)) for side in sides])[:left]
+            rows = np.concatenate([_rows(subject.format, part, np.array(side)) for side in sides])[:left]
             rows = rows[((self.lowest <= rows) & (rows <= self.highest)).all(axis=1)]
             left -= len(rows)
             if len(rows):
                 yield rows
 
-    def _distances(self, most: int) -> Ordinals:
-        """Return the ordinals of distances, shape (k, n - 1), those with the greatest bounds first.
 
-        They run from one of which exp is 1 to one of which it is 0. Of triples every second of the first
-        entry is left out: a halfway place next to an odd ordinal rounds to an even one, and between the two
-        lies no number that max - x can be.
-        """
-        fmt = self.subject.format
-        near = max(2.0 ** -(fmt.precision + _BELOW), 2 * float(fmt.smallest_subnormal))
-        far = min(-2 * log_smallest_subnormal(fmt), float(fmt.largest))
-        least, top = _ordinals(fmt, np.array([near, far])).tolist()
-        cells, strides = _first_cells(least - least % 2, top, self.length - 1)
-        last = [1] if self.length == 2 else [2, 1]
-        while True:
-            seen_from = np.array([strides[0] - last[0], *[0] * (len(strides) - 1)], dtype=np.int64)
-            bounds = self._bounds(np.minimum(cells + seen_from, top))
-            is_last = strides == last
-            kept = min(most, len(cells)) if is_last else min(_CELLS // 2, len(cells))
-            cells = cells[np.argsort(-bounds, kind="stable")[:kept]]
-            if is_last:
-                return cells
-            widest = int(np.argmax(np.array(strides) // last))
-            strides[widest] //= 2
-            beside = cells.copy()
-            beside[:, widest] += strides[widest]
-            cells = np.concatenate([cells, beside[beside[:, widest] <= top]])
+@lru_cache(maxsize=8)
+def _distances(fmt: FloatFormat, out: FloatFormat, length: int, most: int, method: Method) -> Ordinals:
+    """Return the ordinals of distances, shape (k, n - 1), those with the greatest bounds first.
 
-    def _bounds(self, distances: Ordinals) -> Floats:
-        rows = self._rows(distances, np.ones(self.length - 1))
-        fmt = self.subject.format
-        rows = np.clip(rows, -fmt.largest_ordinal, fmt.largest_ordinal)
-        x = fmt.from_bits(fmt.from_ordinals(rows))
-        bounds = Rows.about(self.subject, x, method=self.subject.reference).standard_bounds
-        return np.asarray(np.nan_to_num(bounds, nan=-1.0).max(axis=1))
-
-    def _rows(self, distances: Ordinals, side: Floats) -> Ordinals:
-        """Return rows (max, x, ...) whose exact distances are at one end of what rounds to those given.
-
-        The maximum lies where max - x can be exact: close to 0 in a pair; in a triple close to the other
-        entry's distance, so that this entry is close to 0 and has many bits below. A halfway place next to an
-        odd ordinal is a tie that goes to the even one, so the row has the next number on the odd one's side.
-        """
-        fmt = self.subject.format
-        z = values_of(fmt, distances)
-        exponent = np.frexp(z)[1] - 1
-        half = np.ldexp(1.0, np.maximum(exponent, fmt.emin) - fmt.precision)
-        if self.length == 2:
-            half = np.where(distances % 2 == 0, half, half * (1 - 2.0**-fmt.precision))
-            values = np.concatenate([side * half, -z], axis=1)
-        else:
-            exact = z + side * half
-            first = values_of(fmt, _ordinals(fmt, exact[:, 1] - exact[:, 0]))
-            top = exact[:, 0] + first
-            rows = _ordinals(fmt, np.stack([top, first, top - exact[:, 1]], axis=1))
-            rows[:, 2] += np.where(distances[:, 1] % 2 == 0, 0, side[1]).astype(np.int64)
-            return rows
-        return _ordinals(fmt, values)
+    They run from one of which exp is 1 to one of which it is 0. Of triples every second of the first
+    entry is left out: a halfway place next to an odd ordinal rounds to an even one, and between the two
+    lies no number that max - x can be. Every candidate of a campaign has the same ones.
+    """
+    near = max(2.0 ** -(fmt.precision + _BELOW), 2 * float(fmt.smallest_subnormal))
+    far = min(-2 * log_smallest_subnormal(fmt), float(fmt.largest))
+    least, top = _ordinals(fmt, np.array([near, far])).tolist()
+    most_cells = min(max(_CELLS_A_ROW * most, _LEAST_CELLS), _MOST_CELLS)
+    cells, strides = _first_cells(least - least % 2, top, length - 1, most_cells)
+    last = [1] if length == 2 else [2, 1]
+    while True:
+        seen_from = np.array([strides[0] - last[0], *[0] * (len(strides) - 1)], dtype=np.int64)
+        bounds = _bounds(fmt, out, np.minimum(cells + seen_from, top), method)
+        is_last = strides == last
+        kept = min(most if is_last else most_cells // 2, len(cells))
+        cells = cells[np.argsort(-bounds, kind="stable")[:kept]]
+        if is_last:
+            cells.flags.writeable = False
+            return cells
+        widest = int(np.argmax(np.array(strides) // last))
+        strides[widest] //= 2
+        beside = cells.copy()
+        beside[:, widest] += strides[widest]
+        cells = np.concatenate([cells, beside[beside[:, widest] <= top]])
 
 
-def _first_cells(least: int, top: int, dimensions: int) -> tuple[Ordinals, list[int]]:
-    """Return the starts of the widest cells of the ordinals from `least` to `top`, and their widths."""
+def _bounds(fmt: FloatFormat, out: FloatFormat, distances: Ordinals, method: Method) -> Floats:
+    rows = _rows(fmt, distances, np.ones(distances.shape[1]))
+    rows = np.clip(rows, -fmt.largest_ordinal, fmt.largest_ordinal)
+    x = fmt.from_bits(fmt.from_ordinals(rows))
+    bounds = Rows.of(fmt, x, out, method=method).standard_bounds
+    return np.asarray(np.nan_to_num(bounds, nan=-1.0).max(axis=1))
+
+
+def _rows(fmt: FloatFormat, distances: Ordinals, side: Floats) -> Ordinals:
+    """Return rows (max, x, ...) whose exact distances are at one end of what rounds to those given.
+
+    The maximum lies where max - x can be exact: close to 0 in a pair; in a triple close to the other
+    entry's distance, so that this entry is close to 0 and has many bits below. A halfway place next to an
+    odd ordinal is a tie that goes to the even one, so the row has the next number on the odd one's side.
+    """
+    z = values_of(fmt, distances)
+    exponent = np.frexp(z)[1] - 1
+    half = np.ldexp(1.0, np.maximum(exponent, fmt.emin) - fmt.precision)
+    if distances.shape[1] == 1:
+        half = np.where(distances % 2 == 0, half, half * (1 - 2.0**-fmt.precision))
+        return _ordinals(fmt, np.concatenate([side * half, -z], axis=1))
+    exact = z + side * half
+    first = values_of(fmt, _ordinals(fmt, exact[:, 1] - exact[:, 0]))
+    top = exact[:, 0] + first
+    rows = _ordinals(fmt, np.stack([top, first, top - exact[:, 1]], axis=1))
+    rows[:, 2] += np.where(distances[:, 1] % 2 == 0, 0, side[1]).astype(np.int64)
+    return rows
+
+
+def _first_cells(least: int, top: int, dimensions: int, most: int) -> tuple[Ordinals, list[int]]:
+    """Return the starts of at most so many cells of the ordinals from `least` to `top`, and their widths."""
     width, count = 2, top - least + 1
-    while -(-count // width) * (-(-count // (_OTHERS * width)) if dimensions > 1 else 1) > _CELLS:
+    while -(-count // width) * (-(-count // (_OTHERS * width)) if dimensions > 1 else 1) > most:
         width *= 2
     strides = [width, *[_OTHERS * width] * (dimensions - 1)]
     starts = [np.arange(least, top + 1, stride, dtype=np.int64) for stride in strides]
