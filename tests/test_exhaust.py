@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.campaign.deal import Measured, Record, Threads, deal
+from harness.commands.exhaust import LARGEST
 from harness.exhaust import (
     NONE,
     Enumeration,
@@ -171,7 +172,7 @@ NEAR = Fraction(1, 2**20)
 def test_quick_counts_are_those_of_the_full_measurement(data: st.DataObject) -> None:
     fmt = FORMATS[data.draw(st.sampled_from(["float16", "bfloat16", "float32", "float8_e5m2"]))]
     length = data.draw(st.integers(1, 3))
-    every = Enumeration(fmt, length, unordered=False, one_zero=False).rows
+    every = min(Enumeration(fmt, length, unordered=False, one_zero=False).rows, LARGEST)
     first = data.draw(st.integers(0, max(0, every - 4096)))
     ops = ["log_of_softmax", "log_softmax_shifted", "logsumexp_naive", "logsumexp_shifted"]
     name = data.draw(st.sampled_from(["max_shifted", "naive", "exp_minus_lse", *ops]))
