@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any, Final
 
 from reference.formats import FloatFormat
@@ -77,7 +78,9 @@ def _below_power(k: int) -> Fraction:
     return _fraction(-context.log1p(-context.exp(-(2**k))))
 
 
+@cache
 def _context(bits: int) -> Any:
+    """Return a context of so many bits; to make one takes longer than all that is asked of it."""
     import mpmath
 
     context = mpmath.MPContext()
