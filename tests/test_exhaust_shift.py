@@ -135,9 +135,7 @@ def test_float8_maxima_of_log_softmax_are_those_of_all_pairs(name: str) -> None:
         assert tally.completed == tally.rows
 
 
-@pytest.mark.parametrize(
-    ("name", "op"), few_of(product(EIGHT, (SOFTMAX, LOG_SOFTMAX)), 3), ids=str
-)
+@pytest.mark.parametrize(("name", "op"), few_of(product(EIGHT, (SOFTMAX, LOG_SOFTMAX)), 3), ids=str)
 def test_outputs_that_are_off_by_the_same_are_judged_at_the_ends_of_their_gaps(name: str, op: Op) -> None:
     """Outputs are some steps off where pairs are nearly tied or far apart, so that the worst row is there."""
     fmt = FORMATS[name]
