@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 from reference.formats import FloatFormat
@@ -45,25 +45,32 @@ class Pairs:
         limits: the limits up to a gap, of results in a format.
     """
 
-    limits: Callable[[FloatFormat, Fraction], Iterator[Limit]]
+    limits: Callable[[FloatFormat, Fraction], tuple[Limit, ...]]
 
 
-def _up_to(greatest: Fraction, limits: Iterator[Limit]) -> Iterator[Limit]:
-    return (limit for limit in limits if limit.gap <= greatest)
-
-
-def _softmax_limits(out: FloatFormat, greatest: Fraction) -> Iterator[Limit]:
-    """Yield the gaps log(2^k - 1) at which r_2 = 1 / (1 + exp(g)) is 2^-k; r_1 is in [1/2, 1)."""
+@lru_cache(maxsize=32)
+def _softmax_limits(out: FloatFormat, greatest: Fraction) -> tuple[Limit, ...]:
+    """Return the gaps log(2^k - 1) at which r_2 = 1 / (1 + exp(g)) is 2^-k; r_1 is in [1/2, 1)."""
     log = _context(_BITS).log
-    return _up_to(greatest, (Limit(_fraction(log(2**k - 1)), beyond=True) for k in range(2, -out.emin)))
+    limits = (Limit(_fraction(log(2**k - 1)), beyond=True) for k in range(2, -out.emin))
+    return tuple(limit for limit in limits if limit.gap <= greatest)
 
 
-def _log_softmax_limits(out: FloatFormat, greatest: Fraction) -> Iterator[Limit]:
-    """Yield the gaps at which r_1 = -log(1 + exp(-g)) is -2^-k, and r_2 = -log(1 + exp(g)) is -2^k."""
+@lru_cache(maxsize=32)
+def _log_softmax_limits(out: FloatFormat, greatest: Fraction) -> tuple[Limit, ...]:
+    """Return the gaps at which r_1 = -log(1 + exp(-g)) is -2^-k, and r_2 = -log(1 + exp(g)) is -2^k."""
+    return tuple(_limits_of_the_first(out, greatest)) + tuple(_limits_of_the_second(greatest))
+
+
+def _limits_of_the_first(out: FloatFormat, greatest: Fraction) -> Iterator[Limit]:
     context = _context(_BITS)
     for k in range(1, -out.emin):
-        limit = Limit(_fraction(-context.log(context.expm1(context.ldexp(1, -k)))), beyond=True)
-        yield from _up_to(greatest, iter([limit]))
+        gap = _fraction(-context.log(context.expm1(context.ldexp(1, -k))))
+        if gap <= greatest:
+            yield Limit(gap, beyond=True)
+
+
+def _limits_of_the_second(greatest: Fraction) -> Iterator[Limit]:
     k = 0
     while (gap := Fraction(2) ** k - _below_power(k)) <= greatest:
         yield Limit(gap, beyond=False)
@@ -78,9 +85,7 @@ def _below_power(k: int) -> Fraction:
     return _fraction(-context.log1p(-context.exp(-(2**k))))
 
 
-@cache
 def _context(bits: int) -> Any:
-    """Return a context of so many bits; to make one takes longer than all that is asked of it."""
     import mpmath
 
     context = mpmath.MPContext()

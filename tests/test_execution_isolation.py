@@ -12,6 +12,7 @@ import ctypes
 import gc
 import os
 import platform
+import resource
 import signal
 import subprocess
 import sys
@@ -351,6 +352,32 @@ def test_a_fork_server_that_is_gone_costs_no_row(candidate, monkeypatch):
         again = executor.run(good, x, FLOAT32)
         assert_same_bits(again.outputs, softmax(x))
         assert_same_bits(executor.run(good, x, FLOAT32).outputs, softmax(x))
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="no limits of other processes can be set here")
+def test_a_fork_server_that_cannot_fork_disturbs_no_other_candidate(candidate, monkeypatch):
+    servers = []
+    begin = ForkServer.__init__
+    monkeypatch.setattr(
+        ForkServer, "__init__", lambda self, **its: servers.append(self) or begin(self, **its)
+    )
+    afresh = []
+    monkeypatch.setattr(
+        "harness.subject.execution.fork_server.fresh", lambda *given: afresh.append(given) or fresh(*given)
+    )
+    good, other, x = candidate("pass", "good"), candidate("pass", "other"), rows()
+    with Isolated() as executor:
+        assert executor.run(good, x, FLOAT32).faults == ()
+        server = servers[0]._process.pid
+        taken = {int(file.name) for file in Path(f"/proc/{server}/fd").iterdir()}
+        limit = [number for number in range(1024) if number not in taken][4]  # four are sent to it
+        resource.prlimit(server, resource.RLIMIT_NOFILE, (limit, limit))
+        for spec in (other, good):
+            outcome = executor.run(spec, x, FLOAT32)
+            assert outcome.faults == ()
+            assert_same_bits(outcome.outputs, softmax(x))
+            time.sleep(1.5)  # until a keeper would miss its server
+    assert len(afresh) == 1, "the worker of the other one"
 
 
 def test_several_culprits_are_all_named(candidate):

@@ -303,8 +303,9 @@ A softmax or log_softmax that subtracts the maximum sees the rounded differences
 rows for each of these prove the greatest error over all rows. The command checks bit by bit that the
 candidate does so, and says that it assumes it. Rows that overflow have no error.
 
-A result that is flushed to zero keeps its full error, though the policy excuses it. In float32, an error of
-2^23 = 8388608 ULP or more is that of a normal result that the candidate gives as zero.
+`subnormals=flush` excuses a zero where the exact result lies below the least normal number. The table has
+the error of such a zero all the same: in float32 it is less than 2^23 = 8388608 ULP. Greater errors are those
+of normal results that the candidate gives as zero. The policy does not excuse these.
 
 """
 

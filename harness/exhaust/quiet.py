@@ -36,7 +36,6 @@ from harness.exhaust.differences import Differences
 from harness.exhaust.shift import Called
 from harness.subject.execution import Outcome
 from harness.subject.subject import Subject
-from reference.certified.compiled import compiled
 from reference.formats import FloatFormat
 from reports.record.tally import Tally
 
@@ -129,7 +128,7 @@ class Probabilities(Quiet):
         if outcome.outputs is None:
             return 0, numbers
         bits = self._out.to_bits(outcome.outputs)
-        settled = outcome.completed & _are(bits, right)
+        settled = outcome.completed & _alike(bits, right[None])
         return int(settled.sum()), _ends_of_runs(numbers, bits, outcome.completed, settled)
 
 
@@ -166,28 +165,16 @@ def _ends_of_runs(
     left = np.flatnonzero(~settled)
     if not left.size:
         return numbers[left]
-    alike = _repeated(bits[left]) & (numbers[left[:-1]] > 0)
+    alike = _alike(bits[left[1:]], bits[left[:-1]]) & (numbers[left[:-1]] > 0)
     alike &= completed[left[1:]] & completed[left[:-1]]
     first, last = np.append(True, ~alike), np.append(~alike, True)
     ends: Numbers = numbers[left[first | last]]
     return ends
 
 
-@compiled
-def _are(bits: Any, right: Any) -> Any:
-    """Tell which rows of two have the encodings on the right."""
-    same = np.empty(len(bits), dtype=np.bool_)
-    for row in range(len(bits)):
-        same[row] = (bits[row, 0] == right[0]) & (bits[row, 1] == right[1])
-    return same
-
-
-@compiled
-def _repeated(bits: Any) -> Any:
-    """Tell which rows of two are followed by the same encodings; the last row is not asked."""
-    same = np.empty(len(bits) - 1, dtype=np.bool_)
-    for row in range(len(same)):
-        same[row] = (bits[row, 0] == bits[row + 1, 0]) & (bits[row, 1] == bits[row + 1, 1])
+def _alike(bits: Array, others: Array) -> NDArray[np.bool_]:
+    """Tell which rows of two have the same encodings as others; `all` along so short a row is slow."""
+    same: NDArray[np.bool_] = (bits[:, 0] == others[:, 0]) & (bits[:, 1] == others[:, 1])
     return same
 
 

@@ -36,7 +36,10 @@ def inspect_apart(location: Location, timeout: float) -> dict[str, Any]:
     from harness.subject.execution.process import Worker, WorkerLost
 
     with servers() as forks:
-        worker = Worker(start=forks.of(location.spec).start)
+        try:
+            worker = Worker(start=forks.of(location.spec).start)
+        except WorkerLost:  # the fork server is gone
+            worker = Worker()
         try:
             answer = worker.describe(location.absolute, timeout)
         except WorkerLost as lost:

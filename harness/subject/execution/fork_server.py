@@ -2,8 +2,9 @@
 
 A worker spends most of its start on the interpreter and NumPy. The fork server has loaded both, and no
 candidate. A fork of it takes a tenth of the time, and is a process as clean as a fresh one that has
-imported NumPy. It is started as a worker is, so it has none of the harness's threads and locks and a
-single Python thread, and it ends with the harness.
+imported NumPy, but for what an interpreter draws at its start: all forks have the same hash seed. It is
+started as a worker is, so it has none of the harness's threads and locks and a single Python thread, and it
+ends with the harness.
 
 The server for built-in candidates has loaded our rooms too. The other has not: a user's module may have a
 room's name. A command starts each at most once: see `shared`.
@@ -91,22 +92,23 @@ class ForkServer:
         """
         with self._lock:
             if self._is_usable:
-                connection = self._connection or self._opened()
                 try:
-                    if connection is not None:
-                        return _forked(connection, [*descriptors, stderr], max_memory)
-                except OSError:
+                    connection = self._connection or self._opened()
+                    forked = connection and _requested(connection, [*descriptors, stderr], max_memory)
+                except BaseException:  # an answer may be on its way
                     self._is_usable = False
                     raise
+                if forked:
+                    return forked
         return fresh(descriptors, stderr, max_memory)
 
     def _opened(self) -> socket.socket | None:
         """Start the server; return the connection, or None where it cannot fork."""
         self._connection, theirs = socket.socketpair()
         self._connection.settimeout(ANSWER_SECONDS)
-        arguments, descriptors = (str(theirs.fileno()), str(int(self._built_in))), (theirs.fileno(),)
-        self._process = _started(*arguments, stderr=subprocess.DEVNULL, descriptors=descriptors)
-        theirs.close()
+        with theirs:
+            arguments, descriptors = (str(theirs.fileno()), str(int(self._built_in))), (theirs.fileno(),)
+            self._process = _started(*arguments, stderr=subprocess.DEVNULL, descriptors=descriptors)
         try:
             self._is_usable = bool(self._connection.recv(1))  # it can fork
         except OSError:
@@ -117,18 +119,24 @@ class ForkServer:
         """End the server; its forks end with it."""
         with self._lock:
             self._is_usable = False
-            if self._connection is not None and self._process is not None:
+            if self._connection is not None:
                 self._connection.close()
+            if self._process is not None:
                 self._process.kill()
                 self._process.wait()
 
 
-def _forked(connection: socket.socket, descriptors: list[int], max_memory: int) -> Keeper:
+def _requested(connection: socket.socket, descriptors: list[int], max_memory: int) -> Keeper | None:
+    """Return the keeper that the server forks; None where the system lets it fork none.
+
+    Raises:
+        OSError: the server has ended or does not answer.
+    """
     socket.send_fds(connection, [b"%d" % max_memory], descriptors)
-    _, answer, _, _ = socket.recv_fds(connection, 1, 1)
+    answer, keeper, _, _ = socket.recv_fds(connection, 1, 1)
     if not answer:
         raise OSError("the fork server has ended")
-    return _Forked(answer[0])
+    return _Forked(keeper[0]) if keeper else None
 
 
 class ForkServers:
@@ -153,22 +161,25 @@ _shared: list[ForkServers] = []
 @contextlib.contextmanager
 def shared() -> Iterator[None]:
     """Have all that starts workers meanwhile share its fork servers."""
-    _shared.append(ForkServers())
+    ours = ForkServers()
+    _shared.append(ours)
     try:
         yield
     finally:
-        _shared.pop().close()
+        _shared.remove(ours)
+        ours.close()
 
 
 @contextlib.contextmanager
 def servers() -> Iterator[ForkServers]:
     """Give the shared fork servers; where there are none, some of its own, closed at the end."""
-    own = None if _shared else ForkServers()
+    there = _shared[-1:]
+    own = [] if there else [ForkServers()]
     try:
-        yield own or _shared[-1]
+        yield (there or own)[0]
     finally:
-        if own is not None:
-            own.close()
+        for ours in own:
+            ours.close()
 
 
 class _Forked:

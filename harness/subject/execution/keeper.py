@@ -1,7 +1,7 @@
 """The process above a worker: it survives whatever the candidate does, and leaves no process behind.
 
-The worker's program forks once, at its start, while it has a single thread and has imported
-nothing: the child becomes the worker, and the parent its keeper. The keeper
+The worker's program forks once, at its start, while it has a single thread and no candidate:
+the child becomes the worker, and the parent its keeper. The keeper
 
 * is the subreaper of all that the candidate starts (Linux), so that a daemon with a session
   of its own is still found and killed;

@@ -3,7 +3,7 @@
 Started by its path (`python -P .../worker.py`), it imports nothing of ours by the rooms'
 generic names, so a candidate's own `reference.py`, `harness/` or `reports/` is what its
 `import` finds. Only a built-in candidate, which has no colon in its name, is imported from
-our rooms. This file forks while the process is still bare; see `keeper` for why.
+our rooms. This file forks before any candidate is imported; see `keeper` for why.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     numbers = [int(argument) for argument in sys.argv[1:]]
     del sys.argv[1:]  # a module may read them when it is imported
     _add_private_package()
-    control, lifeline, memory, max_memory = numbers if len(numbers) > 2 else _forked(*numbers)
+    control, lifeline, memory, max_memory = numbers if len(numbers) > 2 else _serve_forks(*numbers)
     keeper = importlib.import_module(f"{PRIVATE_NAME}.keeper")
     parent = os.getpid()
     worker = os.fork()
@@ -51,7 +51,7 @@ def main() -> None:
     server.serve(_out_of_the_way(control), _out_of_the_way(memory), max_memory, load, describe, sources)
 
 
-def _forked(connection: int, built_in: int) -> tuple[int, int, int, int]:
+def _serve_forks(connection: int, built_in: int) -> tuple[int, int, int, int]:
     """Fork at each request; return, in the fork, the arguments of the request (see `fork_server`)."""
     os.close(os.pidfd_open(os.getpid()))  # where the system has none, end before anything is forked
     for name in ("keeper", "server", "loading"):
@@ -65,7 +65,7 @@ def _forked(connection: int, built_in: int) -> tuple[int, int, int, int]:
             request, descriptors, _, _ = socket.recv_fds(server, 64, 4)
             if not request:
                 os._exit(0)
-            child = os.fork()
+            child = _forked()
             if not child:
                 break
             _answer(server, child, descriptors)
@@ -77,12 +77,30 @@ def _forked(connection: int, built_in: int) -> tuple[int, int, int, int]:
     return control, lifeline, memory, int(request)
 
 
-def _answer(server: socket.socket, child: int, descriptors: list[int]) -> None:
-    """Send the process descriptor of a fork, and close the descriptors that the fork uses."""
-    descriptor = os.pidfd_open(child)
-    socket.send_fds(server, [b"1"], [descriptor])
-    for ours in (descriptor, *descriptors):
+def _forked() -> int | None:
+    """Return what `os.fork` does; None where the system has no process left."""
+    try:
+        return os.fork()
+    except OSError:
+        return None
+
+
+def _answer(server: socket.socket, child: int | None, descriptors: list[int]) -> None:
+    """Send the process descriptor of a fork, none where there is no fork, and close those that it uses."""
+    process = [] if child is None else _process_of(child)
+    socket.send_fds(server, [b"1"], process)
+    for ours in (*process, *descriptors):
         os.close(ours)
+
+
+def _process_of(child: int) -> list[int]:
+    """Return the process descriptor of a fork; where there is none, end it and return nothing."""
+    try:
+        return [os.pidfd_open(child)]
+    except OSError:  # it has ended, or too many files are open
+        with contextlib.suppress(OSError):
+            os.kill(child, signal.SIGKILL)
+        return []
 
 
 def load(spec: str) -> Any:

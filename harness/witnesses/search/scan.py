@@ -40,10 +40,10 @@ LONGEST_SCANNED: Final = 3
 
 _LEAST_CELLS: Final = 1 << 13
 _MOST_CELLS: Final = 1 << 17
-"""The least and the most cells at first, and twice the most that are kept."""
+"""The least and the greatest number of cells at first. Half as many are kept."""
 
-_CELLS_A_ROW: Final = 64
-"""Cells at first for each row that is asked for."""
+_CELLS_A_DISTANCE: Final = 64
+"""Cells at first for each distance that is asked for."""
 
 _BELOW: Final = 2
 """Binades below an ulp of 1 at which distances begin."""
@@ -94,12 +94,12 @@ def _distances(fmt: FloatFormat, out: FloatFormat, length: int, most: int, metho
 
     They run from one of which exp is 1 to one of which it is 0. Of triples every second of the first
     entry is left out: a halfway place next to an odd ordinal rounds to an even one, and between the two
-    lies no number that max - x can be. Every candidate of a campaign has the same ones.
+    lies no number that max - x can be. They are the same for every candidate, so they are kept.
     """
     near = max(2.0 ** -(fmt.precision + _BELOW), 2 * float(fmt.smallest_subnormal))
     far = min(-2 * log_smallest_subnormal(fmt), float(fmt.largest))
     least, top = _ordinals(fmt, np.array([near, far])).tolist()
-    most_cells = min(max(_CELLS_A_ROW * most, _LEAST_CELLS), _MOST_CELLS)
+    most_cells = min(max(_CELLS_A_DISTANCE * most, _LEAST_CELLS), _MOST_CELLS)
     cells, strides = _first_cells(least - least % 2, top, length - 1, most_cells)
     last = [1] if length == 2 else [2, 1]
     while True:
