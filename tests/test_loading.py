@@ -13,6 +13,7 @@ import pytest
 
 from harness.subject.candidates import CandidateError, from_function, load
 from harness.subject.candidates.loading import axis_parameter, load_function, locate
+from harness.subject.execution.fork_server import servers, shared
 from reference.declaration import Algorithm, Policy
 from reference.formats import FORMATS
 
@@ -378,3 +379,16 @@ def test_a_function_at_hand_declares_alike() -> None:
     assert candidate.formats == {"float16"}
     assert candidate.axis_parameter == "dim"
     assert candidate.description == "Mine."
+
+
+def test_a_candidate_is_looked_at_though_the_fork_server_is_gone(tmp_path: Path) -> None:
+    specs = [f"{tmp_path / name}.py:softmax" for name in ("first", "second", "third")]
+    for spec in specs:
+        Path(spec.partition(":")[0]).write_text("def softmax(x):\n    return x\n")
+    with shared(), servers() as forks:
+        assert load(specs[0]).spec == specs[0]
+        server = forks.of(specs[0])._process
+        assert server is not None
+        server.kill()
+        server.wait()
+        assert [load(spec).spec for spec in specs[1:]] == specs[1:]
