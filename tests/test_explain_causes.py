@@ -3,11 +3,13 @@
 import json
 import re
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
 from harness import cli
 from harness.explanation import CODES
+from harness.explanation.causes import Explanation
 from harness.selftest.controls import Control
 from harness.selftest.defects import DEFECTS
 from harness.selftest.explained import named, scores, texts
@@ -157,6 +159,11 @@ def test_a_mistake_and_a_candidate_that_raises_are_one_line(
     told = capsys.readouterr().err.splitlines()
     assert told[-1].startswith(f"error: {line}"), told
     assert code != 3 or told[-1].endswith(" went into failing calls"), told
+
+
+def test_a_candidate_without_outputs_is_not_called_sound() -> None:
+    told = Explanation(cast("Any", None), "fast", violations=0, rows=0, cause=None).line()
+    assert told == "it gave no output for the rows that explain asks"
 
 
 def test_nothing_is_said_of_the_shift_of_what_does_not_depend_on_its_row(tmp_path, monkeypatch, capsys):

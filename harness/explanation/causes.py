@@ -70,6 +70,8 @@ class Explanation:
         """Return why it fails, in one line."""
         if self.cause is not None:
             return self.cause.line()
+        if not self.rows:
+            return "it gave no output for the rows that explain asks"
         if not self.violations:
             return f"none of the {self.rows:,} rows that explain asks misses the tier {self.tier}"
         common = f"; {self.common}" if self.common else ""
