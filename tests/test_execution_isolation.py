@@ -14,6 +14,7 @@ import os
 import platform
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ import numpy as np
 import pytest
 from programs import HEARING
 
-from harness.subject.execution import ExecutorClosed, InProcess, Isolated, Outcome
+from harness.subject.execution import ExecutorClosed, InProcess, Isolated, Outcome, worker
 from harness.subject.execution.fork_server import ForkServer, fresh
 from reference.formats import FORMATS
 
@@ -378,6 +379,32 @@ def test_a_fork_server_that_cannot_fork_disturbs_no_other_candidate(candidate, m
             assert_same_bits(outcome.outputs, softmax(x))
             time.sleep(1.5)  # until a keeper would miss its server
     assert len(afresh) == 1, "the worker of the other one"
+
+
+def test_a_fork_server_without_processes_says_so_and_serves_on(monkeypatch):
+    """It never becomes a worker itself: `os.fork` fails here, and the answer has no process."""
+
+    class Ended(Exception):
+        pass
+
+    def raises(error):
+        def call(*_):
+            raise error
+
+        return call
+
+    monkeypatch.setattr(worker.os, "fork", raises(OSError("no process left")))
+    monkeypatch.setattr(worker.os, "_exit", raises(Ended))
+    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(worker.importlib, "import_module", lambda _: None)
+    ours, theirs = socket.socketpair()
+    with ours:
+        for _ in range(2):
+            socket.send_fds(ours, [b"0"], [0] * 4)
+        ours.shutdown(socket.SHUT_WR)
+        with pytest.raises(Ended):
+            worker._serve_forks(theirs.detach(), 0)
+        assert ours.recv(8) == b"111"
 
 
 def test_several_culprits_are_all_named(candidate):

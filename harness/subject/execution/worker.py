@@ -66,7 +66,7 @@ def _serve_forks(connection: int, built_in: int) -> tuple[int, int, int, int]:
             if not request:
                 os._exit(0)
             child = _forked()
-            if not child:
+            if child == 0:
                 break
             _answer(server, child, descriptors)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
