@@ -234,7 +234,7 @@ def test_sums_are_told_from_limits_near_and_far(argument: Argument, c: float, n:
     """About the greatest term, n times that, and the sum itself, from 2^-45 to 2^40 times off."""
     rng = np.random.default_rng(n)
     for offset in (-700.0, 0.0, 30.0, 700.0):
-        row = (rng.normal(size=n) * rng.choice([1e-9, 1.0, 20.0]) + offset).tolist()
+        row = [*(rng.normal(size=n) * rng.choice([1e-9, 1.0, 20.0]) + offset).tolist(), -INF]
         total = exact_sum(row, argument, c)
         top = exact_sum([max(row)], argument, c)
         factors = [1 + s * MP.ldexp(1, -k) for k in range(1, 46, 2) for s in (1, -1)]

@@ -179,13 +179,13 @@ class Isolated(Closing):
             idle = [worker for _, worker in self._idle]
             self._idle.clear()
             busy = list(self._busy)
-        for worker in (*idle, *busy):
-            worker.let_go()
-        for worker in idle:
-            worker.kill()
-        for worker in busy:
-            worker.wait()
-        self._resources.close()
+        with self._resources:
+            for worker in (*idle, *busy):
+                worker.let_go()
+            for worker in idle:
+                worker.kill()
+            for worker in busy:
+                worker.wait()
 
     def files(self, spec: str) -> dict[str, str]:
         """Return digests of the files of a candidate's project that its workers have loaded."""
