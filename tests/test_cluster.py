@@ -58,13 +58,24 @@ class Dask:
         self._folder = folder
         self._file = folder / "scheduler.json"
         self.scheduler = self._start("scheduler", "--port", "0", "--scheduler-file", str(self._file))
-        deadline = time.monotonic() + 30 * PATIENCE
-        while not self._file.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        self.address = str(json.loads(self._file.read_text())["address"])
+        self.workers: list[subprocess.Popen[bytes]] = []
+        try:
+            self.address = self._announced()
+        except BaseException:
+            self.stop()
+            raise
         once = ("--nworkers", "1", "--nthreads", "1")
         self.workers = [self._start("worker", self.address, *once) for _ in range(2)]
+
+    def _announced(self) -> str:
+        """Return the scheduler's address when its file is there, whole."""
+        deadline = time.monotonic() + 30 * PATIENCE
+        while True:
+            try:
+                return str(json.loads(self._file.read_text())["address"])
+            except (FileNotFoundError, json.JSONDecodeError):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
 
     def wait_until_both_have_shards(self) -> None:
         """Return once the scheduler has handed shards to both workers."""

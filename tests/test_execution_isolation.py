@@ -8,6 +8,7 @@ neither a process nor a changed working folder, output, signal handler or floati
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -27,6 +28,7 @@ from programs import HEARING
 
 from harness.subject.execution import ExecutorClosed, InProcess, Isolated, Outcome, worker
 from harness.subject.execution.fork_server import ForkServer, fresh
+from harness.subject.execution.process import Worker
 from reference.formats import FORMATS
 
 TRIES = 3
@@ -152,6 +154,7 @@ def undisturbed(monkeypatch):
     """Hold every test to leaving no process and changing nothing of this process."""
     token = uuid.uuid4().hex
     monkeypatch.setenv("HARNESS_TEST_TOKEN", token)
+    gc.collect()
     before = state()
     yield
     gc.collect()
@@ -168,8 +171,17 @@ def state() -> dict[str, object]:
         "rounding": libm.fegetround(),
         "subnormals": float(np.float32(1e-45) * np.float32(1)),
         "numpy": np.geterr(),
-        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "descriptors": descriptors(),
     }
+
+
+def descriptors() -> list[str]:
+    """Return what the open descriptors lead to."""
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the one that read the folder
+            found.append(f"{entry.name} -> {entry.readlink()}")
+    return sorted(found)
 
 
 def processes(token: str) -> list[str]:
@@ -353,6 +365,18 @@ def test_a_fork_server_that_is_gone_costs_no_row(candidate, monkeypatch):
         again = executor.run(good, x, FLOAT32)
         assert_same_bits(again.outputs, softmax(x))
         assert_same_bits(executor.run(good, x, FLOAT32).outputs, softmax(x))
+
+
+def test_a_forked_process_that_has_ended_leaves_no_descriptor_though_it_is_still_known(candidate):
+    server = ForkServer()
+    before = descriptors()
+    ended = Worker(start=server.start)
+    assert ended.load(candidate("pass"), None) is None
+    ended.kill()
+    ended.wait()
+    left = set(descriptors()) - set(before)
+    server.close()
+    assert [link for link in left if "pidfd" in link] == []
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="no limits of other processes can be set here")

@@ -183,21 +183,32 @@ def servers() -> Iterator[ForkServers]:
 
 
 class _Forked:
-    """A keeper that is not our child, known by its process descriptor."""
+    """A keeper that is not our child, known by its process descriptor, which is open until it has ended."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        weakref.finalize(self, os.close, descriptor)
+        self._lock = threading.Lock()
+        self._close = weakref.finalize(self, os.close, descriptor)
 
     def wait(self, timeout: float | None = None) -> None:
-        ended = select.poll()  # one for each wait: several threads wait at once
-        ended.register(self._descriptor, select.POLLIN)
-        if not ended.poll(None if timeout is None else 1000 * timeout):
-            raise subprocess.TimeoutExpired(PROGRAM.name, timeout or 0.0)
+        with self._lock:
+            if not self._close.alive:
+                return
+            watched = os.dup(self._descriptor)  # another thread that waits may close ours
+        try:
+            ended = select.poll()
+            ended.register(watched, select.POLLIN)
+            if not ended.poll(None if timeout is None else 1000 * timeout):
+                raise subprocess.TimeoutExpired(PROGRAM.name, timeout or 0.0)
+        finally:
+            os.close(watched)
+        with self._lock:
+            self._close()
 
     def send_signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._descriptor, number)
+        with self._lock, contextlib.suppress(ProcessLookupError):
+            if self._close.alive:
+                signal.pidfd_send_signal(self._descriptor, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
