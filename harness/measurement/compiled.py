@@ -24,6 +24,7 @@ from reference.certified.verdict import GROUP, Fields, fields_of_shape, judge_ro
 from reference.certified.widening import Encoded, encoded, widened
 from reference.errors import ElementClass, Judgement
 from reference.model import Truth
+from reports.record.bins import Bins
 from reports.record.profiles import GAPS
 from reports.record.tally import HISTOGRAM_SHIFT
 
@@ -137,7 +138,7 @@ class Elements(NamedTuple):
     finite: int
     infinite: int
     nonfinite: int
-    histogram: dict[int, int]
+    histogram: Bins
     total: Fraction
 
 
@@ -182,7 +183,7 @@ class Figures(NamedTuple):
     first_of_class: dict[ElementClass, tuple[int, int]]
     first_negative_zero: tuple[int, int] | None
     greatest_of_rows: Floats
-    gap_errors: dict[int, int]
+    gap_errors: Bins
     max_ulp: Found | None
     bound_ratio: Found | None
     algorithm_ratio: Found | None
@@ -300,9 +301,6 @@ def _figures(counts: _Counts, n: int, failure: NDArray[np.uint8], row_sum_error:
 
 def _elements(counts: _Counts) -> Elements:
     named = _Scalars._make(counts.scalars.tolist())
-    histogram = _harvest(counts.histogram, named.lowest, named.highest)
-    if named.infinite:
-        histogram[_INFINITY >> HISTOGRAM_SHIFT] = named.infinite
     return Elements(
         classes=counts.classes,
         positive=named.positive,
@@ -313,7 +311,7 @@ def _elements(counts: _Counts) -> Elements:
         finite=named.finite,
         infinite=named.infinite,
         nonfinite=named.representable - named.finite - named.infinite,
-        histogram=histogram,
+        histogram=_harvest(counts.histogram, named),
         total=exact_total(counts.sums) + _sum_of_digits(counts.digits.tolist()),
     )
 
@@ -325,20 +323,21 @@ def _sum_of_digits(digits: list[int]) -> Fraction:
     return Fraction(units) * Fraction(2) ** _LAST_PLACE
 
 
-def _peaks_by_bin(peaks: Counts) -> dict[int, int]:
-    bins = enumerate(peaks[:-1].tolist())
-    return {number: peak >> HISTOGRAM_SHIFT for number, peak in bins if peak >= 0}
+def _peaks_by_bin(peaks: Counts) -> Bins:
+    reached = np.flatnonzero(peaks[:-1] >= 0)
+    return Bins(reached, peaks[reached] >> HISTOGRAM_SHIFT)
 
 
-def _harvest(table: Counts, lowest: int, highest: int) -> dict[int, int]:
-    """Take the counts of bins lowest..highest out of a table, and that of bin 0."""
-    found = {0: int(table[0])} if table[0] else {}
-    table[0] = 0
-    part = table[lowest : highest + 1]
-    places = np.flatnonzero(part)
-    found.update(zip((places + lowest).tolist(), part[places].tolist(), strict=True))
-    part[:] = 0
-    return found
+def _harvest(table: Counts, named: _Scalars) -> Bins:
+    """Take the counts of the bins that are in use out of a table, and add that of infinite errors."""
+    part = table[named.lowest : named.highest + 1]  # without bin 0
+    keys = np.concatenate([np.flatnonzero(table[:1]), np.flatnonzero(part) + named.lowest])
+    numbers = table[keys]
+    part[:] = table[0] = 0
+    if named.infinite:
+        keys = np.append(keys, _INFINITY >> HISTOGRAM_SHIFT)
+        numbers = np.append(numbers, named.infinite)
+    return Bins(keys, numbers)
 
 
 @inlined
@@ -699,7 +698,7 @@ def _extents(values: Any, largest: Any, smallest: Any) -> None:
         largest[row], smallest[row] = value_of(high), value_of(low)
 
 
-def gap_peaks(values: Floats, largest: Floats, figure: Floats) -> dict[int, int]:
+def gap_peaks(values: Floats, largest: Floats, figure: Floats) -> Bins:
     """Return the histogram bin of the greatest figure in each bin of the gap largest - value.
 
     Masked entries and NaN are left out. Encodings order as their values do.

@@ -12,6 +12,7 @@ from harness.measurement.judged import Judged
 from harness.measurement.rows import Flags
 from reference.attribution import RowOutcome
 from reference.errors import ElementClass
+from reports.record.bins import Bins
 from reports.record.profiles import place_key
 from reports.record.tally import HISTOGRAM_SHIFT
 
@@ -30,20 +31,20 @@ def profiles(judged: Judged) -> dict[str, Any]:
     }
 
 
-def _place_peaks(judged: Judged, counted: Flags) -> dict[int, int]:
+def _place_peaks(judged: Judged, counted: Flags) -> Bins:
     """Return the histogram bin of the greatest error in each place; encodings order as their values do."""
     worst, places = judged.figures.greatest_of_rows, judged.rows.places
     chosen = counted & ~np.isnan(worst)
     found, group = np.unique(places[chosen], return_inverse=True)
     greatest = np.full(found.size, -1)
     np.maximum.at(greatest, group, worst[chosen].view(np.int64) >> HISTOGRAM_SHIFT)
-    return dict(zip(found.tolist(), greatest.tolist(), strict=True))
+    return Bins(found, greatest)
 
 
-def _place_counts(judged: Judged, counted: Flags) -> dict[int, int]:
+def _place_counts(judged: Judged, counted: Flags) -> Bins:
     keys = np.concatenate(list(_place_keys(judged, counted)))
     found, counts = np.unique(keys, return_counts=True)
-    return dict(zip(found.tolist(), counts.tolist(), strict=True))
+    return Bins(found, counts)
 
 
 def _place_keys(judged: Judged, counted: Flags) -> Iterator[NDArray[np.int64]]:

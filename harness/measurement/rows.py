@@ -19,6 +19,7 @@ from reference.model import Method, Truth
 from reference.ops import SOFTMAX, Op, with_settings
 from reference.ops.fused import whole_truth
 from reference.tiers import STANDARD, Tier
+from reports.record.bins import Bins
 from reports.record.profiles import place_numbers
 
 __all__ = ["Flags", "Floats", "Rows", "digest"]
@@ -156,7 +157,7 @@ class Rows:
         return extents(self.plain_values)
 
     @cached_property
-    def gap_bounds(self) -> dict[int, int]:
+    def gap_bounds(self) -> Bins:
         """The histogram bin of the greatest bound of the standard tier, by bins of the gap."""
         return gap_peaks(self.entries, self.extents.largest, self.standard_bounds)
 

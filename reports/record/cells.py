@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.ops import op_named
+from reports.record.bins import Bins
 from reports.record.confidence import clopper_pearson
 from reports.record.ledger import CellInfo, Ledger, Status
 from reports.record.metrics import COLUMNS, METRICS
-from reports.record.tally import HISTOGRAM_SHIFT, Tally, sorted_counts
+from reports.record.tally import HISTOGRAM_SHIFT, Tally
 from reports.record.witness import gravity
 from reports.spelling import csv_cell
 
@@ -127,7 +128,8 @@ def quantiles(tally: Tally, shares: Iterable[Fraction]) -> list[float | None]:
     if tally.representable == 0:
         return [None for _ in shares]
     top = math.inf if tally.max_ulp is None else tally.max_ulp
-    bins, counts = sorted_counts(tally.histogram)
+    histogram = Bins.of(tally.histogram)
+    bins, counts = histogram.sorted_keys, histogram.numbers
     up_to = list(accumulate(counts.tolist()))  # of a file, in which anything may stand: no int64
     edges: list[float | None] = []
     for share in shares:

@@ -13,13 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
-from itertools import accumulate
 from operator import attrgetter
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from reports.record.bins import Bins, added, greatest
 from reports.record.profiles import GAPS, KINDS, PLACE_COUNTS, SIDE
 from reports.record.schema import (
     COUNT,
@@ -150,7 +147,7 @@ class Tally:
         document = {name: getattr(self, name) for name in self.__dataclass_fields__}
         document["ulp_sum"] = str(self.ulp_sum)
         for name in _NUMBERED:
-            document[name] = _steps(document[name])
+            document[name] = Bins.of(document[name]).steps()
         document["witnesses"], document["bits"] = _with_bits_apart(self.witnesses)
         for name in _MAXIMA:
             document[name] = json_float(document[name])
@@ -170,8 +167,7 @@ class Tally:
         bits = document.pop("bits")
         document["witnesses"] = tuple(_with_bits(w, bits) for w in document["witnesses"])
         for name in _NUMBERED:
-            document[name] = _numbered(document.get(name, {}))
-            _check_numbers(name, document[name])
+            document[name] = _numbered(name, document.get(name, {}))
         document["digests"] = {int(key): value for key, value in document["digests"].items()}
         for name in _MAXIMA:
             document[name] = parse_float(document[name])
@@ -188,32 +184,32 @@ def _with_bits(document: Mapping[str, Any], bits: Sequence[str]) -> Witness:
     return Witness.from_document({**document, **rows})
 
 
-def _check_numbers(name: str, counts: Mapping[int, int]) -> None:
-    """Check that the bins exist and that their counts and errors are possible."""
-    most_key, most_value = _BINS[name]
-    if name != "places" and counts and set(map(type, counts.values())) == {int}:
-        values = counts.values()
-        if min(counts) >= 0 and max(counts) < most_key and min(values) >= 0 and max(values) < most_value:
-            return
-    for key, value in counts.items():
-        if not (0 <= key < most_key and type(value) is int and 0 <= value < most_value):
-            raise Malformed(f"{name}: {key}: {str(value)[:40]}: there is no such bin or number")
-        if name == "places" and key % KINDS >= len(PLACE_COUNTS):
-            raise Malformed(f"places: {key}: there is no such count")
+def _numbered(name: str, written: Sequence[Sequence[int]] | Mapping[str, int]) -> Bins:
+    """Return the numbers by bin of `Bins.steps`, or of a mapping with text keys from an older ledger.
+
+    Raises:
+        Malformed: a bin does not exist, or its count or error is impossible.
+    """
+    try:
+        if isinstance(written, Mapping):
+            numbers = Bins.of({int(key): value for key, value in written.items()})
+        else:
+            numbers = Bins.from_steps(written)
+    except (OverflowError, ValueError) as error:
+        raise Malformed(f"{name}: {error}") from None
+    _check_numbers(name, numbers)
+    return numbers
 
 
-def _steps(counts: Mapping[int, int]) -> list[list[int]]:
-    """Return the ascending keys as differences, and the values: this packs to a third of the size."""
-    keys = sorted(counts)
-    return [[key - last for key, last in zip(keys, [0, *keys], strict=False)], [counts[key] for key in keys]]
-
-
-def _numbered(steps: Sequence[Sequence[int]] | Mapping[str, int]) -> dict[int, int]:
-    """Return the mapping of `_steps`, or of a mapping with text keys from an older ledger."""
-    if isinstance(steps, Mapping):
-        return {int(key): value for key, value in steps.items()}
-    keys, values = steps
-    return dict(zip(accumulate(keys), values, strict=True))
+def _check_numbers(name: str, found: Bins) -> None:
+    most_key, most_number = _BINS[name]
+    keys, numbers = found.sorted_keys, found.numbers
+    unknown = (keys < 0) | (keys >= most_key) | (numbers < 0) | (numbers > most_number)
+    if name == "places":
+        unknown |= keys % KINDS >= len(PLACE_COUNTS)
+    if unknown.any():
+        first = int(unknown.argmax())
+        raise Malformed(f"{name}: {keys[first]}: {numbers[first]}: there is no such bin or number")
 
 
 def _with_bits_apart(witnesses: Iterable[Witness]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -252,13 +248,13 @@ _SUMS: Final = tuple(
 _ERRORS: Final = 1 << (64 - HISTOGRAM_SHIFT)
 
 _BINS: Final[Mapping[str, tuple[int, int]]] = {
-    "histogram": (_ERRORS - 1, LARGEST_COUNT),
-    "places": (SIDE * SIDE * KINDS, LARGEST_COUNT),
-    "place_errors": (SIDE * SIDE, _ERRORS),
-    "gap_errors": (GAPS.count, _ERRORS),
-    "gap_bounds": (GAPS.count, _ERRORS),
+    "histogram": (_ERRORS - 1, LARGEST_COUNT - 1),
+    "places": (SIDE * SIDE * KINDS, LARGEST_COUNT - 1),
+    "place_errors": (SIDE * SIDE, _ERRORS - 1),
+    "gap_errors": (GAPS.count, _ERRORS - 1),
+    "gap_bounds": (GAPS.count, _ERRORS - 1),
 }
-"""For each numbered count, its number of bins and a lower bound of its numbers."""
+"""For each numbered count, how many bins it has, and the greatest of its numbers."""
 
 _NAME: Final = text(200)
 _COUNTS: Final = mapping_of(_NAME, COUNT)
@@ -267,7 +263,7 @@ _BY_TEXT: Final = mapping_of(text(20, "[0-9]{1,18}"), COUNT)
 
 
 def _binned(value: Any, where: str) -> None:
-    """Check that `_numbered` can read a value."""
+    """Check the shape of what `_numbered` reads."""
     (_BY_TEXT if isinstance(value, dict) else _STEPS)(value, where)
 
 
@@ -297,10 +293,11 @@ def merge(tallies: Iterable[Tally]) -> Tally:
         seen = [value for t in parts if (value := getattr(t, name)) is not None]
         values[name] = max(seen, default=None)
     for name in _MAPPINGS:
-        added = _added_numbers if name in _NUMBERED else _added
-        values[name] = added([counts for t in parts if (counts := getattr(t, name))])
+        total = added if name in _NUMBERED else _added
+        values[name] = total([counts for t in parts if (counts := getattr(t, name))])
     for name in _PEAKS:
-        values[name] = _greatest([peaks for t in parts if (peaks := getattr(t, name))])
+        most = greatest if name in _NUMBERED else _greatest
+        values[name] = most([peaks for t in parts if (peaks := getattr(t, name))])
     values["digests"] = {k: v for t in parts for k, v in t.digests.items()}
     values["witnesses"] = _gravest(w for t in parts for w in t.witnesses)
     return Tally(**values)
@@ -313,25 +310,6 @@ def _added(counted: Sequence[Mapping[Any, int]]) -> dict[Any, int]:
         for key, count in counts.items():
             total[key] = total.get(key, 0) + count
     return total
-
-
-def _added_numbers(counted: Sequence[Mapping[int, int]]) -> dict[int, int]:
-    """Return the sums as `_added` does, for numbered counts, of which there are thousands."""
-    if len(counted) < 2 or sum(sum(counts.values()) for counts in counted) >= LARGEST_COUNT:
-        return _added(counted)
-    keys, counts = (np.concatenate(parts) for parts in zip(*map(sorted_counts, counted), strict=True))
-    bins, places = np.unique(keys, return_inverse=True)
-    sums = np.zeros(len(bins), dtype=np.int64)
-    np.add.at(sums, places, counts)
-    return dict(zip(bins.tolist(), sums.tolist(), strict=True))
-
-
-def sorted_counts(counts: Mapping[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the ascending numbers of the bins, and their counts."""
-    size = len(counts)
-    bins = np.fromiter(counts.keys(), np.int64, size)
-    order = np.argsort(bins, kind="stable")
-    return bins[order], np.fromiter(counts.values(), np.int64, size)[order]
 
 
 def _greatest(peaks: Sequence[Mapping[Any, Any]]) -> dict[Any, Any]:

@@ -14,8 +14,9 @@ from markupsafe import Markup
 from reports.drawing import Plot, linear, log2
 from reports.figures import count, ulps
 from reports.picture import Picture, Table, by_formats, csv_text, drawn, left_out, worst_curves
+from reports.record.bins import Bins
 from reports.record.cells import quantiles, upper_edges
-from reports.record.tally import Tally, sorted_counts
+from reports.record.tally import Tally
 from reports.rundata import RunData, Standing
 from reports.section import Section
 
@@ -74,9 +75,10 @@ def _steps(errors: Tally) -> Iterator[tuple[float, float]]:
     """
     last, shown = 0.0, 0.0
     yield LEAST, 0.0
-    bins, counts = sorted_counts(errors.histogram)
-    edges = [edge for edge in upper_edges(bins).tolist() if edge < math.inf]
-    shares = [below / errors.representable for below in accumulate(counts.tolist()[: len(edges)])]
+    histogram = Bins.of(errors.histogram)
+    edges = [edge for edge in upper_edges(histogram.sorted_keys).tolist() if edge < math.inf]
+    counts = histogram.numbers.tolist()[: len(edges)]
+    shares = [below / errors.representable for below in accumulate(counts)]
     place = 0
     while place < len(edges):
         told_apart = bisect_left(edges, True, place, key=lambda edge: edge >= last * APART)

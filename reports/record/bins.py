@@ -1,0 +1,119 @@
+"""Numbers by bin: the histograms and profiles of a tally, as arrays.
+
+A run has thousands of tallies with hundreds of bins each. To read, add and write them costs a tenth of what
+dictionaries cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Bins", "added", "greatest"]
+
+_EXACT: Final = 2.0**62
+"""Sums up to here are made as int64, whatever a sum in float64 has lost; larger ones as Python integers."""
+
+
+class Bins(Mapping[int, int]):
+    """A number for each of some bins.
+
+    Args:
+        keys: the bins, ascending int64.
+        numbers: theirs, int64.
+    """
+
+    __slots__ = ("numbers", "sorted_keys")
+
+    def __init__(self, keys: NDArray[np.int64], numbers: NDArray[np.int64]) -> None:
+        self.sorted_keys = keys
+        self.numbers = numbers
+
+    @classmethod
+    def of(cls, numbers: Mapping[int, int]) -> Bins:
+        """Return the numbers of a mapping.
+
+        Raises:
+            OverflowError: one of them takes more than an int64.
+        """
+        if isinstance(numbers, Bins):
+            return numbers
+        size = len(numbers)
+        keys = np.fromiter(numbers.keys(), np.int64, size)
+        order = np.argsort(keys, kind="stable")
+        return cls(keys[order], np.fromiter(numbers.values(), np.int64, size)[order])
+
+    @classmethod
+    def from_steps(cls, steps: Sequence[Sequence[int]]) -> Self:
+        """Return the numbers that `steps` wrote.
+
+        Raises:
+            ValueError: there are not as many numbers as bins, or the bins do not ascend from 0.
+            OverflowError: a number takes more than an int64.
+        """
+        differences, numbers = (np.array(part, dtype=np.int64) for part in steps)
+        keys = np.cumsum(differences)
+        if differences.shape != numbers.shape or (differences[1:] <= 0).any() or (keys < 0).any():
+            raise ValueError("its bins do not ascend from 0, each with a number")
+        return cls(keys, numbers)
+
+    def steps(self) -> list[list[int]]:
+        """Return the bins as differences, and the numbers: this packs to a third of the size."""
+        return [np.diff(self.sorted_keys, prepend=0).tolist(), self.numbers.tolist()]
+
+    def __getitem__(self, key: int) -> int:
+        place = int(np.searchsorted(self.sorted_keys, key))
+        if place == len(self) or self.sorted_keys[place] != key:
+            raise KeyError(key)
+        return int(self.numbers[place])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.sorted_keys.tolist())
+
+    def __len__(self) -> int:
+        return len(self.sorted_keys)
+
+    def items(self) -> ItemsView[int, int]:
+        """Return bins and numbers."""
+        return self._as_dict().items()
+
+    def values(self) -> ValuesView[int]:
+        """Return the numbers."""
+        return self._as_dict().values()
+
+    def _as_dict(self) -> dict[int, int]:
+        return dict(zip(self.sorted_keys.tolist(), self.numbers.tolist(), strict=True))
+
+    def __repr__(self) -> str:
+        return f"Bins({self._as_dict()})"
+
+
+def added(parts: Iterable[Mapping[int, int]]) -> Mapping[int, int]:
+    """Return the sum in each bin."""
+    arrays = [Bins.of(part) for part in parts if part]
+    if len(arrays) == 1:
+        return arrays[0]
+    if sum(float(part.numbers.sum(dtype=np.float64)) for part in arrays) >= _EXACT:
+        total: dict[int, int] = {}
+        for part in arrays:
+            for key, number in part.items():
+                total[key] = total.get(key, 0) + number
+        return total
+    return _combined(np.add, arrays)
+
+
+def greatest(parts: Iterable[Mapping[int, int]]) -> Bins:
+    """Return the greatest number in each bin."""
+    return _combined(np.maximum, [Bins.of(part) for part in parts if part])
+
+
+def _combined(of_two: np.ufunc, parts: Sequence[Bins]) -> Bins:
+    if not parts:
+        return Bins.of({})
+    keys, places = np.unique(np.concatenate([part.sorted_keys for part in parts]), return_inverse=True)
+    numbers = np.zeros(len(keys), dtype=np.int64)  # no number is below 0
+    of_two.at(numbers, places, np.concatenate([part.numbers for part in parts]))
+    return Bins(keys, numbers)
