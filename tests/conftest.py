@@ -3,6 +3,7 @@
 A cause costs a second or two; the tests of them, `test_explain_gate`, unset the variable.
 """
 
+import gc
 import os
 
 from hypothesis import settings
@@ -10,3 +11,9 @@ from hypothesis import settings
 os.environ["SOFTMAX_HARNESS_NO_EXPLAIN"] = "1"
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
+
+
+def pytest_collection_finish():
+    """Leave modules and tests out of later collections of garbage, which some tests ask for."""
+    gc.collect()
+    gc.freeze()

@@ -123,3 +123,27 @@ def test_a_run_with_failed_rows_says_why_first_and_leaves_its_summary_as_it_is(c
     told = capsys.readouterr()
     assert json.loads(told.out)["cells"]
     assert CAUSE in told.err
+
+
+def test_of_sums_of_too_many_terms_the_run_itself_knows_the_cause(capsys, monkeypatch):
+    monkeypatch.setattr(causes, "_explained", None)
+    asked = ["run", "max_shifted", "--format=float16", "--regime=tied", "--length=2", "--length=70001"]
+    assert cli.run([*asked, "--rows=8", "--effort=brief", "--out=long"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(
+        "cause: max_shifted, float16: all 8 failed rows overflow and have more than 65,504"
+    ), told
+    assert "none of 8 shorter rows failed" in told.splitlines()[0]
+
+
+def test_where_shorter_rows_fail_too_the_cause_is_asked_for(monkeypatch):
+    asked_for = []
+
+    def explained(one, *_):
+        asked_for.append(one)
+        return {**one.document(), "line": ""}
+
+    monkeypatch.setattr(causes, "_explained", explained)
+    asked = ["run", "naive", "--format=float16", "--regime=tied", "--regime=sum-overflow", "--length=2"]
+    assert cli.run([*asked, "--length=70001", "--rows=8", "--effort=brief", "--out=long"]) == 0
+    assert [(one.candidate, one.format) for one in asked_for] == [("naive", "float16")]

@@ -121,7 +121,7 @@ with Isolated(2, 20.0) as executor:
     count, said = done.stdout.split(maxsplit=1)
     assert int(count) >= 1
     assert said.endswith(
-        "which measured a shard, died: memory may be short; try fewer --jobs; what was recorded is kept\n"
+        "a copy of this one, died: memory may be short; try fewer --jobs; what was recorded is kept\n"
     )
 
 

@@ -20,7 +20,14 @@ import numpy as np
 import pytest
 
 from harness.subject.execution import Isolated
-from harness.subject.execution.allowance import LEAST_CULPRITS, Allowance, _features, _reach
+from harness.subject.execution.allowance import (
+    _FEATURES,
+    LEAST_CULPRITS,
+    Allowance,
+    _Beyond,
+    _features,
+    _reach,
+)
 from harness.subject.execution.attempts import Attempt, Failure
 from harness.subject.execution.culprits import complete
 from reference.formats import FORMATS
@@ -286,6 +293,19 @@ def test_rows_reach_as_far_as_the_farthest_of_them(name, length):
         features = np.stack([*expected, np.isnan(wide).any(axis=1)], axis=1)
         np.testing.assert_array_equal(_features(batch), features)
         np.testing.assert_array_equal(_reach(batch), features.max(axis=0))
+
+
+def test_many_small_calls_reach_as_far_as_all_their_rows_together():
+    """Their rows are kept and looked at later: whatever becomes of the array, and in whatever order they come."""
+    rng = np.random.default_rng(3)
+    beyond, reach = _Beyond(), np.full(len(_FEATURES), -np.inf)
+    for length in rng.choice([1, 2, 2, 2, 5, 3000], size=400).tolist():
+        x = rng.normal(scale=40, size=(3, length)).astype(rng.choice(["float32", "float64"]))
+        completed = np.array([True, length != 5, False])
+        reach = np.maximum(reach, _features(x[completed]).max(axis=0))
+        beyond.add(x, completed, np.zeros(3, dtype=bool))
+        x[:] = 1e9
+    np.testing.assert_array_equal(beyond._sound_to, reach)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""Processes of this machine that measure tasks, while this process alone calls candidates.
+"""Processes of this machine that work side by side, while this process alone calls candidates.
 
-Measuring is mostly Python, which threads cannot run side by side. So copies of this process draw the rows
+The work is mostly Python, which threads cannot run side by side. So copies of this process draw the rows
 and judge the outputs. They ask this process to call the candidates: it holds the only executor, so that the
 known faults of a candidate and their allowance do not depend on the number of processes.
 """
@@ -13,14 +13,15 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from numpy.typing import NDArray
 
@@ -29,11 +30,15 @@ from harness.subject.execution import Executor
 from harness.subject.execution.calls import Presentation
 from harness.subject.execution.outcome import Closing, Outcome
 from harness.terminal.exceptions import NoVerdict
+from harness.terminal.interrupts import awaited
 from reference.formats import FloatFormat
 from reports.record.ledger import Place, packed
 from reports.record.witness import CellKey
 
-__all__ = ["Processes", "can_fork"]
+__all__ = ["Processes", "can_fork", "side_by_side"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 FIRST_OWN: Final = 3
 """The first descriptor of a copy's own: those below are standard input, output and error."""
@@ -59,7 +64,11 @@ class Processes(Threads[Task]):
     def __init__(
         self, measure: Callable[[Task, Executor], Measured], executor: Executor, jobs: int, place: Place
     ) -> None:
-        self._copies = [_Copy.of(measure) for _ in range(jobs)]
+        def packing(task: Task, executor: Executor) -> tuple[Mapping[CellKey, bytes], Measured]:
+            measured = measure(task, executor)
+            return {key: packed(tally) for key, tally in measured.tallies.items()}, measured
+
+        self._copies = [_Copy.of(packing) for _ in range(jobs)]
         super().__init__(measure, executor, jobs, place)
         self._free: SimpleQueue[_Copy] = SimpleQueue()
         for copy in self._copies:
@@ -82,11 +91,47 @@ class Processes(Threads[Task]):
         self._copies.clear()
 
     def _measured(self, task: Task) -> tuple[Mapping[CellKey, bytes], Measured]:
-        copy = self._free.get()
-        try:
-            return copy.measure(task, self._executor)
-        finally:
-            self._free.put(copy)
+        answer: tuple[Mapping[CellKey, bytes], Measured] = _asked(self._free, task, self._executor)
+        return answer
+
+
+def side_by_side(
+    of_one: Callable[[Item, Executor], Result], items: Sequence[Item], executor: Executor, jobs: int
+) -> Iterator[Result]:
+    """Yield what a function returns for each item, in order; several at once where processes can be copied.
+
+    Args:
+        of_one: given an item and an executor; called in a copy of this process.
+        items: what to give it.
+        executor: calls the candidates, in this process.
+        jobs: the most copies.
+
+    Raises:
+        NoVerdict: a copy has died.
+    """
+    if min(jobs, len(items)) < 2 or not can_fork():
+        yield from (of_one(item, executor) for item in items)
+        return
+    copies = [_Copy.of(of_one) for _ in range(min(jobs, len(items)))]
+    free: SimpleQueue[_Copy] = SimpleQueue()
+    for copy in copies:
+        free.put(copy)
+    pool = ThreadPoolExecutor(len(copies), thread_name_prefix="copy")
+    try:
+        for future in [pool.submit(_asked, free, item, executor) for item in items]:
+            yield awaited(future)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for copy in copies:
+            copy.kill()
+
+
+def _asked(free: SimpleQueue[_Copy], task: Any, executor: Executor) -> Any:
+    copy = free.get()
+    try:
+        return copy.ask(task, executor)
+    finally:
+        free.put(copy)
 
 
 @dataclass(frozen=True)
@@ -116,32 +161,31 @@ class _Copy:
     line: Connection
 
     @classmethod
-    def of(cls, measure: Callable[[Any, Executor], Measured]) -> _Copy:
-        """Fork a copy."""
+    def of(cls, function: Callable[[Any, Executor], Any]) -> _Copy:
+        """Fork a copy that calls a function."""
         ours, theirs = Pipe()
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         process = os.fork()
         if process == 0:
-            _run_copy(measure, theirs)
+            _run_copy(function, theirs)
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
         theirs.close()
         return cls(process, ours)
 
-    def measure(self, task: Any, executor: Executor) -> tuple[Mapping[CellKey, bytes], Measured]:
-        """Have the copy measure a task, and call candidates at its requests."""
+    def ask(self, task: Any, executor: Executor) -> Any:
+        """Return what the copy's function returns for a task; candidates are called here, at its requests."""
         try:
             self.line.send(task)
             while isinstance(reply := self.line.recv(), _Request):
                 self.line.send(_called(executor, reply))
         except (EOFError, OSError) as error:
             raise NoVerdict(
-                f"process {self.process}, which measured a shard, died: memory may be short;"
+                f"process {self.process}, a copy of this one, died: memory may be short;"
                 " try fewer --jobs; what was recorded is kept"
             ) from error
         if isinstance(reply, _Failed):
             raise reply.error
-        answer: tuple[Mapping[CellKey, bytes], Measured] = reply
-        return answer
+        return reply
 
     def kill(self) -> None:
         """End it at once; it holds nothing that needs cleaning up."""
@@ -200,28 +244,27 @@ class _RemoteExecutor(Closing):
         return {}
 
 
-def _run_copy(measure: Callable[[Any, Executor], Measured], line: Connection) -> NoReturn:
-    """Measure tasks as long as the other process lives, and exit without its clean-up."""
+def _run_copy(function: Callable[[Any, Executor], Any], line: Connection) -> NoReturn:
+    """Serve tasks as long as the other process lives, and exit without its clean-up."""
     try:
         signal.signal(
             signal.SIGINT, signal.SIG_IGN
         )  # Ctrl-C is for the other process; it was blocked until here
         _close_all_but(line.fileno())
         gc.freeze()  # a collected object would close a descriptor whose number is another's by then
-        _serve(measure, line)
+        _serve(function, line)
     except (EOFError, OSError):
         os._exit(0)
     finally:
         os._exit(1)
 
 
-def _serve(measure: Callable[[Any, Executor], Measured], line: Connection) -> NoReturn:
+def _serve(function: Callable[[Any, Executor], Any], line: Connection) -> NoReturn:
     executor = _RemoteExecutor(line)
     while True:
         task = line.recv()
         try:
-            measured = measure(task, executor)
-            line.send(({key: packed(tally) for key, tally in measured.tallies.items()}, measured))
+            line.send(function(task, executor))
         except (EOFError, OSError):
             raise
         except BaseException as error:  # noqa: BLE001  raised in the other process

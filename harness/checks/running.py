@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -19,7 +19,7 @@ from harness.checks.samples import RowsOfLength, extent_of, rows_of
 from harness.subject.execution import Outcome
 from harness.subject.rations import Ration
 from harness.subject.subject import Subject
-from harness.terminal.interrupts import ATTENTION_SECONDS
+from harness.terminal.interrupts import awaited
 from harness.witnesses.shrinking import Budget, origin_of, reduced
 from harness.witnesses.shrinking.simplicity import keys
 from reference.formats import FloatFormat
@@ -89,15 +89,10 @@ def _side_by_side(plain: _PlainCalls, checks: Sequence[Check], jobs: int) -> Ite
     try:
         begun = {check: pool.submit(plain.result, check) for check in reversed(checks)}
         for check in checks:
-            yield _awaited(begun[check])
+            yield awaited(begun[check])
+        pool.shutdown()  # its threads have nothing left to do, and would keep this process from being copied
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _awaited(future: Future[CheckResult]) -> CheckResult:
-    while not future.done():
-        wait([future], timeout=ATTENTION_SECONDS)
-    return future.result()
 
 
 def run_check(

@@ -27,7 +27,7 @@ from reports.spelling import command
 
 if TYPE_CHECKING:
     from harness.campaign.settings import Settings
-    from reports.rundata import RunData
+    from reports.rundata import RunData, Standing
 
 __all__ = [
     "SECONDS",
@@ -67,12 +67,14 @@ class Asked:
         candidate: its name.
         format, out: by name.
         tier: that it misses; None where no tier was asked of it.
+        known: the cause, where the run's own rows show it.
     """
 
     candidate: str
     format: str
     out: str
     tier: str | None = None
+    known: str = ""
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON takes it."""
@@ -96,12 +98,31 @@ def asked_of_run(run: RunData) -> tuple[Asked, ...]:
     """Return whom a run's failed rows and findings are about, in the plan's order."""
     found = {(f.candidate, f.format, f.out_format) for f in run.findings}
     return tuple(
-        Asked(s.key.candidate, s.key.format, s.key.out_format)
+        Asked(s.key.candidate, s.key.format, s.key.out_format, known=_too_many_terms(s))
         for s in run.standings
         if s.is_measured
         and (
             (s.greatest("failed_rate") or 0) > 0 or (s.key.candidate, s.key.format, s.key.out_format) in found
         )
+    )
+
+
+def _too_many_terms(standing: Standing) -> str:
+    """Say that sums of too many terms overflow, where that is all that fails; empty otherwise.
+
+    A term of a shifted softmax is at most 1, so a sum overflows only where there are more terms than the
+    largest number. Candidates that overflow for another reason do so in shorter rows too.
+    """
+    most = format_named(standing.key.format).largest
+    longer = [cell for cell in standing.cells if cell["length"] > most]
+    shorter = sum(cell["judged_rows"] for cell in standing.cells if cell["length"] <= most)
+    failed, overflown = (sum(cell[name] for cell in longer) for name in ("failed_rows", "overflow_rows"))
+    if standing.wrongs or not (shorter and failed == overflown == standing.total("failed_rows") > 0):
+        return ""
+    return (
+        f"all {failed:,} failed rows overflow and have more than {int(most):,} entries, the largest number of"
+        f" {standing.key.format}: the sum of their exponentials may exceed it;"
+        f" none of {shorter:,} shorter rows failed"
     )
 
 
@@ -120,7 +141,10 @@ def causes_of(
         for one in asked if seconds >= LEAST else ():
             if deadline.is_over:
                 break
-            documents.append(_explained(one, named[one.candidate], settings, deadline))
+            if one.known:
+                documents.append({**one.document(), "line": one.known})
+            else:
+                documents.append(_explained(one, named[one.candidate], settings, deadline))
     except KeyboardInterrupt:  # what was judged is printed all the same
         pass
     return documents + [{**one.document(), "line": NOT_ASKED} for one in asked[len(documents) :]]

@@ -6,6 +6,7 @@ The checks of a candidate in a format are recorded when they end; a resumed run 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.campaign.notices import print_untried
@@ -39,6 +40,7 @@ def examine(
     Raises:
         OutOfTime: the deadline passed first; finished checks are kept.
     """
+    from harness.campaign.processes import side_by_side
     from harness.witnesses.shrinking import keep_small, shrink_all
 
     executor.grant()
@@ -47,10 +49,15 @@ def examine(
         deadline.check()
         executor.grant()
         named = {candidate.name: candidate for candidate in campaign.candidates}
-        keep_small(
+        small = shrink_all(
             ledger,
-            shrink_all(ledger, named, executor, rations=campaign.rations, within=campaign.settings.within),
+            named,
+            executor,
+            rations=campaign.rations,
+            within=campaign.settings.within,
+            each=partial(side_by_side, jobs=campaign.settings.jobs),
         )
+        keep_small(ledger, small)
     print_untried(executor, console)
 
 

@@ -11,9 +11,14 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-__all__ = ["ATTENTION_SECONDS", "keep_interrupts"]
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+__all__ = ["ATTENTION_SECONDS", "awaited", "keep_interrupts"]
+
+Result = TypeVar("Result")
 
 ATTENTION_SECONDS: Final = 0.25
 """The longest wait of the main thread before it checks for signals.
@@ -23,6 +28,15 @@ or on another thread; Ctrl-C would then go unnoticed until the wait ends.
 """
 
 AGAIN_SECONDS: Final = 0.02
+
+
+def awaited(future: Future[Result]) -> Result:
+    """Return a future's result when it is there, attentive to signals meanwhile."""
+    from concurrent.futures import wait
+
+    while not future.done():
+        wait([future], timeout=ATTENTION_SECONDS)
+    return future.result()
 
 
 def keep_interrupts() -> None:

@@ -54,6 +54,10 @@ LEAST_SOUND: Final = 100
 MOST_CULPRITS: Final = 4096
 """The least rows of each sort for a rule: less than 32 % of rows beyond are sound (95 %)."""
 
+MOST_COPIED: Final = 1 << 12
+MOST_KEPT: Final = 64
+"""Rows of so many small calls are looked at together: the most entries of a call, and the most calls."""
+
 SUSPICION: Final = 1 / 8
 LEAST_PATIENCE: Final = 0.5
 """Of the time limit, and seconds: what a call gets of a candidate that has hung before."""
@@ -188,7 +192,8 @@ class Allowance:
     def summary(self) -> str | None:
         """Return a sentence on the rows not tried and the faults by chance; None where there were none."""
         chance = self.chance.summary()
-        rule = self._beyond.rule() if self._untried else ""
+        with self._lock:
+            rule = self._beyond.rule() if self._untried else ""
         rows = f"{plural(self._untried, 'row')} {'was' if self._untried == 1 else 'were'}"
         untried = f"{rows} not tried" if self._untried else ""
         parts = [part for part in (untried, rule, chance) if part]
@@ -217,16 +222,38 @@ class _Beyond:
     """For each feature, how far the rows that completed reach, and the culprits beyond."""
 
     def __init__(self) -> None:
-        self._sound_to = np.full(len(_FEATURES), -np.inf)
+        self._reached = np.full(len(_FEATURES), -np.inf)
+        self._completed: list[Array] = []
         self._culprits = np.empty((0, len(_FEATURES)))
         self._sound = 0
 
     def add(self, x: Array, completed: Flags, culprits: Flags) -> None:
-        if completed.any():
-            self._sound += int(completed.sum())
-            self._sound_to = np.maximum(self._sound_to, _reach(x if completed.all() else x[completed]))
-        if culprits.any():
+        sound = np.count_nonzero(completed)
+        if sound:
+            self._sound += sound
+            self._keep(x if sound == len(x) else x[completed])
+        if np.count_nonzero(culprits):
             self._culprits = np.concatenate([self._culprits, _features(x[culprits])])[-MOST_CULPRITS:]
+
+    def _keep(self, x: Array) -> None:
+        """Keep rows that completed until they are asked about: thousands of small calls follow each other."""
+        kept = self._completed
+        if kept and (len(kept) == MOST_KEPT or (kept[0].shape[1], kept[0].dtype) != (x.shape[1], x.dtype)):
+            self._extend()
+        self._completed.append(x.copy() if x.size <= MOST_COPIED else x)
+        if x.size > MOST_COPIED:  # the caller may change it
+            self._extend()
+
+    def _extend(self) -> None:
+        kept = self._completed
+        self._reached = np.maximum(self._reached, _reach(kept[0] if len(kept) == 1 else np.concatenate(kept)))
+        self._completed = []
+
+    @property
+    def _sound_to(self) -> NDArray[np.float64]:
+        if self._completed:
+            self._extend()
+        return self._reached
 
     def add_farthest(self, x: Array) -> None:
         features = _features(x)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -52,6 +52,18 @@ MOST_ABOVE: Final = 2.0
 """A small witness shows up to so many times the score of what it stands for, while others can be had."""
 
 
+Each = Callable[
+    [Callable[[int, Executor], dict[str, Witness]], Sequence[int], Executor], Iterable[dict[str, Witness]]
+]
+"""Gives a function each of some numbers with an executor, and returns its results in their order."""
+
+
+def _in_turn(
+    of_one: Callable[[int, Executor], dict[str, Witness]], numbers: Sequence[int], executor: Executor
+) -> Iterator[dict[str, Witness]]:
+    return (of_one(number, executor) for number in numbers)
+
+
 def shrink_all(
     ledger: Ledger,
     candidates: Mapping[str, Candidate],
@@ -60,6 +72,7 @@ def shrink_all(
     timeout: float | None = None,
     rations: Rations = NO_RATIONS,
     within: LogitRange | None = None,
+    each: Each = _in_turn,
 ) -> dict[str, Witness]:
     """Return the small witness of each witness of a run, by its id; itself where nothing simpler shows it.
 
@@ -74,20 +87,26 @@ def shrink_all(
         timeout: the most seconds of a call; None for the executor's own.
         rations: how many rows there are for candidates that are not given all, by names and formats.
         within: the range of all entries of the run; None for any.
+        each: has witnesses shrunk whose results do not depend on each other: those of a candidate in a
+            format.
     """
     pairs: defaultdict[tuple[str, str, str, str], _Bands] = defaultdict(_Bands)
     for _, tally in ledger.tallies():
         for witness, failed in _with_failed(tally):
             cell = witness.cell
             pairs[cell.candidate, cell.op, cell.format, cell.out_format].add(witness, failed=failed)
-    small: dict[str, Witness] = {}
-    for (name, _, fmt, _), bands in sorted(pairs.items()):
-        if name in candidates:
-            budget = Budget(ELEMENTS, batches).within(rations.get((name, fmt)))
-            shrinking = _Sharing(candidates[name], executor, budget, timeout, within)
-            for turn, band in bands.gravest_first():
-                small.update(shrinking.of(band, BATCHES_A_ROW if turn else BATCHES_FIRST))
-    return small
+    asked = [(key, pairs[key]) for key in sorted(pairs) if key[0] in candidates]
+
+    def shrunk(number: int, executor: Executor) -> dict[str, Witness]:
+        (name, _, fmt, _), bands = asked[number]
+        budget = Budget(ELEMENTS, batches).within(rations.get((name, fmt)))
+        shrinking = _Sharing(candidates[name], executor, budget, timeout, within)
+        small: dict[str, Witness] = {}
+        for turn, band in bands.gravest_first():
+            small.update(shrinking.of(band, BATCHES_A_ROW if turn else BATCHES_FIRST))
+        return small
+
+    return {id_: w for small in each(shrunk, range(len(asked)), executor) for id_, w in small.items()}
 
 
 def keep_small(ledger: Ledger, small: Mapping[str, Witness]) -> None:
