@@ -296,7 +296,7 @@ def test_rows_reach_as_far_as_the_farthest_of_them(name, length):
 
 
 def test_many_small_calls_reach_as_far_as_all_their_rows_together():
-    """Their rows are kept and looked at later: whatever becomes of the array, and in whatever order they come."""
+    """Their rows are looked at later, whatever becomes of the array by then."""
     rng = np.random.default_rng(3)
     beyond, reach = _Beyond(), np.full(len(_FEATURES), -np.inf)
     for length in rng.choice([1, 2, 2, 2, 5, 3000], size=400).tolist():

@@ -228,7 +228,7 @@ class _Beyond:
         self._sound = 0
 
     def add(self, x: Array, completed: Flags, culprits: Flags) -> None:
-        sound = np.count_nonzero(completed)
+        sound = int(np.count_nonzero(completed))
         if sound:
             self._sound += sound
             self._keep(x if sound == len(x) else x[completed])
