@@ -6,7 +6,10 @@ A cause costs a second or two; the tests of them, `test_explain_gate`, unset the
 import gc
 import os
 
+import pytest
 from hypothesis import settings
+
+from tests.gating import look_at_few
 
 os.environ["SOFTMAX_HARNESS_NO_EXPLAIN"] = "1"
 settings.register_profile("tests", deadline=None)
@@ -17,3 +20,9 @@ def pytest_collection_finish():
     """Leave modules and tests out of later collections of garbage, which some tests ask for."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See `look_at_few`."""
+    look_at_few(monkeypatch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from harness import cli
 from harness.campaign.settings import Effort, Settings
+from harness.checks.samples import EXTENTS
 from harness.gate import decision, gate_campaign
 from harness.gate.budgets import Budget
 from harness.gate.gate_campaign import Cell, Gated
@@ -27,6 +29,7 @@ __all__ = [
     "gate",
     "gated",
     "limit_on",
+    "look_at_few",
     "of_each_metric",
     "replayed",
     "statuses",
@@ -36,9 +39,28 @@ __all__ = [
 SUSPECTS = Path(__file__).resolve().parent / "gated" / "suspects.py"
 
 
+FEW = replace(
+    EXTENTS["brief"],
+    lengths=(1, 2, 3, 17, 65),
+    rows=4,
+    long=(1026,),
+    batches=(2, 3, 31),
+    long_batches=(2, 3),
+    large_batch=2000,
+    calls=100,
+)
+"""What the checks look at in tests of anything else than the checks."""
+
+
+def look_at_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the checks of effort `brief` look at a tenth of their rows."""
+    monkeypatch.setattr("harness.checks.samples.EXTENTS", {**EXTENTS, "brief": FEW})
+
+
 def briefly(monkeypatch: pytest.MonkeyPatch, *lengths: int) -> None:
-    """Let the command measure a part of its rows, a few seconds' worth: all regimes, at few lengths."""
+    """Let the command measure a part of its rows, a second's worth: all regimes, at few lengths."""
     effort = Effort("brief", lengths, elements=1 << 8, least_rows=2, most_rows=1 << 6, extent="brief")
+    look_at_few(monkeypatch)
     for module in (decision, gate_campaign):
         monkeypatch.setattr(module, "GATE", effort)
 
