@@ -20,6 +20,8 @@ from harness.witnesses.search import search
 from reference.formats import FORMATS
 from reports.record.witness import Witness
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 WRONG = """
 import numpy as np
 

@@ -17,6 +17,9 @@ from reports.record.ledger import CellInfo, Ledger
 from reports.record.run_folder import find_run, prepare
 from reports.record.witness import CellKey
 from reports.section import Undrawn
+from tests.gating import look_at_few
+
+pytestmark = pytest.mark.usefixtures("few_checks")
 
 ROOT = Path(__file__).resolve().parent.parent
 BRIEFLY = ("--format", "float16", "--effort", "brief")
@@ -41,7 +44,9 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "small"
-    assert cli.run(["run", *SMALL, "--out", str(folder)]) == 0
+    with pytest.MonkeyPatch.context() as patches:
+        look_at_few(patches)
+        assert cli.run(["run", *SMALL, "--out", str(folder)]) == 0
     return folder
 
 

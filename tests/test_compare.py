@@ -15,6 +15,8 @@ from reports.record.ledger import CellInfo
 from reports.record.tally import Tally
 from tests.synthetic_run import key, ledger_at, overflowing, tally_of
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 
 def rows(**tallies: Tally) -> list[Row]:
     return [cell_row(CellInfo(key(regime=name), sampled=True), tally) for name, tally in tallies.items()]

@@ -12,6 +12,8 @@ from harness import cli
 from tests.gating import briefly
 from tests.longer import few_of
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 COMMANDS = {
     "run": [
         "run",

@@ -9,6 +9,8 @@ from harness import cli
 from harness.commands import causes
 from tests.gating import briefly
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 CANDIDATES = """
 import os
 import time

@@ -32,6 +32,8 @@ from reports.terminal import summary
 from tests.gating import SUSPECTS, briefly
 from tests.synthetic_run import SETTINGS, planned, tally_of
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 FLOATS = (0.0, 5e-324, 1e-320, 2.0**-1022, 0.5, 1.0, 1.7976931348623157e308, math.inf)
 
 ROWS = {

@@ -24,6 +24,8 @@ from reference.oracle import truth_mpmath
 from reference.truth import truth
 from tests.longer import few_of
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 MP = mpmath.MPContext()
 MP.prec = 200
 

@@ -24,6 +24,8 @@ from reference.ops import LOGSUMEXP, SOFTMAX, op_named
 from tests.gated import fused as kernels
 from tests.gating import briefly, failing, gate, replayed
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 FLOAT32 = FORMATS["float32"]
 KERNELS = Path(kernels.__file__)
 HONEST = ("all_at_once", "scaled_before", "scaled_after", "with_sink", "masked")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -13,7 +14,7 @@ import scipy.special
 
 import reference
 from harness import cli
-from harness.campaign.settings import resolve
+from harness.campaign.settings import BRIEF, resolve
 from harness.gate import decision, gate_campaign, of_tier
 from harness.gate.assertion import failure
 from harness.terminal.exceptions import Interrupted
@@ -22,6 +23,14 @@ from tests.gated import suspects
 from tests.gating import SUSPECTS, briefly, budget, failing, gate, of_each_metric, replayed, statuses
 from tests.longer import few_of
 from tests.modes import flushing, mode_flushes
+
+pytestmark = pytest.mark.usefixtures("few_checks")
+
+
+@pytest.fixture(autouse=True)
+def few_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge functions at a few lengths of each kind; the whole gate is for commands."""
+    monkeypatch.setattr("harness.gate.assertion.BRIEF", replace(BRIEF, lengths=(1, 2, 7, 127, 4096)))
 
 
 @pytest.fixture(autouse=True)

@@ -28,6 +28,8 @@ from reports.record.verdicts import exit_code
 from tests.gating import SUSPECTS, briefly, budget, error_of, failing, gate, gated, limit_on, written
 from tests.synthetic_run import key, overflowing, tally_of
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,8 @@ from tests.gating import briefly, gate, statuses, written
 from tests.gating import budget as toml
 from tests.longer import few_of
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 SOFTMAX = """
 import numpy as np
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.gating import briefly, failing, gate
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 WRONG = """
 import numpy as np
 

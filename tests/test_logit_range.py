@@ -33,6 +33,8 @@ from strategies.input_file import InputRows
 from strategies.logit_range import LogitRange
 from strategies.regimes import REGIMES
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 Array = NDArray[np.generic]
 
 RANGES = (LogitRange(-20, 20), LogitRange(1, 2.5), LogitRange(-np.inf, 3), LogitRange(-400, -100))

@@ -20,6 +20,8 @@ from reference import ulp_errors
 from reference.formats import FORMATS
 from tests.gating import briefly, failing, gate, replayed
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 SOURCE = Path(__file__).resolve().parent.parent / "docs" / "kernels" / "softmax.c"
 
 MISBEHAVING = """#include <stddef.h>

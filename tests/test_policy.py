@@ -32,6 +32,8 @@ from tests.gating import briefly, failing, gate, statuses
 from tests.longer import few_of
 from tests.more_formats import EIGHT
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 FLUSH = "--policy=subnormals=flush"
 FLUSHING = """
 import numpy as np

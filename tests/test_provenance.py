@@ -12,6 +12,8 @@ from harness import cli
 from reports.record.ledger import Ledger
 from reports.record.program import Program
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 FEW = (
     "--format",
     "float16",

@@ -31,6 +31,8 @@ from reference.formats import FORMATS
 from reports.record.ledger import Ledger
 from reports.record.witness import CellKey
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 FLOAT32 = FORMATS["float32"]
 
 SLOW = """
