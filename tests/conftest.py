@@ -3,7 +3,6 @@
 A cause costs a second or two; the tests of them, `test_explain_gate`, unset the variable.
 """
 
-import gc
 import os
 
 import pytest
@@ -14,12 +13,6 @@ from tests.gating import look_at_few
 os.environ["SOFTMAX_HARNESS_NO_EXPLAIN"] = "1"
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
-
-
-def pytest_collection_finish():
-    """Leave modules and tests out of later collections of garbage, which some tests ask for."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture

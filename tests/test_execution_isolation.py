@@ -149,6 +149,15 @@ def candidate(tmp_path):
     return write
 
 
+@pytest.fixture(autouse=True, scope="module")
+def frozen():
+    """Leave what is there before these tests out of the collections of garbage that they ask for."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def undisturbed(monkeypatch):
     """Hold every test to leaving no process and changing nothing of this process."""
