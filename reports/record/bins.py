@@ -7,7 +7,7 @@ dictionaries cost.
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,17 +47,16 @@ class Bins(Mapping[int, int]):
         return cls(keys[order], np.fromiter(numbers.values(), np.int64, size)[order])
 
     @classmethod
-    def from_steps(cls, steps: Sequence[Sequence[int]]) -> Self:
+    def from_steps(cls, steps: Any) -> Self:
         """Return the numbers that `steps` wrote.
 
         Raises:
-            ValueError: there are not as many numbers as bins, or the bins do not ascend from 0.
-            OverflowError: a number takes more than an int64.
+            TypeError, ValueError: it wrote nothing of that kind, or the bins do not ascend from 0.
         """
-        differences, numbers = (np.array(part, dtype=np.int64) for part in steps)
+        differences, numbers = map(_integers, steps)
         keys = np.cumsum(differences)
-        if differences.shape != numbers.shape or (differences[1:] <= 0).any() or (keys < 0).any():
-            raise ValueError("its bins do not ascend from 0, each with a number")
+        if len(differences) != len(numbers) or (differences[1:] <= 0).any() or (keys < 0).any():
+            raise ValueError("bins that do not ascend from 0, or not a number for each")
         return cls(keys, numbers)
 
     def steps(self) -> list[list[int]]:
@@ -91,11 +90,17 @@ class Bins(Mapping[int, int]):
         return f"Bins({self._as_dict()})"
 
 
+def _integers(values: Any) -> NDArray[np.int64]:
+    """Return a list of int64 as an array; checked at once, as there are thousands."""
+    found = np.array(values if values != [] else np.empty(0, dtype=np.int64))
+    if not isinstance(values, list) or found.dtype != np.int64 or found.ndim != 1:
+        raise ValueError("no list of integers")
+    return found
+
+
 def added(parts: Iterable[Mapping[int, int]]) -> Mapping[int, int]:
     """Return the sum in each bin."""
     arrays = [Bins.of(part) for part in parts if part]
-    if len(arrays) == 1:
-        return arrays[0]
     if sum(float(part.numbers.sum(dtype=np.float64)) for part in arrays) >= _EXACT:
         total: dict[int, int] = {}
         for part in arrays:
@@ -111,8 +116,8 @@ def greatest(parts: Iterable[Mapping[int, int]]) -> Bins:
 
 
 def _combined(of_two: np.ufunc, parts: Sequence[Bins]) -> Bins:
-    if not parts:
-        return Bins.of({})
+    if len(parts) < 2:
+        return parts[0] if parts else Bins.of({})
     keys, places = np.unique(np.concatenate([part.sorted_keys for part in parts]), return_inverse=True)
     numbers = np.zeros(len(keys), dtype=np.int64)  # no number is below 0
     of_two.at(numbers, places, np.concatenate([part.numbers for part in parts]))

@@ -207,18 +207,6 @@ def list_of(item: Rule, most: int | None = None) -> Rule:
 WORDS: Final[Rule] = list_of(text())
 
 
-def integers(least: int = 0, most: int = LARGEST_COUNT) -> Rule:
-    """Return the rule of a list of integers within limits, checked all at once, as histograms are long."""
-    each = list_of(integer(least, most))
-
-    def rule(value: Any, where: str) -> None:
-        is_of_integers = isinstance(value, list) and set(map(type, value)) == {int}
-        if not is_of_integers or min(value) < least or max(value) > most:
-            each(value, where)
-
-    return rule
-
-
 def mapping_of(key: Rule, item: Rule) -> Rule:
     """Return the rule of an object whose keys are not known beforehand."""
 

@@ -24,7 +24,6 @@ from reports.record.schema import (
     LARGEST_COUNT,
     OBJECT,
     Malformed,
-    integers,
     list_of,
     mapping_of,
     parsed,
@@ -184,7 +183,7 @@ def _with_bits(document: Mapping[str, Any], bits: Sequence[str]) -> Witness:
     return Witness.from_document({**document, **rows})
 
 
-def _numbered(name: str, written: Sequence[Sequence[int]] | Mapping[str, int]) -> Bins:
+def _numbered(name: str, written: Any) -> Bins:
     """Return the numbers by bin of `Bins.steps`, or of a mapping with text keys from an older ledger.
 
     Raises:
@@ -195,8 +194,9 @@ def _numbered(name: str, written: Sequence[Sequence[int]] | Mapping[str, int]) -
             numbers = Bins.of({int(key): value for key, value in written.items()})
         else:
             numbers = Bins.from_steps(written)
-    except (OverflowError, ValueError) as error:
-        raise Malformed(f"{name}: {error}") from None
+    except (OverflowError, TypeError, ValueError):
+        rule = "it is a list of the steps between ascending bins, and a list of their numbers"
+        raise Malformed(f"{name}: {str(written)[:40]}: {rule}") from None
     _check_numbers(name, numbers)
     return numbers
 
@@ -258,13 +258,13 @@ _BINS: Final[Mapping[str, tuple[int, int]]] = {
 
 _NAME: Final = text(200)
 _COUNTS: Final = mapping_of(_NAME, COUNT)
-_STEPS: Final = list_of(integers(-LARGEST_COUNT), 2)
 _BY_TEXT: Final = mapping_of(text(20, "[0-9]{1,18}"), COUNT)
 
 
 def _binned(value: Any, where: str) -> None:
-    """Check the shape of what `_numbered` reads."""
-    (_BY_TEXT if isinstance(value, dict) else _STEPS)(value, where)
+    """Check what `_numbered` reads, as far as it does not itself."""
+    if isinstance(value, dict):
+        _BY_TEXT(value, where)
 
 
 _WRITTEN: Final = record(
@@ -285,7 +285,9 @@ def merge(tallies: Iterable[Tally]) -> Tally:
     """Return the tally of all rows of some tallies."""
     parts = list(tallies)
     if len(parts) == 1:
-        return replace(parts[0], witnesses=_gravest(parts[0].witnesses))
+        [only] = parts
+        witnesses = _gravest(only.witnesses)
+        return only if witnesses == only.witnesses else replace(only, witnesses=witnesses)
     sums = map(sum, zip(*map(attrgetter(*_SUMS), parts), strict=True)) if parts else [0] * len(_SUMS)
     values: dict[str, Any] = dict(zip(_SUMS, sums, strict=True))
     values["ulp_sum"] = Fraction(values["ulp_sum"])
