@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import ml_dtypes
@@ -30,7 +31,12 @@ INF, NAN = math.inf, math.nan
 
 
 def judged(row: list[float], outputs: list[float], fmt: FloatFormat = F64) -> Judgement:
-    return judge(np.array([outputs], dtype=np.float64), truth_mpmath(np.array([row], dtype=np.float64), fmt))
+    return judge(np.array([outputs], dtype=np.float64), truth_of(tuple(row), fmt))
+
+
+@cache
+def truth_of(row: tuple[float, ...], fmt: FloatFormat) -> Truth:
+    return truth_mpmath(np.array([row], dtype=np.float64), fmt)
 
 
 # The definitions, in fractions, from the exact softmax -----------------------------------------------
@@ -38,7 +44,12 @@ def judged(row: list[float], outputs: list[float], fmt: FloatFormat = F64) -> Ju
 
 def exact_rows(row: list[float]) -> list[Fraction]:
     """r to 2000 bits: exact where the row is tied, and elsewhere close enough that nothing below can tell."""
-    return [int(p.man) * Fraction(2) ** int(p.exp) for p in softmax(row, bits=2000)]
+    return list(_exact(tuple(row)))
+
+
+@cache
+def _exact(row: tuple[float, ...]) -> tuple[Fraction, ...]:
+    return tuple(int(p.man) * Fraction(2) ** int(p.exp) for p in softmax(row, bits=2000))
 
 
 def value_of(fmt: FloatFormat, code: int) -> Fraction:
@@ -47,10 +58,16 @@ def value_of(fmt: FloatFormat, code: int) -> Fraction:
     return value
 
 
+@cache
+def rounded_code(fmt: FloatFormat, r: Fraction) -> int:
+    return fmt.round(r)
+
+
+@cache
 def down_and_up(r: Fraction, fmt: FloatFormat) -> tuple[Fraction, Fraction]:
     """RD(r) and RU(r)."""
-    nearest = value_of(fmt, fmt.round(r))
-    code = fmt.round(r)
+    code = rounded_code(fmt, r)
+    nearest = value_of(fmt, code)
     if nearest == r:
         return r, r
     other = value_of(fmt, code + 1 if nearest < r else code - 1)
@@ -59,7 +76,7 @@ def down_and_up(r: Fraction, fmt: FloatFormat) -> tuple[Fraction, Fraction]:
 
 def class_by_definition(y: float, r: Fraction, fmt: FloatFormat) -> ElementClass:
     """The table of classes, top to bottom."""
-    nearest = value_of(fmt, fmt.round(r))
+    nearest = value_of(fmt, rounded_code(fmt, r))
     if not math.isfinite(y):
         return ElementClass.NONFINITE
     if r == 0:
@@ -93,7 +110,7 @@ def assert_by_definition(row: list[float], outputs: list[float], fmt: FloatForma
         assert_error(verdict.ulp[0, i], y, r, fmt, what)
         assert verdict.classes[0, i] == class_by_definition(y, r, fmt), what
         exact_y = Fraction(y) if math.isfinite(y) else None
-        assert verdict.correct[0, i] == (exact_y == value_of(fmt, fmt.round(r))), what
+        assert verdict.correct[0, i] == (exact_y == value_of(fmt, rounded_code(fmt, r))), what
         assert verdict.faithful[0, i] == (exact_y in down_and_up(r, fmt)), what
         assert verdict.negative_zero[0, i] == (y == 0 and math.copysign(1, y) < 0), what
 
@@ -101,7 +118,7 @@ def assert_by_definition(row: list[float], outputs: list[float], fmt: FloatForma
 def assert_row_by_definition(row: list[float], outputs: list[float], fmt: FloatFormat) -> None:
     """The row's sums and failure, from exact sums."""
     verdict = judged(row, outputs, fmt)
-    nearest = sum((value_of(fmt, fmt.round(r)) for r in exact_rows(row)), Fraction(0))
+    nearest = sum((value_of(fmt, rounded_code(fmt, r)) for r in exact_rows(row)), Fraction(0))
     what = f"{fmt}, x={[v.hex() for v in row]}, y={[v.hex() for v in outputs]}"
     assert verdict.nearest_sum[0] == float(nearest), what
     if not all(map(math.isfinite, outputs)):

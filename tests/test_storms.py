@@ -396,7 +396,7 @@ if os.path.getsize({count!r}) % 20 == 0:
 
 
 def test_the_gate_refuses_a_kernel_that_dies_in_one_call_of_twenty(tmp_path, monkeypatch, capsys):
-    briefly(monkeypatch, 2, 7)
+    briefly(monkeypatch, 3)
     spec = written(tmp_path, EVERY_TWENTIETH.format(count=str(tmp_path / "calls")))
     code, document = gate(
         capsys, spec, "--format", "float32", "--tier", "fast", "--out", str(tmp_path / "run")
