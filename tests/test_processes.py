@@ -125,6 +125,60 @@ with Isolated(2, 20.0) as executor:
     )
 
 
+SIDE_BY_SIDE = """
+import threading
+import numpy as np
+from harness.campaign.processes import side_by_side
+from harness.terminal.exceptions import NoVerdict
+from reference.formats import FORMATS
+
+x = np.array([[0, 1]], dtype=np.float16)
+
+def of_one(number, executor):
+    if number == 7:
+        os._exit(3)
+    sound = executor.run("max_shifted", x, FORMATS["float16"]).completed.all()
+    return number, os.getpid(), bool(sound)
+"""
+
+
+def test_items_are_worked_on_in_copies_and_their_results_come_in_order(tmp_path: Path) -> None:
+    """Candidates are called by the one executor; where there is another thread, nothing is copied."""
+    done = run(
+        tmp_path,
+        f"""{SIDE_BY_SIDE}
+with Isolated(2) as executor:
+    found = list(side_by_side(of_one, range(6), executor, 2))
+    assert can_fork()
+    waiting = threading.Event()
+    threading.Thread(target=waiting.wait).start()
+    alone = list(side_by_side(of_one, range(6), executor, 2))
+    waiting.set()
+for results in found, alone:
+    assert [(number, sound) for number, _, sound in results] == [(n, True) for n in range(6)], results
+assert os.getpid() not in {{process for _, process, _ in found}}
+assert {{process for _, process, _ in alone}} == {{os.getpid()}}
+""",
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_copy_that_dies_of_an_item_is_told(tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        f"""{SIDE_BY_SIDE}
+with Isolated(2) as executor:
+    try:
+        list(side_by_side(of_one, (1, 7, 2), executor, 2))
+    except NoVerdict as error:
+        print(error)
+assert can_fork(), "its threads are gone"
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "a copy of this one, died" in done.stdout
+
+
 def test_an_error_in_a_copy_is_raised_here(tmp_path: Path) -> None:
     done = run(
         tmp_path,

@@ -112,12 +112,13 @@ def side_by_side(
     if min(jobs, len(items)) < 2 or not can_fork():
         yield from (of_one(item, executor) for item in items)
         return
-    copies = [_Copy.of(of_one) for _ in range(min(jobs, len(items)))]
+    copies: list[_Copy] = []
     free: SimpleQueue[_Copy] = SimpleQueue()
-    for copy in copies:
-        free.put(copy)
-    pool = ThreadPoolExecutor(len(copies), thread_name_prefix="copy")
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="copy")
     try:
+        for _ in range(min(jobs, len(items))):
+            copies.append(_Copy.of(of_one))
+            free.put(copies[-1])
         for future in [pool.submit(_asked, free, item, executor) for item in items]:
             yield awaited(future)
     finally:

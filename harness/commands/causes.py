@@ -113,15 +113,17 @@ def _too_many_terms(standing: Standing) -> str:
     A term of a shifted softmax is at most 1, so a sum overflows only where there are more terms than the
     largest number. Candidates that overflow for another reason do so in shorter rows too.
     """
-    most = format_named(standing.key.format).largest
+    key = standing.key
+    most = format_named(key.format).largest
     longer = [cell for cell in standing.cells if cell["length"] > most]
     shorter = sum(cell["judged_rows"] for cell in standing.cells if cell["length"] <= most)
     failed, overflown = (sum(cell[name] for cell in longer) for name in ("failed_rows", "overflow_rows"))
-    if standing.wrongs or not (shorter and failed == overflown == standing.total("failed_rows") > 0):
+    alone = shorter and failed == overflown == standing.total("failed_rows") > 0
+    if key.format != key.out_format or standing.wrongs or not alone:
         return ""
     return (
         f"all {failed:,} failed rows overflow and have more than {int(most):,} entries, the largest number of"
-        f" {standing.key.format}: the sum of their exponentials may exceed it;"
+        f" {key.format}: the sum of their exponentials may exceed it;"
         f" none of {shorter:,} shorter rows failed"
     )
 

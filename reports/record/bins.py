@@ -51,7 +51,7 @@ class Bins(Mapping[int, int]):
         """Return the numbers that `steps` wrote.
 
         Raises:
-            TypeError, ValueError: it wrote nothing of that kind, or the bins do not ascend from 0.
+            OverflowError, TypeError, ValueError: it wrote nothing of that kind, or bins that do not ascend.
         """
         differences, numbers = map(_integers, steps)
         keys = np.cumsum(differences)
@@ -91,23 +91,30 @@ class Bins(Mapping[int, int]):
 
 
 def _integers(values: Any) -> NDArray[np.int64]:
-    """Return a list of int64 as an array; checked at once, as there are thousands."""
-    found = np.array(values if values != [] else np.empty(0, dtype=np.int64))
-    if not isinstance(values, list) or found.dtype != np.int64 or found.ndim != 1:
+    """Return a list of integers as an array; checked at once, as there are thousands."""
+    if not isinstance(values, list) or not set(map(type, values)) <= {int}:
         raise ValueError("no list of integers")
-    return found
+    return np.array(values, dtype=np.int64)
 
 
 def added(parts: Iterable[Mapping[int, int]]) -> Mapping[int, int]:
     """Return the sum in each bin."""
-    arrays = [Bins.of(part) for part in parts if part]
+    counted = [part for part in parts if part]
+    try:
+        arrays = [Bins.of(part) for part in counted]
+    except OverflowError:
+        return _added_exactly(counted)
     if sum(float(part.numbers.sum(dtype=np.float64)) for part in arrays) >= _EXACT:
-        total: dict[int, int] = {}
-        for part in arrays:
-            for key, number in part.items():
-                total[key] = total.get(key, 0) + number
-        return total
+        return _added_exactly(counted)
     return _combined(np.add, arrays)
+
+
+def _added_exactly(parts: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    total: dict[int, int] = {}
+    for part in parts:
+        for key, number in part.items():
+            total[key] = total.get(key, 0) + number
+    return total
 
 
 def greatest(parts: Iterable[Mapping[int, int]]) -> Bins:
