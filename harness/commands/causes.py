@@ -122,8 +122,8 @@ def _too_many_terms(standing: Standing) -> str:
     if key.format != key.out_format or standing.wrongs or not alone:
         return ""
     return (
-        f"all {failed:,} failed rows overflow and have more than {int(most):,} entries, the largest number of"
-        f" {key.format}: the sum of their exponentials may exceed it;"
+        f"all {failed:,} failed rows overflow, and have more than {int(most):,} entries: the sum of their"
+        f" exponentials may exceed {int(most):,}, the largest {key.format} number;"
         f" none of {shorter:,} shorter rows failed"
     )
 
