@@ -127,17 +127,48 @@ def test_a_run_with_failed_rows_says_why_first_and_leaves_its_summary_as_it_is(c
     assert CAUSE in told.err
 
 
+TIED = ("--format=float16", "--regime=tied", "--rows=8", "--effort=brief", "--out=long")
+
+
 def test_of_sums_of_too_many_terms_the_run_itself_knows_the_cause(capsys, monkeypatch):
     monkeypatch.setattr(causes, "_explained", None)
-    asked = ["run", "max_shifted", "--format=float16", "--regime=tied", "--length=2", "--length=70001"]
-    assert cli.run([*asked, "--rows=8", "--effort=brief", "--out=long"]) == 0
+    assert cli.run(["run", "max_shifted", *TIED, "--length=2", "--length=70001"]) == 0
     first = capsys.readouterr().out.splitlines()[0]
-    assert first.startswith("cause: max_shifted, float16: all 8 failed rows overflow"), first
+    assert first.startswith("cause: max_shifted, float16: every failed row overflows"), first
     assert "may exceed 65,504, the largest float16 number" in first
     assert first.endswith("none of 8 shorter rows failed")
 
 
-def test_where_shorter_rows_fail_too_the_cause_is_asked_for(monkeypatch):
+LONG_ROWS = """
+import numpy as np
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    with np.errstate(all="ignore"):
+        return e / e.sum(axis=-1, keepdims=True)
+
+def nan_in_long_rows(x):
+    return softmax(x.astype(np.float32)).astype(x.dtype) * (np.nan if x.shape[1] > 65535 else 1)
+
+def raises_at_three(x):
+    if x.shape[1] == 3:
+        raise ValueError("three")
+    return softmax(x)
+
+raises_at_three.declares = {"algorithm": {"argument": "shifted", "exp_ulps": 4, "summation": "pairwise"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "lengths"),
+    [
+        ("naive", (2, 70001)),
+        ("long.py:nan_in_long_rows", (2, 70001)),
+        ("long.py:raises_at_three", (2, 3, 70001)),
+    ],
+)
+def test_where_more_may_be_wrong_than_the_number_of_terms_the_cause_is_asked_for(monkeypatch, name, lengths):
+    """Shorter rows fail too, or no algorithm is declared, or rows gave nothing."""
     asked_for = []
 
     def explained(one, *_):
@@ -145,6 +176,7 @@ def test_where_shorter_rows_fail_too_the_cause_is_asked_for(monkeypatch):
         return {**one.document(), "line": ""}
 
     monkeypatch.setattr(causes, "_explained", explained)
-    asked = ["run", "naive", "--format=float16", "--regime=tied", "--regime=sum-overflow", "--length=2"]
-    assert cli.run([*asked, "--length=70001", "--rows=8", "--effort=brief", "--out=long"]) == 0
-    assert [(one.candidate, one.format) for one in asked_for] == [("naive", "float16")]
+    Path("long.py").write_text(LONG_ROWS)
+    more = ["--regime=sum-overflow", *(f"--length={n}" for n in lengths)]
+    assert cli.run(["run", name, *TIED, *more]) == 0
+    assert [(one.candidate, one.format) for one in asked_for] == [(name, "float16")]

@@ -193,6 +193,26 @@ def test_without_declared_bounds_and_profiles_neither_is_made() -> None:
     assert found.elements.histogram == whole.elements.histogram
 
 
+def test_a_count_that_is_interrupted_leaves_nothing_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal in compiled code is raised when that returns, before its tables are cleared."""
+    fmt = FORMATS["float16"]
+    x = REGIMES["wide-normal"].rows(fmt, 20, 5, 0, 0)
+    rows = rows_of(fmt, x)
+
+    def counted() -> Figures:
+        return judge_and_count(max_shifted(x), rows.truth, batch_of(rows))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = counted().elements.histogram
+    with monkeypatch.context() as patches:
+        patches.setattr("harness.measurement.compiled._figures", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            counted()
+    assert counted().elements.histogram == before
+
+
 @given(st.lists(FIGURES, min_size=1, max_size=60))
 def test_errors_are_counted_in_their_bins_and_added_up_exactly(values: list[float]) -> None:
     """Against fractions and `Counter`: zero, subnormal, huge, infinite and NaN errors among them."""

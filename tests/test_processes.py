@@ -121,7 +121,7 @@ with Isolated(2, 20.0) as executor:
     count, said = done.stdout.split(maxsplit=1)
     assert int(count) >= 1
     assert said.endswith(
-        "a copy of this one, died: memory may be short; try fewer --jobs; what was recorded is kept\n"
+        "a copy of the harness, died: memory may be short; try fewer --jobs; what was recorded is kept\n"
     )
 
 
@@ -137,8 +137,13 @@ x = np.array([[0, 1]], dtype=np.float16)
 def of_one(number, executor):
     if number == 7:
         os._exit(3)
+    if number == 9:
+        open("nine")
     sound = executor.run("max_shifted", x, FORMATS["float16"]).completed.all()
     return number, os.getpid(), bool(sound)
+
+def no_fork():
+    raise BlockingIOError("no process left")
 """
 
 
@@ -163,7 +168,8 @@ assert {{process for _, process, _ in alone}} == {{os.getpid()}}
     assert done.returncode == 0, done.stderr
 
 
-def test_a_copy_that_dies_of_an_item_is_told(tmp_path: Path) -> None:
+def test_what_goes_wrong_in_a_copy_is_told_as_what_it_is(tmp_path: Path) -> None:
+    """A copy that dies, an error of the work, a system without another process; Ctrl-C still works."""
     done = run(
         tmp_path,
         f"""{SIDE_BY_SIDE}
@@ -172,11 +178,21 @@ with Isolated(2) as executor:
         list(side_by_side(of_one, (1, 7, 2), executor, 2))
     except NoVerdict as error:
         print(error)
-assert can_fork(), "its threads are gone"
+    try:
+        list(side_by_side(of_one, (1, 9, 2), executor, 2))
+    except FileNotFoundError as error:
+        print(error)
+    os.fork, fork = no_fork, os.fork
+    print(list(side_by_side(of_one, (1, 2), executor, 2))[1][1] == os.getpid())
+    os.fork = fork
+    signal.raise_signal(signal.SIGINT)
 """,
     )
-    assert done.returncode == 0, done.stderr
-    assert "a copy of this one, died" in done.stdout
+    assert done.stderr.endswith("KeyboardInterrupt\n"), done.stderr
+    died, missing, in_turn = done.stdout.splitlines()
+    assert "a copy of the harness, died" in died
+    assert missing == "[Errno 2] No such file or directory: 'nine'"
+    assert in_turn == "True"
 
 
 def test_an_error_in_a_copy_is_raised_here(tmp_path: Path) -> None:

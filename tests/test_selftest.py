@@ -148,7 +148,7 @@ def test_calls_are_held_against_earlier_ones(make, values, check):
 )
 def test_layout_is_looked_at_from_every_side(name, metric):
     instance = next(i for i in planted(0) if i.defect.name == name and i.format.name == "float32")
-    suspect = Suspect(instance.name, instance.candidate, "fast", checks_first=True)
+    suspect = Suspect(instance.name, instance.candidate, ("fast",), checks_first=True)
     assert first_failures([suspect], instance.format)[instance.name].metric == metric
 
 

@@ -25,8 +25,6 @@ from strategies.lengths import SWEEP, USUAL, Drawn
 from strategies.regimes import REGIMES
 from strategies.regimes.medley import MEDLEY
 
-pytestmark = pytest.mark.usefixtures("few_checks")
-
 SEEDS = range(5)
 
 FLOAT32 = (FORMATS["float32"],)
@@ -212,7 +210,7 @@ def test_defects_of_size_are_caught_by_what_the_seed_draws(
     part: str, function: Any, values: tuple[int, ...], fmt: str
 ) -> None:
     instance = Instance(Defect("size", function, of_rows(function)), FORMATS[fmt], values)
-    suspect = Suspect(instance.name, instance.candidate, "fast")
+    suspect = Suspect(instance.name, instance.candidate, ("fast",))
     found = first_failures([suspect], instance.format, effort=PART[part])
     assert found[instance.name].regime == ("crowd" if part == "calls" else "medley")
 
@@ -223,6 +221,6 @@ def test_defects_of_size_are_caught_by_what_the_seed_draws(
 def test_elements_that_an_index_does_not_reach_break_the_contract(limit: int, fmt: str) -> None:
     function = sizes.elements_beyond_a_limit_unwritten
     instance = Instance(Defect("size", function, of_rows(function)), FORMATS[fmt], (limit,))
-    suspect = Suspect(instance.name, instance.candidate, "fast")
+    suspect = Suspect(instance.name, instance.candidate, ("fast",))
     found = first_failures([suspect], instance.format, effort=Effort("gate", (2,), 64, 2, 2))
     assert found[instance.name].metric in ("contract batch", "contract large_batch")

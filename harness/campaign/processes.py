@@ -98,7 +98,9 @@ class Processes(Threads[Task]):
 def side_by_side(
     of_one: Callable[[Item, Executor], Result], items: Sequence[Item], executor: Executor, jobs: int
 ) -> Iterator[Result]:
-    """Yield what a function returns for each item, in order; several at once where processes can be copied.
+    """Yield what a function returns for each item, in the items' order.
+
+    Where this process can be copied, copies work on several items at once.
 
     Args:
         of_one: given an item and an executor; called in a copy of this process.
@@ -116,11 +118,16 @@ def side_by_side(
     free: SimpleQueue[_Copy] = SimpleQueue()
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="copy")
     try:
-        for _ in range(min(jobs, len(items))):
-            copies.append(_Copy.of(of_one))
-            free.put(copies[-1])
+        with suppress(OSError):  # no memory, or no process, is left for another
+            for _ in range(min(jobs, len(items))):
+                copies.append(_Copy.of(of_one))
+                free.put(copies[-1])
+        if not copies:
+            yield from (of_one(item, executor) for item in items)
+            return
         for future in [pool.submit(_asked, free, item, executor) for item in items]:
             yield awaited(future)
+        pool.shutdown()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for copy in copies:
@@ -165,13 +172,21 @@ class _Copy:
     def of(cls, function: Callable[[Any, Executor], Any]) -> _Copy:
         """Fork a copy that calls a function."""
         ours, theirs = Pipe()
+        made: list[_Copy] = []
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        process = os.fork()
-        if process == 0:
-            _run_copy(function, theirs)
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        theirs.close()
-        return cls(process, ours)
+        try:
+            with theirs:
+                process = os.fork()
+                if process == 0:
+                    _run_copy(function, theirs)
+                made.append(cls(process, ours))
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)  # raises an interrupt that came meanwhile
+        except BaseException:
+            for copy in made:
+                copy.kill()
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            raise
+        return made[0]
 
     def ask(self, task: Any, executor: Executor) -> Any:
         """Return what the copy's function returns for a task; candidates are called here, at its requests."""
@@ -181,7 +196,7 @@ class _Copy:
                 self.line.send(_called(executor, reply))
         except (EOFError, OSError) as error:
             raise NoVerdict(
-                f"process {self.process}, a copy of this one, died: memory may be short;"
+                f"process {self.process}, a copy of the harness, died: memory may be short;"
                 " try fewer --jobs; what was recorded is kept"
             ) from error
         if isinstance(reply, _Failed):
@@ -213,6 +228,10 @@ def _called(executor: Executor, request: _Request) -> Outcome | _Failed:
 # In a copy -----------------------------------------------------------------------------------
 
 
+class _Orphaned(Exception):
+    """The process at the other end of a line is gone."""
+
+
 class _RemoteExecutor(Closing):
     """An executor that passes calls to the process at the other end of a line."""
 
@@ -230,8 +249,11 @@ class _RemoteExecutor(Closing):
         reduces: bool = False,
     ) -> Outcome:
         """See `Executor.run`."""
-        self._line.send(_Request(spec, x, out_format, timeout, presentation, reduces))
-        answer = self._line.recv()
+        try:
+            self._line.send(_Request(spec, x, out_format, timeout, presentation, reduces))
+            answer = self._line.recv()
+        except (EOFError, OSError) as error:
+            raise _Orphaned from error
         if isinstance(answer, _Failed):
             raise answer.error
         outcome: Outcome = answer
@@ -254,7 +276,7 @@ def _run_copy(function: Callable[[Any, Executor], Any], line: Connection) -> NoR
         _close_all_but(line.fileno())
         gc.freeze()  # a collected object would close a descriptor whose number is another's by then
         _serve(function, line)
-    except (EOFError, OSError):
+    except (EOFError, OSError, _Orphaned):
         os._exit(0)
     finally:
         os._exit(1)
@@ -266,7 +288,7 @@ def _serve(function: Callable[[Any, Executor], Any], line: Connection) -> NoRetu
         task = line.recv()
         try:
             line.send(function(task, executor))
-        except (EOFError, OSError):
+        except _Orphaned:
             raise
         except BaseException as error:  # noqa: BLE001  raised in the other process
             line.send(_Failed(_sendable(error)))

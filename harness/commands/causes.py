@@ -22,6 +22,7 @@ from harness.terminal.exceptions import HarnessError
 from reference.formats import FloatFormat, format_named
 from reference.ops import SOFTMAX
 from reports.causes import NOT_ASKED
+from reports.figures import plural
 from reports.record.verdicts import Verdict
 from reports.spelling import command
 
@@ -67,7 +68,7 @@ class Asked:
         candidate: its name.
         format, out: by name.
         tier: that it misses; None where no tier was asked of it.
-        known: the cause, where the run's own rows show it.
+        known: the cause, where the run's own rows show it of an algorithm that subtracts the maximum.
     """
 
     candidate: str
@@ -97,21 +98,19 @@ def asked_of_verdicts(verdicts: Iterable[Verdict]) -> tuple[Asked, ...]:
 def asked_of_run(run: RunData) -> tuple[Asked, ...]:
     """Return whom a run's failed rows and findings are about, in the plan's order."""
     found = {(f.candidate, f.format, f.out_format) for f in run.findings}
-    return tuple(
-        Asked(s.key.candidate, s.key.format, s.key.out_format, known=_too_many_terms(s))
-        for s in run.standings
-        if s.is_measured
-        and (
-            (s.greatest("failed_rate") or 0) > 0 or (s.key.candidate, s.key.format, s.key.out_format) in found
-        )
-    )
+    asked = []
+    for s in run.standings:
+        key = (s.key.candidate, s.key.format, s.key.out_format)
+        if s.is_measured and ((s.greatest("failed_rate") or 0) > 0 or key in found):
+            asked.append(Asked(*key, known="" if key in found else _too_many_terms(s)))
+    return tuple(asked)
 
 
 def _too_many_terms(standing: Standing) -> str:
-    """Say that sums of too many terms overflow, where that is all that fails; empty otherwise.
+    """Say that sums of too many terms overflow, where nothing else is wrong; empty otherwise.
 
-    A term of a shifted softmax is at most 1, so a sum overflows only where there are more terms than the
-    largest number. Candidates that overflow for another reason do so in shorter rows too.
+    It holds for an algorithm that is declared to subtract the maximum: its terms are at most 1, so its sum
+    overflows only where there are more terms than the largest number.
     """
     key = standing.key
     most = format_named(key.format).largest
@@ -119,13 +118,19 @@ def _too_many_terms(standing: Standing) -> str:
     shorter = sum(cell["judged_rows"] for cell in standing.cells if cell["length"] <= most)
     failed, overflown = (sum(cell[name] for cell in longer) for name in ("failed_rows", "overflow_rows"))
     alone = shorter and failed == overflown == standing.total("failed_rows") > 0
-    if key.format != key.out_format or standing.wrongs or not alone:
+    beyond = (standing.greatest("algorithm_ratio") or 0) > 1
+    if key.format != key.out_format or standing.wrongs or standing.lost_rows or beyond or not alone:
         return ""
     return (
-        f"all {failed:,} failed rows overflow, and have more than {int(most):,} entries: the sum of their"
-        f" exponentials may exceed {int(most):,}, the largest {key.format} number;"
-        f" none of {shorter:,} shorter rows failed"
+        f"every failed row overflows, and has more than {int(most):,} entries: the sum of its exponentials"
+        f" may exceed {int(most):,}, the largest {key.format} number;"
+        f" none of {plural(shorter, 'shorter row')} failed"
     )
+
+
+def _is_shifted(candidate: Candidate, fmt: str) -> bool:
+    algorithm = candidate.declared(format_named(fmt)).algorithm
+    return algorithm is not None and algorithm.argument == "shifted"
 
 
 def causes_of(
@@ -143,7 +148,7 @@ def causes_of(
         for one in asked if seconds >= LEAST else ():
             if deadline.is_over:
                 break
-            if one.known:
+            if one.known and _is_shifted(named[one.candidate], one.format):
                 documents.append({**one.document(), "line": one.known})
             else:
                 documents.append(_explained(one, named[one.candidate], settings, deadline))

@@ -200,7 +200,16 @@ class _Tables(threading.local):
     """Scratch of each thread, all 0 between calls: too large to be cleared for every batch."""
 
     def __init__(self) -> None:
-        self.histogram = np.zeros(BINS, dtype=np.int64)
+        self._histogram: NDArray[np.int64] | None = None
+
+    def take(self) -> NDArray[np.int64]:
+        """Return a histogram of zeros; an interrupted call never gives its own back."""
+        taken, self._histogram = self._histogram, None
+        return np.zeros(BINS, dtype=np.int64) if taken is None else taken
+
+    def give_back(self, histogram: NDArray[np.int64]) -> None:
+        """Keep a histogram that is cleared."""
+        self._histogram = histogram
 
 
 _TABLES: Final = _Tables()
@@ -271,7 +280,7 @@ def _new_counts(rows: int) -> _Counts:
         scalars=scalars,
         digits=np.zeros(4, dtype=np.int64),
         sums=np.zeros((EXPONENTS, 2), dtype=np.int64),
-        histogram=_TABLES.histogram,
+        histogram=_TABLES.take(),
         peaks=np.full(GAPS.count + 1, -1, dtype=np.int64),
         ranks=np.full(len(_OF), -1, dtype=np.int64),
         places=np.full(len(_OF), -1, dtype=np.int64),
@@ -329,11 +338,12 @@ def _peaks_by_bin(peaks: Counts) -> Bins:
 
 
 def _harvest(table: Counts, named: _Scalars) -> Bins:
-    """Take the counts of the bins that are in use out of a table, and add that of infinite errors."""
+    """Take the counts of the bins in use out of a table, and give it back; add that of infinite errors."""
     part = table[named.lowest : named.highest + 1]  # without bin 0
     keys = np.concatenate([np.flatnonzero(table[:1]), np.flatnonzero(part) + named.lowest])
     numbers = table[keys]
     part[:] = table[0] = 0
+    _TABLES.give_back(table)
     if named.infinite:
         keys = np.append(keys, _INFINITY >> HISTOGRAM_SHIFT)
         numbers = np.append(numbers, named.infinite)

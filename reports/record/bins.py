@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 __all__ = ["Bins", "added", "greatest"]
 
 _EXACT: Final = 2.0**62
-"""Sums up to here are made as int64, whatever a sum in float64 has lost; larger ones as Python integers."""
+"""Below this, estimated in float64, a sum surely fits an int64; larger sums are made of Python integers."""
 
 
 class Bins(Mapping[int, int]):

@@ -21,7 +21,6 @@ from reports.record.profiles import GAPS, KINDS, PLACE_COUNTS, SIDE
 from reports.record.schema import (
     COUNT,
     FIGURE,
-    LARGEST_COUNT,
     OBJECT,
     Malformed,
     list_of,
@@ -195,8 +194,8 @@ def _numbered(name: str, written: Any) -> Bins:
         else:
             numbers = Bins.from_steps(written)
     except (OverflowError, TypeError, ValueError):
-        rule = "it is a list of the steps between ascending bins, and a list of their numbers"
-        raise Malformed(f"{name}: {str(written)[:40]}: {rule}") from None
+        rule = "it is a list of steps between ascending bins and a list of numbers, or numbers by bin"
+        raise Malformed(f"{name}: {ascii(written)[:40]}: {rule}") from None
     _check_numbers(name, numbers)
     return numbers
 
@@ -247,9 +246,12 @@ _SUMS: Final = tuple(
 
 _ERRORS: Final = 1 << (64 - HISTOGRAM_SHIFT)
 
+_MOST_COUNTED: Final = 1 << 48
+"""More elements than a shard has; thousands of such counts add up in 64 bits."""
+
 _BINS: Final[Mapping[str, tuple[int, int]]] = {
-    "histogram": (_ERRORS - 1, LARGEST_COUNT - 1),
-    "places": (SIDE * SIDE * KINDS, LARGEST_COUNT - 1),
+    "histogram": (_ERRORS - 1, _MOST_COUNTED),
+    "places": (SIDE * SIDE * KINDS, _MOST_COUNTED),
     "place_errors": (SIDE * SIDE, _ERRORS - 1),
     "gap_errors": (GAPS.count, _ERRORS - 1),
     "gap_bounds": (GAPS.count, _ERRORS - 1),
@@ -262,7 +264,7 @@ _BY_TEXT: Final = mapping_of(text(20, "[0-9]{1,18}"), COUNT)
 
 
 def _binned(value: Any, where: str) -> None:
-    """Check what `_numbered` reads, as far as it does not itself."""
+    """Check a mapping from an older ledger; `_numbered` checks lists of steps."""
     if isinstance(value, dict):
         _BY_TEXT(value, where)
 

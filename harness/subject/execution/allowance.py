@@ -56,7 +56,7 @@ MOST_CULPRITS: Final = 4096
 
 MOST_COPIED: Final = 1 << 12
 MOST_KEPT: Final = 64
-"""Rows of so many small calls are looked at together: the most entries of a call, and the most calls."""
+"""Calls of at most MOST_COPIED entries are kept, up to MOST_KEPT of them, and looked at together."""
 
 SUSPICION: Final = 1 / 8
 LEAST_PATIENCE: Final = 0.5
@@ -236,17 +236,17 @@ class _Beyond:
             self._culprits = np.concatenate([self._culprits, _features(x[culprits])])[-MOST_CULPRITS:]
 
     def _keep(self, x: Array) -> None:
-        """Keep rows that completed until they are asked about: thousands of small calls follow each other."""
+        """Keep the rows of small calls until they are asked about: thousands follow each other."""
+        if x.size > MOST_COPIED:
+            self._reached = np.maximum(self._reached, _reach(x))
+            return
         kept = self._completed
         if kept and (len(kept) == MOST_KEPT or (kept[0].shape[1], kept[0].dtype) != (x.shape[1], x.dtype)):
             self._extend()
-        self._completed.append(x.copy() if x.size <= MOST_COPIED else x)
-        if x.size > MOST_COPIED:  # the caller may change it
-            self._extend()
+        self._completed.append(x.copy())  # the caller may change it
 
     def _extend(self) -> None:
-        kept = self._completed
-        self._reached = np.maximum(self._reached, _reach(kept[0] if len(kept) == 1 else np.concatenate(kept)))
+        self._reached = np.maximum(self._reached, _reach(np.concatenate(self._completed)))
         self._completed = []
 
     @property

@@ -182,6 +182,14 @@ def servers() -> Iterator[ForkServers]:
             ours.close()
 
 
+def _duplicate(descriptor: int) -> int:
+    """Return a copy of a descriptor; itself where this process may open no more."""
+    try:
+        return os.dup(descriptor)
+    except OSError:
+        return descriptor
+
+
 class _Forked:
     """A keeper that is not our child, known by its process descriptor, which is open until it has ended."""
 
@@ -194,14 +202,15 @@ class _Forked:
         with self._lock:
             if not self._close.alive:
                 return
-            watched = os.dup(self._descriptor)  # another thread that waits may close ours
+            watched = _duplicate(self._descriptor)  # another thread that waits may close ours
         try:
             ended = select.poll()
             ended.register(watched, select.POLLIN)
             if not ended.poll(None if timeout is None else 1000 * timeout):
                 raise subprocess.TimeoutExpired(PROGRAM.name, timeout or 0.0)
         finally:
-            os.close(watched)
+            if watched != self._descriptor:
+                os.close(watched)
         with self._lock:
             self._close()
 

@@ -55,7 +55,7 @@ MOST_ABOVE: Final = 2.0
 Each = Callable[
     [Callable[[int, Executor], dict[str, Witness]], Sequence[int], Executor], Iterable[dict[str, Witness]]
 ]
-"""Gives a function each of some numbers with an executor, and returns its results in their order."""
+"""Calls a function with each number and an executor, and returns the results in the numbers' order."""
 
 
 def _in_turn(
@@ -87,8 +87,8 @@ def shrink_all(
         timeout: the most seconds of a call; None for the executor's own.
         rations: how many rows there are for candidates that are not given all, by names and formats.
         within: the range of all entries of the run; None for any.
-        each: has witnesses shrunk whose results do not depend on each other: those of a candidate in a
-            format.
+        each: called with the function that shrinks the witnesses of one candidate in one format, and the
+            numbers of such pairs; it may work on several at once.
     """
     pairs: defaultdict[tuple[str, str, str, str], _Bands] = defaultdict(_Bands)
     for _, tally in ledger.tallies():
