@@ -5,11 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections import Counter
 from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from synthetic_run import key, overflowing, tally_of, witness
 
+from reports.record.bins import Bins, added, greatest
 from reports.record.tally import Tally, merge, plain
 from reports.record.witness import ALONE_BEYOND, PACKED_BEYOND, Witness, json_float, parse_float
 
@@ -122,3 +126,19 @@ def test_a_bin_that_json_takes_for_a_number_is_refused_among_sound_ones() -> Non
     for wrong in ("[[1, 4], [2, true]]", "[[1, 4.0], [2, 3]]", "[[1, 4], [2, -3]]"):
         with pytest.raises(ValueError, match="histogram"):
             Tally.from_json(sound.replace("[[1, 4], [2, 3]]", wrong))
+
+
+NUMBERS = st.dictionaries(st.integers(0, 1 << 20), st.integers(0, 1 << 40), max_size=8)
+
+
+@given(st.lists(NUMBERS, max_size=6))
+def test_bins_are_written_read_added_and_compared_as_dictionaries_are(parts: list[dict[int, int]]) -> None:
+    sums, most = Counter[int](), dict[int, int]()
+    for part in parts:
+        sums.update(part)
+        most |= {key: max(number, most.get(key, 0)) for key, number in part.items()}
+        read = Bins.from_steps(Bins.of(part).steps())
+        assert dict(read) == part == read
+        assert ({key: read[key] for key in part}, len(read), 1 << 21 in read) == (part, len(part), False)
+    assert added(parts) == dict(sums)
+    assert greatest(parts) == most

@@ -113,7 +113,7 @@ def _too_many_terms(standing: Standing) -> str:
     overflows only where there are more terms than the largest number.
     """
     key = standing.key
-    most = format_named(key.format).largest
+    most = float(format_named(key.format).largest)
     longer = [cell for cell in standing.cells if cell["length"] > most]
     shorter = sum(cell["judged_rows"] for cell in standing.cells if cell["length"] <= most)
     failed, overflown = (sum(cell[name] for cell in longer) for name in ("failed_rows", "overflow_rows"))
@@ -122,8 +122,8 @@ def _too_many_terms(standing: Standing) -> str:
     if key.format != key.out_format or standing.wrongs or standing.lost_rows or beyond or not alone:
         return ""
     return (
-        f"every failed row overflows, and has more than {int(most):,} entries: the sum of its exponentials"
-        f" may exceed {int(most):,}, the largest {key.format} number;"
+        f"every failed row overflows, and has more than {most:,.10g} entries: the sum of its exponentials"
+        f" may exceed {most:,.10g}, the largest {key.format} number;"
         f" none of {plural(shorter, 'shorter row')} failed"
     )
 

@@ -7,15 +7,12 @@ dictionaries cost.
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Bins", "added", "greatest"]
-
-_EXACT: Final = 2.0**62
-"""Below this, estimated in float64, a sum surely fits an int64; larger sums are made of Python integers."""
 
 
 class Bins(Mapping[int, int]):
@@ -97,24 +94,9 @@ def _integers(values: Any) -> NDArray[np.int64]:
     return np.array(values, dtype=np.int64)
 
 
-def added(parts: Iterable[Mapping[int, int]]) -> Mapping[int, int]:
-    """Return the sum in each bin."""
-    counted = [part for part in parts if part]
-    try:
-        arrays = [Bins.of(part) for part in counted]
-    except OverflowError:
-        return _added_exactly(counted)
-    if sum(float(part.numbers.sum(dtype=np.float64)) for part in arrays) >= _EXACT:
-        return _added_exactly(counted)
-    return _combined(np.add, arrays)
-
-
-def _added_exactly(parts: Iterable[Mapping[int, int]]) -> dict[int, int]:
-    total: dict[int, int] = {}
-    for part in parts:
-        for key, number in part.items():
-            total[key] = total.get(key, 0) + number
-    return total
+def added(parts: Iterable[Mapping[int, int]]) -> Bins:
+    """Return the sum in each bin; it fits 64 bits, as a ledger's counts are limited."""
+    return _combined(np.add, [Bins.of(part) for part in parts if part])
 
 
 def greatest(parts: Iterable[Mapping[int, int]]) -> Bins:
