@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,10 +33,10 @@ from reports.folder import write
 from reports.machines import machines_line
 from reports.record.ledger import Place
 
-pytest.importorskip("distributed")
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="isolation is written for POSIX, tried on Linux"
-)
+pytestmark = [
+    pytest.mark.skipif(find_spec("distributed") is None, reason="could not find distributed"),
+    pytest.mark.skipif(sys.platform != "linux", reason="isolation is written for POSIX, tried on Linux"),
+]
 
 FEW = ("--regime", "tied", "--regime", "masked", "--length", "1", "--length", "5")
 

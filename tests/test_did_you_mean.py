@@ -68,6 +68,31 @@ def test_other_names_are_of_formats_and_no_format_s_own() -> None:
         format_named("bf16")
 
 
+WORDS = {
+    "float16": ("half", "binary16"),
+    "float32": ("single", "float", "binary32"),
+    "float64": ("double", "binary64"),
+    "bfloat16": ("bfloat", "brain"),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_usual_short_names_of_a_format(name: str) -> None:
+    fmt = FORMATS[name]
+    if fmt.storage_bits == 8:
+        short = name.removeprefix("float8_")
+        names = [short, f"f8{short}", f"fp8{short.removesuffix('fn')}", f"fp8_{short.removesuffix('fn')}"]
+    else:
+        prefixes = ("bf",) if name == "bfloat16" else ("fp", "f")
+        names = [f"{prefix}{fmt.storage_bits}" for prefix in prefixes]
+        names += [f"e{fmt.storage_bits - fmt.precision}m{fmt.precision - 1}", *WORDS[name]]
+    assert {other: OTHER_NAMES.get(other) for other in names} == dict.fromkeys(names, name)
+
+
+def test_an_8_bit_float_without_more_said_is_the_one_with_more_digits() -> None:
+    assert {OTHER_NAMES[other] for other in ("fp8", "float8", "e4m3")} == {"float8_e4m3fn"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "meant"),
     [

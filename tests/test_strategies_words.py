@@ -1,12 +1,13 @@
 """Words, and what is made of them, are exact, repeatable and well distributed."""
 
 import hashlib
+import importlib
 from math import erf, sqrt
 
 import mpmath
 import numpy as np
 import pytest
-from scipy import special, stats
+from scipy import special
 
 from strategies.quantiles import log, normal_quantile
 from strategies.source import Source
@@ -15,6 +16,12 @@ from strategies.words import Words
 KEY = ("a test", 1, -2)
 MANY = 200_000
 UNLIKELY = 1e-6
+
+
+@pytest.fixture(scope="module")
+def stats():
+    """SciPy's statistics, which take a second to import."""
+    return importlib.import_module("scipy.stats")
 
 
 def words(name="words"):
@@ -95,7 +102,7 @@ def test_what_is_drawn_has_the_bits_that_it_had_when_first_written(kind):
 # Uniform values and integers ------------------------------------------------------------------
 
 
-def test_uniform_values_are_multiples_of_2_to_the_minus_53_below_1_and_uniform():
+def test_uniform_values_are_multiples_of_2_to_the_minus_53_below_1_and_uniform(stats):
     u = words().uniform((MANY,))
     scaled = u * 2.0**53
     assert np.all(scaled == np.floor(scaled))
@@ -105,7 +112,7 @@ def test_uniform_values_are_multiples_of_2_to_the_minus_53_below_1_and_uniform()
 
 
 @pytest.mark.parametrize("bound", [1, 2, 3, 10, 2**16, 2**16 + 1, 2**40 + 1, 2**63 - 1])
-def test_integers_below_a_bound_are_uniform(bound):
+def test_integers_below_a_bound_are_uniform(stats, bound):
     drawn = words().below(bound, (MANY,))
     assert drawn.min() >= 0
     assert drawn.max() < bound
@@ -168,7 +175,7 @@ def test_normal_values_reach_exactly_as_far_as_half_a_word_allows():
     assert words().normal((3,)).shape == (3,)
 
 
-def test_normal_values_have_normal_moments_and_tails():
+def test_normal_values_have_normal_moments_and_tails(stats):
     z = words().normal((5 * MANY,))
     n = z.size
     assert stats.kstest(z, "norm").pvalue > UNLIKELY

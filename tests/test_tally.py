@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from synthetic_run import key, overflowing, tally_of, witness
 
 from reports.record.bins import Bins, added, greatest
-from reports.record.tally import Tally, merge, plain
+from reports.record.profiles import GAPS, KINDS, PLACE_COUNTS, SIDE
+from reports.record.tally import HISTOGRAM_SHIFT, Tally, merge, plain
 from reports.record.witness import ALONE_BEYOND, PACKED_BEYOND, Witness, json_float, parse_float
 
 CELL = key()
@@ -126,6 +127,32 @@ def test_a_bin_that_json_takes_for_a_number_is_refused_among_sound_ones() -> Non
     for wrong in ("[[1, 4], [2, true]]", "[[1, 4.0], [2, 3]]", "[[1, 4], [2, -3]]"):
         with pytest.raises(ValueError, match="histogram"):
             Tally.from_json(sound.replace("[[1, 4], [2, 3]]", wrong))
+
+
+MOST = 1 << 48
+LARGEST_ERROR = (1 << (64 - HISTOGRAM_SHIFT)) - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "bins", "most"),
+    [
+        ("histogram", LARGEST_ERROR, MOST),
+        ("places", SIDE * SIDE * KINDS, MOST),
+        ("place_errors", SIDE * SIDE, LARGEST_ERROR),
+        ("gap_errors", GAPS.count, LARGEST_ERROR),
+        ("gap_bounds", GAPS.count, LARGEST_ERROR),
+    ],
+)
+def test_a_ledger_s_numbers_by_bin_reach_as_far_as_the_bins_and_no_further(
+    name: str, bins: int, most: int
+) -> None:
+    last = max(key for key in range(bins) if name != "places" or key % KINDS < len(PLACE_COUNTS))
+    sound = Tally(**{name: {last: most}})  # type: ignore[arg-type]
+    assert Tally.from_json(sound.to_json()) == sound
+    for place, number in ((bins, 1), (last, most + 1), (last, -1)):
+        beyond = Tally(**{name: {place: number}})  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=f"{name}: {place}: {number}: there is no such bin or number"):
+            Tally.from_json(beyond.to_json())
 
 
 NUMBERS = st.dictionaries(st.integers(0, 1 << 20), st.integers(0, 1 << 40), max_size=8)

@@ -38,6 +38,7 @@ MODULES: Final = (
     "reference.bounds.intervals",
     "reference.bounds.setting",
     "reference.bounds.summation",
+    "reports.record.bins",
     "reports.record.cells",
     "reports.record.confidence",
     "reports.record.tally",

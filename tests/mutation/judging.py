@@ -79,7 +79,8 @@ def judge_all(
     """Try mutants, and note the outcome of each: `status`, and the test that noticed it.
 
     Those that change what runs on import come first, each in a session of its own; then one session is
-    collected, and every other mutant gets a fork of it.
+    collected, and every other mutant gets a fork of it. The first of either kind is tried without its change
+    too, for a session that fails of itself would notice every mutant.
 
     Args:
         mutants: whom to try.
@@ -87,16 +88,29 @@ def judge_all(
         folder: for logs.
         note: is told each outcome, and says whether to go on.
         change: whether the change is made; without it nothing may be noticed.
+
+    Raises:
+        RuntimeError: tests fail without a change, or pytest itself does.
     """
-    for mutant in (m for m in mutants if not m.function):
+    on_import = [m for m in mutants if not m.function]
+    for mutant in on_import:
         chosen = _within(tests_for(mutant, coverage))
+        if change and mutant is on_import[0]:
+            _check(_tried(partial(_session, mutant, list(chosen), folder, change=False), chosen, folder))
         outcome = _tried(partial(_session, mutant, list(chosen), folder, change=change), chosen, folder)
         if not note(mutant, outcome):
             return
     within = [m for m in mutants if m.function]
     if within:
         files = [name for name, entry in coverage.tests.items() if entry["tests"] and is_covered(name)]
-        pytest_session(files, _Loop(within, coverage, folder, note, change=change), folder)
+        loop = _Loop(within, coverage, folder, note, change=change)
+        if pytest_session(files, loop, folder) == pytest.ExitCode.INTERNAL_ERROR:
+            raise RuntimeError("the session broke down: see above")
+
+
+def _check(unchanged: Outcome) -> None:
+    if unchanged["status"] != "survived":
+        raise RuntimeError(f"tests fail without a change: {unchanged}")
 
 
 def _tried(work: Callable[[], Outcome], chosen: dict[str, float], folder: Path) -> Outcome:
@@ -115,7 +129,7 @@ def _within(tests: dict[str, float]) -> dict[str, float]:
     return chosen
 
 
-@dataclass
+@dataclass(eq=False)  # pytest keeps plugins in sets
 class _Watcher:
     """A pytest plugin that runs chosen tests in their order and keeps the first failure."""
 
@@ -170,7 +184,9 @@ class _Loop:
         for mutant in self.mutants:
             chosen = {n: s for n, s in _within(tests_for(mutant, self.coverage)).items() if n in items}
             work = partial(self._child, mutant, [items[name] for name in chosen], functions, memos)
-            if not self.note(mutant, _tried(work, chosen, self.folder)):
+            if self.change and mutant is self.mutants[0]:
+                _check(_tried(partial(work, change=False), chosen, self.folder))
+            if not self.note(mutant, _tried(partial(work, change=self.change), chosen, self.folder)):
                 break
         return True
 
@@ -183,10 +199,18 @@ class _Loop:
                 if test in items:
                     items[test].ihook.pytest_runtest_protocol(item=items[test], nextitem=None)
 
-    def _child(self, mutant: Mutant, items: list[pytest.Item], functions: Functions, memos: Memos) -> Outcome:
+    def _child(
+        self,
+        mutant: Mutant,
+        items: list[pytest.Item],
+        functions: Functions,
+        memos: Memos,
+        *,
+        change: bool,
+    ) -> Outcome:
         keep_no_kernels()
         memos.forget()
-        if self.change:
+        if change:
             functions.exchange(mutant.module, mutant.tree(), mutant.function)
         watcher = _Watcher([])
         items[0].config.pluginmanager.register(watcher)
