@@ -4,15 +4,24 @@ A cause costs a second or two; the tests of them, `test_explain_gate`, unset the
 """
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
+from harness.subject.execution.fork_server import shared
 from tests.gating import look_at_few
 
 os.environ["SOFTMAX_HARNESS_NO_EXPLAIN"] = "1"
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_fork_server() -> Iterator[None]:
+    """Start what forks workers once a session, not once a command."""
+    with shared():
+        yield
 
 
 @pytest.fixture

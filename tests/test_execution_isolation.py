@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 from programs import HEARING
 
-from harness.subject.execution import ExecutorClosed, InProcess, Isolated, Outcome, worker
+from harness.subject.execution import ExecutorClosed, InProcess, Isolated, Outcome, fork_server, worker
 from harness.subject.execution.fork_server import ForkServer, fresh
 from harness.subject.execution.process import Worker
 from reference.formats import FORMATS
@@ -163,6 +163,7 @@ def undisturbed(monkeypatch):
     """Hold every test to leaving no process and changing nothing of this process."""
     token = uuid.uuid4().hex
     monkeypatch.setenv("HARNESS_TEST_TOKEN", token)
+    monkeypatch.setattr(fork_server, "_shared", [])  # other tests go on with theirs
     gc.collect()
     before = state()
     yield
@@ -404,7 +405,7 @@ def test_a_fork_server_that_cannot_fork_disturbs_no_other_candidate(candidate, m
         assert executor.run(good, x, FLOAT32).faults == ()
         server = servers[0]._process.pid
         taken = {int(file.name) for file in Path(f"/proc/{server}/fd").iterdir()}
-        limit = [number for number in range(1024) if number not in taken][4]  # four are sent to it
+        limit = [number for number in range(1024) if number not in taken][5]  # five are sent to it
         resource.prlimit(server, resource.RLIMIT_NOFILE, (limit, limit))
         for spec in (other, good):
             outcome = executor.run(spec, x, FLOAT32)
@@ -433,7 +434,7 @@ def test_a_fork_server_without_processes_says_so_and_serves_on(monkeypatch):
     ours, theirs = socket.socketpair()
     with ours:
         for _ in range(2):
-            socket.send_fds(ours, [b"0"], [0] * 4)
+            socket.send_fds(ours, [b"0"], [0] * 5)
         ours.shutdown(socket.SHUT_WR)
         with pytest.raises(Ended):
             worker._serve_forks(theirs.detach(), 0)

@@ -13,7 +13,8 @@ import pytest
 
 from harness.subject.candidates import CandidateError, from_function, load
 from harness.subject.candidates.loading import axis_parameter, load_function, locate
-from harness.subject.execution.fork_server import servers, shared
+from harness.subject.execution import fork_server
+from harness.subject.execution.fork_server import ForkServer, servers, shared
 from reference.declaration import Algorithm, Policy
 from reference.formats import FORMATS
 
@@ -381,7 +382,41 @@ def test_a_function_at_hand_declares_alike() -> None:
     assert candidate.description == "Mine."
 
 
-def test_a_candidate_is_looked_at_though_the_fork_server_is_gone(tmp_path: Path) -> None:
+def test_what_is_done_in_turn_shares_a_fork_server_and_sees_its_own_folder_and_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = f"{tmp_path / 'mine.py'}:softmax"
+    Path(tmp_path / "mine.py").write_text(
+        "import os\n\ndef softmax(x):\n    return x\n\n"
+        "softmax.__doc__ = f'{os.getcwd()} {os.environ.get(\"WHERE\")}'\n"
+    )
+    monkeypatch.setattr(fork_server, "_shared", [])
+    monkeypatch.delenv("WHERE", raising=False)
+
+    def seen(folder: str, **variables: str) -> tuple[str, ForkServer]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        with monkeypatch.context() as here:
+            here.chdir(tmp_path / folder)
+            for name, value in variables.items():
+                here.setenv(name, value)
+            with shared(), servers() as chosen:
+                return load(spec).description, chosen.of(spec)
+
+    with shared(), servers() as forks:
+        first, second, other, last = seen("a"), seen("b"), seen("b", WHERE="there"), seen("a")
+        assert [said for said, _ in (first, second, other, last)] == [
+            f"{tmp_path / 'a'} None",
+            f"{tmp_path / 'b'} None",
+            f"{tmp_path / 'b'} there",
+            f"{tmp_path / 'a'} None",
+        ]
+        assert first[1] is second[1] is last[1] is forks.of(spec) is not other[1]
+
+
+def test_a_candidate_is_looked_at_though_the_fork_server_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork_server, "_shared", [])
     specs = [f"{tmp_path / name}.py:softmax" for name in ("first", "second", "third")]
     for spec in specs:
         Path(spec.partition(":")[0]).write_text("def softmax(x):\n    return x\n")

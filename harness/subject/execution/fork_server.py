@@ -7,7 +7,8 @@ started as a worker is, so it has none of the harness's threads and locks and a 
 ends with the harness.
 
 The server for built-in candidates has loaded our rooms too. The other has not: a user's module may have a
-room's name. A command starts each at most once: see `shared`.
+room's name. A command starts each at most once, and so do commands within one `shared`. A fork works in the
+folder that its request names.
 """
 
 from __future__ import annotations
@@ -83,6 +84,12 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
         self._is_usable = hasattr(os, "pidfd_open")
+        self._surroundings: _Surroundings | None = None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can fork, as far as is known, and was started where this process is now."""
+        return self._is_usable and self._surroundings in (None, _surroundings())
 
     def start(self, descriptors: tuple[int, ...], stderr: int, max_memory: int) -> Keeper:
         """Fork a keeper and its worker; start them by `fresh` where no fork server is possible.
@@ -104,6 +111,7 @@ class ForkServer:
 
     def _opened(self) -> socket.socket | None:
         """Start the server; return the connection, or None where it cannot fork."""
+        self._surroundings = _surroundings()
         self._connection, theirs = socket.socketpair()
         self._connection.settimeout(ANSWER_SECONDS)
         with theirs:
@@ -126,13 +134,27 @@ class ForkServer:
                 self._process.wait()
 
 
+_Surroundings = tuple[dict[str, str], list[str]]
+
+
+def _surroundings() -> _Surroundings:
+    """Return the variables that an interpreter starts with, and the folders that they have it import from."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    folders = variables["PYTHONPATH"].split(os.pathsep) if variables.get("PYTHONPATH") else []
+    return variables, [str(Path(folder).absolute()) for folder in folders]
+
+
 def _requested(connection: socket.socket, descriptors: list[int], max_memory: int) -> Keeper | None:
     """Return the keeper that the server forks; None where the system lets it fork none.
 
     Raises:
         OSError: the server has ended or does not answer.
     """
-    socket.send_fds(connection, [b"%d" % max_memory], descriptors)
+    folder = os.open(".", os.O_PATH)
+    try:
+        socket.send_fds(connection, [b"%d" % max_memory], [*descriptors, folder])
+    finally:
+        os.close(folder)
     answer, keeper, _, _ = socket.recv_fds(connection, 1, 1)
     if not answer:
         raise OSError("the fork server has ended")
@@ -149,6 +171,11 @@ class ForkServers:
         """Return the server for a candidate."""
         return self._each[":" not in spec]
 
+    @property
+    def are_usable(self) -> bool:
+        """Whether both are, see `ForkServer.is_usable`."""
+        return all(server.is_usable for server in self._each.values())
+
     def close(self) -> None:
         """End both; their forks end with them."""
         for server in self._each.values():
@@ -160,26 +187,26 @@ _shared: list[ForkServers] = []
 
 @contextlib.contextmanager
 def shared() -> Iterator[None]:
-    """Have all that starts workers meanwhile share its fork servers."""
-    ours = ForkServers()
-    _shared.append(ours)
-    try:
-        yield
-    finally:
-        _shared.remove(ours)
-        ours.close()
+    """Have all that starts workers meanwhile share its fork servers, which are those of an outer `shared`."""
+    with servers() as forks:
+        _shared.append(forks)
+        try:
+            yield
+        finally:
+            _shared.remove(forks)
 
 
 @contextlib.contextmanager
 def servers() -> Iterator[ForkServers]:
-    """Give the shared fork servers; where there are none, some of its own, closed at the end."""
-    there = _shared[-1:]
-    own = [] if there else [ForkServers()]
+    """Give the shared fork servers; where none are usable, some of its own, closed at the end."""
+    if _shared and _shared[-1].are_usable:
+        yield _shared[-1]
+        return
+    ours = ForkServers()
     try:
-        yield (there or own)[0]
+        yield ours
     finally:
-        for ours in own:
-            ours.close()
+        ours.close()
 
 
 def _duplicate(descriptor: int) -> int:

@@ -62,7 +62,7 @@ def _serve_forks(connection: int, built_in: int) -> tuple[int, int, int, int]:
     with socket.socket(fileno=connection) as server:
         server.sendall(b"1")
         while True:
-            request, descriptors, _, _ = socket.recv_fds(server, 64, 4)
+            request, descriptors, _, _ = socket.recv_fds(server, 64, 5)
             if not request:
                 os._exit(0)
             child = _forked()
@@ -71,7 +71,9 @@ def _serve_forks(connection: int, built_in: int) -> tuple[int, int, int, int]:
             _answer(server, child, descriptors)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
-    control, lifeline, memory, stderr = descriptors
+    control, lifeline, memory, stderr, folder = descriptors
+    os.fchdir(folder)
+    os.close(folder)
     os.dup2(stderr, sys.stderr.fileno())
     os.close(stderr)
     return control, lifeline, memory, int(request)
