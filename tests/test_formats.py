@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import cache
 
@@ -49,6 +49,29 @@ def positive_values(fmt: FloatFormat) -> list[Fraction]:
     values = [fmt.decode(code) for code in range(fmt.largest_ordinal + 1)]
     assert all(v is not None for v in values)
     return values  # type: ignore[return-value]
+
+
+def nearly_all(fmt: FloatFormat) -> list[int]:
+    """Every 31st encoding, and those beside a power of two."""
+    binade = 1 << (fmt.precision - 1)
+    every = range(fmt.largest_ordinal)
+    return [code for code in every if code % 31 == 0 or (code + 2) % binade < 4]
+
+
+each_encoding = pytest.mark.parametrize(
+    ("fmt", "codes"),
+    [
+        *((fmt, range(fmt.largest_ordinal)) for fmt in SMALL if fmt.storage_bits == 8),
+        *((fmt, nearly_all(fmt)) for fmt in SMALL if fmt.storage_bits > 8),
+        *(
+            pytest.param(fmt, range(fmt.largest_ordinal), marks=pytest.mark.slow)
+            for fmt in SMALL
+            if fmt.storage_bits > 8
+        ),
+    ],
+    ids=lambda value: str(value) if isinstance(value, FloatFormat) else f"{len(value)}",
+)
+"""All positive finite encodings but the largest; of 16 bits, by default, some."""
 
 
 @cache
@@ -132,10 +155,10 @@ def test_ordinals_number_every_encoding(fmt: FloatFormat) -> None:
         assert fmt.from_ordinal(ordinal) == expected, f"{fmt} {code:#x}: ordinal {ordinal}"
 
 
-@each_format(SMALL)
-def test_ulp_is_the_gap_above_a_value(fmt: FloatFormat) -> None:
+@each_encoding
+def test_ulp_is_the_gap_above_a_value(fmt: FloatFormat, codes: Sequence[int]) -> None:
     values = positive_values(fmt)
-    for low, high in itertools.pairwise(values):
+    for low, high in ((values[code], values[code + 1]) for code in codes):
         assert fmt.ulp(low) == high - low, f"{fmt}: above {low}"
         assert fmt.ulp((low + high) / 2) == high - low, f"{fmt}: between {low} and {high}"
 
@@ -162,18 +185,20 @@ def test_floor_log2_refuses_zero() -> None:
 # Rounding ------------------------------------------------------------------------------------
 
 
-@each_format(SMALL)
-def test_every_number_rounds_to_itself(fmt: FloatFormat) -> None:
-    for code, value in enumerate(positive_values(fmt)):
+@each_encoding
+def test_every_number_rounds_to_itself(fmt: FloatFormat, codes: Sequence[int]) -> None:
+    for code in (*codes, fmt.largest_ordinal):
+        value = positive_values(fmt)[code]
         assert fmt.round(value) == code
         assert fmt.round(-value) == (code | fmt.sign_bit if value else 0)
     assert fmt.round(-TINY) == (fmt.sign_bit if fmt.has_negative_zero else 0)
 
 
-@each_format(SMALL)
-def test_midpoints_round_to_even_and_a_hair_decides(fmt: FloatFormat) -> None:
+@each_encoding
+def test_midpoints_round_to_even_and_a_hair_decides(fmt: FloatFormat, codes: Sequence[int]) -> None:
     values = positive_values(fmt)
-    for code, (low, high) in enumerate(itertools.pairwise(values)):
+    for code in codes:
+        low, high = values[code], values[code + 1]
         middle = (low + high) / 2
         even = code + code % 2
         assert fmt.round(middle) == even, f"{fmt}: {middle}, between {low} and {high}"
