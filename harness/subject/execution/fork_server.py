@@ -23,6 +23,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -89,7 +90,7 @@ class ForkServer:
     @property
     def is_usable(self) -> bool:
         """Whether it can fork, as far as is known, and was started where this process is now."""
-        return self._is_usable and self._surroundings in (None, _surroundings())
+        return self._is_usable and self._surroundings in (None, _Surroundings.now())
 
     def start(self, descriptors: tuple[int, ...], stderr: int, max_memory: int) -> Keeper:
         """Fork a keeper and its worker; start them by `fresh` where no fork server is possible.
@@ -111,7 +112,7 @@ class ForkServer:
 
     def _opened(self) -> socket.socket | None:
         """Start the server; return the connection, or None where it cannot fork."""
-        self._surroundings = _surroundings()
+        self._surroundings = _Surroundings.now()
         self._connection, theirs = socket.socketpair()
         self._connection.settimeout(ANSWER_SECONDS)
         with theirs:
@@ -134,14 +135,25 @@ class ForkServer:
                 self._process.wait()
 
 
-_Surroundings = tuple[dict[str, str], list[str]]
+@dataclass(frozen=True)
+class _Surroundings:
+    """What a process takes over from the one that starts it."""
 
+    variables: dict[str, str]
+    folders: list[str]
+    processors: set[int]
+    limits: list[tuple[int, int]]
 
-def _surroundings() -> _Surroundings:
-    """Return the variables that an interpreter starts with, and the folders that they have it import from."""
-    variables = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    folders = variables["PYTHONPATH"].split(os.pathsep) if variables.get("PYTHONPATH") else []
-    return variables, [str(Path(folder).absolute()) for folder in folders]
+    @classmethod
+    def now(cls) -> _Surroundings:
+        """Return those of this process, on Linux."""
+        import resource
+
+        variables = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+        folders = variables["PYTHONPATH"].split(os.pathsep) if variables.get("PYTHONPATH") else []
+        limits = [resource.getrlimit(getattr(resource, name)) for name in dir(resource) if "RLIMIT_" in name]
+        absolute = [str(Path(folder).absolute()) for folder in folders]
+        return cls(variables, absolute, os.sched_getaffinity(0), limits)
 
 
 def _requested(connection: socket.socket, descriptors: list[int], max_memory: int) -> Keeper | None:
