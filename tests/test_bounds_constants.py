@@ -125,6 +125,30 @@ def test_an_accumulator_of_another_precision_rounds_once_more(kept: int) -> None
     assert sum_growth(replace(SHIFTED, accumulator_precision=11), 1, 11) == (0, 0)
 
 
+@pytest.mark.parametrize("n", [1, 5, 100])
+@pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)
+def test_a_sink_rounds_the_sum_once_more(fmt: FloatFormat, n: int) -> None:
+    """The sum of n is s (1 + a), and with the sink it is rounded up by 1 + v or down by 1 - u at most."""
+    u = Fraction(1, 2**fmt.precision)
+    without, with_sink = (replace(setting(SHIFTED, fmt), sunk=sunk).sums(n) for sunk in (False, True))
+    assert without is not None
+    assert with_sink is not None
+    up, down = map(Fraction, without)
+    assert just_above(with_sink[0], (1 + up) * (1 + u / (1 + u)) - 1), with_sink[0].hex()
+    assert just_above(with_sink[1], 1 - (1 - down) * (1 - u)), with_sink[1].hex()
+
+
+@pytest.mark.parametrize("exp_ulps", [0.55, 1.0, 3.0])
+@pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)
+def test_what_underflow_adds_to_a_product_of_exponentials(fmt: FloatFormat, exp_ulps: float) -> None:
+    """(1 + E / 2 + c eta / 2)^2 - (1 + E / 2)^2: each factor is at most 1, and off by E / 2 and c eta / 2."""
+    online = setting(replace(ONLINE, exp_ulps=exp_ulps), fmt)
+    c, eta, error = Fraction(exp_ulps), Fraction(2) ** fmt.quantum_exponent, Fraction(online.exp_error)
+    exact = (1 + error / 2 + c * eta / 2) ** 2 - (1 + error / 2) ** 2
+    assert exact <= Fraction(online.rescaled_floor) * eta
+    assert just_above(online.rescaled_floor, c * (1 + error + c * eta / 4)), online.rescaled_floor.hex()
+
+
 def test_a_sum_loses_no_term_where_its_accumulator_holds_them() -> None:
     fmt = FORMATS["float16"]
     kept = {

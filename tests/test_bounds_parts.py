@@ -153,6 +153,8 @@ def test_an_accumulator_rounds_what_it_cannot_hold() -> None:
 def test_a_compensated_sum_has_no_bound_beyond_a_length() -> None:
     assert sum_growth(summed("compensated"), 10, 3) is not None
     assert sum_growth(summed("compensated"), 100, 3) is None
+    longer = [growth for n in range(3, 100) if (growth := sum_growth(summed("compensated"), n, 3))]
+    assert 1 <= max(down for _, down in longer) < 1 + 2.0**-40, "a sum loses all of itself at most"
     long = sum_growth(summed("compensated"), 10**6, 24)
     assert long is not None
     assert long[0] < 3.3 * 2.0**-24

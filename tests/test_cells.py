@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from fractions import Fraction
 from math import comb
 from pathlib import Path
@@ -166,6 +167,18 @@ def test_a_healthy_cell_has_no_rate_but_zero() -> None:
     row = row_of(tally_of(CELL, [0.25, 1.0]))
     rates = {name: row[name] for name in COLUMNS if name.endswith("_rate")}
     assert set(rates.values()) == {0.0}, rates
+
+
+def test_where_an_op_has_no_underflow_its_rates_are_null() -> None:
+    logarithms = replace(CELL, op="log_softmax")
+    row = cell_row(CellInfo(logarithms, sampled=True), tally_of(logarithms, [0.25, 0.5]))
+    assert {
+        name: row[name] for name in row if "underflow" in name and "rate" in name and "total" not in name
+    } == {
+        f"{name}{end}": None
+        for name in ("underflow_rate", "underflow_row_rate")
+        for end in ("", "_low", "_high")
+    } | {"unavoidable_underflow_rate": None}
 
 
 def test_the_underflow_interval_comes_through_rows() -> None:

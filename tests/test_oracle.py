@@ -153,6 +153,11 @@ def test_deep_underflow_is_resolved() -> None:
     assert truth_of([0.0, -745.0])[0][1] == 5e-324
 
 
+def test_the_plain_path_leaves_no_element_to_itself() -> None:
+    fmt = FORMATS["float64"]
+    assert truth_mpmath(np.array([[0.0, -700.0]]), fmt).fallbacks == 0
+
+
 @each_format
 @pytest.mark.parametrize("depth", [745.0, 760.0, 800.0, 1400.0, 1500.0, 5e4, 1e308])
 def test_far_below_the_format_the_residual_is_r_in_ulps_and_never_zero(
