@@ -53,8 +53,8 @@ FEW = replace(
 
 
 def look_at_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the checks of effort `brief` look at a tenth of their rows."""
-    monkeypatch.setattr("harness.checks.samples.EXTENTS", {**EXTENTS, "brief": FEW})
+    """Let the checks of the lesser efforts look at a tenth of their rows."""
+    monkeypatch.setattr("harness.checks.samples.EXTENTS", {**EXTENTS, "brief": FEW, "quick": FEW})
 
 
 def briefly(monkeypatch: pytest.MonkeyPatch, *lengths: int) -> None:

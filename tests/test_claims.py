@@ -22,6 +22,8 @@ from reference.formats import FORMATS, FloatFormat
 from reference.truth import truth
 from reports.record.witness import Witness
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 VERDICTS = {
     1: "refuted",
     2: "refuted",

@@ -22,6 +22,8 @@ from reports.record.run_folder import open_ledger, prepare
 from reports.rundata import build
 from reports.verdict import sentences
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 ASKED = [("naive", "float8_e4m3fn"), ("naive", "float8_e5m2")]
 
 

@@ -25,6 +25,8 @@ from strategies.lengths import SWEEP, USUAL, Drawn
 from strategies.regimes import REGIMES
 from strategies.regimes.medley import MEDLEY
 
+pytestmark = pytest.mark.usefixtures("few_checks")
+
 SEEDS = range(5)
 
 FLOAT32 = (FORMATS["float32"],)
