@@ -24,6 +24,7 @@ from reference.bounds.extremes import steps_exceed, sums_exceed, tops_below
 from reference.declaration import Algorithm, Argument, Declaration
 from reference.errors import judge
 from reference.formats import FORMATS, FloatFormat
+from reference.ops import op_named
 from reference.oracle import truth_mpmath
 
 Floats = NDArray[np.float64]
@@ -359,3 +360,25 @@ def test_only_an_undeclared_argument_leaves_total_underflow_open(
     assert said in told
     assert bool(said) == bool(told)
     assert ("sum of inf" in told) == (said == "a sum of inf")
+
+
+# Settings of a fused kernel --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("logit", "expected"),
+    [(32000.0, RowOutcome.UNEXPLAINED), (32768.0, RowOutcome.OVERFLOW), (-32768.0, RowOutcome.OVERFLOW)],
+)
+def test_a_scaled_logit_beyond_the_largest_number_is_an_overflow(logit: float, expected: RowOutcome) -> None:
+    """The largest number of float16 is 65504."""
+    fmt, op = FORMATS["float16"], op_named("softmax(scale=2)")
+    x = np.array([[logit]])
+    y = fmt.from_float64(np.full((1, 1), NAN))
+    truth = op.truth(x, fmt)
+    declaration = declared("shifted", algorithm=replace(PLAIN, name="shifted", argument="shifted"))
+    found = attribute(x, y, truth, judge(y, truth).failure, declaration, fmt, op)
+    assert RowOutcome(found[0]) == expected
+
+
+def test_the_same_logit_without_a_scale_explains_nothing() -> None:
+    assert outcome([65504.0], [NAN], declared("shifted"), "float16") == RowOutcome.UNEXPLAINED
