@@ -365,20 +365,29 @@ def test_only_an_undeclared_argument_leaves_total_underflow_open(
 # Settings of a fused kernel --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("logit", "expected"),
-    [(32000.0, RowOutcome.UNEXPLAINED), (32768.0, RowOutcome.OVERFLOW), (-32768.0, RowOutcome.OVERFLOW)],
-)
-def test_a_scaled_logit_beyond_the_largest_number_is_an_overflow(logit: float, expected: RowOutcome) -> None:
-    """The largest number of float16 is 65504."""
-    fmt, op = FORMATS["float16"], op_named("softmax(scale=2)")
-    x = np.array([[logit]])
-    y = fmt.from_float64(np.full((1, 1), NAN))
+def outcome_of_nan(logit: float, settings: str, argument: Argument) -> RowOutcome:
+    """The outcome in float16 of a row of one logit, with an output of NaN."""
+    fmt, op = FORMATS["float16"], op_named(f"softmax({settings})")
+    x, y = np.array([[logit]]), fmt.from_float64(np.full((1, 1), NAN))
     truth = op.truth(x, fmt)
-    declaration = declared("shifted", algorithm=replace(PLAIN, name="shifted", argument="shifted"))
-    found = attribute(x, y, truth, judge(y, truth).failure, declaration, fmt, op)
-    assert RowOutcome(found[0]) == expected
+    declaration = declared(argument, algorithm=replace(PLAIN, argument=argument))
+    failure = judge(y, truth).failure
+    return RowOutcome(attribute(x, y, truth, failure, declaration, fmt, op)[0])
 
 
-def test_the_same_logit_without_a_scale_explains_nothing() -> None:
+@pytest.mark.parametrize("logit", [32768.0, -32768.0])
+def test_a_scaled_logit_beyond_the_largest_number_is_an_overflow(logit: float) -> None:
+    """The largest number of float16 is 65504."""
+    assert outcome_of_nan(logit, "scale=2", "shifted") == RowOutcome.OVERFLOW
+    assert outcome_of_nan(logit / 1.03125, "scale=2", "shifted") == RowOutcome.UNEXPLAINED
     assert outcome([65504.0], [NAN], declared("shifted"), "float16") == RowOutcome.UNEXPLAINED
+
+
+@pytest.mark.parametrize("argument", ["shifted", "running"])
+def test_a_sink_far_above_the_maximum_of_the_logits_overflows_where_that_is_subtracted(
+    argument: Argument,
+) -> None:
+    """exp(11) is below 65504, and exp(12) above."""
+    assert outcome_of_nan(-12.0, "sink=0", argument) == RowOutcome.OVERFLOW
+    assert outcome_of_nan(-11.0, "sink=0", argument) == RowOutcome.UNEXPLAINED
+    assert outcome_of_nan(-12.0, "sink=0", "plain") == RowOutcome.UNEXPLAINED

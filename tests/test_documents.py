@@ -173,7 +173,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     settings.register_profile("documents", slowly)
     settings.load_profile("documents")
     yield tmp_path
-    settings.load_profile("default")
+    settings.load_profile("tests")
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
             del sys.modules[name]

@@ -188,6 +188,13 @@ def test_a_verdict_without_a_witness_keeps_none_behind_it_from_being_shrunk() ->
 
 
 @pytest.mark.usefixtures("brief")
+def test_a_violation_says_that_its_logits_are_far_out_and_no_other_does() -> None:
+    far, near, none = shrinking(of_kind("max_ulp", [0.0, 2.0**25]), of_kind("lost", [0.0, 1.0]), None)[0]
+    assert "--range" in far.far
+    assert (near.far, none.far) == ("", "")
+
+
+@pytest.mark.usefixtures("brief")
 def test_of_each_kind_one_witness_is_shrunk_and_six_in_all() -> None:
     same = [of_kind("max_ulp", [0.0, float(i)]) for i in range(3)]
     assert list(shrinking(*same)[1]) == [same[0].id]

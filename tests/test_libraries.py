@@ -7,7 +7,6 @@ library's function called by hand.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness import cli
 from harness.campaign.settings import USUAL_FORMATS
 from harness.subject.candidates import CandidateError, load
 from harness.subject.candidates import libraries as folder
@@ -265,10 +265,10 @@ def test_a_probe_tells_which_formats_a_library_takes() -> None:
 
 def test_a_run_leaves_the_table(tmp_path: Path) -> None:
     pytest.importorskip("scipy")
-    command = [sys.executable, "-m", "harness", "run", "scipy", "naive", "--format", "float16", "--format"]
-    command += ["float32", "--regime", "tied", "--regime", "nan", "--regime", "search", "--length", "8"]
+    command = ["run", "scipy", "naive", "--format", "float16", "--format", "float32"]
+    command += ["--regime", "tied", "--regime", "nan", "--regime", "search", "--length", "8"]
     command += ["--rows", "64", "--jobs", "1", "--effort", "brief", "--out", str(tmp_path / "run")]
-    subprocess.run(command, check=True, capture_output=True, timeout=280)
+    assert cli.run(command) == 0
     heading, _, *lines = (tmp_path / "run" / "libraries.md").read_text().splitlines()
     assert [line.split(" | ")[:3] for line in lines] == [
         ["| scipy", version("scipy"), name] for name in ("float16", "float32")

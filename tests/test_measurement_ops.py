@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from harness.measurement import Judged, Rows, measure
+from harness.measurement.judged import _with_unmasked_alone
 from harness.measurement.outcomes import tally_outcome
 from harness.measurement.tiers import judge_by_tiers, tier_judgement
 from harness.subject.execution import Outcome
@@ -152,3 +153,11 @@ def test_only_the_room_of_truth_and_candidates_name_a_logarithmic_op(room: str) 
     ]
     assert modules
     assert [str(m) for m in modules if named.search(m.read_text(encoding="utf-8"))] == []
+
+
+def test_of_a_logarithm_all_is_counted_but_masked_entries_and_what_has_no_truth() -> None:
+    """A result of -inf that is out of range is counted: its residual is not 0, a masked entry's is."""
+    fmt = FORMATS["float16"]
+    x = np.array([[0.0, -3.0], [1.0, -np.inf], [np.nan, 0.0], [6e4, -6e4]])
+    counted = _with_unmasked_alone(LOG_SOFTMAX.truth(fmt.to_float64(fmt.from_float64(x)), fmt))
+    np.testing.assert_array_equal(counted.nearest, [[1, 1], [1, 0], [np.nan, np.nan], [1, 1]])
