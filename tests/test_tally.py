@@ -133,26 +133,26 @@ MOST = 1 << 48
 LARGEST_ERROR = (1 << (64 - HISTOGRAM_SHIFT)) - 1
 
 
-@pytest.mark.parametrize(
-    ("name", "bins", "most"),
-    [
-        ("histogram", LARGEST_ERROR, MOST),
-        ("places", SIDE * SIDE * KINDS, MOST),
-        ("place_errors", SIDE * SIDE, LARGEST_ERROR),
-        ("gap_errors", GAPS.count, LARGEST_ERROR),
-        ("gap_bounds", GAPS.count, LARGEST_ERROR),
-    ],
-)
-def test_a_ledger_s_numbers_by_bin_reach_as_far_as_the_bins_and_no_further(
-    name: str, bins: int, most: int
-) -> None:
-    last = max(key for key in range(bins) if name != "places" or key % KINDS < len(PLACE_COUNTS))
-    sound = Tally(**{name: {last: most}})  # type: ignore[arg-type]
-    assert Tally.from_json(sound.to_json()) == sound
-    for place, number in ((bins, 1), (last, most + 1), (last, -1)):
-        beyond = Tally(**{name: {place: number}})  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match=f"{name}: {place}: {number}: there is no such bin or number"):
-            Tally.from_json(beyond.to_json())
+REACH = {
+    "histogram": (LARGEST_ERROR, MOST),
+    "places": (SIDE * SIDE * KINDS, MOST),
+    "place_errors": (SIDE * SIDE, LARGEST_ERROR),
+    "gap_errors": (GAPS.count, LARGEST_ERROR),
+    "gap_bounds": (GAPS.count, LARGEST_ERROR),
+}
+
+
+def test_a_ledger_s_numbers_by_bin_reach_as_far_as_the_bins_and_no_further() -> None:
+    for name, (bins, most) in REACH.items():
+        last = max(key for key in range(bins) if name != "places" or key % KINDS < len(PLACE_COUNTS))
+        sound = Tally(**{name: {last: most}})  # type: ignore[arg-type]
+        assert Tally.from_json(sound.to_json()) == sound
+        for place, number in ((bins, 1), (last, most + 1), (last, -1)):
+            beyond = Tally(**{name: {place: number}})  # type: ignore[arg-type]
+            with pytest.raises(
+                ValueError, match=f"{name}: {place}: {number}: there is no such bin or number"
+            ):
+                Tally.from_json(beyond.to_json())
 
 
 NUMBERS = st.dictionaries(st.integers(0, 1 << 20), st.integers(0, 1 << 40), max_size=8)
