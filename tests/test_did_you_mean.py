@@ -94,7 +94,9 @@ def test_the_usual_short_names_of_a_format_lead_to_it() -> None:
 
 
 def test_an_8_bit_float_without_more_said_is_the_one_with_more_digits() -> None:
-    assert {OTHER_NAMES[other] for other in ("fp8", "float8", "e4m3")} == {"float8_e4m3fn"}
+    for other in ("fp8", "float8", "e4m3"):
+        with pytest.raises(ValueError, match=f"'{other}': did you mean 'float8_e4m3fn'"):
+            format_named(other)
 
 
 @pytest.mark.parametrize(
