@@ -20,15 +20,15 @@ settings.load_profile("tests")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each process whole files, which share fixtures, until one has nothing left."""
+    """Give each process neighbouring tests, which share fixtures; an idle one takes some of another's."""
     from xdist.scheduler import WorkStealingScheduling
 
-    return WorkStealingScheduling(config, log)
+    return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_fork_server() -> Iterator[None]:
-    """Start what forks workers once a session, not once a command."""
+    """Start the fork servers once a session, not once a command."""
     with shared():
         yield
 

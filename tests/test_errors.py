@@ -188,7 +188,7 @@ def test_every_output_of_a_small_format_is_judged_by_definition(name: str) -> No
             for y in outputs:
                 others = [0.25] * len(row)
                 others[at] = y
-                assert_by_definition(row, others, fmt, [at])
+                assert_by_definition(row, others, fmt, [at] if math.isfinite(y) else None)
 
 
 @each_format

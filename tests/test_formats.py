@@ -51,7 +51,7 @@ def positive_values(fmt: FloatFormat) -> list[Fraction]:
     return values  # type: ignore[return-value]
 
 
-def nearly_all(fmt: FloatFormat) -> list[int]:
+def some_codes(fmt: FloatFormat) -> list[int]:
     """Every 31st encoding, and those beside a power of two."""
     binade = 1 << (fmt.precision - 1)
     every = range(fmt.largest_ordinal)
@@ -62,7 +62,7 @@ each_encoding = pytest.mark.parametrize(
     ("fmt", "codes"),
     [
         *((fmt, range(fmt.largest_ordinal)) for fmt in SMALL if fmt.storage_bits == 8),
-        *((fmt, nearly_all(fmt)) for fmt in SMALL if fmt.storage_bits > 8),
+        *((fmt, some_codes(fmt)) for fmt in SMALL if fmt.storage_bits > 8),
         *(
             pytest.param(fmt, range(fmt.largest_ordinal), marks=pytest.mark.slow)
             for fmt in SMALL

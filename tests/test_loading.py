@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -382,13 +383,67 @@ def test_a_function_at_hand_declares_alike() -> None:
     assert candidate.description == "Mine."
 
 
+def lower_a_limit() -> Callable[[], None]:
+    now = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (now[0] - 1, now[1]))
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, now)
+
+
+def leave_a_processor() -> Callable[[], None]:
+    now = os.sched_getaffinity(0)
+    if len(now) == 1:
+        pytest.skip("there is one processor")
+    os.sched_setaffinity(0, {min(now)})
+    return lambda: os.sched_setaffinity(0, now)
+
+
+def leave_the_folder_of_imports() -> Callable[[], None]:
+    now = Path.cwd()
+    os.chdir("/")
+    return lambda: os.chdir(now)
+
+
+needs_forks = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="workers are forked on Linux alone")
+
+
+@needs_forks
+@pytest.mark.parametrize("change", [lower_a_limit, leave_a_processor, leave_the_folder_of_imports])
+def test_a_fork_server_serves_where_it_was_started_alone(
+    change: Callable[[], Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork_server, "_shared", [])
+    monkeypatch.setenv("PYTHONPATH", "modules")
+    with shared(), servers() as outer:
+        undo = change()
+        try:
+            with servers() as other:
+                pass
+        finally:
+            undo()
+        with servers() as again:
+            pass
+    assert again is outer is not other
+
+
+@needs_forks
+def test_a_server_that_never_started_is_not_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork_server, "_shared", [])
+    with shared(), servers() as outer:
+        outer.of("mine.py:softmax")._is_usable = False
+        with servers() as again:
+            assert again is outer
+
+
+@needs_forks
 def test_what_is_done_in_turn_shares_a_fork_server_and_sees_its_own_folder_and_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = f"{tmp_path / 'mine.py'}:softmax"
     Path(tmp_path / "mine.py").write_text(
         "import os\n\ndef softmax(x):\n    return x\n\n"
-        "softmax.__doc__ = f'{os.getcwd()} {os.environ.get(\"WHERE\")}'\n"
+        "opened = [os.path.realpath(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')]\n"
+        "folders = sum(os.path.isdir(path) for path in opened)\n"
+        "softmax.__doc__ = f'{os.getcwd()} {os.environ.get(\"WHERE\")} {folders}'\n"
     )
     monkeypatch.setattr(fork_server, "_shared", [])
     monkeypatch.delenv("WHERE", raising=False)
@@ -405,10 +460,10 @@ def test_what_is_done_in_turn_shares_a_fork_server_and_sees_its_own_folder_and_e
     with shared(), servers() as forks:
         first, second, other, last = seen("a"), seen("b"), seen("b", WHERE="there"), seen("a")
         assert [said for said, _ in (first, second, other, last)] == [
-            f"{tmp_path / 'a'} None",
-            f"{tmp_path / 'b'} None",
-            f"{tmp_path / 'b'} there",
-            f"{tmp_path / 'a'} None",
+            f"{tmp_path / 'a'} None 0",
+            f"{tmp_path / 'b'} None 0",
+            f"{tmp_path / 'b'} there 0",
+            f"{tmp_path / 'a'} None 0",
         ]
         assert first[1] is second[1] is last[1] is forks.of(spec) is not other[1]
 

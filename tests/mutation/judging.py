@@ -79,8 +79,8 @@ def judge_all(
     """Try mutants, and note the outcome of each: `status`, and the test that noticed it.
 
     Those that change what runs on import come first, each in a session of its own; then one session is
-    collected, and every other mutant gets a fork of it. The first of either kind is tried without its change
-    too, for a session that fails of itself would notice every mutant.
+    collected, and every other mutant gets a fork of it. One of either kind is tried without its change first:
+    tests that fail without a change would seem to notice every mutant.
 
     Args:
         mutants: whom to try.
@@ -92,11 +92,12 @@ def judge_all(
     Raises:
         RuntimeError: tests fail without a change, or pytest itself does.
     """
-    on_import = [m for m in mutants if not m.function]
-    for mutant in on_import:
+    is_checked = not change
+    for mutant in (m for m in mutants if not m.function):
         chosen = _within(tests_for(mutant, coverage))
-        if change and mutant is on_import[0]:
+        if chosen and not is_checked:
             _check(_tried(partial(_session, mutant, list(chosen), folder, change=False), chosen, folder))
+            is_checked = True
         outcome = _tried(partial(_session, mutant, list(chosen), folder, change=change), chosen, folder)
         if not note(mutant, outcome):
             return
@@ -109,7 +110,7 @@ def judge_all(
 
 
 def _check(unchanged: Outcome) -> None:
-    if unchanged["status"] != "survived":
+    if unchanged["status"] != "survived" or not unchanged["tests"]:
         raise RuntimeError(f"tests fail without a change: {unchanged}")
 
 
@@ -172,6 +173,10 @@ class _Loop:
         self.mutants, self.coverage, self.folder, self.note = mutants, coverage, folder, note
         self.change = change
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            raise RuntimeError(f"{report.nodeid} cannot be collected:\n{report.longreprtext}")
+
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         from reference.certified import prepare
 
@@ -181,11 +186,13 @@ class _Loop:
         functions, memos = Functions(), Memos()
         gc.collect()
         gc.freeze()  # a collection in a fork would copy every page that it looks at
+        is_checked = not self.change
         for mutant in self.mutants:
             chosen = {n: s for n, s in _within(tests_for(mutant, self.coverage)).items() if n in items}
             work = partial(self._child, mutant, [items[name] for name in chosen], functions, memos)
-            if self.change and mutant is self.mutants[0]:
+            if chosen and not is_checked:
                 _check(_tried(partial(work, change=False), chosen, self.folder))
+                is_checked = True
             if not self.note(mutant, _tried(partial(work, change=self.change), chosen, self.folder)):
                 break
         return True

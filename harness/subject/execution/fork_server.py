@@ -85,12 +85,14 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
         self._is_usable = hasattr(os, "pidfd_open")
-        self._surroundings: _Surroundings | None = None
+        self._has_served = False
+        self._surroundings = _Surroundings.now() if self._is_usable else None
 
     @property
-    def is_usable(self) -> bool:
-        """Whether it can fork, as far as is known, and was started where this process is now."""
-        return self._is_usable and self._surroundings in (None, _Surroundings.now())
+    def fits(self) -> bool:
+        """Whether it has not died, and this process has the surroundings that the server was started in."""
+        has_died = self._has_served and not self._is_usable
+        return not has_died and self._surroundings in (None, _Surroundings.now())
 
     def start(self, descriptors: tuple[int, ...], stderr: int, max_memory: int) -> Keeper:
         """Fork a keeper and its worker; start them by `fresh` where no fork server is possible.
@@ -119,7 +121,7 @@ class ForkServer:
             arguments, descriptors = (str(theirs.fileno()), str(int(self._built_in))), (theirs.fileno(),)
             self._process = _started(*arguments, stderr=subprocess.DEVNULL, descriptors=descriptors)
         try:
-            self._is_usable = bool(self._connection.recv(1))  # it can fork
+            self._is_usable = self._has_served = bool(self._connection.recv(1))  # it can fork
         except OSError:
             self._is_usable = False
         return self._connection if self._is_usable else None
@@ -137,7 +139,7 @@ class ForkServer:
 
 @dataclass(frozen=True)
 class _Surroundings:
-    """What a process takes over from the one that starts it."""
+    """What can change a candidate's results, of what a process takes over from the one that starts it."""
 
     variables: dict[str, str]
     folders: list[str]
@@ -149,7 +151,8 @@ class _Surroundings:
         """Return those of this process, on Linux."""
         import resource
 
-        variables = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+        variables = dict(os.environ)
+        variables.pop("PYTEST_CURRENT_TEST", None)  # another one in every test
         folders = variables["PYTHONPATH"].split(os.pathsep) if variables.get("PYTHONPATH") else []
         limits = [resource.getrlimit(getattr(resource, name)) for name in dir(resource) if "RLIMIT_" in name]
         absolute = [str(Path(folder).absolute()) for folder in folders]
@@ -157,12 +160,15 @@ class _Surroundings:
 
 
 def _requested(connection: socket.socket, descriptors: list[int], max_memory: int) -> Keeper | None:
-    """Return the keeper that the server forks; None where the system lets it fork none.
+    """Return the keeper that the server forks; None where the system lets it fork none, or hides the folder.
 
     Raises:
         OSError: the server has ended or does not answer.
     """
-    folder = os.open(".", os.O_PATH)
+    try:
+        folder = os.open(".", os.O_PATH)
+    except OSError:
+        return None
     try:
         socket.send_fds(connection, [b"%d" % max_memory], [*descriptors, folder])
     finally:
@@ -184,9 +190,9 @@ class ForkServers:
         return self._each[":" not in spec]
 
     @property
-    def are_usable(self) -> bool:
-        """Whether both are, see `ForkServer.is_usable`."""
-        return all(server.is_usable for server in self._each.values())
+    def fit(self) -> bool:
+        """Whether both do, see `ForkServer.fits`."""
+        return all(server.fits for server in self._each.values())
 
     def close(self) -> None:
         """End both; their forks end with them."""
@@ -199,7 +205,7 @@ _shared: list[ForkServers] = []
 
 @contextlib.contextmanager
 def shared() -> Iterator[None]:
-    """Have all that starts workers meanwhile share its fork servers, which are those of an outer `shared`."""
+    """Let all that starts workers meanwhile use the same fork servers, an outer `shared`'s if those fit."""
     with servers() as forks:
         _shared.append(forks)
         try:
@@ -210,8 +216,8 @@ def shared() -> Iterator[None]:
 
 @contextlib.contextmanager
 def servers() -> Iterator[ForkServers]:
-    """Give the shared fork servers; where none are usable, some of its own, closed at the end."""
-    if _shared and _shared[-1].are_usable:
+    """Give the shared fork servers; where none fit, some of its own, closed at the end."""
+    if _shared and _shared[-1].fit:
         yield _shared[-1]
         return
     ours = ForkServers()

@@ -72,10 +72,10 @@ def _serve_forks(connection: int, built_in: int) -> tuple[int, int, int, int]:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     control, lifeline, memory, stderr, folder = descriptors
-    os.fchdir(folder)
-    os.close(folder)
     os.dup2(stderr, sys.stderr.fileno())
     os.close(stderr)
+    os.fchdir(folder)
+    os.close(folder)
     return control, lifeline, memory, int(request)
 
 
