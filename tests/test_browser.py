@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -242,16 +243,16 @@ def test_a_telephone_never_scrolls_sideways_not_even_in_a_table(
     assert browser.js(cut_off) == [], "tables or pictures that reach beyond a telephone's width"
 
 
-@pytest.mark.parametrize(
-    ("dark", "width"),
-    [
-        (False, NARROW),
-        (True, WIDE),
-        pytest.param(False, WIDE, marks=pytest.mark.slow),
-        pytest.param(True, NARROW, marks=pytest.mark.slow),
-    ],
-)
-@pytest.mark.parametrize("name", RUNS)
+def looks() -> Iterator[Any]:
+    """Yield each page in each width and light; by default once, in turn on a telephone and on a dark screen."""
+    for place, name in enumerate(RUNS):
+        usual = (True, WIDE) if place % 2 else (False, NARROW)
+        for dark, width in product((False, True), (NARROW, WIDE)):
+            marks = [] if (dark, width) == usual else [pytest.mark.slow]
+            yield pytest.param(name, dark, width, marks=marks)
+
+
+@pytest.mark.parametrize(("name", "dark", "width"), [*looks()])
 def test_axe_finds_nothing(
     browser: Browser, pages: dict[str, Path], name: str, dark: bool, width: int
 ) -> None:
