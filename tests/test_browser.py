@@ -244,7 +244,7 @@ def test_a_telephone_never_scrolls_sideways_not_even_in_a_table(
 
 
 def looks() -> Iterator[Any]:
-    """Yield each page in each width and light; by default once, in turn on a telephone and on a dark screen."""
+    """Yield each page in each width and light; by default once, in turn on a telephone and a dark screen."""
     for place, name in enumerate(RUNS):
         usual = (True, WIDE) if place % 2 else (False, NARROW)
         for dark, width in product((False, True), (NARROW, WIDE)):

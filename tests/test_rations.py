@@ -394,9 +394,9 @@ def test_a_time_is_looked_at_in_the_midst_of_a_call(tmp_path, capsys, where, job
     command += ["--length", "3", "--length", "5", "--rows", "10", "--effort", "brief", "--jobs", jobs]
     command += ["--out", str(out)]
     start = time.monotonic()
-    assert cli.run([*command, "--max-time", "4"]) == 3
+    assert cli.run([*command, "--max-time", "3"]) == 3
     assert time.monotonic() - start < 40, "the time limit of a call is 60 s"
-    assert f"--max-time 4: {left}" in capsys.readouterr().err
+    assert f"--max-time 3: {left}" in capsys.readouterr().err
     go.touch()
     assert cli.run([*command, "--resume"]) == 0
     cells = json.loads((out / "summary.json").read_text())["cells"]
