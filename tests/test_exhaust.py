@@ -123,7 +123,7 @@ def test_shards_cover_every_row_once(length: int) -> None:
 # What is counted -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", few_of(EIGHT, 2))
+@pytest.mark.parametrize("name", few_of(EIGHT, 1))
 def test_figures_of_all_pairs_are_those_of_the_judge_in_mpmath(name: str, here: InProcess) -> None:
     fmt, candidate = FORMATS[name], load("max_shifted")
     tally = everything(Exhaustion(Subject(candidate, fmt, fmt, here), 2, BOTH), here)

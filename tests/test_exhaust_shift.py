@@ -110,7 +110,7 @@ def test_rows_at_the_ends_have_the_least_and_the_greatest_gap(name: str) -> None
     assert found == gaps_of_all_pairs(fmt)
 
 
-@pytest.mark.parametrize("name", few_of(EIGHT, 2))
+@pytest.mark.parametrize("name", few_of(EIGHT, 1))
 def test_float8_maxima_are_those_of_all_pairs(name: str) -> None:
     fmt = FORMATS[name]
     whole = [subject_of(with_random_errors(fmt, seed), fmt) for seed in range(8)]
@@ -123,7 +123,7 @@ def test_float8_maxima_are_those_of_all_pairs(name: str) -> None:
         assert tally.outcomes.keys() == every.outcomes.keys()
 
 
-@pytest.mark.parametrize("name", few_of(EIGHT, 2))
+@pytest.mark.parametrize("name", few_of(EIGHT, 1))
 def test_float8_maxima_of_log_softmax_are_those_of_all_pairs(name: str) -> None:
     fmt = FORMATS[name]
     whole = [subject_of(with_random_errors(fmt, seed, LOG_SOFTMAX), fmt, LOG_SOFTMAX) for seed in range(8)]
@@ -135,7 +135,7 @@ def test_float8_maxima_of_log_softmax_are_those_of_all_pairs(name: str) -> None:
         assert tally.completed == tally.rows
 
 
-@pytest.mark.parametrize(("name", "op"), few_of(product(EIGHT, (SOFTMAX, LOG_SOFTMAX)), 3), ids=str)
+@pytest.mark.parametrize(("name", "op"), few_of(product(EIGHT, (SOFTMAX, LOG_SOFTMAX)), 2), ids=str)
 def test_outputs_that_are_off_by_the_same_are_judged_at_the_ends_of_their_gaps(name: str, op: Op) -> None:
     """Outputs are some steps off where pairs are nearly tied or far apart, so that the worst row is there."""
     fmt = FORMATS[name]
