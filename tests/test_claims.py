@@ -60,7 +60,7 @@ def test_the_same_seed_gives_the_same_results() -> None:
 
 
 def test_either_method_gives_the_same_verdicts_and_figures() -> None:
-    for certified, plain in zip(evaluate(3, "certified", 12), evaluate(3, "mpmath", 12), strict=True):
+    for certified, plain in zip(evaluate(3, "certified", 24), evaluate(3, "mpmath", 24), strict=True):
         assert certified.verdict == plain.verdict
         for name, figure in certified.figures.items():
             close = figure if isinstance(figure, str) else pytest.approx(figure, rel=2.0**-52, abs=1e-6)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import gc
 import os
 import platform
@@ -387,6 +388,33 @@ def test_a_forked_process_that_has_ended_leaves_no_descriptor_though_it_is_still
     left = set(descriptors()) - set(before)
     server.close()
     assert [link for link in left if "pidfd" in link] == []
+
+
+def test_a_folder_that_cannot_be_opened_costs_one_start_and_not_the_server(candidate, monkeypatch):
+    server, opened, afresh = ForkServer(), os.open, []
+    spec = candidate("pass")
+
+    def refuses(path, *given, **options):
+        if path == ".":
+            raise OSError(errno.EMFILE, "no descriptor is free")
+        return opened(path, *given, **options)
+
+    def counted(*given):
+        afresh.append(given)
+        return fresh(*given)
+
+    monkeypatch.setattr(fork_server, "fresh", counted)
+    for refused in (False, True, False):
+        with monkeypatch.context() as patches:
+            if refused:
+                patches.setattr(fork_server.os, "open", refuses)
+            started = Worker(start=server.start)
+        assert started.load(spec, None) is None
+        started.kill()
+        started.wait()
+        assert server.fits
+    server.close()
+    assert len(afresh) == 1
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="no limits of other processes can be set here")

@@ -408,7 +408,7 @@ needs_forks = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="workers 
 
 @needs_forks
 @pytest.mark.parametrize("change", [lower_a_limit, leave_a_processor, leave_the_folder_of_imports])
-def test_a_fork_server_serves_where_it_was_started_alone(
+def test_a_fork_server_serves_only_where_processors_limits_and_imports_are_as_at_its_start(
     change: Callable[[], Callable[[], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fork_server, "_shared", [])

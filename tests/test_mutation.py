@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from reference.row_kinds import RowKind, row_kinds
-from tests.mutation import changes, importing
+from tests.mutation import changes, importing, judging
 from tests.mutation.__main__ import ANSWERS, RESULTS
 
 SOURCE = '''
@@ -115,6 +115,20 @@ def test_a_function_that_is_there_already_gets_other_code() -> None:
 def test_what_runs_on_import_is_in_no_function() -> None:
     functions = {m.function for m in changes.mutants("reference.row_kinds")}
     assert functions == {"", "RowKind.is_policy", "row_kinds"}
+
+
+def test_a_session_that_fails_without_a_change_is_refused_and_one_that_runs_nothing_too() -> None:
+    judging._check({"status": "survived", "tests": 1})
+    for unchanged in (
+        {"status": "not imported", "by": "pytest exit status 3"},
+        {"status": "survived", "tests": 0},
+    ):
+        with pytest.raises(RuntimeError, match="fail without a change"):
+            judging._check(unchanged)
+
+
+def test_pytest_may_keep_the_plugins_of_a_session_in_a_set() -> None:
+    assert len({judging._Watcher([]), judging._Watcher([])}) == 2
 
 
 # What has been measured ----------------------------------------------------------------------

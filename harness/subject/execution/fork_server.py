@@ -160,7 +160,7 @@ class _Surroundings:
 
 
 def _requested(connection: socket.socket, descriptors: list[int], max_memory: int) -> Keeper | None:
-    """Return the keeper that the server forks; None where the system lets it fork none, or hides the folder.
+    """Return the keeper that the server forks; None where it cannot fork, or the folder cannot be opened.
 
     Raises:
         OSError: the server has ended or does not answer.
