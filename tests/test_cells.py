@@ -10,6 +10,7 @@ from math import comb
 from pathlib import Path
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from scipy import special
@@ -74,14 +75,15 @@ def test_the_ends_are_those_of_scipy_over_seven_decades() -> None:
         assert math.isclose(high, expected, rel_tol=3e-6), (events, trials, high.hex())
 
 
-@pytest.mark.parametrize("trials", [1, 1000, 10**7, 10**9])
-def test_no_event_and_only_events_have_their_closed_forms(trials: int) -> None:
-    closed = -math.expm1(math.log(0.025) / trials)
-    none, every = clopper_pearson(0, trials), clopper_pearson(trials, trials)
-    assert none.low == 0
-    assert math.isclose(none.high, closed, rel_tol=1e-14)
-    assert every.high == 1
-    assert math.isclose(every.low, 1 - closed, rel_tol=1e-14)
+def test_no_event_and_only_events_have_their_closed_forms_rounded_once() -> None:
+    rng = random.Random(21)
+    context = mpmath.MPContext()
+    context.dps = 60
+    for trials in (1, 1000, 68_097, 10**7, 10**9, *(int(10 ** rng.uniform(0, 9)) for _ in range(200))):
+        closed = context.mpf("0.025") ** (context.mpf(1) / trials)
+        none, every = clopper_pearson(0, trials), clopper_pearson(trials, trials)
+        assert (none.low, none.high.hex()) == (0, float(1 - closed).hex()), trials
+        assert (every.low.hex(), every.high) == (float(closed).hex(), 1), trials
 
 
 def test_an_interval_needs_a_possible_count() -> None:
