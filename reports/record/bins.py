@@ -7,12 +7,15 @@ dictionaries cost.
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Bins", "added", "greatest"]
+
+_SPREAD: Final = 8
+"""How many times more bins than keys a table of all bins between them may have."""
 
 
 class Bins(Mapping[int, int]):
@@ -107,7 +110,19 @@ def greatest(parts: Iterable[Mapping[int, int]]) -> Bins:
 def _combined(of_two: np.ufunc, parts: Sequence[Bins]) -> Bins:
     if len(parts) < 2:
         return parts[0] if parts else Bins.of({})
-    keys, places = np.unique(np.concatenate([part.sorted_keys for part in parts]), return_inverse=True)
+    given = np.concatenate([part.sorted_keys for part in parts])
+    keys, places = _distinct(given)
     numbers = np.zeros(len(keys), dtype=np.int64)  # no number is below 0
     of_two.at(numbers, places, np.concatenate([part.numbers for part in parts]))
     return Bins(keys, numbers)
+
+
+def _distinct(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Return the distinct keys, ascending, and the place of each key among them."""
+    first = int(keys.min())
+    span = int(keys.max()) - first + 1
+    if span > _SPREAD * len(keys):
+        return np.unique(keys, return_inverse=True)
+    seen = np.zeros(span, dtype=np.bool_)  # marking takes a tenth of the time of sorting
+    seen[keys - first] = True
+    return np.flatnonzero(seen) + first, (np.cumsum(seen) - 1)[keys - first]
