@@ -15,10 +15,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final, NoReturn, TypeVar
@@ -26,6 +24,7 @@ from typing import Any, Final, NoReturn, TypeVar
 from numpy.typing import NDArray
 
 from harness.campaign.deal import Measured, Task, Threads
+from harness.campaign.exchange import Line
 from harness.subject.execution import Executor
 from harness.subject.execution.calls import Presentation
 from harness.subject.execution.outcome import Closing, Outcome
@@ -39,6 +38,9 @@ __all__ = ["Processes", "can_fork", "side_by_side"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+WAITING: Final = 4
+"""Of so many copies one waits for its candidate, whose call takes a fifth to a third of a task."""
 
 FIRST_OWN: Final = 3
 """The first descriptor of a copy's own: those below are standard input, output and error."""
@@ -57,7 +59,7 @@ class Processes(Threads[Task]):
     Args:
         measure: a pure function of a task, but for the candidates that it calls.
         executor: calls the candidates, in this process; closed when the work is abandoned.
-        jobs: the number of copies.
+        jobs: how many processors to keep busy.
         place: where this process runs, with the versions of the candidates' libraries.
     """
 
@@ -68,8 +70,9 @@ class Processes(Threads[Task]):
             measured = measure(task, executor)
             return {key: packed(tally) for key, tally in measured.tallies.items()}, measured
 
-        self._copies = [_Copy.of(packing) for _ in range(jobs)]
-        super().__init__(measure, executor, jobs, place)
+        copies = _copies_for(jobs)
+        self._copies = [_Copy.of(packing) for _ in range(copies)]
+        super().__init__(measure, executor, copies, place)
         self._free: SimpleQueue[_Copy] = SimpleQueue()
         for copy in self._copies:
             self._free.put(copy)
@@ -95,6 +98,11 @@ class Processes(Threads[Task]):
         return answer
 
 
+def _copies_for(jobs: int) -> int:
+    """Return how many copies keep so many processors busy: each waits for a while at every call."""
+    return jobs + max(1, jobs // WAITING)
+
+
 def side_by_side(
     of_one: Callable[[Item, Executor], Result], items: Sequence[Item], executor: Executor, jobs: int
 ) -> Iterator[Result]:
@@ -106,7 +114,7 @@ def side_by_side(
         of_one: given an item and an executor; called in a copy of this process.
         items: what to give it.
         executor: calls the candidates, in this process.
-        jobs: the most copies.
+        jobs: how many processors to keep busy.
 
     Raises:
         NoVerdict: a copy has died.
@@ -114,12 +122,13 @@ def side_by_side(
     if min(jobs, len(items)) < 2 or not can_fork():
         yield from (of_one(item, executor) for item in items)
         return
+    most = min(_copies_for(jobs), len(items))
     copies: list[_Copy] = []
     free: SimpleQueue[_Copy] = SimpleQueue()
-    pool = ThreadPoolExecutor(jobs, thread_name_prefix="copy")
+    pool = ThreadPoolExecutor(most, thread_name_prefix="copy")
     try:
         with suppress(OSError):  # no memory, or no process, is left for another
-            for _ in range(min(jobs, len(items))):
+            for _ in range(most):
                 copies.append(_Copy.of(of_one))
                 free.put(copies[-1])
         if not copies:
@@ -166,16 +175,16 @@ class _Copy:
     """A copy of this process, as this process sees it."""
 
     process: int
-    line: Connection
+    line: Line
 
     @classmethod
     def of(cls, function: Callable[[Any, Executor], Any]) -> _Copy:
         """Fork a copy that calls a function."""
-        ours, theirs = Pipe()
+        ours, theirs = Line.pair()
         made: list[_Copy] = []
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            with theirs:
+            with closing(theirs):
                 process = os.fork()
                 if process == 0:
                     _run_copy(function, theirs)
@@ -192,7 +201,7 @@ class _Copy:
         """Return what the copy's function returns for a task; candidates are called here, at its requests."""
         try:
             self.line.send(task)
-            while isinstance(reply := self.line.recv(), _Request):
+            while isinstance(reply := self.line.receive(), _Request):
                 self.line.send(_called(executor, reply))
         except (EOFError, OSError) as error:
             raise NoVerdict(
@@ -235,7 +244,7 @@ class _Orphaned(Exception):
 class _RemoteExecutor(Closing):
     """An executor that passes calls to the process at the other end of a line."""
 
-    def __init__(self, line: Connection) -> None:
+    def __init__(self, line: Line) -> None:
         self._line = line
 
     def run(
@@ -251,7 +260,7 @@ class _RemoteExecutor(Closing):
         """See `Executor.run`."""
         try:
             self._line.send(_Request(spec, x, out_format, timeout, presentation, reduces))
-            answer = self._line.recv()
+            answer = self._line.receive()
         except (EOFError, OSError) as error:
             raise _Orphaned from error
         if isinstance(answer, _Failed):
@@ -267,7 +276,7 @@ class _RemoteExecutor(Closing):
         return {}
 
 
-def _run_copy(function: Callable[[Any, Executor], Any], line: Connection) -> NoReturn:
+def _run_copy(function: Callable[[Any, Executor], Any], line: Line) -> NoReturn:
     """Serve tasks as long as the other process lives, and exit without its clean-up."""
     try:
         signal.signal(
@@ -282,10 +291,10 @@ def _run_copy(function: Callable[[Any, Executor], Any], line: Connection) -> NoR
         os._exit(1)
 
 
-def _serve(function: Callable[[Any, Executor], Any], line: Connection) -> NoReturn:
+def _serve(function: Callable[[Any, Executor], Any], line: Line) -> NoReturn:
     executor = _RemoteExecutor(line)
     while True:
-        task = line.recv()
+        task = line.receive()
         try:
             line.send(function(task, executor))
         except _Orphaned:

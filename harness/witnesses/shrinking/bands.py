@@ -106,7 +106,9 @@ def shrink_all(
             small.update(shrinking.of(band, BATCHES_A_ROW if turn else BATCHES_FIRST))
         return small
 
-    return {id_: w for small in each(shrunk, range(len(asked)), executor) for id_, w in small.items()}
+    longest_first = sorted(range(len(asked)), key=lambda number: -len(asked[number][1]))
+    made = dict(zip(longest_first, each(shrunk, longest_first, executor), strict=True))
+    return {id_: w for number in range(len(asked)) for id_, w in made[number].items()}
 
 
 def keep_small(ledger: Ledger, small: Mapping[str, Witness]) -> None:
@@ -191,6 +193,9 @@ class _Bands:
         told = _kind_of_policy(witness) if witness.kind == "policy" else ""
         place = _Place(witness.kind, told, failed, _step(witness.score))
         self._bands.setdefault(place, _Band(place, witness)).add(witness)
+
+    def __len__(self) -> int:
+        return len(self._bands)
 
     def gravest_first(self) -> list[tuple[int, _Band]]:
         """Return the greatest band of each kind as number 0, then the next; the gravest kinds first."""

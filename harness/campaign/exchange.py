@@ -1,0 +1,76 @@
+"""Messages between a process and its copy, whose arrays go through memory that both share.
+
+A pipe holds 64 KiB, so an array of a megabyte would take the two processes in turn for every piece of it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import pickle
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import Any, Final, Self
+
+__all__ = ["Line"]
+
+ROOM: Final = 8 << 20
+"""Bytes that both share: the rows of nearly every call, or its outputs. A larger message takes the pipe."""
+
+
+class Line:
+    """One end of a line; its process and the other send in turn.
+
+    Args:
+        connection: carries the messages without their arrays.
+        memory: shared with the other end.
+    """
+
+    def __init__(self, connection: Connection, memory: mmap.mmap) -> None:
+        self._connection = connection
+        self._memory = memory
+
+    @classmethod
+    def pair(cls) -> tuple[Self, Self]:
+        """Return both ends; make them before the process is copied."""
+        memory = mmap.mmap(-1, ROOM)
+        ours, theirs = Pipe()
+        return cls(ours, memory), cls(theirs, memory)
+
+    def send(self, message: Any) -> None:
+        """Send a message.
+
+        Raises:
+            OSError: the other process is gone.
+        """
+        arrays: list[pickle.PickleBuffer] = []
+        pickled = pickle.dumps(message, protocol=5, buffer_callback=arrays.append)
+        raw = [array.raw() for array in arrays]
+        if sum(part.nbytes for part in raw) > ROOM:
+            raw, pickled = [], pickle.dumps(message, protocol=5)
+        start = 0
+        for part in raw:
+            self._memory[start : start + part.nbytes] = part
+            start += part.nbytes
+        self._connection.send(([part.nbytes for part in raw], pickled))
+
+    def receive(self) -> Any:
+        """Return the next message; its arrays are its own.
+
+        Raises:
+            EOFError, OSError: the other process is gone.
+        """
+        sizes, pickled = self._connection.recv()
+        buffers, start = [], 0
+        with memoryview(self._memory) as memory:
+            for size in sizes:
+                buffers.append(bytearray(memory[start : start + size]))
+                start += size
+        return pickle.loads(pickled, buffers=buffers)  # noqa: S301  our own
+
+    def fileno(self) -> int:
+        """Return the descriptor of this end."""
+        return self._connection.fileno()
+
+    def close(self) -> None:
+        """Close this end."""
+        self._connection.close()

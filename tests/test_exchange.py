@@ -1,0 +1,93 @@
+"""Messages between a process and its copy carry every array bit for bit, whichever way it goes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from harness.campaign import exchange
+from harness.campaign.exchange import Line
+
+
+@dataclass(frozen=True)
+class Message:
+    """As requests are: arrays among other things."""
+
+    name: str
+    arrays: tuple[NDArray[Any], ...]
+
+
+def arrays(rows: int) -> tuple[NDArray[Any], ...]:
+    words = np.random.default_rng(0).integers(0, 1 << 16, (rows, 6), dtype=np.uint16)
+    wide = np.random.default_rng(1).random((rows, 6))
+    return (
+        *(words.view(dtype) for dtype in (np.float16, ml_dtypes.bfloat16)),
+        wide,
+        wide[:, ::2],
+        wide.T,
+        np.asfortranarray(wide),
+        wide[:0],
+        words.astype(np.uint8).view(ml_dtypes.float8_e4m3fn),
+        np.array([True, False]),
+    )
+
+
+def same(these: Message, those: Message) -> bool:
+    pairs = zip(these.arrays, those.arrays, strict=True)
+    return these.name == those.name and all(
+        (a.shape, a.dtype) == (b.shape, b.dtype) and a.tobytes() == b.tobytes() for a, b in pairs
+    )
+
+
+@pytest.mark.parametrize("room", [exchange.ROOM, 1000, 0], ids=["shared", "some too large", "by the pipe"])
+def test_what_is_sent_arrives(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    monkeypatch.setattr(exchange, "ROOM", room or 1)
+    ours, theirs = Line.pair()
+    sent = [Message(str(rows), arrays(rows)) for rows in (1, 40, 7)]
+    received = []
+    for message in sent:  # each fits the pipe, so that one process can play both
+        ours.send(message)
+        received.append(theirs.receive())
+    assert all(map(same, sent, received))
+
+
+def test_an_array_that_arrived_stays_as_it_is() -> None:
+    ours, theirs = Line.pair()
+    ours.send(np.arange(5.0))
+    first = theirs.receive()
+    ours.send(np.zeros(5))
+    theirs.receive()
+    assert first.tolist() == [0, 1, 2, 3, 4]
+    first[0] = 9  # as candidates in process may write to their rows
+    assert first.flags.aligned
+
+
+def test_a_copy_and_its_process_take_turns() -> None:
+    """Arrays beyond the room too: the pipe alone holds 64 KiB."""
+    ours, theirs = Line.pair()
+    copy = os.fork()
+    if copy == 0:
+        for _ in range(3):
+            theirs.send(theirs.receive() * 2)
+        os._exit(0)
+    try:
+        for size in (10, exchange.ROOM // 8, exchange.ROOM):
+            ours.send(np.arange(float(size)))
+            assert np.array_equal(ours.receive(), 2 * np.arange(float(size)))
+    finally:
+        os.waitpid(copy, 0)
+
+
+def test_an_end_that_is_gone_is_an_error() -> None:
+    ours, theirs = Line.pair()
+    theirs.close()
+    with pytest.raises(OSError, match="Broken pipe"):
+        ours.send(1)
+    with pytest.raises(EOFError):
+        ours.receive()
