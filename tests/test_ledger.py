@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from synthetic_run import SETTINGS, key, ledger_at, overflowing, planned, tally_of
 
-from reports.record.ledger import SCHEMA_VERSION, CellInfo, Ledger, LedgerError
+from reports.record.ledger import SCHEMA_VERSION, CellInfo, Ledger, LedgerError, packed
 from reports.record.tally import Tally, merge
 
 FIRST, SECOND = key(length=8), key(length=4)
@@ -55,6 +55,35 @@ def test_shards_may_arrive_in_any_order_and_in_any_number(tmp_path: Path) -> Non
                 ledger.record(f"s{i}", {FIRST: shards[i]}, 0.0)
             texts.append([tally.to_json() for _, tally in ledger.tallies()])
     assert texts[0] == texts[1] == [merge(shards).to_json()]
+
+
+def test_whole_tallies_are_held_where_they_are_all_of_a_cell(ledger: Ledger, path: Path) -> None:
+    a, b, c = tally_of(FIRST, [0.25]), tally_of(SECOND, [0.5]), tally_of(SECOND, [3.0], batch=1)
+    ledger.record("s1", {FIRST: packed(a), SECOND: packed(b)}, 0.0, whole={FIRST: a, SECOND: b})
+    assert ledger.held() == {FIRST: a, SECOND: b}
+    with Ledger.open(path) as reader:
+        assert list(reader.tallies()) == list(ledger.tallies())
+    ledger.record("s2", {SECOND: packed(c)}, 0.0, whole={SECOND: c})
+    assert ledger.held() == {FIRST: a}
+    assert [tally for _, tally in ledger.tallies()] == [a, merge([b, c])]
+
+
+def test_of_a_run_that_goes_on_only_cells_begun_anew_are_held(ledger: Ledger, path: Path) -> None:
+    a, b, c = tally_of(FIRST, [0.25]), tally_of(FIRST, [3.0], batch=1), tally_of(SECOND, [0.5])
+    ledger.record("s1", {FIRST: a}, 0.0)
+    ledger.close()
+    with Ledger.open(path, SETTINGS) as ledger:
+        ledger.record("s2", {FIRST: b, SECOND: c}, 0.0, whole={FIRST: b, SECOND: c})
+        assert ledger.held() == {SECOND: c}
+        assert [tally for _, tally in ledger.tallies()] == [merge([a, b]), c]
+
+
+def test_no_more_is_held_than_there_is_room_for(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = tally_of(FIRST, [0.25]), tally_of(SECOND, [0.5])
+    monkeypatch.setattr(ledger, "_room", len(packed(a)))
+    ledger.record("s1", {FIRST: a, SECOND: b}, 0.0, whole={FIRST: a, SECOND: b})
+    assert ledger.held() == {FIRST: a}
+    assert [tally for _, tally in ledger.tallies()] == [a, b]
 
 
 def test_a_cell_without_shards_has_an_empty_tally(ledger: Ledger) -> None:

@@ -57,10 +57,11 @@ class Done(Generic[Task]):
     Attributes:
         task: the task.
         tallies: as the ledger holds them.
-        counts: for the progress display; whole tallies, or their counts alone.
+        counts: for the progress display; the same tallies, or their counts alone.
         document: see `Measured`.
         seconds: how long it took.
         place: where it was measured.
+        are_whole: whether `counts` are the same tallies.
     """
 
     task: Task
@@ -69,6 +70,7 @@ class Done(Generic[Task]):
     document: Mapping[str, Any] | None
     seconds: float
     place: Place
+    are_whole: bool = False
 
 
 class Record(Generic[Task]):
@@ -87,7 +89,8 @@ class Record(Generic[Task]):
 
     def keep(self, done: Done[Task]) -> None:
         """Record a task."""
-        self.ledger.record(done.task.id, done.tallies, done.seconds, done.place)
+        whole = done.counts if done.are_whole else {}
+        self.ledger.record(done.task.id, done.tallies, done.seconds, done.place, whole)
 
 
 class Crew(Protocol[Task]):
@@ -207,7 +210,7 @@ class Threads(Generic[Task]):
         start = time.perf_counter()
         held, measured = self._measured(task)
         seconds = time.perf_counter() - start
-        return Done(task, held, measured.tallies, measured.document, seconds, self._place)
+        return Done(task, held, measured.tallies, measured.document, seconds, self._place, are_whole=True)
 
     def _measured(self, task: Task) -> tuple[Mapping[CellKey, bytes], Measured]:
         """Return what a task counted, packed and as it is."""

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,8 @@ from harness.terminal.console import carries, notes, print_json, results
 from harness.terminal.exceptions import NoVerdict, user_mistakes
 
 if TYPE_CHECKING:
+    from reports.record.tally import Tally
+    from reports.record.witness import CellKey
     from reports.rundata import RunData
 
 __all__ = ["report", "show"]
@@ -34,12 +37,19 @@ def report(
     show(folder, as_json=as_json)
 
 
-def show(folder: Path, *, as_json: bool, more: More = lambda _: {}) -> None:
+def show(
+    folder: Path,
+    *,
+    as_json: bool,
+    known: Mapping[CellKey, Tally] = MappingProxyType({}),
+    more: More = lambda _: {},
+) -> None:
     """Draw everything from the ledger of a run folder, and print the causes and the summary.
 
     Args:
         folder: the run's.
         as_json: whether the summary is printed as JSON, and the causes as notes.
+        known: tallies that need not be read; see `Ledger.tallies`.
         more: see `reports.folder.write`.
 
     Raises:
@@ -51,7 +61,7 @@ def show(folder: Path, *, as_json: bool, more: More = lambda _: {}) -> None:
     from reports.terminal import summary
 
     with user_mistakes():
-        finished = write(folder, more=more)
+        finished = write(folder, known, more)
     for told in cause_lines(finished.run.documents.get("explanations") or ()):
         (notes() if as_json else results()).print(told, soft_wrap=True)
     if as_json:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from harness.campaign.campaign import Campaign
     from harness.subject.execution import Executor
     from reports.record.ledger import Ledger
+    from reports.record.tally import Tally
+    from reports.record.witness import CellKey
     from reports.rundata import RunData
 
 __all__ = ["run"]
@@ -98,7 +100,7 @@ def run(
     }  # fmt: skip
     begun = time.monotonic()
     settings = _settings(given)
-    campaign, folder = _measure(settings, out, resume=resume, overwrite=overwrite)
+    campaign, folder, known = _measure(settings, out, resume=resume, overwrite=overwrite)
 
     def causes(run: RunData) -> dict[str, Any]:
         if no_explain or run.documents.get("explanations"):
@@ -110,7 +112,7 @@ def run(
         return {"explanations": found}
 
     try:
-        show(folder, as_json=as_json, more=causes)
+        show(folder, as_json=as_json, known=known, more=causes)
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted: all is measured and kept in {folder}; "
@@ -130,8 +132,10 @@ def _is_missing(value: Any) -> bool:
     return value is None or value is False or value == []
 
 
-def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: bool) -> tuple[Campaign, Path]:
-    """Run the campaign, and return it and its folder."""
+def _measure(
+    settings: Settings, out: Path | None, *, resume: bool, overwrite: bool
+) -> tuple[Campaign, Path, Mapping[CellKey, Tally]]:
+    """Run the campaign, and return it, its folder, and the tallies that need not be read from there."""
     from harness.campaign.campaign import Campaign
     from reports.record.run_folder import begun_with, prepare
 
@@ -152,12 +156,14 @@ def _measure(settings: Settings, out: Path | None, *, resume: bool, overwrite: b
             campaign = campaign.rationed(executor) if begun is None else campaign.rationed_as(begun)
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
-        _keep(campaign, folder, executor, deadline)
-    return campaign, folder
+        known = _keep(campaign, folder, executor, deadline)
+    return campaign, folder, known
 
 
-def _keep(campaign: Campaign, folder: Path, executor: Executor, deadline: Deadline) -> None:
-    """Measure the tasks that the folder's ledger lacks."""
+def _keep(
+    campaign: Campaign, folder: Path, executor: Executor, deadline: Deadline
+) -> Mapping[CellKey, Tally]:
+    """Measure the tasks that the folder's ledger lacks, and return tallies as `Ledger.held` does."""
     from harness.campaign.provenance import open_measured
     from reports.record.ledger import LedgerError
 
@@ -185,6 +191,7 @@ def _keep(campaign: Campaign, folder: Path, executor: Executor, deadline: Deadli
             ) from None
         except LedgerError as error:
             raise NoVerdict(str(error)) from error
+        return ledger.held()
 
 
 def _kept(campaign: Campaign, ledger: Ledger) -> str:

@@ -99,6 +99,9 @@ _PROGRAM: Final = "program"
 
 _MERGED_AT_ONCE: Final = 16  # bounds the memory that a cell of many shards takes
 
+_HELD_BYTES: Final = 1 << 25
+"""Packed tallies of so many bytes are held as they are, since a run reads each of its tallies twice."""
+
 
 @dataclass(frozen=True)
 class CellInfo:
@@ -137,6 +140,8 @@ class Ledger:
         self.path = path
         self._connection = connection
         self._lock = lock
+        self._held: dict[CellKey, Tally] = {}
+        self._room = _HELD_BYTES
 
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, Any], cells: Sequence[CellInfo]) -> Ledger:
@@ -237,14 +242,18 @@ class Ledger:
     ) -> Iterator[tuple[CellInfo, Tally]]:
         """Yield each cell with the tally of all its shards, in the plan's order.
 
-        One cell is in memory at a time. A cell without shards yields an empty tally, one with
-        a single shard that shard's own.
+        Beside those held, one cell is in memory at a time. A cell without shards yields an empty tally,
+        one with a single shard that shard's own.
 
         Args:
             known: tallies that need not be read, as the caller has them.
         """
         for number, info in self._cells():
-            yield info, known.get(info.key) or self._tally(number, info.key)
+            yield info, known.get(info.key) or self._held.get(info.key) or self._tally(number, info.key)
+
+    def held(self) -> Mapping[CellKey, Tally]:
+        """Return the whole tallies that were recorded here and need not be read; see `tallies`."""
+        return MappingProxyType(self._held)
 
     def recorded(self) -> Iterator[tuple[CellInfo, list[bytes]]]:
         """Yield each cell with the `packed` tallies of its shards, unchecked, in the plan's order."""
@@ -313,6 +322,7 @@ class Ledger:
         tallies: Mapping[CellKey, Tally | bytes],
         seconds: float,
         place: Place | None = None,
+        whole: Mapping[CellKey, Tally] = MappingProxyType({}),
     ) -> None:
         """Record the tallies of a shard, all or none.
 
@@ -321,6 +331,7 @@ class Ledger:
             tallies: by cell, as they are or `packed`.
             seconds: how long it took.
             place: where it was measured, if known.
+            whole: packed tallies as they are, where the caller has them.
 
         Raises:
             LedgerError: the shard is recorded already, a cell is not in the plan, or the disk is full.
@@ -328,7 +339,8 @@ class Ledger:
         numbers = {key: self._number(key) for key in tallies}
         if self._select("SELECT 1 FROM shard WHERE name = ?", shard):
             raise LedgerError(f"{self.path}: shard {shard!r} is recorded already; each counts once")
-        values = [(numbers[key], t if isinstance(t, bytes) else packed(t)) for key, t in tallies.items()]
+        values = {key: t if isinstance(t, bytes) else packed(t) for key, t in tallies.items()}
+        begun = self._begun
         with self._transaction() as db:
             where = None if place is None else _place_number(db, place)
             cursor = db.execute(
@@ -336,8 +348,15 @@ class Ledger:
             )
             db.executemany(
                 "INSERT INTO tally VALUES (?, ?, ?)",
-                ((number, cursor.lastrowid, value) for number, value in values),
+                ((numbers[key], cursor.lastrowid, value) for key, value in values.items()),
             )
+        for key, value in values.items():
+            if numbers[key] in begun:
+                self._held.pop(key, None)
+            elif key in whole and len(value) <= self._room:
+                self._held[key] = whole[key]
+                self._room -= len(value)
+        begun.update(numbers.values())
 
     def put_program(self, program: Program) -> None:
         """Record the programs that the figures are of."""
@@ -441,6 +460,11 @@ class Ledger:
     def _numbers(self) -> dict[CellKey, int]:
         """The numbers of the cells; the plan is fixed when the ledger is created."""
         return {info.key: number for number, info in self._cells()}
+
+    @cached_property
+    def _begun(self) -> set[int]:
+        """The numbers of the cells of which a shard is recorded; written by this ledger alone."""
+        return {int(number) for (number,) in self._select("SELECT DISTINCT cell FROM tally")}
 
     def _select(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with reporting(self.path):
