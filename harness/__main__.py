@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -28,10 +29,14 @@ __all__ = ["main"]
 
 INTERRUPTED = 130
 
+COLLECTED_AFTER = 50_000
+"""New objects after which Python looks for cycles: there are few, and its own 700 cost a tenth of a run."""
+
 
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
+        gc.set_threshold(COLLECTED_AFTER)
         keep_interrupts()
         settle_streams()
         with contextlib.suppress(OSError, ValueError):  # stderr may be no file
@@ -59,6 +64,7 @@ def _leave(code: int) -> NoReturn:
     arrives then would kill a program whose work is done.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()  # nothing is left to collect: looking at all that is held takes 0.4 s
     if code == INTERRUPTED:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):

@@ -3,6 +3,7 @@
 A cause costs a second or two; the tests of them, `test_explain_gate`, unset the variable.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from tests.gating import look_at_few
 os.environ["SOFTMAX_HARNESS_NO_EXPLAIN"] = "1"
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
+gc.set_threshold(50_000)  # as the program does
 
 
 @pytest.hookimpl(optionalhook=True)
