@@ -252,7 +252,10 @@ def test_significands_are_counted_without_trailing_zeros():
 @pytest.mark.parametrize(
     ("function", "kind"), [("raising", "raised"), ("crashing", "crashed"), ("hanging", "timed_out")]
 )
-def test_rows_that_crash_hang_or_raise_shrink_at_the_price_of_some_workers(users, isolated, function, kind):
+def test_rows_that_crash_hang_or_raise_shrink_at_the_price_of_some_workers(
+    users, isolated, function, kind, monkeypatch
+):
+    monkeypatch.setattr("harness.witnesses.shrinking.interestingness.PATIENCE_SECONDS", 0.3)
     candidate = load(f"{users}:{function}")
     row = np.linspace(-4, 4, 256, dtype=np.float32)
     row[77] = 6.5

@@ -89,8 +89,8 @@ strides; Fortran order; vectors (n,), one by one; (a, b, n) with a b = k; (a, b,
 gaps between them; a C-contiguous array anywhere in memory, which nothing may be written around; rows after an
 empty batch (0, n), whose output must have that shape; outputs read only after other calls; `OFTEN` calls, up
 to the first output that differs from the first; the first half of the rows and then the second; and both
-halves at once, each `THREAD_CALLS` times in a thread of its own, up to the first output that differs from
-that of a single thread. The memory between and around the rows holds NaN, so that a candidate that reads it
+halves at once, each `THREAD_CALLS` times or more in a thread of its own, up to the first output that differs
+from that of a single thread. The memory between and around the rows holds NaN, so that a candidate that reads it
 gives NaN."""
 
 FaultKind = Literal[
@@ -116,6 +116,12 @@ OFTEN = 100
 
 THREAD_CALLS = 40
 """The least calls of each of two threads: each continues until the other has made as many."""
+
+OVERLAPS = 8
+"""The least calls in which the other thread ended one; only these show anything."""
+
+FEW_OVERLAP_CALLS = 4 * THREAD_CALLS
+"""Calls of each thread that are enough however few overlap: where rows are short, or one processor is free."""
 
 MOST_THREAD_CALLS = 20 * THREAD_CALLS
 SWITCH_SECONDS = 2e-5
@@ -429,15 +435,21 @@ def _at_once(candidate: Loaded, x: Array) -> Any:
     outputs = list(expected)
     errors: list[BaseException] = []
     begin, end = threading.Barrier(len(parts)), threading.Event()
-    calls = [0] * len(parts)
+    calls, overlapping = [0] * len(parts), [0] * len(parts)
+
+    def goes_on(which: int) -> bool:
+        least = THREAD_CALLS if sum(overlapping) >= OVERLAPS else FEW_OVERLAP_CALLS
+        return not end.is_set() and min(calls) < least and calls[which] < MOST_THREAD_CALLS
 
     def work(which: int) -> None:
         own = page_aligned_copy(parts[which])
         try:
             begin.wait()
-            while not end.is_set() and min(calls) < THREAD_CALLS and calls[which] < MOST_THREAD_CALLS:
+            while goes_on(which):
+                before = calls[1 - which]
                 y = _fresh(candidate, parts[which], own)
                 calls[which] += 1
+                overlapping[which] += calls[1 - which] != before
                 if not _same(y, expected[which]):
                     outputs[which] = y.copy()
                     end.set()
