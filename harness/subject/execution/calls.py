@@ -90,8 +90,8 @@ gaps between them; a C-contiguous array anywhere in memory, which nothing may be
 empty batch (0, n), whose output must have that shape; outputs read only after other calls; `OFTEN` calls, up
 to the first output that differs from the first; the first half of the rows and then the second; and both
 halves at once, each `THREAD_CALLS` times or more in a thread of its own, up to the first output that differs
-from that of a single thread. The memory between and around the rows holds NaN, so that a candidate that reads it
-gives NaN."""
+from that of a single thread. The memory between and around the rows holds NaN, so that a candidate that reads
+it gives NaN."""
 
 FaultKind = Literal[
     "crashed",
@@ -121,7 +121,7 @@ OVERLAPS = 8
 """The least calls in which the other thread ended one; only these show anything."""
 
 FEW_OVERLAP_CALLS = 4 * THREAD_CALLS
-"""Calls of each thread that are enough however few overlap: where rows are short, or one processor is free."""
+"""Calls of each thread that are enough however few overlap: rows are short, or one processor is free."""
 
 MOST_THREAD_CALLS = 20 * THREAD_CALLS
 SWITCH_SECONDS = 2e-5
