@@ -29,8 +29,9 @@ __all__ = ["main"]
 
 INTERRUPTED = 130
 
-COLLECTED_AFTER = 50_000
-"""New objects after which Python looks for cycles: there are few, and its own 700 cost a tenth of a run."""
+COLLECTED_AFTER = 10_000
+"""After so many new objects Python looks for cycles. This program makes few; looking after 700, as Python
+does of itself, takes a tenth of a run."""
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from tests.gating import look_at_few
 os.environ["SOFTMAX_HARNESS_NO_EXPLAIN"] = "1"
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
-gc.set_threshold(50_000)  # as the program does
+gc.set_threshold(10_000)  # as the program does
 
 
 @pytest.hookimpl(optionalhook=True)

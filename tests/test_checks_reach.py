@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import threading
 import time
+from collections import Counter
 from dataclasses import replace
 from itertools import product
 
@@ -23,7 +24,7 @@ from harness.checks.samples import EXTENTS, Paces, Slow
 from harness.selftest.defects.reach import DEFECTS
 from harness.subject.candidates import from_function, load
 from harness.subject.execution import InProcess, Isolated
-from harness.subject.execution.calls import OFTEN, call
+from harness.subject.execution.calls import FEW_OVERLAP_CALLS, OFTEN, THREAD_CALLS, call
 from harness.subject.subject import Subject
 from reference.formats import FORMATS
 from reports.gate_text import terminal
@@ -214,6 +215,22 @@ def test_threads_call_with_different_rows_at_the_same_time():
     assert max(together) == 2
     assert (y == call(Seeing(), x, x.dtype, "halves")).all()
     assert np.allclose(y, softmax(x))
+
+
+@pytest.mark.parametrize(("overlaps", "least"), [(0, THREAD_CALLS), (10**9, FEW_OVERLAP_CALLS)])
+def test_threads_call_more_often_where_few_of_their_calls_overlap(monkeypatch, overlaps, least):
+    """The slower of the two makes as many calls as are asked for; it may have begun another."""
+    monkeypatch.setattr("harness.subject.execution.calls.OVERLAPS", overlaps)
+    made: Counter[int] = Counter()
+
+    def counted(x):
+        made[threading.get_ident()] += 1
+        return softmax(x)
+
+    x = np.arange(15, dtype=np.float32).reshape(3, 5)
+    call(from_function(counted), x, x.dtype, "two_threads")
+    del made[threading.get_ident()]
+    assert least <= min(made.values()) <= least + 1, made
 
 
 def test_who_declares_that_threads_may_not_call_at_once_is_not_asked():

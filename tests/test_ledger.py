@@ -80,10 +80,23 @@ def test_of_a_run_that_goes_on_only_cells_begun_anew_are_held(ledger: Ledger, pa
 
 def test_no_more_is_held_than_there_is_room_for(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = tally_of(FIRST, [0.25]), tally_of(SECOND, [0.5])
-    monkeypatch.setattr(ledger, "_room", len(packed(a)))
-    ledger.record("s1", {FIRST: a, SECOND: b}, 0.0, whole={FIRST: a, SECOND: b})
+    monkeypatch.setattr(ledger, "_room", max(len(packed(a)), len(packed(b))))
+    ledger.record("s1", {FIRST: a}, 0.0, whole={FIRST: a})
+    ledger.record("s2", {SECOND: b}, 0.0, whole={SECOND: b})
     assert ledger.held() == {FIRST: a}
     assert [tally for _, tally in ledger.tallies()] == [a, b]
+
+
+def test_a_cell_that_is_held_no_more_makes_room_for_another(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = tally_of(FIRST, [0.25]), tally_of(FIRST, [3.0], batch=1), tally_of(SECOND, [0.5])
+    monkeypatch.setattr(ledger, "_room", max(len(packed(a)), len(packed(c))))
+    ledger.record("s1", {FIRST: a}, 0.0, whole={FIRST: a})
+    ledger.record("s2", {FIRST: b}, 0.0, whole={FIRST: b})
+    ledger.record("s3", {SECOND: c}, 0.0, whole={SECOND: c})
+    assert ledger.held() == {SECOND: c}
+    assert [tally for _, tally in ledger.tallies()] == [merge([a, b]), c]
 
 
 def test_a_cell_without_shards_has_an_empty_tally(ledger: Ledger) -> None:

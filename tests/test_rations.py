@@ -394,9 +394,9 @@ def test_a_time_is_looked_at_in_the_midst_of_a_call(tmp_path, capsys, where, job
     command += ["--length", "3", "--length", "5", "--rows", "10", "--effort", "brief", "--jobs", jobs]
     command += ["--out", str(out)]
     start = time.monotonic()
-    assert cli.run([*command, "--max-time", "2"]) == 3
+    assert cli.run([*command, "--max-time", "3"]) == 3
     assert time.monotonic() - start < 40, "the time limit of a call is 60 s"
-    assert f"--max-time 2: {left}" in capsys.readouterr().err
+    assert f"--max-time 3: {left}" in capsys.readouterr().err
     go.touch()
     assert cli.run([*command, "--resume"]) == 0
     cells = json.loads((out / "summary.json").read_text())["cells"]
@@ -407,11 +407,11 @@ def test_a_time_is_looked_at_in_the_midst_of_a_call(tmp_path, capsys, where, job
 def test_many_candidates_are_imported_no_longer_than_there_is_time(tmp_path, capsys, command):
     specs = []
     for number in range(8):
-        (tmp_path / f"slow{number}.py").write_text("import time\ntime.sleep(1)\nsoftmax = abs\n")
+        text = "import time\nopen(__file__ + '.begun', 'w')\ntime.sleep(1)\nsoftmax = abs\n"
+        (tmp_path / f"slow{number}.py").write_text(text)
         specs.append(f"{tmp_path}/slow{number}.py:softmax")
-    start = time.monotonic()
     assert cli.run([*command, *specs, "--max-time", "0.5", "--out", str(tmp_path / "run")]) == 3
-    assert time.monotonic() - start < 6, "they take 8 s"
+    assert 1 <= len(list(tmp_path.glob("*.begun"))) <= 3
     assert "--max-time 0.5: over before the first row was measured" in capsys.readouterr().err
 
 

@@ -57,11 +57,11 @@ class Done(Generic[Task]):
     Attributes:
         task: the task.
         tallies: as the ledger holds them.
-        counts: for the progress display; the same tallies, or their counts alone.
+        counts: for the progress display; the tallies before they were packed, or their counts alone.
         document: see `Measured`.
         seconds: how long it took.
         place: where it was measured.
-        are_whole: whether `counts` are the same tallies.
+        are_whole: whether `counts` are the tallies themselves.
     """
 
     task: Task

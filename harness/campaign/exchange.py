@@ -1,20 +1,28 @@
 """Messages between a process and its copy, whose arrays go through memory that both share.
 
 A pipe holds 64 KiB, so an array of a megabyte would take the two processes in turn for every piece of it.
+Arrays with gaps between their elements take the pipe.
 """
 
 from __future__ import annotations
 
+import io
 import mmap
 import pickle
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, Final, Self
 
+import numpy as np
+
 __all__ = ["Line"]
 
 ROOM: Final = 8 << 20
 """Bytes that both share: the rows of nearly every call, or its outputs. A larger message takes the pipe."""
+
+
+_REGISTERED: Final = 2
+"""The value of `numpy.dtype.isbuiltin` of a type that another library registered."""
 
 
 class Line:
@@ -43,7 +51,7 @@ class Line:
             OSError: the other process is gone.
         """
         arrays: list[pickle.PickleBuffer] = []
-        pickled = pickle.dumps(message, protocol=5, buffer_callback=arrays.append)
+        pickled = _pickled(message, arrays)
         raw = [array.raw() for array in arrays]
         if sum(part.nbytes for part in raw) > ROOM:
             raw, pickled = [], pickle.dumps(message, protocol=5)
@@ -54,7 +62,7 @@ class Line:
         self._connection.send(([part.nbytes for part in raw], pickled))
 
     def receive(self) -> Any:
-        """Return the next message; its arrays are its own.
+        """Return the next message; its arrays are its own, and may be written to where the sender's might.
 
         Raises:
             EOFError, OSError: the other process is gone.
@@ -74,3 +82,22 @@ class Line:
     def close(self) -> None:
         """Close this end."""
         self._connection.close()
+
+
+class _Pickler(pickle.Pickler):
+    """Passes arrays of ml_dtypes as those of their encodings: NumPy keeps only its own types apart."""
+
+    def reducer_override(self, value: Any) -> Any:
+        """See `pickle.Pickler`."""
+        if type(value) is not np.ndarray or value.dtype.isbuiltin != _REGISTERED:
+            return NotImplemented
+        if not value.flags.c_contiguous or not value.ndim:
+            return NotImplemented
+        return np.ndarray.view, (value.view(f"u{value.itemsize}"), value.dtype)
+
+
+def _pickled(message: Any, arrays: list[pickle.PickleBuffer]) -> bytes:
+    """Pickle a message without its arrays, which are added to a list."""
+    file = io.BytesIO()
+    _Pickler(file, protocol=5, buffer_callback=arrays.append).dump(message)
+    return file.getvalue()

@@ -40,7 +40,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 WAITING: Final = 4
-"""Of so many copies one waits for its candidate, whose call takes a fifth to a third of a task."""
+"""For every so many jobs there is one more copy, and one more at least: a copy waits for its candidate for a
+fifth to a third of a task."""
 
 FIRST_OWN: Final = 3
 """The first descriptor of a copy's own: those below are standard input, output and error."""

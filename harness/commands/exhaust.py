@@ -109,7 +109,7 @@ def exhaust(
     out: OutFolder = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Overwrite = False,
-    jobs: Annotated[int | None, typer.Option(help="Processes; by default one per processor.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processors to keep busy; by default all.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one call may take.")] = None,
     in_process: InProcessHere = False,
     as_json: AsJson = False,

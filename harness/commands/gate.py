@@ -68,7 +68,7 @@ def gate(
     reason: Annotated[str | None, typer.Option(help="Why a limit is raised.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; harness-out/... where not given.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
-    jobs: Annotated[int | None, typer.Option(help="Processes; by default one per processor.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processors to keep busy; by default all.")] = None,
     timeout: Annotated[
         float | None, typer.Option(help="Seconds that one call of a candidate may take.")
     ] = None,

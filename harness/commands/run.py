@@ -70,7 +70,7 @@ def run(
     cluster: Annotated[
         str | None, typer.Option(help="tcp://host:8786 or local: the dask scheduler whose workers measure.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes; by default one per processor.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processors to keep busy; by default all.")] = None,
     reference: Annotated[
         str | None, typer.Option(help="certified, or mpmath, which is slow: the source of exact results.")
     ] = None,

@@ -48,7 +48,7 @@ def selftest(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Keep the matrix as a report in this folder.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
-    jobs: Annotated[int | None, typer.Option(help="Processes; by default one per processor.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processors to keep busy; by default all.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the matrix as one JSON document.")] = False,
 ) -> int:
     """Plant known defects, and count which of them the gate and common test protocols catch.

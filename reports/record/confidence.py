@@ -25,7 +25,10 @@ CONFIDENCE: Final = 0.95
 
 _PRECISION: Final = 160
 _CLOSE: Final = 2.0**-64  # relative; far below half an ulp of float64
-_LAST_STEP: Final = 2.0**-40  # relative; Newton's method squares it, which leaves 2^-80 times a small factor
+_LAST_STEP: Final = (
+    2.0**-50
+)  # relative; Newton's method squares it, times a factor that grows with the trials
+_START_STEP: Final = 2.0**-40
 _FLOAT_CLOSE: Final = 2.0**-50
 _FLOAT_STEPS: Final = 12
 _Z: Final = 1.96  # half of the normal interval; only a start
@@ -113,7 +116,7 @@ class _Tail:
                 return wilson
             if not 0.0 < following < 1.0:
                 return wilson
-            if abs(following - p) <= _LAST_STEP * p:
+            if abs(following - p) <= _START_STEP * p:
                 return following
             p = following
         return p

@@ -99,8 +99,9 @@ _PROGRAM: Final = "program"
 
 _MERGED_AT_ONCE: Final = 16  # bounds the memory that a cell of many shards takes
 
-_HELD_BYTES: Final = 1 << 25
-"""Packed tallies of so many bytes are held as they are, since a run reads each of its tallies twice."""
+_HELD_BYTES: Final = 1 << 24
+"""Tallies that take so many bytes when packed are held in memory, where they take up to twelve times as many:
+a run reads each of its tallies twice."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ class Ledger:
         self._connection = connection
         self._lock = lock
         self._held: dict[CellKey, Tally] = {}
+        self._sizes: dict[CellKey, int] = {}
         self._room = _HELD_BYTES
 
     @classmethod
@@ -331,7 +333,7 @@ class Ledger:
             tallies: by cell, as they are or `packed`.
             seconds: how long it took.
             place: where it was measured, if known.
-            whole: packed tallies as they are, where the caller has them.
+            whole: the tallies before they were packed, where the caller has them.
 
         Raises:
             LedgerError: the shard is recorded already, a cell is not in the plan, or the disk is full.
@@ -352,10 +354,9 @@ class Ledger:
             )
         for key, value in values.items():
             if numbers[key] in begun:
-                self._held.pop(key, None)
-            elif key in whole and len(value) <= self._room:
-                self._held[key] = whole[key]
-                self._room -= len(value)
+                self._let_go(key)
+            elif key in whole:
+                self._hold(key, whole[key], len(value))
         begun.update(numbers.values())
 
     def put_program(self, program: Program) -> None:
@@ -460,6 +461,17 @@ class Ledger:
     def _numbers(self) -> dict[CellKey, int]:
         """The numbers of the cells; the plan is fixed when the ledger is created."""
         return {info.key: number for number, info in self._cells()}
+
+    def _hold(self, key: CellKey, tally: Tally, size: int) -> None:
+        """Hold the only tally of a cell, where there is room."""
+        if size <= self._room:
+            self._held[key], self._sizes[key] = tally, size
+            self._room -= size
+
+    def _let_go(self, key: CellKey) -> None:
+        if key in self._held:
+            del self._held[key]
+            self._room += self._sizes.pop(key)
 
     @cached_property
     def _begun(self) -> set[int]:

@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import cached_property
 from operator import attrgetter
 from typing import Any, Final
 
@@ -138,10 +137,6 @@ class Tally:
 
     def to_json(self) -> str:
         """Return this tally as one line of JSON, without loss."""
-        return self._json
-
-    @cached_property
-    def _json(self) -> str:
         document = {name: getattr(self, name) for name in self.__dataclass_fields__}
         document["ulp_sum"] = str(self.ulp_sum)
         for name in _NUMBERED:

@@ -106,8 +106,8 @@ def shrink_all(
             small.update(shrinking.of(band, BATCHES_A_ROW if turn else BATCHES_FIRST))
         return small
 
-    longest_first = sorted(range(len(asked)), key=lambda number: -len(asked[number][1]))
-    made = dict(zip(longest_first, each(shrunk, longest_first, executor), strict=True))
+    most_first = sorted(range(len(asked)), key=lambda number: -asked[number][1].count())
+    made = dict(zip(most_first, each(shrunk, most_first, executor), strict=True))
     return {id_: w for number in range(len(asked)) for id_, w in made[number].items()}
 
 
@@ -194,7 +194,8 @@ class _Bands:
         place = _Place(witness.kind, told, failed, _step(witness.score))
         self._bands.setdefault(place, _Band(place, witness)).add(witness)
 
-    def __len__(self) -> int:
+    def count(self) -> int:
+        """Return how many bands there are."""
         return len(self._bands)
 
     def gravest_first(self) -> list[tuple[int, _Band]]:
