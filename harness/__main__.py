@@ -30,8 +30,8 @@ __all__ = ["main"]
 INTERRUPTED = 130
 
 COLLECTED_AFTER = 10_000
-"""After so many new objects Python looks for cycles. This program makes few; looking after 700, as Python
-does of itself, takes a tenth of a run."""
+"""After so many new objects Python looks for cycles. This program makes few. Python's own number,
+700, costs a tenth of a run."""
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def _leave(code: int) -> NoReturn:
     arrives then would kill a program whose work is done.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.freeze()  # nothing is left to collect: looking at all that is held takes 0.4 s
+    gc.freeze()  # the last collections would look at all that is held, which takes up to 0.4 s
     if code == INTERRUPTED:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):

@@ -20,7 +20,6 @@ __all__ = ["Line"]
 ROOM: Final = 8 << 20
 """Bytes that both share: the rows of nearly every call, or its outputs. A larger message takes the pipe."""
 
-
 _REGISTERED: Final = 2
 """The value of `numpy.dtype.isbuiltin` of a type that another library registered."""
 

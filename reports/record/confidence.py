@@ -6,8 +6,8 @@ more nor k or fewer events are rarer than half of 1 - confidence (Clopper and Pe
 
 The tails of the binomial are incomplete beta functions, evaluated by the continued fraction
 of DLMF 8.17.22 in 160-bit arithmetic: large n cancels digits, fewer than 3 log2 n bits of them.
-The ends are found by Newton's method on logarithms, kept within a bracket, and rounded once. It begins in
-float64, whose steps cost a tenth.
+The ends are found by Newton's method on logarithms, kept within a bracket, and rounded once. The
+method begins in float64, where a step costs a tenth.
 """
 
 from __future__ import annotations
@@ -25,10 +25,8 @@ CONFIDENCE: Final = 0.95
 
 _PRECISION: Final = 160
 _CLOSE: Final = 2.0**-64  # relative; far below half an ulp of float64
-_LAST_STEP: Final = (
-    2.0**-50
-)  # relative; Newton's method squares it, times a factor that grows with the trials
-_START_STEP: Final = 2.0**-40
+_LAST_STEP: Final = 2.0**-50  # relative; what is left is its square, times a factor of the trials
+_START_STEP: Final = 2.0**-40  # relative
 _FLOAT_CLOSE: Final = 2.0**-50
 _FLOAT_STEPS: Final = 12
 _Z: Final = 1.96  # half of the normal interval; only a start

@@ -100,8 +100,8 @@ _PROGRAM: Final = "program"
 _MERGED_AT_ONCE: Final = 16  # bounds the memory that a cell of many shards takes
 
 _HELD_BYTES: Final = 1 << 24
-"""Tallies that take so many bytes when packed are held in memory, where they take up to twelve times as many:
-a run reads each of its tallies twice."""
+"""A run reads each of its tallies twice. So as many are held in memory as take so many bytes when packed; there
+they take up to twelve times as many."""
 
 
 @dataclass(frozen=True)

@@ -118,10 +118,10 @@ THREAD_CALLS = 40
 """The least calls of each of two threads: each continues until the other has made as many."""
 
 OVERLAPS = 8
-"""The least calls during which the other thread ended one: both ran at the same time."""
+"""The least calls during which the other thread ended one. Both ran at the same time then."""
 
 FEW_OVERLAP_CALLS = 4 * THREAD_CALLS
-"""Calls of each thread that are enough however few overlap: of short rows few do, and on one processor."""
+"""Calls of each thread that are enough, however few overlap. Few do where rows are short."""
 
 MOST_THREAD_CALLS = 20 * THREAD_CALLS
 SWITCH_SECONDS = 2e-5
