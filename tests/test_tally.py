@@ -155,7 +155,12 @@ def test_a_ledger_s_numbers_by_bin_reach_as_far_as_the_bins_and_no_further() -> 
                 Tally.from_json(beyond.to_json())
 
 
-NUMBERS = st.dictionaries(st.integers(0, 1 << 20), st.integers(0, 1 << 40), max_size=8)
+KEYS = st.integers(0, 1 << 20) | st.integers(100, 140)
+"""Bins that lie far apart, and close together: both ways of adding them up."""
+
+NUMBERS = st.dictionaries(KEYS, st.integers(0, 1 << 40), max_size=8) | st.dictionaries(
+    st.integers(100, 140), st.integers(0, 1 << 40), max_size=30
+)
 
 
 @given(st.lists(NUMBERS, max_size=6))
