@@ -100,8 +100,8 @@ _PROGRAM: Final = "program"
 _MERGED_AT_ONCE: Final = 16  # bounds the memory that a cell of many shards takes
 
 _HELD_BYTES: Final = 1 << 24
-"""A run reads each of its tallies twice. So it holds as many in memory as take so many bytes when packed. Held,
-they take up to twelve times as many."""
+"""A run reads each of its tallies twice, so some stay in memory: as many as take these bytes when packed.
+In memory they take up to twelve times as many."""
 
 
 @dataclass(frozen=True)
