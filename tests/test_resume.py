@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -247,6 +248,97 @@ except KeyboardInterrupt:
         timeout=60,
     )
     assert (done.stdout, done.stderr) == (b"heard\n", b"")
+
+
+COMPILING = """
+import os, signal, time
+import numba
+from llvmlite.binding import ModuleRef
+from harness.terminal.interrupts import keep_interrupts
+keep_interrupts()
+def detach(self):  # LLVM has released the memory of a module that it linked into another
+    del ModuleRef.detach
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
+    self.detach()
+ModuleRef.detach = detach
+try:
+    numba.njit("f8(f8)")(lambda x: x + 1)
+    time.sleep(120)
+except KeyboardInterrupt:
+    print("heard")
+"""
+
+
+def test_an_interrupt_waits_for_the_call_of_llvm_that_it_meets() -> None:
+    """It crashed there: memory was released twice."""
+    done = subprocess.run(
+        [*HEARING, "-c", COMPILING],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"heard\n", b"")
+
+
+IMPORTING = """
+import os, signal, sys, time
+from harness.terminal.interrupts import keep_interrupts
+sys.path.insert(0, sys.argv[1])
+keep_interrupts()
+try:
+    import interrupted_module
+    print("imported")
+    time.sleep(120)
+except KeyboardInterrupt:
+    print("heard")
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        pytest.param(
+            """
+            class Named:
+                def __set_name__(self, owner, name):  # Python turns its errors into RuntimeError
+                    os.kill(os.getpid(), signal.SIGINT)
+                    time.sleep(0.2)
+            class Owner:
+                named = Named()
+            """,
+            b"imported\nheard\n",
+            id="an error of another kind",
+        ),
+        pytest.param(
+            """
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.2)
+            except BaseException:
+                pass
+            """,
+            b"imported\nheard\n",
+            id="caught",
+        ),
+        pytest.param(
+            "os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(120)",
+            b"heard\n",
+            id="an import that does not end",
+        ),
+    ],
+)
+def test_an_interrupt_waits_for_the_import_that_it_meets(tmp_path: Path, module: str, said: bytes) -> None:
+    (tmp_path / "interrupted_module.py").write_text("import os, signal, time\n" + textwrap.dedent(module))
+    done = subprocess.run(
+        [*HEARING, "-c", IMPORTING, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == (said, b"")
 
 
 # However it ran ----------------------------------------------------------------------------

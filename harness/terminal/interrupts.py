@@ -1,8 +1,13 @@
 """Ctrl-C that cannot get lost.
 
-Python raises KeyboardInterrupt wherever the main thread is. In a finalizer or a callback from C,
-no caller can catch it, and Python prints and drops it; here it is raised again a moment later.
-Other errors of such code after an interrupt are not printed.
+Python raises KeyboardInterrupt wherever the main thread is, and in some places that does harm:
+
+- In a finalizer or a callback from C no caller can catch it, and Python prints and drops it. Here it
+  is raised again a moment later. Other errors of such code after an interrupt are not printed.
+- In the midst of an import, libraries turn it into other errors or go on without it. An interrupt
+  waits until the import has ended.
+- In the midst of a call of LLVM, memory is released twice or functions have no address, and the
+  program crashes. An interrupt waits until Numba has its kernel.
 """
 
 from __future__ import annotations
@@ -10,10 +15,13 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
+from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
 __all__ = ["ATTENTION_SECONDS", "awaited", "keep_interrupts"]
@@ -29,6 +37,10 @@ or on another thread; Ctrl-C would then go unnoticed until the wait ends.
 
 AGAIN_SECONDS: Final = 0.02
 
+HELD_SECONDS: Final = 2.0
+"""The longest time that imports and Numba hold an interrupt. A module of a user may never end, and to
+compile a kernel takes longer."""
+
 
 def awaited(future: Future[Result]) -> Result:
     """Return a future's result when it is there, attentive to signals meanwhile."""
@@ -43,21 +55,59 @@ def keep_interrupts() -> None:
     """Make every interrupt reach the program from now on; an ignored one stays ignored."""
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
-    interrupted = threading.Event()
-    report = sys.unraisablehook
+    interrupts = _Interrupts(sys.unraisablehook)
+    signal.signal(signal.SIGINT, interrupts.hear)
+    sys.unraisablehook = interrupts.notice
+    threading.Thread(target=interrupts.repeat, daemon=True, name="interrupts").start()
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        interrupted.set()
+
+class _Interrupts:
+    """Raises each interrupt where it does no harm: at once or a moment later."""
+
+    def __init__(self, report: Callable[[sys.UnraisableHookArgs], object]) -> None:
+        self._report = report
+        self._raised = False
+        self._held_since: float | None = None
+        self._again: SimpleQueue[None] = SimpleQueue()  # a signal handler may put into it
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        """Handle SIGINT."""
+        packages = _packages(frame)
+        now = time.monotonic()
+        since = self._held_since or now
+        if "llvmlite" in packages or (packages & _HOLDING and now - since < HELD_SECONDS):
+            self._held_since = since
+            self._again.put(None)
+            return
+        self._held_since = None
+        self._raised = True
         signal.default_int_handler(number, frame)
 
-    def notice(unraisable: sys.UnraisableHookArgs) -> None:
+    def notice(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Handle an exception that no caller can catch."""
         if isinstance(unraisable.exc_value, KeyboardInterrupt):
-            threading.Timer(AGAIN_SECONDS, _interrupt_main_thread).start()
-        elif not interrupted.is_set():
-            report(unraisable)
+            self._again.put(None)
+        elif not self._raised:
+            self._report(unraisable)
 
-    signal.signal(signal.SIGINT, interrupt)
-    sys.unraisablehook = notice
+    def repeat(self) -> None:
+        """Send again, a moment later, what was held or dropped."""
+        while True:
+            self._again.get()
+            time.sleep(AGAIN_SECONDS)
+            _interrupt_main_thread()
+
+
+_HOLDING: Final = frozenset({"importlib", "numba"})
+
+
+def _packages(frame: FrameType | None) -> set[str]:
+    """Return the top-level packages of a frame and of all its callers."""
+    packages = set()
+    while frame is not None:
+        packages.add(str(frame.f_globals.get("__name__", "")).partition(".")[0])
+        frame = frame.f_back
+    return packages
 
 
 def _interrupt_main_thread() -> None:
