@@ -70,6 +70,24 @@ def run(tmp_path: Path, body: str, timeout: float = 60) -> subprocess.CompletedP
     )
 
 
+AS_A_COMMAND = """
+import sys
+from harness import cli
+from harness.campaign.processes import can_fork
+
+cli.run = lambda arguments: print(can_fork()) or 0
+sys.argv = ["harness", "run"]
+from harness.__main__ import main
+main()
+"""
+
+
+def test_no_thread_of_the_command_stands_in_the_way_of_copies() -> None:
+    """A run in threads gives the same figures and takes longer."""
+    done = subprocess.run([sys.executable, "-c", AS_A_COMMAND], cwd=ROOT, capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"True\n", b"")
+
+
 def test_the_tallies_are_those_of_threads_bit_for_bit(tmp_path: Path) -> None:
     """Of faults too: the executor is this process's, whoever asks it."""
     (tmp_path / "dies.py").write_text(DIES)

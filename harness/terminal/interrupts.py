@@ -12,11 +12,11 @@ Python raises KeyboardInterrupt wherever the main thread is, and in some places 
 
 from __future__ import annotations
 
+import _thread
 import signal
 import sys
 import threading
 import time
-from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -58,7 +58,6 @@ def keep_interrupts() -> None:
     interrupts = _Interrupts(sys.unraisablehook)
     signal.signal(signal.SIGINT, interrupts.hear)
     sys.unraisablehook = interrupts.notice
-    threading.Thread(target=interrupts.repeat, daemon=True, name="interrupts").start()
 
 
 class _Interrupts:
@@ -68,7 +67,6 @@ class _Interrupts:
         self._report = report
         self._raised = False
         self._held_since: float | None = None
-        self._again: SimpleQueue[None] = SimpleQueue()  # a signal handler may put into it
 
     def hear(self, number: int, frame: FrameType | None) -> None:
         """Handle SIGINT."""
@@ -77,7 +75,7 @@ class _Interrupts:
         since = self._held_since or now
         if "llvmlite" in packages or (packages & _HOLDING and now - since < HELD_SECONDS):
             self._held_since = since
-            self._again.put(None)
+            _interrupt_again()
             return
         self._held_since = None
         self._raised = True
@@ -86,16 +84,9 @@ class _Interrupts:
     def notice(self, unraisable: sys.UnraisableHookArgs) -> None:
         """Handle an exception that no caller can catch."""
         if isinstance(unraisable.exc_value, KeyboardInterrupt):
-            self._again.put(None)
+            _interrupt_again()
         elif not self._raised:
             self._report(unraisable)
-
-    def repeat(self) -> None:
-        """Send again, a moment later, what was held or dropped."""
-        while True:
-            self._again.get()
-            time.sleep(AGAIN_SECONDS)
-            _interrupt_main_thread()
 
 
 _HOLDING: Final = frozenset({"importlib", "numba"})
@@ -110,8 +101,18 @@ def _packages(frame: FrameType | None) -> set[str]:
     return packages
 
 
+def _interrupt_again() -> None:
+    """Interrupt the main thread a moment later.
+
+    A signal handler calls this, so it takes no lock: `threading` would take one that the main thread
+    may hold. Until then there is no other thread, so that the program can be copied.
+    """
+    _thread.start_new_thread(_interrupt_main_thread, ())
+
+
 def _interrupt_main_thread() -> None:
     """Raise SIGINT so that it ends a system call of the main thread."""
+    time.sleep(AGAIN_SECONDS)
     main = threading.main_thread().ident
     if hasattr(signal, "pthread_kill") and main is not None:
         signal.pthread_kill(main, signal.SIGINT)
