@@ -33,6 +33,7 @@ from harness.commands import (
 from harness.commands import run as run_command
 from harness.subject.execution.fork_server import shared
 from harness.terminal.exceptions import HarnessError, UsageError
+from harness.terminal.interrupts import was_interrupted
 from reports import spelling
 from reports.files import error_message, is_known
 
@@ -115,7 +116,8 @@ def _commands() -> Any:
 def _last_resort(error: Exception, arguments: Sequence[str]) -> int:
     if isinstance(error, OSError) and is_known(error):
         return _complain(f"{error_message(error)}; what was measured is kept", CRASHED)
-    if isinstance(error.__cause__, KeyboardInterrupt):  # Abort, which older versions of Typer make of it
+    # Older versions of Typer make Abort of it, and other libraries errors of their own.
+    if isinstance(error.__cause__, KeyboardInterrupt) or was_interrupted():
         return _complain("interrupted", INTERRUPTED)
     # Typer's own usage errors share a base class that it does not export.
     if hasattr(error, "format_message"):

@@ -341,6 +341,35 @@ def test_an_interrupt_waits_for_the_import_that_it_meets(tmp_path: Path, module:
     assert (done.stdout, done.stderr) == (said, b"")
 
 
+DISGUISED = """
+import os, signal, sys, time
+from harness import cli
+
+def commands():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(120)
+    except KeyboardInterrupt:
+        raise ValueError("no schema") from None
+
+cli._commands = commands
+sys.argv = ["harness", "run"]
+from harness.__main__ import main
+main()
+"""
+
+
+def test_an_interrupt_that_a_library_made_another_error_of_is_told_as_one() -> None:
+    done = subprocess.run(
+        [*HEARING, "-c", DISGUISED],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"error: interrupted\n")
+
+
 # However it ran ----------------------------------------------------------------------------
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-__all__ = ["ATTENTION_SECONDS", "awaited", "keep_interrupts"]
+__all__ = ["ATTENTION_SECONDS", "awaited", "keep_interrupts", "was_interrupted"]
 
 Result = TypeVar("Result")
 
@@ -60,12 +60,22 @@ def keep_interrupts() -> None:
     sys.unraisablehook = interrupts.notice
 
 
+def was_interrupted() -> bool:
+    """Return whether an interrupt was raised; a library may have made another error of it."""
+    interrupts = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+    return isinstance(interrupts, _Interrupts) and interrupts.raised
+
+
 class _Interrupts:
-    """Raises each interrupt where it does no harm: at once or a moment later."""
+    """Raises each interrupt where it does no harm: at once or a moment later.
+
+    Attributes:
+        raised: whether one was raised.
+    """
 
     def __init__(self, report: Callable[[sys.UnraisableHookArgs], object]) -> None:
         self._report = report
-        self._raised = False
+        self.raised = False
         self._held_since: float | None = None
 
     def hear(self, number: int, frame: FrameType | None) -> None:
@@ -78,14 +88,14 @@ class _Interrupts:
             _interrupt_again()
             return
         self._held_since = None
-        self._raised = True
+        self.raised = True
         signal.default_int_handler(number, frame)
 
     def notice(self, unraisable: sys.UnraisableHookArgs) -> None:
         """Handle an exception that no caller can catch."""
         if isinstance(unraisable.exc_value, KeyboardInterrupt):
             _interrupt_again()
-        elif not self._raised:
+        elif not self.raised:
             self._report(unraisable)
 
 
