@@ -35,7 +35,8 @@ class Algorithm:
         argument: what it exponentiates.
         exp_ulps: the most its exp is wrong, in ULP of the arithmetic it runs in.
         summation: the order and kind of its sum.
-        accumulator_precision: precision of the accumulator, None for that of the arithmetic.
+        accumulator_precision: precision of the accumulator, None for that of the arithmetic. Its largest and
+            its smallest subnormal number are taken to be those of the arithmetic.
         division: how the sum is divided out.
         exp2: whether the exponential is computed as exp2(t log2 e), log2 e being rounded to nearest.
         arithmetic: the format that intermediates are kept in, None for the output's own.

@@ -9,7 +9,8 @@ As `reference.errors` has it for softmax, but for what follows from a result tha
 * -0 is what a result below 0 may round to. It counts as a negative zero where the result is 0 or above;
 * a row of log_softmax has failed if an output is nonfinite, or if the sum of exp(y) lies outside [1/2, 2]
   times the sum of exp(RN(r)). That is 1 but for what rounding makes of it: with 3 bits, RN(-9.01) is -10, and
-  the exponentials of 8200 such outputs sum up to 0.37;
+  the exponentials of 8200 such outputs sum up to 0.37. Where float64 holds neither sum, as beside a sink far
+  above the logits, both are compared as multiples of the greatest exp(RN(r));
 * a row of logsumexp has failed if its output is nonfinite, or differs from RN(r) by more than log 2 and an
   ulp: where ulps are large, outputs that are faithful differ by more than log 2.
 """
@@ -27,13 +28,16 @@ from reference.errors import ElementClass, Judgement, RowFailure, neighbour_of, 
 from reference.model import Truth
 from reference.row_kinds import RowKind
 
-__all__ = ["SUM_ERROR", "judge_log_softmax", "judge_logsumexp"]
+__all__ = ["SMALLEST_TOP", "SUM_ERROR", "judge_log_softmax", "judge_logsumexp"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 SUM_ERROR: Final = 2.0**-40
 """More than the relative error of a sum of exponentials: 2^-49 for each, the sum being exact."""
+
+SMALLEST_TOP: Final = -250.0
+"""The greatest result of a row without a sink is at least -log n, and so above it."""
 
 _LN2_ABOVE: Final = float.fromhex("0x1.62e42fefa39f0p-1")
 """The float64 next to log 2 from above."""
@@ -49,11 +53,16 @@ def judge_log_softmax(y: NDArray[Any], truth: Truth) -> Judgement:
     """
     values = _values(y, truth)
     row_sum, nearest_sum = _sums_of_exp(values), _sums_of_exp(truth.nearest)
+    share, nearest_share = row_sum, nearest_sum
+    top = _top_far_below(truth.nearest)
+    if top.any():
+        with np.errstate(over="ignore"):
+            share, nearest_share = _sums_of_exp(values - top), _sums_of_exp(truth.nearest - top)
     failures = _failures(
         truth,
         _classes(values, truth, most=0.0),
-        collapsed=2 * row_sum < nearest_sum * (1 - SUM_ERROR),
-        inflated=row_sum > 2 * nearest_sum * (1 + SUM_ERROR),
+        collapsed=2 * share < nearest_share * (1 - SUM_ERROR),
+        inflated=share > 2 * nearest_share * (1 + SUM_ERROR),
     )
     return _judgement(values, truth, 0.0, failures, row_sum, nearest_sum)
 
@@ -165,6 +174,16 @@ def _failures(
     ]
     conditions, failures = zip(*table, strict=True)
     return np.select(conditions, [np.uint8(f) for f in failures], np.uint8(RowFailure.NONE))
+
+
+def _top_far_below(nearest: Floats) -> Floats:
+    """Return the greatest RN(r) of each row, of shape (rows, 1), where it is below `SMALLEST_TOP`; else 0.
+
+    Sums are compared as multiples of its exponential there, as float64 may hold neither. What counts in
+    them lies within a factor 2 of it, and its difference is exact (Sterbenz).
+    """
+    top = np.max(nearest, axis=1, keepdims=True)
+    return np.where(np.isfinite(top) & (top < SMALLEST_TOP), top, 0.0)
 
 
 def _sums_of_exp(values: Floats) -> Floats:

@@ -6,11 +6,13 @@ import math
 import pickle
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import pytest
 from arb import contradictions_of, fused_rows
 from log_rows import hard_rows
 
+from reference.errors import RowFailure
 from reference.formats import FORMATS, FloatFormat
 from reference.fused import PLAIN, Fused, exact_product, fused_of
 from reference.model import Truth
@@ -64,6 +66,58 @@ def test_arb_refutes_no_logarithm_of_scaled_rows_that_cancel(fused: Fused, op: s
             truth = asked.certified(x, fmt, 1)
             assert refuted(x, asked, fmt, truth) == []
             assert truth.fallbacks <= (fmt == F64) * truth.nearest.size // 8
+
+
+FAR_SINKS = (
+    -float(np.finfo(np.float32).max),
+    -1e300,
+    -(2.0**116),
+    -(2.0**64),
+    -(2.0**61),
+    -(2.0**60),
+    -1e17,
+    1e30,
+)
+
+
+@each_op
+@pytest.mark.parametrize("scale", [0.1, -0.3])
+def test_arb_refutes_no_truth_beside_a_far_sink(scale: float, op: Op) -> None:
+    """A kernel has the lowest number for a sink where there is none. It was counted as exp(0) once."""
+    rng = np.random.default_rng(11)
+    x = F32.to_float64(F32.from_float64(np.sign(scale) * rng.uniform(50, 70, (6, 3))))
+    for sink in FAR_SINKS:
+        asked = with_settings(op, Fused(scale, sink))
+        for out in (F16, F32, F64):
+            slow, fast = asked.by_mpmath(x, out), asked.certified(x, out, 1)
+            assert refuted(x, asked, out, slow) == [], sink
+            assert disagreements(x, fast, slow) == [], sink
+
+
+@pytest.mark.parametrize("sink", [200.0, 249.0, 252.0, 301.0, 400.0, 743.0, 900.0, 20000.0])
+def test_rows_beside_a_dominating_sink_fail_as_defined(sink: float) -> None:
+    """The sums of exponentials, of which float64 holds none, are mpmath's."""
+    x = np.array([[0.0, 1.0, -40.0]])
+    op = with_settings(OPS["log_softmax"], Fused(sink=sink))
+    truth = op.certified(x, F32, 1)
+    for off in (0.0, 0.6, 0.8, -0.6, -0.8, 900.0, -900.0):
+        y = F32.from_float64(truth.nearest + off)
+        y[0, -1] = truth.nearest[0, -1]
+        ratio = sum_of_exp(F32.to_float64(y)[0]) / sum_of_exp(truth.nearest[0])
+        expected = (
+            RowFailure.COLLAPSED if 2 * ratio < 1 else RowFailure.INFLATED if ratio > 2 else RowFailure.NONE
+        )
+        for judgement in (
+            op.judge(F32.to_float64(y), truth),
+            op.judge_certified(y, truth, 1),
+            op.evaluate(x, y, F32, 1)[0],
+        ):
+            assert judgement.failure[0] == expected, (off, float(ratio))
+
+
+def sum_of_exp(values: np.ndarray) -> mpmath.mpf:
+    with mpmath.workprec(200):
+        return mpmath.fsum(mpmath.exp(mpmath.mpf(v)) for v in values.tolist())
 
 
 @each_op

@@ -123,10 +123,11 @@ def _log_sum_exp(
 def _excess(x: Any, i: Any, scale: float, sink: float, has_sink: bool, less: Fixed) -> tuple[Fixed, bool]:
     """Return the sum of all exponentials of a row, less 1, and whether it was computed and below 1."""
     total, known = Fixed(_ZERO, _ZERO, _ZERO, _ZERO), True
-    if has_sink:
+    # What is lower is nothing beside one of half that size, and no number in fixed point.
+    if has_sink and sink > -_FARTHEST:
         total, known = exp_below(add(of_float(sink), less))
     for j in range(x.shape[1]):
-        if scale * x[i, j] > -_FARTHEST:  # the others are nothing beside one of half that size
+        if scale * x[i, j] > -_FARTHEST:
             power, fine = exp_below(add(_multiple(scale, x[i, j]), less))
             total, known = add(total, power), known & fine
     high = (total.high << _TWO) | (total.middle >> _LEFT)

@@ -2,8 +2,9 @@
 
 The figures are those of the specification. Rows in which a number reaches 2^900 or the format's largest,
 or an output above 300, are left to it: there the products of the pass would leave their range. So are masked
-entries in a format without infinities. Sums of exponentials are `binary64`'s, within 2^-46 of themselves;
-below exp(-300) an exponential counts as 0.
+entries in a format without infinities, and rows of log_softmax without a result from -250 up, as a sink makes
+them. Sums of exponentials are `binary64`'s, within 2^-46 of themselves; below exp(-300) an exponential counts
+as 0, which is less than 2^-72 for each beside one of exp(-250).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from reference.certified.verdict import GROUP, Fields, fields_of_shape, part_of,
 from reference.certified.widening import Encoded, encoded, rows_of, widened
 from reference.errors import ElementClass, Judgement, RowFailure
 from reference.formats import FloatFormat
-from reference.log_errors import SUM_ERROR, judge_log_softmax, judge_logsumexp
+from reference.log_errors import SMALLEST_TOP, SUM_ERROR, judge_log_softmax, judge_logsumexp
 from reference.model import Truth
 
 __all__ = ["evaluate_logarithms", "judge_logarithms"]
@@ -34,6 +35,7 @@ _EXPONENT_FIELD: Final = 0x7FF << FRACTION_BITS
 _NEGATIVE_ZERO: Final = -(1 << 63)
 _FARTHEST: Final = 2.0**900
 _STEEPEST: Final = 300.0
+_LEAST_SUM: Final = math.exp(SMALLEST_TOP)
 _MAGNITUDE: Final = (1 << 63) - 1
 _FAR: Final = (1023 + 300) << FRACTION_BITS
 """The encoding of 2^300."""
@@ -197,6 +199,7 @@ def _judge_rows(y: Any, nearest: Any, residual: Any, fields: Fields, measure: _M
             nearest_sum = _sum_of_exp(nearest[row], measure.coefficients, terms, lanes)
             collapsed = 2.0 * y_sum < nearest_sum * (1.0 - SUM_ERROR)
             inflated = y_sum > 2.0 * nearest_sum * (1.0 + SUM_ERROR)
+            left[row] |= nearest_sum < _LEAST_SUM
         fields.row_sum[row], fields.nearest_sum[row] = y_sum, nearest_sum
         fields.row_sum_error[row] = abs(y_sum - nearest_sum)
         failure = _COLLAPSED if collapsed else (_INFLATED if inflated else _NONE)
