@@ -316,6 +316,7 @@ MISTAKES = {
     "effort": (["run", "--effort", "quik"], "did you mean 'quick'"),
     "rows": (["run", "--rows", "0"], "rows 0: give an integer from 1 on"),
     "length": (["run", "--length", "0"], "length 0: give an integer from 1 on"),
+    "memory": (["run", "--max-memory", "0"], "max-memory 0: give an integer from 1 on"),
     "seed": (["run", "--seed", "-1"], "seed -1: give an integer from 0 on"),
     "jobs": (["run", "--jobs", "0"], "jobs 0"),
     "timeout": (["run", "--timeout", "0"], "timeout 0"),

@@ -206,6 +206,37 @@ def test_run_interrupted_at_many_moments_ends_the_same(tmp_path: Path, undisturb
     assert figures(folder) == undisturbed
 
 
+SELFTEST = ("selftest", "--quick", "--format", "float32", "--jobs", "2")
+
+
+@pytest.mark.slow
+def test_a_selftest_interrupted_as_it_starts_processes_ends_at_once(tmp_path: Path) -> None:
+    rng, slow = random.Random(6), []
+    for _ in range(25):
+        program = Program(tmp_path / "run", asked=SELFTEST)
+        program.wait_until_it_hears()
+        time.sleep(rng.uniform(0.4, 1.2))
+        os.killpg(program.process.pid, signal.SIGINT)
+        start = time.monotonic()
+        assert program.finish() == (130, "error: interrupted\n")
+        slow += [time.monotonic() - start] if time.monotonic() - start >= 2 else []
+        assert program.all_gone(2)
+    assert len(slow) < TRIES, slow
+
+
+@pytest.mark.slow
+def test_the_processes_of_a_selftest_end_with_it(tmp_path: Path) -> None:
+    program = Program(tmp_path / "run", asked=SELFTEST)
+    program.wait_until_it_hears()
+    while len(program.relatives()) < 3:  # a worker, and what tracks resources
+        assert program.process.poll() is None
+        time.sleep(0.05)
+    time.sleep(1)
+    program.process.kill()
+    program.finish()
+    assert program.all_gone(5)
+
+
 def test_an_interrupt_as_the_program_ends_comes_too_late() -> None:
     """Python takes its handlers down as it ends, and an interrupt then would kill what is done."""
     ending = """

@@ -29,7 +29,7 @@ from harness.subject.execution import Executor
 from harness.subject.execution.calls import Presentation
 from harness.subject.execution.outcome import Closing, Outcome
 from harness.terminal.exceptions import NoVerdict
-from harness.terminal.interrupts import awaited
+from harness.terminal.interrupts import awaited, held_back
 from reference.formats import FloatFormat
 from reports.record.ledger import Place, packed
 from reports.record.witness import CellKey
@@ -183,18 +183,15 @@ class _Copy:
         """Fork a copy that calls a function."""
         ours, theirs = Line.pair()
         made: list[_Copy] = []
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            with closing(theirs):
+            with closing(theirs), held_back():
                 process = os.fork()
                 if process == 0:
                     _run_copy(function, theirs)
                 made.append(cls(process, ours))
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)  # raises an interrupt that came meanwhile
-        except BaseException:
+        except BaseException:  # an interrupt that was held back, for one
             for copy in made:
                 copy.kill()
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
             raise
         return made[0]
 

@@ -316,6 +316,7 @@ def _check_numbers(values: Mapping[str, Any]) -> None:
     for length in values.get("lengths", ()):
         _at_least("length", length, 1)
     _at_least("seed", values.get("seed"), 0)
+    _at_least("max-memory", values.get("max_memory"), 1)
     check_timeout(values.get("timeout", 1.0))
     if not 0 < (seconds := values.get("max_time", 1.0)) <= LONGEST_TIME:
         raise UsageError(f"max-time {seconds}: give a number of seconds, above 0 and at most {LONGEST_TIME}")

@@ -7,6 +7,8 @@ depends on the seed alone, not on the groups or the number of processes.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -22,6 +24,7 @@ from harness.selftest.matrix import Matrix, Trial
 from harness.selftest.planted import Instance
 from harness.selftest.protocols import PROTOCOLS
 from harness.selftest.trial import Suspect, first_failures
+from harness.terminal.interrupts import held_back
 from reference.formats import FORMATS
 from reports.record.verdicts import Verdict
 from reports.selftest import GATE as BY_THE_GATE
@@ -94,8 +97,9 @@ def _each(groups: Sequence[_Group], jobs: int, notify: Notify) -> Iterator[tuple
     context = multiprocessing.get_context("spawn")
     done = context.Value("l", 0)
     with ProcessPoolExecutor(jobs, context, _count_in, (done,)) as pool:
-        running = {pool.submit(_examined, group) for group in groups}
         try:
+            with held_back():  # a process that is only half started could not be killed
+                running = {pool.submit(_examined, group) for group in groups}
             while running:
                 ended, running = wait(running, 0.2, FIRST_COMPLETED)
                 with done.get_lock():
@@ -117,6 +121,13 @@ _done: Any = None
 def _count_in(done: Any) -> None:
     global _done  # noqa: PLW0603 - what a process is started with
     _done = done
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    """End this process when its parent ends, which may be killed."""
+    parent.join()
+    os._exit(1)
 
 
 def _count(more: int) -> None:

@@ -17,14 +17,15 @@ import signal
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
-__all__ = ["ATTENTION_SECONDS", "awaited", "keep_interrupts", "was_interrupted"]
+__all__ = ["ATTENTION_SECONDS", "awaited", "held_back", "keep_interrupts", "was_interrupted"]
 
 Result = TypeVar("Result")
 
@@ -37,7 +38,7 @@ or on another thread; Ctrl-C would then go unnoticed until the wait ends.
 
 AGAIN_SECONDS: Final = 0.02
 
-HELD_SECONDS: Final = 2.0
+HELD_SECONDS: Final = 1.0
 """The longest time that imports and Numba hold an interrupt. A module of a user may never end, and to
 compile a kernel takes longer."""
 
@@ -58,6 +59,22 @@ def keep_interrupts() -> None:
     interrupts = _Interrupts(sys.unraisablehook)
     signal.signal(signal.SIGINT, interrupts.hear)
     sys.unraisablehook = interrupts.notice
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Hold interrupts back from this thread until the block ends, and from threads and processes it starts.
+
+    Those stay deaf to interrupts.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def was_interrupted() -> bool:
