@@ -16,6 +16,7 @@ import pytest
 from scipy import special
 from synthetic_run import key, ledger_at, overflowing, tally_of, witness
 
+from reports.record import confidence
 from reports.record.cells import COLUMNS, Row, cell_row, frame, quantiles, upper_edge, upper_edges
 from reports.record.confidence import clopper_pearson
 from reports.record.ledger import CellInfo
@@ -84,6 +85,25 @@ def test_no_event_and_only_events_have_their_closed_forms_rounded_once() -> None
         none, every = clopper_pearson(0, trials), clopper_pearson(trials, trials)
         assert (none.low, none.high.hex()) == (0, float(1 - closed).hex()), trials
         assert (every.low.hex(), every.high) == (float(closed).hex(), 1), trials
+
+
+def test_two_steps_in_wide_arithmetic_lead_to_each_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report has thousands of ends, and float64 finds about where each lies."""
+    evaluate, steps = confidence._Tail._evaluate, []
+
+    def counting(tail: Any, p: Any, log_beta: Any) -> Any:
+        steps.append(not isinstance(p, float))
+        return evaluate(tail, p, log_beta)
+
+    monkeypatch.setattr(confidence._Tail, "_evaluate", counting)
+    rng = random.Random(22)
+    for _ in range(60):
+        trials = int(10 ** rng.uniform(1, 9))
+        events = min(trials, int(10 ** rng.uniform(-0.5, 9)))
+        for seen in (events, trials - events):
+            steps.clear()
+            clopper_pearson.__wrapped__(seen, trials)
+            assert sum(steps) <= 2 * 2, (seen, trials)
 
 
 def test_an_interval_needs_a_possible_count() -> None:
