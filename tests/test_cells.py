@@ -87,6 +87,19 @@ def test_no_event_and_only_events_have_their_closed_forms_rounded_once() -> None
         assert (every.low.hex(), every.high) == (float(closed).hex(), 1), trials
 
 
+@pytest.mark.parametrize(
+    ("events", "trials"), [(0, 1), (0, 900), (1, 2), (3, 70), (69, 70), (70, 70), (5, 10**7)]
+)
+def test_the_search_for_an_end_begins_where_the_normal_approximation_has_it(events: int, trials: int) -> None:
+    """Wilson's ends p solve |events - n p| = 1.96 sqrt(n p (1 - p))."""
+    low, high = (
+        confidence._Tail(events, trials - events + 1, rising=True),
+        confidence._Tail(trials - events, events + 1, rising=False),
+    )
+    for p, side in [(low._wilson(), 1)] * (events > 0) + [(high._wilson(), -1)] * (events < trials):
+        assert side * (events - trials * p) == pytest.approx(1.96 * math.sqrt(trials * p * (1 - p)), rel=1e-6)
+
+
 def test_two_steps_in_wide_arithmetic_lead_to_each_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A report has thousands of ends, and float64 finds about where each lies."""
     evaluate, steps = confidence._Tail._evaluate, []

@@ -120,13 +120,12 @@ class _Tail:
         return p
 
     def _wilson(self) -> float:
-        """Return Wilson's approximation of the end (JASA 22, 1927), kept off 0 and 1."""
+        """Return Wilson's approximation of the end (JASA 22, 1927), which is never 0 or 1."""
         trials = self.a + self.b - 1
         events, side = (self.a, -1) if self.rising else (self.b - 1, 1)
         middle = events + _Z**2 / 2
         spread = _Z * math.sqrt(events * (trials - events) / trials + _Z**2 / 4)
-        rate = (middle + side * spread) / (trials + _Z**2)
-        return min(max(rate, 0.02 / trials), 1 - 0.02 / trials)
+        return (middle + side * spread) / (trials + _Z**2)
 
     def _evaluate(self, p: Real, log_beta: Real) -> tuple[Real, Real]:
         """Return the tail at p, and d log tail / d log p; in float64 where p is a float."""
