@@ -12,7 +12,7 @@ As `reference.errors` has it for softmax, but for what follows from a result tha
   the exponentials of 8200 such outputs sum up to 0.37. Where float64 holds neither sum, as beside a sink far
   above the logits, both are compared as multiples of the greatest exp(RN(r));
 * a row of logsumexp has failed if its output is nonfinite, or differs from RN(r) by more than log 2 and an
-  ulp: where ulps are large, outputs that are faithful differ by more than log 2.
+  ulp: where ulps are large, outputs that are faithful differ by more than log 2. No faithful one has failed.
 """
 
 from __future__ import annotations
@@ -47,17 +47,19 @@ def judge_log_softmax(y: NDArray[Any], truth: Truth) -> Judgement:
     """Judge outputs y of shape (rows, n): an array of the truth's format, or its values in float64.
 
     `row_sum`, `nearest_sum` and `row_sum_error` are of exp(y) and exp(RN(r)), within 2^-40 relative.
+    A NaN that stands rightly for an infinity, in a format that has none, counts as RN(r).
 
     Raises:
         ValueError: y has another shape than the truth.
     """
     values = _values(y, truth)
-    row_sum, nearest_sum = _sums_of_exp(values), _sums_of_exp(truth.nearest)
+    numbers = np.where(np.isnan(values) & _is_nearest(values, truth), truth.nearest, values)
+    row_sum, nearest_sum = _sums_of_exp(numbers), _sums_of_exp(truth.nearest)
     share, nearest_share = row_sum, nearest_sum
     top = _top_far_below(truth.nearest)
     if top.any():
         with np.errstate(over="ignore"):
-            share, nearest_share = _sums_of_exp(values - top), _sums_of_exp(truth.nearest - top)
+            share, nearest_share = _sums_of_exp(numbers - top), _sums_of_exp(truth.nearest - top)
     failures = _failures(
         truth,
         _classes(values, truth, most=0.0),
@@ -74,7 +76,8 @@ def judge_logsumexp(y: NDArray[Any], truth: Truth) -> Judgement:
         ValueError: y has another shape than the truth.
     """
     values = _values(y, truth)
-    difference = _difference(values, truth)[:, 0]
+    right = _is_nearest(values, truth) | _is_neighbour(values, truth)
+    difference = np.where(right, 0.0, _difference(values, truth))[:, 0]
     failures = _failures(
         truth, _classes(values, truth, most=math.inf), collapsed=difference < 0, inflated=difference > 0
     )
@@ -99,7 +102,7 @@ def _judgement(
         classes=_classes(y, truth, most),
         correct=correct,
         faithful=correct | _is_neighbour(y, truth),
-        negative_zero=(y == 0) & np.signbit(y) & (truth.nearest >= 0) & (truth.residual >= 0),
+        negative_zero=(y == 0) & np.signbit(y) & ~_is_below_zero(truth),
         row_sum=row_sum,
         nearest_sum=nearest_sum,
         row_sum_error=row_sum_error,
@@ -139,6 +142,13 @@ def _same(y: Floats, wanted: Floats, truth: Truth) -> Flags:
     nothing = np.isnan(rounded) & ~_policy(truth)[:, None]
     same: Flags = (y == rounded) | (nothing & np.isnan(y))
     return same
+
+
+def _is_below_zero(truth: Truth) -> Flags:
+    """Tell which results are below 0, and which are unknown."""
+    nearest, residual = truth.nearest, truth.residual
+    found: Flags = ~((nearest > 0) | ((nearest == 0) & (residual >= 0)))
+    return found
 
 
 def _policy(truth: Truth) -> Flags:

@@ -19,12 +19,13 @@ from mpmath.libmp import from_float, from_man_exp, mpf_log
 import reference
 from reference.attribution import RowOutcome, attribute
 from reference.declaration import Declaration
+from reference.errors import Judgement, RowFailure
 from reference.formats import FORMATS, FloatFormat
-from reference.ops import OPS
+from reference.ops import OPS, Op
 from strategies import REGIMES
 
 F16, F32, F64, BF16 = (FORMATS[name] for name in ("float16", "float32", "float64", "bfloat16"))
-E4M3, E5M2 = FORMATS["float8_e4m3fn"], FORMATS["float8_e5m2"]
+E4M3, E5M2, FNUZ = (FORMATS[name] for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz"))
 each_format = pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)
 each_op = pytest.mark.parametrize("op", ["log_softmax", "logsumexp"])
 
@@ -240,6 +241,71 @@ def test_a_format_without_infinities_has_nan_there() -> None:
     assert judgement.failure[0] == 0
 
 
+def verdicts(op: Op, x: list[float], y: list[float], fmt: FloatFormat) -> list[Judgement]:
+    """The verdict of the specification, and those of the compiled paths."""
+    rows, encoded = np.array([x]), fmt.from_float64([y])
+    truth = op.truth(rows, fmt)
+    return [
+        op.judge(fmt.to_float64(encoded), truth),
+        op.judge_certified(encoded, truth, 1),
+        op.evaluate(rows, encoded, fmt, 1)[0],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fmt", "x", "y", "failure"),
+    [
+        (F16, [70000.0], np.inf, "NONE"),
+        (F16, [70000.0], 65504.0, "NONE"),  # the number next to the infinity
+        (F16, [70000.0], 30000.0, "COLLAPSED"),
+        (F16, [70000.0], np.nan, "NONFINITE"),
+        (F16, [70000.0], -np.inf, "NONFINITE"),
+        (F16, [-1e30], -np.inf, "NONE"),
+        (F16, [-1e30, -1e30], -65504.0, "NONE"),
+        (F16, [65504.0, 65504.0, 65536.0], np.inf, "NONE"),
+        (E4M3, [1000.0], np.nan, "NONE"),
+        (E4M3, [1000.0], 448.0, "NONE"),
+        (E4M3, [1000.0], 1.0, "COLLAPSED"),
+    ],
+)
+def test_a_logsumexp_beyond_the_format_fails_where_it_is_not_faithful(
+    fmt: FloatFormat, x: list[float], y: float, failure: str
+) -> None:
+    for judgement in verdicts(OPS["logsumexp"], x, [y], fmt):
+        assert RowFailure(judgement.failure[0]).name == failure
+        assert judgement.faithful[0, 0] == (failure == "NONE")
+
+
+@pytest.mark.parametrize(
+    ("fmt", "x", "y", "failure", "row_sum"),
+    [
+        (FNUZ, [0.0, 0.0, -np.inf], [-0.6875, -0.6875, np.nan], "NONE", 2 * math.exp(-0.6875)),
+        (FNUZ, [0.0, 0.0, -np.inf], [240.0, 240.0, np.nan], "INFLATED", 2 * math.exp(240.0)),
+        (FNUZ, [0.0, 0.0, -np.inf], [-240.0, -240.0, np.nan], "COLLAPSED", 2 * math.exp(-240.0)),
+        (FNUZ, [0.0, 0.0, -np.inf], [np.nan, -0.6875, np.nan], "NONFINITE", math.nan),
+        (E4M3, [0.0, -1000.0], [0.0, np.nan], "NONE", 1.0),
+        (E4M3, [0.0, -1000.0], [240.0, np.nan], "INFLATED", math.exp(240.0)),
+    ],
+)
+def test_a_rightful_nan_hides_no_failed_row(
+    fmt: FloatFormat, x: list[float], y: list[float], failure: str, row_sum: float
+) -> None:
+    for judgement in verdicts(OPS["log_softmax"], x, y, fmt):
+        assert RowFailure(judgement.failure[0]).name == failure
+        assert judgement.row_sum[0] == pytest.approx(row_sum, rel=1e-12, nan_ok=True)
+        assert math.isnan(judgement.row_sum_error[0]) == math.isnan(row_sum)
+
+
+@pytest.mark.parametrize(
+    ("x", "is_noticed"),
+    [([0.0, 0.0], True), ([0.0, -1.0], True), ([-math.log(2), -math.log(2)], True), ([-1.0, -1.0], False)],
+)
+def test_minus_zero_is_noticed_where_the_logsumexp_is_zero_or_above(x: list[float], is_noticed: bool) -> None:
+    """The first result lies above RN(r), the second below it, the third is 2.3e-17, the last -0.31."""
+    for judgement in verdicts(OPS["logsumexp"], x, [-0.0], F32):
+        assert judgement.negative_zero[0, 0] == is_noticed
+
+
 def test_a_masked_entry_is_minus_infinity() -> None:
     x = np.array([[0.0, -np.inf, 1.0]])
     op = OPS["log_softmax"]
@@ -268,7 +334,7 @@ def test_a_masked_entry_is_minus_infinity() -> None:
 def test_rows_of_log_softmax_fail_as_defined(outputs: list[float], failure: str, element: str) -> None:
     y = F32.to_float64(F32.from_float64([outputs]))
     judgement = OPS["log_softmax"].judge(y, OPS["log_softmax"].truth(np.array([[0.0, 1.0]]), F32))
-    assert reference.errors.RowFailure(judgement.failure[0]).name == failure
+    assert RowFailure(judgement.failure[0]).name == failure
     assert reference.errors.ElementClass(judgement.classes[0, 0]).name == element
 
 
@@ -287,7 +353,7 @@ def test_rows_of_log_softmax_fail_as_defined(outputs: list[float], failure: str,
 def test_rows_of_logsumexp_fail_as_defined(row: list[float], output: float, failure: str) -> None:
     y = F32.to_float64(F32.from_float64([[output]]))
     judgement = OPS["logsumexp"].judge(y, OPS["logsumexp"].truth(np.array([row]), F32))
-    assert reference.errors.RowFailure(judgement.failure[0]).name == failure
+    assert RowFailure(judgement.failure[0]).name == failure
 
 
 @each_format

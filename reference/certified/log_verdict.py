@@ -281,7 +281,8 @@ def _judge_elements(
         nonfinite = (not finite) & (not near)
         kind = _NONFINITE if nonfinite else kind
         classes[j] = _POLICY if np.isnan(target) else kind
-        negative_zero[j] = (pattern(value) == _NEGATIVE_ZERO) & (target >= 0.0) & (rest >= 0.0)
+        zero_or_above = (target > 0.0) | ((target == 0.0) & (rest >= 0.0))
+        negative_zero[j] = (pattern(value) == _NEGATIVE_ZERO) & zero_or_above
         some_nonfinite |= nonfinite
         beyond = (size >= measure.largest) & ((not masked) | (rest != 0.0) | (not measure.masks))
         is_left |= beyond | (finite & ((value > steepest) | (value < -_FARTHEST)))
