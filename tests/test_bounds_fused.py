@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations_with_replacement, product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -319,3 +320,91 @@ def test_products_that_round_to_one_number_share_the_sum_however_far_apart_their
         errors = ulp_errors_of(y, truth)
     bounds = TIERS[tier].bounds(rows, truth, fmt, fused=fused)
     assert (errors <= bounds).all(), (errors, bounds)
+
+
+# What kernels reached once --------------------------------------------------------------------
+
+ROW = tuple[float, ...]
+IN_TURN = replace(BASE, name="in turn")
+
+
+def of_hex(*numbers: str) -> ROW:
+    return tuple(float.fromhex(number) for number in numbers)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "fused", "row", "sums", "place", "output"),
+    [
+        pytest.param(
+            "float32", Fused(sink=float.fromhex("0x1.e3c4c2p+1")), of_hex("0x1.b33334p+0"),
+            replace(IN_TURN, exp_ulps=3.0, one_at_zero=False), 0, "0x1.c71c5p-4",
+            id="exponentials against m, below the sink, have their ulps in another binade",
+        ),
+        pytest.param(
+            "bfloat16", Fused(float.fromhex("0x1.ced40698d9383p+0"), float.fromhex("0x1.a1a151f3ec01ap+6")),
+            of_hex(*["0x1.cep+5"] * 4), replace(IN_TURN, exp_ulps=3.0), 3, "0x1.6p-3",
+            id="the sink is taken for M, and the maximum has no exponential of exactly 1",
+        ),
+    ],
+)  # fmt: skip
+def test_a_softmax_beside_a_sink_is_no_worse_than_its_bound(
+    fmt: str, fused: Fused, row: ROW, sums: Algorithm, place: int, output: str
+) -> None:
+    x, out, op = np.array([row]), FORMATS[fmt], with_settings(SOFTMAX, fused)
+    truth, whole = op.truth(x, out), whole_truth(op, x, out)
+    error = ulp_errors_of(np.full(x.shape, float.fromhex(output)), truth)[0, place]
+    assert error <= element_bounds(x, whole, sums, out, fused)[0, place], error
+
+
+@pytest.mark.parametrize(
+    ("fmt", "op", "form", "fused", "row", "log_ulps", "place", "output"),
+    [
+        pytest.param(
+            "float16", "log_softmax", "lse", Fused(0.1), of_hex("0x0p+0", "-0x1.d8cp+10"),
+            1.0, 1, "-0x1.7ap+7",
+            id="s x_i is rounded before it is taken from lse",
+        ),
+        pytest.param(
+            "bfloat16", "logsumexp", "sum", Fused(sink=float.fromhex("0x1.1p+0")), of_hex("-0x1.eep+4"),
+            4.0, 0, "0x1.1p+1",
+            id="the logarithm of a sum against m has a greater ulp",
+        ),
+    ],
+)  # fmt: skip
+def test_a_logarithm_of_a_fused_kernel_is_no_worse_than_its_bound(
+    fmt: str, op: str, form: Any, fused: Fused, row: ROW, log_ulps: float, place: int, output: str
+) -> None:
+    x, out, asked = np.array([row]), FORMATS[fmt], with_settings(OPS[op], fused)
+    truth, whole = asked.truth(x, out), whole_truth(with_settings(SOFTMAX, fused), x, out)
+    error = ulp_errors_of(np.full(truth.nearest.shape, float.fromhex(output)), truth)[0, place]
+    algorithm = LogAlgorithm("own", form, IN_TURN, log_ulps)
+    assert error <= logarithm_bounds(x, truth, whole, algorithm, out, fused=fused)[0, place], error
+
+
+@pytest.mark.parametrize(
+    ("fmt", "fused", "row", "sums", "reached"),
+    [
+        pytest.param(
+            "float16", Fused(sink=-0.004523031882672612), of_hex("0x1.3b8p+6", "0x1.3fp+6", "0x1.3e8p+6"),
+            replace(IN_TURN, exp_ulps=0.5, accumulator_precision=11, exp2=True), 35.9,
+            id="log2 e is folded into a scale of 1",
+        ),
+        pytest.param(
+            "bfloat16", Fused(0.3535533905932738, 60.0), of_hex("0x1.4p+7", "0x1.3cp+7"),
+            replace(IN_TURN, exp_ulps=1.42, division="reciprocal", exp2=True), 89.28,
+            id="the sink times log2 e is rounded",
+        ),
+        pytest.param(
+            "bfloat16", Fused(-1.00390625, 60.0), of_hex("-0x1.bcp+127", "0x1.ccp+125"),
+            replace(IN_TURN, exp2=True), math.nan,
+            id="a logit times log2 e is infinite",
+        ),
+    ],
+)  # fmt: skip
+def test_an_exp2_with_its_factor_in_the_scale_is_no_worse_than_its_bound(
+    fmt: str, fused: Fused, row: ROW, sums: Algorithm, reached: float
+) -> None:
+    """ULP that kernels reached whose factor is RN(s log2 e); where one overflows there is no bound."""
+    x, out = np.array([row]), FORMATS[fmt]
+    bounds = element_bounds(x, whole_truth(with_settings(SOFTMAX, fused), x, out), sums, out, fused)
+    assert np.isnan(bounds).all() if math.isnan(reached) else bounds[0, 0] >= reached

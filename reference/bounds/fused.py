@@ -15,6 +15,7 @@ adds nothing: a difference or product that is a number of the arithmetic.
     Where the algorithm takes exp2, (B) and (A) are formed with u z for each h(z), exact or not, which has
     room for the rounding of c beside what `arguments` adds for the factor log2 e and the product. So it has
     for outputs rescaled once: the two differences, and the two products, add up to the one of (B) or (A).
+    Beside a sink the error of c does not cancel in RN(c x_i) and RN(a^ RN(log2 e)), nor that of RN(log2 e).
 k is the greater of these, and 0 where x_i = m: every form gives exactly 0 there. As rounding is monotone, no
 computed argument is above 0: that bounds exponentials where k is large, as with a common offset of 2^32.
 
@@ -40,7 +41,11 @@ The sink's own argument RN(a^ - p_m) is off by k_a = |a^ - a| + d s |m| + b_m + 
     exp(-e), e being the error of the sink's argument, without changing a quotient. Then the sink's is exact,
     and
 (b) the others' are off by the k of (B) or (A) and by k_a, and none is above k_a.
-    k is the greater of (a) and (b). The sink's exponential has the error of an exp, in either form.
+    k is the greater of (a) and (b). The sink's exponential has the error of an exp, in either form. What is
+    formed against m has its ulps in other binades: c ulp are then taken for E = 2 c u.
+
+*Where a <= s m by no more than RN(s^ m) and a^ are off*, kernels may take M = a^ all the same: k is the
+greater of (a) and of k without the sink, the maximum has an exponential like any other, and E counts.
 
 There is no bound where s m, or another product or difference that matters, leaves the arithmetic's range.
 That of a deep entry does not matter, as -inf serves as well, unless the arithmetic has no infinity. Nor does
@@ -56,7 +61,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.bounds.arguments import Arguments, exp2_rounding, rounding_of, two_sum
-from reference.bounds.elementary import LN2_ABOVE
+from reference.bounds.elementary import LN2_ABOVE, LOG2E_ABOVE, LOG2E_HIGH
 from reference.bounds.intervals import OUTWARD, bounds_from, half_ulp_of
 from reference.bounds.setting import Setting
 from reference.formats import FloatFormat
@@ -80,8 +85,9 @@ class FusedRows:
         arguments: of (rows, n + 1) entries, or (rows, n) without a sink.
         wrong: k of every entry, deep ones too, which are not exponentiated where they are a gap.
         greatest: M, shape (rows, 1).
+        scaled_wrong: how far the computed s x_i may lie from it, of the sink too; 0 where masked.
         top_wrong: how far what is added to a logarithm may lie from s m or a; with k_a where a is above.
-        sink_above: a - s m where that is positive and finite, else 0.
+        sink_apart: |a - s m| where kernels may take either for M, else 0.
         beyond: where something that matters leaves the range, shape (rows, 1).
         far: which entries leave it, whether that matters or not.
     """
@@ -89,8 +95,9 @@ class FusedRows:
     arguments: Arguments
     wrong: Floats
     greatest: Floats
+    scaled_wrong: Floats
     top_wrong: Floats
-    sink_above: Floats
+    sink_apart: Floats
     beyond: Flags
     far: Flags
 
@@ -175,20 +182,22 @@ class _Forming:
         k = d * np.abs(t) + before + before_top + self._difference(difference, rest, size, plain)
         k = np.maximum(k, self._after(gap, gap_rest, t)) * OUTWARD
         k = np.where((x == top) | np.isinf(t), 0.0, k)
-        beyond = (np.abs(top_product) * OUTWARD > self._largest) & np.isfinite(top)
+        beyond = (np.abs(top_product) * self._factor > self._largest) & np.isfinite(top)
         masked = x == -np.inf
         greatest, top_wrong, most = tops, of_top, np.zeros_like(tops)
+        scaled = np.where(masked, 0.0, d * self.fused.size * np.abs(x) + before)
         if self.fused.sink is not None:
-            scaled = d * self.fused.size * np.abs(x) + before
-            t, k, above, own = self._with_sink(t, k, product, scaled, tops, top_product, of_top)
+            t, k, apart, own, most = self._with_sink(
+                t, k, product, scaled + self._folded(x), tops, top_product, of_top + self._folded(top)
+            )
             greatest = np.maximum(tops, self.fused.sink)
-            most = np.where(tops < self.fused.sink, own, 0.0)
             top_wrong = np.where(tops < self.fused.sink, of_top + own, of_top) + self._sink_off
             masked = np.concatenate([masked, np.zeros(tops.shape, dtype=np.bool_)], axis=1)
             gap = np.concatenate([gap, np.zeros_like(tops)], axis=1)
             product = np.concatenate([product, np.zeros_like(tops)], axis=1)
+            scaled = np.concatenate([scaled, np.full_like(tops, self._sink_off)], axis=1)
         else:
-            above = np.zeros_like(tops)
+            apart = np.zeros_like(tops)
         if self.setting.algorithm.exp2:
             k = k + exp2_rounding(t, k, self.setting)
         depth = (1 - self.fmt.quantum_exponent) * LN2_ABOVE
@@ -196,13 +205,18 @@ class _Forming:
         deep = (t + k <= -depth) & ~masked
         harmless = masked | (deep & self.fmt.has_infinity)
         reached = np.maximum(np.maximum(np.abs(gap), np.abs(product)), np.abs(t) + k)
-        far = (reached * OUTWARD > self._largest) & ~masked
+        far = (reached * self._factor > self._largest) & ~masked
         beyond = (
             beyond | (far & ~harmless).any(axis=1, keepdims=True) | ~np.isfinite(k).all(axis=1, keepdims=True)
         )
         top = t.max(axis=1, keepdims=True)
         arguments = Arguments(t, np.where(deep, 0.0, k), deep, masked, top, most=most)
-        return FusedRows(arguments, k, greatest, top_wrong, above, beyond, far)
+        return FusedRows(arguments, k, greatest, scaled, top_wrong, apart, beyond, far)
+
+    @property
+    def _factor(self) -> float:
+        """What s x_i is multiplied by on the way, at most: log2 e where an algorithm takes exp2."""
+        return LOG2E_ABOVE if self.setting.algorithm.exp2 else OUTWARD
 
     @property
     def _largest(self) -> float:
@@ -211,7 +225,7 @@ class _Forming:
 
     def _product(self, product: Floats, exact: Flags) -> Floats:
         """Return how far s^ x is moved by its rounding."""
-        if self.fused.size == 1:
+        if self.fused.size == 1 and not self.setting.algorithm.exp2:
             return np.zeros_like(product)
         if self.is_loose:
             return self._loose(np.abs(product))
@@ -244,24 +258,46 @@ class _Forming:
             rounded = np.where(known, fine, half_ulp_of(size, self.fmt))
         return np.asarray(scale * own + self.scale_error * np.abs(t) + rounded)
 
+    def _folded(self, x: Floats) -> Floats:
+        """Return how far c lies from s log2 e, times x / log2 e; 0 without exp2 and where masked."""
+        if not self.setting.algorithm.exp2:
+            return np.zeros_like(x)
+        exact, fmt = self.fused.size * LOG2E_HIGH, self.fmt
+        factors = fmt.to_float64(fmt.from_float64([exact, self.scale * self.setting.factor]))
+        error = float(np.abs(factors / exact - 1).max()) + 2.0**-50
+        return np.where(np.isfinite(x), error * self.fused.size * np.abs(x), 0.0)
+
     def _with_sink(
         self, t: Floats, k: Floats, product: Floats, wrong: Floats, tops: Floats, top: Floats, of_top: Floats
-    ) -> tuple[Floats, Floats, Floats, Floats]:
-        """Return t and k with those of the sink, a - s m where it is positive, and k_a."""
+    ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Return t and k with those of the sink, |a - s m| where M may be either, k_a, and `most`."""
         sink, held, off = self._sink, self._held_sink, self._sink_off
+        if self.setting.algorithm.exp2:
+            off = (
+                off
+                + (abs(sink) + off) * self.setting.factor_error
+                + float(self._loose(np.asarray(abs(sink))))
+            )
         none = np.isneginf(tops)
         own = np.where(none, 0.0, self._sink_wrong(top, of_top, held, off, np.abs(sink - tops)))
         sinks = (tops < sink) | none
+        either = ~none & (tops - sink <= (of_top + off) * OUTWARD)
         above = np.where(sinks & ~none, sink - tops, 0.0)
         moved = np.where(none, -np.inf, t - above)
         apart = off + wrong
         difference, rest = two_sum(product, -held)
         plain = (wrong == 0) & (off == 0)
-        direct = apart + self._difference(difference, rest, np.abs(moved) + apart, plain)
-        k = np.where(sinks, np.where(np.isinf(moved), 0.0, np.maximum(direct * OUTWARD, k + own)), k)
+        size = np.abs(moved) + np.where(either & ~sinks, tops - sink, 0.0) + apart
+        direct = (apart + self._difference(difference, rest, size, plain)) * OUTWARD
+        direct = np.maximum(direct, np.where(sinks, k + own, k))
+        k = np.where(sinks | either, np.where(np.isinf(moved), 0.0, direct), k)
         of_sink = np.where(sinks, _NOT_ONE, own)
         at_sink = np.where(sinks, 0.0, np.minimum(sink - tops, 0.0))
-        return np.concatenate([moved, at_sink], axis=1), np.concatenate([k, of_sink], axis=1), above, own
+        most = np.where(sinks & ~none, own, np.where(either, of_top + off, 0.0))
+        most = np.where(either, np.maximum(most, _NOT_ONE), most)
+        apart = np.where(either, np.abs(sink - tops), 0.0)
+        t, k = np.concatenate([moved, at_sink], axis=1), np.concatenate([k, of_sink], axis=1)
+        return t, k, apart, own, most
 
     def _sink_wrong(self, top: Floats, wrong: Floats, held: float, off: float, size: Floats) -> Floats:
         """Return k_a, for a computed s m that is off by so much, and |a - s m|."""

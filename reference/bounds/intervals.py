@@ -149,6 +149,8 @@ def _exponentials(ulps: Floats, eta: _Eta, arguments: Arguments, setting: Settin
     """Bound ê - w and w - ê for exponentials of value `ulps`: lines (U) and (L)."""
     z = expm1_above(arguments.k)
     wrong = setting.algorithm.exp_ulps * eta.step(ulps * (1 + z), setting.arithmetic.precision)
+    if arguments.most is not None:
+        wrong = np.where(arguments.most > 0, np.maximum(wrong, setting.exp_error * ulps * (1 + z)), wrong)
     up = ulps * z + wrong
     low, floor = ulps / (1 + z), setting.algorithm.exp_ulps * eta.ulps
     wrong = np.minimum(wrong, np.maximum(setting.exp_error * low, floor))

@@ -19,10 +19,11 @@ dominating entry, and where a logsumexp cancels, an error that is small beside t
 
 Of a fused kernel (`reference.bounds.fused`, whose k, p_m and k_a these are) there are (G), (X) and (M), with
 
-(s) k_i of s x_i - M for that of x_i - max, s m and its error for max, and e_S of the sum with the sink. Where
-    a is above s m, some keep m: z_i = s (x_i - m) and log(sum) + (a - s m) stand for the two of M. What moves
-    the sink's argument, k_a, is in k_i already, and e_S is that of M but for k_a: so k_i + e_S has room for
-    both. c ulp is then of |log S| + a - s m. The error of s m or of a is added, for logsumexp, and k_a.
+(s) k_i of s x_i - M for that of x_i - max, s m and its error for max, s x_i and its error for x_i in (M), and
+    e_S of the sum with the sink. Where a is above s m, some keep m: z_i = s (x_i - m) and
+    log(sum) + (a - s m) stand for the two of M. What moves the sink's argument, k_a, is in k_i already, and
+    e_S is that of M but for k_a: so k_i + e_S has room for both. c ulp is then of |log S| + a - s m + k_a.
+    The error of s m or of a is added, for logsumexp, and k_a.
 
 There is no bound where the sum may overflow (as for softmax) or vanish, or |r| with its error exceeds Omega.
 A masked entry of log_softmax is -inf in every algorithm; half an ulp stands for its bound.
@@ -37,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.bounds import element_bounds
-from reference.bounds.arguments import arguments_of, leaves_range, rounding_of, two_sum
+from reference.bounds.arguments import Arguments, arguments_of, leaves_range, rounding_of, two_sum
 from reference.bounds.elementary import log, log1p_above
 from reference.bounds.exact import exact_of
 from reference.bounds.fused import fused_rows
@@ -164,7 +165,7 @@ def _by_fused_sum(
         return np.full(truth.nearest.shape, np.nan)
     up, down = total.deviation.up, total.deviation.down
     of_sum, level = np.maximum(_log1p(up), _log1p(down / (1 - down))), -log(exact.largest_low)
-    size_of_log = level + rows.sink_above + _SLACK * (level + 1)
+    size_of_log = level + rows.sink_apart + _most(rows.arguments) + _SLACK * (level + 1)
     error = of_sum + 2 * algorithm.log_ulps * half_ulp_of(size_of_log + of_sum, fmt)
     beyond = rows.beyond | may_overflow(x, total, sunk) | leaves_range(rows.arguments, setting)
     error = np.where(beyond, np.nan, error)
@@ -174,7 +175,14 @@ def _by_fused_sum(
     error = error + rows.top_wrong
     lse = size if algorithm.form == "sum" else np.abs(rows.greatest) + level
     error = error + half_ulp_of((lse + _SLACK * (np.abs(rows.greatest) + level + 1)) + error, fmt)
-    return np.asarray(error if algorithm.form == "sum" else error + half_ulp_of(size + error, fmt))
+    if algorithm.form == "sum":
+        return np.asarray(error)
+    error = error + fused.without_sink(np.where(rows.far, np.nan, rows.scaled_wrong))
+    return np.asarray(error + half_ulp_of(size + error, fmt))
+
+
+def _most(arguments: Arguments) -> Floats | float:
+    return 0.0 if arguments.most is None else arguments.most
 
 
 def _log1p(value: Floats) -> Floats:
