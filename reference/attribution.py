@@ -16,7 +16,8 @@ G is `reference.bounds.growth`: below Omega / G the declared algorithm cannot ov
 declares none gets the loosest: an exp good to 3 ULP, summed one by one.
 
 Of a fused kernel x is s x, rounded to float64 where it is none, with the sink at its end, and s x itself is a
-step. A kernel that shifts by the maximum of the logits alone exponentiates a - max s x too.
+step. A kernel that shifts by the maximum of the logits alone exponentiates a - max s x too. In a format
+without infinities t log2 e is a step as well, where the algorithm takes exp2, and x - max before it is scaled.
 
 Every comparison is decided, by the exact softmax where binary64 leaves a doubt
 (`reference.bounds.extremes`), so that outcomes are the same on every platform.
@@ -34,6 +35,7 @@ from numpy.typing import NDArray
 
 from reference.bounds import growth, working_format
 from reference.bounds.arguments import rescalings
+from reference.bounds.elementary import LOG2E_ABOVE, expm1_above
 from reference.bounds.extremes import steps_exceed, sums_exceed, tops_below
 from reference.declaration import Algorithm, Argument, Declaration
 from reference.errors import RowFailure
@@ -179,14 +181,41 @@ def _overflow(x: Floats, extinct: Flags, case: _Case) -> Flags:
             rows = np.flatnonzero(extinct & ~found)
             if rows.size:
                 found[rows] = exceed(x[rows], argument, case.constant, _limits(x[rows], argument, case))
-        rows = np.flatnonzero(extinct & ~found)
-        if rows.size and case.fused.moves:
-            found[rows] = _by_setting(x[rows], argument, case)
+        for by in (_by_setting, _by_product):
+            rows = np.flatnonzero(extinct & ~found)
+            if rows.size:
+                found[rows] = by(x[rows], argument, case)
     return found
+
+
+def _by_product(x: Floats, argument: Argument, case: _Case) -> Flags:
+    """Tell where t log2 e, or x - max before it is scaled, leaves a format without infinities.
+
+    Elsewhere it becomes -inf, whose exponential is 0.
+    """
+    found = np.zeros(len(x), dtype=np.bool_)
+    if case.arithmetic.has_infinity:
+        return found
+    shifts = argument in ("shifted", "running")
+    largest = float(case.arithmetic.largest)
+    if case.algorithm.exp2:
+        t = x - x.max(axis=1, keepdims=True) if shifts else x + case.constant
+        found |= _greatest_size(t) * LOG2E_ABOVE > largest
+    if shifts and case.fused.size < 1:
+        logits = x if case.fused.sink is None else x[:, :-1]
+        found |= _greatest_size(logits - logits.max(axis=1, keepdims=True)) / case.fused.size > largest
+    return found
+
+
+def _greatest_size(t: Floats) -> Floats:
+    """Return the greatest |t| of each row, masked entries and NaN apart."""
+    return np.where(np.isfinite(t), np.abs(t), 0.0).max(axis=1)
 
 
 def _by_setting(x: Floats, argument: Argument, case: _Case) -> Flags:
     """Tell where s x itself leaves the range, or the sink's exponential against the maximum of the logits."""
+    if not case.fused.moves:
+        return np.zeros(len(x), dtype=np.bool_)
     limits, sunk = _limits(x, argument, case), case.fused.sink is not None
     logits = x[:, :-1] if sunk else x
     found = np.zeros(len(x), dtype=np.bool_)
@@ -214,12 +243,19 @@ def _saturation(x: Floats, failure: NDArray[np.uint8], case: _Case) -> Flags:
 def _limits(x: Floats, argument: Argument, case: _Case) -> list[Fraction]:
     """Return Omega / G for each row; 0 where G is infinite.
 
-    A running maximum that begins at -Omega has the sum rescaled at the first entry too.
+    A running maximum that begins at -Omega has the sum rescaled at the first entry too. Without a shift the
+    computed s x_i may lie above s x_i by what rounds s and the product.
     """
     algorithm = replace(case.algorithm, argument=argument)
     links = rescalings(x)[:, 0] + 1 if argument == "running" else np.zeros(len(x), dtype=np.int64)
     by_link = {link: _limit(algorithm, x.shape[1], case.arithmetic, link) for link in set(links.tolist())}
-    return [by_link[link] for link in links.tolist()]
+    limits = [by_link[link] for link in links.tolist()]
+    if case.fused.scale == 1 or argument not in ("plain", "constant"):
+        return limits
+    wrong = 3 * 2.0**-case.arithmetic.precision * np.maximum(x.max(axis=1), 0.0)
+    return [
+        limit / Fraction(1 + more) for limit, more in zip(limits, expm1_above(wrong).tolist(), strict=True)
+    ]
 
 
 def _limit(algorithm: Algorithm, n: int, arithmetic: FloatFormat, links: int) -> Fraction:

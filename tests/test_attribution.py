@@ -383,6 +383,67 @@ def test_a_scaled_logit_beyond_the_largest_number_is_an_overflow(logit: float) -
     assert outcome([65504.0], [NAN], declared("shifted"), "float16") == RowOutcome.UNEXPLAINED
 
 
+def outcome_of_nans(
+    fmt: FloatFormat, row: list[float], settings: str, argument: Argument, **changed: Any
+) -> RowOutcome:
+    op, x = op_named(f"softmax({settings})" if settings else "softmax"), np.array([row])
+    y, truth = fmt.from_float64(np.full(x.shape, NAN)), op.truth(x, fmt)
+    declaration = declared(argument, algorithm=replace(PLAIN, argument=argument, **changed))
+    return RowOutcome(attribute(x, y, truth, judge(y, truth).failure, declaration, fmt, op)[0])
+
+
+@pytest.mark.parametrize(
+    ("fmt", "row", "settings", "argument", "changed"),
+    [
+        pytest.param(
+            "float8_e4m3fnuz", [52.0], "scale=0.1", "plain", {}, id="RN(5.2) is 5.5: exp gives 244.7"
+        ),
+        pytest.param(
+            "float32",
+            [float.fromhex("0x1.fafcd6p+6"), 0.0],
+            "scale=0.7",
+            "plain",
+            {},
+            id="a ulp before log Omega",
+        ),
+        pytest.param(
+            "float8_e4m3fn", [-160.0, 160.0], "", "shifted", {"exp2": True}, id="320 times 1.5 is 480"
+        ),
+        pytest.param(
+            "float8_e4m3fnuz",
+            [-224.0, -44.0, -2.25],
+            "",
+            "plain",
+            {"exp2": True},
+            id="-224 times 1.5 is -336",
+        ),
+        pytest.param("float8_e4m3fn", [448.0, -448.0], "scale=0.125", "shifted", {}, id="448 + 448 is 896"),
+    ],
+)
+def test_roundings_and_steps_that_leave_the_format_are_overflows(
+    fmt: str, row: list[float], settings: str, argument: Argument, changed: dict[str, Any]
+) -> None:
+    """Kernels of the declared algorithm overflow in these rows."""
+    assert outcome_of_nans(FORMATS[fmt], row, settings, argument, **changed) == RowOutcome.OVERFLOW
+
+
+@pytest.mark.parametrize(
+    ("fmt", "row", "settings", "argument", "changed"),
+    [
+        ("float8_e4m3fnuz", [36.0], "scale=0.1", "plain", {}),
+        ("float32", [126.0, 0.0], "scale=0.7", "plain", {}),
+        ("float8_e4m3fn", [-128.0, 160.0], "", "shifted", {"exp2": True}),
+        ("float8_e4m3fn", [-160.0, 160.0], "", "shifted", {}),
+        ("float8_e4m3fn", [224.0, -208.0], "scale=0.125", "shifted", {}),
+        ("float8_e5m2", [-40960.0, 2.0], "", "shifted", {"exp2": True}),
+    ],
+)
+def test_below_that_they_are_no_excuse(
+    fmt: str, row: list[float], settings: str, argument: Argument, changed: dict[str, Any]
+) -> None:
+    assert outcome_of_nans(FORMATS[fmt], row, settings, argument, **changed) == RowOutcome.UNEXPLAINED
+
+
 @pytest.mark.parametrize("argument", ["shifted", "running"])
 def test_a_sink_far_above_the_maximum_of_the_logits_overflows_where_that_is_subtracted(
     argument: Argument,
