@@ -17,7 +17,7 @@ declares none gets the loosest: an exp good to 3 ULP, summed one by one.
 
 Of a fused kernel x is s x, rounded to float64 where it is none, with the sink at its end, and s x itself is a
 step. A kernel that shifts by the maximum of the logits alone exponentiates a - max s x too. In a format
-without infinities t log2 e is a step as well, where the algorithm takes exp2, and x - max before it is scaled.
+without infinities t log2 e is a step as well, where the algorithm takes exp2, and x - max before scaling.
 
 Every comparison is decided, by the exact softmax where binary64 leaves a doubt
 (`reference.bounds.extremes`), so that outcomes are the same on every platform.
@@ -209,7 +209,7 @@ def _by_product(x: Floats, argument: Argument, case: _Case) -> Flags:
 
 def _greatest_size(t: Floats) -> Floats:
     """Return the greatest |t| of each row, masked entries and NaN apart."""
-    return np.where(np.isfinite(t), np.abs(t), 0.0).max(axis=1)
+    return np.asarray(np.where(np.isfinite(t), np.abs(t), 0.0).max(axis=1))
 
 
 def _by_setting(x: Floats, argument: Argument, case: _Case) -> Flags:
