@@ -201,7 +201,7 @@ def _by_product(x: Floats, argument: Argument, case: _Case) -> Flags:
     if case.algorithm.exp2:
         t = x - x.max(axis=1, keepdims=True) if shifts else x + case.constant
         found |= _greatest_size(t) * LOG2E_ABOVE > largest
-    if shifts and case.fused.size < 1:
+    if shifts:
         logits = x if case.fused.sink is None else x[:, :-1]
         found |= _greatest_size(logits - logits.max(axis=1, keepdims=True)) / case.fused.size > largest
     return found

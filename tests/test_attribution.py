@@ -444,6 +444,18 @@ def test_below_that_they_are_no_excuse(
     assert outcome_of_nans(FORMATS[fmt], row, settings, argument, **changed) == RowOutcome.UNEXPLAINED
 
 
+@pytest.mark.parametrize(
+    ("constant", "outcome"), [(-160.0, RowOutcome.OVERFLOW), (160.0, RowOutcome.UNEXPLAINED)]
+)
+def test_a_constant_takes_part_in_the_step(constant: float, outcome: RowOutcome) -> None:
+    """(-160 - 160) log2 e is below -448, and -160 + 160 is 0. The second argument is 0: no total underflow."""
+    fmt, x = FORMATS["float8_e4m3fn"], np.array([[-160.0, -constant]])
+    y, truth = fmt.from_float64(np.full(x.shape, NAN)), op_named("softmax").truth(x, fmt)
+    algorithm = replace(PLAIN, argument="constant", constant=constant, exp2=True)
+    declaration = declared("constant", constant=constant, algorithm=algorithm)
+    assert attribute(x, y, truth, judge(y, truth).failure, declaration, fmt)[0] == outcome
+
+
 @pytest.mark.parametrize("argument", ["shifted", "running"])
 def test_a_sink_far_above_the_maximum_of_the_logits_overflows_where_that_is_subtracted(
     argument: Argument,
