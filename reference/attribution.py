@@ -25,6 +25,7 @@ Every comparison is decided, by the exact softmax where binary64 leaves a doubt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fractions import Fraction
@@ -35,7 +36,7 @@ from numpy.typing import NDArray
 
 from reference.bounds import growth, working_format
 from reference.bounds.arguments import rescalings
-from reference.bounds.elementary import LOG2E_ABOVE, expm1_above
+from reference.bounds.elementary import LOG2E_ABOVE, LOG2E_HIGH, expm1_above
 from reference.bounds.extremes import steps_exceed, sums_exceed, tops_below
 from reference.declaration import Algorithm, Argument, Declaration
 from reference.errors import RowFailure
@@ -189,9 +190,9 @@ def _overflow(x: Floats, extinct: Flags, case: _Case) -> Flags:
 
 
 def _by_product(x: Floats, argument: Argument, case: _Case) -> Flags:
-    """Tell where t log2 e, or x - max before it is scaled, leaves a format without infinities.
+    """Tell where RN(t) log2 e, or x - max before it is scaled, leaves a format without infinities.
 
-    Elsewhere it becomes -inf, whose exponential is 0.
+    Elsewhere such a product becomes -inf, whose exponential is 0.
     """
     found = np.zeros(len(x), dtype=np.bool_)
     if case.arithmetic.has_infinity:
@@ -200,11 +201,18 @@ def _by_product(x: Floats, argument: Argument, case: _Case) -> Flags:
     largest = float(case.arithmetic.largest)
     if case.algorithm.exp2:
         t = x - x.max(axis=1, keepdims=True) if shifts else x + case.constant
-        found |= _greatest_size(t) * LOG2E_ABOVE > largest
+        room = 1.0 if case.fused.scale == 1 else 1 + 2.0 ** (1 - case.arithmetic.precision)
+        log2e = _rounded(np.float64(LOG2E_HIGH), case.arithmetic)
+        size = _rounded(_greatest_size(t) * room, case.arithmetic)
+        found |= ~np.isfinite(_rounded(size * log2e, case.arithmetic))
     if shifts:
         logits = x if case.fused.sink is None else x[:, :-1]
         found |= _greatest_size(logits - logits.max(axis=1, keepdims=True)) / case.fused.size > largest
     return found
+
+
+def _rounded(values: Any, fmt: FloatFormat) -> Floats:
+    return fmt.to_float64(fmt.from_float64(values))
 
 
 def _greatest_size(t: Floats) -> Floats:
@@ -213,19 +221,25 @@ def _greatest_size(t: Floats) -> Floats:
 
 
 def _by_setting(x: Floats, argument: Argument, case: _Case) -> Flags:
-    """Tell where s x itself leaves the range, or the sink's exponential against the maximum of the logits."""
+    """Tell where s x itself leaves the range, or the sink's exponential against the maximum of the logits.
+
+    Where the algorithm takes exp2, the scale may hold log2 e, and the sink has it too.
+    """
     if not case.fused.moves:
         return np.zeros(len(x), dtype=np.bool_)
     limits, sunk = _limits(x, argument, case), case.fused.sink is not None
     logits = x[:, :-1] if sunk else x
     found = np.zeros(len(x), dtype=np.bool_)
-    if case.fused.scale != 1:
-        sizes = np.where(np.isneginf(logits), 0.0, np.abs(logits)).max(axis=1)
+    exp2 = case.algorithm.exp2
+    if case.fused.scale != 1 or exp2:
+        sizes = _greatest_size(x if exp2 else logits) * (LOG2E_ABOVE if exp2 else 1.0)
         found |= [size > limit for size, limit in zip(sizes.tolist(), limits, strict=True)]
     if sunk and argument in ("shifted", "running"):
-        top = logits.max(axis=1, keepdims=True)
+        top, sink = logits.max(axis=1, keepdims=True), x[:, -1:]
         against = np.where(np.isneginf(top), x, x - top)
-        found |= sums_exceed(against, "plain", 0.0, limits)
+        wrong = 2.0**-case.arithmetic.precision * (np.abs(sink) + 2 * np.abs(top))
+        wrong = np.where((sink > top) & np.isfinite(top), wrong, 0.0)[:, 0]
+        found |= sums_exceed(against, "plain", 0.0, _lowered(limits, wrong))
     return found
 
 
@@ -256,6 +270,12 @@ def _limits(x: Floats, argument: Argument, case: _Case) -> list[Fraction]:
     return [
         limit / Fraction(1 + more) for limit, more in zip(limits, expm1_above(wrong).tolist(), strict=True)
     ]
+
+
+def _lowered(limits: Sequence[Fraction], wrong: Floats) -> list[Fraction]:
+    """Return limits for exponentials whose arguments may lie so far above the exact ones."""
+    factors = (1 + expm1_above(wrong)).tolist()
+    return [limit / Fraction(factor) for limit, factor in zip(limits, factors, strict=True)]
 
 
 def _limit(algorithm: Algorithm, n: int, arithmetic: FloatFormat, links: int) -> Fraction:

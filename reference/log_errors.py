@@ -12,7 +12,7 @@ As `reference.errors` has it for softmax, but for what follows from a result tha
   the exponentials of 8200 such outputs sum up to 0.37. Where float64 holds neither sum, as beside a sink far
   above the logits, both are compared as multiples of the greatest exp(RN(r));
 * a row of logsumexp has failed if its output is nonfinite, or differs from RN(r) by more than log 2 and an
-  ulp: where ulps are large, outputs that are faithful differ by more than log 2. No faithful one has failed.
+  ulp: where ulps are large, outputs that are faithful differ by more than log 2. A faithful one never fails.
 """
 
 from __future__ import annotations

@@ -418,6 +418,11 @@ def outcome_of_nans(
             id="-224 times 1.5 is -336",
         ),
         pytest.param("float8_e4m3fn", [448.0, -448.0], "scale=0.125", "shifted", {}, id="448 + 448 is 896"),
+        pytest.param("float8_e4m3fn", [-144.0, -448.0], "", "shifted", {"exp2": True}, id="RN(304) is 320"),
+        pytest.param(
+            "float32", [3e38, 2.9e38], "scale=0.99", "shifted", {"exp2": True}, id="the scale holds log2 e"
+        ),
+        pytest.param("float16", [1001.0], "scale=1.0003, sink=1012.37", "shifted", {}, id="RN(a) is 1012.5"),
     ],
 )
 def test_roundings_and_steps_that_leave_the_format_are_overflows(
@@ -436,9 +441,11 @@ def test_roundings_and_steps_that_leave_the_format_are_overflows(
         ("float8_e4m3fn", [-160.0, 160.0], "", "shifted", {}),
         ("float8_e4m3fn", [224.0, -208.0], "scale=0.125", "shifted", {}),
         ("float8_e5m2", [-40960.0, 2.0], "", "shifted", {"exp2": True}),
+        ("float8_e4m3fn", [-144.0, -416.0], "", "shifted", {"exp2": True}),
+        ("float16", [1001.0], "scale=1.0003, sink=1001", "shifted", {}),
     ],
 )
-def test_below_that_they_are_no_excuse(
+def test_rows_whose_steps_stay_in_the_format_are_unexplained(
     fmt: str, row: list[float], settings: str, argument: Argument, changed: dict[str, Any]
 ) -> None:
     assert outcome_of_nans(FORMATS[fmt], row, settings, argument, **changed) == RowOutcome.UNEXPLAINED
@@ -448,7 +455,7 @@ def test_below_that_they_are_no_excuse(
     ("constant", "outcome"), [(-160.0, RowOutcome.OVERFLOW), (160.0, RowOutcome.UNEXPLAINED)]
 )
 def test_a_constant_takes_part_in_the_step(constant: float, outcome: RowOutcome) -> None:
-    """(-160 - 160) log2 e is below -448, and -160 + 160 is 0. The second argument is 0: no total underflow."""
+    """(-160 - 160) log2 e is below -448, and -160 + 160 is 0. The other argument is 0: nothing vanishes."""
     fmt, x = FORMATS["float8_e4m3fn"], np.array([[-160.0, -constant]])
     y, truth = fmt.from_float64(np.full(x.shape, NAN)), op_named("softmax").truth(x, fmt)
     algorithm = replace(PLAIN, argument="constant", constant=constant, exp2=True)

@@ -408,3 +408,17 @@ def test_an_exp2_with_its_factor_in_the_scale_is_no_worse_than_its_bound(
     x, out = np.array([row]), FORMATS[fmt]
     bounds = element_bounds(x, whole_truth(with_settings(SOFTMAX, fused), x, out), sums, out, fused)
     assert np.isnan(bounds).all() if math.isnan(reached) else bounds[0, 0] >= reached
+
+
+@pytest.mark.parametrize(
+    ("fused", "row", "exp2"),
+    [
+        pytest.param(Fused(sink=50000.0), (20000.0,), True, id="the sink times log2 e is infinite"),
+        pytest.param(Fused(sink=1e6), (-math.inf, -math.inf), False, id="the sink is infinite"),
+        pytest.param(Fused(1e6), (0.0, 0.0), False, id="the scale is infinite"),
+    ],
+)
+def test_settings_beyond_the_arithmetic_have_no_bound(fused: Fused, row: ROW, exp2: bool) -> None:
+    x, out = np.array([row]), FORMATS["float16"]
+    whole = whole_truth(with_settings(SOFTMAX, fused), x, out)
+    assert np.isnan(element_bounds(x, whole, replace(IN_TURN, exp2=exp2), out, fused)).all()

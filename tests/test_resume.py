@@ -313,6 +313,39 @@ def test_an_interrupt_waits_for_the_call_of_llvm_that_it_meets() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"heard\n", b"")
 
 
+HELD_BACK = """
+import os, signal, sys, time
+import numpy  # starts threads that signals may reach
+from harness.terminal.interrupts import held_back, keep_interrupts
+keep_interrupts()
+times = 0
+try:
+    with held_back():
+        for _ in range(5):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+        print("held")
+except KeyboardInterrupt:
+    times += 1
+try:
+    time.sleep(0.2)
+except KeyboardInterrupt:
+    times += 1
+print(times)
+"""
+
+
+def test_interrupts_that_are_held_back_come_once_at_the_end() -> None:
+    done = subprocess.run(
+        [*HEARING, "-c", HELD_BACK],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == (b"held\n1\n", b"")
+
+
 IMPORTING = """
 import os, signal, sys, time
 from harness.terminal.interrupts import keep_interrupts

@@ -125,7 +125,10 @@ def _count_in(done: Any) -> None:
 
 
 def _end_with(parent: Any) -> None:
-    """End this process when its parent ends, which may be killed."""
+    """End this process when its parent ends, which may be killed.
+
+    With this thread the process cannot be copied; it has one job, and is not.
+    """
     parent.join()
     os._exit(1)
 

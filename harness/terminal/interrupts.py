@@ -4,22 +4,23 @@ Python raises KeyboardInterrupt wherever the main thread is, and in some places 
 
 - In a finalizer or a callback from C no caller can catch it, and Python prints and drops it. Here it
   is raised again a moment later. Other errors of such code after an interrupt are not printed.
-- In the midst of an import, libraries turn it into other errors or go on without it. An interrupt
-  waits until the import has ended.
-- In the midst of a call of LLVM, memory is released twice or functions have no address, and the
-  program crashes. An interrupt waits until Numba has its kernel.
+- During an import, libraries turn it into other errors or go on without it. An interrupt waits for the end
+  of the import, at most a second.
+- During a call of LLVM, memory is released twice or functions have no address, and the program crashes. An
+  interrupt waits for the end of the call.
 """
 
 from __future__ import annotations
 
 import _thread
+import math
 import signal
 import sys
 import threading
 import time
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,8 +40,11 @@ or on another thread; Ctrl-C would then go unnoticed until the wait ends.
 AGAIN_SECONDS: Final = 0.02
 
 HELD_SECONDS: Final = 1.0
-"""The longest time that imports and Numba hold an interrupt. A module of a user may never end, and to
-compile a kernel takes longer."""
+"""The longest time that imports and Numba hold an interrupt. A user's module may never end, and a kernel may
+take many seconds to compile."""
+
+ECHO_SECONDS: Final = 2.0
+"""So long after an interrupt other errors are taken for its consequences."""
 
 
 def awaited(future: Future[Result]) -> Result:
@@ -63,37 +67,46 @@ def keep_interrupts() -> None:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Hold interrupts back from this thread until the block ends, and from threads and processes it starts.
+    """Hold interrupts back from the main thread until the block ends; elsewhere it does nothing.
 
-    Those stay deaf to interrupts.
+    Processes that are started in the block stay deaf to interrupts. The mask alone would not do: a library's
+    thread may receive the signal, and Python then calls the handler in the main thread.
     """
-    if not hasattr(signal, "pthread_sigmask"):
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    heard: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    mask: Callable[..., Any] = getattr(signal, "pthread_sigmask", lambda *_: None)
+    before = mask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
+        mask(signal.SIG_SETMASK, before)
+        for number in heard[:1]:
+            signal.raise_signal(number)
 
 
 def was_interrupted() -> bool:
-    """Return whether an interrupt was raised; a library may have made another error of it."""
+    """Return whether an interrupt was raised lately; a library may have made another error of it."""
     interrupts = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
-    return isinstance(interrupts, _Interrupts) and interrupts.raised
+    return isinstance(interrupts, _Interrupts) and interrupts.echoes
 
 
 class _Interrupts:
-    """Raises each interrupt where it does no harm: at once or a moment later.
-
-    Attributes:
-        raised: whether one was raised.
-    """
+    """Raises each interrupt where it does no harm: at once or a moment later."""
 
     def __init__(self, report: Callable[[sys.UnraisableHookArgs], object]) -> None:
         self._report = report
-        self.raised = False
+        self._raised = -math.inf
         self._held_since: float | None = None
+        self._is_coming = False
+
+    @property
+    def echoes(self) -> bool:
+        """Whether one was raised so lately that other errors may be its consequences."""
+        return time.monotonic() - self._raised < ECHO_SECONDS
 
     def hear(self, number: int, frame: FrameType | None) -> None:
         """Handle SIGINT."""
@@ -102,18 +115,33 @@ class _Interrupts:
         since = self._held_since or now
         if "llvmlite" in packages or (packages & _HOLDING and now - since < HELD_SECONDS):
             self._held_since = since
-            _interrupt_again()
+            self._come_again()
             return
-        self._held_since = None
-        self.raised = True
+        self._held_since, self._raised, self._is_coming = None, now, False
         signal.default_int_handler(number, frame)
 
     def notice(self, unraisable: sys.UnraisableHookArgs) -> None:
         """Handle an exception that no caller can catch."""
         if isinstance(unraisable.exc_value, KeyboardInterrupt):
-            _interrupt_again()
-        elif not self.raised:
+            self._come_again()
+        elif not self.echoes:
             self._report(unraisable)
+
+    def _come_again(self) -> None:
+        """Interrupt the main thread a moment later, once.
+
+        The thread is a bare one. `threading` takes a lock that the main thread may hold, and `can_fork`
+        counts its threads.
+        """
+        if not self._is_coming:
+            self._is_coming = True
+            _thread.start_new_thread(self._come, ())
+
+    def _come(self) -> None:
+        time.sleep(AGAIN_SECONDS)
+        if self._is_coming:
+            self._is_coming = False
+            _interrupt_main_thread()
 
 
 _HOLDING: Final = frozenset({"importlib", "numba"})
@@ -128,18 +156,8 @@ def _packages(frame: FrameType | None) -> set[str]:
     return packages
 
 
-def _interrupt_again() -> None:
-    """Interrupt the main thread a moment later.
-
-    A signal handler calls this, so it takes no lock: `threading` would take one that the main thread
-    may hold. Until then there is no other thread, so that the program can be copied.
-    """
-    _thread.start_new_thread(_interrupt_main_thread, ())
-
-
 def _interrupt_main_thread() -> None:
     """Raise SIGINT so that it ends a system call of the main thread."""
-    time.sleep(AGAIN_SECONDS)
     main = threading.main_thread().ident
     if hasattr(signal, "pthread_kill") and main is not None:
         signal.pthread_kill(main, signal.SIGINT)

@@ -64,8 +64,9 @@ class Arguments:
         deep: whether the exponential is at most half the smallest subnormal; not where masked.
         masked: whether the entry is -inf.
         top: the greatest t of each row, shape (rows, 1).
-        most: what no computed argument exceeds, shape (rows, 1); None where their k alone says so. Above 0,
-            exponentials may be formed against another maximum, and their ulps lie in any binade.
+        most: what no computed argument exceeds, shape (rows, 1); None where their k alone says so. Where
+            it is above 0, a kernel may subtract another maximum. An exponential and its ulp then lie in
+            another binade.
     """
 
     t: Floats

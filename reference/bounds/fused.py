@@ -44,8 +44,9 @@ The sink's own argument RN(a^ - p_m) is off by k_a = |a^ - a| + d s |m| + b_m + 
     k is the greater of (a) and (b). The sink's exponential has the error of an exp, in either form. What is
     formed against m has its ulps in other binades: c ulp are then taken for E = 2 c u.
 
-*Where a <= s m by no more than RN(s^ m) and a^ are off*, kernels may take M = a^ all the same: k is the
-greater of (a) and of k without the sink, the maximum has an exponential like any other, and E counts.
+*Where a lies below s m by no more than the errors of RN(s^ m) and a^*, rounding may put a^ above, and a
+kernel then takes M = a^. So k is the greater of (a) and of k without the sink, the maximum has an exponential
+like any other, and E counts.
 
 There is no bound where s m, or another product or difference that matters, leaves the arithmetic's range.
 That of a deep entry does not matter, as -inf serves as well, unless the arithmetic has no infinity. Nor does
@@ -87,7 +88,7 @@ class FusedRows:
         greatest: M, shape (rows, 1).
         scaled_wrong: how far the computed s x_i may lie from it, of the sink too; 0 where masked.
         top_wrong: how far what is added to a logarithm may lie from s m or a; with k_a where a is above.
-        sink_apart: |a - s m| where kernels may take either for M, else 0.
+        sink_apart: where kernels may take a or s m for M, how far the computed ones may lie apart; else 0.
         beyond: where something that matters leaves the range, shape (rows, 1).
         far: which entries leave it, whether that matters or not.
     """
@@ -183,6 +184,7 @@ class _Forming:
         k = np.maximum(k, self._after(gap, gap_rest, t)) * OUTWARD
         k = np.where((x == top) | np.isinf(t), 0.0, k)
         beyond = (np.abs(top_product) * self._factor > self._largest) & np.isfinite(top)
+        beyond = beyond | (not np.isfinite(scale))
         masked = x == -np.inf
         greatest, top_wrong, most = tops, of_top, np.zeros_like(tops)
         scaled = np.where(masked, 0.0, d * self.fused.size * np.abs(x) + before)
@@ -196,6 +198,7 @@ class _Forming:
             gap = np.concatenate([gap, np.zeros_like(tops)], axis=1)
             product = np.concatenate([product, np.zeros_like(tops)], axis=1)
             scaled = np.concatenate([scaled, np.full_like(tops, self._sink_off)], axis=1)
+            beyond = beyond | self._is_sink_beyond
         else:
             apart = np.zeros_like(tops)
         if self.setting.algorithm.exp2:
@@ -217,6 +220,12 @@ class _Forming:
     def _factor(self) -> float:
         """What s x_i is multiplied by on the way, at most: log2 e where an algorithm takes exp2."""
         return LOG2E_ABOVE if self.setting.algorithm.exp2 else OUTWARD
+
+    @property
+    def _is_sink_beyond(self) -> bool:
+        """Whether a^, or its product with log2 e, leaves the range; a sink of -inf is harmless."""
+        size = self._held_sink if self.fmt.has_infinity else abs(self._held_sink)
+        return not size * self._factor <= self._largest
 
     @property
     def _largest(self) -> float:
@@ -270,7 +279,7 @@ class _Forming:
     def _with_sink(
         self, t: Floats, k: Floats, product: Floats, wrong: Floats, tops: Floats, top: Floats, of_top: Floats
     ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """Return t and k with those of the sink, |a - s m| where M may be either, k_a, and `most`."""
+        """Return t and k with those of the sink, `sink_apart`, k_a, and `most`."""
         sink, held, off = self._sink, self._held_sink, self._sink_off
         if self.setting.algorithm.exp2:
             off = (
@@ -293,9 +302,8 @@ class _Forming:
         k = np.where(sinks | either, np.where(np.isinf(moved), 0.0, direct), k)
         of_sink = np.where(sinks, _NOT_ONE, own)
         at_sink = np.where(sinks, 0.0, np.minimum(sink - tops, 0.0))
-        most = np.where(sinks & ~none, own, np.where(either, of_top + off, 0.0))
-        most = np.where(either, np.maximum(most, _NOT_ONE), most)
-        apart = np.where(either, np.abs(sink - tops), 0.0)
+        most = np.where(either, np.maximum(own, _NOT_ONE), 0.0)
+        apart = np.where(either, np.abs(sink - tops) + most, 0.0)
         t, k = np.concatenate([moved, at_sink], axis=1), np.concatenate([k, of_sink], axis=1)
         return t, k, apart, own, most
 

@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.bounds import element_bounds
-from reference.bounds.arguments import Arguments, arguments_of, leaves_range, rounding_of, two_sum
+from reference.bounds.arguments import arguments_of, leaves_range, rounding_of, two_sum
 from reference.bounds.elementary import log, log1p_above
 from reference.bounds.exact import exact_of
 from reference.bounds.fused import fused_rows
@@ -165,7 +165,7 @@ def _by_fused_sum(
         return np.full(truth.nearest.shape, np.nan)
     up, down = total.deviation.up, total.deviation.down
     of_sum, level = np.maximum(_log1p(up), _log1p(down / (1 - down))), -log(exact.largest_low)
-    size_of_log = level + rows.sink_apart + _most(rows.arguments) + _SLACK * (level + 1)
+    size_of_log = level + rows.sink_apart + _SLACK * (level + 1)
     error = of_sum + 2 * algorithm.log_ulps * half_ulp_of(size_of_log + of_sum, fmt)
     beyond = rows.beyond | may_overflow(x, total, sunk) | leaves_range(rows.arguments, setting)
     error = np.where(beyond, np.nan, error)
@@ -179,10 +179,6 @@ def _by_fused_sum(
         return np.asarray(error)
     error = error + fused.without_sink(np.where(rows.far, np.nan, rows.scaled_wrong))
     return np.asarray(error + half_ulp_of(size + error, fmt))
-
-
-def _most(arguments: Arguments) -> Floats | float:
-    return 0.0 if arguments.most is None else arguments.most
 
 
 def _log1p(value: Floats) -> Floats:
