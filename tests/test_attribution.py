@@ -422,7 +422,14 @@ def outcome_of_nans(
         pytest.param(
             "float32", [3e38, 2.9e38], "scale=0.99", "shifted", {"exp2": True}, id="the scale holds log2 e"
         ),
-        pytest.param("float16", [1001.0], "scale=1.0003, sink=1012.37", "shifted", {}, id="RN(a) is 1012.5"),
+        pytest.param(
+            "float16",
+            [900.0, 1001.0, 800.0],
+            "scale=1.0003, sink=1012.37",
+            "shifted",
+            {},
+            id="RN(a) is 1012.5",
+        ),
     ],
 )
 def test_roundings_and_steps_that_leave_the_format_are_overflows(
