@@ -267,9 +267,7 @@ def _limits(x: Floats, argument: Argument, case: _Case) -> list[Fraction]:
     if case.fused.scale == 1 or argument not in ("plain", "constant"):
         return limits
     wrong = 3 * 2.0**-case.arithmetic.precision * np.maximum(x.max(axis=1), 0.0)
-    return [
-        limit / Fraction(1 + more) for limit, more in zip(limits, expm1_above(wrong).tolist(), strict=True)
-    ]
+    return _lowered(limits, wrong)
 
 
 def _lowered(limits: Sequence[Fraction], wrong: Floats) -> list[Fraction]:

@@ -256,6 +256,18 @@ main()
     assert done.stdout.splitlines()[-1] == "True"
 
 
+def said_by(program: str, *arguments: str) -> tuple[int, bytes, bytes]:
+    """The exit code of a program that hears interrupts, what it printed, and its errors."""
+    done = subprocess.run(
+        [*HEARING, "-c", program, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
 def test_an_interrupt_in_a_finalizer_is_not_lost() -> None:
     program = """
 import os, signal, time
@@ -271,14 +283,7 @@ try:
 except KeyboardInterrupt:
     print("heard")
 """
-    done = subprocess.run(
-        [*HEARING, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
-    assert (done.stdout, done.stderr) == (b"heard\n", b"")
+    assert said_by(program) == (0, b"heard\n", b"")
 
 
 COMPILING = """
@@ -303,14 +308,7 @@ except KeyboardInterrupt:
 
 def test_an_interrupt_waits_for_the_call_of_llvm_that_it_meets() -> None:
     """It crashed there: memory was released twice."""
-    done = subprocess.run(
-        [*HEARING, "-c", COMPILING],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"heard\n", b"")
+    assert said_by(COMPILING) == (0, b"heard\n", b"")
 
 
 HELD_BACK = """
@@ -336,14 +334,7 @@ print(times)
 
 
 def test_interrupts_that_are_held_back_come_once_at_the_end() -> None:
-    done = subprocess.run(
-        [*HEARING, "-c", HELD_BACK],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
-    assert (done.stdout, done.stderr) == (b"held\n1\n", b"")
+    assert said_by(HELD_BACK) == (0, b"held\n1\n", b"")
 
 
 IMPORTING = """
@@ -395,14 +386,7 @@ except KeyboardInterrupt:
 )
 def test_an_interrupt_waits_for_the_import_that_it_meets(tmp_path: Path, module: str, said: bytes) -> None:
     (tmp_path / "interrupted_module.py").write_text("import os, signal, time\n" + textwrap.dedent(module))
-    done = subprocess.run(
-        [*HEARING, "-c", IMPORTING, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
-    assert (done.stdout, done.stderr) == (said, b"")
+    assert said_by(IMPORTING, str(tmp_path)) == (0, said, b"")
 
 
 DISGUISED = """
@@ -424,14 +408,7 @@ main()
 
 
 def test_an_interrupt_that_a_library_made_another_error_of_is_told_as_one() -> None:
-    done = subprocess.run(
-        [*HEARING, "-c", DISGUISED],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"error: interrupted\n")
+    assert said_by(DISGUISED) == (130, b"", b"error: interrupted\n")
 
 
 # However it ran ----------------------------------------------------------------------------
