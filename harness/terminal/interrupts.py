@@ -44,7 +44,7 @@ HELD_SECONDS: Final = 1.0
 take many seconds to compile."""
 
 ECHO_SECONDS: Final = 2.0
-"""So long after an interrupt other errors are taken for its consequences."""
+"""For so long after an interrupt, other errors count as its consequences."""
 
 
 def awaited(future: Future[Result]) -> Result:
@@ -101,7 +101,7 @@ class _Interrupts:
         self._report = report
         self._raised = -math.inf
         self._held_since: float | None = None
-        self._is_coming = False
+        self._coming: object = None  # the one that is to come, until the main thread hears
 
     @property
     def echoes(self) -> bool:
@@ -110,6 +110,7 @@ class _Interrupts:
 
     def hear(self, number: int, frame: FrameType | None) -> None:
         """Handle SIGINT."""
+        self._coming = None
         packages = _packages(frame)
         now = time.monotonic()
         since = self._held_since or now
@@ -117,7 +118,7 @@ class _Interrupts:
             self._held_since = since
             self._come_again()
             return
-        self._held_since, self._raised, self._is_coming = None, now, False
+        self._held_since, self._raised = None, now
         signal.default_int_handler(number, frame)
 
     def notice(self, unraisable: sys.UnraisableHookArgs) -> None:
@@ -133,15 +134,20 @@ class _Interrupts:
         The thread is a bare one. `threading` takes a lock that the main thread may hold, and `can_fork`
         counts its threads.
         """
-        if not self._is_coming:
-            self._is_coming = True
-            _thread.start_new_thread(self._come, ())
+        self._coming = coming = object()
+        _thread.start_new_thread(self._come, (coming,))
 
-    def _come(self) -> None:
-        time.sleep(AGAIN_SECONDS)
-        if self._is_coming:
-            self._is_coming = False
+    def _come(self, coming: object) -> None:
+        """Interrupt the main thread until it hears.
+
+        It may just have let this thread run in order to wait, and then sleeps through the signal.
+        """
+        seconds = AGAIN_SECONDS
+        time.sleep(seconds)
+        while self._coming is coming:
             _interrupt_main_thread()
+            time.sleep(seconds)
+            seconds = min(2 * seconds, ATTENTION_SECONDS)
 
 
 _HOLDING: Final = frozenset({"importlib", "numba"})

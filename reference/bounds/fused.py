@@ -166,6 +166,14 @@ class _Forming:
         held = self._held_sink
         return abs(held - self._sink) * OUTWARD if np.isfinite(held) else np.inf
 
+    @property
+    def _sink_off_in_argument(self) -> float:
+        """How far a is moved before s m is taken from it; within exp2 by its product with log2 e too."""
+        off, size = self._sink_off, abs(self._sink)
+        if not self.setting.algorithm.exp2:
+            return off
+        return off + (size + off) * self.setting.factor_error + float(self._loose(np.asarray(size)))
+
     def rows(self, x: Floats) -> FusedRows:
         """Return the arguments; x holds the logits that |s| multiplies."""
         top, scale, d = x.max(axis=1, keepdims=True), self.scale, self.scale_error
@@ -280,13 +288,7 @@ class _Forming:
         self, t: Floats, k: Floats, product: Floats, wrong: Floats, tops: Floats, top: Floats, of_top: Floats
     ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Return t and k with those of the sink, `sink_apart`, k_a, and `most`."""
-        sink, held, off = self._sink, self._held_sink, self._sink_off
-        if self.setting.algorithm.exp2:
-            off = (
-                off
-                + (abs(sink) + off) * self.setting.factor_error
-                + float(self._loose(np.asarray(abs(sink))))
-            )
+        sink, held, off = self._sink, self._held_sink, self._sink_off_in_argument
         none = np.isneginf(tops)
         own = np.where(none, 0.0, self._sink_wrong(top, of_top, held, off, np.abs(sink - tops)))
         sinks = (tops < sink) | none
