@@ -34,6 +34,9 @@ FIRST_ESTIMATE_SECONDS: Final = 2.0
 MOST_SLOWNESS: Final = 4.0
 """Of checks: their calls are large, and small tasks are slow for reasons that large ones do not share."""
 
+USUAL_SLOWNESS: Final = 0.1
+"""Of the checks of a built-in candidate on two cores, for where the tasks are over too soon to tell."""
+
 _LEAST: Final = 1e-9
 
 _STEPS: Final = ((10.0, 1), (60.0, 5), (600.0, 10), (3600.0, 60))
@@ -127,8 +130,9 @@ class Progress:
             return
         slowness = self._slowness()
         if slowness is None:
-            if not self._left.total() and self._afterwards >= FIRST_ESTIMATE_SECONDS:
-                self._console.print(f"the checks take about {_roughly(self._afterwards)}", soft_wrap=True)
+            after = USUAL_SLOWNESS * self._afterwards
+            if not self._left.total() and after >= FIRST_ESTIMATE_SECONDS:
+                self._console.print(f"the checks take about {_roughly(after)}", soft_wrap=True)
             return
         self._is_announced = True
         spent, left, after = (
