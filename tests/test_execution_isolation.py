@@ -73,13 +73,13 @@ FATAL = {
     "leaves by os._exit": ("os._exit(0)", "crashed", "exit status 0"),
     "kills itself": ("os.kill(os.getpid(), signal.SIGKILL)", "crashed", "SIGKILL"),
     "kills its keeper": ("os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)", "crashed", ""),
-    "hangs": ("time.sleep(60)", "timed_out", "0.5 s"),
+    "hangs": ("time.sleep(60)", "timed_out", "0.3 s"),
     "hangs in C with the interpreter lock, deaf to SIGTERM": (
         "signal.signal(signal.SIGTERM, signal.SIG_IGN); ctypes.PyDLL(None).sleep(60)",
         "timed_out",
-        "0.5 s",
+        "0.3 s",
     ),
-    "stops itself": ("os.kill(os.getpid(), signal.SIGSTOP)", "timed_out", "0.5 s"),
+    "stops itself": ("os.kill(os.getpid(), signal.SIGSTOP)", "timed_out", "0.3 s"),
     "stops its keeper and hangs": ("os.kill(os.getppid(), signal.SIGSTOP); time.sleep(60)", "timed_out", ""),
     "closes every descriptor": ("os.closerange(0, 4096)", "crashed", "closed its connection"),
     "writes into every descriptor": (
@@ -255,7 +255,7 @@ def started(request, monkeypatch):
 def test_a_row_that_costs_the_process_is_named_and_the_rest_completes(candidate, name):
     body, kind, said = FATAL[name]
     x = rows()
-    with Isolated(timeout=0.5 if kind == "timed_out" else 30.0) as executor:
+    with Isolated(timeout=0.3 if kind == "timed_out" else 30.0) as executor:
         assert_only_culprit_missing(executor.run(candidate(body), x, FLOAT32), kind, said, x)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from harness import cli
 from harness.commands import causes
+from harness.terminal import deadline
 from tests.gating import briefly
 
 pytestmark = pytest.mark.usefixtures("few_checks")
@@ -84,7 +85,9 @@ def test_no_cause_is_asked_for_where_it_is_left_out_or_nothing_fails(capsys, mon
 
 @pytest.mark.parametrize("name", ["hangs_when_opened", "dies_when_opened"])
 def test_a_candidate_that_cannot_be_opened_costs_no_verdict_and_little_time(capsys, monkeypatch, name):
-    monkeypatch.setattr(causes, "SECONDS", 3.0)
+    for name_of, seconds in (("SECONDS", 1.5), ("LEAST", 1.0), ("GRACE", 0.5)):
+        monkeypatch.setattr(causes, name_of, seconds)
+    monkeypatch.setattr(deadline, "GRACE", 0.5)
     code, told = gated(capsys, name)
     assert code == 1
     first, *rest = told.splitlines()

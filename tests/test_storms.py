@@ -347,9 +347,9 @@ def test_a_memory_error_does_not_cost_the_process(tmp_path):
 
 def test_a_slow_candidate_is_not_taken_for_one_that_hangs(tmp_path):
     count = tmp_path / "calls"
-    spec = written(tmp_path, f"open({str(count)!r}, 'a').write('.')\ntime.sleep(0.02 * len(x))")
+    spec = written(tmp_path, f"open({str(count)!r}, 'a').write('.')\ntime.sleep(0.01 * len(x))")
     x = np.ones((68, 2), dtype=np.float32)
-    with Isolated(timeout=0.8) as executor:
+    with Isolated(timeout=0.4) as executor:
         outcome = executor.run(spec, x, FLOAT32)
         assert outcome.completed.all(), outcome.faults
         before = len(count.read_text())

@@ -60,8 +60,9 @@ MOST_FAULTY: Final = 64
 """Rows of a batch that may crash or hang; where more do, those not tried by then are left out."""
 
 _PROBES: Final = 4
-_PROBED: Final = 64
-"""A probe is at most this part of all rows."""
+_PROBED: Final = 256
+_LEAST_PROBED: Final = 1 << 10
+"""A probe is at most this part of all rows, or so many of them."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class Exhaustion:
         Rows that fail end it: finding out which they are is not what a row takes.
         """
         rows = self.enumeration.rows
-        count = min(self.batch, max(rows // _PROBED, 1))
+        count = min(self.batch, max(rows // _PROBED, min(rows, _LEAST_PROBED)))
         seconds: list[float] = []
         for first in (0, *((rows - count) * k // _PROBES for k in range(_PROBES + 1))):
             start = time.perf_counter()
