@@ -199,10 +199,14 @@ def test_two_files_are_compared_and_a_bad_one_is_one_line(tmp_path, monkeypatch,
     assert capsys.readouterr().out == "no part changed\n"
     assert cli.run(["compare", "a.json", "b.json", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["changes"][0]["part"] == "exp"
-    assert cli.run(["compare", "a.json", "c.json"]) == 2
-    assert capsys.readouterr().err == (
-        "error: c.json: no explanation; write one with python -m harness explain CANDIDATE --json\n"
-    )
+    (tmp_path / "summary.json").write_text('{"cells": []}')
+    for name, said in (
+        ("c.json", "no explanation; write one with python -m harness explain CANDIDATE --json"),
+        ("summary.json", "the summary of a run; give the folder of the run"),
+        (".", "a folder; give two runs, or two files that explain --json wrote"),
+    ):
+        assert cli.run(["compare", "a.json", name]) == 2
+        assert capsys.readouterr().err == f"error: {name}: {said}\n"
 
 
 # The self-test's score ---------------------------------------------------------------------

@@ -88,10 +88,14 @@ def explanation_in(name: str) -> dict[str, Any]:
     Raises:
         UsageError: the file holds none.
     """
+    if Path(name).is_dir():
+        raise UsageError(f"{name}: a folder; give two runs, or two files that explain --json wrote")
     try:
         document = json.loads(Path(name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{name}: cannot be read as JSON: {error}") from None
+    if isinstance(document, dict) and "cells" in document:
+        raise UsageError(f"{name}: the summary of a run; give the folder of the run")
     parts = document.get("parts") if isinstance(document, dict) else None
     if not isinstance(parts, Sequence) or not all(isinstance(p, dict) and "part" in p for p in parts):
         raise UsageError(f"{name}: no explanation; write one with python -m harness explain CANDIDATE --json")
