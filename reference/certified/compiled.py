@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from enum import EnumType
 from importlib.resources import files
 from typing import Any, Final, TypeVar, cast
 
 import numba
+import numpy as np
 from numba import types
+from numba.core.dispatcher import Dispatcher
 from numba.extending import intrinsic
 
 __all__ = [
@@ -38,17 +41,42 @@ FRACTION_BITS: Final = 52
 """Where the exponent starts in a binary64 encoding."""
 
 
-def _fingerprint() -> str:
-    """Digest every source that compiled code may contain: this package, and the enumerations it uses."""
+def _sources() -> bytes:
+    """Digest the source of this package, whose blocks stand in kernels everywhere."""
     sources = [source for source in files("reference.certified").iterdir() if source.name.endswith(".py")]
-    sources += [files("reference") / name for name in ("errors.py", "log_errors.py", "row_kinds.py")]
     digest = hashlib.sha256()
     for source in sorted(sources, key=lambda source: source.name):
         digest.update(source.read_bytes())
+    return digest.digest()
+
+
+_SOURCES: Final = _sources()
+
+
+def _fingerprint(function: Callable[..., Any]) -> str:
+    """Digest what a kernel may hold of other files: constants by value, blocks by their own fingerprints.
+
+    Both are among the globals of its module, which imports before it defines.
+    """
+    digest = hashlib.sha256(_SOURCES)
+    for name, value in sorted(function.__globals__.items()):
+        if not name.startswith("__") and (held := _held(value)):
+            digest.update(f"{name}={held}\n".encode())
     return digest.hexdigest()[:12]
 
 
-_FINGERPRINT: Final = _fingerprint()
+def _held(value: Any) -> str:
+    """Return what numba compiles into a kernel of a global; empty where that is nothing of another file."""
+    if isinstance(value, Dispatcher):
+        return str(value.py_func.__qualname__)
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_held, value))})"
+    if isinstance(value, EnumType):
+        members: list[Any] = list(value)
+        return repr([(member.name, member.value) for member in members])
+    if isinstance(value, np.ndarray):
+        return hashlib.sha256(value.tobytes()).hexdigest()
+    return repr(value) if isinstance(value, (int, float, str, np.generic)) else ""
 
 
 def compiled(function: Function) -> Function:
@@ -58,13 +86,14 @@ def compiled(function: Function) -> Function:
     constants of others are compiled into it. So its name, by which numba finds it in the
     cache, carries the fingerprint of them all.
     """
-    function.__qualname__ += f"_{_FINGERPRINT}"
+    function.__qualname__ += f"_{_fingerprint(function)}"
     kernel: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     return cast("Function", kernel)
 
 
 def inlined(function: Function) -> Function:
     """Compile a building block of the kernels, inlined wherever it is called."""
+    function.__qualname__ += f"_{_fingerprint(function)}"
     block: Any = numba.njit(error_model="numpy", forceinline=True)(function)
     return cast("Function", block)
 
