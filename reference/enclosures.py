@@ -240,7 +240,7 @@ def round_exactly(value: Fraction, fmt: FloatFormat) -> Rounded:
     ulp_exponent = min(max(floor_log2(size), fmt.emin), _BEYOND) - fmt.precision + 1
     steps = size / Fraction(2) ** ulp_exponent
     significand, nearest = _scaled(round(steps), ulp_exponent)  # Fraction.__round__ is ties-to-even
-    rounded = Rounded(nearest, float(steps - significand))
+    rounded = _within_binade(Rounded(nearest, float(steps - significand)), floor_log2(size), ulp_exponent)
     return rounded.negated() if value < 0 else rounded
 
 
@@ -250,15 +250,15 @@ def round_open(r: Enclosure, fmt: FloatFormat) -> Rounded | None:
     In the binade of the upper end, the format's numbers, their midpoints and the binade's
     own lower edge are multiples of half an ulp: within one such step everything is decided.
     """
-    exponent = min(max((r.hi - 1).bit_length() - 1 + r.exponent, fmt.emin), _BEYOND)
-    ulp_exponent = exponent - fmt.precision + 1
+    binade = (r.hi - 1).bit_length() - 1 + r.exponent
+    ulp_exponent = min(max(binade, fmt.emin), _BEYOND) - fmt.precision + 1
     ulp_shift = ulp_exponent - r.exponent
     if (r.hi - r.lo).bit_length() + RESIDUAL_BITS > ulp_shift:
         return None
     step = r.lo >> (ulp_shift - 1)
     if (r.hi - 1) >> (ulp_shift - 1) != step:
         return None
-    return _within_step(r, (step + 1) >> 1, ulp_exponent, ulp_shift)
+    return _within_binade(_within_step(r, (step + 1) >> 1, ulp_exponent, ulp_shift), binade, ulp_exponent)
 
 
 def _within_step(r: Enclosure, significand: int, ulp_exponent: int, ulp_shift: int) -> Rounded:
@@ -266,6 +266,17 @@ def _within_step(r: Enclosure, significand: int, ulp_exponent: int, ulp_shift: i
     excess = int(r.lo + r.hi - (significand << (ulp_shift + 1)))
     size = abs(excess) / (1 << (ulp_shift + 1))  # int / int rounds once
     return Rounded(nearest, math.copysign(max(size, _SMALLEST), -1 if excess < 0 else 1))
+
+
+def _within_binade(rounded: Rounded, binade: int, ulp_exponent: int) -> Rounded:
+    """Keep a residual beyond float64 below the end of r's binade, which is read from it.
+
+    It is r - 2^1024 in ulps, and may have been rounded up to the next power of two.
+    """
+    if rounded.nearest < math.inf or binade < _BEYOND:
+        return rounded
+    end = (1 << (binade + 1 - ulp_exponent)) - (1 << (_BEYOND - ulp_exponent))
+    return rounded if rounded.residual < end else Rounded(math.inf, math.nextafter(rounded.residual, 0.0))
 
 
 def _scaled(significand: int, exponent: int) -> tuple[int, float]:

@@ -43,9 +43,9 @@ Flags = NDArray[np.bool_]
 _BEYOND: Final = 1024
 """Float64's infinity stands for 2^1024 where a result lies beyond float64."""
 
-_HALF_BEYOND: Final = 2.0**1023
+_QUARTER_BEYOND: Final = 2.0**1022
 _LARGE: Final = 2.0**1000
-"""Numbers below it do not overflow when they are subtracted."""
+"""Numbers below it do not overflow when they are subtracted; nor do quarters of any others."""
 
 
 class ElementClass(IntEnum):
@@ -164,22 +164,36 @@ def ulp_of(truth: Truth) -> Floats:
 def ulp_errors_of(y: Floats, truth: Truth) -> Floats:
     """Return |(y - RN(r)) / ulp - residual|, rounded where it matters but once; NaN where y is nonfinite.
 
-    y - RN(r) = high + low exactly (Knuth's TwoSum); of numbers that it might overflow for, halves are taken,
+    y - RN(r) = high + low exactly (Knuth's TwoSum); of numbers that it might overflow for, quarters are taken,
     whose bits below 2^-1074 are less than the last of the figure. Scaling is exact but for overflow, which is
     the figure's own, and for bits below 2^-1074 of an ulp. What is left
     is the last addition, 2^-53 of the figure, and the residual's tolerance, 2^-21: below 1e-6 in all
-    for figures up to 2^32, and below 2^-52 of the figure from there on.
+    for figures up to 2^32, and below 2^-52 of the figure from there on. Beyond float64 it is in ulps of
+    2^1024, and divided by the binades from there to r.
     """
     large = np.maximum(np.abs(y), np.abs(truth.nearest)) >= _LARGE
-    half = np.where(large, 0.5, 1.0)
-    scale = large - ulp_exponents(truth)
+    part = np.where(large, 0.25, 1.0)
+    scale = 2 * large - ulp_exponents(truth)
     with np.errstate(over="ignore", invalid="ignore"):
-        beyond = np.copysign(_HALF_BEYOND, truth.nearest)
-        nearest = np.where(np.isinf(truth.nearest), beyond, half * truth.nearest)
-        high, low = _two_sum(half * y, -nearest)
+        beyond = np.copysign(_QUARTER_BEYOND, truth.nearest)
+        nearest = np.where(np.isinf(truth.nearest), beyond, part * truth.nearest)
+        high, low = _two_sum(part * y, -nearest)
         figure = np.abs(np.ldexp(high, scale) + (np.ldexp(low, scale) - truth.residual))
     figure[~np.isfinite(y)] = np.nan
+    if np.isinf(truth.nearest).any():
+        figure = np.ldexp(figure, -_binades_beyond(truth))
     return figure
+
+
+def _binades_beyond(truth: Truth) -> NDArray[np.int32]:
+    """Return floor(log2 |r|) - 1024 of results from 2^1024 up, else 0.
+
+    |r| = 2^1024 (1 + z), with 2^(e-1) <= z < 2^e. So it is e, or e - 1 where 1 + z is below 2^e.
+    """
+    beyond = np.isinf(truth.nearest) & (np.sign(truth.nearest) * truth.residual >= 0)
+    z = np.ldexp(np.where(beyond, np.abs(truth.residual), 0.0), 1 - truth.format.precision)
+    e = np.frexp(z)[1]
+    return np.where(z < 1, 0, e - (z < np.ldexp(1.0, e) - 1)).astype(np.int32)
 
 
 def _two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:

@@ -60,13 +60,15 @@ def judge_log_softmax(y: NDArray[Any], truth: Truth) -> Judgement:
     if top.any():
         with np.errstate(over="ignore"):
             share, nearest_share = _sums_of_exp(numbers - top), _sums_of_exp(truth.nearest - top)
+    masked = (truth.nearest == -np.inf) & (truth.residual == 0)
+    classes = _classes(values, truth, masked, most=0.0)
     failures = _failures(
         truth,
-        _classes(values, truth, most=0.0),
+        classes,
         collapsed=2 * share < nearest_share * (1 - SUM_ERROR),
         inflated=share > 2 * nearest_share * (1 + SUM_ERROR),
     )
-    return _judgement(values, truth, 0.0, failures, row_sum, nearest_sum)
+    return _judgement(values, truth, masked, classes, failures, row_sum, nearest_sum)
 
 
 def judge_logsumexp(y: NDArray[Any], truth: Truth) -> Judgement:
@@ -76,13 +78,13 @@ def judge_logsumexp(y: NDArray[Any], truth: Truth) -> Judgement:
         ValueError: y has another shape than the truth.
     """
     values = _values(y, truth)
-    right = _is_nearest(values, truth) | _is_neighbour(values, truth)
+    masked = np.zeros(values.shape, dtype=np.bool_)  # a result may be -2^1024, which is -inf in float64
+    right = _is_nearest(values, truth) | _is_neighbour(values, truth, masked)
     difference = np.where(right, 0.0, _difference(values, truth))[:, 0]
-    failures = _failures(
-        truth, _classes(values, truth, most=math.inf), collapsed=difference < 0, inflated=difference > 0
-    )
+    classes = _classes(values, truth, masked, most=math.inf)
+    failures = _failures(truth, classes, collapsed=difference < 0, inflated=difference > 0)
     none = np.full(len(values), np.nan)
-    return _judgement(values, truth, math.inf, failures, none, none)
+    return _judgement(values, truth, masked, classes, failures, none, none)
 
 
 def _values(y: NDArray[Any], truth: Truth) -> Floats:
@@ -92,16 +94,22 @@ def _values(y: NDArray[Any], truth: Truth) -> Floats:
 
 
 def _judgement(
-    y: Floats, truth: Truth, most: float, failure: NDArray[np.uint8], row_sum: Floats, nearest_sum: Floats
+    y: Floats,
+    truth: Truth,
+    masked: Flags,
+    classes: NDArray[np.uint8],
+    failure: NDArray[np.uint8],
+    row_sum: Floats,
+    nearest_sum: Floats,
 ) -> Judgement:
     with np.errstate(invalid="ignore"):
         row_sum_error = np.abs(row_sum - nearest_sum)
     correct = _is_nearest(y, truth)
     return Judgement(
-        ulp=_ulp(y, truth),
-        classes=_classes(y, truth, most),
+        ulp=_ulp(y, truth, masked),
+        classes=classes,
         correct=correct,
-        faithful=correct | _is_neighbour(y, truth),
+        faithful=correct | _is_neighbour(y, truth, masked),
         negative_zero=(y == 0) & np.signbit(y) & ~_is_below_zero(truth),
         row_sum=row_sum,
         nearest_sum=nearest_sum,
@@ -113,9 +121,8 @@ def _judgement(
 # Elements --------------------------------------------------------------------------------
 
 
-def _ulp(y: Floats, truth: Truth) -> Floats:
+def _ulp(y: Floats, truth: Truth, masked: Flags) -> Floats:
     """Return the ULP errors; at a masked entry 0 of -inf, and infinity of a number."""
-    masked = (truth.nearest == -np.inf) & (truth.residual == 0)
     figure = ulp_errors_of(y, truth)
     figure[masked] = np.where(np.isfinite(y[masked]), np.inf, np.nan)
     figure[masked & (y == -np.inf)] = 0.0
@@ -126,9 +133,9 @@ def _is_nearest(y: Floats, truth: Truth) -> Flags:
     return _same(y, truth.nearest, truth)
 
 
-def _is_neighbour(y: Floats, truth: Truth) -> Flags:
+def _is_neighbour(y: Floats, truth: Truth, masked: Flags) -> Flags:
     """Tell which outputs are the number next to RN(r) on the side of r, or the largest if r is beyond it."""
-    beyond = (np.abs(truth.nearest) > float(truth.format.largest)) & (truth.residual != 0)
+    beyond = (np.abs(truth.nearest) > float(truth.format.largest)) & ~masked
     with np.errstate(invalid="ignore"):
         largest = np.copysign(float(truth.format.largest), truth.nearest)
         found: Flags = _same(y, neighbour_of(truth), truth) | (beyond & (y == largest))
@@ -155,9 +162,8 @@ def _policy(truth: Truth) -> Flags:
     return truth.kinds >= RowKind.NAN
 
 
-def _classes(y: Floats, truth: Truth, most: float) -> NDArray[np.uint8]:
-    nearest = truth.nearest
-    masked, finite = (nearest == -np.inf) & (truth.residual == 0), np.isfinite(y)
+def _classes(y: Floats, truth: Truth, masked: Flags, most: float) -> NDArray[np.uint8]:
+    nearest, finite = truth.nearest, np.isfinite(y)
     table = [
         (np.broadcast_to(_policy(truth)[:, None], y.shape), ElementClass.POLICY),
         (~finite & ~_is_nearest(y, truth), ElementClass.NONFINITE),

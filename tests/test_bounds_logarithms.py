@@ -6,6 +6,7 @@ The algorithms run step by step, with an exp and a log pushed as far as their UL
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from log_rows import hard_rows
 from machines import Machine
 
+from reference.bounds import element_bounds
 from reference.bounds.logarithms import LogAlgorithm, logarithm_bounds
 from reference.declaration import Algorithm
 from reference.errors import ulp_errors_of
@@ -22,6 +24,7 @@ from reference.tiers import TIERS
 
 SHIFTED = Algorithm("shifted", "shifted", 1.0, "sequential", one_at_zero=True)
 PLAIN = Algorithm("plain", "plain", 1.0, "sequential")
+CONSTANT = Algorithm("constant", "constant", 1.0, "sequential", constant=9.0)
 ALGORITHMS = {
     "gap": LogAlgorithm("gap", "gap", SHIFTED, 1.5),
     "lse": LogAlgorithm("lse", "lse", SHIFTED, 1.5),
@@ -29,6 +32,9 @@ ALGORITHMS = {
     "share": LogAlgorithm("share", "share", SHIFTED, 1.5),
     "sum": LogAlgorithm("sum", "sum", SHIFTED, 1.5),
     "plain sum": LogAlgorithm("plain sum", "sum", PLAIN, 1.5),
+    "constant gap": LogAlgorithm("constant gap", "gap", CONSTANT, 1.5),
+    "constant lse": LogAlgorithm("constant lse", "lse", CONSTANT, 1.5),
+    "constant sum": LogAlgorithm("constant sum", "sum", CONSTANT, 1.5),
 }
 OWN = 2.0**-28
 """What binary64's own exp and log, of which the machine's are made, are wrong by in ULP of binary32."""
@@ -47,8 +53,9 @@ def run(
     machine = Machine(fmt, algorithm.sums.exp_ulps, algorithm.sums.one_at_zero)
     with np.errstate(all="ignore"):
         top = x.max(axis=1, keepdims=True)
-        shifted = algorithm.sums.argument == "shifted"
-        z = machine.round(x - top) if shifted else x
+        constant = machine.round(np.array(algorithm.sums.constant))
+        shift = {"plain": 0.0, "constant": constant, "shifted": -top}[algorithm.sums.argument]
+        z = machine.round(x + shift)
         terms = machine.exp(z, push)
         total = terms[:, :1]
         for j in range(1, x.shape[1]):
@@ -58,7 +65,7 @@ def run(
         log = machine.log(total, np.full(total.shape, last))
         if algorithm.form == "gap":
             return machine.round(z - log)
-        lse = machine.round(top + log) if shifted else log
+        lse = machine.round(log - shift)
         return lse if algorithm.form == "sum" else machine.round(x - lse)
 
 
@@ -104,6 +111,29 @@ def test_a_common_offset_costs_what_x_minus_logsumexp_loses_and_the_gap_does_not
     gap, lse = (logarithm_bounds(x, truth, shares, ALGORITHMS[name], fmt) for name in ("gap", "lse"))
     assert (gap < 8).all()
     assert (lse > 2**10).all()
+
+
+def test_there_is_no_bound_where_the_maximum_and_the_logarithm_may_add_up_to_no_number() -> None:
+    """log 192 = 5.26 is taken for 8 within the log's ULPs, and 240 + 8 rounds beyond 240, which is NaN."""
+    fmt, x = FORMATS["float8_e4m3fnuz"], np.full((1, 200), 240.0)
+    sums = Algorithm("sums", "shifted", 0.5, "pairwise", accumulator_precision=24, one_at_zero=True)
+    truth, shares = (OPS[op].certified(x, fmt, 1) for op in ("log_softmax", "softmax"))
+    bound = {
+        (form, ulps): logarithm_bounds(x, truth, shares, LogAlgorithm(form, form, sums, ulps), fmt)[0, 0]
+        for form in ("gap", "lse")
+        for ulps in (1.0, 5.5)
+    }
+    assert np.isnan(bound["lse", 5.5])
+    assert np.isfinite([bound["lse", 1.0], bound["gap", 5.5]]).all(), bound
+
+
+def test_exp_of_x_minus_lse_has_no_bound_there_either() -> None:
+    fmt, x = FORMATS["float8_e4m3fnuz"], np.array([[240.0] * 220 + [192.0]])
+    sums = Algorithm("lse", "shifted", 3.5, "pairwise", 24, "none", one_at_zero=True)
+    truth = OPS["softmax"].certified(x, fmt, 1)
+    for algorithm, is_bounded in ((sums, False), (replace(sums, exp_ulps=0.5), True)):
+        bounds = element_bounds(x, truth, algorithm, fmt)
+        assert np.isfinite(bounds[0, -1]) == is_bounded
 
 
 def test_log_of_softmax_has_no_bound_where_the_share_may_vanish() -> None:

@@ -48,6 +48,18 @@ def test_certified_is_mpmath_in_every_regime(regime: Regime, op: str) -> None:
 
 
 @each_op
+@pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)
+def test_results_in_every_binade_are_what_mpmath_says(fmt: FloatFormat, op: str) -> None:
+    """Up to the last of float64, where what rounds to the format by an addition is an infinity."""
+    size = np.array(
+        [m * 2.0**k for k in (*range(-40, 960, 50), *range(960, 1024)) for m in (1.0, 1.4, 1.875)]
+    )
+    rows = np.stack([np.zeros(size.size), -size, np.zeros(size.size)], axis=1)
+    assert against_mpmath(rows, fmt, op) == []
+    assert against_mpmath(rows + size[:, None], fmt, op) == []
+
+
+@each_op
 @pytest.mark.parametrize("fmt", EIGHT, ids=str)
 def test_pairs_of_8_bits_are_what_mpmath_says(fmt: FloatFormat, op: str) -> None:
     assert against_mpmath(pairs_of(fmt)[::50], fmt, op) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import mpmath
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from arb import LogSoftmax, contradictions
 from flint import arb, ctx, fmpz
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from log_rows import hard_rows
 from mpmath.libmp import from_float, from_man_exp, mpf_log
@@ -19,9 +20,10 @@ from mpmath.libmp import from_float, from_man_exp, mpf_log
 import reference
 from reference.attribution import RowOutcome, attribute
 from reference.declaration import Declaration
-from reference.errors import Judgement, RowFailure
-from reference.formats import FORMATS, FloatFormat
-from reference.ops import OPS, Op
+from reference.errors import ElementClass, Judgement, RowFailure
+from reference.formats import FORMATS, FloatFormat, floor_log2
+from reference.fused import Fused
+from reference.ops import OPS, Op, with_settings
 from strategies import REGIMES
 
 F16, F32, F64, BF16 = (FORMATS[name] for name in ("float16", "float32", "float64", "bfloat16"))
@@ -263,6 +265,8 @@ def verdicts(op: Op, x: list[float], y: list[float], fmt: FloatFormat) -> list[J
         (F16, [-1e30], -np.inf, "NONE"),
         (F16, [-1e30, -1e30], -65504.0, "NONE"),
         (F16, [65504.0, 65504.0, 65536.0], np.inf, "NONE"),
+        *((F16, [x], 65504.0, "NONE") for x in (65520.0, 65536.0, 131072.0, 131072.0078125)),
+        (E4M3, [512.0], 448.0, "NONE"),
         (E4M3, [1000.0], np.nan, "NONE"),
         (E4M3, [1000.0], 448.0, "NONE"),
         (E4M3, [1000.0], 1.0, "COLLAPSED"),
@@ -274,6 +278,52 @@ def test_a_logsumexp_beyond_the_format_fails_where_it_is_not_faithful(
     for judgement in verdicts(OPS["logsumexp"], x, [y], fmt):
         assert RowFailure(judgement.failure[0]).name == failure
         assert judgement.faithful[0, 0] == (failure == "NONE")
+
+
+@pytest.mark.parametrize(
+    ("fmt", "y", "ulp", "is_faithful"),
+    [
+        (F64, -math.ulp(1.0) * 2.0**1023 * (2**53 - 1), 0.5, True),
+        (F64, -np.inf, math.nan, True),
+        (F16, -65504.0, 1024.0 * (1 - 65504 * 2.0**-1024), True),
+        (E4M3, -448.0, 8.0, True),
+        (E4M3, 0.0, 8.0, False),
+    ],
+)
+def test_a_logsumexp_of_minus_two_to_the_1024_is_no_masked_entry(
+    fmt: FloatFormat, y: float, ulp: float, is_faithful: bool
+) -> None:
+    """2^1024 is what float64's infinity stands for."""
+    op = with_settings(OPS["logsumexp"], Fused(scale=2.0))
+    for judgement in verdicts(op, [-(2.0**1023)], [y], fmt):
+        assert judgement.ulp[0, 0] == pytest.approx(ulp, nan_ok=True)
+        assert judgement.faithful[0, 0] == is_faithful
+        assert judgement.classes[0, 0] == ElementClass.NORMAL
+        assert RowFailure(judgement.failure[0]).name == ("NONE" if is_faithful else "INFLATED")
+
+
+@given(
+    x=st.floats(2.0**990, 1.7976931348623157e308),
+    power=st.integers(0, 100),
+    significand=st.sampled_from([1.0, 1.5, 2 - 2.0**-52, 1 + 2.0**-52]),
+    sign=st.sampled_from([-1.0, 1.0]),
+    name=st.sampled_from(sorted(FORMATS)),
+    output=st.sampled_from([0.0, 1.0, -1.0]),
+)
+@example(x=float.fromhex("0x1.3p1023"), power=2, significand=1.0, sign=1.0, name="float8_e4m3fn", output=0.0)
+@example(x=2.0**1023, power=99, significand=1.0, sign=-1.0, name="float8_e5m2", output=1.0)
+@example(x=1.7976931348623157e308, power=99, significand=1.0, sign=1.0, name="float64", output=-1.0)
+def test_results_beyond_float64_are_measured_in_their_own_ulp(
+    x: float, power: int, significand: float, sign: float, name: str, output: float
+) -> None:
+    """A logsumexp of one entry is s x, exactly."""
+    scale = min(significand * 2.0**power, 2.0**100)
+    fmt, exact = FORMATS[name], Fraction(scale) * Fraction(sign * x)
+    y = output * float(fmt.largest)
+    wanted = abs(Fraction(y) - exact) / Fraction(2) ** (floor_log2(abs(exact)) - fmt.precision + 1)
+    op = with_settings(OPS["logsumexp"], Fused(scale=scale))
+    for judgement in verdicts(op, [sign * x], [y], fmt):
+        assert judgement.ulp[0, 0] == pytest.approx(float(wanted), rel=2.0**-50), (x.hex(), scale.hex())
 
 
 @pytest.mark.parametrize(

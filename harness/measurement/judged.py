@@ -73,7 +73,7 @@ class Judged:
             self.profiled,
         )
         if self.rows.op.logarithmic:
-            return count_verdict(self.judgement, _with_unmasked_alone(self.rows.truth), batch)
+            return count_verdict(self.judgement, _with_unmasked_alone(self.rows), batch)
         if self.rows.method == "certified" and not self._is_judged:
             return judge_and_count(self.y, self.rows.truth, batch)
         return count_verdict(self.judgement, self.rows.truth, batch)
@@ -191,11 +191,11 @@ class Judged:
         return np.asarray(self.figures.row_classes & np.uint16(wanted), dtype=np.bool_)
 
 
-def _with_unmasked_alone(truth: Truth) -> Truth:
+def _with_unmasked_alone(rows: Rows) -> Truth:
     """Return a truth that is 1 but at masked entries, where it is 0: of what is counted a logarithm.
 
     Every one has an error to count, those that are 0 too; softmax leaves out what rounds to 0.
     """
-    masked = (truth.nearest == -np.inf) & (truth.residual == 0)
-    nearest = np.where(masked, 0.0, np.where(np.isnan(truth.nearest), np.nan, 1.0))
+    truth = rows.truth
+    nearest = np.where(rows.masked, 0.0, np.where(np.isnan(truth.nearest), np.nan, 1.0))
     return Truth(truth.format, nearest, truth.residual, truth.kinds)

@@ -151,6 +151,13 @@ class Rows:
         """The logit that each result belongs to; the largest, where a row has one result."""
         return self.extents.largest[:, None] if self.op.reduces else self.plain_values
 
+    @property
+    def masked(self) -> Flags:
+        """Which results are those of masked entries, of the results' shape."""
+        if self.op.masked is None:
+            return np.zeros(self.truth.nearest.shape, dtype=np.bool_)
+        return np.asarray((self.truth.nearest == self.op.masked) & (self.truth.residual == 0))
+
     @cached_property
     def extents(self) -> Extents:
         """The largest and the smallest entry of each row that is not -inf."""

@@ -176,8 +176,9 @@ def _scores(ratio: Floats, violations: Mapping[str, Flags]) -> Floats:
 def _excused_rows(judged: Judged, bounds: Floats) -> Flags:
     """Tell which rows overflowed where that is excused, shape (rows, 1).
 
-    A row that is lost because a sum overflowed is attributed to underflow first, where nobody says what is
-    exponentiated and exp(x) would underflow.
+    Results of masked entries are exact, whatever overflows beside them. A row that is lost because a sum
+    overflowed is attributed to underflow first, where nobody says what is exponentiated and exp(x) would
+    underflow.
     """
     rows, outcomes = judged.rows, judged.outcomes
     failed = outcomes == RowOutcome.OVERFLOW
@@ -186,17 +187,11 @@ def _excused_rows(judged: Judged, bounds: Floats) -> Flags:
     overflowed = np.flatnonzero(failed)
     excused = np.zeros((len(outcomes), 1), dtype=np.bool_)
     if overflowed.size:
-        excused[overflowed, 0] = (np.isnan(bounds[overflowed]) | _masked(rows)[overflowed]).all(axis=1)
+        excused[overflowed, 0] = (np.isnan(bounds[overflowed]) | rows.masked[overflowed]).all(axis=1)
         if not rows.format.has_infinity:  # elsewhere x - max = -inf, and its exp is 0 as it should be
             limits = [rows.format.largest] * overflowed.size
             excused[overflowed, 0] |= steps_exceed(rows.values[overflowed], "shifted", 0.0, limits)
     return excused
-
-
-def _masked(rows: Rows) -> Flags:
-    """Tell which results are those of masked entries: they are exact, whatever overflows beside them."""
-    truth = rows.truth
-    return np.asarray((truth.nearest == rows.op.masked) & (truth.residual == 0))
 
 
 def _bound_the_rest(tier: Tier, rows: Rows, bounds: Floats, wanted: Flags) -> None:

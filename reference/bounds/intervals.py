@@ -10,6 +10,7 @@ Elements are in ulps of r, so float64's own extremes stay in range.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +24,7 @@ from reference.bounds.summation import sum_growth
 from reference.formats import FloatFormat
 from reference.model import RESIDUAL_TOLERANCE, Truth
 
-__all__ = ["bounds_from", "bounds_of_rows", "half_ulp_of", "may_overflow", "sum_of"]
+__all__ = ["bounds_from", "bounds_of_rows", "half_ulp_of", "may_overflow", "once_rounded", "sum_of"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -421,11 +422,12 @@ def _by_logarithm(x: Floats, exact: Exact, arguments: Arguments, total: _Sum, se
     beyond = np.ldexp((exact.ulps + up) * OUTWARD, exact.exponents) > float(setting.arithmetic.largest)
     if setting.rounds_result:
         up, down = _rounded_once(value, exact, setting.output)
+    beyond |= np.isnan(wrong)
     return np.where(steep | beyond, np.nan, np.maximum(up, np.minimum(down, exact.ulps)))
 
 
 def _logarithm(x: Floats, arguments: Arguments, total: _Sum, setting: Setting) -> tuple[Floats, Floats]:
-    """Return lse and how far the computed one may lie from it, shape (rows, 1)."""
+    """Return lse and how far the computed one may lie from it, shape (rows, 1); NaN where it may overflow."""
     fmt, top = setting.arithmetic, _top_argument(arguments, setting)
     sums = total.deviation
     wrong = np.maximum(log1p_above(sums.up), log1p_above(sums.down / (1 - sums.down)))
@@ -434,8 +436,15 @@ def _logarithm(x: Floats, arguments: Arguments, total: _Sum, setting: Setting) -
     shift = x.max(axis=1, keepdims=True) - top
     lse = shift + level
     if setting.algorithm.argument in ("shifted", "running"):
-        wrong = wrong + half_ulp_of(np.abs(lse) + wrong, fmt)
+        wrong = once_rounded(np.abs(lse), wrong, fmt)
     return lse, wrong + 2.0**-40 * wrong
+
+
+def once_rounded(size: Floats, error: Floats, fmt: FloatFormat) -> Floats:
+    """Return the error of a number of that size once it is rounded; NaN where it may round beyond Omega."""
+    largest = float(min(fmt.largest, Fraction(_LARGEST)))
+    end = largest + half_ulp_of(np.array(largest), fmt)
+    return np.where((size + error) * OUTWARD >= end, np.nan, error + half_ulp_of(size + error, fmt))
 
 
 def half_ulp_of(value: Floats, fmt: FloatFormat) -> Floats:

@@ -5,7 +5,8 @@ The notation is that of `reference.bounds`, whose line (S) bounds the computed s
 dominating entry, and where a logsumexp cancels, an error that is small beside the terms is large beside r.
 
 (D) The logarithm of the computed sum lies within e_S = max(log(1 + up), log(1 / (1 - down))) of log S.
-(L) A log good to c ULP adds c ulp(|log S| + e_S), for ulp grows with its argument: e_L in all.
+(L) A log good to c ULP adds c ulp(|log S| + e_S), for ulp grows with its argument: e_L in all. Of a constant
+    shift, which the arithmetic holds as c^, log S is lse + c^; what follows is of -c^ where max stands.
 (G) (x_i - max) - log(sum): x_i - max is rounded by k_i, half an ulp, or 0 where it is a number of the format
     (`arguments.rounding_of`; of deep entries too, for here they are not exponentiated). The difference is
     rounded by half an ulp of the most that it can be: k_i + e_L + ulp(|r| + k_i + e_L) / 2.
@@ -25,7 +26,8 @@ Of a fused kernel (`reference.bounds.fused`, whose k, p_m and k_a these are) the
     e_S is that of M but for k_a: so k_i + e_S has room for both. c ulp is then of |log S| + a - s m + k_a.
     The error of s m or of a is added, for logsumexp, and k_a.
 
-There is no bound where the sum may overflow (as for softmax) or vanish, or |r| with its error exceeds Omega.
+There is no bound where the sum may overflow (as for softmax) or vanish, where max + log(sum) may round beyond
+Omega, or |r| with its error exceeds it.
 A masked entry of log_softmax is -inf in every algorithm; half an ulp stands for its bound.
 """
 
@@ -38,11 +40,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.bounds import element_bounds
-from reference.bounds.arguments import arguments_of, leaves_range, rounding_of, two_sum
+from reference.bounds.arguments import arguments_of, leaves_range, rounding_of, shift_of, two_sum
 from reference.bounds.elementary import log, log1p_above
 from reference.bounds.exact import exact_of
 from reference.bounds.fused import fused_rows
-from reference.bounds.intervals import OUTWARD, half_ulp_of, may_overflow, sum_of
+from reference.bounds.intervals import OUTWARD, half_ulp_of, may_overflow, once_rounded, sum_of
 from reference.bounds.setting import Setting, further_up, setting_of
 from reference.declaration import Algorithm
 from reference.errors import ulp_exponents, ulp_of
@@ -125,7 +127,7 @@ def logarithm_bounds(
             error = error + half_ulp_of(size + error, truth.format)
         bound = error * OUTWARD / ulp_of(truth) + 2 * RESIDUAL_TOLERANCE
         most = float(min(setting.arithmetic.largest, truth.format.largest))
-        masked = (truth.nearest == -np.inf) & (truth.residual == 0)
+        masked = (truth.nearest == -np.inf) & (truth.residual == 0) & (algorithm.form != "sum")
         return np.where(masked, _MASKED, np.where(size + error <= most, bound, np.nan))
 
 
@@ -138,18 +140,21 @@ def _by_sum(x: Floats, truth: Truth, of_softmax: Truth, algorithm: LogAlgorithm,
         return np.full(truth.nearest.shape, np.nan)
     up, down = total.deviation.up, total.deviation.down
     of_sum = np.maximum(_log1p(up), _log1p(down / (1 - down)))
-    top, level = x.max(axis=1, keepdims=True), -log(exact.largest_low)
+    top, level, shift = x.max(axis=1, keepdims=True), -log(exact.largest_low), shift_of(x, setting)
     plain = algorithm.sums.argument == "plain"
     lse = np.abs(top + level) + _SLACK * (np.abs(top) + level + 1)
-    size_of_log = lse if plain else level + _SLACK * (level + 1)
+    moved = top + shift
+    size_of_log = np.abs(moved + level) + _SLACK * (np.abs(top) + np.abs(shift) + level + 1)
+    if algorithm.sums.argument == "shifted":
+        size_of_log = level + _SLACK * (level + 1)
     error = of_sum + 2 * algorithm.log_ulps * half_ulp_of(size_of_log + of_sum, fmt)
     error = np.where(may_overflow(x, total, setting) | leaves_range(arguments, setting), np.nan, error)
     if algorithm.form == "gap":
-        gap, rest = two_sum(x, -top)
+        gap, rest = two_sum(x, shift)
         error = error + np.where(x == -np.inf, 0.0, rounding_of(gap, rest, fmt))
         return np.asarray(error + half_ulp_of(size + error, fmt))
     if not plain:
-        error = error + half_ulp_of(lse + error, fmt)
+        error = once_rounded(lse, error, fmt)
     return np.asarray(error if algorithm.form == "sum" else error + half_ulp_of(size + error, fmt))
 
 
@@ -174,7 +179,7 @@ def _by_fused_sum(
         return np.asarray(error + half_ulp_of(size + error, fmt))
     error = error + rows.top_wrong
     lse = size if algorithm.form == "sum" else np.abs(rows.greatest) + level
-    error = error + half_ulp_of((lse + _SLACK * (np.abs(rows.greatest) + level + 1)) + error, fmt)
+    error = once_rounded(lse + _SLACK * (np.abs(rows.greatest) + level + 1), error, fmt)
     if algorithm.form == "sum":
         return np.asarray(error)
     error = error + fused.without_sink(np.where(rows.far, np.nan, rows.scaled_wrong))

@@ -270,7 +270,8 @@ def _judge_elements(
         high, low = two_sum(value, -target)
         figure = abs((high * scale) * first_place + ((low * scale) * first_place - rest))
         step = math.copysign(float_of(binade) * last_place, rest)
-        finite, near, masked = abs(value) < _INF, value == target, target == -_INF
+        finite, near = abs(value) < _INF, value == target
+        masked = (target == -_INF) & (not measure.reduces)
         of_masked = _INF if finite else (0.0 if near else np.nan)
         ulp[j] = of_masked if masked else (figure if finite else np.nan)
         correct[j] = near

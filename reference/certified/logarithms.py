@@ -245,7 +245,8 @@ def _round_gaps_in_binary64(
 
     r = fl(fl(d) + L) is off from d + L by u d and u r for its roundings, and by u L for the low part of L,
     which is left out. With d + L <= r (1 + u) that is less than 2.5 u r, besides the bound on L. An r that
-    may lie on either side of a power of two has a residual near 0, and is open.
+    may lie on either side of a power of two has a residual near 0, and is open. So is one whose binade is so
+    high that its rounding leaves float64, where `rest` is NaN.
     """
     grid, nearest, residual = grid_of(rounding, 0), outputs.nearest, outputs.residual
     doubt, open_ones = log * rounding.bound, 0
@@ -257,7 +258,7 @@ def _round_gaps_in_binary64(
         rounded = (r + adder) - adder
         rest = (r - rounded) * inverse
         width = (doubt + r * (2.5 * _U)) * inverse
-        is_open = (abs(rest) <= width) | (0.5 - abs(rest) <= width) | (width > WIDEST)
+        is_open = not ((abs(rest) > width) & (0.5 - abs(rest) > width) & (width <= WIDEST))
         masked = value == _NEG_INF
         open_ones += int(is_open & (not masked))
         nearest[row, j] = _NEG_INF if masked else 0.0 - rounded
