@@ -164,12 +164,12 @@ def ulp_of(truth: Truth) -> Floats:
 def ulp_errors_of(y: Floats, truth: Truth) -> Floats:
     """Return |(y - RN(r)) / ulp - residual|, rounded where it matters but once; NaN where y is nonfinite.
 
-    y - RN(r) = high + low exactly (Knuth's TwoSum); of numbers that it might overflow for, quarters are taken,
-    whose bits below 2^-1074 are less than the last of the figure. Scaling is exact but for overflow, which is
-    the figure's own, and for bits below 2^-1074 of an ulp. What is left
-    is the last addition, 2^-53 of the figure, and the residual's tolerance, 2^-21: below 1e-6 in all
-    for figures up to 2^32, and below 2^-52 of the figure from there on. Beyond float64 it is in ulps of
-    2^1024, and divided by the binades from there to r.
+    y - RN(r) = high + low exactly (Knuth's TwoSum); of numbers that it might overflow for, quarters are
+    taken, whose bits below 2^-1074 are less than the last of the figure. Scaling is exact but for overflow,
+    which is the figure's own, and for bits below 2^-1074 of an ulp. What is left is the last addition, 2^-53
+    of the figure, and the residual's tolerance, 2^-21: below 1e-6 in all for figures up to 2^32, and below
+    2^-52 of the figure from there on. Beyond float64 it is in ulps of 2^1024, and divided by 2^k for the k
+    binades from there to r.
     """
     large = np.maximum(np.abs(y), np.abs(truth.nearest)) >= _LARGE
     part = np.where(large, 0.25, 1.0)
