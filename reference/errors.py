@@ -181,7 +181,7 @@ def ulp_errors_of(y: Floats, truth: Truth) -> Floats:
         figure = np.abs(np.ldexp(high, scale) + (np.ldexp(low, scale) - truth.residual))
     figure[~np.isfinite(y)] = np.nan
     if np.isinf(truth.nearest).any():
-        figure = np.ldexp(figure, -_binades_beyond(truth))
+        return np.asarray(np.ldexp(figure, -_binades_beyond(truth)))
     return figure
 
 
