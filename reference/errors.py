@@ -178,10 +178,10 @@ def ulp_errors_of(y: Floats, truth: Truth) -> Floats:
         beyond = np.copysign(_QUARTER_BEYOND, truth.nearest)
         nearest = np.where(np.isinf(truth.nearest), beyond, part * truth.nearest)
         high, low = _two_sum(part * y, -nearest)
-        figure = np.abs(np.ldexp(high, scale) + (np.ldexp(low, scale) - truth.residual))
+        figure: Floats = np.abs(np.ldexp(high, scale) + (np.ldexp(low, scale) - truth.residual))
     figure[~np.isfinite(y)] = np.nan
     if np.isinf(truth.nearest).any():
-        return np.asarray(np.ldexp(figure, -_binades_beyond(truth)))
+        figure = np.ldexp(figure, -_binades_beyond(truth))
     return figure
 
 

@@ -111,7 +111,7 @@ def _of_candidate(own: Sequence[Verdict]) -> str:
     facts = list(_facts(cells, [v for v in own if _is_of_cell(v)]))
     if not facts:
         return ""
-    others = list(dict.fromkeys(v.metric for v in failing if not _is_of_cell(v)))
+    others = list(dict.fromkeys(v.metric for v in failing if not _is_of_cell(v) and v.status != "not_run"))
     beside = f"; it also breaks {_listed(others)}" if others else ""
     what = f"{count(len(cells))} {_what(cells)} are"
     if facts[0].startswith("in every "):  # each violation is in one; together they are in all

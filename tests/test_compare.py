@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
+from harness.commands.compare import _why_nothing
 from harness.gate.comparison import compare
 from reports.record.cells import Row, cell_row
 from reports.record.ledger import CellInfo
@@ -134,3 +135,9 @@ def test_an_error_that_leaves_its_level_is_no_noise(before: float, after: float)
         "a", rows(tied=tally_of(key(), [before])), "b", rows(tied=tally_of(key(), [after]))
     ).cells
     assert change.trend == "worse"
+
+
+def test_why_nothing_can_be_compared_is_said() -> None:
+    here, there = [{"candidate": "a", "format": "float32"}], [{"candidate": "b", "format": "float32"}]
+    assert "no candidate is in both of x and y in one format" in _why_nothing((here, there), "x and y")
+    assert "compare runs of one seed and effort" in _why_nothing((here, here), "x and y")

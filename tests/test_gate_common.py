@@ -12,7 +12,7 @@ from harness.subject.candidates.devices import place_of
 from reports.common import in_common
 from reports.gate_text import markdown, terminal
 from reports.github import workflow_commands
-from reports.record.verdicts import Verdict
+from reports.record.verdicts import Verdict, VerdictStatus
 
 REGIMES = ("normal", "tied", "masked", "result-underflow", "extreme")
 LENGTHS = (1, 8, 128, 257, 4096)
@@ -157,13 +157,14 @@ def test_rows_that_do_not_come_back_for_one_reason_give_it() -> None:
     )
 
 
-def contract(name: str) -> Verdict:
+def contract(name: str, status: VerdictStatus = "defect") -> Verdict:
     where = "my.py:softmax", "float32", "float32", None, None
-    return Verdict(*where, f"contract {name}", "<=", 0.0, 1.0, "defect")
+    return Verdict(*where, f"contract {name}", "<=", 0.0, 1.0, status)
 
 
 def test_what_is_of_no_cell_is_named_beside() -> None:
     both = [*verdicts(lambda _f, r, _n: r == "tied"), contract("axis"), contract("strides")]
+    both.append(contract("threads", "not_run"))
     assert in_common(both)[0].endswith(
         "only in regime tied; it also breaks contract axis and contract strides"
     )

@@ -230,7 +230,7 @@ def test_arrays_of_a_library_that_cannot_be_imported(tmp_path: Path) -> None:
 
 def test_an_attribute_that_cannot_be_called(tmp_path: Path) -> None:
     file = written(tmp_path, "mine.py", "softmax = 3.5\n")
-    assert complaint(f"{file}:softmax") == "softmax is a float, which cannot be called"
+    assert complaint(f"{file}:softmax") == "softmax is of type float, which cannot be called"
 
 
 def test_a_function_of_other_arguments(tmp_path: Path) -> None:

@@ -158,7 +158,8 @@ def test_only_the_room_of_truth_and_candidates_name_a_logarithmic_op(room: str) 
 def test_of_a_logarithm_all_is_counted_but_masked_entries_and_what_has_no_truth() -> None:
     """A result of -inf that is out of range is counted: its residual is not 0, a masked entry's is."""
     x = np.array([[0.0, -3.0], [1.0, -np.inf], [np.nan, 0.0], [1.5e308, -1.5e308]])
-    truth = LOG_SOFTMAX.truth(x, FORMATS["float64"])
-    assert truth.nearest[3, 1] == -np.inf
-    counted = _with_unmasked_alone(truth)
+    fmt = FORMATS["float64"]
+    rows = Rows.of(fmt, x, fmt, op=LOG_SOFTMAX)
+    assert rows.truth.nearest[3, 1] == -np.inf
+    counted = _with_unmasked_alone(rows)
     np.testing.assert_array_equal(counted.nearest, [[1, 1], [1, 0], [np.nan, np.nan], [1, 1]])

@@ -194,8 +194,9 @@ def test_a_time_is_kept_told_and_gone_on_with(tmp_path, capsys):
     out, spec = tmp_path / "run", written(tmp_path, 4e-4)
     command = ["run", spec, "--format", "float32", "--regime", "tied", "--effort", "quick", "--jobs", "1"]
     command += ["--length", "3", "--length", "17", "--in-process", "--out", str(out)]
-    assert cli.run([*command, "--max-time", "4"]) in (0, 3)
+    assert cli.run([*command, "--max-time", "4", "--resume"]) in (0, 3)
     told = capsys.readouterr().err
+    assert f"{out}: there is no run to resume; a new one begins" in told
     assert "a row takes 256 us to 1.02 ms, so " in told
     with Ledger.open(out / "run.sqlite") as ledger:
         begun = ledger.settings()["rations"]

@@ -529,6 +529,8 @@ def test_built_in_is_loaded_by_its_name_and_a_bare_function_is_refused():
         names["check"]()
     with pytest.raises(ValueError, match="no spec"):
         emit_test(witness, replace(from_function(np.exp), spec=""))
+    with pytest.raises(ValueError, match="it is of the check 'unchanged', and tests are written of outputs"):
+        emit_test(replace(witness, kind="unchanged"), load("naive"))
 
 
 def test_a_candidate_that_compiles_for_each_shape_is_given_few_shapes():

@@ -45,7 +45,8 @@ def compare(
 
     with user_mistakes():
         folders = find_run(base), find_run(run)
-    comparison = compared(base, _cells(folders[0]), run, _cells(folders[1]))
+    cells = _cells(folders[0]), _cells(folders[1])
+    comparison = compared(base, cells[0], run, cells[1])
     _draw(folders[1], comparison)
     if as_json:
         print_json({**comparison.document(), "parts": list(_changed_parts(folders))})
@@ -54,7 +55,15 @@ def compare(
         for part in _changed_parts(folders):
             print_lines(results(), f"{part['candidate']} / {part['format']}: {part['line']}")
     if not any(comparison.count(change) for change in ("better", "worse", "noise", "same")):
-        raise NoVerdict(f"no cell has the same rows in {base} and {run}; compare runs of one seed and effort")
+        raise NoVerdict(_why_nothing(cells, f"{base} and {run}"))
+
+
+def _why_nothing(cells: tuple[list[Row], list[Row]], runs: str) -> str:
+    """Say why no cell can be compared."""
+    earlier, later = ({(c["candidate"], c["format"]) for c in part} for part in cells)
+    if not earlier & later:
+        return f"no candidate is in both of {runs} in one format; compare runs of the same candidates"
+    return f"no cell has the same rows in {runs}; compare runs of one seed and effort"
 
 
 def _compare_explanations(base: str, run: str, *, as_json: bool) -> None:

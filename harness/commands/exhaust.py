@@ -29,6 +29,7 @@ from harness.commands.single import (
     require_format,
     row_lines,
     single,
+    tell_new_run,
 )
 from harness.terminal.console import notes, print_json, progress_bar, results
 from harness.terminal.exceptions import Interrupted, NoVerdict, UsageError, choose, user_mistakes
@@ -270,10 +271,13 @@ def _estimate(plan: Plan, jobs: int, *, yes: bool) -> None:
 
 
 def _folder(out: Path | None, *, resume: bool, overwrite: bool) -> Path:
-    from reports.record.run_folder import prepare
+    from reports.record.run_folder import begun_with, prepare
 
     with user_mistakes():
-        return prepare(out, seed=0, resume=resume, overwrite=overwrite)
+        folder = prepare(out, seed=0, resume=resume, overwrite=overwrite)
+        if resume and begun_with(folder) is None:
+            tell_new_run(folder)
+        return folder
 
 
 def _fill(plan: Plan, ledger: Ledger, executor: Executor, jobs: int, folder: Path) -> None:

@@ -25,6 +25,7 @@ from harness.commands.single import (
 from harness.terminal.console import notes, print_json, print_lines, results
 from harness.terminal.exceptions import NoVerdict, UsageError, choose
 from reference.tiers import TIERS
+from reports.figures import plural
 
 if TYPE_CHECKING:
     from harness.explanation import Declared, Explanation
@@ -135,7 +136,7 @@ def _document(asked: Single, explanation: Explanation) -> dict[str, Any]:
 def _lines(asked: Single, explanation: Explanation, length: int) -> Iterator[str]:
     anatomy = explanation.anatomy
     formats = f"{asked.fmt}" if asked.fmt == asked.out_format else f"{asked.fmt} to {asked.out_format}"
-    yield f"{asked.candidate.name} in {formats}, opened by {anatomy.rows} rows"
+    yield f"{asked.candidate.name} in {formats}, opened by {plural(anatomy.rows, 'row')}"
     yield explanation.line()
     if explanation.prediction is not None:
         yield explanation.prediction.line()

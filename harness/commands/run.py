@@ -15,7 +15,7 @@ from harness.campaign.settings import DEFAULT_CANDIDATES, Settings, resolve
 from harness.commands.causes import NoExplain, asked_of_run, causes_of, keep, seconds_left
 from harness.commands.examination import examine, unchecked
 from harness.commands.report import show
-from harness.commands.single import OpName, Policies, Range, executor_for
+from harness.commands.single import OpName, Policies, Range, executor_for, tell_new_run
 from harness.terminal.console import notes
 from harness.terminal.deadline import Deadline, OutOfTime
 from harness.terminal.exceptions import Interrupted, NoVerdict, UsageError, user_mistakes
@@ -153,6 +153,8 @@ def _measure(
             with user_mistakes():  # what is refused until here leaves no folder, and overwrites none
                 folder = prepare(out, seed=settings.seed, resume=resume, overwrite=overwrite)
                 begun = begun_with(folder)
+            if resume and begun is None:
+                tell_new_run(folder)
             campaign = campaign.rationed(executor) if begun is None else campaign.rationed_as(begun)
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None

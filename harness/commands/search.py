@@ -257,7 +257,10 @@ def _lines(finding: _Finding) -> Iterator[str]:
     yield from (f"failed rows among those tried: {text}" for text in [_failed(finding.tally)] if text)
     yield f"tried around the worst row: {result.neighbourhood}{_polishing(result)}"
     yield f"worst so far: {', '.join(_curve(result.curve))} rows"
-    yield f"{result.rate:.3g} evaluations a second, {result.seconds:.3g} s in all"
+    seconds, evaluations = (
+        sum(getattr(r, name) for r in finding.results) for name in ("seconds", "evaluations")
+    )
+    yield f"{evaluations / seconds:.3g} evaluations a second, {seconds:.3g} s in all"
 
 
 def _by_length(finding: _Finding) -> Iterator[str]:

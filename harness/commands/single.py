@@ -49,6 +49,7 @@ __all__ = [
     "require_softmax",
     "row_lines",
     "single",
+    "tell_new_run",
 ]
 
 CandidateSpec = Annotated[str, typer.Argument(help="A built-in name, module:function or file.py:function.")]
@@ -159,6 +160,11 @@ def executor_for(settings: Settings, *, every_row: bool = False, deadline: Deadl
             fault_seconds=fault_seconds,
             deadline=deadline,
         )
+
+
+def tell_new_run(folder: Path) -> None:
+    """Print that a run begins where one was to be resumed."""
+    notes().print(f"{folder}: there is no run to resume; a new one begins", soft_wrap=True)
 
 
 def require_format(asked: Single, executor: Executor) -> None:

@@ -218,7 +218,7 @@ def import_function(location: Location) -> Callable[..., Any]:
         found = getattr(found, name)
     if not callable(found):
         raise _error(
-            location.spec, f"{location.function} is a {type(found).__name__}, which cannot be called"
+            location.spec, f"{location.function} is of type {type(found).__name__}, which cannot be called"
         )
     if inspect.isclass(found):
         reason = (

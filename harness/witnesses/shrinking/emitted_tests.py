@@ -40,7 +40,7 @@ from reference.tiers import STANDARD
 from reference.truth import truth
 from reports.figures import shortened
 from reports.record.witness import Witness
-from reports.record.witness_kinds import FATAL_KINDS
+from reports.record.witness_kinds import FATAL_KINDS, gravity_of
 from reports.spelling import docstring
 
 __all__ = ["emit_test"]
@@ -140,13 +140,19 @@ def emit_test(
         is_sound: whether its recorded outputs show nothing wrong, as a greatest figure may; then it passes.
 
     Raises:
-        ValueError: the candidate has no spec to import it by, or computes another op than softmax.
+        ValueError: the candidate has no spec to import it by, or computes another op than softmax; or the
+            witness is of a check, whose rule is about more than the outputs of a row.
         UsageError: the witness's bits are not a row of its format.
     """
     if candidate.op is not SOFTMAX:
         raise ValueError(
             f"witness {witness.id}: it is of {candidate.op}, and tests are written of {SOFTMAX} only;"
             " keep its line of witnesses.jsonl: replay --expect holds a candidate to it"
+        )
+    if gravity_of(witness.kind) < 0:
+        raise ValueError(
+            f"witness {witness.id}: it is of the check {witness.kind!r}, and tests are written of outputs;"
+            f" call harness.testing.check({witness.kind!r}, softmax, {witness.cell.format!r}) in yours"
         )
     row = _row(witness)
     apart = witness.kind in FATAL_KINDS
