@@ -269,11 +269,11 @@ def _within_step(r: Enclosure, significand: int, ulp_exponent: int, ulp_shift: i
 
 
 def _within_binade(rounded: Rounded, binade: int, ulp_exponent: int) -> Rounded:
-    """Keep a residual beyond float64 below the end of r's binade, which is read from it.
+    """Keep a residual beyond float64 below the end of r's binade, which the judge reads from it.
 
-    It is r - 2^1024 in ulps, and may have been rounded up to the next power of two.
+    It is r - 2^1024 in ulps of 2^1024, and may have been rounded up to the next power of two.
     """
-    if rounded.nearest < math.inf or binade < _BEYOND:
+    if binade < _BEYOND:
         return rounded
     end = (1 << (binade + 1 - ulp_exponent)) - (1 << (_BEYOND - ulp_exponent))
     return rounded if rounded.residual < end else Rounded(math.inf, math.nextafter(rounded.residual, 0.0))

@@ -168,8 +168,8 @@ def ulp_errors_of(y: Floats, truth: Truth) -> Floats:
     taken, whose bits below 2^-1074 are less than the last of the figure. Scaling is exact but for overflow,
     which is the figure's own, and for bits below 2^-1074 of an ulp. What is left is the last addition, 2^-53
     of the figure, and the residual's tolerance, 2^-21: below 1e-6 in all for figures up to 2^32, and below
-    2^-52 of the figure from there on. Beyond float64 it is in ulps of 2^1024, and divided by 2^k for the k
-    binades from there to r.
+    2^-52 of the figure from there on. For results from 2^1024 up, the figure is first formed in ulps of
+    2^1024. It is then divided by 2^k, where r lies k binades above.
     """
     large = np.maximum(np.abs(y), np.abs(truth.nearest)) >= _LARGE
     part = np.where(large, 0.25, 1.0)

@@ -46,7 +46,8 @@ class Truth:
         nearest: RN(r), as float64 (every format embeds in it); NaN in policy rows. Never -0.
         residual: (r - RN(r)) / ulp_F(r), within `RESIDUAL_TOLERANCE`, in [-1/2, 1/2]; its sign is exact (a
             residual too small for float64 is +-5e-324); 0 if and only if r = RN(r). NaN in policy rows.
-            Beyond float64 RN(r) is an infinity that stands for 2^1024, and the residual is in ulps of that.
+            Where |r| rounds beyond float64, RN(r) is an infinity, which stands for 2^1024. From |r| = 2^1024
+            on the residual is in ulps of 2^1024.
         kinds: the `RowKind` of each row, uint8, shape (rows,).
         fallbacks: how many elements the certified method left to mpmath.
     """

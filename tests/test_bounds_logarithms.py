@@ -113,8 +113,8 @@ def test_a_common_offset_costs_what_x_minus_logsumexp_loses_and_the_gap_does_not
     assert (lse > 2**10).all()
 
 
-def test_there_is_no_bound_where_the_maximum_and_the_logarithm_may_add_up_to_no_number() -> None:
-    """log 192 = 5.26 is taken for 8 within the log's ULPs, and 240 + 8 rounds beyond 240, which is NaN."""
+def test_there_is_no_bound_where_max_plus_log_of_sum_may_overflow() -> None:
+    """log 200 = 5.3 may come out as 8 from a log wrong by 5.5 ULP, and 240 + 8 is NaN. By 1 ULP it cannot."""
     fmt, x = FORMATS["float8_e4m3fnuz"], np.full((1, 200), 240.0)
     sums = Algorithm("sums", "shifted", 0.5, "pairwise", accumulator_precision=24, one_at_zero=True)
     truth, shares = (OPS[op].certified(x, fmt, 1) for op in ("log_softmax", "softmax"))
@@ -127,7 +127,19 @@ def test_there_is_no_bound_where_the_maximum_and_the_logarithm_may_add_up_to_no_
     assert np.isfinite([bound["lse", 1.0], bound["gap", 5.5]]).all(), bound
 
 
-def test_exp_of_x_minus_lse_has_no_bound_there_either() -> None:
+def test_in_float64_max_plus_log_of_sum_cannot_overflow() -> None:
+    fmt = FORMATS["float64"]
+    for a in (float(fmt.largest), float(fmt.largest) * (1 - 2.0**-42)):
+        x = np.array([[a, 0.0, -a]])
+        shares = OPS["softmax"].certified(x, fmt, 1)
+        bounds = element_bounds(x, shares, replace(SHIFTED, division="none"), fmt)
+        assert np.isfinite(bounds[0, 1:]).all(), (a.hex(), bounds)
+    truth = OPS["log_softmax"].certified(x, fmt, 1)
+    assert np.isfinite(logarithm_bounds(x, truth, shares, ALGORITHMS["lse"], fmt)[0, 1])
+
+
+def test_exp_of_x_minus_lse_has_no_bound_where_lse_may_overflow() -> None:
+    """240 + log(sum) may round beyond 240 with an exp good to 3.5 ULP, and cannot with one good to 0.5."""
     fmt, x = FORMATS["float8_e4m3fnuz"], np.array([[240.0] * 220 + [192.0]])
     sums = Algorithm("lse", "shifted", 3.5, "pairwise", 24, "none", one_at_zero=True)
     truth = OPS["softmax"].certified(x, fmt, 1)

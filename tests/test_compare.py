@@ -79,6 +79,7 @@ def test_runs_are_compared_by_the_command(
     assert (document["equal"], document["changes"]) == (1, [])
     assert "Compared with an earlier run" in Path("b/report.html").read_text()
     assert cli.run(["compare", "a", "c"]) == 3
+    assert "no cell has the same rows in a and c; compare runs of one seed" in capsys.readouterr().err
     assert cli.run(["compare", "a", "nothing"]) == 2
 
 
@@ -138,6 +139,6 @@ def test_an_error_that_leaves_its_level_is_no_noise(before: float, after: float)
 
 
 def test_why_nothing_can_be_compared_is_said() -> None:
-    here, there = [{"candidate": "a", "format": "float32"}], [{"candidate": "b", "format": "float32"}]
+    here, there = ([{"candidate": c, "format": "float32", "out_format": "float32"}] for c in "ab")
     assert "no candidate is in both of x and y in one format" in _why_nothing((here, there), "x and y")
     assert "compare runs of one seed and effort" in _why_nothing((here, here), "x and y")

@@ -1,4 +1,4 @@
-"""A kernel in the cache is the one that would be compiled now, whichever file has changed since."""
+"""A kernel in the cache is the one that would be compiled now, though another file has changed since."""
 
 from __future__ import annotations
 
@@ -49,6 +49,8 @@ class After(IntEnum):
         (np.float64(1.0), np.nextafter(1.0, 2.0)),
         ((1, 2.0), (1, 3.0)),
         (np.arange(4), np.arange(4)[::-1]),
+        (np.zeros(8, np.uint8), np.zeros(1)),
+        (np.zeros((2, 3)), np.zeros((3, 2))),
         (Before, After),
         (block_of(limit=1.0), block_of(limit=2.0)),
         (
@@ -64,6 +66,8 @@ class After(IntEnum):
         "scalar",
         "tuple",
         "array",
+        "type of an array",
+        "shape",
         "enumeration",
         "block",
         "block of a block",
@@ -74,9 +78,17 @@ def test_a_kernel_is_cached_by_what_it_holds_of_other_modules(before: Any, after
     assert fingerprinted(held=before) != fingerprinted(held=after)
 
 
-def test_what_no_kernel_holds_moves_none() -> None:
+def test_what_numba_does_not_compile_in_leaves_the_name_as_it_is() -> None:
     assert fingerprinted() == fingerprinted(made_anew=object(), also=[1], __file__="elsewhere.py")
 
+
+BLOCK = """
+from reference.certified.compiled import inlined
+
+@inlined
+def doubled(x):
+    return {}
+"""
 
 PROGRAM = """
 import kernel
@@ -85,17 +97,19 @@ print(kernel.scaled(1.0), sum(kernel.scaled.stats.cache_hits.values()))
 
 
 @pytest.mark.slow
-def test_a_constant_of_another_file_that_changes_is_compiled_anew(tmp_path: Path) -> None:
+def test_a_constant_or_block_of_another_file_that_changes_is_compiled_anew(tmp_path: Path) -> None:
     (tmp_path / "kernel.py").write_text(
+        "from blocks import doubled\n"
         "from constants import FACTOR\n"
         "from reference.certified.compiled import compiled\n"
         "@compiled\n"
         "def scaled(x):\n"
-        "    return FACTOR * x\n"
+        "    return FACTOR * doubled(x)\n"
     )
     said = []
-    for factor in (2.0, 2.0, 3.0, 2.0):
+    for factor, twice in ((2.0, "2 * x"), (2.0, "2 * x"), (3.0, "2 * x"), (2.0, "2 * x"), (2.0, "3 * x")):
         (tmp_path / "constants.py").write_text(f"FACTOR = {factor}\n")
+        (tmp_path / "blocks.py").write_text(BLOCK.format(twice))
         done = subprocess.run(
             [sys.executable, "-B", "-c", PROGRAM],
             cwd=tmp_path,
@@ -106,5 +120,5 @@ def test_a_constant_of_another_file_that_changes_is_compiled_anew(tmp_path: Path
         )
         said.append(done.stdout.split())
     values, hits = zip(*said, strict=True)
-    assert values == ("2.0", "2.0", "3.0", "2.0")
-    assert hits == ("0", "1", "0", "1")
+    assert values == ("4.0", "4.0", "6.0", "4.0", "6.0")
+    assert hits == ("0", "1", "0", "1", "0")

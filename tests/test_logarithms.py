@@ -293,7 +293,7 @@ def test_a_logsumexp_beyond_the_format_fails_where_it_is_not_faithful(
 def test_a_logsumexp_of_minus_two_to_the_1024_is_no_masked_entry(
     fmt: FloatFormat, y: float, ulp: float, is_faithful: bool
 ) -> None:
-    """2^1024 is what float64's infinity stands for."""
+    """It is -inf in float64 with residual 0, as a masked entry is, and judged as a number."""
     op = with_settings(OPS["logsumexp"], Fused(scale=2.0))
     for judgement in verdicts(op, [-(2.0**1023)], [y], fmt):
         assert judgement.ulp[0, 0] == pytest.approx(ulp, nan_ok=True)

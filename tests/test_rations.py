@@ -281,9 +281,9 @@ def test_the_first_drawn_rows_say_once_how_long_all_takes(slowness, monkeypatch,
 
 @pytest.mark.parametrize("tasks", [1, 40])
 def test_the_start_of_workers_is_not_taken_for_the_pace_of_checks(tasks, monkeypatch, capsys):
-    """A quarter of a minute passes in the first task, in which libraries are imported; checks weigh 80.
+    """The first task takes a quarter of a minute, in which libraries are imported.
 
-    After a single task nothing is known of the pace, and the usual one is taken.
+    The checks take 80 s at slowness 1. After a single task `USUAL_SLOWNESS` is assumed.
     """
     from harness.terminal.console import notes
 

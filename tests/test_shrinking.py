@@ -529,7 +529,7 @@ def test_built_in_is_loaded_by_its_name_and_a_bare_function_is_refused():
         names["check"]()
     with pytest.raises(ValueError, match="no spec"):
         emit_test(witness, replace(from_function(np.exp), spec=""))
-    with pytest.raises(ValueError, match="it is of the check 'unchanged', and tests are written of outputs"):
+    with pytest.raises(ValueError, match="it shows the check 'unchanged'; written tests judge outputs only"):
         emit_test(replace(witness, kind="unchanged"), load("naive"))
 
 

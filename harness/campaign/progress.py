@@ -35,7 +35,7 @@ MOST_SLOWNESS: Final = 4.0
 """Of checks: their calls are large, and small tasks are slow for reasons that large ones do not share."""
 
 USUAL_SLOWNESS: Final = 0.1
-"""Of the checks of a built-in candidate on two cores, for where the tasks are over too soon to tell."""
+"""Assumed of checks where the tasks end too soon to measure it: that of a built-in candidate on two cores."""
 
 _LEAST: Final = 1e-9
 

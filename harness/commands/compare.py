@@ -60,10 +60,12 @@ def compare(
 
 def _why_nothing(cells: tuple[list[Row], list[Row]], runs: str) -> str:
     """Say why no cell can be compared."""
-    earlier, later = ({(c["candidate"], c["format"]) for c in part} for part in cells)
+    earlier, later = ({(c["candidate"], c["format"], c["out_format"]) for c in part} for part in cells)
     if not earlier & later:
         return f"no candidate is in both of {runs} in one format; compare runs of the same candidates"
-    return f"no cell has the same rows in {runs}; compare runs of one seed and effort"
+    return (
+        f"no cell has the same rows in {runs}; compare runs of one seed and effort, and of the same lengths"
+    )
 
 
 def _compare_explanations(base: str, run: str, *, as_json: bool) -> None:

@@ -257,9 +257,8 @@ def _lines(finding: _Finding) -> Iterator[str]:
     yield from (f"failed rows among those tried: {text}" for text in [_failed(finding.tally)] if text)
     yield f"tried around the worst row: {result.neighbourhood}{_polishing(result)}"
     yield f"worst so far: {', '.join(_curve(result.curve))} rows"
-    seconds, evaluations = (
-        sum(getattr(r, name) for r in finding.results) for name in ("seconds", "evaluations")
-    )
+    seconds = sum(r.seconds for r in finding.results)
+    evaluations = sum(r.evaluations for r in finding.results)
     yield f"{evaluations / seconds:.3g} evaluations a second, {seconds:.3g} s in all"
 
 

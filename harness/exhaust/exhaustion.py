@@ -61,8 +61,9 @@ MOST_FAULTY: Final = 64
 
 _PROBES: Final = 4
 _PROBED: Final = 256
+_MOST_PROBED: Final = 64
 _LEAST_PROBED: Final = 1 << 10
-"""A probe is at most this part of all rows, or so many of them."""
+"""A probe has a 256th of all rows; where those are fewer than 1024, it has so many, or a 64th of all."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ class Exhaustion:
         Rows that fail end it: finding out which they are is not what a row takes.
         """
         rows = self.enumeration.rows
-        count = min(self.batch, max(rows // _PROBED, min(rows, _LEAST_PROBED)))
+        count = min(self.batch, max(rows // _PROBED, min(rows // _MOST_PROBED, _LEAST_PROBED), 1))
         seconds: list[float] = []
         for first in (0, *((rows - count) * k // _PROBES for k in range(_PROBES + 1))):
             start = time.perf_counter()

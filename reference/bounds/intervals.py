@@ -420,9 +420,9 @@ def _by_logarithm(x: Floats, exact: Exact, arguments: Arguments, total: _Sum, se
     value = _exponentials(exact.ulps, eta, Arguments(z, k, deep, masked, arguments.top), setting)
     up, down = value.up, value.down
     beyond = np.ldexp((exact.ulps + up) * OUTWARD, exact.exponents) > float(setting.arithmetic.largest)
+    beyond |= np.isnan(wrong)
     if setting.rounds_result:
         up, down = _rounded_once(value, exact, setting.output)
-    beyond |= np.isnan(wrong)
     return np.where(steep | beyond, np.nan, np.maximum(up, np.minimum(down, exact.ulps)))
 
 
@@ -441,10 +441,15 @@ def _logarithm(x: Floats, arguments: Arguments, total: _Sum, setting: Setting) -
 
 
 def once_rounded(size: Floats, error: Floats, fmt: FloatFormat) -> Floats:
-    """Return the error of a number of that size once it is rounded; NaN where it may round beyond Omega."""
+    """Return the error of max + log(sum) once it is rounded; NaN where it may round beyond Omega.
+
+    Without the error it is of that size. It cannot overflow in formats as wide as float64: there half an ulp
+    of Omega is more than any logarithm.
+    """
     largest = float(min(fmt.largest, Fraction(_LARGEST)))
     end = largest + half_ulp_of(np.array(largest), fmt)
-    return np.where((size + error) * OUTWARD >= end, np.nan, error + half_ulp_of(size + error, fmt))
+    beyond = np.isfinite(end) & ((size + error) * OUTWARD >= end)
+    return np.where(beyond, np.nan, error + half_ulp_of(size + error, fmt))
 
 
 def half_ulp_of(value: Floats, fmt: FloatFormat) -> Floats:

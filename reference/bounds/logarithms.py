@@ -5,8 +5,9 @@ The notation is that of `reference.bounds`, whose line (S) bounds the computed s
 dominating entry, and where a logsumexp cancels, an error that is small beside the terms is large beside r.
 
 (D) The logarithm of the computed sum lies within e_S = max(log(1 + up), log(1 / (1 - down))) of log S.
-(L) A log good to c ULP adds c ulp(|log S| + e_S), for ulp grows with its argument: e_L in all. Of a constant
-    shift, which the arithmetic holds as c^, log S is lse + c^; what follows is of -c^ where max stands.
+(L) A log good to c ULP adds c ulp(|log S| + e_S), for ulp grows with its argument: e_L in all. With a
+    constant shift the arithmetic adds c^, the rounded constant. Then log S is lse + c^, and -c^ takes the
+    place of max in the lines below.
 (G) (x_i - max) - log(sum): x_i - max is rounded by k_i, half an ulp, or 0 where it is a number of the format
     (`arguments.rounding_of`; of deep entries too, for here they are not exponentiated). The difference is
     rounded by half an ulp of the most that it can be: k_i + e_L + ulp(|r| + k_i + e_L) / 2.
@@ -27,7 +28,7 @@ Of a fused kernel (`reference.bounds.fused`, whose k, p_m and k_a these are) the
     The error of s m or of a is added, for logsumexp, and k_a.
 
 There is no bound where the sum may overflow (as for softmax) or vanish, where max + log(sum) may round beyond
-Omega, or |r| with its error exceeds it.
+Omega, or where |r| with its error exceeds Omega.
 A masked entry of log_softmax is -inf in every algorithm; half an ulp stands for its bound.
 """
 
@@ -144,9 +145,7 @@ def _by_sum(x: Floats, truth: Truth, of_softmax: Truth, algorithm: LogAlgorithm,
     plain = algorithm.sums.argument == "plain"
     lse = np.abs(top + level) + _SLACK * (np.abs(top) + level + 1)
     moved = top + shift
-    size_of_log = np.abs(moved + level) + _SLACK * (np.abs(top) + np.abs(shift) + level + 1)
-    if algorithm.sums.argument == "shifted":
-        size_of_log = level + _SLACK * (level + 1)
+    size_of_log = np.abs(moved + level) + _SLACK * (np.abs(moved) + level + 1)
     error = of_sum + 2 * algorithm.log_ulps * half_ulp_of(size_of_log + of_sum, fmt)
     error = np.where(may_overflow(x, total, setting) | leaves_range(arguments, setting), np.nan, error)
     if algorithm.form == "gap":

@@ -13,7 +13,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from enum import EnumType
+from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import numba
@@ -54,19 +56,25 @@ _SOURCES: Final = _sources()
 
 
 def _fingerprint(function: Callable[..., Any]) -> str:
-    """Digest what a kernel may hold of other files: constants by value, blocks by their own fingerprints.
+    """Digest what a kernel or block may hold: its file, and what that takes of others.
 
-    Both are among the globals of its module, which imports before it defines.
+    Constants count by value, blocks by their own fingerprints. Both are globals of the module, which imports
+    them before it defines the function.
     """
-    digest = hashlib.sha256(_SOURCES)
+    digest = hashlib.sha256(_SOURCES + _source(function.__code__.co_filename))
     for name, value in sorted(function.__globals__.items()):
         if not name.startswith("__") and (held := _held(value)):
             digest.update(f"{name}={held}\n".encode())
     return digest.hexdigest()[:12]
 
 
+@cache
+def _source(path: str) -> bytes:
+    return Path(path).read_bytes() if Path(path).is_file() else b""
+
+
 def _held(value: Any) -> str:
-    """Return what numba compiles into a kernel of a global; empty where that is nothing of another file."""
+    """Return what numba compiles into a kernel for a global; empty if it compiles nothing in."""
     if isinstance(value, Dispatcher):
         return str(value.py_func.__qualname__)
     if isinstance(value, tuple):
@@ -75,7 +83,7 @@ def _held(value: Any) -> str:
         members: list[Any] = list(value)
         return repr([(member.name, member.value) for member in members])
     if isinstance(value, np.ndarray):
-        return hashlib.sha256(value.tobytes()).hexdigest()
+        return f"{value.dtype.str}{value.shape}{hashlib.sha256(value.tobytes()).hexdigest()}"
     return repr(value) if isinstance(value, (int, float, str, np.generic)) else ""
 
 

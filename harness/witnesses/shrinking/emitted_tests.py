@@ -141,7 +141,7 @@ def emit_test(
 
     Raises:
         ValueError: the candidate has no spec to import it by, or computes another op than softmax; or the
-            witness is of a check, whose rule is about more than the outputs of a row.
+            witness is of a check whose rule is about more than the outputs of a row.
         UsageError: the witness's bits are not a row of its format.
     """
     if candidate.op is not SOFTMAX:
@@ -151,8 +151,8 @@ def emit_test(
         )
     if gravity_of(witness.kind) < 0:
         raise ValueError(
-            f"witness {witness.id}: it is of the check {witness.kind!r}, and tests are written of outputs;"
-            f" call harness.testing.check({witness.kind!r}, softmax, {witness.cell.format!r}) in yours"
+            f"witness {witness.id}: it shows the check {witness.kind!r}; written tests judge outputs only;"
+            f" call harness.testing.check({witness.kind!r}, f, {witness.cell.format!r}) in a test of your own"
         )
     row = _row(witness)
     apart = witness.kind in FATAL_KINDS
