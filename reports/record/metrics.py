@@ -142,6 +142,8 @@ def _figure(
     )  # fmt: skip
 
 
+_QUANTILE: Final = "at most 2^-8 too high; nonfinite outputs count as infinite"
+
 _ROWS: Final = (
     _text("candidate", "the name of the candidate"),
     _text("op", "what the candidate computes of a row"),
@@ -163,10 +165,19 @@ _ROWS: Final = (
     *_with_ends(
         _rate("failed_rate", "failed rows over judged rows", covers="nonfinite", events="failed_rows")
     ),
-    _figure("max_ulp", "ULP", "the greatest error", shown_by="max_ulp", compared=11, walls=(0.5, 1.0)),
+    _figure(
+        "max_ulp",
+        "ULP",
+        "the greatest error of a finite output",
+        shown_by="max_ulp",
+        compared=11,
+        walls=(0.5, 1.0),
+    ),
     _figure("mean_ulp", "ULP", "the mean error, where RN(r) is not 0", compared=12, walls=()),
-    _figure("p50_ulp", "ULP", "the median error", covers="nonfinite", is_costly=True),
-    _figure("p99_ulp", "ULP", "the 99 % quantile of the error", covers="nonfinite", is_costly=True),
+    _figure("p50_ulp", "ULP", f"the median error ({_QUANTILE})", covers="nonfinite", is_costly=True),
+    _figure(
+        "p99_ulp", "ULP", f"the 99 % quantile of the error ({_QUANTILE})", covers="nonfinite", is_costly=True
+    ),
     _figure(
         "correctly_rounded",
         "share",
