@@ -192,7 +192,7 @@ def _overflow(x: Floats, extinct: Flags, case: _Case) -> Flags:
 def _by_product(x: Floats, argument: Argument, case: _Case) -> Flags:
     """Tell where RN(t) log2 e, or x - max before it is scaled, leaves a format without infinities.
 
-    Elsewhere such a product becomes -inf, whose exponential is 0.
+    Elsewhere such a product becomes -inf, whose exponential is 0. So is the exact one, unless |s| < 1.
     """
     found = np.zeros(len(x), dtype=np.bool_)
     if case.arithmetic.has_infinity:

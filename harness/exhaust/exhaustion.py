@@ -63,7 +63,7 @@ _PROBES: Final = 4
 _PROBED: Final = 256
 _MOST_PROBED: Final = 64
 _LEAST_PROBED: Final = 1 << 10
-"""A probe has a 256th of all rows; where those are fewer than 1024, it has so many, or a 64th of all."""
+"""A probe has a 256th of all rows. If that is less than 1024, it has 1024 rows, but at most a 64th of all."""
 
 
 @dataclass(frozen=True)
