@@ -313,8 +313,8 @@ def test_a_logsumexp_of_minus_two_to_the_1024_is_no_masked_entry(
 @example(x=float.fromhex("0x1.3p1023"), power=2, significand=1.0, sign=1.0, name="float8_e4m3fn", output=0.0)
 @example(x=2.0**1023, power=99, significand=1.0, sign=-1.0, name="float8_e5m2", output=1.0)
 @example(x=1.7976931348623157e308, power=99, significand=1.0, sign=1.0, name="float64", output=-1.0)
-@example(  # 2^1084 (1 - 2^-54), which rounds to the next power of two
-    x=(1 + 2.0**-27) * 2.0**1023, power=60, significand=2 - 2.0**-26, sign=1.0, name="float32", output=0.0
+@example(  # 2^1084 (1 - 2^-56), whose residual rounds to that of 2^1084
+    x=(1 + 2.0**-28) * 2.0**1023, power=60, significand=2 - 2.0**-27, sign=1.0, name="float32", output=0.0
 )
 def test_results_beyond_float64_are_measured_in_their_own_ulp(
     x: float, power: int, significand: float, sign: float, name: str, output: float
