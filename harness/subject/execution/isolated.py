@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from harness.subject.execution.allowance import FIRST_SECONDS, MOST_FOR_A_CRASH, Allowance, summaries
 from harness.subject.execution.attempts import Attempt, Failure, Part
-from harness.subject.execution.calls import Presentation, keep_freed_memory, outputs_shape
+from harness.subject.execution.calls import Presentation, keep_freed_memory, name_of, outputs_shape
 from harness.subject.execution.culprits import complete
 from harness.subject.execution.fork_server import servers
 from harness.subject.execution.outcome import Closing, Fault, Outcome, check_rows
@@ -160,7 +160,7 @@ class Isolated(Closing):
             except _NotLoaded as not_loaded:
                 failure = not_loaded.failure
                 return Outcome.failed(len(x), Fault(failure.kind, None, failure.message))
-        self._remember((spec, x.dtype.name), outcome, survived=calls.survived)
+        self._remember((spec, name_of(x.dtype)), outcome, survived=calls.survived)
         return calls.with_earlier_deaths(outcome)
 
     def grant(self) -> None:
@@ -225,7 +225,7 @@ class Isolated(Closing):
     def _refusal(self, spec: str, x: Array) -> Failure | None:
         if spec in self._unloadable:
             return self._unloadable[spec]
-        if self._lost_batches[spec, x.dtype.name] >= MOST_LOST_BATCHES:
+        if self._lost_batches[spec, name_of(x.dtype)] >= MOST_LOST_BATCHES:
             why = f"no row of {MOST_LOST_BATCHES} batches of {x.dtype.name} completed"
         elif self._idle_deaths[spec] >= MOST_IDLE_DEATHS:
             why = f"{MOST_IDLE_DEATHS} of its processes in a row ended after they had answered a call"

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.subject.execution.attempts import Attempt, Failure, Part
-from harness.subject.execution.calls import FaultKind, Presentation, outputs_shape
+from harness.subject.execution.calls import FaultKind, Presentation, name_of, outputs_shape
 from harness.subject.execution.fork_server import Start, fresh
 from harness.subject.execution.shared import SharedRows
 from harness.subject.execution.wire import DISCONNECTED, LENGTH_BYTES, frame
@@ -145,8 +145,8 @@ class Worker:
         self._meanwhile = " while it was called"
         outputs_at, size = self._memory.place(x, out_dtype)
         request = {
-            "dtype": x.dtype.name,
-            "out_dtype": out_dtype.name,
+            "dtype": name_of(x.dtype),
+            "out_dtype": name_of(out_dtype),
             "shape": x.shape,
             "outputs_at": outputs_at,
             "bytes": size,

@@ -7,6 +7,7 @@ This module runs under a private name, so it imports its neighbours relatively, 
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import os
 import socket
@@ -200,4 +201,4 @@ class _Server:
         self._started[0] = time.monotonic()
 
     def _array(self, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> calls.Array:
-        return np.frombuffer(self._memory, dtype, int(np.prod(shape)), offset).reshape(shape)
+        return np.frombuffer(self._memory, dtype, math.prod(shape), offset).reshape(shape)
