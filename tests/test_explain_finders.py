@@ -9,7 +9,7 @@ from harness import cli
 from harness.explanation.anatomy import anatomy_of
 from harness.explanation.changes import changes
 from harness.explanation.declared import declared_of
-from harness.explanation.lengths import Lengths, scanned
+from harness.explanation.lengths import FURTHER, Lengths, scanned
 from harness.explanation.prediction import prediction_of
 from harness.explanation.stability import beginning_of, of_calls
 from harness.selftest.explained import Named, scores, texts
@@ -66,6 +66,8 @@ TRIED = (*range(2, 700), 1000, 2048, 4096)
         (lambda n: 32 <= n < 64, "in rows of 32 to 63 entries"),
         (lambda n: n == 77, "at n = 77, and at no other of 701 lengths"),
         (lambda n: n >= 16 and n & (n - 1) == 0, "where n is a power of two, from 16 on"),
+        (lambda n: n in (17, 33, 65, 129, 257, 513), "where n is one more than a power of two, from 17 on"),
+        (lambda n: n in (31, 63, 127, 255, 511), "where n is one less than a power of two, from 31 on"),
         (lambda n: n % 64 == 5 and n > 64, "where n mod 64 is 5, from 69 on"),
     ],
 )
@@ -82,6 +84,14 @@ def test_the_lengths_are_found_at_which_a_sum_loses_an_entry():
     assert found.odd == (2349,)
     found = asking(lambda x: without_the_last(x, lambda n: n % 32 == 31), scanned)
     assert found.rule() == "where n mod 32 is 31"
+
+
+def test_a_rule_is_tried_on_lengths_that_it_was_not_read_off():
+    """Wrong are those of the lengths asked first, and no others, that leave a rest of 1 by 64."""
+    wrong = {n for n in FURTHER if n >= 2047 and n % 64 == 1}
+    found = asking(lambda x: without_the_last(x, wrong.__contains__), scanned)
+    assert set(found.odd) == wrong
+    assert found.rule().startswith(f"at {len(wrong)} of "), found.rule()
 
 
 # Bits --------------------------------------------------------------------------------------

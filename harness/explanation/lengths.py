@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -66,14 +67,34 @@ class Lengths:
 
     def rule(self) -> str:
         """Return what the wrong lengths, and no sound one that was tried, have in common; else some."""
-        odd = set(self.odd)
-        if len(odd) == 1:
+        if len(self.odd) == 1:
             return f"at n = {self.odd[0]}, and at no other of {len(self.tried)} lengths"
-        for said, holds in _rules(self.odd):
-            if all(holds(n) == (n in odd) for n in self.tried):
-                return said
+        if (first := self._first_rule()) is not None:
+            return first[0]
         some = ", ".join(str(n) for n in self.odd[:3])
-        return f"at {len(odd)} of {len(self.tried)} lengths, such as {some}"
+        return f"at {len(self.odd)} of {len(self.tried)} lengths, such as {some}"
+
+    def _first_rule(self) -> tuple[str, Callable[[int], bool]] | None:
+        odd = set(self.odd)
+        held = (
+            (said, holds)
+            for said, holds in _rules(self.odd)
+            if all(holds(n) == (n in odd) for n in self.tried)
+        )
+        return next(held, None)
+
+    def untried(self) -> tuple[int, ...]:
+        """Return a few lengths that were not tried, and are wrong by the rule."""
+        first = self._first_rule() if self.some and len(self.odd) > 1 else None
+        if first is None:
+            return ()
+        tried, holds = set(self.tried), first[1]
+        starts = (self.odd[0], self.odd[len(self.odd) // 2], self.odd[-1])
+        found = (
+            next((n for n in range(start, self.tried[-1]) if n not in tried and holds(n)), None)
+            for start in starts
+        )
+        return tuple(sorted({n for n in found if n is not None}))
 
     def chosen(self, most: int = 3) -> tuple[int, ...]:
         """Return a few of the wrong lengths, short ones for choice."""
@@ -85,7 +106,8 @@ def _rules(odd: Sequence[int]) -> Iterator[tuple[str, Callable[[int], bool]]]:
     first, last = odd[0], odd[-1]
     yield f"in rows of {first} entries and more", lambda n: n >= first
     yield f"in rows of {first} to {last} entries", lambda n: first <= n <= last
-    yield f"where n is a power of two, from {first} on", lambda n: n >= first and n & (n - 1) == 0
+    for side, said in ((0, ""), (-1, "one less than "), (1, "one more than ")):
+        yield f"where n is {said}a power of two, from {first} on", partial(_is_near_power, first, side)
     for modulus in MODULI:
         rests = {n % modulus for n in odd}
         named = ", ".join(str(rest) for rest in sorted(rests))
@@ -99,12 +121,24 @@ def _rules(odd: Sequence[int]) -> Iterator[tuple[str, Callable[[int], bool]]]:
         yield f"{said}, from {first} on", lambda n, m=modulus, r=rests: n >= first and n % m in r  # type: ignore[misc]
 
 
+def _is_near_power(first: int, side: int, n: int) -> bool:
+    power = n - side
+    return n >= first and power & (power - 1) == 0
+
+
 def scanned(questions: Questions) -> Lengths:
-    """Ask every short length and some long ones."""
+    """Ask every short length, some long ones, and some that are wrong by the rule read off these."""
     lengths = [*range(2, EVERY + 1), *sorted({n for n in FURTHER if n > EVERY})]
     if questions.is_slow:
         lengths = [n for n in lengths if n <= OF_SLOW]
-    return Lengths(tuple(lengths), tuple(n for n in lengths if not _is_sound(questions, n)))
+    seen = Lengths(tuple(lengths), tuple(n for n in lengths if not _is_sound(questions, n)))
+    for _ in MODULI:
+        fresh = seen.untried()
+        wrong = [n for n in fresh if not _is_sound(questions, n)]
+        seen = Lengths(tuple(sorted((*seen.tried, *fresh))), tuple(sorted((*seen.odd, *wrong))))
+        if len(wrong) == len(fresh):
+            break
+    return seen
 
 
 def _is_sound(questions: Questions, n: int) -> bool:
