@@ -238,6 +238,11 @@ class RunData:
                 ranked.append((turn >= _FIRST_TURNS, key not in troubled, turn, number, witness))
         return [witness for *_, witness in sorted(ranked, key=lambda entry: entry[:-1])[:most]]
 
+    @property
+    def broken_checks(self) -> list[Mapping[str, Any]]:
+        """The checks that candidates break by more than the order of additions explains."""
+        return [c for c in self.checks if c.get("status") == "violated" and not c.get("consequence")]
+
     def replay_command(self, identity: str) -> str:
         """Return the command that replays a witness; empty where the run left no folder."""
         return replay_command(self.name, identity) if self.name else ""

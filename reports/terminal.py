@@ -49,6 +49,7 @@ def summary(run: RunData, encoding: str | None = "utf-8") -> RenderableType:
     parts = {
         "verdict": partial(sentences, run),
         "findings": partial(_findings, run),
+        "broken": partial(_broken, run),
         "looked": partial(_looked, run),
     }
     texts = [line for name, part in parts.items() for line in guard.lines(name, part)]
@@ -147,6 +148,17 @@ def _findings(run: RunData) -> Iterator[str]:
             yield f"    {run.replay_command(f.witness)}"
     if len(run.findings) > _FINDINGS_SHOWN:
         yield f"... and {plural(len(run.findings) - _FINDINGS_SHOWN, 'finding')} more in the report"
+
+
+def _broken(run: RunData) -> Iterator[str]:
+    """Yield the first counterexample of each rule of the contract that a candidate breaks."""
+    first = {(check["candidate"], check["check"]): check for check in reversed(run.broken_checks)}
+    for check in list(first.values())[::-1][:_FINDINGS_SHOWN]:
+        yield f"{check['candidate']}, {check['format']}: {check['check']}: {check['message']}"
+        if witness := check.get("witness"):
+            yield f"    {run.replay_command(witness['id'])}"
+    if len(first) > _FINDINGS_SHOWN:
+        yield f"... and {plural(len(first) - _FINDINGS_SHOWN, 'broken rule')} more in the report"
 
 
 def _looked(run: RunData) -> Iterator[str]:

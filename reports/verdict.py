@@ -102,9 +102,8 @@ def _wrong_entries(measured: list[Standing]) -> Iterator[str]:
 def _broken_contract(run: RunData) -> Iterator[str]:
     """Yield the candidates that break the contract, or a property by more than rounding explains."""
     broken: dict[str, dict[str, None]] = {}
-    for check in run.checks:
-        if check.get("status") == "violated" and not check.get("consequence"):
-            broken.setdefault(str(check["candidate"]), {})[str(check["check"])] = None
+    for check in run.broken_checks:
+        broken.setdefault(str(check["candidate"]), {})[str(check["check"])] = None
     if len(broken) > _NAMED:
         yield f"{count(len(broken))} of {plural(len(run.candidates), 'candidate')} break the contract."
     elif broken:

@@ -51,8 +51,8 @@ class Model:
         return Attempt(len(parts), outputs, None)
 
 
-def complete(model: Model, x: np.ndarray) -> Outcome:
-    return completed_within(model, x, model.allowance)
+def complete(model: Model, x: np.ndarray, *, is_plain: bool = True) -> Outcome:
+    return completed_within(model, x, model.allowance, is_plain=is_plain)
 
 
 def known_to_last(faults: int = 64) -> Allowance:
@@ -120,6 +120,15 @@ def test_losses_have_a_limit_and_what_was_left_out_is_told():
     assert outcome.faults[-1].row is None
     missing = int((~outcome.completed).sum()) - len(named)
     assert f"{missing} further rows were not tried" in outcome.faults[-1].message
+
+
+@pytest.mark.parametrize(("is_plain", "untried"), [(True, "84 rows were not tried"), (False, None)])
+def test_rows_that_all_fail_in_another_presentation_are_told_by_its_check_alone(is_plain, untried):
+    allowance = known_to_last()
+    model = Model(set(range(100)), "raised", allowance)
+    complete(model, numbered(100), is_plain=is_plain)
+    told = allowance.summary()
+    assert untried in told if untried else told is None, told
 
 
 def test_time_limits_have_a_lower_limit():

@@ -591,6 +591,25 @@ def test_a_long_row_is_told_by_the_entry_that_matters(element: int | None) -> No
     assert told.startswith(f"entry {401 if element is None else element} of a row of 802 entries")
 
 
+def test_a_broken_rule_is_printed_with_its_first_counterexample_and_its_command(tmp_path: Path) -> None:
+    broken = {"candidate": "naive", "out_format": "float32", "check": "axis", "kind": "contract",
+              "status": "violated", "rows": 9, "broken": 2}  # fmt: skip
+    shown = witness(key(), "axis", 0.0)
+    with ledger_at(tmp_path, key()) as ledger:
+        ledger.record("s", {key(): tally_of(key(), [1.0])}, 0.0)
+        own = {"message": "x = [0.0]: other", "witness": json.loads(shown.line())}
+        first = {**broken, **own, "format": "float32"}
+        effect = {**first, "check": "permutation", "consequence": "Addition is not associative"}
+        ledger.put("checks", [first, {**broken, "format": "float64", "message": "x = [1.0]"}, effect])
+    console = Console(file=io.StringIO(), width=200, color_system=None)
+    console.print(summary(data(tmp_path), "utf-8"), crop=False)
+    told = [line for line in console.file.getvalue().splitlines() if "x = [" in line or "replay" in line]
+    assert told == [
+        "naive, float32: axis: x = [0.0]: other",
+        f"    {data(tmp_path).replay_command(shown.id)}",
+    ]
+
+
 def test_commands_survive_a_narrow_terminal(tmp_path: Path) -> None:
     cell = key()
     shown = (witness(cell, kind="out_of_range", score=0.0),)

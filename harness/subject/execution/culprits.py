@@ -202,7 +202,8 @@ class _Narrowing:
                 return False
             if self._spent:
                 break
-        self._add_untried(f"each of the {len(self._culprits)} rows tried alone fails")
+        reason = f"each of the {len(self._culprits)} rows tried alone fails"
+        self._add_untried(reason, counts=self._is_plain)  # a check says itself that its rows fail
         return True
 
     def _fails_alone(self, row: int) -> bool:
@@ -285,10 +286,10 @@ class _Narrowing:
     def _spent(self) -> bool:
         return self._fatal >= MOST_FATAL or self._timed_out >= MOST_TIMED_OUT or not self._allowance.narrows
 
-    def _add_untried(self, reason: str) -> None:
+    def _add_untried(self, reason: str, *, counts: bool = True) -> None:
         untried = int((~self._completed).sum()) - len(self._culprits)
         if untried > 0:
-            self._allowance.count_untried(untried)
+            self._allowance.count_untried(untried if counts else 0)
             self._general.append(Fault("not_tried", None, f"{untried} further rows were not tried: {reason}"))
 
     # 4: the survivors as one batch
