@@ -15,6 +15,7 @@ from harness.subject.execution.fork_server import shared
 from tests.gating import look_at_few
 
 os.environ["SOFTMAX_HARNESS_NO_EXPLAIN"] = "1"
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin at every start of a process
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 gc.set_threshold(10_000)  # as the program does
@@ -39,3 +40,9 @@ def one_fork_server() -> Iterator[None]:
 def few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """See `look_at_few`."""
     look_at_few(monkeypatch)
+
+
+@pytest.fixture
+def one_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands that name no jobs have one: copies of a process cost more than little work does."""
+    monkeypatch.setattr("harness.campaign.settings.available_jobs", lambda: 1)

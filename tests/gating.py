@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import cli
-from harness.campaign.settings import Effort, Settings
+from harness.campaign.settings import BRIEF, Effort, Settings
 from harness.checks.samples import EXTENTS
 from harness.gate import decision, gate_campaign
 from harness.gate.budgets import Budget
@@ -27,11 +29,14 @@ __all__ = [
     "error_of",
     "failing",
     "gate",
+    "gate_of_a_module",
     "gated",
+    "judge_at_few_lengths",
     "limit_on",
     "look_at_few",
     "of_each_metric",
     "replayed",
+    "shrink_little",
     "statuses",
     "written",
 ]
@@ -41,7 +46,7 @@ SUSPECTS = Path(__file__).resolve().parent / "gated" / "suspects.py"
 
 FEW = replace(
     EXTENTS["brief"],
-    lengths=(1, 3, 65),
+    lengths=(3, 65),
     rows=3,
     long=(1026,),
     batches=(2, 31),
@@ -57,12 +62,29 @@ def look_at_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.checks.samples.EXTENTS", {**EXTENTS, "brief": FEW, "quick": FEW})
 
 
+def shrink_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a gate or a run spend less than a hundredth of the calls on making witnesses small."""
+    for name in ("harness.gate.decision.SHRINKING_ELEMENTS", "harness.witnesses.shrinking.bands.ELEMENTS"):
+        monkeypatch.setattr(name, 1 << 13)
+
+
 def briefly(monkeypatch: pytest.MonkeyPatch, *lengths: int) -> None:
-    """Let the command measure a part of its rows, a second's worth: all regimes, at few lengths."""
+    """Let the command measure a part of its rows, half a second's worth: all regimes, at few lengths.
+
+    Each length costs as much as all fixed rows do, however few its rows: give one where one shows it.
+    """
     effort = Effort("brief", lengths, elements=1 << 8, least_rows=2, most_rows=1 << 6, extent="brief")
     look_at_few(monkeypatch)
+    shrink_little(monkeypatch)
     for module in (decision, gate_campaign):
         monkeypatch.setattr(module, "GATE", effort)
+
+
+def judge_at_few_lengths(monkeypatch: pytest.MonkeyPatch, *lengths: int) -> None:
+    """Let a function at hand be judged at few of its lengths, as `briefly` does for the command."""
+    monkeypatch.setattr("harness.gate.assertion.BRIEF", replace(BRIEF, lengths=lengths))
+    look_at_few(monkeypatch)
+    shrink_little(monkeypatch)
 
 
 def gate(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -73,6 +95,13 @@ def gate(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict
     code = cli.run(["gate", *_with_one_job(arguments), "--json"])
     out = capsys.readouterr().out
     return code, json.loads(out) if out else {}
+
+
+def gate_of_a_module(*arguments: str) -> tuple[int, dict[str, Any]]:
+    """Return the same for a fixture of a module, which has no `capsys`."""
+    with redirect_stdout(StringIO()) as out:
+        code = cli.run(["gate", *_with_one_job(arguments), "--json"])
+    return code, json.loads(out.getvalue())
 
 
 def _with_one_job(arguments: tuple[str, ...]) -> tuple[str, ...]:

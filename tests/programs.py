@@ -131,7 +131,7 @@ class Gate:
         few = ("--regime", "tied", "--regime", "masked")
         self.arguments = ("run", "naive", spec, *ARGUMENTS[3:], *LENGTHS, *few, "--jobs", "2")
         least = ("--format", "float16", "--regime", "tied", "--length", "5", "--rows", "40")
-        self.alone = ("run", spec, *least, "--effort", "brief", "--jobs", "2")
+        self.alone = ("run", spec, *least, "--effort", "brief", "--jobs", "1", "--in-process")
 
     def wait_until_reached(self, processes: int = 1) -> None:
         """Return once so many processes stand before it."""

@@ -20,7 +20,7 @@ from harness.witnesses.search import search
 from reference.formats import FORMATS
 from reports.record.witness import Witness
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 WRONG = """
 import numpy as np

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from reference.attribution import RowOutcome, attribute
 from reference.bounds import element_bounds
 from reference.errors import judge
 from reference.formats import FORMATS, FloatFormat
+from reference.model import Truth
 from reference.ops import SOFTMAX
 from reference.truth import truth
 from strategies.regimes import REGIMES
@@ -55,7 +57,8 @@ def hexed(fmt: FloatFormat, array: np.ndarray) -> list[str]:
 
 
 def same_bits(fmt: FloatFormat, a: np.ndarray, b: np.ndarray) -> bool:
-    return a.shape == b.shape and a.dtype == b.dtype == fmt.dtype and hexed(fmt, a) == hexed(fmt, b)
+    alike = a.shape == b.shape and a.dtype == b.dtype == fmt.dtype
+    return alike and np.array_equal(fmt.to_bits(a), fmt.to_bits(b))
 
 
 # The roster ------------------------------------------------------------------------------
@@ -442,20 +445,24 @@ def test_exp_in_float32_is_as_good_as_declared_on_a_sample() -> None:
     assert errors[worst] <= exp_ulps(fmt), (hexed(fmt, x[worst : worst + 1]), errors[worst])
 
 
-def hard_rows(fmt: FloatFormat) -> Iterator[np.ndarray]:
-    """A few rows of every regime, of a pair, of a few entries, and of more than a block."""
+@cache
+def hard_rows(fmt: FloatFormat) -> list[tuple[np.ndarray, np.ndarray, Truth]]:
+    """A few rows of every regime, their values and truth: pairs, a few entries, and more than a block."""
+    found = []
     for length in (2, 7, BLOCK + 2):
         drawn = [r for r in REGIMES.values() if not r.policy and r.supports(fmt, length)]
-        yield np.concatenate([r.rows(fmt, 6, length, 7, 0) for r in drawn])
+        x = np.concatenate([r.rows(fmt, 6, length, 7, 0) for r in drawn])
+        x.setflags(write=False)
+        values = fmt.to_float64(x)
+        found.append((x, values, truth(values, fmt)))
+    return found
 
 
 @every_pair
 def test_errors_stay_within_the_declared_algorithms_bound(candidate: Candidate, fmt: FloatFormat) -> None:
     declaration = candidate.declared(fmt)
     assert declaration.algorithm is not None
-    for x in hard_rows(fmt):
-        values = fmt.to_float64(x)
-        exact = truth(values, fmt)
+    for x, values, exact in hard_rows(fmt):
         judgement = judge(candidate(x), exact)
         beyond = judgement.ulp > element_bounds(values, exact, declaration.algorithm, fmt)
         assert not beyond.any(), hexed(fmt, x[beyond.any(axis=1)][0])
@@ -468,9 +475,8 @@ EXPLAINED = [(c, f) for c, f in PAIRS if f.has_infinity or c.declaration.argumen
 
 @pytest.mark.parametrize(("candidate", "fmt"), EXPLAINED, ids=pair_id)
 def test_failed_rows_are_explained_by_what_is_declared(candidate: Candidate, fmt: FloatFormat) -> None:
-    for x in hard_rows(fmt):
-        values = fmt.to_float64(x)
-        exact, y = truth(values, fmt), candidate(x)
+    for x, values, exact in hard_rows(fmt):
+        y = candidate(x)
         outcomes = attribute(values, y, exact, judge(y, exact).failure, candidate.declared(fmt), fmt)
         unexplained = outcomes == RowOutcome.UNEXPLAINED
         assert not unexplained.any(), hexed(fmt, x[unexplained][0])

@@ -19,7 +19,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from harness.checks import CheckResult, check_named, run_check
+from harness.checks import CheckResult, check_named, run_check, run_checks
 from harness.checks.samples import EXTENTS, Paces, Slow
 from harness.selftest.defects.reach import DEFECTS
 from harness.subject.candidates import from_function, load
@@ -114,7 +114,7 @@ SIXTEEN_BITS = [
 @pytest.mark.parametrize(("name", "check", "edge"), SIXTEEN_BITS)
 def test_long_rows_of_16_bits_are_seen_along_strided_axes(monkeypatch, name, check, edge):
     fmt, longest = FORMATS[name], 8193 if edge == 4096 else 70_001
-    few = replace(EXTENTS["brief"], lengths=(3, 257), rows=2, long=(longest,))
+    few = replace(EXTENTS["brief"], lengths=(257,), rows=1, long=(longest,))
     monkeypatch.setattr("harness.checks.samples.EXTENTS", {"quick": few})
     honest = result_of(from_function(along), check, fmt)
     assert (honest.status, honest.looked.longest_row) == ("ok", longest), honest
@@ -252,14 +252,40 @@ def test_the_declaration_is_read_from_the_function(tmp_path):
 # What was looked at --------------------------------------------------------------------------
 
 
-def test_what_was_looked_at_is_told_as_data():
-    candidate = from_function(softmax)
-    large = result_of(candidate, "large_batch")
-    assert large.looked.largest_call >= 20_000_000
-    assert large.looked.longest_row == 70_001
-    threads = result_of(candidate, "threads")
-    assert threads.looked.threads == 2
-    endurance = result_of(candidate, "endurance").document()["looked"]
+class Counting(InProcess):
+    """Counts the calls and their entries."""
+
+    calls = entries = 0
+
+    def run(self, spec, x, *arguments, **keywords):
+        self.calls += 1
+        self.entries += x.size
+        return super().run(spec, x, *arguments, **keywords)
+
+
+def results_and_counts(effort: str) -> tuple[dict[str, CheckResult], Counting]:
+    candidate = load("max_shifted")
+    with Counting() as executor:
+        results = run_checks([Subject(candidate, F32, F32, executor)], effort=effort)
+    return {result.check.name: result for result in results}, executor
+
+
+def test_a_candidate_and_format_take_few_requests_of_few_entries():
+    _, made = results_and_counts("brief")
+    assert made.calls <= 1500, made.calls
+    assert made.entries <= 1 << 24, made.entries
+
+
+def test_quick_checks_take_few_requests_too_and_tell_as_data_what_they_looked_at():
+    """Of their entries more than half are those of two calls and of batches of long rows."""
+    results, made = results_and_counts("quick")
+    assert made.calls <= 2000, made.calls
+    assert made.entries <= 3 << 25, made.entries
+    large = results["large_batch"].looked
+    assert large.largest_call >= 20_000_000
+    assert large.longest_row == 70_001
+    assert results["threads"].looked.threads == 2
+    endurance = results["endurance"].document()["looked"]
     assert endurance["calls"] > 20_000
     assert endurance["unseen"] == []
 

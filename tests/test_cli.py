@@ -13,13 +13,14 @@ import pandas as pd
 import pytest
 
 from harness import cli
+from harness.claims import evaluate
 from reports.record.ledger import CellInfo, Ledger
 from reports.record.run_folder import find_run, prepare
 from reports.record.witness import CellKey
 from reports.section import Undrawn
 from tests.gating import look_at_few
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("one_job")
 
 ROOT = Path(__file__).resolve().parent.parent
 BRIEFLY = ("--format", "float16", "--effort", "brief")
@@ -36,8 +37,15 @@ SMALL = (
 )
 
 
+def look_at_little(patches: pytest.MonkeyPatch) -> None:
+    """Let the checks and the claims see few rows."""
+    look_at_few(patches)
+    patches.setattr("harness.claims.evaluate", lambda *given: evaluate(*given, rows=24))
+
+
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look_at_little(monkeypatch)
     monkeypatch.chdir(tmp_path)
 
 
@@ -45,8 +53,8 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "small"
     with pytest.MonkeyPatch.context() as patches:
-        look_at_few(patches)
-        assert cli.run(["run", *SMALL, "--out", str(folder)]) == 0
+        look_at_little(patches)
+        assert cli.run(["run", *SMALL, "--jobs", "2", "--out", str(folder)]) == 0
     return folder
 
 
@@ -55,9 +63,10 @@ def summary(folder: Path) -> dict[str, object]:
     return document
 
 
-def program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def program(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "harness", *arguments],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
@@ -223,15 +232,15 @@ def test_emitted_test_fails_on_the_defect_and_is_not_written_over_a_file(
     witness = json.dumps(a_witness(small_run, "overflow"))
     assert cli.run(["replay", witness, "--emit-test", "test_row.py"]) == 0
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "test_row.py"],
+        [sys.executable, "test_row.py"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert result.returncode == 1, result.stdout
-    assert "1 failed" in result.stdout
+    assert result.returncode == 1, result.stderr
+    assert "AssertionError" in result.stderr
     assert cli.run(["replay", witness, "--emit-test", "test_row.py"]) == 2
     assert "test_row.py" in capsys.readouterr().err
 
@@ -260,22 +269,6 @@ def test_candidate_that_raises_or_returns_something_else_is_a_finding(tmp_path: 
     assert headline.startswith("**mine.py:raises gave no output for"), headline
     kinds = {json.loads(line)["kind"] for line in Path("out/witnesses.jsonl").read_text().splitlines()}
     assert {"raised", "wrong_dtype", "wrong_shape"} <= kinds
-
-
-def test_a_strangers_modules_beside_the_candidate_are_the_candidates_own(tmp_path: Path) -> None:
-    (tmp_path / "reference.py").write_text("SCALE = 1\n")
-    (tmp_path / "reports").mkdir()
-    (tmp_path / "reports" / "__init__.py").write_text("NAME = 'theirs'\n")
-    (tmp_path / "kernel.py").write_text(
-        "import numpy as np, reference, reports\n"
-        "assert reports.NAME == 'theirs'\n"
-        "def softmax(x):\n"
-        "    e = np.exp((x - x.max(-1, keepdims=True)) * reference.SCALE)\n"
-        "    return e / e.sum(-1, keepdims=True)\n"
-    )
-    result = program("run", "kernel.py:softmax", *SMALL, "--out", "out")
-    assert result.returncode == 0, result.stderr
-    assert pd.read_parquet("out/cells.parquet")["completed_rows"].sum() > 0
 
 
 def test_unsupported_format_is_a_status_and_no_crash() -> None:
@@ -408,23 +401,51 @@ def test_help_loads_nothing_heavy() -> None:
     assert result.stderr.strip() == "[]"
 
 
-def test_output_falls_back_to_ascii(small_run: Path) -> None:
-    result = program("report", str(small_run), PYTHONIOENCODING="ascii", LC_ALL="C")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.isascii()
-    assert "max_shifted" in result.stdout
+IN_ASCII = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
 
 
-def test_names_beyond_ascii_are_spelled_where_the_output_cannot_carry_them() -> None:
-    Path("größe.py").write_text("def softmax(x):\n    return x\n")
-    asked = ("run", "größe.py:softmax", *SMALL, "--out", "weiß")
-    ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C.UTF-8"}
-    result = program(*asked, **ascii_only)
-    assert result.returncode == 0, result.stderr
-    assert (result.stdout + result.stderr).isascii()
-    assert "gr\\xf6\\xdfe.py:softmax" in result.stdout
-    document = json.loads(program("report", "weiß", "--json", **ascii_only).stdout)
-    assert {cell["candidate"] for cell in document["cells"]} == {"größe.py:softmax"}
+@pytest.fixture(scope="module")
+def run_among_strangers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """Return the folder of a run, and what it printed: of a candidate whose names stdout cannot carry."""
+    folder = tmp_path_factory.mktemp("strangers")
+    (folder / "reference.py").write_text("SCALE = 1\n")
+    (folder / "reports").mkdir()
+    (folder / "reports" / "__init__.py").write_text("NAME = 'theirs'\n")
+    (folder / "größe.py").write_text(
+        "import numpy as np, reference, reports\n"
+        "assert reports.NAME == 'theirs'\n"
+        "def softmax(x):\n"
+        "    e = np.exp((x - x.max(-1, keepdims=True)) * reference.SCALE)\n"
+        "    return e / e.sum(-1, keepdims=True)\n"
+    )
+    few = (*BRIEFLY, "--regime", "known-bugs", "--length", "3", "--rows", "20", "--jobs", "1")
+    done = program("run", "größe.py:softmax", *few, "--out", "weiß", folder=folder, **IN_ASCII)
+    assert done.returncode == 0, done.stderr
+    return folder / "weiß", done.stdout, done.stderr
+
+
+def test_a_strangers_modules_beside_the_candidate_are_the_candidates_own(
+    run_among_strangers: tuple[Path, str, str],
+) -> None:
+    cells = pd.read_parquet(run_among_strangers[0] / "cells.parquet")
+    assert cells["completed_rows"].sum() > 0
+    assert set(cells["status"]) == {"ok"}
+
+
+def test_output_falls_back_to_ascii(run_among_strangers: tuple[Path, str, str]) -> None:
+    _, printed, said = run_among_strangers
+    assert (printed + said).isascii()
+    assert "worst ULP" in printed
+
+
+def test_names_beyond_ascii_are_spelled_where_the_output_cannot_carry_them(
+    run_among_strangers: tuple[Path, str, str],
+) -> None:
+    folder, printed, _ = run_among_strangers
+    assert "gr\\xf6\\xdfe.py:softmax" in printed
+    told = program("report", "weiß", "--json", folder=folder.parent, **IN_ASCII | {"LC_ALL": "C.UTF-8"})
+    assert told.stdout.isascii()
+    assert {cell["candidate"] for cell in json.loads(told.stdout)["cells"]} == {"größe.py:softmax"}
 
 
 def test_no_command_shows_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -432,7 +453,7 @@ def test_no_command_shows_what_there_is(capsys: pytest.CaptureFixture[str]) -> N
     assert "Commands:" in capsys.readouterr().out
 
 
-def test_shells_complete_the_console_script_and_its_commands() -> None:
+def test_shells_complete_the_console_script_and_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
     import tomllib
 
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
@@ -441,12 +462,8 @@ def test_shells_complete_the_console_script_and_its_commands() -> None:
         "COMP_WORDS": "softmax-harness se",
         "COMP_CWORD": "1",
     }
-    program = [sys.executable, "-m", "harness"]
-    shown = subprocess.run(
-        [*program, "--show-completion", "bash"], capture_output=True, text=True, check=True
-    )
-    assert shown.stdout.strip().endswith(*scripts)
-    done = subprocess.run(
-        program, env={**os.environ, **asked}, capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    with pytest.raises(SystemExit, match=r"^0$"):
+        cli.run(["--show-completion", "bash"])
+    assert capsys.readouterr().out.strip().endswith(*scripts)
+    done = program(folder=Path(), **asked)
     assert done.stdout.split() == ["search", "selftest"]

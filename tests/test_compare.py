@@ -16,7 +16,7 @@ from reports.record.ledger import CellInfo
 from reports.record.tally import Tally
 from tests.synthetic_run import key, ledger_at, overflowing, tally_of
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 
 def rows(**tallies: Tally) -> list[Row]:

@@ -57,11 +57,16 @@ def test_rows_are_grouped_by_length_and_have_the_bits_that_they_had_when_first_w
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize("name", CORPORA)
 def test_a_row_is_kept_exactly_where_all_its_numbers_stay_numbers(name, fmt):
-    """Held against `FloatFormat.round` on fractions, which shares no code with the arrays' rounding."""
-    target, kept = FORMATS[fmt], labelled(name, fmt)
+    """Held against `FloatFormat.round` on fractions, which shares no code with the arrays' rounding.
+
+    Of the many rows of the digits every fourth is.
+    """
+    target, labels = FORMATS[fmt], sorted({label for label, _ in CORPORA[name].labelled()})
+    looked_at = set(labels if name == "known-bugs" else labels[::4])
+    kept = [(label, row) for label, row in labelled(name, fmt) if label in looked_at]
     expected = []
     for label, values in sorted(CORPORA[name].labelled(), key=lambda pair: pair[1].size):
-        if values.size > 200:
+        if values.size > 200 or label not in looked_at:
             continue
         rounded = [rounded_value(target, v) for v in values.tolist()]
         if None not in rounded:

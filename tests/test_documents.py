@@ -27,9 +27,9 @@ from hypothesis import HealthCheck, settings
 
 import reference
 from harness import cli
-from harness.campaign.settings import BRIEF
 from harness.claims import evaluate
 from harness.exhaust.bracket import outward
+from harness.gate import gate_campaign
 from harness.subject.candidates import load
 from reference.bounds.supremum import Supremum, supremum
 from reference.declaration import Algorithm
@@ -90,6 +90,9 @@ class Session:
         self.namespace: dict[str, Any] = {}
         if not full:
             briefly(monkeypatch, *LENGTHS)
+            monkeypatch.setattr("harness.campaign.settings.available_jobs", lambda: 1)
+            monkeypatch.setattr("harness.witnesses.shrinking.bands.ELEMENTS", 1 << 13)
+            monkeypatch.setattr("harness.gate.assertion.BRIEF", gate_campaign.GATE)
             monkeypatch.setattr("harness.claims.evaluate", lambda *given: evaluate(*given, rows=24))
 
     def run(self, block: Block) -> None:
@@ -152,10 +155,10 @@ class Session:
 
 
 def _measure_briefly(patches: pytest.MonkeyPatch) -> None:
-    """Let `harness.measure` and `assert_accurate` see a few rows alone."""
+    """Let `harness.measure` see a few rows alone, those of a gate."""
     from harness.campaign import settings as of_campaigns
 
-    few = {**of_campaigns.EFFORTS, "quick": BRIEF}
+    few = {**of_campaigns.EFFORTS, "quick": gate_campaign.GATE}
     patches.setattr(of_campaigns, "EFFORTS", few)
 
 

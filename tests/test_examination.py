@@ -22,7 +22,7 @@ from reports.record.run_folder import open_ledger, prepare
 from reports.rundata import build
 from reports.verdict import sentences
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 ASKED = [("naive", "float8_e4m3fn"), ("naive", "float8_e5m2")]
 

@@ -34,13 +34,13 @@ from harness.subject.execution import Executor, InProcess
 from harness.subject.subject import Subject
 from reference.errors import judge
 from reference.formats import FORMATS, FloatFormat
-from reference.truth import truth
 from reports.record.ledger import Ledger
 from reports.record.run_folder import open_ledger
 from reports.record.tally import Tally, merge
 from reports.record.witness import CellKey
 from tests.longer import few_of
 from tests.more_formats import EIGHT
+from tests.pair_truths import truth_of_pairs
 
 BOTH = Symmetries(permutation=True, one_zero=True)
 
@@ -129,7 +129,7 @@ def test_figures_of_all_pairs_are_those_of_the_judge_in_mpmath(name: str, here: 
     tally = everything(Exhaustion(Subject(candidate, fmt, fmt, here), 2, BOTH), here)
     rows = Enumeration(fmt, 2, unordered=True, one_zero=True)
     x = fmt.from_bits(rows.encodings(0, rows.rows))
-    verdict = judge(candidate(x), truth(fmt.to_float64(x), fmt, "mpmath"))
+    verdict = judge(candidate(x), truth_of_pairs(fmt.to_float64(x), fmt))
     assert tally.rows == rows.rows
     assert tally.max_ulp == pytest.approx(np.nanmax(verdict.ulp), abs=1e-6)
     assert tally.correct == verdict.correct.sum()
@@ -244,7 +244,7 @@ class Killed(BaseException):
 def test_what_was_counted_before_a_kill_is_kept_and_the_rest_added(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: InProcess
 ) -> None:
-    monkeypatch.setattr(exhaustion, "BATCH_ELEMENTS", 256)
+    monkeypatch.setattr(exhaustion, "BATCH_ELEMENTS", 2048)
     fmt = FORMATS["float8_e5m2"]
     plan = Exhaustion(Subject(load("max_shifted"), fmt, fmt, here), 2, BOTH)
     begun, measured = count(1), list[Range]()

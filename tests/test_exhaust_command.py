@@ -22,6 +22,7 @@ from harness.exhaust import (
     Remembering,
     Symmetries,
     check_symmetries,
+    exhaustion,
 )
 from harness.subject.candidates import load
 from harness.subject.execution import Executor, Fault, InProcess, Outcome
@@ -52,6 +53,7 @@ def test_an_interrupted_proof_is_not_reported_as_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(exhaustion, "BATCH_ELEMENTS", 2048)
     measure, begun = Exhaustion.measure, count()
 
     def interrupted(plan: Exhaustion, shard: Range, executor: Executor) -> Measured:
@@ -60,7 +62,7 @@ def test_an_interrupted_proof_is_not_reported_as_one(
         return measure(plan, shard, executor)
 
     monkeypatch.setattr(Exhaustion, "measure", interrupted)
-    arguments = ["exhaust", "max_shifted", "--format", "float8_e5m2", "--length", "3", "--jobs", "1"]
+    arguments = ["exhaust", "max_shifted", "--format", "float8_e5m2", "--length", "2", "--jobs", "1"]
     assert cli.run([*arguments, "--in-process", "--out", "run"]) == 130
     capsys.readouterr()
     assert cli.run(["report", "run"]) == 0

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, cast
 
 import pytest
@@ -15,7 +16,8 @@ from harness.selftest.defects import DEFECTS
 from harness.selftest.explained import named, scores, texts
 from harness.selftest.suite import planted, suspects_of
 from reference.ops import SOFTMAX
-from tests.explaining import explained, instance
+from tests import explaining
+from tests.explaining import instance
 
 NAMED = (
     "without the tail",
@@ -29,6 +31,12 @@ NAMED = (
 
 UNEXPLAINED = ("uniform", "softmin")
 """Defects that are no part of a softmax."""
+
+
+@lru_cache
+def explained(suspect):
+    """Return its explanation, which depends on it alone and which several tests look at."""
+    return explaining.explained(suspect)
 
 
 @pytest.mark.parametrize("name", NAMED)

@@ -32,7 +32,7 @@ from reports.terminal import summary
 from tests.gating import SUSPECTS, briefly
 from tests.synthetic_run import SETTINGS, planned, tally_of
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 FLOATS = (0.0, 5e-324, 1e-320, 2.0**-1022, 0.5, 1.0, 1.7976931348623157e308, math.inf)
 

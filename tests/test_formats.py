@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference.formats import FORMATS, FloatFormat, floor_log2, format_named, format_of
+from tests.longer import sample
 from tests.more_formats import EVERY, SMALL
 
 WIDE = [f for f in EVERY if f.storage_bits > 16]
@@ -217,16 +218,20 @@ def test_rounding_overflows_half_an_ulp_beyond_the_largest(fmt: FloatFormat) -> 
     assert fmt.round(-edge - TINY) == beyond | fmt.sign_bit
 
 
+@cache
+def value_of(fmt: FloatFormat, code: int) -> Fraction:
+    value = fmt.decode(code)
+    assert value is not None
+    return value
+
+
 def nearest_by_search(fmt: FloatFormat, value: float) -> int:
     """RN by bisection over ordinals: slower than `round`, and another algorithm."""
     target, low, high = abs(Fraction(value)), 0, fmt.largest_ordinal + 1
     while high - low > 1:
         middle = (low + high) // 2
-        decoded = fmt.decode(middle)
-        assert decoded is not None
-        low, high = (middle, high) if decoded <= target else (low, middle)
-    below = fmt.decode(low)
-    assert below is not None
+        low, high = (middle, high) if value_of(fmt, middle) <= target else (low, middle)
+    below = value_of(fmt, low)
     twice = 2 * (target - below)
     gap = fmt.ulp(below)
     up = twice > gap or (twice == gap and low % 2 == 1)
@@ -242,7 +247,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 
 @each_format(EVERY)
 @given(value=finite | st.floats(-1e5, 1e5) | st.floats(-(2.0**-5), 2.0**-5))
-@settings(max_examples=150)
+@settings(max_examples=sample(80, 150))
 def test_scalar_and_array_rounding_agree_with_a_search(fmt: FloatFormat, value: float) -> None:
     expected = nearest_by_search(fmt, value)
     if value != 0:

@@ -41,7 +41,7 @@ DEFECTS = (
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SOFTMAX_HARNESS_NO_EXPLAIN", "1")
-    briefly(monkeypatch, 2, 9)
+    briefly(monkeypatch, 9)
 
 
 def declaring(function: Callable[..., Any], **declares: Any) -> Callable[..., Any]:

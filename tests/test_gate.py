@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -14,13 +13,23 @@ import scipy.special
 
 import reference
 from harness import cli
-from harness.campaign.settings import BRIEF, resolve
+from harness.campaign.settings import resolve
 from harness.gate import decision, gate_campaign, of_tier
 from harness.gate.assertion import failure
 from harness.terminal.exceptions import Interrupted
 from reports.record.ledger import Ledger
 from tests.gated import suspects
-from tests.gating import SUSPECTS, briefly, budget, failing, gate, of_each_metric, replayed, statuses
+from tests.gating import (
+    SUSPECTS,
+    briefly,
+    budget,
+    failing,
+    gate,
+    judge_at_few_lengths,
+    of_each_metric,
+    replayed,
+    statuses,
+)
 from tests.longer import few_of
 from tests.modes import flushing, mode_flushes
 
@@ -29,8 +38,8 @@ pytestmark = pytest.mark.usefixtures("few_checks")
 
 @pytest.fixture(autouse=True)
 def few_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judge functions at a few lengths of each kind; the whole gate is for commands."""
-    monkeypatch.setattr("harness.gate.assertion.BRIEF", replace(BRIEF, lengths=(1, 2, 7, 127, 4096)))
+    """Judge functions at a short length and a long one; the whole gate is for commands."""
+    judge_at_few_lengths(monkeypatch, 127, 4096)
 
 
 @pytest.fixture(autouse=True)
@@ -163,7 +172,7 @@ def test_a_broken_softmax_fails_fast(name: str, fmt: str) -> None:
 def test_its_witness_replays(
     name: str, fmt: str, metric: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    briefly(monkeypatch, 2, 7)
+    briefly(monkeypatch, 7)
     code, document = gate(capsys, suspect(name), "--format", fmt, "--tier", "fast")
     assert code == 1
     assert all(v["status"] in ("over_budget", "defect") and v["replay"] for v in failing(document))
@@ -372,7 +381,10 @@ def test_a_candidate_that_dies_or_hangs_has_its_own_status(capsys: pytest.Captur
         assert status in own, (name, own)
 
 
-def test_a_candidate_that_takes_no_format_gives_no_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_candidate_that_takes_no_format_gives_no_verdict(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    briefly(monkeypatch, 7)
     code, document = gate(
         capsys, suspect("taking_nothing"), "--format", "float16", "--tier", "fast", "--seed", "7"
     )
@@ -392,13 +404,18 @@ def test_a_candidate_that_takes_no_format_gives_no_verdict(capsys: pytest.Captur
     assert statuses(document) == {"not_run"}
 
 
-def test_one_good_candidate_does_not_hide_a_bad_one(
+def test_neither_a_good_candidate_nor_a_job_summary_that_cannot_be_written_hides_a_bad_one(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    briefly(monkeypatch, 2, 7)
-    options = ("--format", "float16", "--tier", "fast")
-    assert gate(capsys, suspect("sound"), suspect("all_zero"), *options)[0] == 1
-    assert gate(capsys, suspect("sound"), suspect("taking_nothing"), *options)[0] == 3
+    briefly(monkeypatch, 7)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "no/such/folder/step.md")
+    asked = ["gate", suspect("sound"), "--format", "float16", "--tier", "fast", "--jobs", "1"]
+    assert cli.run(asked) == 0
+    assert (
+        "no job summary: GITHUB_STEP_SUMMARY no/such/folder/step.md: No such file" in capsys.readouterr().err
+    )
+    assert cli.run([*asked, suspect("all_zero")]) == 1
+    assert cli.run([*asked, suspect("taking_nothing")]) == 3
 
 
 # Where people look -------------------------------------------------------------------------
@@ -407,7 +424,7 @@ def test_one_good_candidate_does_not_hide_a_bad_one(
 def test_junit_markdown_and_annotations_say_the_same(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    briefly(monkeypatch, 2, 7, 33)
+    briefly(monkeypatch, 7, 33)
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "step.md"))
     code = cli.run(
@@ -430,23 +447,10 @@ def test_junit_markdown_and_annotations_say_the_same(
     assert (tmp_path / "run" / "report.html").read_text().count("over budget") > 0
 
 
-def test_a_job_summary_that_cannot_be_written_changes_no_verdict(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    briefly(monkeypatch, 2)
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "no/such/folder/step.md")
-    arguments = ("--format", "float16", "--tier", "fast")
-    assert cli.run(["gate", suspect("sound"), *arguments]) == 0
-    assert (
-        "no job summary: GITHUB_STEP_SUMMARY no/such/folder/step.md: No such file" in capsys.readouterr().err
-    )
-    assert cli.run(["gate", suspect("all_zero"), *arguments]) == 1
-
-
 def test_of_many_candidates_what_is_judged_alone_is_kept_in_memory_and_the_verdicts_are_the_same(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    briefly(monkeypatch, 2, 7)
+    briefly(monkeypatch, 7)
     arguments = (suspect("skipping_the_last"), "--format", "float16", "--tier", "fast", "--out")
     whole = gate(capsys, *arguments, "whole")[1]
     monkeypatch.setattr(gate_campaign, "KEPT_WHOLE", 0)

@@ -86,7 +86,7 @@ def test_the_command_compares_with_an_earlier_gate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    briefly(monkeypatch, 2, 33)
+    briefly(monkeypatch, 33)
     source = SUSPECTS.read_text()
     Path("my.py").write_text(source)
     options = ("my.py:sound", "--format", "float16", "--baseline", "old")

@@ -41,7 +41,7 @@ def softmax(x):
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    briefly(monkeypatch, 2, 17, 65)
+    briefly(monkeypatch, 65)
 
 
 def told(text: str, tier: str, capsys: pytest.CaptureFixture[str]) -> list[str]:

@@ -30,7 +30,7 @@ from reference.ops import OPS, SOFTMAX, Op
 from reports.figures import ulps
 from tests.test_arrays import patterns, same_bits
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 USUAL = [FORMATS[name] for name in USUAL_FORMATS]
 

@@ -79,11 +79,11 @@ def defined(judgement: Judgement, exact: Truth, batch: Batch) -> Figures:
     negative = judgement.negative_zero & judged
     n = ulp.shape[1]
     gaps: dict[int, int] = {}
-    for row, element in np.argwhere((batch.values > -np.inf) & ~np.isnan(ulp)).tolist():
-        with np.errstate(over="ignore"):
-            gap = batch.largest[row] - batch.values[row, element : element + 1]
-        number = int(GAPS.bins(gap)[0])
-        code = int(ulp[row, element].view(np.int64)) >> HISTOGRAM_SHIFT
+    with np.errstate(over="ignore", invalid="ignore"):
+        every = batch.largest[:, None] - batch.values
+    counts = (batch.values > -np.inf) & ~np.isnan(ulp)
+    codes = ulp[counts].view(np.int64) >> HISTOGRAM_SHIFT
+    for number, code in zip(GAPS.bins(every[counts]).tolist(), codes.tolist(), strict=True):
         gaps[number] = max(code, gaps.get(number, 0))
     with np.errstate(all="ignore"):
         ratios = ulp / batch.bounds, ulp / batch.own

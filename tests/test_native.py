@@ -20,7 +20,7 @@ from reference import ulp_errors
 from reference.formats import FORMATS
 from tests.gating import briefly, failing, gate, replayed
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 SOURCE = Path(__file__).resolve().parent.parent / "docs" / "kernels" / "softmax.c"
 

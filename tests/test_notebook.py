@@ -19,7 +19,7 @@ from reports.record.run_folder import RunFolderError
 from tests.notebooks import NOTEBOOK, shown
 from tests.test_documents import shape
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 LINKS = ("witness", "max_ulp_witness", "small_witness", "small_max_ulp_witness")
 

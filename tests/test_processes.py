@@ -1,32 +1,38 @@
 """Copies of a process measure what threads would, and end with it.
 
-Each test is a program of its own: no other thread runs there.
+They are tried in a program of its own, where no other thread runs: one part after another, for each test one.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from programs import PATIENCE, ROOT
+from programs import HEARING, PATIENCE, ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="copies are made on Linux alone")
 
 PROGRAM = """
-import math, os, signal, zlib
+import contextlib, json, math, os, signal, sys, threading, traceback, zlib
+import numpy as np
 from harness.campaign.campaign import Campaign
 from harness.campaign import crews
 from harness.campaign.crews import crew_of, threads_of
 from harness.campaign.deal import Threads, deal
 from harness.campaign.environment import here
 from harness.subject.execution import Isolated
-from harness.campaign.processes import Processes, can_fork
+from harness.campaign.processes import Processes, can_fork, side_by_side
 from harness.campaign.settings import resolve
+from harness.terminal.exceptions import NoVerdict
+from reference.formats import FORMATS
 
 class Record(dict):
     def finished(self):
@@ -36,10 +42,34 @@ class Record(dict):
 
 def campaign(*candidates):
     given = {"candidates": list(candidates), "formats": ["float16"], "lengths": [1, 300]}
-    return Campaign.of(resolve({**given, "rows": 20, "jobs": 2}))
+    return Campaign.of(resolve({**given, "rows": 12, "jobs": 2}))
 
 def copies_of(campaign, executor):
     return Processes(campaign.measure, executor, 2, here(campaign.candidates))
+
+@contextlib.contextmanager
+def part(name):
+    told = {"values": [], "error": ""}
+    try:
+        yield lambda *values: told["values"].extend(values)
+    except BaseException as error:
+        if not isinstance(error, KeyboardInterrupt):
+            told["error"] = traceback.format_exc()
+    told["can_fork"] = can_fork()
+    print(json.dumps([name, told]), flush=True)
+
+x = np.array([[0, 1]], dtype=np.float16)
+
+def of_one(number, executor):
+    if number == 7:
+        os._exit(3)
+    if number == 9:
+        open("nine")
+    sound = executor.run("max_shifted", x, FORMATS["float16"]).completed.all()
+    return number, os.getpid(), bool(sound)
+
+def no_fork():
+    raise BlockingIOError("no process left")
 """
 
 DIES = """
@@ -55,19 +85,117 @@ def softmax(x):
     return e / e.sum(axis=-1, keepdims=True)
 """
 
+PARTS = """
+with part("tallies") as tell:
+    plan = campaign("naive", "dies.py:softmax")
+    with Isolated(2) as executor, crew_of(plan, executor) as crew:
+        assert type(crew) is Threads, "so little is not worth copies"
+    crews.COPIED_SECONDS = 0.0
+    by_copies, by_threads = Record(), Record()
+    assert can_fork()
+    with Isolated(2, 60.0, fault_seconds=math.inf) as executor:
+        with crew_of(plan, executor) as crew:
+            assert type(crew) is Processes
+            deal(plan.shards(), crew, by_copies, lambda *_: None)
+    with Isolated(2, 60.0, fault_seconds=math.inf) as executor:
+        deal(plan.shards(), threads_of(plan, executor), by_threads, lambda *_: None)
+    differing = [shard for shard in by_threads if by_copies[shard] != by_threads[shard]]
+    faults = [t for by in by_threads.values() for t in by.values() if b"crashed" in zlib.decompress(t)]
+    tell(len(by_threads), len(faults), differing)
 
-def run(tmp_path: Path, body: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run a program in a folder."""
-    (tmp_path / "program.py").write_text(PROGRAM + body)
-    return subprocess.run(
-        [sys.executable, "program.py"],
-        cwd=tmp_path,
+plan = campaign("naive")
+
+with part("killed") as tell:
+    kept = Record()
+    with Isolated(2, 20.0) as executor:
+        crew = copies_of(plan, executor)
+        def kill(shard, tallies):
+            os.kill(crew._copies[0].process, signal.SIGKILL)
+        try:
+            deal(plan.shards(), crew, kept, kill)
+        except NoVerdict as error:
+            tell(len(kept), str(error))
+
+with part("odd") as tell:
+    class Odd(Exception):
+        def __init__(self, one, two):
+            super().__init__("odd")
+    def measure(shard, executor):
+        raise Odd(1, 2)
+    with Isolated(2, 20.0) as executor:
+        try:
+            deal(plan.shards(), Processes(measure, executor, 2, here(plan.candidates)), Record(), None)
+        except RuntimeError as error:
+            tell(str(error))
+
+with part("in order") as tell, Isolated(2) as executor:
+    found = list(side_by_side(of_one, range(6), executor, 2))
+    assert can_fork()
+    waiting = threading.Event()
+    thread = threading.Thread(target=waiting.wait)
+    thread.start()
+    alone = list(side_by_side(of_one, range(6), executor, 2))
+    waiting.set()
+    thread.join()
+    tell(os.getpid(), found, alone)
+
+with part("goes wrong") as tell, Isolated(2) as executor:
+    try:
+        list(side_by_side(of_one, (1, 7, 2), executor, 2))
+    except NoVerdict as error:
+        tell(str(error))
+    try:
+        list(side_by_side(of_one, (1, 9, 2), executor, 2))
+    except FileNotFoundError as error:
+        tell(str(error))
+    os.fork, fork = no_fork, os.fork
+    try:
+        tell(list(side_by_side(of_one, (1, 2), executor, 2))[1][1] == os.getpid())
+    finally:
+        os.fork = fork
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        tell("interrupted")
+
+with part("copies") as tell:
+    executor = Isolated(2, 20.0)
+    crew = copies_of(plan, executor)
+    tell(*[copy.process for copy in crew._copies])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the parts of the program told, by their names, and how it ended."""
+
+    parts: dict[str, dict[str, Any]]
+    code: int
+    said: str
+
+    def of(self, name: str) -> list[Any]:
+        """Return what a part told, which met no error."""
+        assert name in self.parts, self.said
+        assert self.parts[name]["error"] == ""
+        return list(self.parts[name]["values"])
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    folder = tmp_path_factory.mktemp("copies")
+    (folder / "dies.py").write_text(DIES)
+    (folder / "program.py").write_text(PROGRAM + PARTS)
+    done = subprocess.run(
+        [*HEARING, "program.py"],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=timeout * PATIENCE,
+        timeout=120 * PATIENCE,
         check=False,
     )
+    return Told(dict(map(json.loads, done.stdout.splitlines())), done.returncode, done.stderr)
 
 
 AS_A_COMMAND = """
@@ -88,164 +216,49 @@ def test_no_thread_of_the_command_stands_in_the_way_of_copies() -> None:
     assert (done.stdout, done.stderr) == (b"True\n", b"")
 
 
-def test_the_tallies_are_those_of_threads_bit_for_bit(tmp_path: Path) -> None:
+def test_the_tallies_are_those_of_threads_bit_for_bit(told: Told) -> None:
     """Of faults too: the executor is this process's, whoever asks it."""
-    (tmp_path / "dies.py").write_text(DIES)
-    done = run(
-        tmp_path,
-        """
-plan = campaign("naive", "dies.py:softmax")
-with Isolated(2) as executor, crew_of(plan, executor) as crew:
-    assert type(crew) is Threads, "so little is not worth copies"
-crews.COPIED_SECONDS = 0.0
-by_copies, by_threads = Record(), Record()
-assert can_fork()
-with Isolated(2, 60.0, fault_seconds=math.inf) as executor:
-    with crew_of(plan, executor) as crew:
-        assert type(crew) is Processes
-        deal(plan.shards(), crew, by_copies, lambda *_: None)
-with Isolated(2, 60.0, fault_seconds=math.inf) as executor:
-    deal(plan.shards(), threads_of(plan, executor), by_threads, lambda *_: None)
-differing = [shard for shard in by_threads if by_copies[shard] != by_threads[shard]]
-faults = [t for by in by_threads.values() for t in by.values() if b"crashed" in zlib.decompress(t)]
-print(len(by_threads), len(faults), differing)
-""",
-    )
-    assert done.returncode == 0, done.stderr
-    count, faults, differing = done.stdout.split(maxsplit=2)
-    assert int(count) > 50
-    assert 0 < int(faults) < 20
-    assert differing.strip() == "[]"
+    count, faults, differing = told.of("tallies")
+    assert count > 50
+    assert 0 < faults < 20
+    assert differing == []
 
 
-def test_a_copy_that_is_killed_is_told_and_what_was_recorded_is_kept(tmp_path: Path) -> None:
-    done = run(
-        tmp_path,
-        """
-from harness.terminal.exceptions import NoVerdict
-plan = campaign("naive")
-kept = Record()
-with Isolated(2, 20.0) as executor:
-    crew = copies_of(plan, executor)
-    def kill(shard, tallies):
-        os.kill(crew._copies[0].process, signal.SIGKILL)
-    try:
-        deal(plan.shards(), crew, kept, kill)
-    except NoVerdict as error:
-        print(len(kept), error)
-""",
-    )
-    assert done.returncode == 0, done.stderr
-    count, said = done.stdout.split(maxsplit=1)
-    assert int(count) >= 1
+def test_a_copy_that_is_killed_is_told_and_what_was_recorded_is_kept(told: Told) -> None:
+    count, said = told.of("killed")
+    assert count >= 1
     assert said.endswith(
-        "a copy of the harness, died: memory may be short; try fewer --jobs; what was recorded is kept\n"
+        "a copy of the harness, died: memory may be short; try fewer --jobs; what was recorded is kept"
     )
 
 
-SIDE_BY_SIDE = """
-import threading
-import numpy as np
-from harness.campaign.processes import side_by_side
-from harness.terminal.exceptions import NoVerdict
-from reference.formats import FORMATS
-
-x = np.array([[0, 1]], dtype=np.float16)
-
-def of_one(number, executor):
-    if number == 7:
-        os._exit(3)
-    if number == 9:
-        open("nine")
-    sound = executor.run("max_shifted", x, FORMATS["float16"]).completed.all()
-    return number, os.getpid(), bool(sound)
-
-def no_fork():
-    raise BlockingIOError("no process left")
-"""
-
-
-def test_items_are_worked_on_in_copies_and_their_results_come_in_order(tmp_path: Path) -> None:
+def test_items_are_worked_on_in_copies_and_their_results_come_in_order(told: Told) -> None:
     """Candidates are called by the one executor; where there is another thread, nothing is copied."""
-    done = run(
-        tmp_path,
-        f"""{SIDE_BY_SIDE}
-with Isolated(2) as executor:
-    found = list(side_by_side(of_one, range(6), executor, 2))
-    assert can_fork()
-    waiting = threading.Event()
-    threading.Thread(target=waiting.wait).start()
-    alone = list(side_by_side(of_one, range(6), executor, 2))
-    waiting.set()
-for results in found, alone:
-    assert [(number, sound) for number, _, sound in results] == [(n, True) for n in range(6)], results
-assert os.getpid() not in {{process for _, process, _ in found}}
-assert {{process for _, process, _ in alone}} == {{os.getpid()}}
-""",
-    )
-    assert done.returncode == 0, done.stderr
+    own, found, alone = told.of("in order")
+    for results in found, alone:
+        assert [(number, sound) for number, _, sound in results] == [(n, True) for n in range(6)], results
+    assert own not in {process for _, process, _ in found}
+    assert {process for _, process, _ in alone} == {own}
 
 
-def test_what_goes_wrong_in_a_copy_is_told_as_what_it_is(tmp_path: Path) -> None:
+def test_what_goes_wrong_in_a_copy_is_told_as_what_it_is(told: Told) -> None:
     """A copy that dies, an error of the work, a system without another process; Ctrl-C still works."""
-    done = run(
-        tmp_path,
-        f"""{SIDE_BY_SIDE}
-with Isolated(2) as executor:
-    try:
-        list(side_by_side(of_one, (1, 7, 2), executor, 2))
-    except NoVerdict as error:
-        print(error)
-    try:
-        list(side_by_side(of_one, (1, 9, 2), executor, 2))
-    except FileNotFoundError as error:
-        print(error)
-    os.fork, fork = no_fork, os.fork
-    print(list(side_by_side(of_one, (1, 2), executor, 2))[1][1] == os.getpid())
-    os.fork = fork
-    signal.raise_signal(signal.SIGINT)
-""",
-    )
-    assert done.stderr.endswith("KeyboardInterrupt\n"), done.stderr
-    died, missing, in_turn = done.stdout.splitlines()
+    died, *others = told.of("goes wrong")
     assert "a copy of the harness, died" in died
-    assert missing == "[Errno 2] No such file or directory: 'nine'"
-    assert in_turn == "True"
+    assert others == ["[Errno 2] No such file or directory: 'nine'", True, "interrupted"]
 
 
-def test_an_error_in_a_copy_is_raised_here(tmp_path: Path) -> None:
-    done = run(
-        tmp_path,
-        """
-plan = campaign("naive")
-class Odd(Exception):
-    def __init__(self, one, two):
-        super().__init__("odd")
-def measure(shard, executor):
-    raise Odd(1, 2)
-with Isolated(2, 20.0) as executor:
-    try:
-        deal(plan.shards(), Processes(measure, executor, 2, here(plan.candidates)), Record(), None)
-    except RuntimeError as error:
-        print(error)
-""",
-    )
-    assert (done.returncode, done.stdout) == (0, "Odd: odd\n"), done.stderr
+def test_an_error_in_a_copy_is_raised_here(told: Told) -> None:
+    assert told.of("odd") == ["Odd: odd"]
 
 
-def test_copies_end_with_the_process_that_made_them(tmp_path: Path) -> None:
-    done = run(
-        tmp_path,
-        """
-plan = campaign("naive")
-executor = Isolated(2, 20.0)
-crew = copies_of(plan, executor)
-print(*[copy.process for copy in crew._copies], flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
-""",
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    copies = [int(process) for process in done.stdout.split()]
+def test_copies_can_be_made_again_whatever_happened(told: Told) -> None:
+    assert [name for name in told.parts if not told.parts[name]["can_fork"]] in ([], ["copies"]), told.said
+
+
+def test_copies_end_with_the_process_that_made_them(told: Told) -> None:
+    copies = told.of("copies")
+    assert told.code == -signal.SIGKILL, told.said
     assert len(copies) == 3  # two processors are busy while one copy waits for a candidate
     deadline = time.monotonic() + 10 * PATIENCE
     while any(_is_alive(process) for process in copies):

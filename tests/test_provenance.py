@@ -12,7 +12,7 @@ from harness import cli
 from reports.record.ledger import Ledger
 from reports.record.program import Program
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 FEW = (
     "--format",

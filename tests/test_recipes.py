@@ -21,7 +21,7 @@ from reports.record.witness import LONG_BEYOND, CellKey, Witness
 from strategies.corpora import CORPORA
 from strategies.regimes import REGIMES
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 SEED, BATCH, ROWS, ROW, LENGTH = 11, 3, 4, 2, LONG_BEYOND + 27
 BATCHES = {BATCH: ROWS}

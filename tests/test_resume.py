@@ -414,11 +414,14 @@ def test_an_interrupt_that_a_library_made_another_error_of_is_told_as_one() -> N
 # However it ran ----------------------------------------------------------------------------
 
 
-def test_second_run_of_the_same_folder_is_refused_while_the_first_goes_on(tmp_path: Path) -> None:
+def test_second_run_of_the_same_folder_is_refused_while_the_first_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     gate = Gate(tmp_path, "in_call")
     first = Program(tmp_path / "run", asked=gate.alone)
     gate.wait_until_reached()
-    code, said = Program(tmp_path / "run", "--resume", asked=gate.alone).finish()
+    code = cli.run([*gate.alone, "--out", str(tmp_path / "run"), "--resume"])
+    said = capsys.readouterr().err
     assert first.process.poll() is None
     assert code == 2, said
     assert said.splitlines() == [line for line in said.splitlines() if "another run is writing" in line]
@@ -480,6 +483,7 @@ def test_full_disk_is_one_line_and_what_was_measured_goes_on_elsewhere(
     assert figures(kept) == undisturbed
 
 
+@pytest.mark.usefixtures("few_checks", "one_job")
 def test_damaged_ledger_is_refused_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
     small = ["run", "naive", "--format", "float16", "--regime", "tied", "--length", "2", "--rows", "3"]

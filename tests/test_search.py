@@ -38,7 +38,7 @@ from reference.formats import FORMATS, FloatFormat
 from reports.record.tally import Tally, merge
 from strategies.words import Words
 from tests.benchmarks.search_comparison import METHODS, Task, of_regime, of_search, of_target
-from tests.longer import few_of
+from tests.longer import few_of, sample
 from tests.more_formats import EIGHT
 
 MAX_SHIFTED = load("max_shifted")
@@ -95,7 +95,7 @@ def test_search_finds_more_than_sampling_and_targeting_at_equal_evaluations(here
         sampled = [of_regime(regime, task, 20_000, seed) for seed in range(3)]
         assert statistics.median(sampled) < statistics.median(found), regime
     few = [of_search(task, 200, seed) for seed in range(5)]
-    targeted = [of_target(task, 200, seed) for seed in range(5)]
+    targeted = [of_target(task, 200, seed) for seed in range(sample(3, 5))]
     assert statistics.median(targeted) < statistics.median(few)
 
 
@@ -369,10 +369,10 @@ def test_a_row_that_raises_costs_that_row() -> None:
         return plain(x)
 
     candidate, executor = candidate_of(raising)
-    result, tally = search_tally(Subject(candidate, FLOAT32, FLOAT32, executor), 3, 4000, 0, "ulp")
-    assert result.evaluations == tally.rows == 4000
+    result, tally = search_tally(Subject(candidate, FLOAT32, FLOAT32, executor), 3, 1200, 0, "ulp")
+    assert result.evaluations == tally.rows == 1200
     assert result.faults["raised"] == tally.faults["raised"] > 0
-    assert 3000 < tally.completed < 4000
+    assert 900 < tally.completed < 1200
     assert result.score is not None
     assert result.score > 50
 
@@ -465,7 +465,7 @@ def test_a_folder_that_holds_a_run_is_refused_before_the_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    arguments = ["search", "max_shifted", "--evals", "200", "--out", "mine"]
+    arguments = ["search", "max_shifted", "--in-process", "--evals", "50", "--out", "mine"]
     assert cli.run(arguments) == 0
     searched = "harness.witnesses.search.search_tally"
     monkeypatch.setattr(searched, lambda *_, **__: pytest.fail("searched all the same"))
@@ -526,7 +526,7 @@ def test_without_a_length_the_entries_beyond_whole_lanes_are_searched_too(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(TAIL)
-    asked = ["search", "mine.py:softmax", "--in-process", "--evals", "2000"]
+    asked = ["search", "mine.py:softmax", "--in-process", "--evals", "1000"]
     assert cli.run([*asked, "--length", "8", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["score"] < 100
     assert cli.run([*asked, "--json"]) == 0
@@ -536,7 +536,7 @@ def test_without_a_length_the_entries_beyond_whole_lanes_are_searched_too(
     assert list(scores) == [5, 7, 8, 33, 128]
     assert scores[document["length"]] == document["score"] == max(scores.values())
     assert scores[8] < 100
-    assert sum(each["evaluations"] for each in document["lengths"]) == 2000
+    assert sum(each["evaluations"] for each in document["lengths"]) == 1000
     cells = json.loads((tmp_path / document["run"] / "summary.json").read_text())["cells"]
     assert sorted(cell["length"] for cell in cells) == [5, 7, 8, 33, 128]
     assert cli.run(["replay", f"latest#{document['witness']['id']}", "--json"]) == 0

@@ -74,7 +74,7 @@ def test_a_closed_pipe_is_no_traceback() -> None:
 
 
 def test_a_closed_stream_drops_what_no_encoding_carries() -> None:
-    assert shell("$PYTHON -m harness run $(printf 'no\\377file.py:f') 2>&-").returncode == 2
+    assert shell("$PYTHON -m harness report $(printf 'no\\377where') 2>&-").returncode == 2
 
 
 def test_a_slow_reader_of_a_descriptor_that_does_not_wait_gets_all() -> None:

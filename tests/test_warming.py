@@ -54,17 +54,36 @@ def test_where_the_other_process_fails_this_one_does_all(
     assert [helper.returncode for helper in started] == [1]
 
 
-def test_a_mistake_leaves_no_process_behind(started: list[subprocess.Popen[bytes]]) -> None:
+def test_a_mistake_leaves_no_process_behind(
+    started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In what the other process is told to do as well, and in what this one does while that works on."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(AttributeError):
         prepare(also=["reference.certified.warming:no_such_function"])
+    endless = tmp_path / "endless"
+    endless.write_text("#!/bin/sh\nexec sleep 600\n")
+    endless.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(endless))
+    monkeypatch.setattr(warming, "_warm_truth", compile_and_fail)
+    with pytest.raises(ZeroDivisionError):
+        prepare()
+    assert len(started) == 2
     assert all(helper.poll() is not None for helper in started)
+
+
+def compile_and_fail() -> None:
+    numba.njit(lambda x: x + 1.0)(1.0)
+    raise ZeroDivisionError
 
 
 def test_kernels_that_are_only_loaded_start_no_process(
     started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long that takes on a busy machine."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     prepare()
+    assert started
     monkeypatch.setattr(warming, "_warm_truth", slowly)
     said: list[str] = []
     started.clear()
