@@ -58,16 +58,12 @@ OBJECTIVE: Final = "ulp"
 SWEPT_ELEMENTS: Final = 1 << 16
 """The most elements of a cell at a length that is swept only: two rows of every regime, or fewer."""
 
-DRAWN_ROWS: Final = 3
-DRAWN_ELEMENTS: Final = 1 << 15
-"""The most rows and elements of a cell at a length that is drawn: few, as there are many such lengths."""
-
-LEAST_ROWS: Final = 2
-"""The least rows of a cell at a length that is swept or drawn, however long the rows are."""
+LEAST_ROWS: Final = 3
+"""The least rows of a cell at a length that is swept, and all rows at a length that is drawn, as there are
+many such lengths. The medley gives the last entry of one of them half of the whole."""
 
 USUAL_ROWS: Final = 8
-"""Rows of such a cell at a length that people use, at least: regimes that give the end of a row no weight
-follow each other, six at most, and of eight in turn there is one that does."""
+"""Rows of such a cell at a length that people use, at least: so many regimes in turn, of 25."""
 
 CROWDED: Final = (3, 4)
 """Lengths of the rows of a crowd: short, so that a million rows are judged at the price of a few long cells.
@@ -397,9 +393,8 @@ class Campaign:
         """Return rows by length, for the swept lengths and those that the seed draws."""
         effort, seed = self.settings.effort, self.settings.seed
         drawn = effort.drawn.lengths(seed) if effort.drawn else ()
-        few = {n: min(DRAWN_ROWS, DRAWN_ELEMENTS // n) for n in drawn}
         some = {n: min(2 * len(REGIMES), SWEPT_ELEMENTS // n) for n in effort.sweep}
-        rows = {n: max(LEAST_ROWS, count) for n, count in {**few, **some}.items()}
+        rows = {n: max(LEAST_ROWS, some.get(n, 0)) for n in (*drawn, *effort.sweep)}
         return rows | {n: max(USUAL_ROWS, rows[n]) for n in USUAL if n in rows}
 
     def _crowd(self, least: int) -> tuple[int, int]:

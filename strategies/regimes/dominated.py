@@ -17,7 +17,7 @@ from strategies.regime import Regime
 from strategies.source import F64, Source
 from strategies.thresholds import finite, log_largest, log_smallest_subnormal
 
-__all__ = ["REGIMES"]
+__all__ = ["REGIMES", "last_entry_dominates"]
 
 Array = NDArray[Any]
 
@@ -29,7 +29,7 @@ def _dominated(source: Source, fmt: FloatFormat, rows: int, length: int) -> Arra
     """
     kind, spread, level, where = source.turns(3, 2, 2, PLACES, rows=rows)
     shape = (rows,)
-    rivalled = log(float(length)) + source.between(0.0, 6.0, shape)
+    rivalled = _rivalled(source, length, shape)
     visible = source.between(1.0, -log_smallest_subnormal(fmt), shape)
     beyond = source.between(1.0, 3.0, shape) * log_largest(fmt)
     gap: F64 = np.choose(kind, [rivalled, visible, beyond])
@@ -37,6 +37,18 @@ def _dominated(source: Source, fmt: FloatFormat, rows: int, length: int) -> Arra
     values: F64 = rest[:, None] - spread[:, None] * np.abs(source.normal((rows, length)))
     put(values, place(source, where, length), rest + gap)
     return finite(fmt, values)
+
+
+def last_entry_dominates(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
+    """Return rows (rows, length) whose last entry has half of the whole or more; the rest is tied."""
+    values = np.zeros((rows, length))
+    values[:, -1] = _rivalled(source, length, (rows,))
+    return finite(fmt, values)
+
+
+def _rivalled(source: Source, length: int, shape: tuple[int, ...]) -> F64:
+    """Draw gaps by which an entry is as large as all the others, or up to e^6 times as large."""
+    return log(float(length)) + source.between(0.0, 6.0, shape)
 
 
 REGIMES = (

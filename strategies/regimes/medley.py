@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from reference.formats import FloatFormat
 from strategies.regime import Regime
+from strategies.regimes.dominated import last_entry_dominates
 from strategies.source import Source
 
 __all__ = ["MEDLEY", "REGIMES"]
@@ -27,8 +28,12 @@ MEMBERS: Final = (
 """The regimes that take turns, all with an exact result. A new regime changes no row of the medley."""
 
 
+LONG: Final = 1024
+"""Of more entries few rows are drawn, and a sum may lose an entry of them unseen unless that one is large."""
+
+
 def _medley(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
-    """The members take turns, starting with any."""
+    """The members take turns, starting with any; the last of several long rows shows its last entry."""
     others = [regime for regime in _others() if regime.supports(fmt, length)]
     (turn,) = source.turns(len(others), rows=rows)
     drawn = np.empty((rows, length), dtype=fmt.dtype)
@@ -37,6 +42,8 @@ def _medley(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
     for regime, first, end in zip(others, [0, *ends], ends, strict=False):
         if end > first:
             drawn[order[first:end]] = regime.draw(source, fmt, end - first, length)
+    if length > LONG and rows > 1:
+        drawn[-1:] = last_entry_dominates(source, fmt, 1, length)
     return drawn
 
 
