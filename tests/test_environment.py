@@ -12,7 +12,7 @@ from harness import cli
 from tests.gating import briefly
 from tests.longer import few_of
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 COMMANDS = {
     "run": [

@@ -10,7 +10,7 @@ from harness.commands import causes
 from harness.terminal import deadline
 from tests.gating import briefly
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 CANDIDATES = """
 import os

@@ -25,7 +25,7 @@ from reference.truth import truth
 from tests.longer import few_of
 from tests.pair_truths import one_of_each_gap, truth_of_pairs
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 MP = mpmath.MPContext()
 MP.prec = 200

@@ -24,7 +24,7 @@ from reference.ops import LOGSUMEXP, SOFTMAX, op_named
 from tests.gated import fused as kernels
 from tests.gating import briefly, failing, gate, replayed
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 FLOAT32 = FORMATS["float32"]
 KERNELS = Path(kernels.__file__)

@@ -33,7 +33,7 @@ from tests.gating import (
 from tests.longer import few_of
 from tests.modes import flushing, mode_flushes
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 
 @pytest.fixture(autouse=True)

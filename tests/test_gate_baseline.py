@@ -18,7 +18,7 @@ from reports.record.tally import Tally
 from tests.gating import SUSPECTS, briefly, failing, gate
 from tests.synthetic_run import key, overflowing, tally_of
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 HERE = {"machine": "x86_64", "cpu": "one", "cpu_features": ["avx2"], "libraries": {"numpy": "2.0"}}
 THERE = {**HERE, "cpu": "another", "cpu_features": ["avx2", "avx512f"]}

@@ -28,7 +28,7 @@ from reports.record.verdicts import exit_code
 from tests.gating import SUSPECTS, briefly, budget, error_of, failing, gate, gated, limit_on, written
 from tests.synthetic_run import key, overflowing, tally_of
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 
 @pytest.fixture(autouse=True)

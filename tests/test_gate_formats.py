@@ -17,7 +17,7 @@ from tests.gating import briefly, gate, gate_of_a_module, judge_at_few_lengths, 
 from tests.gating import budget as toml
 from tests.longer import few_of
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 SOFTMAX = """
 import numpy as np

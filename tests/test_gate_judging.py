@@ -27,7 +27,7 @@ from reports.record.witness import Witness
 from tests.gating import budget
 from tests.synthetic_run import key, tally_of, witness
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 FINITE_FIGURES = ("max_ulp", "mean_ulp", "bound_ratio", "algorithm_ratio", "worst_row_sum_error")
 OF_NONFINITE = ("nonfinite", "nonfinite_rows", "failed_rows", "failed_rate", "p50_ulp", "p99_ulp")

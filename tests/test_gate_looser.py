@@ -8,7 +8,7 @@ import pytest
 
 from tests.gating import briefly, failing, gate
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 WRONG = """
 import numpy as np

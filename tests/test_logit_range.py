@@ -33,7 +33,7 @@ from strategies.input_file import InputRows
 from strategies.logit_range import LogitRange
 from strategies.regimes import REGIMES
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 Array = NDArray[np.generic]
 

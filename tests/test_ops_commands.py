@@ -27,7 +27,7 @@ from tests.gated import logarithms
 from tests.gating import briefly, failing, gate, judge_at_few_lengths, replayed, shrink_little
 from tests.longer import few_of
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 FLOAT32 = FORMATS["float32"]
 

@@ -32,7 +32,7 @@ from tests.gating import briefly, failing, gate, gate_of_a_module, judge_at_few_
 from tests.longer import few_of
 from tests.more_formats import EIGHT
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 FLUSH = "--policy=subnormals=flush"
 FLUSHING = """

@@ -25,7 +25,7 @@ from strategies.lengths import SWEEP, USUAL, Drawn
 from strategies.regimes import REGIMES
 from strategies.regimes.medley import MEDLEY
 
-pytestmark = pytest.mark.usefixtures("few_checks")
+pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
 SEEDS = range(5)
 
