@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from reports.figures import NOTHING, count, percent, plural, seeded, ulps
 from reports.looking import looked_at_in_all
@@ -30,6 +31,8 @@ _TITLES: Final = {
 _FIGURE_WIDTH: Final = 11
 _ANY_WIDTH: Final = 10_000
 _FINDINGS_SHOWN: Final = 8
+_RULES_SHOWN: Final = 3
+"""Broken rules of a candidate."""
 
 Printable = Callable[[str], str]
 
@@ -152,13 +155,24 @@ def _findings(run: RunData) -> Iterator[str]:
 
 def _broken(run: RunData) -> Iterator[str]:
     """Yield the first counterexample of each rule of the contract that a candidate breaks."""
-    first = {(check["candidate"], check["check"]): check for check in reversed(run.broken_checks)}
-    for check in list(first.values())[::-1][:_FINDINGS_SHOWN]:
-        yield f"{check['candidate']}, {check['format']}: {check['check']}: {check['message']}"
+    first: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for check in run.broken_checks:
+        first.setdefault((check["candidate"], check["check"]), check)
+    shown = [check for number, check in _numbered(first.values()) if number < _RULES_SHOWN]
+    for check in shown:
+        yield f"{check['candidate']}, {check['format']}: {check['check']}: {check.get('message') or 'broken'}"
         if witness := check.get("witness"):
             yield f"    {run.replay_command(witness['id'])}"
-    if len(first) > _FINDINGS_SHOWN:
-        yield f"... and {plural(len(first) - _FINDINGS_SHOWN, 'broken rule')} more in the report"
+    if len(first) > len(shown):
+        yield f"... and {plural(len(first) - len(shown), 'broken rule')} more in the report"
+
+
+def _numbered(checks: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield checks with their number among those of their candidate."""
+    seen: Counter[str] = Counter()
+    for check in checks:
+        yield seen[check["candidate"]], check
+        seen[check["candidate"]] += 1
 
 
 def _looked(run: RunData) -> Iterator[str]:

@@ -15,6 +15,8 @@ from harness.subject.execution.fork_server import shared
 from tests.gating import look_at_few
 
 os.environ["SOFTMAX_HARNESS_NO_EXPLAIN"] = "1"
+for variable in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):  # verdicts of tests are none of a workflow's
+    os.environ.pop(variable, None)
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin at every start of a process
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")

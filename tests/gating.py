@@ -20,6 +20,7 @@ from harness.gate.budgets import Budget
 from harness.gate.gate_campaign import Cell, Gated
 from reports.record.cells import cell_row
 from reports.record.ledger import CellInfo
+from tests.longer import sample
 from tests.synthetic_run import key
 
 __all__ = [
@@ -46,7 +47,7 @@ SUSPECTS = Path(__file__).resolve().parent / "gated" / "suspects.py"
 
 FEW = replace(
     EXTENTS["brief"],
-    lengths=(3, 65),
+    lengths=sample((3, 65), (1, 3, 65)),
     rows=3,
     long=(1026,),
     batches=(2, 31),

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import pytest
 
 __all__ = ["few_of", "sample"]
 
-ALL: str = "SOFTMAX_HARNESS_ALL_EXAMPLES"
+Tried = TypeVar("Tried")
+
+ALL: Final = "SOFTMAX_HARNESS_ALL_EXAMPLES"
 """The environment variable with which `.ci/run` asks for the larger samples."""
 
 
-def sample(few: int, most: int) -> int:
-    """Return how many examples to try: few where somebody waits, most where nobody does."""
+def sample(few: Tried, most: Tried) -> Tried:
+    """Return what to try, such as a number of examples: few where somebody waits, most where nobody does."""
     return most if os.environ.get(ALL) else few
 
 

@@ -15,6 +15,7 @@ from strategies.corpora import CORPORA, left_out
 from strategies.corpora import known_bugs as known_bugs_module
 from strategies.corpora.digits import DATA
 from strategies.corpora.known_bugs import known_bugs
+from tests.longer import sample
 
 MANY_BYTES = 2**30
 BUGS = {bug.label: bug for bug in known_bugs()}
@@ -59,10 +60,10 @@ def test_rows_are_grouped_by_length_and_have_the_bits_that_they_had_when_first_w
 def test_a_row_is_kept_exactly_where_all_its_numbers_stay_numbers(name, fmt):
     """Held against `FloatFormat.round` on fractions, which shares no code with the arrays' rounding.
 
-    Of the many rows of the digits every fourth is.
+    Of the many rows of the digits every fourth is, by default.
     """
     target, labels = FORMATS[fmt], sorted({label for label, _ in CORPORA[name].labelled()})
-    looked_at = set(labels if name == "known-bugs" else labels[::4])
+    looked_at = set(labels if name == "known-bugs" else labels[:: sample(4, 1)])
     kept = [(label, row) for label, row in labelled(name, fmt) if label in looked_at]
     expected = []
     for label, values in sorted(CORPORA[name].labelled(), key=lambda pair: pair[1].size):

@@ -41,7 +41,6 @@ def test_a_run_names_the_command_and_the_version_of_the_library_under_test(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["harness", *COMMANDS[command]])
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     briefly(monkeypatch, 3)
     assert cli.run([*COMMANDS[command], "--out", "r"]) in (0, 1)
     environment = json.loads(Path("r/summary.json").read_text())["environment"]

@@ -94,6 +94,21 @@ def test_a_rule_is_tried_on_lengths_that_it_was_not_read_off():
     assert found.rule().startswith(f"at {len(wrong)} of "), found.rule()
 
 
+@pytest.mark.parametrize(
+    ("where", "rule"),
+    [
+        (lambda n: n >= 1061, "in rows of 1061 entries and more"),
+        (lambda n: n >= 300 and n % 64 in (1, 33), "where n mod 32 is 1, from 321 on"),
+        (
+            lambda n: n >= 16_385 and (n - 1) & (n - 2) == 0,
+            "where n is one more than a power of two, from 16385 on",
+        ),
+    ],
+)
+def test_the_first_wrong_length_is_found_between_those_asked_first(where, rule):
+    assert asking(lambda x: without_the_last(x, where), scanned).rule() == rule
+
+
 # Bits --------------------------------------------------------------------------------------
 
 

@@ -207,7 +207,6 @@ def test_a_section_that_fails_costs_neither_the_verdict_nor_the_other_sections(
     broken = {**page.all_sections(), "cells": Section("Cells", 50, "", fail)}
     monkeypatch.setattr(page, "all_sections", lambda: broken)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     briefly(monkeypatch, 3)
     asked = ["gate", f"{SUSPECTS}:all_zero", "--tier", "fast", "--format", "float16", "--out", "r"]
     with pytest.warns(Undrawn, match="cells: ArithmeticError: no such exponent"):

@@ -30,7 +30,7 @@ from tests.gating import (
     replayed,
     statuses,
 )
-from tests.longer import few_of
+from tests.longer import few_of, sample
 from tests.modes import flushing, mode_flushes
 
 pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
@@ -39,14 +39,12 @@ pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 @pytest.fixture(autouse=True)
 def few_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judge functions at a short length and a long one; the whole gate is for commands."""
-    judge_at_few_lengths(monkeypatch, 127, 4096)
+    judge_at_few_lengths(monkeypatch, *sample((127, 4096), (1, 2, 7, 127, 4096)))
 
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def suspect(name: str) -> str:

@@ -64,8 +64,6 @@ def of_one_format(folder: Path) -> dict[str, tuple[int, dict[str, Any]]]:
 @pytest.fixture(autouse=True)
 def in_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
-        monkeypatch.delenv(name, raising=False)
     briefly(monkeypatch, 5)
 
 

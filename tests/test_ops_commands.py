@@ -25,7 +25,7 @@ from reports.record.witness import CellKey, Witness
 from reports.sections.witnesses import instance
 from tests.gated import logarithms
 from tests.gating import briefly, failing, gate, judge_at_few_lengths, replayed, shrink_little
-from tests.longer import few_of
+from tests.longer import few_of, sample
 
 pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
@@ -227,7 +227,8 @@ def test_a_sound_kernel_keeps_within_its_bound_and_its_contract(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shrink_little(monkeypatch)
-    arguments = ["--format=float32", "--effort=brief", "--length=33", "--rows=8", "--jobs=1"]
+    lengths = sample(["--length=33"], ["--length=3", "--length=33"])
+    arguments = ["--format=float32", "--effort=brief", *lengths, "--rows=8", "--jobs=1"]
     folder = tmp_path / "run"
     assert cli.run(["run", f"{kernels}:{op}", *arguments, "--out", str(folder)]) == 0
     assert f"judged as {op}, as its name or its declaration says" in capsys.readouterr().err

@@ -600,13 +600,15 @@ def test_a_broken_rule_is_printed_with_its_first_counterexample_and_its_command(
         own = {"message": "x = [0.0]: other", "witness": json.loads(shown.line())}
         first = {**broken, **own, "format": "float32"}
         effect = {**first, "check": "permutation", "consequence": "Addition is not associative"}
-        ledger.put("checks", [first, {**broken, "format": "float64", "message": "x = [1.0]"}, effect])
+        other = {**broken, "check": "shape", "format": "float32"}
+        ledger.put("checks", [first, other, {**first, "format": "float64"}, effect])
     console = Console(file=io.StringIO(), width=200, color_system=None)
     console.print(summary(data(tmp_path), "utf-8"), crop=False)
-    told = [line for line in console.file.getvalue().splitlines() if "x = [" in line or "replay" in line]
+    told = [line for line in console.file.getvalue().splitlines() if "float32: " in line or "replay" in line]
     assert told == [
         "naive, float32: axis: x = [0.0]: other",
         f"    {data(tmp_path).replay_command(shown.id)}",
+        "naive, float32: shape: broken",
     ]
 
 

@@ -369,10 +369,10 @@ def test_a_row_that_raises_costs_that_row() -> None:
         return plain(x)
 
     candidate, executor = candidate_of(raising)
-    result, tally = search_tally(Subject(candidate, FLOAT32, FLOAT32, executor), 3, 1200, 0, "ulp")
-    assert result.evaluations == tally.rows == 1200
+    result, tally = search_tally(Subject(candidate, FLOAT32, FLOAT32, executor), 3, 4000, 0, "ulp")
+    assert result.evaluations == tally.rows == 4000
     assert result.faults["raised"] == tally.faults["raised"] > 0
-    assert 900 < tally.completed < 1200
+    assert 3000 < tally.completed < 4000
     assert result.score is not None
     assert result.score > 50
 

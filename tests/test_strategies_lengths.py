@@ -23,7 +23,7 @@ from reports.record.cells import NOT_A_FAMILY
 from reports.record.run_folder import find_run
 from strategies.lengths import SWEEP, USUAL, Drawn
 from strategies.regimes import REGIMES
-from strategies.regimes.medley import MEDLEY
+from strategies.regimes.medley import LONG, MEDLEY
 
 pytestmark = pytest.mark.usefixtures("few_checks", "one_job")
 
@@ -146,6 +146,20 @@ def test_the_gate_makes_one_call_of_more_rows_than_an_index_counts(seed: int) ->
 def test_rows_of_a_crowd_differ() -> None:
     rows = REGIMES["crowd"].rows(FORMATS["float32"], 100_000, 16, 0, 0)
     assert len({row.tobytes() for row in rows}) == len(rows)
+
+
+def test_the_last_entry_dominates_in_a_row_of_each_further_length() -> None:
+    """Elsewhere a sum that loses it is off by less than a bound of rows so long."""
+    settings = gate_settings(Settings(("max_shifted",), FLOAT32, effort=GATE), ("standard",))
+    campaign = Campaign.of(settings)
+    seen = dict.fromkeys((s.length for s in campaign.shards() if s.regime == MEDLEY and s.length > LONG), 0.0)
+    assert max(seen) > 500_000
+    for shard in campaign.shards():
+        for batch in campaign.batches(shard) if shard.regime == MEDLEY and shard.length > LONG else ():
+            with np.errstate(all="ignore"):
+                others = np.exp(batch.x[:, :-1] - batch.x[:, -1:]).sum(axis=1)
+            seen[shard.length] = max(seen[shard.length], float(1 / (1 + np.nanmin(others))))
+    assert min(seen.values()) >= 0.5, {n: share for n, share in seen.items() if share < 0.5}
 
 
 def test_a_crowd_is_called_whole_and_judged_in_parts() -> None:

@@ -60,10 +60,10 @@ SWEPT_ELEMENTS: Final = 1 << 16
 
 LEAST_ROWS: Final = 3
 """The least rows of a cell at a length that is swept, and all rows at a length that is drawn, as there are
-many such lengths. The medley gives the last entry of one of them half of the whole."""
+many such lengths. In one of them the last entry dominates."""
 
 USUAL_ROWS: Final = 8
-"""Rows of such a cell at a length that people use, at least: so many regimes in turn, of 25."""
+"""Rows of such a cell at a length that people use, at least: about a third of the regimes of the medley."""
 
 CROWDED: Final = (3, 4)
 """Lengths of the rows of a crowd: short, so that a million rows are judged at the price of a few long cells.

@@ -13,11 +13,16 @@ from harness.campaign.settings import LARGEST_CELL
 from reference.formats import FloatFormat
 from reports.record.cells import SEARCHED
 from strategies.regimes.crowd import CROWD
+from strategies.regimes.medley import MEDLEY
 
 __all__ = ["BATCH_ELEMENTS", "Search", "Shard", "Task", "rows_per_batch", "rows_per_part"]
 
 BATCH_ELEMENTS: Final = 1 << 17
 """Elements of a batch: its arrays stay within a few megabytes, whatever the number of rows."""
+
+MEDLEY_ROWS: Final = 8
+MEDLEY_ELEMENTS: Final = 1 << 22
+"""Rows of a batch of the medley, as far as so many elements allow: its last row takes no turn."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,11 @@ Task = Shard | Search
 
 
 def rows_per_batch(regime: str, length: int) -> int:
-    """Return the most rows of a batch: all there are of a crowd."""
-    return LARGEST_CELL if regime == CROWD else rows_per_part(length)
+    """Return the most rows of a batch: all there are of a crowd, and several of a medley, however long."""
+    if regime == CROWD:
+        return LARGEST_CELL
+    rows = rows_per_part(length)
+    return max(rows, min(MEDLEY_ROWS, MEDLEY_ELEMENTS // length)) if regime == MEDLEY else rows
 
 
 def rows_per_part(length: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
@@ -45,6 +45,9 @@ FURTHER: Final = (
 )
 """And these: a twenty-fifth apart, every rest of 512, about the powers of two and between, vocabularies."""
 
+ROUNDS: Final = 12
+"""Times that a rule is tried on further lengths: each halves those among which the first wrong one is."""
+
 MODULI: Final = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -69,32 +72,42 @@ class Lengths:
         """Return what the wrong lengths, and no sound one that was tried, have in common; else some."""
         if len(self.odd) == 1:
             return f"at n = {self.odd[0]}, and at no other of {len(self.tried)} lengths"
-        if (first := self._first_rule()) is not None:
-            return first[0]
+        if self._rule is not None:
+            return self._rule.said
         some = ", ".join(str(n) for n in self.odd[:3])
         return f"at {len(self.odd)} of {len(self.tried)} lengths, such as {some}"
 
-    def _first_rule(self) -> tuple[str, Callable[[int], bool]] | None:
+    @cached_property
+    def _rule(self) -> _Rule | None:
         odd = set(self.odd)
-        held = (
-            (said, holds)
-            for said, holds in _rules(self.odd)
-            if all(holds(n) == (n in odd) for n in self.tried)
-        )
-        return next(held, None)
+        rules = _rules(self.odd) if self.some and len(odd) > 1 else ()
+        return next((rule for rule in rules if all(rule.holds(n) == (n in odd) for n in self.tried)), None)
 
-    def untried(self) -> tuple[int, ...]:
+    def further(self) -> tuple[int, ...]:
         """Return a few lengths that were not tried, and are wrong by the rule."""
-        first = self._first_rule() if self.some and len(self.odd) > 1 else None
-        if first is None:
+        if self._rule is None:
             return ()
-        tried, holds = set(self.tried), first[1]
         starts = (self.odd[0], self.odd[len(self.odd) // 2], self.odd[-1])
-        found = (
-            next((n for n in range(start, self.tried[-1]) if n not in tried and holds(n)), None)
-            for start in starts
-        )
+        found = (next(self._like(start, self.tried[-1]), None) for start in starts)
         return tuple(sorted({n for n in found if n is not None}))
+
+    def halfway(self) -> tuple[int, ...]:
+        """Return a length that was not tried, below the wrong ones and above the sound ones like them."""
+        if self._rule is None:
+            return ()
+        below = [n for n in self.tried if n < self.odd[0] and self._rule.is_like(n)]
+        between = list(self._like(below[-1] if below else 2, self.odd[0]))
+        return (between[len(between) // 2],) if between else ()
+
+    def _like(self, first: int, last: int) -> Iterator[int]:
+        """Yield the lengths first..last - 1 that were not tried, and are like the wrong ones."""
+        tried, rule = set(self.tried), self._rule
+        return (n for n in range(first, last) if rule is not None and rule.is_like(n) and n not in tried)
+
+    def asking(self, questions: Questions, lengths: tuple[int, ...]) -> Lengths:
+        """Return the same after so many more questions."""
+        wrong = (n for n in lengths if not _is_sound(questions, n))
+        return Lengths(tuple(sorted((*self.tried, *lengths))), tuple(sorted((*self.odd, *wrong))))
 
     def chosen(self, most: int = 3) -> tuple[int, ...]:
         """Return a few of the wrong lengths, short ones for choice."""
@@ -102,14 +115,34 @@ class Lengths:
         return tuple(self.odd[i] for i in at)
 
 
-def _rules(odd: Sequence[int]) -> Iterator[tuple[str, Callable[[int], bool]]]:
+@dataclass(frozen=True)
+class _Rule:
+    """A rule of lengths.
+
+    Attributes:
+        said: in words.
+        is_like: what holds of the wrong lengths; of shorter ones too, which may be sound.
+        least: the shortest wrong length, where it is part of the rule.
+    """
+
+    said: str
+    is_like: Callable[[int], bool]
+    least: int = 0
+
+    def holds(self, n: int) -> bool:
+        """Tell whether a length is wrong by the rule."""
+        return n >= self.least and self.is_like(n)
+
+
+def _rules(odd: Sequence[int]) -> Iterator[_Rule]:
     first, last = odd[0], odd[-1]
-    yield f"in rows of {first} entries and more", lambda n: n >= first
-    yield f"in rows of {first} to {last} entries", lambda n: first <= n <= last
+    yield _Rule(f"in rows of {first} entries and more", lambda _: True, first)
+    yield _Rule(f"in rows of {first} to {last} entries", lambda n: n <= last, first)
     for side, said in ((0, ""), (-1, "one less than "), (1, "one more than ")):
-        yield f"where n is {said}a power of two, from {first} on", partial(_is_near_power, first, side)
+        beside = partial(_is_beside_power, side)
+        yield _Rule(f"where n is {said}a power of two, from {first} on", beside, first)
     for modulus in MODULI:
-        rests = {n % modulus for n in odd}
+        rests = frozenset(n % modulus for n in odd)
         named = ", ".join(str(rest) for rest in sorted(rests))
         if rests == set(range(1, modulus)):
             said = f"where n is not divisible by {modulus}"
@@ -117,27 +150,33 @@ def _rules(odd: Sequence[int]) -> Iterator[tuple[str, Callable[[int], bool]]]:
             said = f"where n mod {modulus} is {named}"
         else:
             continue
-        yield said, lambda n, m=modulus, r=rests: n % m in r  # type: ignore[misc]
-        yield f"{said}, from {first} on", lambda n, m=modulus, r=rests: n >= first and n % m in r  # type: ignore[misc]
+        leaves = partial(_leaves, modulus, rests)
+        yield from (_Rule(said, leaves), _Rule(f"{said}, from {first} on", leaves, first))
 
 
-def _is_near_power(first: int, side: int, n: int) -> bool:
+def _is_beside_power(side: int, n: int) -> bool:
     power = n - side
-    return n >= first and power & (power - 1) == 0
+    return power & (power - 1) == 0
+
+
+def _leaves(modulus: int, rests: frozenset[int], n: int) -> bool:
+    return n % modulus in rests
 
 
 def scanned(questions: Questions) -> Lengths:
-    """Ask every short length, some long ones, and some that are wrong by the rule read off these."""
+    """Ask every short length and some long ones, then some that decide whether the rule of these holds."""
     lengths = [*range(2, EVERY + 1), *sorted({n for n in FURTHER if n > EVERY})]
     if questions.is_slow:
         lengths = [n for n in lengths if n <= OF_SLOW]
-    seen = Lengths(tuple(lengths), tuple(n for n in lengths if not _is_sound(questions, n)))
-    for _ in MODULI:
-        fresh = seen.untried()
-        wrong = [n for n in fresh if not _is_sound(questions, n)]
-        seen = Lengths(tuple(sorted((*seen.tried, *fresh))), tuple(sorted((*seen.odd, *wrong))))
-        if len(wrong) == len(fresh):
+    seen = Lengths((), ()).asking(questions, tuple(lengths))
+    for _ in range(ROUNDS):
+        before, seen = seen, seen.asking(questions, seen.further())
+        if seen.rule() == before.rule():
             break
+    for _ in range(ROUNDS):
+        if not (between := seen.halfway()):
+            break
+        seen = seen.asking(questions, between)
     return seen
 
 

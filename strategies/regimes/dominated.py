@@ -29,7 +29,7 @@ def _dominated(source: Source, fmt: FloatFormat, rows: int, length: int) -> Arra
     """
     kind, spread, level, where = source.turns(3, 2, 2, PLACES, rows=rows)
     shape = (rows,)
-    rivalled = _rivalled(source, length, shape)
+    rivalled = log(float(length)) + source.between(0.0, 6.0, shape)
     visible = source.between(1.0, -log_smallest_subnormal(fmt), shape)
     beyond = source.between(1.0, 3.0, shape) * log_largest(fmt)
     gap: F64 = np.choose(kind, [rivalled, visible, beyond])
@@ -40,15 +40,13 @@ def _dominated(source: Source, fmt: FloatFormat, rows: int, length: int) -> Arra
 
 
 def last_entry_dominates(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
-    """Return rows (rows, length) whose last entry has half of the whole or more; the rest is tied."""
+    """Return rows (rows, length) whose last entry has half of the whole or more; the rest is tied.
+
+    Before it is rounded into the format, the entry is e times as large as all others together, at least.
+    """
     values = np.zeros((rows, length))
-    values[:, -1] = _rivalled(source, length, (rows,))
+    values[:, -1] = log(float(length)) + source.between(1.0, 6.0, (rows,))
     return finite(fmt, values)
-
-
-def _rivalled(source: Source, length: int, shape: tuple[int, ...]) -> F64:
-    """Draw gaps by which an entry is as large as all the others, or up to e^6 times as large."""
-    return log(float(length)) + source.between(0.0, 6.0, shape)
 
 
 REGIMES = (

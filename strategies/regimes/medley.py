@@ -12,7 +12,7 @@ from strategies.regime import Regime
 from strategies.regimes.dominated import last_entry_dominates
 from strategies.source import Source
 
-__all__ = ["MEDLEY", "REGIMES"]
+__all__ = ["LONG", "MEDLEY", "REGIMES"]
 
 Array = NDArray[Any]
 
@@ -33,7 +33,7 @@ LONG: Final = 1024
 
 
 def _medley(source: Source, fmt: FloatFormat, rows: int, length: int) -> Array:
-    """The members take turns, starting with any; the last of several long rows shows its last entry."""
+    """The members take turns, starting with any; the last entry of the last long row dominates."""
     others = [regime for regime in _others() if regime.supports(fmt, length)]
     (turn,) = source.turns(len(others), rows=rows)
     drawn = np.empty((rows, length), dtype=fmt.dtype)

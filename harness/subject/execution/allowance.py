@@ -32,6 +32,9 @@ Flags = NDArray[np.bool_]
 FIRST_SECONDS: Final = 10.0
 """The time that the faults of one candidate may cost before the checks begin."""
 
+TOLD_SECONDS: Final = 2.0
+"""The time of faults that is told though all rows were tried."""
+
 STAGE_SECONDS: Final = 3.0
 """The least time left for faults when the checks or the shrinking begin."""
 
@@ -190,14 +193,16 @@ class Allowance:
             self._untried += rows
 
     def summary(self) -> str | None:
-        """Return a sentence on the rows not tried and the faults by chance; None where there were none."""
+        """Return a sentence on the rows not tried, the faults by chance, and their time; None of little."""
         chance = self.chance.summary()
         with self._lock:
             rule = self._beyond.rule() if self._untried else ""
         rows = f"{plural(self._untried, 'row')} {'was' if self._untried == 1 else 'were'}"
         untried = f"{rows} not tried" if self._untried else ""
         parts = [part for part in (untried, rule, chance) if part]
-        return "; ".join([*parts, f"{self._spent:.0f} s went into failing calls"]) if parts else None
+        if not parts and self._spent < TOLD_SECONDS:
+            return None
+        return "; ".join([*parts, f"{self._spent:.0f} s went into failing calls"])
 
 
 def summaries(allowances: Mapping[str, Allowance]) -> dict[str, str]:

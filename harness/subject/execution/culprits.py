@@ -289,7 +289,8 @@ class _Narrowing:
     def _add_untried(self, reason: str, *, counts: bool = True) -> None:
         untried = int((~self._completed).sum()) - len(self._culprits)
         if untried > 0:
-            self._allowance.count_untried(untried if counts else 0)
+            if counts:
+                self._allowance.count_untried(untried)
             self._general.append(Fault("not_tried", None, f"{untried} further rows were not tried: {reason}"))
 
     # 4: the survivors as one batch
