@@ -13,6 +13,7 @@ import pytest
 from harness import cli
 from harness.campaign.campaign import Batch, Campaign
 from harness.campaign.settings import EFFORTS, Effort, Settings
+from harness.checks.samples import EXTENTS
 from harness.gate.gate_campaign import GATE, gate_settings
 from harness.selftest.defects import sizes
 from harness.selftest.planted import Defect, Instance, of_rows
@@ -234,7 +235,10 @@ def test_defects_of_size_are_caught_by_what_the_seed_draws(
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [4_194_240, 16_700_000, 1 << 24])
 @pytest.mark.parametrize("fmt", ["float32", "float64"])
-def test_elements_that_an_index_does_not_reach_break_the_contract(limit: int, fmt: str) -> None:
+def test_elements_that_an_index_does_not_reach_break_the_contract(
+    limit: int, fmt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.checks.samples.EXTENTS", EXTENTS)  # all: the calls must be large
     function = sizes.elements_beyond_a_limit_unwritten
     instance = Instance(Defect("size", function, of_rows(function)), FORMATS[fmt], (limit,))
     suspect = Suspect(instance.name, instance.candidate, ("fast",))
