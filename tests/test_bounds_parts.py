@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from reference.bounds.arguments import arguments_of
 from reference.bounds.elementary import exp_parts, expm1_above, log, log1p_above
+from reference.bounds.setting import setting_of
 from reference.bounds.summation import height, sum_growth
 from reference.declaration import Algorithm, Summation
 from reference.formats import FORMATS
@@ -25,6 +27,21 @@ DEPTH = 60
 
 def summed(summation: Summation, accumulator: int | None = None) -> Algorithm:
     return Algorithm(summation, "shifted", 1.0, summation, accumulator)
+
+
+# Arguments ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["float16", "float32", "float64", "bfloat16"])
+def test_the_halves_of_a_power_of_two_may_both_be_off_by_half_an_ulp(name: str) -> None:
+    """Where outputs are rescaled once, t = 2^j may be two differences of 2^(j - 1)."""
+    fmt = FORMATS[name]
+    split = Algorithm("split", "shifted", 1.0, "sequential", one_at_zero=True, rescaled=True)
+    setting = setting_of(split, fmt, fmt)
+    assert setting is not None
+    sizes = 2.0 ** np.arange(-3, 4)
+    k = arguments_of(np.stack([np.zeros_like(sizes), -sizes], axis=1), setting).k[:, 1]
+    assert (k >= setting.u * sizes).all(), [v.hex() for v in k.tolist()]
 
 
 # Elementary functions ------------------------------------------------------------------------

@@ -93,6 +93,15 @@ def test_limits_are_those_of_the_standards(fmt: FloatFormat) -> None:
         assert (float(stated.max), float(stated.smallest_subnormal)) == tuple(map(float, LIMITS[fmt.name]))
 
 
+def test_no_row_of_the_table_has_a_figure_of_another_format() -> None:
+    """All at once, in the words of the table: precision and exponents as NumPy and ml_dtypes have them."""
+    for fmt in EVERY:
+        stated = ml_dtypes.finfo(fmt.dtype)
+        exponents = (stated.minexp, stated.maxexp - 1)
+        assert (fmt.precision, fmt.emin, fmt.emax) == (stated.nmant + 1, *exponents), fmt
+        assert fmt.storage_bits == 8 * fmt.dtype.itemsize == stated.bits, fmt
+
+
 @each_format(SMALL)
 def test_every_encoding_decodes_as_the_dtype_does(fmt: FloatFormat) -> None:
     for code, value in enumerate(fmt.values.tolist()):  # as the dtype widens, exactly
