@@ -18,7 +18,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.certified.compiled import compiled, inlined, pattern
+from reference.bounds.compiled import Constants, fill_row, room_for
+from reference.bounds.screening import may_exceed
+from reference.certified.compiled import compiled, float_of, inlined, pattern
 from reference.certified.layout import key_of, value_of
 from reference.certified.verdict import GROUP, Fields, fields_of_shape, judge_rows
 from reference.certified.widening import Encoded, encoded, widened
@@ -151,6 +153,7 @@ class Batch(NamedTuple):
         bounds: those of the standard tier, shape (rows, n).
         own: those of the declared algorithm; of shape (0, n) where there are none.
         profiled: whether to tell where in the input errors lie.
+        declared: the declared algorithm, whose bounds are made where they may count; in place of `own`.
     """
 
     values: Floats
@@ -158,6 +161,7 @@ class Batch(NamedTuple):
     bounds: Floats
     own: Floats
     profiled: bool
+    declared: Constants = Constants()
 
 
 class Figures(NamedTuple):
@@ -403,7 +407,7 @@ def _judge_and_count(
         judge_rows(values, nearest[first:last], residual[first:last], group, precision, emin)
         part = Batch(
             batch.values[first:last], batch.largest[first:last], batch.bounds[first:last],
-            batch.own[first:last], batch.profiled,
+            batch.own[first:last], batch.profiled, batch.declared,
         )  # fmt: skip
         _count(group, nearest[first:last], residual[first:last], part, first, shift, offset, counts)
 
@@ -448,6 +452,8 @@ def _count(
                     batch.values[row, i - row * n : j - row * n], batch.largest[row], ulp[i:j], shift, offset,
                     numbers, counts.peaks,
                 )  # fmt: skip
+    if batch.declared.outer_precision > 0:
+        _extend_screened(fields.ulp, nearest, residual, batch, first_row, counts.ranks, counts.places)
 
 
 @inlined
@@ -685,6 +691,22 @@ def _extend_greatest(
             if _rank(figure[i] / divisor[i] if divides else figure[i]) == greatest:
                 places[which] = base + i
                 return
+
+
+@compiled
+def _extend_screened(
+    ulp: Any, nearest: Any, residual: Any, batch: Batch, first_row: int, ranks: Any, places: Any
+) -> None:
+    """Do as `_extend_greatest` with the bounds of the declared algorithm, row by row where they may count."""
+    n = nearest.shape[1]
+    bounds, room = np.empty((1, n)), room_for(n)
+    for row in range(nearest.shape[0]):
+        greatest = ranks[_OF.algorithm]
+        ratio = float_of(greatest) if greatest >= 0 else -1.0
+        if nearest[row, 0] >= 0.0 and may_exceed(nearest, residual, ulp, row, ratio, batch.declared):
+            fill_row(batch.values, nearest, residual, row, bounds, 0, room, batch.declared)
+            base = (first_row + row) * n
+            _extend_greatest(ulp[row], bounds[0], True, base, _OF.algorithm, ranks, places)
 
 
 # Places and gaps -------------------------------------------------------------------------

@@ -22,6 +22,8 @@ from harness.measurement.policy import Behaviour, excused_flushes, policy_rows
 from harness.measurement.rows import Flags, Floats, Rows
 from reference.attribution import attribute
 from reference.bounds import element_bounds
+from reference.bounds.compiled import Constants
+from reference.bounds.screening import screened_by
 from reference.declaration import Declaration
 from reference.errors import ElementClass, Judgement, RowFailure
 from reference.model import Truth
@@ -64,13 +66,15 @@ class Judged:
 
         The ratio to the declared bounds is not among them where excused flushes are left out of it.
         """
-        own = None if self._may_excuse else self.declared_bounds
+        screened = None if self._may_excuse else self._screened
+        own = None if self._may_excuse or screened is not None else self.declared_bounds
         batch = Batch(
             self.rows.entries,
             self.rows.extents.largest,
             self.rows.standard_bounds,
             np.empty((0, self.y.shape[1])) if own is None else own,
             self.profiled,
+            Constants() if screened is None else screened,
         )
         if self.rows.op.logarithmic:
             return count_verdict(self.judgement, _with_unmasked_alone(self.rows), batch)
@@ -104,6 +108,14 @@ class Judged:
             return None
         rows = self.rows
         return element_bounds(rows.values, rows.whole_shares, algorithm, rows.format, rows.op.fused)
+
+    @property
+    def _screened(self) -> Constants | None:
+        """What rows are screened by before bounds of the declared algorithm are made; None where none are."""
+        algorithm, rows = self.declaration.algorithm, self.rows
+        if algorithm is None or rows.op.logarithmic or "declared_bounds" in vars(self):
+            return None
+        return screened_by(algorithm, rows.format, rows.truth.format, self.y.shape[1], rows.op.fused)
 
     @cached_property
     def behaviour(self) -> tuple[Behaviour, ...]:

@@ -177,7 +177,7 @@ def _fill(
             rows = slice(first, first + step)
             bounds[rows] = fused_bounds(x[rows], fused, _part(truth, rows), setting)
         return
-    if algorithm.division != "none" and algorithm.argument != "running":
+    if setting.divides_by_a_whole_sum:
         from reference.bounds.compiled import fill_bounds
 
         fill_bounds(x, truth, setting, bounds)

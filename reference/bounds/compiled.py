@@ -31,10 +31,11 @@ from reference.bounds.elementary import (
 from reference.bounds.setting import Setting
 from reference.bounds.summation import sum_growth
 from reference.certified.compiled import FRACTION_BITS, compiled, float_of, inlined, pattern
+from reference.certified.layout import key_of
 from reference.model import RESIDUAL_TOLERANCE, Truth
 from reference.row_kinds import RowKind
 
-__all__ = ["fill_bounds"]
+__all__ = ["Constants", "constants_of", "fill_bounds", "fill_row", "in_ulps", "room_for", "ulp_exponent"]
 
 _PLAIN: Final = 0
 _CONSTANT: Final = 1
@@ -57,45 +58,58 @@ _ABSOLUTE: Final = 2.0**-50
 
 
 class Constants(NamedTuple):
-    """A `Setting` as kernels take it; `inner` and `outer` stand for arithmetic and output."""
+    """A `Setting` and a length as kernels take them; `inner` and `outer` stand for arithmetic and output.
 
-    argument: int
-    constant: float
-    inner_precision: int
-    inner_emin: int
-    inner_emax: int
-    inner_largest: float
-    outer_precision: int
-    outer_emin: int
-    exp_error: float
-    exp_ulps: float
-    one_at_zero: bool
-    rescaled: bool
-    rescaled_floor: float
-    rescaled_deep: float
-    products: float
-    v: float
-    factor: float
-    factor_error: float
-    grown: float
-    shrunk: float
-    monotone: bool
-    reciprocal: bool
-    rounds_quotient: bool
-    rounds_result: bool
-    reach: float
+    That of all zeros stands for none.
+    """
+
+    argument: int = 0
+    constant: float = 0.0
+    inner_precision: int = 0
+    inner_emin: int = 0
+    inner_emax: int = 0
+    inner_largest: float = 0.0
+    outer_precision: int = 0
+    outer_emin: int = 0
+    exp_error: float = 0.0
+    exp_ulps: float = 0.0
+    one_at_zero: bool = False
+    rescaled: bool = False
+    rescaled_floor: float = 0.0
+    rescaled_deep: float = 0.0
+    products: float = 0.0
+    v: float = 0.0
+    factor: float = 0.0
+    factor_error: float = 0.0
+    grown: float = 0.0
+    shrunk: float = 0.0
+    monotone: bool = False
+    reciprocal: bool = False
+    rounds_quotient: bool = False
+    rounds_result: bool = False
+    reach: float = 0.0
+
+
+class Room(NamedTuple):
+    """Scratch for the bounds of a row of n entries."""
+
+    down: Any
+    up_terms: Any
+    down_terms: Any
+    lanes: Any
 
 
 def fill_bounds(x: NDArray[np.float64], truth: Truth, setting: Setting, bounds: NDArray[np.float64]) -> None:
     """Store the bounds of a two-pass algorithm that divides; NaN where there is none."""
-    constants = _constants_of(setting, x.shape[1])
+    constants = constants_of(setting, x.shape[1])
     if constants is None:
         bounds[:] = np.nan
         return
     _fill(x, truth.nearest, truth.residual, truth.kinds, bounds, constants)
 
 
-def _constants_of(setting: Setting, n: int) -> Constants | None:
+def constants_of(setting: Setting, n: int) -> Constants | None:
+    """Return the constants for rows of n entries; None where their sums have no bound."""
     growth = sum_growth(setting.algorithm, n, setting.arithmetic.precision)
     if growth is None:
         return None
@@ -178,7 +192,7 @@ def _near(exponent: int) -> int:
 
 
 @inlined
-def _ulp_exponent(nearest: float, residual: float, c: Constants) -> int:
+def ulp_exponent(nearest: float, residual: float, c: Constants) -> int:
     """Return the exponent of ulp(r): the encoding before a power of two belongs to the binade below."""
     bits = pattern(nearest) - np.int64(residual < 0.0)
     binade = (bits >> FRACTION_BITS) - _BIAS
@@ -187,7 +201,7 @@ def _ulp_exponent(nearest: float, residual: float, c: Constants) -> int:
 
 
 @inlined
-def _in_ulps(value: float, exponent: int) -> float:
+def in_ulps(value: float, exponent: int) -> float:
     """Return value / 2^exponent for exponents of ulps, -1074 and more."""
     return (value * _two_to(-exponent - _SPLIT)) * _TO
 
@@ -275,29 +289,52 @@ def _lanes_sum(values: Any, lanes: Any) -> float:
 # Rows --------------------------------------------------------------------------------------
 
 
+@inlined
+def room_for(n: int) -> Room:
+    """Return scratch for rows of n entries."""
+    return Room(np.empty(n), np.empty(n), np.empty(n), np.empty(8))
+
+
 @compiled
 def _fill(x: Any, nearest: Any, residual: Any, kinds: Any, bounds: Any, c: Constants) -> None:
-    n = x.shape[1]
-    down, up_terms, down_terms, lanes = np.empty(n), np.empty(n), np.empty(n), np.empty(8)
+    room = room_for(x.shape[1])
     for row in range(x.shape[0]):
         if kinds[row] >= _POLICY:
             bounds[row, :] = np.nan
-            continue
-        top = _top_of(x[row])
-        shared = _shared(x[row], nearest[row, top], residual[row, top], top, c)
-        up = bounds[row]
-        _exponentials(x[row], nearest[row], residual[row], shared, up, down, up_terms, down_terms, c)
-        total = _sum_of(
-            _lanes_sum(up_terms, lanes) * _FROM * shared.outward,
-            _lanes_sum(down_terms, lanes) * _FROM * shared.outward,
-            (shared.largest_rest + down_terms[top] * _FROM) * shared.outward,
-            shared.outward,
-            c,
-        )
-        if _impossible(x[row], shared, total, c):
-            bounds[row, :] = np.nan
         else:
-            _quotients(nearest[row], residual[row], shared, total, up, down, up_terms, down_terms, c)
+            _fill_row(x, nearest, residual, row, bounds, row, room, c)
+
+
+@compiled
+def fill_row(
+    x: Any, nearest: Any, residual: Any, row: int, bounds: Any, place: int, room: Room, c: Constants
+) -> None:
+    """Store the bounds of a row with an exact result in row `place` of some; NaN where it may overflow.
+
+    Rows are told by their numbers: to take one out of an array costs as much as the bounds of some entries.
+    """
+    _fill_row(x, nearest, residual, row, bounds, place, room, c)
+
+
+@inlined
+def _fill_row(
+    x: Any, nearest: Any, residual: Any, row: int, bounds: Any, place: int, room: Room, c: Constants
+) -> None:
+    down, up_terms, down_terms = room.down, room.up_terms, room.down_terms
+    top = _top_of(x, row)
+    shared = _shared(x, row, nearest[row, top], residual[row, top], top, c)
+    _exponentials(x, nearest, residual, row, shared, bounds, place, down, up_terms, down_terms, c)
+    total = _sum_of(
+        _lanes_sum(up_terms, room.lanes) * _FROM * shared.outward,
+        _lanes_sum(down_terms, room.lanes) * _FROM * shared.outward,
+        (shared.largest_rest + down_terms[top] * _FROM) * shared.outward,
+        shared.outward,
+        c,
+    )
+    if _impossible(x, row, shared, total, c):
+        bounds[place, :] = np.nan
+    else:
+        _quotients(nearest, residual, row, shared, total, bounds, place, down, up_terms, down_terms, c)
 
 
 @inlined
@@ -309,27 +346,30 @@ def _sum_of(up: float, down: float, at_least: float, outward: float, c: Constant
 
 
 @inlined
-def _top_of(x: Any) -> int:
+def _top_of(x: Any, row: int) -> int:
+    greatest = key_of(-math.inf)
+    for j in range(x.shape[1]):
+        greatest = max(greatest, key_of(x[row, j]))
     top = 0
-    for j in range(1, x.size):
-        top = j if x[j] > x[top] else top
+    while key_of(x[row, top]) < greatest:
+        top += 1
     return top
 
 
 @inlined
-def _shared(x: Any, nearest: float, residual: float, top: int, c: Constants) -> _Row:
-    ulp = _two_to(max(_ulp_exponent(nearest, residual, c), -_BIAS + 1))
+def _shared(x: Any, row: int, nearest: float, residual: float, top: int, c: Constants) -> _Row:
+    ulp = _two_to(max(ulp_exponent(nearest, residual, c), -_BIAS + 1))
     slack = _TOLERANCE * ulp + 2.0**-52 * nearest
     largest = nearest + residual * ulp
     shift = 0.0
     if c.argument == _CONSTANT:
         shift = c.constant
     elif c.argument == _SHIFTED:
-        shift = -x[top]
-    fraction, exponent = _exp_parts(0.0 if c.argument == _SHIFTED else -(x[top] + shift))
-    outward = 1.0 + 2.0**-40 + x.size * 2.0**-52
+        shift = -x[row, top]
+    fraction, exponent = (1.0, 0) if c.argument == _SHIFTED else _exp_parts(-(x[row, top] + shift))
+    outward = 1.0 + 2.0**-40 + x.shape[1] * 2.0**-52
     unit = (largest + slack) * fraction * outward
-    largest_low = max(largest - slack, (1.0 - 2.0**-52) / x.size)
+    largest_low = max(largest - slack, (1.0 - 2.0**-52) / x.shape[1])
     return _Row(
         shift,
         unit,
@@ -349,8 +389,10 @@ def _exponentials(
     x: Any,
     nearest: Any,
     residual: Any,
+    row: int,
     shared: _Row,
     up: Any,
+    place: int,
     down: Any,
     up_terms: Any,
     down_terms: Any,
@@ -358,16 +400,16 @@ def _exponentials(
 ) -> None:
     """`intervals._exponentials`, and the same in units of 2^-512 for the sums."""
     depth = (c.inner_precision - c.inner_emin) * LN2_ABOVE
-    for j in range(x.size):
-        exponent = _ulp_exponent(nearest[j], residual[j], c)
-        exact = _in_ulps(nearest[j], exponent) + residual[j]
+    for j in range(x.shape[1]):
+        exponent = ulp_exponent(nearest[row, j], residual[row, j], c)
+        exact = in_ulps(nearest[row, j], exponent) + residual[row, j]
         ulps = exact + _TOLERANCE
         unit = shared.unit * _two_to(_near(shared.unit_exponent - exponent))
-        t = x[j] + shared.shift
+        t = x[row, j] + shared.shift
         infinite = abs(t) == math.inf
-        k = _wrong(x[j], shared.shift, t, c)
+        k = _wrong(x[row, j], shared.shift, t, c)
         k = 0.0 if infinite else k
-        masked = x[j] == -math.inf
+        masked = x[row, j] == -math.inf
         deep = (t + k <= -depth) & (not masked)
         z = _expm1_above(0.0 if deep else k)
         raised = ulps * (1.0 + z)
@@ -383,10 +425,10 @@ def _exponentials(
         one = c.one_at_zero & (t == 0.0) & (k == 0.0)
         above = 0.0 if one else above
         below = 0.0 if one else below
-        up[j] = 0.0 if masked else above
+        up[place, j] = 0.0 if masked else above
         down[j] = below
         scale = _two_to(exponent + _SPLIT)
-        up_terms[j] = up[j] * scale
+        up_terms[j] = up[place, j] * scale
         down_terms[j] = below * scale
 
 
@@ -409,7 +451,7 @@ def _product_of_two(ulps: float, unit: float, z: float, depth: float, c: Constan
 
 
 @inlined
-def _impossible(x: Any, shared: _Row, total: _Sum, c: Constants) -> bool:
+def _impossible(x: Any, row: int, shared: _Row, total: _Sum, c: Constants) -> bool:
     """`intervals.may_overflow` and `arguments.leaves_range`."""
     excess, lack = total.excess, total.lack
     size = (1.0 + excess) / (shared.fraction * shared.largest_low) * shared.outward
@@ -419,8 +461,8 @@ def _impossible(x: Any, shared: _Row, total: _Sum, c: Constants) -> bool:
         low = (1.0 - lack) / (shared.fraction * shared.largest) / shared.outward
         beyond |= not low * _two_to(_near(c.inner_emax - shared.exponent)) >= 1.0
     if c.reach < math.inf:
-        for j in range(x.size):
-            beyond |= (abs(x[j] + shared.shift) > c.reach) & (x[j] > -math.inf)
+        for j in range(x.shape[1]):
+            beyond |= (abs(x[row, j] + shared.shift) > c.reach) & (x[row, j] > -math.inf)
     return beyond
 
 
@@ -428,9 +470,11 @@ def _impossible(x: Any, shared: _Row, total: _Sum, c: Constants) -> bool:
 def _quotients(
     nearest: Any,
     residual: Any,
+    row: int,
     shared: _Row,
     total: _Sum,
     up: Any,
+    place: int,
     down: Any,
     up_terms: Any,
     down_terms: Any,
@@ -448,17 +492,17 @@ def _quotients(
         size = (1.0 + total.excess) / (shared.fraction * shared.largest_low) * outward
         rounding = max(c.v, size * _two_to(_near(c.inner_emin - c.inner_precision - shared.exponent)))
     capped = c.monotone & (rounding <= c.v)
-    for j in range(nearest.size):
-        exponent = _ulp_exponent(nearest[j], residual[j], c)
-        ulps = _in_ulps(nearest[j], exponent) + residual[j] + _TOLERANCE
+    for j in range(nearest.shape[1]):
+        exponent = ulp_exponent(nearest[row, j], residual[row, j], c)
+        ulps = in_ulps(nearest[row, j], exponent) + residual[row, j] + _TOLERANCE
         ulp = _two_to(max(exponent, -_BIAS + 1))
-        rest = ((1.0 - nearest[j]) - (residual[j] - _TOLERANCE) * ulp) * _NEXT
+        rest = ((1.0 - nearest[row, j]) - (residual[row, j] - _TOLERANCE) * ulp) * _NEXT
         own_up, own_down = up_terms[j] * _FROM, down_terms[j] * _FROM
         others_up, others_down = max(total.up - own_up, 0.0), max(total.down - own_down, 0.0)
         least_sum = (1.0 + own_up) - others_down - _ABSOLUTE
-        above = (up[j] * rest + ulps * others_down) / least_sum * kept_inverse + ulps * more
+        above = (up[place, j] * rest + ulps * others_down) / least_sum * kept_inverse + ulps * more
         above = above if least_sum > 0.0 else math.inf
-        above = min(above, up[j] + (ulps + up[j]) * least)
+        above = min(above, up[place, j] + (ulps + up[place, j]) * least)
         most_sum = (1.0 - own_down) + others_up - _ABSOLUTE
         below = (down[j] * rest + ulps * others_up) / most_sum * grown_inverse + ulps * less
         below = min(below, ulps) if most_sum > 0.0 else ulps
@@ -478,6 +522,6 @@ def _quotients(
         if c.rounds_result:
             above += _half_ulp((ulps + above) * _NEXT, exponent, c)
             below += min(_half_ulp(max(ulps - below, 0.0) * _NEXT, exponent, c), 0.5)
-        room = _in_ulps(1.0 - nearest[j], exponent) - residual[j] + _TOLERANCE
+        room = in_ulps(1.0 - nearest[row, j], exponent) - residual[row, j] + _TOLERANCE
         above = min(above, room) if capped else above
-        up[j] = max(above, min(below, ulps)) * outward + 2.0 * _TOLERANCE
+        up[place, j] = max(above, min(below, ulps)) * outward + 2.0 * _TOLERANCE

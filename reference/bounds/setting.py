@@ -128,6 +128,11 @@ class Setting:
         return self.v * (3 + self.v * (3 + self.v)) * (1 + 2.0**-50)
 
     @property
+    def divides_by_a_whole_sum(self) -> bool:
+        """Whether the second of two passes divides by the sum of the first."""
+        return self.algorithm.division != "none" and self.algorithm.argument != "running"
+
+    @property
     def is_monotone(self) -> bool:
         """Whether no addition makes the sum smaller than one of its terms."""
         kept = self.algorithm.accumulator_precision
