@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import pytest
 
-from harness.measurement import Rows, measure
+from harness.measurement import Rows, measure, tiers
 from harness.measurement.judged import Judged
 from harness.measurement.tiers import judge_by_tiers
 from harness.measurement.witnesses import scores_by_row
+from harness.subject.candidates import BUILTINS
+from harness.subject.execution import InProcess
 from reference.declaration import Declaration, Policy
 from reference.formats import FORMATS
-from reference.tiers import TIERS
+from reference.tiers import STANDARD, TIERS
 from reference.truth import truth
 from reports.record.tally import Tally
 from reports.record.witness import CellKey
+from strategies.regimes import REGIMES
 
 INF, NAN = math.inf, math.nan
 CELL = CellKey("f", "softmax", "float32", "float32", "r", 2)
@@ -171,3 +175,28 @@ def test_failures_are_counted_by_what_the_sum_did() -> None:
     rows, y = batch(GOOD, collapsed, inflated, inflated, COMPLETE_NAN, POLICY)
     tally = measure(CELL, rows, y, Declaration("plain"))
     assert (tally.collapsed_rows, tally.inflated_rows, tally.nonfinite_rows) == (1, 2, 1)
+
+
+@pytest.mark.parametrize("name", ["float16", "float32", "float8_e4m3fn"])
+@pytest.mark.parametrize("candidate", ["max_shifted", "naive", "online"])
+def test_what_is_counted_tells_of_a_batch_what_each_of_its_elements_does(
+    candidate: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sound batches are told by their counts: against a look at each element, in every regime."""
+    fmt, met = FORMATS[name], []
+    for regime, n in product(REGIMES.values(), (1, 3, 300)):
+        if not regime.supports(fmt, n):
+            continue
+        x = regime.rows(fmt, 5, n, 0, 0)
+        with InProcess() as executor:
+            y = executor.run(candidate, x, fmt).outputs
+        assert y is not None
+        for declaration in (BUILTINS[candidate].declared(fmt), Declaration(), FLUSHING):
+            quick, whole = (Judged(Rows.of(fmt, x, fmt), y, declaration) for _ in range(2))
+            found = judge_by_tiers(CELL, quick, [STANDARD])
+            with monkeypatch.context() as patches:
+                patches.setattr(tiers, "_ratio_where_met", lambda *_: None)
+                assert found == judge_by_tiers(CELL, whole, [STANDARD]), regime.name
+            met.append("judgement" not in vars(quick))
+    assert any(met)
+    assert not all(met)

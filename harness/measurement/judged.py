@@ -27,6 +27,7 @@ from reference.bounds.screening import screened_by
 from reference.declaration import Declaration
 from reference.errors import ElementClass, Judgement, RowFailure
 from reference.model import Truth
+from reference.row_kinds import RowKind
 
 __all__ = ["Judged"]
 
@@ -91,6 +92,12 @@ class Judged:
     def _is_judged(self) -> bool:
         """Whether the verdict on each element is there: else it is made and counted in one pass."""
         return "judgement" in vars(self)
+
+    @property
+    def is_judged_throughout(self) -> bool:
+        """Whether each element has an exact result of softmax, and no policy excuses any."""
+        rows = self.rows
+        return not (rows.op.logarithmic or self._may_excuse or (rows.truth.kinds >= RowKind.NAN).any())
 
     @property
     def elements(self) -> Elements:

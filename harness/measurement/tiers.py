@@ -12,6 +12,7 @@ overflow there, or, in an 8-bit format, where x - max is itself out of range.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -25,7 +26,7 @@ from reference.bounds.extremes import steps_exceed
 from reference.errors import ElementClass
 from reference.formats import FloatFormat
 from reference.row_kinds import RowKind
-from reference.tiers import TIERS, Tier
+from reference.tiers import STANDARD, TIERS, Tier
 from reports.record.tally import Tally
 from reports.record.witness import CellKey, Witness
 
@@ -82,7 +83,11 @@ def judge_by_tiers(cell: CellKey, judged: Judged, tiers: Iterable[Tier]) -> Tall
     excused: dict[str, int] = {}
     missed: dict[str, int] = {}
     witnesses = []
-    for held in (tier_judgement(tier, judged) for tier in tiers if tier.takes(judged.rows.truth.format)):
+    for tier in (tier for tier in tiers if tier.takes(judged.rows.truth.format)):
+        if (greatest := _ratio_where_met(tier, judged)) is not None:
+            ratios[f"over_{tier.name}"] = greatest
+            continue
+        held = tier_judgement(tier, judged)
         ratios |= held.worst_ratio()
         violations |= _counts(held.kind, held.violations)
         excused |= _counts(held.kind, held.excused)
@@ -91,6 +96,21 @@ def judge_by_tiers(cell: CellKey, judged: Judged, tiers: Iterable[Tier]) -> Tall
     return Tally(
         tier_ratios=ratios, violations=violations, excused=excused, missed=missed, witnesses=tuple(witnesses)
     )
+
+
+def _ratio_where_met(tier: Tier, judged: Judged) -> float | None:
+    """Return the greatest ratio of a batch that meets a tier with nothing excused; None where that is open.
+
+    What is counted anyway tells it of the standard tier, without a look at each element.
+    """
+    if tier != STANDARD or not judged.is_judged_throughout:
+        return None
+    is_lost = judged.figures.elements.classes[ElementClass.LOST] > 0
+    if is_lost or np.isin(judged.outcomes, _FORBIDDEN_OUTCOMES).any():
+        return None
+    greatest = judged.greatest("bound_ratio")
+    is_met = greatest is not None and greatest <= 1 and not math.isnan(judged.rows.standard_bounds.max())
+    return greatest if is_met else None
 
 
 def looser_than(tier: Tier, fmt: FloatFormat) -> list[Tier]:
