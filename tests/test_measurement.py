@@ -13,14 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.measurement import Rows, measure
-from harness.measurement.compiled import (
-    Batch,
-    Elements,
-    Figures,
-    count_verdict,
-    first_greatest,
-    judge_and_count,
-)
+from harness.measurement.kernels.counting import Batch, Elements, Figures, count_verdict, judge_and_count
+from harness.measurement.kernels.greatest import first_greatest
 from reference.declaration import Declaration, Policy
 from reference.errors import ElementClass, Judgement, judge
 from reference.formats import FORMATS, FloatFormat
@@ -207,7 +201,7 @@ def test_a_count_that_is_interrupted_leaves_nothing_to_the_next(monkeypatch: pyt
 
     before = counted().elements.histogram
     with monkeypatch.context() as patches:
-        patches.setattr("harness.measurement.compiled._figures", interrupted)
+        patches.setattr("harness.measurement.kernels.counting._figures", interrupted)
         with pytest.raises(KeyboardInterrupt):
             counted()
     assert counted().elements.histogram == before

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness.measurement import Judged, Rows
-from harness.measurement.compiled import first_greatest
+from harness.measurement.kernels.greatest import first_greatest
 from reference.bounds import element_bounds
 from reference.bounds.compiled import constants_of, fill_bounds
 from reference.bounds.screening import may_exceed

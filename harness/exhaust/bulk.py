@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.measurement import Rows, measure
-from harness.measurement.compiled import BINS, EXPONENTS, add_error, exact_total
+from harness.measurement.kernels.errors import BINS, EXPONENTS, add_error, exact_total
 from harness.subject.subject import Subject
 from reference.certified.compiled import compiled, pattern
 from reference.errors import ElementClass, Judgement, RowFailure

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measurement.compiled import Elements
 from harness.measurement.judged import Judged
+from harness.measurement.kernels.counting import Elements
 from reference.attribution import RowOutcome
 from reference.errors import ElementClass, RowFailure
 from reference.row_kinds import RowKind

@@ -9,15 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measurement.compiled import (
-    Batch,
-    Elements,
-    Figures,
-    Found,
-    count_verdict,
-    first_greatest,
-    judge_and_count,
-)
+from harness.measurement.kernels.counting import Batch, Elements, Figures, count_verdict, judge_and_count
+from harness.measurement.kernels.greatest import Found, first_greatest
 from harness.measurement.policy import Behaviour, excused_flushes, policy_rows
 from harness.measurement.rows import Flags, Floats, Rows
 from reference.attribution import attribute

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measurement.compiled import Extents, extents, gap_peaks
+from harness.measurement.kernels.places import Extents, extents, gap_peaks
 from harness.subject.subject import Subject
 from reference.errors import Judgement
 from reference.formats import FloatFormat

@@ -18,10 +18,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.measurement.kernels.errors import BINS, EXPONENTS, add_errors, exact_total, total_of_digits
+from harness.measurement.kernels.greatest import Found, extend_greatest, greatest_rank
+from harness.measurement.kernels.places import extend_peaks, new_peaks, peaks_by_bin
 from reference.bounds.compiled import Constants, fill_row, room_for
 from reference.bounds.screening import may_exceed
-from reference.certified.compiled import compiled, float_of, inlined, pattern
-from reference.certified.layout import key_of, value_of
+from reference.certified.compiled import compiled, float_of, inlined
 from reference.certified.verdict import GROUP, Fields, fields_of_shape, judge_rows
 from reference.certified.widening import Encoded, encoded, widened
 from reference.errors import ElementClass, Judgement
@@ -30,42 +32,12 @@ from reports.record.bins import Bins
 from reports.record.profiles import GAPS
 from reports.record.tally import HISTOGRAM_SHIFT
 
-__all__ = [
-    "BINS",
-    "EXPONENTS",
-    "Batch",
-    "Elements",
-    "Extents",
-    "Figures",
-    "Found",
-    "add_error",
-    "count_verdict",
-    "exact_total",
-    "extents",
-    "first_greatest",
-    "gap_peaks",
-    "judge_and_count",
-]
+__all__ = ["Batch", "Elements", "Figures", "count_verdict", "judge_and_count"]
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
-Found = tuple[float, int, int]
-"""A figure with its row and element."""
 
-BINS: Final = (0x7FF << 52 >> HISTOGRAM_SHIFT) + 1
-"""Histogram bins of all nonnegative float64 numbers and +inf."""
-
-EXPONENTS: Final = 0x800
-"""Biased exponents of float64."""
-
-_FRACTION: Final = (1 << 52) - 1
-_HIDDEN: Final = 1 << 52
-_HALF: Final = 27
-_LOW: Final = (1 << _HALF) - 1
 _INFINITY: Final = 0x7FF << 52
-_MAGNITUDE: Final = (1 << 63) - 1
-_KEY_INFINITY: Final = _INFINITY
-_KEY_MASKED: Final = -_INFINITY - 1
 _NONFINITE: Final = np.uint8(ElementClass.NONFINITE)
 _MASKED_ZERO: Final = np.uint8(ElementClass.MASKED_ZERO)
 _OUT_OF_RANGE: Final = np.uint8(ElementClass.OUT_OF_RANGE)
@@ -80,15 +52,6 @@ _NORMAL_ALONE: Final = 1 << int(_NORMAL)
 _CLASSES: Final = len(ElementClass)
 _CHUNK: Final = 1 << 10
 """Elements counted together: their sums of digits, below 2^51 each, stay below 2^63."""
-
-_SMALL: Final = 2.0**26
-_FINE: Final = 2.0**-21
-_DIGIT: Final = 52
-_TOP: Final = 3.0 * 2.0**30
-_MIDDLE: Final = _TOP * 2.0**-_DIGIT
-_BOTTOM: Final = _MIDDLE * 2.0**-_DIGIT
-_LAST_PLACE: Final = -125
-"""Errors below 2^26 are taken apart into integers of 2^-21, 2^-73 and 2^-125, as `row_sums` does outputs."""
 
 
 class _Scalars(NamedTuple):
@@ -193,13 +156,6 @@ class Figures(NamedTuple):
     algorithm_ratio: Found | None
 
 
-class Extents(NamedTuple):
-    """The largest entry of each row, and the smallest that is not -inf; of shape (rows,)."""
-
-    largest: Floats
-    smallest: Floats
-
-
 class _Tables(threading.local):
     """Scratch of each thread, all 0 between calls: too large to be cleared for every batch."""
 
@@ -285,7 +241,7 @@ def _new_counts(rows: int) -> _Counts:
         digits=np.zeros(4, dtype=np.int64),
         sums=np.zeros((EXPONENTS, 2), dtype=np.int64),
         histogram=_TABLES.take(),
-        peaks=np.full(GAPS.count + 1, -1, dtype=np.int64),
+        peaks=new_peaks(),
         ranks=np.full(len(_OF), -1, dtype=np.int64),
         places=np.full(len(_OF), -1, dtype=np.int64),
         row_classes=np.zeros(rows, dtype=np.uint16),
@@ -305,7 +261,7 @@ def _figures(counts: _Counts, n: int, failure: NDArray[np.uint8], row_sum_error:
         first_of_class={kind: first for kind in ElementClass if (first := firsts[kind]) is not None},
         first_negative_zero=firsts[_CLASSES],
         greatest_of_rows=np.where(counts.row_ranks < 0, np.nan, counts.row_ranks.view(np.float64)),
-        gap_errors=_peaks_by_bin(counts.peaks),
+        gap_errors=peaks_by_bin(counts.peaks),
         max_ulp=found[_OF.ulp],
         bound_ratio=found[_OF.bound],
         algorithm_ratio=found[_OF.algorithm],
@@ -325,20 +281,8 @@ def _elements(counts: _Counts) -> Elements:
         infinite=named.infinite,
         nonfinite=named.representable - named.finite - named.infinite,
         histogram=_harvest(counts.histogram, named),
-        total=exact_total(counts.sums) + _sum_of_digits(counts.digits.tolist()),
+        total=exact_total(counts.sums) + total_of_digits(counts.digits.tolist()),
     )
-
-
-def _sum_of_digits(digits: list[int]) -> Fraction:
-    units = 0
-    for digit in digits:
-        units = (units << _DIGIT) + digit
-    return Fraction(units) * Fraction(2) ** _LAST_PLACE
-
-
-def _peaks_by_bin(peaks: Counts) -> Bins:
-    reached = np.flatnonzero(peaks[:-1] >= 0)
-    return Bins(reached, peaks[reached] >> HISTOGRAM_SHIFT)
 
 
 def _harvest(table: Counts, named: _Scalars) -> Bins:
@@ -352,39 +296,6 @@ def _harvest(table: Counts, named: _Scalars) -> Bins:
         keys = np.append(keys, _INFINITY >> HISTOGRAM_SHIFT)
         numbers = np.append(numbers, named.infinite)
     return Bins(keys, numbers)
-
-
-@inlined
-def add_error(ulp: float, histogram: Any, sums: Any) -> int:
-    """Count a finite ULP error in its bin, add it to the exact sums, and return its bin.
-
-    The sums are of significands by biased exponent, in halves of 26 and 27 bits: 2^36 of them do
-    not overflow.
-    """
-    number: int = pattern(ulp) >> HISTOGRAM_SHIFT
-    histogram[number] += 1
-    _add_significand(ulp, sums)
-    return number
-
-
-@inlined
-def _add_significand(ulp: float, sums: Any) -> None:
-    bits = pattern(ulp)
-    exponent = bits >> 52
-    significand = (bits & _FRACTION) | (_HIDDEN if exponent else 0)
-    sums[exponent, 0] += significand >> _HALF
-    sums[exponent, 1] += significand & _LOW
-
-
-def exact_total(sums: Counts) -> Fraction:
-    """Return the sum of the floats that `add_error` added up."""
-    exponents = np.flatnonzero(sums.any(axis=1)).tolist()
-    least = max(exponents[0], 1) if exponents else 0
-    units = sum(
-        ((high << _HALF) + low) << (max(exponent, 1) - least)
-        for exponent, (high, low) in zip(exponents, sums[exponents].tolist(), strict=True)
-    )
-    return Fraction(units) * Fraction(2) ** (least - 1075)
 
 
 @compiled
@@ -439,16 +350,16 @@ def _count(
                 base + a, counts,
             )  # fmt: skip
         _add_counted(ulp[a:b], targets[a:b], room, counts)
-        _extend_greatest(ulp[a:b], ulp[a:b], False, base + a, _OF.ulp, counts.ranks, counts.places)
-        _extend_greatest(ulp[a:b], bounds[a:b], True, base + a, _OF.bound, counts.ranks, counts.places)
+        extend_greatest(ulp[a:b], ulp[a:b], False, base + a, _OF.ulp, counts.ranks, counts.places)
+        extend_greatest(ulp[a:b], bounds[a:b], True, base + a, _OF.bound, counts.ranks, counts.places)
         if own.size:
-            _extend_greatest(ulp[a:b], own[a:b], True, base + a, _OF.algorithm, counts.ranks, counts.places)
+            extend_greatest(ulp[a:b], own[a:b], True, base + a, _OF.algorithm, counts.ranks, counts.places)
         if batch.profiled:
             for row in range(a // n, (b - 1) // n + 1):
                 i, j = max(a, row * n), min(b, (row + 1) * n)
-                rank = _greatest_rank(ulp[i:j])
+                rank = greatest_rank(ulp[i:j])
                 counts.row_ranks[first_row + row] = max(counts.row_ranks[first_row + row], rank)
-                _extend_peaks(
+                extend_peaks(
                     batch.values[row, i - row * n : j - row * n], batch.largest[row], ulp[i:j], shift, offset,
                     numbers, counts.peaks,
                 )  # fmt: skip
@@ -555,9 +466,6 @@ def _count_negative_zeros(classes: Any, negative_zero: Any, base: int, counts: _
                 counts.firsts[_CLASSES] = base + i
 
 
-# Errors ----------------------------------------------------------------------------------
-
-
 @compiled
 def _add_counted(ulp: Any, nearest: Any, room: Any, counts: _Counts) -> None:
     """Count and add up the errors of elements with RN(r) not 0, of which those of policy rows are NaN.
@@ -571,133 +479,19 @@ def _add_counted(ulp: Any, nearest: Any, room: Any, counts: _Counts) -> None:
         errors[i] = ulp[i] if counted else 0.0
         left_out += int(not counted)
         infinite += int((ulp[i] == math.inf) & (nearest[i] != 0.0))
-    _add_errors(errors, counts.histogram, counts.scalars, counts.digits, counts.sums)
+    lowest, highest = add_errors(errors, counts.histogram, counts.digits, counts.sums)
+    counts.scalars[_AT.lowest] = min(counts.scalars[_AT.lowest], lowest)
+    counts.scalars[_AT.highest] = max(counts.scalars[_AT.highest], highest)
     counts.histogram[0] -= left_out
     counts.scalars[_AT.finite] += ulp.size - left_out
     counts.scalars[_AT.infinite] += infinite
-
-
-@inlined
-def _add_errors(errors: Any, histogram: Any, scalars: Any, digits: Any, sums: Any) -> None:
-    """Count finite errors in their bins, and add them to the exact sums.
-
-    Errors of 0 or from 2^-21 to 2^26 have no bits below 2^-73, and two integers hold them.
-    """
-    top = middle = greatest = 0
-    least = _INFINITY
-    for i in range(errors.size):
-        first = errors[i] + _TOP
-        second = (errors[i] - (first - _TOP)) + _MIDDLE
-        top, middle = top + pattern(first), middle + pattern(second)
-        greatest = max(greatest, pattern(errors[i]))
-        least = min(least, pattern(errors[i]) if errors[i] > 0.0 else _INFINITY)
-    if (least >= pattern(_FINE)) & (greatest < pattern(_SMALL)):
-        _add_digits(digits, top - errors.size * pattern(_TOP), middle - errors.size * pattern(_MIDDLE), 0)
-    else:
-        _add_fine_errors(errors, greatest, digits, sums)
-    for i in range(errors.size):
-        histogram[np.uint64(pattern(errors[i]) >> HISTOGRAM_SHIFT)] += 1
-    if least < _INFINITY:
-        scalars[_AT.lowest] = min(scalars[_AT.lowest], max(least >> HISTOGRAM_SHIFT, 1))
-        scalars[_AT.highest] = max(scalars[_AT.highest], greatest >> HISTOGRAM_SHIFT)
-
-
-@compiled
-def _add_fine_errors(errors: Any, greatest: int, digits: Any, sums: Any) -> None:
-    """Add errors by three integers, or by exponents where a remainder is left or one is 2^26 or more."""
-    top = middle = bottom = loose = 0
-    for i in range(errors.size):
-        first = errors[i] + _TOP
-        rest = errors[i] - (first - _TOP)
-        second = rest + _MIDDLE
-        rest -= second - _MIDDLE
-        third = rest + _BOTTOM
-        loose |= pattern(rest - (third - _BOTTOM))
-        top, middle, bottom = top + pattern(first), middle + pattern(second), bottom + pattern(third)
-    if (loose == 0) & (greatest < pattern(_SMALL)):
-        size = errors.size
-        _add_digits(
-            digits, top - size * pattern(_TOP), middle - size * pattern(_MIDDLE),
-            bottom - size * pattern(_BOTTOM),
-        )  # fmt: skip
-    else:
-        for i in range(errors.size):
-            _add_significand(errors[i], sums)
-
-
-@inlined
-def _add_digits(digits: Any, top: int, middle: int, bottom: int) -> None:
-    bottom += digits[3]
-    middle += digits[2] + (bottom >> _DIGIT)
-    top += digits[1] + (middle >> _DIGIT)
-    digits[0] += top >> _DIGIT
-    digits[1], digits[2], digits[3] = top & _FRACTION, middle & _FRACTION, bottom & _FRACTION
-
-
-# Greatest figures ------------------------------------------------------------------------
-
-
-def first_greatest(figure: Floats, divisor: Floats | None = None) -> Found | None:
-    """Return the greatest nonnegative figure, or figure / divisor, with its row and element.
-
-    NaN is left out, and the first of equals is found; None where there is none.
-
-    Args:
-        figure: of shape (rows, n).
-        divisor: likewise, or None.
-    """
-    rank, place = np.full(1, -1, dtype=np.int64), np.full(1, -1, dtype=np.int64)
-    flat = np.ravel(figure)
-    if divisor is None:
-        _extend_greatest(flat, flat, False, 0, 0, rank, place)
-    else:
-        _extend_greatest(flat, np.ravel(divisor), True, 0, 0, rank, place)
-    at = int(place[0])
-    return None if at < 0 else (float(rank.view(np.float64)[0]), *divmod(at, figure.shape[1]))
-
-
-@inlined
-def _rank(figure: float) -> int:
-    """Return the encoding of a nonnegative figure, which orders as it does; below 0 for NaN."""
-    bits: int = pattern(figure)
-    return bits if bits <= _INFINITY else -1
-
-
-@compiled
-def _greatest_rank(figure: Any) -> int:
-    greatest = -1
-    for i in range(figure.size):
-        greatest = max(greatest, _rank(figure[i]))
-    return greatest
-
-
-@compiled
-def _greatest_ratio(figure: Any, divisor: Any) -> int:
-    greatest = -1
-    for i in range(figure.size):
-        greatest = max(greatest, _rank(figure[i] / divisor[i]))
-    return greatest
-
-
-@compiled
-def _extend_greatest(
-    figure: Any, divisor: Any, divides: bool, base: int, which: int, ranks: Any, places: Any
-) -> None:
-    """Keep the rank and place of the greatest figure, or figure / divisor, if it exceeds those before."""
-    greatest = _greatest_ratio(figure, divisor) if divides else _greatest_rank(figure)
-    if greatest > ranks[which]:
-        ranks[which] = greatest
-        for i in range(figure.size):
-            if _rank(figure[i] / divisor[i] if divides else figure[i]) == greatest:
-                places[which] = base + i
-                return
 
 
 @compiled
 def _extend_screened(
     ulp: Any, nearest: Any, residual: Any, batch: Batch, first_row: int, ranks: Any, places: Any
 ) -> None:
-    """Do as `_extend_greatest` with the bounds of the declared algorithm, row by row where they may count."""
+    """Do as `extend_greatest` with the bounds of the declared algorithm, row by row where they may count."""
     n = nearest.shape[1]
     bounds, room = np.empty((1, n)), room_for(n)
     for row in range(nearest.shape[0]):
@@ -706,66 +500,4 @@ def _extend_screened(
         if nearest[row, 0] >= 0.0 and may_exceed(nearest, residual, ulp, row, ratio, batch.declared):
             fill_row(batch.values, nearest, residual, row, bounds, 0, room, batch.declared)
             base = (first_row + row) * n
-            _extend_greatest(ulp[row], bounds[0], True, base, _OF.algorithm, ranks, places)
-
-
-# Places and gaps -------------------------------------------------------------------------
-
-
-def extents(values: Floats) -> Extents:
-    """Return the extents of rows; those of rows with a NaN mean nothing."""
-    found = Extents(np.empty(len(values)), np.empty(len(values)))
-    _extents(values, found.largest, found.smallest)
-    return found
-
-
-@compiled
-def _extents(values: Any, largest: Any, smallest: Any) -> None:
-    for row in range(values.shape[0]):
-        high, low = _KEY_MASKED, _KEY_INFINITY
-        for j in range(values.shape[1]):
-            key = key_of(values[row, j])
-            high = max(high, key)
-            low = min(low, key if key > _KEY_MASKED else _KEY_INFINITY)
-        largest[row], smallest[row] = value_of(high), value_of(low)
-
-
-def gap_peaks(values: Floats, largest: Floats, figure: Floats) -> Bins:
-    """Return the histogram bin of the greatest figure in each bin of the gap largest - value.
-
-    Masked entries and NaN are left out. Encodings order as their values do.
-
-    Args:
-        values: logits of shape (rows, n).
-        largest: of each row, shape (rows,).
-        figure: nonnegative, of shape (rows, n).
-    """
-    peaks = np.full(GAPS.count + 1, -1, dtype=np.int64)
-    _gap_peaks(values, largest, figure, GAPS.shift, GAPS.offset, peaks)
-    return _peaks_by_bin(peaks)
-
-
-@compiled
-def _gap_peaks(values: Any, largest: Any, figure: Any, shift: int, offset: int, peaks: Any) -> None:
-    n = values.shape[1]
-    numbers = np.empty(_CHUNK, np.int64)
-    for row in range(values.shape[0]):
-        for a in range(0, n, _CHUNK):
-            b = min(a + _CHUNK, n)
-            _extend_peaks(values[row, a:b], largest[row], figure[row, a:b], shift, offset, numbers, peaks)
-
-
-@compiled
-def _extend_peaks(
-    values: Any, largest: float, figure: Any, shift: int, offset: int, numbers: Any, peaks: Any
-) -> None:
-    """Keep the greatest figure in the bin of each value's gap; masked values go to the bin after them."""
-    last = peaks.size - 2
-    for j in range(values.size):
-        number = ((pattern(largest - values[j]) & _MAGNITUDE) >> shift) - offset
-        number = min(max(number, 0), last)
-        numbers[j] = number if values[j] > -math.inf else last + 1
-    for j in range(values.size):
-        rank = _rank(figure[j])
-        if rank > peaks[numbers[j]]:
-            peaks[numbers[j]] = rank
+            extend_greatest(ulp[row], bounds[0], True, base, _OF.algorithm, ranks, places)
