@@ -164,7 +164,8 @@ def _logits(fmt: FloatFormat, rows: int, length: int) -> Floats:
 
 def _softmax(x: Floats) -> Floats:
     """NumPy's max-shifted softmax in float64, as anyone would write it."""
-    weights = np.exp(x - x.max(axis=-1, keepdims=True))
+    with np.errstate(over="ignore"):  # of differences, which are -inf then
+        weights = np.exp(x - x.max(axis=-1, keepdims=True))
     quotients: Floats = weights / weights.sum(axis=-1, keepdims=True)
     return quotients
 
