@@ -3,7 +3,7 @@
 A display never lies: a rate is 0 % or 100 %, and an error 0, 1/2 or 1 ULP, only where it is
 exactly that; otherwise as many digits are shown as set it apart. Intervals are rounded
 outwards. All text is ASCII. An exact result may have an exponent of hundreds of digits, beyond every
-number type but mpmath's: `exact` and `shortened` spell it as text.
+number type but mpmath's: `exact`, `exact_power` and `shortened` spell it as text.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ __all__ = [
     "NOTHING",
     "count",
     "exact",
+    "exact_power",
     "figure",
     "interval",
     "percent",
@@ -82,6 +83,18 @@ def exact(value: Any, digits: int) -> str:
     import mpmath
 
     return str(mpmath.nstr(value, digits, strip_zeros=False)).removesuffix(".") if value else "0"
+
+
+def exact_power(value: Any, power: int, digits: int) -> str:
+    """Return value 10^power to so many digits, for a gmpy2 number above 0; laid out as `exact` does."""
+    significand, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    ciphers, place = significand.replace(".", ""), int(exponent) + power
+    if min(-(digits // 3), -5) < place < 0:
+        return f"0.{ciphers:0>{digits - place - 1}}"
+    is_fixed = 0 <= place < digits
+    split = place + 1 if is_fixed else 1
+    text = f"{ciphers[:split]}.{ciphers[split:]}".removesuffix(".")
+    return text if is_fixed else f"{text}e{place:+}"
 
 
 def shortened(text: str, digits: int = 4) -> str:

@@ -11,8 +11,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import gmpy2
 import mpmath
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from markupsafe import Markup
 from rich.console import Console
 
@@ -69,6 +72,27 @@ def test_an_exact_result_of_any_exponent_is_spelled(exponent: int) -> None:
     if abs(exponent) < 1000:
         assert Fraction(text) == pytest.approx(Fraction(3) * Fraction(2) ** exponent, rel=1e-15)
     assert figures.exact(mpmath.mpf(0), 17) == "0"
+
+
+@given(
+    st.floats(1e-9, 1e25),
+    st.integers(2, 40),
+    st.sampled_from([0, 0, 0, 5, -6, -4000]) | st.integers(-(10**40), 10**40),
+)
+def test_a_power_of_ten_beside_it_changes_nothing_but_the_exponent(
+    value: float, digits: int, power: int
+) -> None:
+    """Beside one of no power mpmath is asked; with one, the text is read again."""
+    text = figures.exact_power(gmpy2.mpfr(value), power, digits)
+    if not power:
+        assert text == figures.exact(mpmath.mpf(value), digits)
+    significand, _, exponent = text.partition("e")
+    assert sum(map(str.isdigit, significand.lstrip("0."))) == digits
+    if abs(power) < 5000:
+        said, meant = Fraction(text), Fraction(value) * Fraction(10) ** power
+        assert abs(said / meant - 1) <= Fraction(1, 2 * 10 ** (digits - 1))
+    else:
+        assert abs(int(exponent) - power) <= 26
 
 
 def test_a_result_of_no_more_digits_than_a_whole_number_has_is_read_again() -> None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
+import gmpy2
 import mpmath
 import numpy as np
 import pytest
 
 from harness import cli
 from harness.terminal.exceptions import UsageError
-from harness.witnesses.recipes import ENTRIES, is_same_output, kept_as_recipe, row_of
+from harness.witnesses.recipes import ENTRIES, _shares, is_same_output, kept_as_recipe, row_of
 from reference.formats import FORMATS, format_named
+from reference.fused import Exact
+from reports.figures import exact
 from reports.record.run_folder import LEDGER
 from reports.record.witness import LONG_BEYOND, CellKey, Witness
 from strategies.corpora import CORPORA
@@ -76,6 +81,30 @@ def test_entries_about_the_one_meant_are_kept_with_their_exact_results(element: 
             exact = mpmath.exp(values[remade.first + i]) / total
             digits = len(Decimal(said).as_tuple().digits)
             assert abs(mpmath.mpf(said) / exact - 1) <= mpmath.mpf(10) ** (1 - digits), (said, exact)
+
+
+GAPS = (0.0, -5e-324, -1e-20, -0.5, -30.0, -1e4, -1e9, -1.7e38, -1.7e308)
+
+
+@pytest.mark.parametrize("gap", [*GAPS, Fraction(-3, 1 << 1100), Fraction(-(3 << 1100))])
+@pytest.mark.parametrize("digits", [2, 9, 17])
+def test_a_share_of_any_exponent_is_spelled_as_mpmath_spells_it(gap: Exact, digits: int) -> None:
+    scale, context = Fraction(3, 7), mpmath.MPContext()
+    context.prec = 1500
+    share = context.mpf(3) / 7 * context.exp(context.mpf(Fraction(gap).numerator) / Fraction(gap).denominator)
+    assert list(_shares([gap], type(gap)(0), gmpy2.mpq(scale), digits)) == [exact(share, digits)]
+    assert list(_shares([-math.inf], 0.0, gmpy2.mpq(scale), digits)) == ["0"]
+
+
+@pytest.mark.parametrize("digits", [1, 2])
+def test_shares_of_few_digits_are_what_a_witness_may_hold(digits: int) -> None:
+    """A narrow format and a long row leave one digit, which mpmath would have followed by a point."""
+    kept = kept_as_recipe(drawn(), SEED, BATCHES)
+    assert kept.remade is not None
+    spelt = tuple(_shares([0.0, -1.0, -30.0, -1e30], 0.0, gmpy2.mpq(1, 3), digits))
+    assert spelt[0] == "0.33"[: 2 + digits]
+    held = replace(kept, remade=replace(kept.remade, exact=spelt))
+    assert Witness.from_document(json.loads(held.line())) == held
 
 
 def test_rows_that_nothing_can_make_again_and_short_rows_keep_their_bits() -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, Final
 
+import gmpy2
 import mpmath
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +26,13 @@ from harness.terminal.exceptions import UsageError
 from harness.witnesses.batches import Part, smallest_part
 from reference.errors import ulp_of
 from reference.formats import FloatFormat, format_named
+from reference.fused import Exact
 from reference.model import RESIDUAL_TOLERANCE, Method, Truth
 from reference.ops import Op, op_named
 from reference.ops.fused import whole_truth
 from reference.row_kinds import RowKind
 from reports.figures import exact as spelled
+from reports.figures import exact_power
 from reports.record.witness import LONG_BEYOND, Batch, Remade, Witness
 from strategies.corpora import CORPORA, FixedRows
 from strategies.logit_range import LogitRange
@@ -49,6 +52,14 @@ ENTRIES: Final = 8
 """Entries kept of a row, about the one that is meant, else about the greatest."""
 
 _MOST_DIGITS: Final = 17
+
+_NARROW: Final = gmpy2.context(precision=116)
+"""More than twice the bits of so many digits."""
+
+_WIDE: Final = gmpy2.context(precision=2200)
+"""The difference of two float64 numbers has at most 1024 + 1074 + 1 bits."""
+
+_LOG10_E: Final = _WIDE.div(1, _WIDE.log(10))
 
 _DRAWN: Final = re.compile(r"batch (\d+), row (\d+)")
 
@@ -77,19 +88,20 @@ def kept_as_recipe(
         return witness
     if cell.length <= LONG_BEYOND:
         return replace(witness, batch=Batch(*place, within=ends))
-    x = _entries(witness.x, fmt)
+    raw = bytes.fromhex(witness.x)
+    x = fmt.to_float64(fmt.from_bits(_entries(raw, fmt)))
     meant = int(np.argmax(x)) if witness.element is None else witness.element
     first = max(0, min(meant - ENTRIES // 2, cell.length - ENTRIES))
     op, digits, out_digits = op_named(cell.op), fmt.hex_digits, out.hex_digits
     y = witness.y if op.reduces else witness.y[first * out_digits : (first + ENTRIES) * out_digits]
     remade = Remade(
         *place,
-        x_digest=_digest(witness.x),
+        x_digest=hashlib.sha256(raw).hexdigest(),
         y_digest=_digest(witness.y) if witness.y else "",
         first=first,
         x=witness.x[first * digits : (first + ENTRIES) * digits],
         y=y,
-        exact=_exact(witness.x, fmt, out, first, method, op.name),
+        exact=_exact(x, out, first, method, op),
         within=ends,
     )
     return replace(witness, x="", y="", remade=remade)
@@ -157,16 +169,17 @@ def entries_of_hex(text: str, fmt: FloatFormat) -> NDArray[Any]:
         UsageError: the text is not hexadecimal of whole entries.
     """
     try:
-        raw = bytes.fromhex(text)
-        bits = np.frombuffer(raw, dtype=fmt.bits_dtype.newbyteorder(">"))
+        return _entries(bytes.fromhex(text), fmt)
     except ValueError:
         raise UsageError(
             f"witness bits {text[:20]!r}...: not hexadecimal of {fmt.hex_digits} digits an entry"
         ) from None
-    return bits.astype(fmt.bits_dtype)
 
 
-@lru_cache(maxsize=8)
+def _entries(raw: bytes, fmt: FloatFormat) -> NDArray[Any]:
+    return np.frombuffer(raw, dtype=fmt.bits_dtype.newbyteorder(">")).astype(fmt.bits_dtype)
+
+
 def _digest(encodings: str) -> str:
     return hashlib.sha256(bytes.fromhex(encodings)).hexdigest()
 
@@ -209,27 +222,21 @@ def _fixed(regime: str, length: int, fmt: FloatFormat, within: LogitRange | None
     return [held for f in groups if (held := within.of_fixed(fmt, f)) is not None]
 
 
-def _entries(text: str, fmt: FloatFormat) -> NDArray[np.float64]:
-    return fmt.to_float64(fmt.from_bits(entries_of_hex(text, fmt)))
-
-
-@lru_cache(maxsize=4)
-def _exact(
-    text: str, fmt: FloatFormat, out: FloatFormat, first: int, method: Method, op: str
-) -> tuple[str, ...]:
-    """Spell the exact results of the entries kept of a row; nothing of a policy row.
-
-    One row is often several witnesses.
-    """
-    row = _entries(text, fmt)
-    known = op_named(op).truth(row[None], out, method)
+def _exact(row: NDArray[np.float64], out: FloatFormat, first: int, method: Method, op: Op) -> tuple[str, ...]:
+    """Spell the exact results of the entries kept of a row; nothing of a policy row."""
+    known = op.truth(row[None], out, method)
     if RowKind(known.kinds[0]).is_policy:
         return ()
-    if op_named(op).logarithmic:
+    if op.logarithmic:
         return tuple(_logarithms(known, first))
-    if op_named(op).fused.moves:
-        return _fused_shares(row, op_named(op), out, method, first)
-    return _shares(row, known, first)
+    if not op.fused.moves:
+        top = int(np.argmax(row))
+        kept = row[first : first + ENTRIES].tolist()
+        return tuple(_shares(kept, float(row[top]), *_result_of(known, top)))
+    (logits,) = op.fused.exact_rows(row[None])  # the greatest may be the sink
+    top = max(range(len(logits)), key=logits.__getitem__)
+    kept = logits[first : min(first + ENTRIES, row.size)]
+    return tuple(_shares(kept, logits[top], *_result_of(whole_truth(op, row[None], out, method), top)))
 
 
 def _logarithms(known: Truth, first: int) -> Iterator[str]:
@@ -245,31 +252,22 @@ def _logarithms(known: Truth, first: int) -> Iterator[str]:
         yield spelled(_context().mpf(value.numerator) / value.denominator, digits)
 
 
-def _shares(row: NDArray[np.float64], known: Truth, first: int) -> tuple[str, ...]:
-    """Spell results of softmax.
+def _shares(logits: Sequence[Exact], greatest: Exact, scale: Any, digits: int) -> Iterator[str]:
+    """Spell results of softmax: `scale`, that of the greatest logit, times exponentials of exact differences.
 
-    Each is that of the greatest entry, which RN(r) and its residual give, times the exponential of an exact
-    difference: as many digits are known of the smallest as of the greatest.
+    As many digits are known of the smallest result as of that of the greatest.
+
+    No number type holds the exponential of g = -2^1125, which a difference may be. But e^g = 10^t with
+    t = g log10(e), whose whole part is a power of ten, so that only 10^(t - floor(t)) is worked out. What
+    makes t is exact or rounded to `_WIDE` bits, which leaves it off by 2^-1000 at most.
     """
-    top, context = int(np.argmax(row)), _context()
-    scale, digits = _result_of(known, top)
-    gaps = (context.fsub(v, row[top], exact=True) for v in row[first : first + ENTRIES].tolist())
-    return tuple(spelled(scale * context.exp(gap), digits) for gap in gaps)
-
-
-def _fused_shares(
-    row: NDArray[np.float64], op: Op, out: FloatFormat, method: Method, first: int
-) -> tuple[str, ...]:
-    """Spell the same of a fused row: the greatest may be its sink, and differences are those of s x."""
-    context, (logits,) = _context(), op.fused.exact_rows(row[None])
-    top = max(range(len(logits)), key=logits.__getitem__)
-    scale, digits = _result_of(whole_truth(op, row[None], out, method), top)
-    spelt = []
-    for v in logits[first : min(first + ENTRIES, row.size)]:
-        gap = Fraction(v) - Fraction(logits[top]) if v > -math.inf else None
-        weight = context.mpf(0) if gap is None else context.exp(context.mpf(gap.numerator) / gap.denominator)
-        spelt.append(spelled(scale * weight, digits))
-    return tuple(spelt)
+    for logit in logits:
+        if logit == -math.inf:
+            yield "0"
+            continue
+        power = _WIDE.mul(_WIDE.sub(logit, greatest), _LOG10_E)
+        whole = _WIDE.floor(power)
+        yield exact_power(_NARROW.mul(scale, _NARROW.exp10(_WIDE.sub(power, whole))), int(whole), digits)
 
 
 def _result_of(known: Truth, entry: int) -> tuple[Any, int]:
@@ -278,7 +276,7 @@ def _result_of(known: Truth, entry: int) -> tuple[Any, int]:
     one = Truth(known.format, known.nearest[there], known.residual[there], known.kinds)
     nearest, residual, ulp = (float(a.item()) for a in (one.nearest, one.residual, ulp_of(one)))
     value = Fraction(nearest) + Fraction(residual) * Fraction(ulp)
-    return _context().mpf(value.numerator) / value.denominator, _known_digits(value, Fraction(ulp))
+    return gmpy2.mpq(value), _known_digits(value, Fraction(ulp))
 
 
 @cache
