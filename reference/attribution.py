@@ -25,7 +25,6 @@ Every comparison is decided, by the exact softmax where binary64 leaves a doubt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fractions import Fraction
@@ -37,7 +36,7 @@ from numpy.typing import NDArray
 from reference.bounds import growth, working_format
 from reference.bounds.arguments import rescalings
 from reference.bounds.elementary import LOG2E_ABOVE, LOG2E_HIGH, expm1_above
-from reference.bounds.extremes import steps_exceed, sums_exceed, tops_below
+from reference.bounds.extremes import Limits, steps_exceed, sums_exceed, tops_below
 from reference.declaration import Algorithm, Argument, Declaration
 from reference.errors import RowFailure
 from reference.formats import FloatFormat
@@ -90,7 +89,7 @@ def attribute(
     if failed.size:
         values = truth.format.to_float64(y[failed])
         with np.errstate(all="ignore"):
-            case, rows = _case(declaration, fmt_in, truth.format, op), x[failed]
+            case, rows = _case(declaration, fmt_in, truth.format, op), _of_rows(x, failed)
             rows = op.fused.floats(rows)[0] if op.fused.moves else rows
             outcomes[failed] = _explain(rows, values, failure[failed], case)
     return outcomes
@@ -178,15 +177,24 @@ def _underflow(x: Floats, extinct: Flags, case: _Case) -> Flags:
 def _overflow(x: Floats, extinct: Flags, case: _Case) -> Flags:
     found = np.zeros(len(x), dtype=np.bool_)
     for argument in case.arguments:
-        for exceed in (sums_exceed, steps_exceed):
+        for exceeds in (_by_sum, _by_step, _by_setting, _by_product):
             rows = np.flatnonzero(extinct & ~found)
             if rows.size:
-                found[rows] = exceed(x[rows], argument, case.constant, _limits(x[rows], argument, case))
-        for by in (_by_setting, _by_product):
-            rows = np.flatnonzero(extinct & ~found)
-            if rows.size:
-                found[rows] = by(x[rows], argument, case)
+                found[rows] = exceeds(_of_rows(x, rows), argument, case)
     return found
+
+
+def _of_rows(x: Floats, rows: NDArray[np.intp]) -> Floats:
+    """Return some rows of a batch; all of them without a copy."""
+    return x if rows.size == len(x) else x[rows]
+
+
+def _by_sum(x: Floats, argument: Argument, case: _Case) -> Flags:
+    return sums_exceed(x, argument, case.constant, _limits(x, argument, case))
+
+
+def _by_step(x: Floats, argument: Argument, case: _Case) -> Flags:
+    return steps_exceed(x, argument, case.constant, _limits(x, argument, case))
 
 
 def _by_product(x: Floats, argument: Argument, case: _Case) -> Flags:
@@ -247,33 +255,37 @@ def _saturation(x: Floats, failure: NDArray[np.uint8], case: _Case) -> Flags:
     found = np.zeros(len(x), dtype=np.bool_)
     rows = np.flatnonzero(failure == RowFailure.INFLATED)
     if case.saturating and rows.size:
-        limits = [case.arithmetic.largest] * len(rows)
+        limits = Limits.same(case.arithmetic.largest, rows.size)
         found[rows] = np.logical_or.reduce(
             [sums_exceed(x[rows], argument, case.constant, limits) for argument in case.arguments]
         )
     return found
 
 
-def _limits(x: Floats, argument: Argument, case: _Case) -> list[Fraction]:
+def _limits(x: Floats, argument: Argument, case: _Case) -> Limits:
     """Return Omega / G for each row; 0 where G is infinite.
 
     A running maximum that begins at -Omega has the sum rescaled at the first entry too. Without a shift the
     computed s x_i may lie above s x_i by what rounds s and the product.
     """
     algorithm = replace(case.algorithm, argument=argument)
-    links = rescalings(x)[:, 0] + 1 if argument == "running" else np.zeros(len(x), dtype=np.int64)
-    by_link = {link: _limit(algorithm, x.shape[1], case.arithmetic, link) for link in set(links.tolist())}
-    limits = [by_link[link] for link in links.tolist()]
-    if case.fused.scale == 1 or argument not in ("plain", "constant"):
+
+    def limit(links: int) -> Fraction:
+        return _limit(algorithm, x.shape[1], case.arithmetic, links)
+
+    if argument == "running":
+        links, places = np.unique(rescalings(x)[:, 0] + 1, return_inverse=True)
+        return Limits([limit(number) for number in links.tolist()], places)
+    limits = Limits.same(limit(0), len(x))
+    if case.fused.scale == 1 or argument == "shifted":
         return limits
-    wrong = 3 * 2.0**-case.arithmetic.precision * np.maximum(x.max(axis=1), 0.0)
-    return _lowered(limits, wrong)
+    return _lowered(limits, 3 * 2.0**-case.arithmetic.precision * np.maximum(x.max(axis=1), 0.0))
 
 
-def _lowered(limits: Sequence[Fraction], wrong: Floats) -> list[Fraction]:
+def _lowered(limits: Limits, wrong: Floats) -> Limits:
     """Return limits for exponentials whose arguments may lie so far above the exact ones."""
     factors = (1 + expm1_above(wrong)).tolist()
-    return [limit / Fraction(factor) for limit, factor in zip(limits, factors, strict=True)]
+    return Limits.of([limit / Fraction(factor) for limit, factor in zip(limits, factors, strict=True)])
 
 
 def _limit(algorithm: Algorithm, n: int, arithmetic: FloatFormat, links: int) -> Fraction:

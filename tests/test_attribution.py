@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from harness import cli
 from reference.attribution import RowOutcome, _case, _limits, attribute, hedge
 from reference.bounds import growth
-from reference.bounds.extremes import steps_exceed, sums_exceed, tops_below
+from reference.bounds.extremes import Limits, steps_exceed, sums_exceed, tops_below
 from reference.declaration import Algorithm, Argument, Declaration
 from reference.errors import judge
 from reference.formats import FORMATS, FloatFormat
@@ -160,7 +160,7 @@ def test_a_running_sum_is_rescaled_at_the_first_entry_and_wherever_the_maximum_g
     case = _case(declared("running", algorithm=algorithm), fmt, fmt)
     rows = np.array([[2.0, 1.0, 0.0, 2.0], [0.0, 1.0, -5.0, 1.0], [0.0, 1.0, 2.0, 3.0]])
     expected = [Fraction(fmt.largest) / Fraction(growth(algorithm, 4, fmt, times)) for times in (1, 2, 4)]
-    assert _limits(rows, "running", case) == expected
+    assert list(_limits(rows, "running", case)) == expected
     assert expected[0] > expected[1] > expected[2]
 
 
@@ -274,6 +274,21 @@ def test_steps_are_exact_differences() -> None:
     assert steps_exceed(x[:, ::-1], "running", 0.0, limits).tolist() == [True, False, False]
     assert steps_exceed(x[:, 1:], "constant", -(2.0**60), limits).tolist() == [True, False, False]
     assert not steps_exceed(x, "plain", 0.0, [Fraction(0)] * 3).any()
+
+
+@pytest.mark.parametrize("argument", ["plain", "shifted", "running"])
+def test_limits_that_rows_share_decide_as_if_each_had_its_own(argument: Argument) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(60, 5)) * rng.choice([1e-9, 1.0, 30.0], size=(60, 1))
+    shared = Limits([Fraction(0), Fraction(9, 2), Fraction(10) ** 30], rng.integers(0, 3, 60))
+    own = [shared[row] for row in range(60)]
+    for exceed in (sums_exceed, steps_exceed):
+        found = exceed(x, argument, 0.0, shared)
+        assert found.tolist() == exceed(x, argument, 0.0, own).tolist()
+        assert found.any() == (exceed is sums_exceed or argument != "plain")
+        assert not found.all()
+    everywhere = sums_exceed(x, argument, 0.0, Limits.same(Fraction(9, 2), 60))
+    assert everywhere.tolist() == sums_exceed(x, argument, 0.0, [Fraction(9, 2)] * 60).tolist()
 
 
 def test_the_steps_of_a_row_are_its_own() -> None:

@@ -9,6 +9,7 @@ whose share is r, sum exp(x + c) = 1/r - 1; and sum exp(x - max) = 1 / max r.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
@@ -19,11 +20,10 @@ from reference.bounds.elementary import exp_parts
 from reference.declaration import Argument
 from reference.oracle import softmax
 
-__all__ = ["steps_exceed", "sums_exceed", "tops_below"]
+__all__ = ["Limits", "steps_exceed", "sums_exceed", "tops_below"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Limits = Sequence[Fraction]
 
 DOUBT: Final = 2.0**-30
 _LN2: Final = 0.6931471805599453
@@ -31,6 +31,48 @@ _LN2: Final = 0.6931471805599453
 _MOST_BITS: Final = 4096
 """A sum that agrees with a limit to so many bits equals it: all entries are equal, for else
 it is transcendental (Lindemann-Weierstrass)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """The limit of each row: a batch has few that differ, and one number of each is made for all its rows.
+
+    Attributes:
+        distinct: the limits.
+        places: that of each row's limit among them.
+    """
+
+    distinct: Sequence[Fraction]
+    places: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, limits: Limits | Sequence[Fraction]) -> Limits:
+        """Return the limits of rows that are given one by one."""
+        return limits if isinstance(limits, Limits) else cls(limits, np.arange(len(limits)))
+
+    @classmethod
+    def same(cls, limit: Fraction, rows: int) -> Limits:
+        """Return one limit for so many rows."""
+        return cls([limit], np.zeros(rows, dtype=np.intp))
+
+    def __getitem__(self, row: int) -> Fraction:
+        return self.distinct[int(self.places[row])]
+
+    def __iter__(self) -> Iterator[Fraction]:
+        return map(self.distinct.__getitem__, self.places.tolist())
+
+    def of_rows(self, rows: NDArray[np.intp]) -> Limits:
+        """Return the limits of some rows."""
+        return Limits(self.distinct, self.places[rows])
+
+    def rounded(self) -> Floats:
+        """Return each as float64."""
+        return np.array([float(limit) for limit in self.distinct])[self.places]
+
+    def scaled(self) -> tuple[Floats, Floats]:
+        """Return `_scaled` of each, as an array of f and one of k."""
+        significand, power = np.array([_scaled(limit) for limit in self.distinct]).T
+        return significand[self.places], power[self.places]
 
 
 def tops_below(x: Floats, c: float, emin: int) -> Flags:
@@ -43,8 +85,9 @@ def tops_below(x: Floats, c: float, emin: int) -> Flags:
     return below
 
 
-def sums_exceed(x: Floats, argument: Argument, c: float, limits: Limits) -> Flags:
+def sums_exceed(x: Floats, argument: Argument, c: float, limits: Limits | Sequence[Fraction]) -> Flags:
     """Tell in which rows sum exp(t) exceeds its limit; of a running maximum, that of some prefix."""
+    limits = Limits.of(limits)
     if argument == "running":
         return _prefixes_exceed(x, limits)
     top = x.max(axis=1)
@@ -53,18 +96,18 @@ def sums_exceed(x: Floats, argument: Argument, c: float, limits: Limits) -> Flag
         found, close = _by_greatest(top + shift, x.shape[1], limits)
         rows = np.flatnonzero(close)
         if rows.size:
-            near = [limits[row] for row in rows.tolist()]
-            found[rows], doubtful = _compare(*_sums(x[rows] + shift[rows, None]), near)
+            found[rows], doubtful = _compare(*_sums(x[rows] + shift[rows, None]), limits.of_rows(rows))
             rows = rows[doubtful]
     for row in rows.tolist():
         found[row] = _sum_exceeds(x[row], argument, c, limits[row])
     return found
 
 
-def steps_exceed(x: Floats, argument: Argument, c: float, limits: Limits) -> Flags:
+def steps_exceed(x: Floats, argument: Argument, c: float, limits: Limits | Sequence[Fraction]) -> Flags:
     """Tell in which rows a difference or sum that forms t exceeds its limit."""
+    limits = Limits.of(limits)
     found = np.zeros(len(x), dtype=np.bool_)
-    rough = np.array([float(limit) for limit in limits])[:, None]
+    rough = limits.rounded()[:, None]
     for a, b in _steps(x, argument, c):
         with np.errstate(invalid="ignore", over="ignore"):
             size = np.where(np.isinf(a) | np.isinf(b), 0.0, np.abs(a + b))
@@ -90,7 +133,7 @@ def _by_greatest(top: Floats, n: int, limits: Limits) -> tuple[Flags, Flags]:
 
     exp(top) <= sum exp(t) <= n exp(top).
     """
-    significand, power = _all_scaled(limits)
+    significand, power = limits.scaled()
     with np.errstate(divide="ignore", invalid="ignore"):
         limit = np.log(significand) + power * _LN2
         margin = DOUBT * (1 + np.abs(top) + np.abs(limit))
@@ -100,21 +143,13 @@ def _by_greatest(top: Floats, n: int, limits: Limits) -> tuple[Flags, Flags]:
 
 def _compare(fraction: Floats, exponent: NDArray[Any], limits: Limits) -> tuple[Flags, Flags]:
     """Tell where f 2^k exceeds its limit, and where that is in doubt."""
-    significand, power = _all_scaled(limits)
+    significand, power = limits.scaled()
     # The quotient of two numbers in [1/2, 2^31) is off by 2^-52; 1000 binades are far from any doubt.
     distance = np.clip(exponent - power, -1000, 1000).astype(np.int64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         quotient = np.ldexp(fraction / significand, distance)
     doubtful: Flags = np.abs(quotient - 1) < DOUBT
     return (quotient > 1) & (fraction > 0), doubtful & (significand > 0)
-
-
-def _all_scaled(limits: Limits) -> tuple[Floats, Floats]:
-    """Return `_scaled` of each, as an array of f and one of k."""
-    distinct = {id(limit): limit for limit in limits}  # hashing a fraction costs more than the rest
-    parts = {key: _scaled(limit) for key, limit in distinct.items()}
-    significand, power = np.array([parts[id(limit)] for limit in limits]).T
-    return significand, power
 
 
 def _scaled(limit: Fraction) -> tuple[float, int]:
@@ -161,7 +196,9 @@ def _exp(t: Floats) -> Floats:
 
 
 def _some_prefix_exceeds(row: Floats, sums: Floats, limit: Fraction) -> bool:
-    [exceeds], [in_doubt] = _compare(sums.max(keepdims=True), np.zeros(1, dtype=np.int64), [limit])
+    [exceeds], [in_doubt] = _compare(
+        sums.max(keepdims=True), np.zeros(1, dtype=np.int64), Limits.same(limit, 1)
+    )
     if not in_doubt:
         return bool(exceeds)
     doubtful = np.flatnonzero(sums > float(limit) * (1 - 2 * DOUBT))
