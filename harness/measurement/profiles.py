@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,45 +11,51 @@ from harness.measurement.judged import Judged
 from harness.measurement.rows import Flags
 from reference.attribution import RowOutcome
 from reference.errors import ElementClass
-from reports.record.bins import Bins
-from reports.record.profiles import place_key
+from reports.record.bins import Bins, distinct
+from reports.record.profiles import PLACE_COUNTS, place_key
 from reports.record.tally import HISTOGRAM_SHIFT
 
 __all__ = ["profiles"]
+
+Places = NDArray[np.int64]
+"""The numbers of the places that a batch has rows in, ascending."""
+
+Group = NDArray[np.intp]
+"""Of each row, the index of its place among them."""
 
 
 def profiles(judged: Judged) -> dict[str, Any]:
     """Return greatest errors and bounds by gap, and counts and greatest errors by place."""
     rows = judged.rows
+    places, group = distinct(rows.places)
     counted = judged.outcomes != RowOutcome.POLICY
     return {
         "gap_errors": judged.figures.gap_errors,
         "gap_bounds": rows.gap_bounds,
-        "places": _place_counts(judged, counted),
-        "place_errors": _place_peaks(judged, counted),
+        "places": _place_counts(judged, counted, places, group),
+        "place_errors": _place_peaks(judged, counted, places, group),
     }
 
 
-def _place_peaks(judged: Judged, counted: Flags) -> Bins:
+def _place_peaks(judged: Judged, counted: Flags, places: Places, group: Group) -> Bins:
     """Return the histogram bin of the greatest error in each place; encodings order as their values do."""
-    worst, places = judged.figures.greatest_of_rows, judged.rows.places
+    worst = judged.figures.greatest_of_rows
     chosen = counted & ~np.isnan(worst)
-    found, group = np.unique(places[chosen], return_inverse=True)
-    greatest = np.full(found.size, -1)
-    np.maximum.at(greatest, group, worst[chosen].view(np.int64) >> HISTOGRAM_SHIFT)
-    return Bins(found, greatest)
+    peaks = np.full(places.size, -1)
+    np.maximum.at(peaks, group[chosen], worst[chosen].view(np.int64) >> HISTOGRAM_SHIFT)
+    return Bins(places[peaks >= 0], peaks[peaks >= 0])
 
 
-def _place_counts(judged: Judged, counted: Flags) -> Bins:
-    keys = np.concatenate(list(_place_keys(judged, counted)))
-    found, counts = np.unique(keys, return_counts=True)
-    return Bins(found, counts)
-
-
-def _place_keys(judged: Judged, counted: Flags) -> Iterator[NDArray[np.int64]]:
-    places, outcomes = judged.rows.places, judged.outcomes
-    yield place_key(places[counted], "rows")
-    for name in ("overflow", "total_underflow", "inaccurate", "unexplained"):
-        yield place_key(places[outcomes == RowOutcome[name.upper()]], name)
-    zeros = judged.rows_with(ElementClass.FLUSHED, ElementClass.LOST)
-    yield place_key(places[counted & zeros], "underflow")
+def _place_counts(judged: Judged, counted: Flags, places: Places, group: Group) -> Bins:
+    """Return the rows of each of `PLACE_COUNTS` in each place."""
+    size = len(RowOutcome)
+    outcomes = np.bincount(group * size + judged.outcomes, minlength=size * places.size).reshape(-1, size)
+    zeros = counted & judged.rows_with(ElementClass.FLUSHED, ElementClass.LOST)
+    of_kind = {
+        "rows": outcomes.sum(axis=1) - outcomes[:, RowOutcome.POLICY],
+        **{outcome.name.lower(): outcomes[:, outcome] for outcome in RowOutcome},
+        "underflow": np.bincount(group[zeros], minlength=places.size),
+    }
+    keys = np.stack([place_key(places, kind) for kind in PLACE_COUNTS], axis=1)
+    counts = np.stack([of_kind[kind] for kind in PLACE_COUNTS], axis=1)
+    return Bins(keys[counts > 0], counts[counts > 0])

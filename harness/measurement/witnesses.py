@@ -36,7 +36,7 @@ def witnesses(cell: CellKey, judged: Judged) -> Iterator[Witness]:
         element = None if rows.op.reduces else element
         return Witness(cell, kind, score, rows.hexadecimal(row), bits, element, rows.origin(row), message)
 
-    for kind, outcome in _OUTCOME_WITNESSES.items():
+    for kind, outcome in _OUTCOME_WITNESSES.items() if judged.outcomes.any() else ():
         for row in np.flatnonzero(_failed(judged, outcome))[:1]:
             values = out.to_float64(judged.y[row])
             yield witness(kind, 0.0, int(row), None, hedge(outcome, values, judged.declaration))

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bins", "added", "greatest"]
+__all__ = ["Bins", "added", "distinct", "greatest"]
 
 _SPREAD: Final = 8
 """How many times more bins than keys a table of all bins between them may have."""
@@ -61,7 +61,9 @@ class Bins(Mapping[int, int]):
 
     def steps(self) -> list[list[int]]:
         """Return the bins as differences, and the numbers: this packs to a third of the size."""
-        return [np.diff(self.sorted_keys, prepend=0).tolist(), self.numbers.tolist()]
+        differences = self.sorted_keys.copy()
+        differences[1:] -= self.sorted_keys[:-1]
+        return [differences.tolist(), self.numbers.tolist()]
 
     def __getitem__(self, key: int) -> int:
         place = int(np.searchsorted(self.sorted_keys, key))
@@ -111,13 +113,13 @@ def _combined(of_two: np.ufunc, parts: Sequence[Bins]) -> Bins:
     if len(parts) < 2:
         return parts[0] if parts else Bins.of({})
     given = np.concatenate([part.sorted_keys for part in parts])
-    keys, places = _distinct(given)
+    keys, places = distinct(given)
     numbers = np.zeros(len(keys), dtype=np.int64)  # no number is below 0
     of_two.at(numbers, places, np.concatenate([part.numbers for part in parts]))
     return Bins(keys, numbers)
 
 
-def _distinct(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+def distinct(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
     """Return the distinct keys, ascending, and the place of each key among them."""
     first = int(keys.min())
     span = int(keys.max()) - first + 1
