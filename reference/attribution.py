@@ -43,6 +43,7 @@ from reference.formats import FloatFormat
 from reference.fused import Fused
 from reference.model import Truth
 from reference.ops import SOFTMAX, Op
+from reference.reductions import over_rows
 
 __all__ = ["RowOutcome", "attribute", "hedge"]
 
@@ -87,7 +88,7 @@ def attribute(
     outcomes[failure == RowFailure.POLICY] = RowOutcome.POLICY
     failed = np.flatnonzero((failure != RowFailure.NONE) & (failure != RowFailure.POLICY))
     if failed.size:
-        values = truth.format.to_float64(y[failed])
+        values = truth.format.to_float64(_of_rows(y, failed))
         with np.errstate(all="ignore"):
             case, rows = _case(declaration, fmt_in, truth.format, op), _of_rows(x, failed)
             rows = op.fused.floats(rows)[0] if op.fused.moves else rows
@@ -154,7 +155,7 @@ def _constant(declaration: Declaration, arithmetic: FloatFormat) -> float:
 def _explain(x: Floats, y: Floats, failure: NDArray[np.uint8], case: _Case) -> NDArray[np.uint8]:
     finite = np.isfinite(y)
     something = finite & (y != 0) if case.vanishes else finite
-    extinct = np.asarray(~something.any(axis=1))
+    extinct = ~over_rows(np.logical_or, something)
     wrong = (failure == RowFailure.COLLAPSED) | (failure == RowFailure.INFLATED)
     table: list[tuple[Flags, RowOutcome]] = [
         (_underflow(x, extinct, case), RowOutcome.TOTAL_UNDERFLOW),
@@ -184,7 +185,7 @@ def _overflow(x: Floats, extinct: Flags, case: _Case) -> Flags:
     return found
 
 
-def _of_rows(x: Floats, rows: NDArray[np.intp]) -> Floats:
+def _of_rows(x: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[Any]:
     """Return some rows of a batch; all of them without a copy."""
     return x if rows.size == len(x) else x[rows]
 

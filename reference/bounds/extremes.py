@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from reference.bounds.elementary import exp_parts
 from reference.declaration import Argument
 from reference.oracle import softmax
+from reference.reductions import over_rows
 
 __all__ = ["Limits", "steps_exceed", "sums_exceed", "tops_below"]
 
@@ -77,7 +78,7 @@ class Limits:
 
 def tops_below(x: Floats, c: float, emin: int) -> Flags:
     """Tell in which rows exp(max x + c) < 2^emin."""
-    top = x.max(axis=1)
+    top = over_rows(np.maximum, x)
     distance = (top + c) - emin * _LN2
     below: Flags = distance < 0
     for row in np.flatnonzero(np.abs(distance) < DOUBT * (np.abs(top) + abs(c) + abs(emin))):
@@ -90,7 +91,7 @@ def sums_exceed(x: Floats, argument: Argument, c: float, limits: Limits | Sequen
     limits = Limits.of(limits)
     if argument == "running":
         return _prefixes_exceed(x, limits)
-    top = x.max(axis=1)
+    top = over_rows(np.maximum, x)
     shift = -top if argument == "shifted" else np.full(len(x), c)
     with np.errstate(over="ignore"):
         found, close = _by_greatest(top + shift, x.shape[1], limits)
@@ -123,9 +124,9 @@ def steps_exceed(x: Floats, argument: Argument, c: float, limits: Limits | Seque
 def _sums(t: Floats) -> tuple[Floats, NDArray[np.int32]]:
     """Return (f, k) with sum exp(t) = f 2^k for every row."""
     fraction, exponent = exp_parts(t)
-    highest = exponent.max(axis=1)
+    highest = over_rows(np.maximum, exponent)
     terms = np.where(t == -np.inf, 0.0, np.ldexp(fraction, exponent - highest[:, None]))
-    return terms.sum(axis=1), highest
+    return over_rows(np.add, terms), highest
 
 
 def _by_greatest(top: Floats, n: int, limits: Limits) -> tuple[Flags, Flags]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from reference.formats import FloatFormat
 from reference.fused import PLAIN, Exact, Fused
 from reference.model import METHODS, Method, Truth
 from reference.pairs import Pairs
+from reference.reductions import over_rows
 from reference.row_kinds import RowKind, row_kinds
 
 __all__ = ["OBSERVED", "Op", "shares_at_infinity"]
@@ -139,14 +141,15 @@ def shares_at_infinity(x: Floats, y: Floats, nothing: float, limit: Floats, near
         limit: the limit at an entry +inf, as the infinite entries grow together, shape (rows, 1).
         near: how far from it an output may be.
     """
-    infinite = x == np.inf
-    ends_only = infinite.any(axis=1) & ((y == nothing) | infinite).all(axis=1)
+    infinite, is_nothing = x == np.inf, y == nothing
+    every = partial(over_rows, np.logical_and)
+    ends_only = over_rows(np.logical_or, infinite) & every(is_nothing | infinite)
     with np.errstate(invalid="ignore"):  # signalling NaNs
-        at_limit = np.abs(y - limit) <= near
+        is_nan, at_limit = np.isnan(y), np.abs(y - limit) <= near
         return {
-            "nan": np.isnan(y).all(axis=1),
-            "zero": (y == nothing).all(axis=1),
-            "nan_at_inf": ends_only & (np.isnan(y) | ~infinite).all(axis=1),
-            "limit": ends_only & (at_limit | ~infinite).all(axis=1),
-            "uniform": np.isfinite(y).all(axis=1) & (y == y[:, :1]).all(axis=1),
+            "nan": every(is_nan),
+            "zero": every(is_nothing),
+            "nan_at_inf": ends_only & every(is_nan | ~infinite),
+            "limit": ends_only & every(at_limit | ~infinite),
+            "uniform": every(np.isfinite(y) & (y == y[:, :1])),
         }

@@ -16,6 +16,7 @@ from reference.fused import Exact
 from reference.model import Truth
 from reference.ops.op import Op, shares_at_infinity
 from reference.pairs import SOFTMAX_PAIRS
+from reference.reductions import over_rows
 from reference.row_kinds import RowKind
 
 __all__ = ["SOFTMAX"]
@@ -75,7 +76,7 @@ def _evaluate(x: Floats, y: NDArray[Any], fmt: FloatFormat, jobs: int) -> tuple[
 
 def _policy_fits(x: Floats, y: Floats) -> dict[str, NDArray[np.bool_]]:
     """A limit is a share of 1/k, within a quarter, for each of k entries +inf, and 0 elsewhere."""
-    share = 1 / np.maximum((x == np.inf).sum(axis=1, keepdims=True), 1)
+    share = 1 / np.maximum(over_rows(np.add, x == np.inf), 1)[:, None]
     return shares_at_infinity(x, y, 0.0, share, share / 4)
 
 
