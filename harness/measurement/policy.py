@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args, get_type_hints
 
@@ -13,7 +13,7 @@ from harness.measurement.rows import Flags, Rows
 from reference.declaration import Policy
 from reference.errors import ElementClass, Judgement, below_normal
 from reference.model import Truth
-from reference.ops import OBSERVED, Op
+from reference.ops import Op
 from reference.row_kinds import RowKind
 
 __all__ = ["Behaviour", "excused_flushes", "policy_counts", "policy_rows"]
@@ -56,9 +56,13 @@ class Behaviour:
     rows: NDArray[np.intp]
     fits: Mapping[str, Flags]
 
-    def observed(self) -> NDArray[np.str_]:
-        """Return the first name that fits, for each row."""
-        return np.select(list(self.fits.values()), list(self.fits), default="other")
+    def observed(self) -> Iterator[tuple[str, int]]:
+        """Yield each name, and `other`, with the rows of which it is the first name that fits."""
+        rest = np.ones(self.rows.size, dtype=np.bool_)
+        for name, fits in self.fits.items():
+            yield name, int(np.count_nonzero(rest & fits))
+            rest &= ~fits
+        yield "other", int(np.count_nonzero(rest))
 
     def told(self, place: int, outputs: Sequence[float]) -> str:
         """Say what was expected of a row, what came, and the setting that accepts it."""
@@ -114,10 +118,7 @@ def policy_rows(rows: Rows, y: NDArray[Any], policy: Policy) -> tuple[Behaviour,
 
 def policy_counts(behaviour: tuple[Behaviour, ...]) -> dict[str, Any]:
     """Return the counts by policy and observation, and the rows that are not as declared."""
-    names = (*OBSERVED, "other")
-    counts = {
-        f"{done.key}:{name}": int((done.observed() == name).sum()) for done in behaviour for name in names
-    }
+    counts = {f"{done.key}:{name}": count for done in behaviour for name, count in done.observed()}
     return {
         "policies": {name: count for name, count in sorted(counts.items()) if count},
         "policy_violations": sum(done.violations().size for done in behaviour),
