@@ -72,7 +72,7 @@ class Effort:
         sweep: further lengths, at which there are only rows of the regime `medley`, and few.
         drawn: further such lengths, drawn from the seed; None for none.
         crowd: the least rows of the one call that has rows of the regime `crowd`; no such call where 0.
-        extent: to which the checks look: a name of `harness.checks.samples.EXTENTS`.
+        extent: how far the checks look: a name of `harness.checks.samples.EXTENTS`.
         slow_seconds: about how long the calls of a slow candidate take in one format, which is given as many
             rows; one that is not slow is given all.
     """
@@ -112,7 +112,7 @@ EFFORTS: Final[Mapping[str, Effort]] = {
     e.name: e
     for e in (
         BRIEF,
-        Effort("quick", QUICK, 1 << 14, 4, 1 << 12, drawn=Drawn(16, 1, 0), slow_seconds=60.0),
+        Effort("quick", QUICK, 1 << 14, 4, 1 << 12, drawn=Drawn(16, 1, 0), extent="brief", slow_seconds=60.0),
         Effort("standard", STANDARD, 1 << 17, 4, 1 << 13, sweep=USUAL, drawn=Drawn(64, 2, 7), crowd=1 << 17),
         Effort(
             "deep",

@@ -123,7 +123,7 @@ EXTENTS: Final[Mapping[str, Extent]] = MappingProxyType(
         "deep": Extent((*range(1, 18), 33, 65, 129, 257, 513), 64, (1023, *_LENGTHS, 16_385), seconds=75.0),
     }
 )
-"""By the names of efforts; `brief` is what a unit test has time for."""
+"""By name; `brief` is what a unit test and a first look have time for."""
 
 
 def extent_of(effort: str) -> Extent:

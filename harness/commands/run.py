@@ -56,7 +56,8 @@ def run(
     ] = None,
     rows: Annotated[int | None, typer.Option(help="Rows of each drawn cell.")] = None,
     effort: Annotated[
-        str | None, typer.Option(help="brief, quick, standard or deep: how many rows, how long.")
+        str | None,
+        typer.Option(help="brief, quick, standard or deep: how many rows, how long, how far checks look."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same summary.")] = None,
     input_file: Annotated[
