@@ -237,6 +237,20 @@ def test_entries_become_as_simple_as_they_can_be(holds, row, simplest):
     assert steps[-1].tolist() == simplest
 
 
+def test_no_row_is_called_twice():
+    called = []
+
+    def shows(x):
+        called.extend(row.tobytes() for row in x)
+        return (x > 88.72).any(axis=1)
+
+    row = np.array([88.7228546, -3.14159, 17.5], dtype=np.float32)
+    steps = reduced(row, None, F32, shows, Budget(), rows_at_once=1)
+    assert steps[-1].tolist() == [128.0]
+    assert len(called) == len(set(called))
+    assert row.tobytes() not in called
+
+
 def test_a_row_of_the_largest_numbers_is_changed_without_a_warning():
     """The middle of two of them is beyond the format."""
     from harness.witnesses.shrinking.changes import changes

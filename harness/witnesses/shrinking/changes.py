@@ -6,8 +6,8 @@ part of the row only, in halves, quarters, ... down to single entries.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
+from itertools import islice, pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -34,9 +34,7 @@ _LENGTHS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
 def changes(fmt: FloatFormat, row: Array) -> Array:
     """Return rows (k, n) that may be simpler than a row (n,), each once."""
     values = fmt.to_float64(row)
-    most = max(FEWEST, MOST_ELEMENTS // len(row))
-    rows = [changed for changed, _ in zip(_changed(fmt, values), range(most), strict=False)]
-    rounded = fmt.from_float64(np.stack(rows))
+    rounded = fmt.from_float64(_changed(fmt, values, max(FEWEST, MOST_ELEMENTS // len(row))))
     unchanged = np.broadcast_to(row, rounded.shape)
     lost = np.isfinite(values) & ~np.isfinite(fmt.to_float64(rounded))  # beyond Omega
     kept = fmt.to_bits(np.where(lost, unchanged, rounded))
@@ -44,24 +42,23 @@ def changes(fmt: FloatFormat, row: Array) -> Array:
     return fmt.from_bits(kept[sorted(first.values())])
 
 
-def _changed(fmt: FloatFormat, values: Floats) -> Iterator[Floats]:
-    yield from _of_the_whole(values)
-    by_entry = [*_bold(values)]
-    shorter = [*_shortened(fmt, values)]
-    for changed in (*by_entry, *shorter):
-        yield changed
-    for part in _parts(len(values)):
-        for changed in by_entry:
-            yield _within(part, changed, values)
-    for i in range(len(values)):
-        for changed in shorter:
-            yield _within(slice(i, i + 1), changed, values)
+def _changed(fmt: FloatFormat, values: Floats, most: int) -> Floats:
+    """Return so many changed rows (k, n), at most: wholly changed ones, then those changed in part."""
+    bold, shorter = np.stack([*_bold(values)]), _shortened(fmt, values)
+    single = (slice(i, i + 1) for i in range(len(values)))
+    changed = np.stack([*_of_the_whole(values), *bold, *shorter])
+    for parts, rows in ((_parts(len(values)), bold), (single, shorter)):
+        changed = np.concatenate([changed, _in_parts(parts, rows, values, most - len(changed))])
+    return changed[:most]
 
 
-def _within(part: slice, changed: Floats, values: Floats) -> Floats:
-    result = values.copy()
-    result[part] = changed[part]
-    return result
+def _in_parts(parts: Iterable[slice], changed: Floats, values: Floats, most: int) -> Floats:
+    """Return each changed row in one part alone, then in the next, at least so many where there are."""
+    spans = [*islice(parts, max(0, -(-most // max(1, len(changed)))))]
+    inside = np.zeros((len(spans), 1, len(values)), dtype=np.bool_)
+    for flags, span in zip(inside, spans, strict=True):
+        flags[:, span] = True
+    return np.where(inside, changed, values).reshape(-1, len(values))
 
 
 def _parts(length: int) -> Iterator[slice]:
@@ -108,14 +105,13 @@ def _bold(values: Floats) -> Iterator[Floats]:
         yield values - np.sign(values)
 
 
-def _shortened(fmt: FloatFormat, values: Floats) -> Iterator[Floats]:
-    """Yield the entries with shorter significands, rounded towards zero and away from it."""
+def _shortened(fmt: FloatFormat, values: Floats) -> Floats:
+    """Return the entries with shorter significands, rounded towards zero and away from it, by length."""
     lengths = range(1, fmt.precision) if len(values) <= SHORT else _LENGTHS
+    bits = np.array([length for length in lengths if length < fmt.precision], dtype=np.intc)[:, None, None]
     with np.errstate(over="ignore", invalid="ignore"):
         fraction, exponent = np.frexp(values)
-        for bits in lengths:
-            if bits < fmt.precision:
-                scaled = np.ldexp(fraction, bits)
-                for significand in (np.trunc(scaled), np.trunc(scaled) + np.sign(values)):
-                    shorter = np.ldexp(significand, exponent - bits)
-                    yield np.where(np.isfinite(values), shorter, values)
+        truncated = np.trunc(np.ldexp(fraction, bits))
+        both = np.concatenate([truncated, truncated + np.sign(values)], axis=1)
+        shorter = np.ldexp(both, exponent - bits)
+    return np.where(np.isfinite(values), shorter, values).reshape(-1, len(values))

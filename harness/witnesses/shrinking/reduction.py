@@ -45,8 +45,8 @@ class Budget:
     """What reductions may still spend; counted, never timed, so that they end the same way everywhere.
 
     Attributes:
-        elements: entries of rows evaluated.
-        batches: calls of the candidate.
+        elements: entries of rows evaluated, those too of which the answer was known.
+        batches: evaluations, of many rows each.
         lost: whether a row that was to show something else cost a worker or a time limit; as each may, that
             ends the reduction.
     """
@@ -68,7 +68,7 @@ class Budget:
         return Budget(min(self.elements, most), self.batches, self.lost)
 
     def charge(self, x: Array) -> None:
-        """Count one call."""
+        """Count one evaluation."""
         self.elements -= x.size
         self.batches -= 1
 
@@ -122,6 +122,8 @@ class _Reduction:
         self._rows_at_once = rows_at_once
         self._within = within
         self._kept_for_changes = budget.elements // 4
+        self._known = {row.tobytes(): True}
+        [self._key] = keys(fmt, row[None])
 
     @property
     def _row(self) -> Array:
@@ -223,8 +225,7 @@ class _Reduction:
 
     def _simpler_that_show(self, trials: Array) -> Array:
         """Return those of (k, n) that are simpler than the row and show it, the simplest first."""
-        here = keys(self._fmt, self._row[None])[0]
-        ranked = sorted((key, i) for i, key in enumerate(keys(self._fmt, trials)) if key < here)
+        ranked = sorted((key, i) for i, key in enumerate(keys(self._fmt, trials)) if key < self._key)
         ordered = trials[[i for _, i in ranked]]
         step = self._rows(trials.shape[1])
         found = []
@@ -253,20 +254,25 @@ class _Reduction:
         return False
 
     def _take(self, row: Array) -> bool:
-        simpler = keys(self._fmt, row[None])[0] < keys(self._fmt, self._row[None])[0]
-        if simpler:
-            self.steps.append(row)
-        return simpler
+        [key] = keys(self._fmt, row[None])
+        if key >= self._key:
+            return False
+        self.steps.append(row)
+        self._key = key
+        return True
 
     def _evaluate(self, x: Array) -> Flags:
-        shown = np.zeros(len(x), dtype=np.bool_)
-        tried = shown | (True if self._within is None else self._within.holds(self._fmt, x))
+        """Tell which rows show it; the candidate is called with those that it was not called with before."""
+        tried = np.ones(len(x), dtype=np.bool_) if self._within is None else self._within.holds(self._fmt, x)
         if self._budget.spent or not tried.any():
-            return shown
-        x = x[tried]
-        self._budget.charge(x)
-        shown[tried] = self._shows(_in_few_shapes(x, self._rows_at_once))[: len(x)]
-        return shown
+            return np.zeros(len(x), dtype=np.bool_)
+        self._budget.charge(x[tried])
+        names = [row.tobytes() for row in x]
+        new = [i for i in np.flatnonzero(tried).tolist() if names[i] not in self._known]
+        if new:
+            shown = self._shows(_in_few_shapes(x[new], self._rows_at_once))
+            self._known.update((names[i], bool(shows)) for i, shows in zip(new, shown, strict=False))
+        return np.array([self._known.get(name, False) for name in names])
 
 
 def _split(length: int, parts: int) -> list[slice]:
