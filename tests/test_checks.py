@@ -377,6 +377,24 @@ def test_rows_that_crash_cost_those_rows_and_not_the_checks(tmp_path):
     assert statuses == ["ok", "ok", "ok"]
 
 
+def test_a_row_that_crashes_and_one_that_hangs_by_themselves_are_told_apart(tmp_path):
+    (tmp_path / "dying.py").write_text(
+        "import os, time, numpy as np\n"
+        "def softmax(x):\n"
+        "    assert x.shape == (1, 3)\n"
+        "    if x[0, 0] == 2: os.abort()\n"
+        "    if x[0, 0] == 5: time.sleep(60)\n"
+        "    return x\n"
+    )
+    candidate = load(f"{tmp_path}/dying.py:softmax")
+    x = np.repeat(np.arange(8, dtype=np.float32)[:, None], 3, axis=1)
+    with Isolated(timeout=1.0) as executor:
+        outcome = Subject(candidate, F32, F32, executor).run(x, "singly")
+    assert {fault.row: fault.kind for fault in outcome.faults} == {2: "crashed", 5: "timed_out"}
+    assert np.flatnonzero(~outcome.completed).tolist() == [2, 5]
+    assert (outcome.outputs[outcome.completed] == x[outcome.completed]).all()
+
+
 class Tired(InProcess):
     """Calls rows of up to so many entries in one presentation, and no longer ones."""
 

@@ -31,6 +31,7 @@ ARRANGED = {
     "reversed": ((6, 5), (-20, -4), True, -1),
     "fortran": ((6, 5), (4, 24), True, -1),
     "vectors": ((5,), (4,), True, -1),
+    "singly": ((1, 5), (20, 4), True, -1),
     "cube": ((2, 3, 5), (60, 20, 4), True, -1),
     "transposed": ((2, 3, 5), (4, 8, 24), True, -1),
     "first_axis": ((5, 6), (24, 4), True, 0),
@@ -52,6 +53,23 @@ def test_rows_arrive_as_arranged_and_outputs_come_back_as_rows(presentation):
     y = call(recording, x.copy(), np.dtype(np.float32), presentation)
     assert recording.seen[0] == ARRANGED[presentation]
     assert (y == x - x[:, :1]).all()
+
+
+def test_a_row_by_itself_has_no_other_beside_it():
+    class Overreaching(Recording):
+        """Writes on to the end of the memory that its row is in."""
+
+        def call(self, x, axis):
+            y = super().call(x, axis)
+            x.base.reshape(-1)[5:] = 0
+            return y
+
+    x = np.arange(30, dtype=np.float32).reshape(6, 5)
+    overreaching = Overreaching()
+    y = call(overreaching, x, np.dtype(np.float32), "singly")
+    assert len(overreaching.seen) == 6
+    assert (y == x - x[:, :1]).all()
+    assert x.any(axis=1).all()
 
 
 def test_who_writes_beside_its_rows_is_told_so():

@@ -129,8 +129,8 @@ class Looked:
         return replace(
             self,
             longest_row=max(self.longest_row, x.shape[1]),
-            largest_call=max(self.largest_call, x.size),
-            calls=self.calls + _CALLS.get(presentation, 1),
+            largest_call=max(self.largest_call, x.shape[1] if presentation == "singly" else x.size),
+            calls=self.calls + (len(x) if presentation == "singly" else _CALLS.get(presentation, 1)),
             threads=2 if presentation == "two_threads" else self.threads,
         )
 

@@ -183,10 +183,9 @@ class _Copies:
 
 def _each_alone(examinee: Examinee, x: Array) -> tuple[Array, Flags]:
     """Return the outputs of rows called one by one, and which completed."""
-    outcomes = [examinee.call(row[None]) for row in x]
-    zeros = examinee.no_outputs(1, x.shape[1])
-    y = np.concatenate([zeros if outcome.outputs is None else outcome.outputs for outcome in outcomes])
-    return y, np.array([bool(outcome.completed[0]) for outcome in outcomes])
+    outcome = examinee.call(x, "singly")
+    nothing = examinee.no_outputs(len(x), x.shape[1])
+    return nothing if outcome.outputs is None else outcome.outputs, outcome.completed
 
 
 def _other_than_alone(

@@ -56,6 +56,7 @@ Presentation = Literal[
     "reversed",
     "fortran",
     "vectors",
+    "singly",
     "cube",
     "four_axes",
     "transposed",
@@ -85,15 +86,15 @@ Presentation = Literal[
 ]
 """How rows (k, n) are presented to the candidate, in this order: a C-contiguous array that it may write to;
 the same, checked for changes afterwards; a read-only array; every second column of a wider array; negative
-strides; Fortran order; vectors (n,), one by one; (a, b, n) with a b = k; (a, b, c, n) with a b c = k;
-(a, b, n) transposed in memory. The next are C-contiguous and pass the axis by keyword: 0 for vectors; 0, 1,
--2 for matrices; 0, 1, 2, -2, -3 for three axes; 0, 1, 2, 3, -2, -3, -4 for four. Then: contiguous rows with
-gaps between them; a C-contiguous array anywhere in memory, which nothing may be written around; rows after an
-empty batch (0, n), whose output must have that shape; outputs read only after other calls; `OFTEN` calls, up
-to the first output that differs from the first; the first half of the rows and then the second; and both
-halves at once, each `THREAD_CALLS` times or more in a thread of its own, up to the first output that differs
-from that of a single thread. The memory between and around the rows holds NaN, so that a candidate that reads
-it gives NaN."""
+strides; Fortran order; vectors (n,), one by one; rows (1, n), one by one; (a, b, n) with a b = k; (a, b, c,
+n) with a b c = k; (a, b, n) transposed in memory. The next are C-contiguous and pass the axis by keyword: 0
+for vectors; 0, 1, -2 for matrices; 0, 1, 2, -2, -3 for three axes; 0, 1, 2, 3, -2, -3, -4 for four. Then:
+contiguous rows with gaps between them; a C-contiguous array anywhere in memory, which nothing may be
+written around; rows after an empty batch (0, n), whose output must have that shape; outputs read only after
+other calls; `OFTEN` calls, up to the first output that differs from the first; the first half of the rows
+and then the second; and both halves at once, each `THREAD_CALLS` times or more in a thread of its own, up
+to the first output that differs from that of a single thread. The memory between and around the rows holds
+NaN, so that a candidate that reads it gives NaN."""
 
 FaultKind = Literal[
     "crashed",
@@ -371,6 +372,12 @@ def _vectors(candidate: Loaded, x: Array, axis: int = -1) -> Any:
     return np.stack([_arranged(candidate, row, row, axis) for row in x])
 
 
+def _singly(candidate: Loaded, x: Array) -> Any:
+    """Call with one row (1, n) after the other, each with none beside it in memory."""
+    own = page_aligned_copy(x[:1])
+    return np.concatenate([_fresh(candidate, row, own).copy() for row in x[:, None]])
+
+
 def _after_an_empty_batch(candidate: Loaded, x: Array) -> Any:
     nothing = _invoke(candidate, x[:0], -1)
     if nothing.shape != _result_shape(candidate, (0, x.shape[1])):
@@ -574,6 +581,7 @@ _ARRANGEMENTS: dict[str, tuple[Callable[[Array], Array], int]] = {
 
 _SEQUENCES: dict[str, Callable[[Loaded, Array], Any]] = {
     "vectors": _vectors,
+    "singly": _singly,
     "only_axis": lambda candidate, x: _vectors(candidate, x, 0),
     "amid": _amid,
     "empty": _after_an_empty_batch,
