@@ -16,11 +16,13 @@ import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.subject.execution.calls import name_of
 from harness.subject.execution.chance import Chance
 from reports.figures import plural
 
@@ -245,13 +247,13 @@ class _Beyond:
         if x.size > MOST_COPIED:
             self._reached = np.maximum(self._reached, _reach(x))
             return
-        kept = self._completed
-        if kept and (len(kept) == MOST_KEPT or (kept[0].shape[1], kept[0].dtype) != (x.shape[1], x.dtype)):
+        if len(self._completed) == MOST_KEPT:
             self._extend()
         self._completed.append(x.copy())  # the caller may change it
 
     def _extend(self) -> None:
-        self._reached = np.maximum(self._reached, _reach(np.concatenate(self._completed)))
+        for _, alike in groupby(sorted(self._completed, key=_like), key=_like):
+            self._reached = np.maximum(self._reached, _reach(np.concatenate([*alike])))
         self._completed = []
 
     @property
@@ -322,6 +324,11 @@ class _Beyond:
         first = np.where(beyond, self._culprits, np.inf).min(axis=0)
         edges = np.where(beyond.sum(axis=0) >= least, first, np.inf)
         return None if np.isinf(edges).all() else edges
+
+
+def _like(x: Array) -> tuple[int, str]:
+    """Return what rows that are looked at together have in common."""
+    return x.shape[1], name_of(x.dtype)
 
 
 def _features(x: Array) -> NDArray[np.float64]:
