@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 
 from harness.campaign import exchange
 from harness.campaign.exchange import Line
+from harness.campaign.exchange import _pickled as pickled
+from harness.campaign.processes import _RemoteExecutor
+from harness.subject.execution import Outcome
+from reference.formats import FORMATS
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,21 @@ def same(these: Message, those: Message) -> bool:
     return these.name == those.name and all(
         (a.shape, a.dtype) == (b.shape, b.dtype) and a.tobytes() == b.tobytes() for a, b in pairs
     )
+
+
+def test_a_request_carries_its_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A format keeps what it has worked out, such as all its values; the other process has its own."""
+    fmt = FORMATS["float16"]
+    assert fmt.values.nbytes > 1 << 18
+    ours, theirs = Line.pair()
+    ours.send(answer := Outcome.failed(2))
+    carried: list[Any] = []
+    monkeypatch.setattr(exchange, "_pickled", lambda m, into: carried.append((pickled(m, into), into)) or b"")
+    x = np.zeros((2, 3), np.float16)
+    assert _RemoteExecutor(theirs).run("naive", x, fmt).faults == answer.faults
+    [(message, parts)] = carried
+    assert sum(part.raw().nbytes for part in parts) == x.nbytes
+    assert len(message) < 500
 
 
 @pytest.mark.parametrize("room", [exchange.ROOM, 1000, 1], ids=["shared", "some too large", "by the pipe"])

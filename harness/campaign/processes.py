@@ -30,7 +30,7 @@ from harness.subject.execution.calls import Presentation
 from harness.subject.execution.outcome import Closing, Outcome
 from harness.terminal.exceptions import NoVerdict
 from harness.terminal.interrupts import awaited, held_back
-from reference.formats import FloatFormat
+from reference.formats import FloatFormat, format_named
 from reports.record.ledger import Place, packed
 from reports.record.witness import CellKey
 
@@ -154,11 +154,15 @@ def _asked(free: SimpleQueue[_Copy], task: Any, executor: Executor) -> Any:
 
 @dataclass(frozen=True)
 class _Request:
-    """A copy's request to call a candidate."""
+    """A copy's request to call a candidate.
+
+    The output format goes by its name: what it has worked out of itself would go along, such as the 512 KiB
+    of all float16 values.
+    """
 
     spec: str
     x: NDArray[Any]
-    out_format: FloatFormat
+    out_format: str
     timeout: float | None
     presentation: Presentation
     reduces: bool
@@ -223,7 +227,7 @@ def _called(executor: Executor, request: _Request) -> Outcome | _Failed:
         return executor.run(
             request.spec,
             request.x,
-            request.out_format,
+            format_named(request.out_format),
             request.timeout,
             presentation=request.presentation,
             reduces=request.reduces,
@@ -257,7 +261,7 @@ class _RemoteExecutor(Closing):
     ) -> Outcome:
         """See `Executor.run`."""
         try:
-            self._line.send(_Request(spec, x, out_format, timeout, presentation, reduces))
+            self._line.send(_Request(spec, x, out_format.name, timeout, presentation, reduces))
             answer = self._line.receive()
         except (EOFError, OSError) as error:
             raise _Orphaned from error
