@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from math import comb
 from pathlib import Path
 from typing import Any
 
+import gmpy2
 import mpmath
 import numpy as np
 import pytest
@@ -92,15 +94,25 @@ def test_no_event_and_only_events_have_their_closed_forms_rounded_once() -> None
 )
 def test_the_search_for_an_end_begins_where_the_normal_approximation_has_it(events: int, trials: int) -> None:
     """Wilson's ends p solve |events - n p| = 1.96 sqrt(n p (1 - p))."""
-    low, high = (
-        confidence._Tail(events, trials - events + 1, rising=True),
-        confidence._Tail(trials - events, events + 1, rising=False),
-    )
-    for p, side in [(low._wilson(), 1)] * (events > 0) + [(high._wilson(), -1)] * (events < trials):
+    low, high = confidence._Tail(events, trials - events + 1), confidence._Tail(trials - events, events + 1)
+    ends = [(low._wilson(), 1)] * (events > 0) + [(1 - high._wilson(), -1)] * (events < trials)
+    for p, side in ends:
         assert side * (events - trials * p) == pytest.approx(1.96 * math.sqrt(trials * p * (1 - p)), rel=1e-6)
 
 
-def test_two_steps_in_wide_arithmetic_lead_to_each_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def tails(rng: random.Random, decades: float) -> Iterator[confidence._Tail]:
+    """The tails of many counts, of few events and of few misses."""
+    for _ in range(60):
+        trials = int(10 ** rng.uniform(0, decades))
+        seen = min(trials, int(10 ** rng.uniform(0, decades)))
+        for events in {seen, trials - seen} - {0}:
+            yield confidence._Tail(events, trials - events + 1)
+
+
+@pytest.mark.parametrize(("decades", "most"), [(5, 1), (9, 2)])
+def test_so_many_steps_in_wide_arithmetic_lead_to_each_end(
+    decades: float, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A report has thousands of ends, and float64 finds about where each lies."""
     evaluate, steps = confidence._Tail._evaluate, []
 
@@ -109,14 +121,36 @@ def test_two_steps_in_wide_arithmetic_lead_to_each_end(monkeypatch: pytest.Monke
         return evaluate(tail, p, log_beta)
 
     monkeypatch.setattr(confidence._Tail, "_evaluate", counting)
-    rng = random.Random(22)
-    for _ in range(60):
-        trials = int(10 ** rng.uniform(1, 9))
-        events = min(trials, int(10 ** rng.uniform(-0.5, 9)))
-        for seen in (events, trials - events):
-            steps.clear()
-            clopper_pearson.__wrapped__(seen, trials)
-            assert sum(steps) <= 2 * 2, (seen, trials)
+    for tail in tails(random.Random(22), decades):
+        steps.clear()
+        with gmpy2.context(precision=160):
+            tail.root(gmpy2.mpfr("0.025"))
+        assert sum(steps) <= most, tail
+
+
+def test_a_tail_is_the_incomplete_beta_function_of_mpmath() -> None:
+    context = mpmath.MPContext()
+    context.prec = 200
+    rng = random.Random(23)
+    for tail in tails(rng, 4):
+        x = min(0.999, tail._wilson() * rng.choice([0.5, 1, 1.05]))
+        with gmpy2.context(precision=160):
+            wide = tail.value(gmpy2.mpfr(x))
+        expected = context.betainc(tail.a, tail.b, 0, x, regularized=True)
+        assert abs(context.mpf(str(wide)) - expected) <= context.mpf(2) ** -62 * expected, (tail, x)
+
+
+def test_a_step_errs_by_the_third_order_that_it_tells() -> None:
+    """The way between two rates whose tails are known is stepped."""
+    for tail in tails(random.Random(24), 6):
+        for way in (-1e-4 / tail.a, 1e-4 / tail.a):
+            with gmpy2.context(precision=160):
+                log_beta, near = tail._log_beta(), gmpy2.mpfr(tail._wilson())
+                here, elasticity = tail._evaluate(near, log_beta)
+                there, _ = tail._evaluate(near * gmpy2.exp(way), log_beta)
+                step, left = tail._step(near, gmpy2.log(there / here), elasticity)
+                error = abs(step - way)
+            assert float(error) == pytest.approx(float(left), rel=0.01, abs=2**-64), (tail, way)
 
 
 def test_an_interval_needs_a_possible_count() -> None:

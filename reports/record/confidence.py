@@ -6,8 +6,8 @@ more nor k or fewer events are rarer than half of 1 - confidence (Clopper and Pe
 
 The tails of the binomial are incomplete beta functions, evaluated by the continued fraction
 of DLMF 8.17.22 in 160-bit arithmetic: large n cancels digits, fewer than 3 log2 n bits of them.
-The ends are found by Newton's method on logarithms, kept within a bracket, and rounded once. The
-method begins in float64, where a step costs a tenth.
+The ends are found by steps of the third order on logarithms, kept within a bracket, and rounded once. The
+search begins in float64, where a step costs a tenth, so that one step in 160 bits ends it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ CONFIDENCE: Final = 0.95
 
 _PRECISION: Final = 160
 _CLOSE: Final = 2.0**-64  # relative; far below half an ulp of float64
-_LAST_STEP: Final = 2.0**-50  # relative; what is left is its square, times a factor of the trials
-_START_STEP: Final = 2.0**-40  # relative
+_LEFT: Final = 2.0**-80  # relative
+_FLOAT_LEFT: Final = 2.0**-36
 _FLOAT_CLOSE: Final = 2.0**-50
 _FLOAT_STEPS: Final = 12
 _Z: Final = 1.96  # half of the normal interval; only a start
@@ -54,8 +54,8 @@ def clopper_pearson(events: int, trials: int) -> Interval:
     misses = trials - events
     with gmpy2.context(precision=_PRECISION):
         tail = (1 - gmpy2.mpfr(str(CONFIDENCE))) / 2
-        low = 0.0 if events == 0 else float(_Tail(events, misses + 1, rising=True).root(tail))
-        high = 1.0 if misses == 0 else float(_Tail(misses, events + 1, rising=False).root(tail))
+        low = 0.0 if events == 0 else float(_Tail(events, misses + 1).root(tail))
+        high = 1.0 if misses == 0 else float(1 - _Tail(misses, events + 1).root(tail))
     return Interval(low, high)
 
 
@@ -72,85 +72,118 @@ def exceeds(events: int, trials: int, rate: float, alpha: float) -> bool:
     if events == 0:
         return False
     with gmpy2.context(precision=_PRECISION):
-        return bool(_Tail(events, trials - events + 1, rising=True).value(gmpy2.mpfr(rate)) < alpha)
+        return bool(_Tail(events, trials - events + 1).value(gmpy2.mpfr(rate)) < alpha)
 
 
 @dataclass(frozen=True)
 class _Tail:
-    """I_p(a, b) where `rising`, else I_{1-p}(a, b), as a function of p."""
+    """I_x(a, b) as a function of x: how likely a or more of a + b - 1 events are, where each has the rate x.
+
+    Its logarithm L rises with u = log x, ever more slowly: the inverse of dL/du is the integral from 0 to 1
+    of t^(a-1) ((1 - x t)/(1 - x))^(b-1) dt, which rises with x.
+    """
 
     a: int
     b: int
-    rising: bool
 
-    def value(self, p: Real) -> Real:
-        """Return the tail at p."""
-        return self._evaluate(p, self._log_beta())[0]
+    def value(self, x: Real) -> Real:
+        """Return the tail at x."""
+        return self._evaluate(x, self._log_beta())[0]
 
     def _log_beta(self) -> Real:
         return gmpy2.lngamma(self.a) + gmpy2.lngamma(self.b) - gmpy2.lngamma(self.a + self.b)
 
     def root(self, value: Real) -> Real:
-        """Return the p at which the tail has the value."""
+        """Return the x at which the tail has the value."""
         log_beta = self._log_beta()
-        bottom, top, p = gmpy2.mpfr(0), gmpy2.mpfr(1), gmpy2.mpfr(self._start(float(value), float(log_beta)))
+        bottom, top, x = gmpy2.mpfr(0), gmpy2.mpfr(1), gmpy2.mpfr(self._start(float(value), float(log_beta)))
         for _ in range(_STEPS):
-            tail, elasticity = self._evaluate(p, log_beta)
-            bottom, top = (p, top) if (tail < value) == self.rising else (bottom, p)
-            following = p * gmpy2.exp(gmpy2.log(value / tail) / elasticity)
-            if abs(following - p) <= _LAST_STEP * min(p, 1 - p):
-                break  # before the bracket: one end of it is p, which the last step may miss by a rounding
-            p = following if bottom < following < top else (bottom + top) / 2
+            tail, elasticity = self._evaluate(x, log_beta)
+            bottom, top = (x, top) if tail < value else (bottom, x)
+            step, left = self._step(x, gmpy2.log(value / tail), elasticity)
+            following = x * gmpy2.exp(step)
+            if left * x <= _LEFT * min(x, 1 - x):
+                break  # before the bracket: one end of it is x, which the last step may miss by a rounding
+            x = following if bottom < following < top else (bottom + top) / 2
         return following
 
     def _start(self, value: float, log_beta: float) -> float:
-        """Return about where the tail has the value: Newton's method in float64, as far as it goes."""
-        p = wilson = self._wilson()
+        """Return about where the tail has the value: the steps of `root` in float64, as far as they go."""
+        x = wilson = self._wilson()
         for _ in range(_FLOAT_STEPS):
             try:
-                tail, elasticity = self._evaluate(p, log_beta)
-                following = p * math.exp(math.log(value / tail) / elasticity)
+                tail, elasticity = self._evaluate(x, log_beta)
+                step, left = self._step(x, math.log(value / tail), elasticity)
+                following = x * math.exp(step)
             except (ArithmeticError, ValueError):
                 return wilson
             if not 0.0 < following < 1.0:
                 return wilson
-            if abs(following - p) <= _START_STEP * p:
+            if left <= _FLOAT_LEFT:
                 return following
-            p = following
-        return p
+            x = following
+        return x
+
+    def _step(self, x: Real, missing: Real, elasticity: Real) -> tuple[Real, Real]:
+        """Return the step of u at whose end L is more by what is missing, and about the error of the step.
+
+        Write e for the elasticity dL/du, and c for d log e / du. The derivatives of u by L are 1/e, -c/e^2
+        and (2 c^2 - c')/e^3. So by Taylor's theorem the step d - c d^2/2, where d is what is missing over e,
+        errs by (2 c^2 - c') d^3/6, taken somewhere on the way.
+
+        As e is x^a (1 - x)^(b-1) over the tail, but for a factor, c = a - (b-1) x/(1-x) - e, and
+        c' = -(b-1) x/(1-x)^2 - c e.
+
+        Far from the root the second term is cut to half of the first, so that it turns no step round.
+        """
+        odds = x / (1 - x)
+        change = self.a - (self.b - 1) * odds - elasticity
+        first = missing / elasticity
+        left = ((2 * change + elasticity) * change + (self.b - 1) * odds / (1 - x)) * abs(first) ** 3 / 6
+        return first * (1 - max(-0.5, min(0.5, change * first / 2))), abs(left)
 
     def _wilson(self) -> float:
-        """Return Wilson's approximation of the end (JASA 22, 1927), which is never 0 or 1."""
-        trials = self.a + self.b - 1
-        events, side = (self.a, -1) if self.rising else (self.b - 1, 1)
+        """Return Wilson's approximation of the root (JASA 22, 1927), which is never 0 or 1."""
+        events, trials = self.a, self.a + self.b - 1
         middle = events + _Z**2 / 2
         spread = _Z * math.sqrt(events * (trials - events) / trials + _Z**2 / 4)
-        return (middle + side * spread) / (trials + _Z**2)
+        return (middle - spread) / (trials + _Z**2)
 
-    def _evaluate(self, p: Real, log_beta: Real) -> tuple[Real, Real]:
-        """Return the tail at p, and d log tail / d log p; in float64 where p is a float."""
-        exp, log = (math.exp, math.log) if isinstance(p, float) else (gmpy2.exp, gmpy2.log)
-        x, y = (p, 1 - p) if self.rising else (1 - p, p)
-        a, b = self.a, self.b
+    def _evaluate(self, x: Real, log_beta: Real) -> tuple[Real, Real]:
+        """Return the tail at x, and d log tail / d log x; in float64 where x is a float."""
+        exp, log = (math.exp, math.log) if isinstance(x, float) else (gmpy2.exp, gmpy2.log)
+        a, b, y = self.a, self.b, 1 - x
         front = exp(a * log(x) + b * log(y) - log_beta)
         if x * (a + b + 2) < a + 1:
             tail = front * _fraction(x, a, b) / a
         else:
             tail = 1 - front * _fraction(y, b, a) / b
-        return tail, (front / y if self.rising else -front / x) / tail
+        return tail, front / y / tail
 
 
 def _fraction(x: Real, a: int, b: int) -> Real:
-    """Return the continued fraction of DLMF 8.17.22 by Lentz's method, for x < (a+1)/(a+b+2)."""
-    c, close = (1.0, _FLOAT_CLOSE) if isinstance(x, float) else (gmpy2.mpfr(1), _CLOSE)
-    value = d = 1 / (1 - (a + b) * x / (a + 1))
+    """Return the continued fraction of DLMF 8.17.22, for x < (a+1)/(a+b+2), by Steed's method.
+
+    It is 1/(1 + d1/(1 + d2/(1 + ...))), where the odd terms are negative and the even ones, m(b-m)x/..., are
+    not until they end at m = b. Every second of its convergents is one of its even part
+
+        1/(1+d1 - d1 d2/(1+d2+d3 - d3 d4/(1+d4+d5 - ...))),
+
+    whose numerators and denominators are positive: (a+m)(a+b+m)x / (a+2m)(a+2m+1) <= (a+b)x/(a+1) < 1 is
+    what -d(2m+1) is at most. So its convergents lie on either side of the value in turn, and their last
+    difference is more than what is left out.
+    """
+    one, close = (1.0, _FLOAT_CLOSE) if isinstance(x, float) else (gmpy2.mpfr(1), _CLOSE)
+    odd = (a + b) * x / (a + 1)
+    value = difference = inverse = one / (one - odd)
     m = 0
-    while abs(c * d - 1) > close or m == 0:
+    while abs(difference) > close * value:
         m += 1
-        for term in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            c, d = 1 + term / c, 1 / (1 + term * d)
-            value *= c * d
+        n = a + 2 * m
+        even = m * (b - m) * x / (n * (n - 1))
+        numerator, odd = odd * even, (a + m) * (a + b + m) * x / (n * (n + 1))
+        denominator = one + even - odd
+        inverse = one / (denominator + numerator * inverse)
+        difference *= denominator * inverse - one
+        value += difference
     return value
