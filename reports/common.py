@@ -173,13 +173,15 @@ class _Line:
     @property
     def below(self) -> int | None:
         """The greatest passing figure below all failing ones; None where there are too few."""
-        figures = [n for n in self.passing if n < min(self.failing)]
+        least = min(self.failing)
+        figures = [n for n in self.passing if n < least]
         return max(figures) if len(figures) >= LEAST else None
 
     @property
     def above(self) -> int | None:
         """The least passing figure above all failing ones; None where there are too few."""
-        figures = [n for n in self.passing if n > max(self.failing)]
+        most = max(self.failing)
+        figures = [n for n in self.passing if n > most]
         return min(figures) if len(figures) >= LEAST else None
 
     @property
@@ -190,9 +192,9 @@ class _Line:
     @property
     def parts(self) -> bool:
         """Whether all passing figures lie on one side of all failing ones, and are enough."""
-        outside = [n for n in self.passing if not min(self.failing) <= n <= max(self.failing)]
+        least, most = min(self.failing), max(self.failing)
         one_side = (self.below is None) != (self.above is None)
-        return one_side and len(outside) == len(self.passing)
+        return one_side and not any(least <= n <= most for n in self.passing)
 
 
 def _of_lengths(line: _Line) -> str:
