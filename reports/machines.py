@@ -18,13 +18,14 @@ __all__ = ["differences", "machines", "machines_line"]
 
 def machines(ledger: Ledger) -> list[dict[str, Any]]:
     """Return each kind of machine with its hosts and cells; empty where all are of one kind."""
+    places = ledger.places()
+    if len({place.kind for place in places}) < 2:
+        return []
     kinds: dict[str, tuple[dict[str, None], dict[CellKey, None]]] = {}
-    for place, cells in ledger.places().items():
+    for place in places:
         hosts, held = kinds.setdefault(place.kind, ({}, {}))
         hosts[place.host] = None
-        held.update(dict.fromkeys(cells))
-    if len(kinds) < 2:
-        return []
+        held.update(dict.fromkeys(ledger.cells_of(place)))
     return [
         {"hosts": sorted(hosts), "environment": json.loads(kind), "cells": [_named(cell) for cell in cells]}
         for kind, (hosts, cells) in kinds.items()

@@ -223,21 +223,25 @@ class Ledger:
         [(total,)] = self._select("SELECT total(seconds) FROM shard")
         return float(total)
 
-    def places(self) -> dict[Place, tuple[CellKey, ...]]:
-        """Return the places where shards were measured, each with its cells in the plan's order."""
+    def places(self) -> list[Place]:
+        """Return the places where shards were measured."""
+        rows = self._select("SELECT host, kind FROM place ORDER BY id")
+        with self._reading("places"):
+            for _, kind in rows:
+                KIND(parsed(_text(kind)), "")
+            return [Place(_text(host), kind) for host, kind in rows]
+
+    def cells_of(self, place: Place) -> list[CellKey]:
+        """Return the cells of which shards were measured at a place, in the plan's order."""
         columns = ", ".join(f"cell.{f.name}" for f in fields(CellKey))
         rows = self._select(
-            f"SELECT DISTINCT place.id, place.host, place.kind, cell.id, {columns} FROM place"  # noqa: S608
+            f"SELECT DISTINCT cell.id, {columns} FROM place"  # noqa: S608
             " JOIN shard ON shard.place = place.id JOIN tally ON tally.shard = shard.id"
-            " JOIN cell ON cell.id = tally.cell ORDER BY place.id, cell.id"
+            " JOIN cell ON cell.id = tally.cell WHERE place.host = ? AND place.kind = ? ORDER BY cell.id",
+            *astuple(place),
         )
-        cells: dict[Place, tuple[CellKey, ...]] = {}
-        for _, host, kind, _, *key in rows:
-            with self._reading("places"):
-                KIND(parsed(_text(kind)), "")
-                place = Place(_text(host), kind)
-                cells[place] = (*cells.get(place, ()), _cell_key(key))
-        return cells
+        with self._reading("places"):
+            return [_cell_key(key) for _, *key in rows]
 
     def tallies(
         self, known: Mapping[CellKey, Tally] = MappingProxyType({})
