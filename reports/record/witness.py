@@ -8,7 +8,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -193,7 +193,9 @@ class Witness:
     @cached_property
     def id(self) -> str:
         """Ten hexadecimal digits of the SHA-256 of everything that the witness records of its row."""
-        text = json.dumps(replace(self, batch=None).document(), sort_keys=True)
+        document = self.document()
+        document.pop("batch", None)
+        text = json.dumps(document, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
     def document(self) -> dict[str, Any]:
