@@ -99,9 +99,9 @@ _PROGRAM: Final = "program"
 
 _MERGED_AT_ONCE: Final = 16  # bounds the memory that a cell of many shards takes
 
-_HELD_BYTES: Final = 1 << 24
-"""A run reads each of its tallies twice, so some stay in memory: as many as take these bytes when packed.
-In memory they take up to twelve times as many."""
+_HELD_BYTES: Final = 5 << 22
+"""A run reads each of its tallies twice, so some stay in memory: as many as take these bytes when packed, as
+those of a default run do. In memory they take up to twelve times as many."""
 
 
 @dataclass(frozen=True)
