@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import math
 import struct
-from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
-from itertools import accumulate
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -129,11 +127,11 @@ def quantiles(tally: Tally, shares: Iterable[Fraction]) -> list[float | None]:
         return [None for _ in shares]
     top = math.inf if tally.max_ulp is None else tally.max_ulp
     histogram = Bins.of(tally.histogram)
-    bins, counts = histogram.sorted_keys, histogram.numbers
-    up_to = list(accumulate(counts.tolist()))  # of a file, in which anything may stand: no int64
+    bins = histogram.sorted_keys
+    up_to = histogram.numbers.cumsum(dtype=np.float64)  # exact to 2^53; a file may hold more, beyond an int64
     edges: list[float | None] = []
     for share in shares:
-        place = bisect_left(up_to, math.ceil(share * tally.representable))
+        place = int(up_to.searchsorted(math.ceil(share * tally.representable)))
         edges.append(math.inf if place == len(bins) else min(upper_edge(int(bins[place])), top))
     return edges
 
