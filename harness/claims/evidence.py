@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.subject.candidates import BUILTINS, Candidate
-from reference.errors import ElementClass, Judgement, RowFailure, judge
+from reference.errors import ElementClass, Judgement, RowFailure
 from reference.formats import FORMATS, FloatFormat
 from reference.model import Method, Truth
 from reference.ops import SOFTMAX
@@ -193,8 +193,9 @@ class Evidence:
         worst = self.greatest(figure, test)
         return self.first(candidate, kind, lambda b: test(b) & (figure(b) == worst))
 
+    @cached_property
     def with_long_rows(self) -> Evidence:
-        """Return this evidence with a few long rows of every regime, whose sums narrow formats get wrong."""
+        """This evidence with a few long rows of every regime, whose sums narrow formats get wrong."""
         long = (_drawn(FORMATS[name], self.seed, self.method, LONG_ROWS, LONG) for name in _FORMATS)
         return replace(self, batches=(*self.batches, *long))
 
@@ -237,12 +238,13 @@ def batch_of(
     x, places = np.ascontiguousarray(x[kept]), np.flatnonzero(kept).tolist()
     values = fmt.to_float64(x)
     exact = truth(values, fmt, method)
-    seen = {name: _observe(BUILTINS[name], x, exact) for name in candidates}
+    seen = {name: _observe(BUILTINS[name], x, exact, method) for name in candidates}
     return Batch(
         fmt, x, values, exact, tuple(regimes[i] for i in places), tuple(origins[i] for i in places), seen
     )
 
 
-def _observe(candidate: Candidate, x: Array, exact: Truth) -> Observation:
+def _observe(candidate: Candidate, x: Array, exact: Truth, method: Method) -> Observation:
     y = candidate(x)
-    return Observation(candidate, y, judge(y, exact))
+    judged = SOFTMAX.judge(y, exact) if method == "mpmath" else SOFTMAX.judge_certified(y, exact, 1)
+    return Observation(candidate, y, judged)
