@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -45,10 +47,17 @@ class Finished:
     failed_sections: tuple[str, ...]
 
 
+@contextmanager
+def _before(work: Callable[[], None]) -> Iterator[None]:
+    work()
+    yield
+
+
 def write(
     folder: Path,
     known: Mapping[CellKey, Tally] = MappingProxyType({}),
     more: Callable[[RunData], Mapping[str, Any]] = lambda _: {},
+    meanwhile: Callable[[Callable[[], None]], AbstractContextManager[None]] = _before,
 ) -> Finished:
     """Draw a run folder from its ledger; each file is replaced whole, or left as it was.
 
@@ -56,16 +65,27 @@ def write(
         folder: the run's.
         known: see `Ledger.tallies`.
         more: returns documents to draw beside those of the ledger, by name.
+        meanwhile: has some work done while the body runs: the tables are written while the page is drawn.
 
     Raises:
         LedgerError: the ledger cannot be read.
         FileError: a file cannot be written.
     """
-    run = _read(folder, known)
-    run = replace(run, documents={**run.documents, **more(run)})
+    read = _read(folder, known)
+    with meanwhile(partial(_write_figures, folder, read)):
+        run = replace(read, documents={**read.documents, **more(read)})
+        return Finished(folder, run, _write_pages(folder, run))
+
+
+def _write_figures(folder: Path, run: RunData) -> None:
+    """Write the files for programs, which hold no document of `more`."""
     write_atomically(folder / "summary.json", summary(run).encode())
     for name, content in _tables(run.cells):
         write_atomically(folder / name, content)
+
+
+def _write_pages(folder: Path, run: RunData) -> tuple[str, ...]:
+    """Write the files for people, and return the names of sections that could not be drawn."""
     page, guard = draw(run), Guard()
     write_atomically(folder / "report.html", page.html.encode())
     write_atomically(folder / "summary.md", markdown(run, guard).encode())
@@ -73,7 +93,7 @@ def write(
     if lines:
         write_atomically(folder / "libraries.md", as_markdown(lines).encode())
         write_atomically(folder / "libraries.csv", as_csv(lines).encode())
-    return Finished(folder, run, (*page.failed_sections, *guard.failed))
+    return *page.failed_sections, *guard.failed
 
 
 def _read(folder: Path, known: Mapping[CellKey, Tally]) -> RunData:

@@ -29,7 +29,7 @@ from harness.campaign.crews import crew_of, threads_of
 from harness.campaign.deal import Threads, deal
 from harness.campaign.environment import here
 from harness.subject.execution import Isolated
-from harness.campaign.processes import Processes, can_fork, side_by_side
+from harness.campaign.processes import Processes, can_fork, meanwhile, side_by_side
 from harness.campaign.settings import resolve
 from harness.terminal.exceptions import NoVerdict
 from reference.formats import FORMATS
@@ -158,6 +158,48 @@ with part("goes wrong") as tell, Isolated(2) as executor:
     except KeyboardInterrupt:
         tell("interrupted")
 
+def write(name, error=None):
+    def work():
+        open(name, "w").write(str(os.getpid()))
+        if error:
+            raise error
+    return work
+
+def written(name):
+    return int(open(name).read())
+
+with part("meanwhile") as tell:
+    def hear():
+        write("beside")()
+        open("pipe").read()
+    os.mkfifo("pipe")
+    with meanwhile(hear, 2):
+        open("pipe", "w").close()  # waits until it is heard
+    tell(written("beside") != os.getpid())
+    with meanwhile(write("before"), 1):
+        tell(written("before") == os.getpid())
+    try:
+        with meanwhile(write("failed", FileNotFoundError("in the copy")), 2):
+            tell("the body is run")
+    except FileNotFoundError as error:
+        tell(str(error))
+    try:
+        with meanwhile(write("whole"), 2):
+            raise ValueError("in the body")
+    except ValueError as error:
+        tell(str(error), written("whole") != os.getpid())
+    try:
+        with meanwhile(lambda: os._exit(3), 2):
+            pass
+    except NoVerdict as error:
+        tell(str(error))
+    os.fork, fork = no_fork, os.fork
+    try:
+        with meanwhile(write("alone"), 2):
+            tell(written("alone") == os.getpid())
+    finally:
+        os.fork = fork
+
 with part("copies") as tell:
     executor = Isolated(2, 20.0)
     crew = copies_of(plan, executor)
@@ -250,6 +292,13 @@ def test_what_goes_wrong_in_a_copy_is_told_as_what_it_is(told: Told) -> None:
 
 def test_an_error_in_a_copy_is_raised_here(told: Told) -> None:
     assert told.of("odd") == ["Odd: odd"]
+
+
+def test_work_is_done_in_a_copy_while_the_body_runs_or_here_before_it(told: Told) -> None:
+    beside, before, body, failed, error, whole, died, alone = told.of("meanwhile")
+    assert [beside, before, whole, alone] == [True] * 4
+    assert (body, failed, error) == ("the body is run", "in the copy", "in the body")
+    assert "a copy of the harness, died" in died
 
 
 def test_copies_can_be_made_again_whatever_happened(told: Told) -> None:

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -34,7 +34,7 @@ from reference.formats import FloatFormat, format_named
 from reports.record.ledger import Place, packed
 from reports.record.witness import CellKey
 
-__all__ = ["Processes", "can_fork", "side_by_side"]
+__all__ = ["Processes", "can_fork", "meanwhile", "side_by_side"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -144,6 +144,35 @@ def side_by_side(
             copy.kill()
 
 
+@contextmanager
+def meanwhile(work: Callable[[], None], jobs: int) -> Iterator[None]:
+    """Do some work in a copy of this process while the body runs; before it, where there can be no copy.
+
+    Args:
+        work: leaves its results in files.
+        jobs: how many processors to keep busy.
+
+    Raises:
+        NoVerdict: the copy has died.
+    """
+    copy: _Copy | None = None
+    if jobs > 1 and can_fork():
+        with suppress(OSError):  # no memory, or no process, is left for another
+            copy = _Copy.of(lambda _, __: work())
+    if copy is None:
+        work()
+        yield
+        return
+    try:
+        copy.begin(None)
+        try:
+            yield
+        finally:  # an error of the body leaves no work half done
+            copy.end()
+    finally:
+        copy.kill()
+
+
 def _asked(free: SimpleQueue[_Copy], task: Any, executor: Executor) -> Any:
     copy = free.get()
     try:
@@ -201,18 +230,33 @@ class _Copy:
 
     def ask(self, task: Any, executor: Executor) -> Any:
         """Return what the copy's function returns for a task; candidates are called here, at its requests."""
-        try:
+        self.begin(task)
+        while isinstance(reply := self.end(), _Request):
+            self.begin(_called(executor, reply))
+        return reply
+
+    def begin(self, task: Any) -> None:
+        """Give it a task, or the answer to a request."""
+        with self._alive():
             self.line.send(task)
-            while isinstance(reply := self.line.receive(), _Request):
-                self.line.send(_called(executor, reply))
+
+    def end(self) -> Any:
+        """Return what its function returns, or a request."""
+        with self._alive():
+            reply = self.line.receive()
+        if isinstance(reply, _Failed):
+            raise reply.error
+        return reply
+
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        try:
+            yield
         except (EOFError, OSError) as error:
             raise NoVerdict(
                 f"process {self.process}, a copy of the harness, died: memory may be short;"
                 " try fewer --jobs; what was recorded is kept"
             ) from error
-        if isinstance(reply, _Failed):
-            raise reply.error
-        return reply
 
     def kill(self) -> None:
         """End it at once; it holds nothing that needs cleaning up."""

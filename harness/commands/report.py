@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,17 +31,19 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
 ) -> None:
     """Draw tables and pages again from a run's ledger."""
+    from harness.campaign.settings import available_jobs
     from reports.record.run_folder import find_run
 
     with user_mistakes():
         folder = find_run(run)
-    show(folder, as_json=as_json)
+    show(folder, as_json=as_json, jobs=available_jobs())
 
 
 def show(
     folder: Path,
     *,
     as_json: bool,
+    jobs: int,
     known: Mapping[CellKey, Tally] = MappingProxyType({}),
     more: More = lambda _: {},
 ) -> None:
@@ -49,6 +52,7 @@ def show(
     Args:
         folder: the run's.
         as_json: whether the summary is printed as JSON, and the causes as notes.
+        jobs: how many processors to keep busy.
         known: tallies that need not be read; see `Ledger.tallies`.
         more: see `reports.folder.write`.
 
@@ -56,12 +60,13 @@ def show(
         UsageError: the ledger cannot be read, or a file not be written.
         NoVerdict: a section of the report failed; the page says so too.
     """
+    from harness.campaign.processes import meanwhile
     from reports.causes import cause_lines
     from reports.folder import write
     from reports.terminal import summary
 
     with user_mistakes():
-        finished = write(folder, known, more)
+        finished = write(folder, known, more, partial(meanwhile, jobs=jobs))
     for told in cause_lines(finished.run.documents.get("explanations") or ()):
         (notes() if as_json else results()).print(told, soft_wrap=True)
     if as_json:

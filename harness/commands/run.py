@@ -113,7 +113,7 @@ def run(
         return {"explanations": found}
 
     try:
-        show(folder, as_json=as_json, known=known, more=causes)
+        show(folder, as_json=as_json, jobs=settings.jobs, known=known, more=causes)
     except KeyboardInterrupt:
         raise Interrupted(
             f"interrupted: all is measured and kept in {folder}; "
