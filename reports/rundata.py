@@ -324,7 +324,7 @@ class _Collector:
         key = _standing(row)
         self.cells.append(row)
         self.findings += findings_of(row, tally)
-        self._pool(key, replace(tally, witnesses=(), digests={}), is_searched=row["regime"] == SEARCHED)
+        self._pool(key, tally, is_searched=row["regime"] == SEARCHED)
         self._keep(key, tally.witnesses)
 
     def _pool(self, key: StandingKey, tally: Tally, *, is_searched: bool) -> None:
@@ -334,7 +334,7 @@ class _Collector:
             tally = replace(tally, places={}, place_errors={})
         parts.append(tally)
         if len(parts) == _MERGED_AT_ONCE:
-            self.errors[key] = [merge(parts)]
+            self.errors[key] = [_errors_of(parts)]
 
     def _keep(self, key: StandingKey, witnesses: Iterable[Witness]) -> None:
         for witness in witnesses:
@@ -348,7 +348,12 @@ class _Collector:
         for row in self.cells:
             cells[_standing(row)].append(row)
         for key, parts in self.errors.items():
-            yield Standing(key, tuple(cells[key]), merge(parts))
+            yield Standing(key, tuple(cells[key]), _errors_of(parts))
+
+
+def _errors_of(parts: Iterable[Tally]) -> Tally:
+    """Return the counts of some cells together, without their rows."""
+    return replace(merge(parts), witnesses=(), digests={})
 
 
 def _with_small_witness(finding: Finding, shrunk: Mapping[str, Witness]) -> Finding:
