@@ -55,7 +55,7 @@ def _witnesses(run: RunData) -> Iterator[str]:
         yield ""
     for w in run.telling_witnesses(_WITNESSES):
         named = escaped(f"{w.kind} {w.cell.candidate}, {w.cell.format}, {w.cell.regime}, n={w.cell.length}")
-        row = f" {markdown_code(instance(w))}" if instance(w) else ""
+        row = f" {markdown_code(said)}" if (said := instance(w)) else ""
         yield f"- {named}:{row} {markdown_code(run.replay_command(w.id))}"
 
 

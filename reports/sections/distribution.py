@@ -35,6 +35,9 @@ APART: Final = 1.02
 
 QUARTERS: Final = [(k / 4, f"{25 * k} %") for k in range(5)]
 
+Steps = Sequence[tuple[float, float]]
+"""What `_steps` yields."""
+
 
 def render(run: RunData) -> Markup:
     """Draw one picture and one table a format."""
@@ -43,19 +46,19 @@ def render(run: RunData) -> Markup:
 
 def _picture(formats: str, standings: Sequence[Standing]) -> Picture:
     curves = worst_curves(standings)
-    image = _image(formats, curves)
-    return Picture(formats, image, _table(standings), _csv(standings), left_out(standings, curves))
+    steps = [list(_steps(s.errors)) for s in curves]
+    image = _image(formats, curves, steps)
+    return Picture(formats, image, _table(standings), _csv(curves, steps), left_out(standings, curves))
 
 
-def _image(formats: str, curves: Sequence[Standing]) -> Markup:
+def _image(formats: str, curves: Sequence[Standing], steps: Sequence[Steps]) -> Markup:
     greatest = max(_finite(s.errors.max_ulp) for s in curves)
     plot = Plot(
         log2("error in ULP, at most", LEAST, max(2.0, greatest)), linear("share of elements", 0, 1, QUARTERS)
     )
     for ulp, name in ((0.5, "1/2"), (1.0, "1 ULP")):
         plot.mark(ulp, "" if ulp < 1 else name)
-    for number, standing in enumerate(curves):
-        points = list(_steps(standing.errors))
+    for number, (standing, points) in enumerate(zip(curves, steps, strict=True)):
         plot.steps(points, f"line s{number}")
         plot.label(points[-1][1], standing.key.candidate, f"s{number}")
     names = ", ".join(s.key.candidate for s in curves)
@@ -106,9 +109,11 @@ def _table(standings: Sequence[Standing]) -> Table:
     return Table(caption, ("candidate", *SHARES, "worst", "elements", "nonfinite"), rows)
 
 
-def _csv(standings: Sequence[Standing]) -> str:
+def _csv(curves: Sequence[Standing], steps: Sequence[Steps]) -> str:
     rows = (
-        (s.key.candidate, error, share) for s in worst_curves(standings) for error, share in _steps(s.errors)
+        (s.key.candidate, error, share)
+        for s, points in zip(curves, steps, strict=True)
+        for error, share in points
     )
     return csv_text(("candidate", "ulp_at_most", "share_of_elements"), rows)
 

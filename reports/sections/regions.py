@@ -89,8 +89,9 @@ def _line(kind: str, places: Places) -> Sequence[str]:
     if not there:
         return ()
     number, whole = (sum(counts[name] for counts in places.values()) for name in (kind, "rows"))
-    logits = [end for column, _ in there for end in ends(LOGITS, column)]
-    spreads = [end for _, row in there for end in ends(SPREADS, row)]
+    columns, lines = map(set, zip(*there, strict=True))
+    logits = [end for column in columns for end in ends(LOGITS, column)]
+    spreads = [end for line in lines for end in ends(SPREADS, line)]
     said = "were tried" if kind == "rows" else f"show {kind.replace('_', ' ')}"
     spans = (min(logits), max(logits), min(spreads), max(spreads))
     return (said, count(number), percent(number / whole), *map(_spelled, spans))
