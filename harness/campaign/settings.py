@@ -73,6 +73,8 @@ class Effort:
         drawn: further such lengths, drawn from the seed; None for none.
         crowd: the least rows of the one call that has rows of the regime `crowd`; no such call where 0.
         extent: how far the checks look: a name of `harness.checks.samples.EXTENTS`.
+        reductions: evaluations in which the witnesses of a candidate in a format are made small; None for
+            those of `harness.witnesses.shrinking`.
         slow_seconds: about how long the calls of a slow candidate take in one format, which is given as many
             rows; one that is not slow is given all.
     """
@@ -87,6 +89,7 @@ class Effort:
     drawn: Drawn | None = None
     crowd: int = 0
     extent: str = "quick"
+    reductions: int | None = None
     slow_seconds: float = 300.0
 
     def rows(self, length: int) -> int:
@@ -112,7 +115,17 @@ EFFORTS: Final[Mapping[str, Effort]] = {
     e.name: e
     for e in (
         BRIEF,
-        Effort("quick", QUICK, 1 << 14, 4, 1 << 12, drawn=Drawn(16, 1, 0), extent="brief", slow_seconds=60.0),
+        Effort(
+            "quick",
+            QUICK,
+            1 << 14,
+            4,
+            1 << 12,
+            drawn=Drawn(16, 1, 0),
+            extent="brief",
+            reductions=400,
+            slow_seconds=60.0,
+        ),
         Effort("standard", STANDARD, 1 << 17, 4, 1 << 13, sweep=USUAL, drawn=Drawn(64, 2, 7), crowd=1 << 17),
         Effort(
             "deep",

@@ -53,6 +53,7 @@ def examine(
             ledger,
             named,
             executor,
+            campaign.settings.effort.reductions,
             rations=campaign.rations,
             within=campaign.settings.within,
             each=partial(side_by_side, jobs=campaign.settings.jobs),
