@@ -89,7 +89,7 @@ def check(name: str, f: Softmax, format: str = "float32", seed: int = 0, effort:
         f: `f(x)`, `f(x, axis=)` or `f(x, dim=)`.
         format: a format's name.
         seed: decides the rows.
-        effort: brief, quick, standard or deep: how many rows.
+        effort: brief, quick, standard or deep: how many rows, lengths and calls.
 
     Raises:
         AssertionError: it does not, or the rule does not apply to it; the message has the smallest row.

@@ -82,7 +82,8 @@ def exact(value: Any, digits: int) -> str:
     """Return an exact result, an mpmath number of any exponent, to so many digits; 0 only where it is 0."""
     import mpmath
 
-    return str(mpmath.nstr(value, digits, strip_zeros=False)).removesuffix(".") if value else "0"
+    text = str(mpmath.nstr(value, digits, strip_zeros=False)) if value else "0"
+    return text.removesuffix(".").replace(".e", "e")  # as it writes one digit
 
 
 def exact_power(value: Any, power: int, digits: int) -> str:

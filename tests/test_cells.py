@@ -199,6 +199,14 @@ def test_quantiles_never_exceed_the_maximum_and_an_exact_zero_stays_zero() -> No
     assert quantiles(tally_of(CELL, [0.0, 0.0, 3.0]), [Fraction(1, 2), Fraction(1)]) == [0.0, 3.0]
 
 
+@pytest.mark.parametrize("most", [1 << 53, (1 << 63) - 1])
+def test_ranks_are_exact_in_counts_of_any_size(most: int) -> None:
+    histogram = {100: most, **dict.fromkeys(range(101, 150), 1)}
+    tally = replace(tally_of(CELL, [1.0]), histogram=histogram, representable=most + 49, max_ulp=None)
+    assert quantiles(tally, [Fraction(1)]) == [upper_edge(149)]
+    assert quantiles(tally, [Fraction(most + 1, most + 49)]) == [upper_edge(101)]
+
+
 def test_nonfinite_outputs_rank_as_infinite() -> None:
     tally = tally_of(CELL, [1.0, 2.0], representable=4, nonfinite_representable=2)
     assert quantiles(tally, [Fraction(1, 2), Fraction(3, 4), Fraction(1)]) == [2.0, math.inf, math.inf]

@@ -189,6 +189,16 @@ with part("meanwhile") as tell:
     except ValueError as error:
         tell(str(error), written("whole") != os.getpid())
     try:
+        with meanwhile(write("both", FileNotFoundError("in the copy")), 2):
+            raise ValueError("in the body")
+    except ValueError as error:
+        tell(str(error))
+    try:
+        with meanwhile(lambda: time.sleep(3600), 2):
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        tell("interrupted")
+    try:
         with meanwhile(lambda: os._exit(3), 2):
             pass
     except NoVerdict as error:
@@ -295,9 +305,10 @@ def test_an_error_in_a_copy_is_raised_here(told: Told) -> None:
 
 
 def test_work_is_done_in_a_copy_while_the_body_runs_or_here_before_it(told: Told) -> None:
-    beside, before, body, failed, error, whole, died, alone = told.of("meanwhile")
+    beside, before, body, failed, error, whole, told_first, interrupted, died, alone = told.of("meanwhile")
     assert [beside, before, whole, alone] == [True] * 4
     assert (body, failed, error) == ("the body is run", "in the copy", "in the body")
+    assert (told_first, interrupted) == ("in the body", "interrupted")
     assert "a copy of the harness, died" in died
 
 

@@ -6,6 +6,7 @@ error is put at each entry alone that is just above a ratio.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -16,7 +17,7 @@ from harness.measurement.kernels.greatest import first_greatest
 from reference.bounds import element_bounds
 from reference.bounds.compiled import constants_of, fill_bounds
 from reference.bounds.screening import may_exceed
-from reference.bounds.setting import setting_of
+from reference.bounds.setting import Setting, setting_of
 from reference.declaration import Declaration
 from reference.formats import FORMATS
 from reference.model import Truth
@@ -28,9 +29,8 @@ from tests.test_bounds import ALGORITHMS, TWO_PASS, Floats, algorithm_in, hard_r
 ABOVE = 1 + 2.0**-30
 
 
-def assert_found(name: str, format_name: str, x: Floats, truth: Truth) -> None:
+def assert_found(setting: Setting | None, x: Floats, truth: Truth) -> None:
     """An error alone in its row, just above a ratio of its bound, is never ruled out."""
-    setting = setting_in(name, FORMATS[format_name])
     if setting is None or (constants := constants_of(setting, x.shape[1])) is None:
         return
     bounds = np.empty_like(x)
@@ -42,19 +42,37 @@ def assert_found(name: str, format_name: str, x: Floats, truth: Truth) -> None:
             errors[0, j] = bounds[row, j] * ratio * ABOVE
             nearest, residual = truth.nearest[row : row + 1], truth.residual[row : row + 1]
             found = may_exceed(nearest, residual, errors, 0, ratio, constants)
-            assert found, (name, [float.hex(v) for v in x[row].tolist()], j, bounds[row, j].hex())
+            assert found, (setting, [float.hex(v) for v in x[row].tolist()], j, bounds[row, j].hex())
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_an_error_above_the_ratio_is_found_on_hard_rows(format_name: str) -> None:
     for name, n in product(TWO_PASS, (1, 2, 3, 9)):
-        assert_found(name, format_name, *hard_rows(format_name, n, 4 if n == 9 else 8))
+        assert_found(setting_in(name, FORMATS[format_name]), *hard_rows(format_name, n, 4 if n == 9 else 8))
 
 
 @pytest.mark.parametrize("name", ["shifted", "one reciprocal", "split exp2", "plain", "upcast"])
 def test_an_error_above_the_ratio_is_found_on_pairs(name: str) -> None:
     x = np.array(list(product(numbers("float8_e5m2"), numbers("float8_e5m2")[::5])))
-    assert_found(name, "float8_e5m2", x, truth_of_pairs(x, FORMATS["float8_e5m2"]))
+    fmt = FORMATS["float8_e5m2"]
+    assert_found(setting_in(name, fmt), x, truth_of_pairs(x, fmt))
+
+
+def test_an_error_above_the_ratio_is_found_whatever_the_formats() -> None:
+    """Output formats that are wider or narrower than the arithmetic, and accumulators of few bits."""
+    rng = np.random.default_rng(0)
+    names = ("float32", "bfloat16", "float16", "float8_e4m3fn", "float8_e5m2")
+    for fmt, out, inner in product(*[[FORMATS[name] for name in names]] * 3):
+        algorithm = replace(
+            ALGORITHMS[str(rng.choice(TWO_PASS))],
+            arithmetic=inner.name,
+            accumulator_precision=int(rng.choice([3, 8, 24])),
+        )
+        x = fmt.to_float64(
+            fmt.from_float64(rng.choice([1.0, 9.0]) * rng.normal(size=(4, int(rng.choice([2, 9])))))
+        )
+        if (setting := setting_of(algorithm, fmt, out)) is not None:
+            assert_found(setting, x, Rows.of(fmt, fmt.from_float64(x), out).truth)
 
 
 def test_rows_of_many_equal_entries_are_held_by_what_their_sum_may_lose() -> None:
@@ -79,6 +97,24 @@ def test_rows_of_many_equal_entries_are_held_by_what_their_sum_may_lose() -> Non
                     errors[row, j] = bounds[row, j] * ABOVE
                     truth = rows.truth
                     assert may_exceed(truth.nearest, truth.residual, errors, row, 1.0, constants), (name, j)
+
+
+def test_few_rows_are_left_when_the_greatest_ratio_is_known() -> None:
+    fmt, algorithm = FORMATS["float32"], ALGORITHMS["lanes"]
+    x = np.random.default_rng(0).normal(size=(2000, 64)).astype(np.float32)
+    rows = Rows.of(fmt, x, fmt)
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    errors = Judged(rows, e / e.sum(axis=1, keepdims=True), Declaration()).judgement.ulp
+    greatest = first_greatest(errors, element_bounds(rows.values, rows.truth, algorithm, fmt))
+    setting = setting_of(algorithm, fmt, fmt)
+    assert setting is not None
+    assert greatest is not None
+    constants, truth = constants_of(setting, 64), rows.truth
+    assert constants is not None
+    left = [
+        may_exceed(truth.nearest, truth.residual, errors, row, greatest[0], constants) for row in range(2000)
+    ]
+    assert sum(left) < 200
 
 
 @pytest.mark.parametrize("length", [1, 3, 8, 65, 1500])

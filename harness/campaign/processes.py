@@ -148,11 +148,15 @@ def side_by_side(
 def meanwhile(work: Callable[[], None], jobs: int) -> Iterator[None]:
     """Do some work in a copy of this process while the body runs; before it, where there can be no copy.
 
+    An error of the body is raised when the work is done, and is the one that is told; an interrupt ends the
+    work.
+
     Args:
         work: leaves its results in files.
-        jobs: how many processors to keep busy.
+        jobs: how many processors to keep busy; there is no copy for one.
 
     Raises:
+        Exception: whatever the work raises.
         NoVerdict: the copy has died.
     """
     copy: _Copy | None = None
@@ -167,8 +171,11 @@ def meanwhile(work: Callable[[], None], jobs: int) -> Iterator[None]:
         copy.begin(None)
         try:
             yield
-        finally:  # an error of the body leaves no work half done
-            copy.end()
+        except Exception:
+            with suppress(Exception):
+                copy.end()
+            raise
+        copy.end()
     finally:
         copy.kill()
 

@@ -130,7 +130,7 @@ class Looked:
             self,
             longest_row=max(self.longest_row, x.shape[1]),
             largest_call=max(self.largest_call, x.shape[1] if presentation == "singly" else x.size),
-            calls=self.calls + (len(x) if presentation == "singly" else _CALLS.get(presentation, 1)),
+            calls=self.calls + _calls_of(presentation, len(x)),
             threads=2 if presentation == "two_threads" else self.threads,
         )
 
@@ -143,6 +143,10 @@ _CALLS: Final[dict[str, int]] = {
     "two_threads": 2 * (1 + THREAD_CALLS),
 }
 """Calls of a request, where it is more than one."""
+
+
+def _calls_of(presentation: Presentation, rows: int) -> int:
+    return rows if presentation == "singly" else _CALLS.get(presentation, 1)
 
 
 @dataclass(frozen=True)

@@ -123,14 +123,14 @@ EXTENTS: Final[Mapping[str, Extent]] = MappingProxyType(
         "deep": Extent((*range(1, 18), 33, 65, 129, 257, 513), 64, (1023, *_LENGTHS, 16_385), seconds=75.0),
     }
 )
-"""By name; `brief` is what a unit test and a first look have time for."""
+"""By name; the efforts of `run` have theirs by `Effort.extent`. `brief` is what a unit test has time for."""
 
 
 def extent_of(effort: str) -> Extent:
-    """Return how far the checks of an effort look.
+    """Return the extent of that name.
 
     Raises:
-        ValueError: there is no such effort.
+        ValueError: there is none.
     """
     if effort not in EXTENTS:
         raise ValueError(f"effort {effort!r}: it is one of {', '.join(EXTENTS)}")

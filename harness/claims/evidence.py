@@ -194,7 +194,7 @@ class Evidence:
         return self.first(candidate, kind, lambda b: test(b) & (figure(b) == worst))
 
     @cached_property
-    def with_long_rows(self) -> Evidence:
+    def and_long_rows(self) -> Evidence:
         """This evidence with a few long rows of every regime, whose sums narrow formats get wrong."""
         long = (_drawn(FORMATS[name], self.seed, self.method, LONG_ROWS, LONG) for name in _FORMATS)
         return replace(self, batches=(*self.batches, *long))

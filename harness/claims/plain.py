@@ -48,7 +48,7 @@ def well_behaved(evidence: Evidence) -> Finding:
     def outside(batch: Batch) -> Flags:
         return batch.seen[PLAIN].has(ElementClass.OUT_OF_RANGE, ElementClass.NONFINITE)
 
-    evidence = evidence.with_long_rows
+    evidence = evidence.and_long_rows
     figures = {
         "in_range": (within := evidence.count(in_range)),
         "in_range_outside": (stray := evidence.count(lambda b: b.in_range & outside(b))),

@@ -56,7 +56,7 @@ def improves_stability(evidence: Evidence) -> Finding:
 
 def is_not_necessary(evidence: Evidence) -> Finding:
     """Claim 8: look for rows that need the shift, and whether any of them is in the range of exp."""
-    evidence = evidence.with_long_rows
+    evidence = evidence.and_long_rows
     figures = {
         "needed": (needed := evidence.count(_rescued)),
         "in_range": (rows := evidence.count(in_range)),

@@ -45,7 +45,7 @@ def tally_outcome(
     if not done.all():
         rows, y = rows.take(done), y[done]
     judged = Judged(rows, y, declaration, profiled)
-    if tiers:  # where they want the verdict on each element, it is made before it is counted
+    if tiers:
         parts.append(judge_by_tiers(cell, judged, tiers))
     return merge([*parts, tally_of(cell, judged)])
 

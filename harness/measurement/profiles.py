@@ -20,7 +20,7 @@ __all__ = ["profiles"]
 Places = NDArray[np.int64]
 """The numbers of the places that a batch has rows in, ascending."""
 
-Group = NDArray[np.intp]
+Indices = NDArray[np.intp]
 """Of each row, the index of its place among them."""
 
 
@@ -37,7 +37,7 @@ def profiles(judged: Judged) -> dict[str, Any]:
     }
 
 
-def _place_peaks(judged: Judged, counted: Flags, places: Places, group: Group) -> Bins:
+def _place_peaks(judged: Judged, counted: Flags, places: Places, group: Indices) -> Bins:
     """Return the histogram bin of the greatest error in each place; encodings order as their values do."""
     worst = judged.figures.greatest_of_rows
     chosen = counted & ~np.isnan(worst)
@@ -46,7 +46,7 @@ def _place_peaks(judged: Judged, counted: Flags, places: Places, group: Group) -
     return Bins(places[peaks >= 0], peaks[peaks >= 0])
 
 
-def _place_counts(judged: Judged, counted: Flags, places: Places, group: Group) -> Bins:
+def _place_counts(judged: Judged, counted: Flags, places: Places, group: Indices) -> Bins:
     """Return the rows of each of `PLACE_COUNTS` in each place."""
     size = len(RowOutcome)
     outcomes = np.bincount(group * size + judged.outcomes, minlength=size * places.size).reshape(-1, size)

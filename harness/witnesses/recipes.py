@@ -57,7 +57,7 @@ _NARROW: Final = gmpy2.context(precision=116)
 """More than twice the bits of so many digits."""
 
 _WIDE: Final = gmpy2.context(precision=2200)
-"""The difference of two float64 numbers has at most 1024 + 1074 + 1 bits."""
+"""Differences lie below 2^1125, so that rounding them, or their product, to so many bits errs by little."""
 
 _LOG10_E: Final = _WIDE.div(1, _WIDE.log(10))
 
@@ -257,9 +257,9 @@ def _shares(logits: Sequence[Exact], greatest: Exact, scale: Any, digits: int) -
 
     As many digits are known of the smallest result as of that of the greatest.
 
-    No number type holds the exponential of g = -2^1125, which a difference may be. But e^g = 10^t with
-    t = g log10(e), whose whole part is a power of ten, so that only 10^(t - floor(t)) is worked out. What
-    makes t is exact or rounded to `_WIDE` bits, which leaves it off by 2^-1000 at most.
+    MPFR does not hold the exponential of g = -2^1125, which a difference may be. But e^g = 10^t with
+    t = g log10(e), whose whole part is a power of ten, so that only 10^(t - floor(t)) is worked out. Each of
+    the three roundings to `_WIDE` bits moves t by 2^1125 2^-2200 at most: together by less than 2^-1000.
     """
     for logit in logits:
         if logit == -math.inf:

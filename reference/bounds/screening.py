@@ -2,17 +2,22 @@
 
 The greatest ratio of a batch is wanted, and bounds cost several times what the verdict costs. In the notation
 of `reference.bounds`, let r' be r in its own ulps, and M the greatest RN(r) of the row plus half its ulp, so
-that M >= r_max. Then the bound of every entry is at least
+that r <= r_max <= M. Then the bound of every entry is at least
 
     r' min(down, 1 - M), and 1/2 more where M <= 1/2 and the quotient is rounded to the output format.
 
-(Q) adds r' down / (1 - down) to terms that are not negative, and the lesser of that and U_i / L_max counts.
-The latter lies above r by at least r' (1 - r_max) / r_max, as U_i >= w_i and L_max <= w_max. What follows
-only widens the bound, and (F) does so by half an ulp of q+ >= r; all but (C), which leaves (1 - r) / ulp(r).
-As r <= r_max <= M, that is at least r' (1 - M). Where M <= 1/2 it is at least r' (1 - M) / M >= 2 r' (1 - M),
-which is enough where r' >= 1; and where r' < 1, it is at least 1 / (2 eta) >= 2. Policy rows have no bound.
+Line by line, each bounds the error from below:
 
-An error below a ratio times that, less `LOWERED` for roundings, has a lesser ratio.
+(Q) before rounding the bound is the lesser of two numbers. One is r' down / (1 - down) and more. The other is
+    U_i / L_max - r, which is at least r (1 - r_max) / r_max, as U_i >= w_i and L_max <= w_max; so it is at
+    least r' (1 - M) in ulps.
+(R), (P) and a rounding of the quotient in the arithmetic only widen it.
+(F) adds half an ulp of q+, and q+ >= r.
+(C) may lower it to 1 - r, which is at least r (1 - M). Where M <= 1/2, that suffices for the half ulp too:
+    1 - r is at least r (1 - M) / M, so at least 2 r' (1 - M) ulps, where r' >= 1; and where r' < 1, an ulp
+    is the output's smallest subnormal, of which 1 - r holds two and more.
+
+Policy rows have no bound. An error below a ratio times that, less `LOWERED`, has no greater ratio.
 """
 
 from __future__ import annotations
@@ -29,7 +34,7 @@ from reference.fused import PLAIN, Fused
 __all__ = ["may_exceed", "screened_by"]
 
 LOWERED: Final = 1 - 2.0**-40
-"""Far more than the roundings of a product of sums of three."""
+"""Covers the roundings of what the error is held against, five of 2^-53."""
 
 _BIAS: Final = 1023
 
@@ -48,7 +53,7 @@ def screened_by(
 def may_exceed(nearest: Any, residual: Any, ulp: Any, row: int, ratio: float, c: Constants) -> bool:
     """Tell whether an entry of a row with an exact result may have a greater ratio than that.
 
-    Where it says no, every ratio of the row is lower, or NaN. A negative ratio stands for none so far.
+    Where it says no, no ratio of the row is greater. A negative ratio stands for none so far.
 
     Args:
         nearest: RN(r) of some rows, of shape (rows, n).

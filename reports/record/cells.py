@@ -127,8 +127,9 @@ def quantiles(tally: Tally, shares: Iterable[Fraction]) -> list[float | None]:
         return [None for _ in shares]
     top = math.inf if tally.max_ulp is None else tally.max_ulp
     histogram = Bins.of(tally.histogram)
-    bins = histogram.sorted_keys
-    up_to = histogram.numbers.cumsum(dtype=np.float64)  # exact to 2^53; a file may hold more, beyond an int64
+    bins, counts = histogram.sorted_keys, histogram.numbers
+    fits = len(counts) * int(counts.max(initial=0)) < 1 << 63  # in a file anything may stand
+    up_to = (counts if fits else counts.astype(object)).cumsum()
     edges: list[float | None] = []
     for share in shares:
         place = int(up_to.searchsorted(math.ceil(share * tally.representable)))

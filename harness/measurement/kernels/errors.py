@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from reference.certified.compiled import compiled, inlined, pattern
 from reports.record.tally import HISTOGRAM_SHIFT
 
-__all__ = ["BINS", "EXPONENTS", "NO_BINS", "add_error", "add_errors", "exact_total", "total_of_digits"]
+__all__ = ["BINS", "EXPONENTS", "add_error", "add_errors", "exact_total", "total_of_digits"]
 
 Counts = NDArray[np.int64]
 
@@ -25,7 +25,7 @@ BINS: Final = (0x7FF << 52 >> HISTOGRAM_SHIFT) + 1
 EXPONENTS: Final = 0x800
 """Biased exponents of float64."""
 
-NO_BINS: Final = (BINS, 0)
+_NO_BINS: Final = (BINS, 0)
 """A least bin above every bin, and a greatest one below."""
 
 _FRACTION: Final = (1 << 52) - 1
@@ -89,7 +89,7 @@ def total_of_digits(digits: list[int]) -> Fraction:
 def add_errors(errors: Any, histogram: Any, digits: Any, sums: Any) -> tuple[int, int]:
     """Count finite errors in their bins, and add them to the exact sums.
 
-    Returns the least and the greatest bin, that of errors of 0 left out; `NO_BINS` where there is no other.
+    Returns the least and the greatest bin, that of errors of 0 left out; `_NO_BINS` where there is no other.
     Errors of 0 or from 2^-21 to 2^26 have no bits below 2^-73, and two integers hold them.
     """
     top = middle = greatest = 0
@@ -107,7 +107,7 @@ def add_errors(errors: Any, histogram: Any, digits: Any, sums: Any) -> tuple[int
     for i in range(errors.size):
         histogram[np.uint64(pattern(errors[i]) >> HISTOGRAM_SHIFT)] += 1
     if least == _INFINITY:
-        return NO_BINS
+        return _NO_BINS
     return max(least >> HISTOGRAM_SHIFT, 1), greatest >> HISTOGRAM_SHIFT
 
 

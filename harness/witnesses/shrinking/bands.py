@@ -83,7 +83,7 @@ def shrink_all(
         ledger: the run.
         candidates: by the names that its cells have.
         executor: calls them.
-        batches: calls that may be made of one candidate in one format; None for `BATCHES`.
+        batches: evaluations for one candidate in one format; None for `BATCHES`.
         timeout: the most seconds of a call; None for the executor's own.
         rations: how many rows there are for candidates that are not given all, by names and formats.
         within: the range of all entries of the run; None for any.
@@ -99,7 +99,7 @@ def shrink_all(
 
     def shrunk(number: int, executor: Executor) -> dict[str, Witness]:
         (name, _, fmt, _), bands = asked[number]
-        budget = Budget(ELEMENTS, batches or BATCHES).within(rations.get((name, fmt)))
+        budget = Budget(ELEMENTS, BATCHES if batches is None else batches).within(rations.get((name, fmt)))
         shrinking = _Sharing(candidates[name], executor, budget, timeout, within)
         small: dict[str, Witness] = {}
         for turn, band in bands.gravest_first():
