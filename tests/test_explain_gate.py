@@ -131,6 +131,41 @@ def test_a_run_with_failed_rows_says_why_first_and_leaves_its_summary_as_it_is(c
     assert CAUSE in told.err
 
 
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_meanwhile_ends_a_run_which_resumed_asks_again(capsys):
+    asked = ["run", "mine.py:without_the_tail", "--format=float32", "--length=5", "--regime=standard-normal"]
+    asked += ["--effort=brief", "--jobs=1", "--out=run"]
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(causes, "_explained", interrupt)
+        assert cli.run(asked) == 130
+    assert "all is measured and kept in run" in capsys.readouterr().err
+    assert cli.run([*asked, "--resume"]) == 0
+    assert capsys.readouterr().out.startswith(f"cause: mine.py:without_the_tail, float32: {CAUSE}")
+
+
+def test_a_run_that_had_no_time_to_ask_does_so_when_resumed(capsys):
+    asked = ["run", "mine.py:without_the_tail", "--format=float32", "--length=5", "--regime=standard-normal"]
+    asked += ["--effort=brief", "--jobs=1", "--out=run"]
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(causes, "LEAST", 1e9)
+        assert cli.run(asked) == 0
+    assert "not asked for, as there was no time" in capsys.readouterr().out
+    assert cli.run([*asked, "--resume"]) == 0
+    assert capsys.readouterr().out.startswith(f"cause: mine.py:without_the_tail, float32: {CAUSE}")
+
+
+def test_an_interrupt_meanwhile_costs_a_gate_no_verdict(capsys, monkeypatch):
+    monkeypatch.setattr(causes, "_explained", interrupt)
+    code, told = gated(capsys, "without_the_tail")
+    assert code == 1
+    first, second, *_ = told.splitlines()
+    assert first == "cause: mine.py:without_the_tail, float32: not found: interrupted"
+    assert second.startswith("gate: fail")
+
+
 TIED = ("--format=float16", "--regime=tied", "--rows=2", "--effort=brief", "--jobs=1", "--out=long")
 
 

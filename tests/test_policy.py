@@ -7,6 +7,7 @@ over exp(0) + exp(d) lies below 2^emin; and a softmax that flushes exactly that,
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from fractions import Fraction
@@ -20,6 +21,7 @@ import pytest
 from harness import cli
 from harness.gate.assertion import failure
 from harness.measurement import Judged, Rows, measure
+from harness.measurement.policy import policy_rows
 from harness.measurement.tiers import judge_by_tiers
 from reference.declaration import Declaration, Policy
 from reference.errors import below_normal
@@ -139,6 +141,18 @@ def test_a_witness_by_itself_is_replayed_by_the_policy_given(capsys: pytest.Capt
 
 
 # What is said of it ------------------------------------------------------------------------
+
+
+def test_an_output_that_is_amiss_far_into_a_row_is_shown() -> None:
+    """The ninth of nine is written 0 where all are to be NaN; of a row that is NaN throughout none is."""
+    fmt = FORMATS["float32"]
+    rows = Rows.of(fmt, np.full((1, 9), -np.inf, dtype=np.float32), fmt)
+    y = np.full((1, 9), np.nan, dtype=np.float32)
+    y[0, 8] = 0.0
+    [done] = policy_rows(rows, y, Policy())
+    nan = "NaN " * 8
+    assert f"got {nan}... 0 at entry 8; accepted" in done.told(0, y[0].tolist())
+    assert f"got {nan}...; accepted" in done.told(0, [math.nan] * 9)
 
 
 SAYING = [

@@ -7,7 +7,7 @@ whatever becomes of the asking changes no figure, no verdict and no exit code.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -34,9 +34,11 @@ __all__ = [
     "SECONDS",
     "Asked",
     "NoExplain",
+    "are_whole",
     "asked_of_run",
     "asked_of_verdicts",
     "causes_of",
+    "interrupted",
     "keep",
     "seconds_left",
 ]
@@ -144,17 +146,25 @@ def causes_of(
         return [{**one.document(), "line": told} for one in asked]
     deadline = Deadline.in_seconds(seconds - GRACE)
     documents: list[dict[str, Any]] = []
-    try:
-        for one in asked if seconds >= LEAST else ():
-            if deadline.is_over:
-                break
-            if one.known and _is_shifted(named[one.candidate], one.format):
-                documents.append({**one.document(), "line": one.known})
-            else:
-                documents.append(_explained(one, named[one.candidate], settings, deadline))
-    except KeyboardInterrupt:  # what was judged is printed all the same
-        pass
+    for one in asked if seconds >= LEAST else ():
+        if deadline.is_over:
+            break
+        if one.known and _is_shifted(named[one.candidate], one.format):
+            documents.append({**one.document(), "line": one.known})
+        else:
+            documents.append(_explained(one, named[one.candidate], settings, deadline))
     return documents + [{**one.document(), "line": NOT_ASKED} for one in asked[len(documents) :]]
+
+
+def interrupted(asked: Iterable[Asked]) -> list[dict[str, Any]]:
+    """Return documents that say that nobody was asked to the end."""
+    return [{**one.document(), "line": "not found: interrupted"} for one in asked]
+
+
+def are_whole(documents: Iterable[Mapping[str, Any]] | None) -> bool:
+    """Tell whether there are documents, and time was left for each."""
+    lines = [document["line"] for document in documents or ()]
+    return bool(lines) and NOT_ASKED not in lines
 
 
 def keep(folder: Path, documents: Sequence[dict[str, Any]]) -> None:

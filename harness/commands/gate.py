@@ -16,7 +16,14 @@ import typer
 
 from harness.campaign.configuration import configured_gate
 from harness.campaign.settings import LARGEST_CELL, Settings, resolve
-from harness.commands.causes import NoExplain, asked_of_verdicts, causes_of, keep, seconds_left
+from harness.commands.causes import (
+    NoExplain,
+    asked_of_verdicts,
+    causes_of,
+    interrupted,
+    keep,
+    seconds_left,
+)
 from harness.commands.single import OpName, Policies, Range
 from harness.terminal.console import notes, print_json, print_lines, results
 from harness.terminal.exceptions import NoVerdict, UsageError, user_mistakes
@@ -251,7 +258,10 @@ def _check_candidates(budgets: Sequence[Budget]) -> None:
 def _causes(decision: Decision, settings: Settings, begun: float) -> list[dict[str, Any]]:
     """Return why whatever fails does, as far as it is found in a limited time; the report has it too."""
     asked = asked_of_verdicts(decision.verdicts)
-    found = causes_of(asked, decision.gated.candidates, settings, seconds_left(settings, begun))
+    try:
+        found = causes_of(asked, decision.gated.candidates, settings, seconds_left(settings, begun))
+    except KeyboardInterrupt:  # what was judged is printed all the same
+        return interrupted(asked)
     keep(decision.folder, found)
     return found
 

@@ -12,7 +12,7 @@ import typer
 from harness.campaign.configuration import configured
 from harness.campaign.notices import over_before_all, print_left_out, print_ops, print_range
 from harness.campaign.settings import DEFAULT_CANDIDATES, Settings, resolve
-from harness.commands.causes import NoExplain, asked_of_run, causes_of, keep, seconds_left
+from harness.commands.causes import NoExplain, are_whole, asked_of_run, causes_of, keep, seconds_left
 from harness.commands.examination import examine, unchecked
 from harness.commands.report import show
 from harness.commands.single import OpName, Policies, Range, executor_for, tell_new_run
@@ -104,7 +104,7 @@ def run(
     campaign, folder, known = _measure(settings, out, resume=resume, overwrite=overwrite)
 
     def causes(run: RunData) -> dict[str, Any]:
-        if no_explain or run.documents.get("explanations"):
+        if no_explain or are_whole(run.documents.get("explanations")):
             return {}
         found = causes_of(
             asked_of_run(run), campaign.candidates, campaign.settings, seconds_left(settings, begun)

@@ -68,10 +68,8 @@ class Behaviour:
         """Say what was expected of a row, what came, and the setting that accepts it."""
         allowed = get_args(get_type_hints(Policy)[self.key])
         accepted = next((name for name in allowed if name != "any" and self.fits[name][place]), "any")
-        came = " ".join(f"{y:.4g}".replace("nan", "NaN") for y in outputs[:SHOWN])
-        more = " ..." if len(outputs) > SHOWN else ""
         return (
-            f"row {_ROWS_OF[self.key]}: expected {self.op.policy_words[self.declared]}{GOT}{came}{more};"
+            f"row {_ROWS_OF[self.key]}: expected {self.op.policy_words[self.declared]}{GOT}{_shown(outputs)};"
             f" accepted by --policy {self.key}={accepted}"
         )
 
@@ -90,6 +88,20 @@ class Behaviour:
         if self.declared == "any":
             return np.zeros(self.rows.size, dtype=np.bool_)
         return ~self.fits[self.declared]
+
+
+def _shown(outputs: Sequence[float]) -> str:
+    """Write the first outputs, and the first of the others that is none of these."""
+    texts = [f"{y:.4g}".replace("nan", "NaN") for y in outputs[:SHOWN]]
+    rest = np.array(outputs[SHOWN:])
+    if rest.size:
+        texts.append("...")
+        known = np.array(outputs[:SHOWN])
+        other = ~(np.isin(rest, known) | (np.isnan(rest) & np.isnan(known).any()))
+        if other.any():
+            place = int(np.argmax(other))
+            texts.append(f"{rest[place]:.4g} at entry {SHOWN + place}".replace("nan", "NaN"))
+    return " ".join(texts)
 
 
 def excused_flushes(judgement: Judgement, truth: Truth, policy: Policy) -> Flags:
