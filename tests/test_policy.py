@@ -143,8 +143,8 @@ def test_a_witness_by_itself_is_replayed_by_the_policy_given(capsys: pytest.Capt
 # What is said of it ------------------------------------------------------------------------
 
 
-def test_an_output_that_is_amiss_far_into_a_row_is_shown() -> None:
-    """The ninth of nine is written 0 where all are to be NaN; of a row that is NaN throughout none is."""
+def test_a_wrong_output_far_into_a_row_is_shown() -> None:
+    """The ninth of nine outputs is 0 and the others NaN; then all nine are NaN."""
     fmt = FORMATS["float32"]
     rows = Rows.of(fmt, np.full((1, 9), -np.inf, dtype=np.float32), fmt)
     y = np.full((1, 9), np.nan, dtype=np.float32)

@@ -117,6 +117,17 @@ def test_few_rows_are_left_when_the_greatest_ratio_is_known() -> None:
     assert sum(left) < 200
 
 
+@pytest.mark.parametrize("format_name", ["float16", "float32", "float8_e5m2"])
+def test_the_greatest_declared_ratio_of_very_long_rows_is_that_of_all_bounds(format_name: str) -> None:
+    fmt, n = FORMATS[format_name], 70_001
+    for name in ("tied", "masked", "result-underflow", "subnormal-inputs"):
+        rows = Rows.of(fmt, REGIMES[name].rows(fmt, 2, n, 0, 0), fmt)
+        y = fmt.from_float64(rows.truth.nearest * (1 + 2.0**-fmt.precision))
+        judged = Judged(rows, y, Declaration(algorithm=ALGORITHMS["lanes"]))
+        bounds = element_bounds(rows.values, rows.truth, ALGORITHMS["lanes"], fmt)
+        assert judged.figures.algorithm_ratio == first_greatest(judged.judgement.ulp, bounds), name
+
+
 @pytest.mark.parametrize("length", [1, 3, 8, 65, 1500])
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_the_greatest_declared_ratio_is_that_of_all_bounds(format_name: str, length: int) -> None:

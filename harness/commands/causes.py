@@ -157,7 +157,7 @@ def causes_of(
 
 
 def interrupted(asked: Iterable[Asked]) -> list[dict[str, Any]]:
-    """Return documents that say that nobody was asked to the end."""
+    """Return documents for candidates whose causes were being asked for when the user interrupted."""
     return [{**one.document(), "line": "not found: interrupted"} for one in asked]
 
 

@@ -91,7 +91,7 @@ class Behaviour:
 
 
 def _shown(outputs: Sequence[float]) -> str:
-    """Write the first outputs, and the first of the others that is none of these."""
+    """Write the first outputs, and the first later one that differs from all of them."""
     texts = [f"{y:.4g}".replace("nan", "NaN") for y in outputs[:SHOWN]]
     rest = np.array(outputs[SHOWN:])
     if rest.size:
