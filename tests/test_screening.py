@@ -41,7 +41,7 @@ def assert_found(setting: Setting | None, x: Floats, truth: Truth) -> None:
             errors = np.zeros((1, x.shape[1]))
             errors[0, j] = bounds[row, j] * ratio * ABOVE
             nearest, residual = truth.nearest[row : row + 1], truth.residual[row : row + 1]
-            found = may_exceed(nearest, residual, errors, 0, ratio, constants)
+            found = may_exceed(x[row : row + 1], nearest, residual, errors, 0, ratio, constants)
             assert found, (setting, [float.hex(v) for v in x[row].tolist()], j, bounds[row, j].hex())
 
 
@@ -96,7 +96,24 @@ def test_rows_of_many_equal_entries_are_held_by_what_their_sum_may_lose() -> Non
                     errors = np.zeros_like(x)
                     errors[row, j] = bounds[row, j] * ABOVE
                     truth = rows.truth
-                    assert may_exceed(truth.nearest, truth.residual, errors, row, 1.0, constants), (name, j)
+                    assert may_exceed(x, truth.nearest, truth.residual, errors, row, 1.0, constants), (
+                        name,
+                        j,
+                    )
+
+
+def test_an_exponential_that_is_exactly_one_adds_nothing_wherever_it_is() -> None:
+    """Of exp(x) it is that of 0, and of exp(x + c) that of -c, also where greater entries are about."""
+    for format_name, n, argument in product(
+        ("float8_e4m3fn", "float8_e5m2", "bfloat16"), (2, 5, 64), ("plain", "constant", "shifted")
+    ):
+        fmt, rng = FORMATS[format_name], np.random.default_rng(n)
+        base = ALGORITHMS["constant" if argument == "constant" else "plain"]
+        algorithm = replace(base, argument=argument, exp_ulps=0.5, one_at_zero=True)
+        x = fmt.to_float64(fmt.from_float64(rng.normal(size=(12, n)) - algorithm.constant))
+        x[:, 0] = -algorithm.constant
+        x[:6, 1] = -algorithm.constant + np.arange(6)
+        assert_found(setting_of(algorithm, fmt, fmt), x, Rows.of(fmt, fmt.from_float64(x), fmt).truth)
 
 
 def test_few_rows_are_left_when_the_greatest_ratio_is_known() -> None:
@@ -112,7 +129,8 @@ def test_few_rows_are_left_when_the_greatest_ratio_is_known() -> None:
     constants, truth = constants_of(setting, 64), rows.truth
     assert constants is not None
     left = [
-        may_exceed(truth.nearest, truth.residual, errors, row, greatest[0], constants) for row in range(2000)
+        may_exceed(x, truth.nearest, truth.residual, errors, row, greatest[0], constants)
+        for row in range(2000)
     ]
     assert sum(left) < 200
 

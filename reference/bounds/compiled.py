@@ -35,7 +35,16 @@ from reference.certified.layout import key_of
 from reference.model import RESIDUAL_TOLERANCE, Truth
 from reference.row_kinds import RowKind
 
-__all__ = ["Constants", "constants_of", "fill_bounds", "fill_row", "in_ulps", "room_for", "ulp_exponent"]
+__all__ = [
+    "Constants",
+    "constants_of",
+    "fill_bounds",
+    "fill_row",
+    "in_ulps",
+    "room_for",
+    "ulp_exponent",
+    "zero_of",
+]
 
 _PLAIN: Final = 0
 _CONSTANT: Final = 1
@@ -299,7 +308,7 @@ def room_for(n: int) -> Room:
 def _fill(x: Any, nearest: Any, residual: Any, kinds: Any, bounds: Any, c: Constants) -> None:
     room = room_for(x.shape[1])
     for row in range(x.shape[0]):
-        if kinds[row] >= _POLICY:
+        if kinds[row] >= _POLICY or _has_none(x, nearest, residual, row, c):
             bounds[row, :] = np.nan
         else:
             _fill_row(x, nearest, residual, row, bounds, row, room, c)
@@ -313,7 +322,21 @@ def fill_row(
 
     Rows are told by their numbers: to take one out of an array costs as much as the bounds of some entries.
     """
-    _fill_row(x, nearest, residual, row, bounds, place, room, c)
+    if _has_none(x, nearest, residual, row, c):
+        bounds[place, :] = np.nan
+    else:
+        _fill_row(x, nearest, residual, row, bounds, place, room, c)
+
+
+@compiled
+def _has_none(x: Any, nearest: Any, residual: Any, row: int, c: Constants) -> bool:
+    """Tell whether a row has no bound whatever the errors of its exponentials: cheaper than to make them."""
+    if (c.argument == _SHIFTED) & (c.reach == math.inf):
+        return False
+    top = _top_of(x, row)
+    shared = _shared(x, row, nearest[row, top], residual[row, top], top, c)
+    beyond: bool = _may_overflow(shared, 0.0, 0.0, c) or _leaves_range(x, row, shared, c)
+    return beyond
 
 
 @inlined
@@ -331,7 +354,7 @@ def _fill_row(
         shared.outward,
         c,
     )
-    if _impossible(x, row, shared, total, c):
+    if _may_overflow(shared, total.excess, total.lack, c):
         bounds[place, :] = np.nan
     else:
         _quotients(nearest, residual, row, shared, total, bounds, place, down, up_terms, down_terms, c)
@@ -357,15 +380,19 @@ def _top_of(x: Any, row: int) -> int:
 
 
 @inlined
+def zero_of(largest: float, c: Constants) -> float:
+    """Return the entry whose argument is exactly 0, in a row with that largest entry."""
+    if c.argument == _SHIFTED:
+        return largest
+    return -c.constant if c.argument == _CONSTANT else -0.0
+
+
+@inlined
 def _shared(x: Any, row: int, nearest: float, residual: float, top: int, c: Constants) -> _Row:
     ulp = _two_to(max(ulp_exponent(nearest, residual, c), -_BIAS + 1))
     slack = _TOLERANCE * ulp + 2.0**-52 * nearest
     largest = nearest + residual * ulp
-    shift = 0.0
-    if c.argument == _CONSTANT:
-        shift = c.constant
-    elif c.argument == _SHIFTED:
-        shift = -x[row, top]
+    shift = -zero_of(x[row, top], c)
     fraction, exponent = (1.0, 0) if c.argument == _SHIFTED else _exp_parts(-(x[row, top] + shift))
     outward = 1.0 + 2.0**-40 + x.shape[1] * 2.0**-52
     unit = (largest + slack) * fraction * outward
@@ -451,15 +478,21 @@ def _product_of_two(ulps: float, unit: float, z: float, depth: float, c: Constan
 
 
 @inlined
-def _impossible(x: Any, row: int, shared: _Row, total: _Sum, c: Constants) -> bool:
-    """`intervals.may_overflow` and `arguments.leaves_range`."""
-    excess, lack = total.excess, total.lack
+def _may_overflow(shared: _Row, excess: float, lack: float, c: Constants) -> bool:
+    """`intervals.may_overflow`; it holds for greater deviations of the sum if it does for some."""
     size = (1.0 + excess) / (shared.fraction * shared.largest_low) * shared.outward
     beyond = not size * _two_to(_near(-c.inner_emax - shared.exponent)) <= c.inner_largest
     beyond |= not lack < 1.0
     if c.reciprocal:
         low = (1.0 - lack) / (shared.fraction * shared.largest) / shared.outward
         beyond |= not low * _two_to(_near(c.inner_emax - shared.exponent)) >= 1.0
+    return beyond
+
+
+@inlined
+def _leaves_range(x: Any, row: int, shared: _Row, c: Constants) -> bool:
+    """`arguments.leaves_range`."""
+    beyond = False
     if c.reach < math.inf:
         for j in range(x.shape[1]):
             beyond |= (abs(x[row, j] + shared.shift) > c.reach) & (x[row, j] > -math.inf)

@@ -2,29 +2,35 @@
 
 The greatest ratio of a batch is wanted, and bounds cost several times what the verdict costs. In the notation
 of `reference.bounds`, let r' be r in its own ulps, and M the greatest RN(r) of the row plus half its ulp, so
-that r <= r_max <= M. Then the bound of every entry is at least
+that r <= r_max <= M. Then the bound of every entry is at least each of
 
-    r' min(down, 1 - M), and 1/2 more where M <= 1/2 and the quotient is rounded to the output format.
+    the lesser of r' min(down, 1 - M), 1/2 more where the quotient is rounded to the output format, and
+    (1 - r) / ulp(r);
+    the lesser of r' and 1/4, where the quotient is so rounded.
 
-Line by line, each bounds the error from below:
+The first is what an output may lie above r. Line by line, each bounds that from below:
 
-(Q) before rounding the bound is the lesser of two numbers. One is r' down / (1 - down) and more. The other is
-    U_i / L_max - r, which is at least r (1 - r_max) / r_max, as U_i >= w_i and L_max <= w_max; so it is at
-    least r' (1 - M) in ulps.
+(Q) before rounding it is the lesser of two numbers. One is (a (1 - r) + r B) / (1 + a - B) and
+    r down / (1 - down), with a >= c u r by (U), as an ulp is at least u of its number; both are more than
+    r e (1 - r) and r down, as the first grows with a and B. The other is U_i / L_max - r, which is at least
+    r (1 - r_max) / r_max, as U_i >= w_i and L_max <= w_max; so it is at least r' (1 - M) in ulps.
 (R), (P) and a rounding of the quotient in the arithmetic only widen it.
 (F) adds half an ulp of q+, and q+ >= r.
-(C) may lower it to 1 - r, which is at least r (1 - M). Where M <= 1/2, that suffices for the half ulp too:
-    1 - r is at least r (1 - M) / M, so at least 2 r' (1 - M) ulps, where r' >= 1; and where r' < 1, an ulp
-    is the output's smallest subnormal, of which 1 - r holds two and more.
+(C) may lower it to 1 - r.
+
+The second is what an output may lie below r: half an ulp of q-, and r - q- more. If q- is less than half of
+the power of two below r, then r - q- is more than that half, which is an ulp at least in formats of two bits
+and more; if not, an ulp of q- is at least half of r's, and of subnormal results it is r's.
 
 Policy rows have no bound. An error below a ratio times that, less `LOWERED`, has no greater ratio.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
-from reference.bounds.compiled import Constants, constants_of, in_ulps, ulp_exponent
+from reference.bounds.compiled import Constants, constants_of, in_ulps, ulp_exponent, zero_of
 from reference.bounds.setting import setting_of
 from reference.certified.compiled import FRACTION_BITS, float_of, inlined, pattern
 from reference.declaration import Algorithm
@@ -50,29 +56,37 @@ def screened_by(
 
 
 @inlined
-def may_exceed(nearest: Any, residual: Any, ulp: Any, row: int, ratio: float, c: Constants) -> bool:
+def may_exceed(x: Any, nearest: Any, residual: Any, ulp: Any, row: int, ratio: float, c: Constants) -> bool:
     """Tell whether an entry of a row with an exact result may have a greater ratio than that.
 
     Where it says no, no ratio of the row is greater. A negative ratio stands for none so far.
 
     Args:
-        nearest: RN(r) of some rows, of shape (rows, n).
+        x: logits of some rows, of shape (rows, n).
+        nearest: RN(r), of the same shape.
         residual: of the truth, likewise.
         ulp: the errors of outputs, likewise.
         row: the row that is meant.
         ratio: the greatest so far.
         c: constants of the algorithm for rows of n entries.
     """
-    greatest = 0
+    greatest, largest = 0, -math.inf
     for j in range(nearest.shape[1]):
         greatest = max(greatest, pattern(nearest[row, j]))
+        largest = max(largest, x[row, j])
     binade = max((greatest >> FRACTION_BITS) - _BIAS, c.outer_emin)
     most = float_of(greatest) + float_of((binade - c.outer_precision + _BIAS) << FRACTION_BITS)
-    share = max(min(c.shrunk, 1.0 - most), 0.0)
-    half = 0.5 if c.rounds_result & (most <= 0.5) else 0.0
+    rest = max(1.0 - most, 0.0)
+    wrong = c.exp_ulps * float_of((_BIAS - c.inner_precision) << FRACTION_BITS)
+    share, more = min(c.shrunk, rest), min(c.shrunk + wrong / (1.0 + wrong) * rest, rest)
+    exact = zero_of(largest, c) if c.one_at_zero else math.nan
+    half, quarter = (0.5, 0.25) if c.rounds_result else (0.0, 0.0)
     lowered, found = ratio * LOWERED, ratio < 0.0
     for j in range(nearest.shape[1]):
         exponent = ulp_exponent(nearest[row, j], residual[row, j], c)
-        least = (in_ulps(nearest[row, j], exponent) + residual[row, j]) * share + half
+        ulps = in_ulps(nearest[row, j], exponent) + residual[row, j]
+        room = in_ulps(1.0 - nearest[row, j], exponent) - residual[row, j]
+        deviation = ulps * (share if x[row, j] == exact else more)
+        least = max(min(deviation + half, room), min(ulps, quarter))
         found |= ulp[row, j] > lowered * least
     return found

@@ -497,7 +497,9 @@ def _extend_screened(
     for row in range(nearest.shape[0]):
         greatest = ranks[_OF.algorithm]
         ratio = float_of(greatest) if greatest >= 0 else -1.0
-        if nearest[row, 0] >= 0.0 and may_exceed(nearest, residual, ulp, row, ratio, batch.declared):
+        if nearest[row, 0] >= 0.0 and may_exceed(
+            batch.values, nearest, residual, ulp, row, ratio, batch.declared
+        ):
             fill_row(batch.values, nearest, residual, row, bounds, 0, room, batch.declared)
             base = (first_row + row) * n
             extend_greatest(ulp[row], bounds[0], True, base, _OF.algorithm, ranks, places)
