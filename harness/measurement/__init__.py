@@ -41,12 +41,13 @@ def measure(cell: CellKey, rows: Rows, y: NDArray[Any], declaration: Declaration
     return tally_of(cell, Judged(rows, y, declaration))
 
 
-def tally_of(cell: CellKey, judged: Judged) -> Tally:
+def tally_of(cell: CellKey, judged: Judged, *, sparing: bool = False) -> Tally:
     """Return the tally of a judged batch, whose witnesses name that cell.
 
     Args:
         cell: the cell.
         judged: the batch.
+        sparing: whether to leave out witnesses that a cell would not keep.
     """
     return Tally(
         **row_counts(judged),
@@ -59,7 +60,7 @@ def tally_of(cell: CellKey, judged: Judged) -> Tally:
         max_bound_ratio=judged.greatest("bound_ratio"),
         max_algorithm_ratio=judged.greatest("algorithm_ratio"),
         worst_row_sum_error=judged.greatest("row_sum"),
-        witnesses=tuple(witnesses(cell, judged)),
+        witnesses=tuple(witnesses(cell, judged, sparing=sparing)),
     )
 
 

@@ -47,7 +47,7 @@ def tally_outcome(
     judged = Judged(rows, y, declaration, profiled)
     if tiers:
         parts.append(judge_by_tiers(cell, judged, tiers))
-    return merge([*parts, tally_of(cell, judged)])
+    return merge([*parts, tally_of(cell, judged, sparing=True)])
 
 
 def fault_tally(cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from harness.measurement.rows import Flags, Floats
 from harness.measurement.tiers import TIER_KINDS, tier_judgement
 from reference.attribution import RowOutcome, hedge
 from reference.errors import ElementClass
-from reports.record.witness import CellKey, Witness
+from reports.record.witness import CellKey, Witness, kept_kinds
 from reports.record.witness_kinds import kinds_shown_by
 
 __all__ = ["scores_by_row", "witnesses"]
@@ -26,30 +27,51 @@ _OUTCOME_WITNESSES: Mapping[str, RowOutcome] = {
 }
 
 
-def witnesses(cell: CellKey, judged: Judged) -> Iterator[Witness]:
-    """Yield the first row of each defect, and the worst row of each figure."""
+class _Shown(NamedTuple):
+    """A row that shows something, by its number; see `Witness`."""
+
+    kind: str
+    score: float
+    row: int
+    element: int | None
+    message: str = ""
+
+
+def witnesses(cell: CellKey, judged: Judged, *, sparing: bool = False) -> Iterator[Witness]:
+    """Yield the first row of each defect, and the worst row of each figure.
+
+    Args:
+        cell: the cell that they name.
+        judged: the batch.
+        sparing: whether to leave out what a cell would not keep: the bits of long rows cost much to write.
+    """
     rows, out = judged.rows, judged.rows.truth.format
     outputs: dict[int, str] = {}
+    found = list(_shown(judged))
+    kept = kept_kinds((shown.kind for shown in found), cell.length if sparing else 0)
+    for kind, score, row, element, message in found:
+        if kind in kept:
+            bits = outputs.get(row) or outputs.setdefault(row, out.to_hex(judged.y[row]))
+            meant = None if rows.op.reduces else element
+            yield Witness(cell, kind, score, rows.hexadecimal(row), bits, meant, rows.origin(row), message)
 
-    def witness(kind: str, score: float, row: int, element: int | None, message: str = "") -> Witness:
-        bits = outputs.get(row) or outputs.setdefault(row, out.to_hex(judged.y[row]))
-        element = None if rows.op.reduces else element
-        return Witness(cell, kind, score, rows.hexadecimal(row), bits, element, rows.origin(row), message)
 
+def _shown(judged: Judged) -> Iterator[_Shown]:
+    out = judged.rows.truth.format
     for kind, outcome in _OUTCOME_WITNESSES.items() if judged.outcomes.any() else ():
         for row in np.flatnonzero(_failed(judged, outcome))[:1]:
             values = out.to_float64(judged.y[row])
-            yield witness(kind, 0.0, int(row), None, hedge(outcome, values, judged.declaration))
+            yield _Shown(kind, 0.0, int(row), None, hedge(outcome, values, judged.declaration))
     for kind, row, element in _firsts(judged):
-        yield witness(kind, 0.0, row, element)
+        yield _Shown(kind, 0.0, row, element)
     for kind, (score, row, element) in judged.worst.items():
         if score > 0:
-            yield witness(kind, score, row, None if kind == "row_sum" else element)
+            yield _Shown(kind, score, row, None if kind == "row_sum" else element)
     for done in judged.behaviour:
         for place in done.violations()[:1]:
             row = int(done.rows[place])
             values = out.to_float64(judged.y[row]).tolist()
-            yield witness("policy", 0.0, row, None, done.told(int(place), values))
+            yield _Shown("policy", 0.0, row, None, done.told(int(place), values))
 
 
 def _firsts(judged: Judged) -> Iterator[tuple[str, int, int]]:

@@ -28,14 +28,7 @@ from reports.record.schema import (
     record,
     text,
 )
-from reports.record.witness import (
-    ALONE_BEYOND,
-    LONGEST_ROW,
-    Witness,
-    gravity,
-    json_float,
-    parse_float,
-)
+from reports.record.witness import LONGEST_ROW, Witness, json_float, kept_kinds, parse_float
 from reports.record.witness_kinds import gravity_of
 
 __all__ = [
@@ -321,19 +314,14 @@ def _greatest(peaks: Sequence[Mapping[Any, Any]]) -> dict[Any, Any]:
 
 
 def _gravest(witnesses: Iterable[Witness]) -> tuple[Witness, ...]:
-    """Return one witness of each kind: the greatest score, and of equals the first row.
-
-    Of long rows the gravest is kept, and that of the greatest ULP error.
-    """
+    """Return one witness of each of `kept_kinds`: the greatest score, and of equals the first row."""
     best: dict[str, Witness] = {}
     for w in witnesses:
         held = best.get(w.kind)
         if held is None or (-w.score, *_place(w)) < (-held.score, *_place(held)):
             best[w.kind] = w
-    kept = sorted(best.values(), key=gravity)
-    if kept and kept[0].cell.length > ALONE_BEYOND:
-        kept = [kept[0], *(w for w in kept[1:] if w.kind == "max_ulp")]
-    return tuple(sorted(kept, key=lambda w: gravity_of(w.kind)))
+    length = max((w.cell.length for w in best.values()), default=0)
+    return tuple(best[kind] for kind in sorted(kept_kinds(best, length), key=gravity_of))
 
 
 def _place(witness: Witness) -> tuple[int, str, str]:

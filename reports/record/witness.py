@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -44,6 +44,7 @@ __all__ = [
     "decoded",
     "gravity",
     "json_float",
+    "kept_kinds",
     "parse_float",
 ]
 
@@ -251,7 +252,24 @@ def decoded(encodings: str, fmt: FloatFormat) -> Array:
 
 def gravity(w: Witness) -> tuple[bool, bool, int]:
     """Return the rank of a witness in its cell: a defect first, then the greatest ULP error, then others."""
-    return w.kind not in DEFECT_KINDS, w.kind != "max_ulp", gravity_of(w.kind)
+    return _gravity(w.kind)
+
+
+def _gravity(kind: str) -> tuple[bool, bool, int]:
+    return kind not in DEFECT_KINDS, kind != "max_ulp", gravity_of(kind)
+
+
+def kept_kinds(kinds: Iterable[str], length: int) -> frozenset[str]:
+    """Return of which kinds a cell keeps a witness: of long rows the gravest, and the greatest ULP error.
+
+    Args:
+        kinds: those that its rows show.
+        length: of the rows.
+    """
+    shown = frozenset(kinds)
+    if length <= ALONE_BEYOND or not shown:
+        return shown
+    return shown & {min(shown, key=_gravity), "max_ulp"}
 
 
 def _packed(encodings: str) -> str:

@@ -287,15 +287,28 @@ def _elements(counts: _Counts) -> Elements:
 
 def _harvest(table: Counts, named: _Scalars) -> Bins:
     """Take the counts of the bins in use out of a table, and give it back; add that of infinite errors."""
-    part = table[named.lowest : named.highest + 1]  # without bin 0
-    keys = np.concatenate([np.flatnonzero(table[:1]), np.flatnonzero(part) + named.lowest])
-    numbers = table[keys]
-    part[:] = table[0] = 0
+    most = max(0, min(named.highest - named.lowest + 1, named.finite))
+    keys, numbers = np.empty(most + 1, dtype=np.int64), np.empty(most + 1, dtype=np.int64)
+    used = _move_counts(table, named.lowest, named.highest, keys, numbers)
+    keys, numbers = keys[:used], numbers[:used]
     _TABLES.give_back(table)
     if named.infinite:
         keys = np.append(keys, _INFINITY >> HISTOGRAM_SHIFT)
         numbers = np.append(numbers, named.infinite)
     return Bins(keys, numbers)
+
+
+@compiled
+def _move_counts(table: Any, lowest: int, highest: int, keys: Any, numbers: Any) -> int:
+    """Move what a table holds in bin 0 and from one bin to another into pairs; return how many there are."""
+    used = 0
+    if table[0]:
+        keys[0], numbers[0], used, table[0] = 0, table[0], 1, 0
+    for number in range(lowest, highest + 1):
+        if table[number]:
+            keys[used], numbers[used] = number, table[number]
+            used, table[number] = used + 1, 0
+    return used
 
 
 @compiled
