@@ -393,7 +393,7 @@ CONTRACT: Final = (
         "large_batch",
         "a row alone as in the largest calls",
         "A row alone has the bits that it has in a batch of 140 001 short rows, and in a call of more"
-        " than 2e7 entries in long rows.",
+        " than 2^24 entries in long rows.",
         _alone_as_in_a_large_batch,
         most_rows=16,
         rows_at_once=0,

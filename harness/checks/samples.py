@@ -52,6 +52,11 @@ class Paces:
 UNLIMITED: Final = Slow(0.0, 1 << 62)
 
 
+PAST_2_24: Final = 17 << 20
+"""Entries of a call that go 2^20 beyond 2^24, the first number after which a counter in binary32 stands still,
+and of 65 536 blocks of 256: each of the few rows that are called begins once more beyond it."""
+
+
 @dataclass(frozen=True)
 class Extent:
     """How much is looked at.
@@ -62,7 +67,7 @@ class Extent:
         batches: rows of the batches that a row alone is held against, where rows are short.
         long_batches: the same, where they are long.
         large_batch: rows of a batch larger than these, for rows of `SHORT` entries at most.
-        large_calls: entries of a call, at least, by the length of its rows.
+        large_calls: entries of a call, at least, by the length of its rows; see `PAST_2_24`.
         calls: calls in succession, of a few rows of 3 entries.
         row_paces, entry_paces: classes of slow candidates, of whose rows or entries a call has fewer; the
             result says so.
@@ -77,7 +82,7 @@ class Extent:
     batches: tuple[int, ...] = (2, 3, 4, 7, 16, 31, 64, 100, 500, 2048)
     long_batches: tuple[int, ...] = (2, 3, 16, 133)
     large_batch: int = 140_001
-    large_calls: tuple[tuple[int, int], ...] = ((70_001, 5 << 22),)
+    large_calls: tuple[tuple[int, int], ...] = ((70_001, PAST_2_24),)
     calls: int = 20_100
     row_paces: Paces = Paces((Slow(3e-4, 500), Slow(1e-2, 16)))
     entry_paces: Paces = Paces((Slow(4e-6, 50_000), Slow(1e-4, 500)))
