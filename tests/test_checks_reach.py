@@ -390,7 +390,7 @@ def test_one_line_says_what_the_contract_was_asked_of():
         {"kind": "property", "candidate": "f", "format": "float32", "looked": looked},
     ]
     said = (
-        "1,640 rows of up to 70,001 entries, 20,202 calls of up to 17,850,255 entries, 2 threads at once;"
+        "1,640 rows of up to 70,001 entries, 20,202 calls of up to 21,000,300 entries, 2 threads at once;"
         " not looked at: a, b, and 1 more"
     )
     assert looked_at(checks) == {("f", "float32"): said}

@@ -356,8 +356,8 @@ CONTRACT: Final = (
         "batch",
         "a row alone as in a batch",
         "A C-contiguous row alone has the bits that it has anywhere in batches of 2 to 2048 rows, one of"
-        " them square, and of up to 133 where rows are long. With the policy batch=accurate the bits may"
-        " differ, and both meet the same tiers.",
+        " them square, and of up to 133 where rows are long, 16 where large_batch has more of them. With the"
+        " policy batch=accurate the bits may differ, and both meet the same tiers.",
         _alone_as_in_a_batch,
         most_rows=16,
         rows_at_once=8,

@@ -53,8 +53,8 @@ UNLIMITED: Final = Slow(0.0, 1 << 62)
 
 
 PAST_2_24: Final = 17 << 20
-"""Entries of a call that go 2^20 beyond 2^24, the first number after which a counter in binary32 stands still,
-and of 65 536 blocks of 256: each of the few rows that are called begins once more beyond it."""
+"""Entries of a call that go 2^20 beyond 2^24, where a counter in binary32 stands still and 65 536 blocks of
+256 end: each of the few rows that are called begins once more beyond it."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,13 @@ class Extent:
     seconds: float = 25.0
 
     def batch_sizes(self, length: int) -> tuple[int, ...]:
-        """Return the rows of batches of rows of a length; of short rows one is square."""
+        """Return the rows of batches of rows of a length; of short rows one is square.
+
+        The largest batch of long rows is for what depends on whether there are more rows than processors. Of
+        a length that has a large call, that call is for it: it has more rows still.
+        """
         if length > LONG:
-            return self.long_batches
+            return self.long_batches[:-1] if length in dict(self.large_calls) else self.long_batches
         return tuple(sorted({*self.batches, max(2, min(length, self.batches[-1]))}))
 
     def large_sizes(self, length: int) -> tuple[int, ...]:
