@@ -330,6 +330,8 @@ class Check:
         most_rows: of rows of one length so many are examined, at most.
         most_entries: and no more than so many entries, one row at least.
         rows_at_once: rows examined together when a counterexample is shrunk; 0 where it is left as found.
+        takes: about how long it takes, against others. Where several run side by side, those that take
+            longest begin first, so that none of them is left to run alone in the end.
     """
 
     name: str
@@ -348,6 +350,7 @@ class Check:
     most_rows: int = 1 << 20
     most_entries: int = 1 << 30
     rows_at_once: int = 1 << 15
+    takes: int = 1
 
     def examines(self, length: int) -> bool:
         """Tell whether rows of a length are examined."""

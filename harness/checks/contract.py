@@ -306,6 +306,7 @@ CONTRACT: Final = (
         ),
         needs_axis=True,
         dense=longest_reordered,
+        takes=6,
     ),
     _check(
         "strides",
@@ -323,6 +324,7 @@ CONTRACT: Final = (
             dense=longest_reordered,
         ),
         dense=longest_reordered,
+        takes=2,
     ),
     _check(
         "placed",
@@ -351,6 +353,7 @@ CONTRACT: Final = (
         _keeps_its_bits,
         most_rows=SOME,
         most_entries=1 << 13,
+        takes=3,
     ),
     _check(
         "batch",
@@ -361,6 +364,7 @@ CONTRACT: Final = (
         _alone_as_in_a_batch,
         most_rows=16,
         rows_at_once=8,
+        takes=4,
     ),
     _check(
         "negative_zero",
@@ -379,6 +383,7 @@ CONTRACT: Final = (
         most_rows=SOME,
         most_entries=1 << 15,
         rows_at_once=0,
+        takes=5,
     ),
     _check(
         "endurance",
@@ -388,6 +393,7 @@ CONTRACT: Final = (
         only=3,
         most_rows=SOME,
         rows_at_once=0,
+        takes=5,
     ),
     _check(
         "large_batch",
@@ -397,5 +403,6 @@ CONTRACT: Final = (
         _alone_as_in_a_large_batch,
         most_rows=16,
         rows_at_once=0,
+        takes=10,
     ),
 )

@@ -84,10 +84,11 @@ def each_check(
 
 
 def _side_by_side(plain: _PlainCalls, checks: Sequence[Check], jobs: int) -> Iterator[CheckResult]:
-    """Yield the results in the order of the checks; begin with the last ones, which take longest."""
+    """Yield the results in the order of the checks; begin with those that take longest."""
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="check")
     try:
-        begun = {check: pool.submit(plain.result, check) for check in reversed(checks)}
+        longest_first = sorted(checks, key=lambda check: -check.takes)
+        begun = {check: pool.submit(plain.result, check) for check in longest_first}
         for check in checks:
             yield awaited(begun[check])
         pool.shutdown()  # its threads have nothing left to do, and would keep this process from being copied
