@@ -251,6 +251,39 @@ def test_no_row_is_called_twice():
     assert row.tobytes() not in called
 
 
+def test_what_is_known_costs_nothing_and_a_row_left_as_it_is_is_not_changed_again(monkeypatch):
+    """Rows of two entries are shortened and simplified, and then neither helps."""
+    from harness.witnesses.shrinking import reduction
+
+    changed, batches, rows = [], [], []
+
+    def noted(fmt, row):
+        changed.append(row.tobytes())
+        return changes(fmt, row)
+
+    def shows(x):
+        batches.append(len(x))
+        rows.append(x.size)
+        return (x > 3.3).any(axis=1) & (x < -1).any(axis=1)
+
+    changes = reduction.changes
+    monkeypatch.setattr(reduction, "changes", noted)
+    budget = Budget()
+    steps = reduced(np.array([3.5, 1, -2.25, 0.5], np.float32), None, F32, shows, budget, rows_at_once=8)
+    assert sorted(steps[-1].tolist()) == [-2.0, 4.0]
+    assert len(changed) == len(set(changed))
+    assert Budget().batches - budget.batches == len(batches)
+    assert Budget().elements - budget.elements <= sum(rows)
+
+
+def test_parts_of_a_row_have_two_lengths_the_longer_ones_first():
+    from harness.witnesses.shrinking.reduction import _split
+
+    spans = _split(11, 8)
+    assert [s.stop - s.start for s in spans] == [2, 2, 2, 1, 1, 1, 1, 1]
+    assert [i for s in spans for i in range(s.start, s.stop)] == [*range(11)]
+
+
 def test_a_row_of_the_largest_numbers_is_changed_without_a_warning():
     """The middle of two of them is beyond the format."""
     from harness.witnesses.shrinking.changes import changes

@@ -73,8 +73,8 @@ class Effort:
         drawn: further such lengths, drawn from the seed; None for none.
         crowd: the least rows of the one call that has rows of the regime `crowd`; no such call where 0.
         extent: how far the checks look: a name of `harness.checks.samples.EXTENTS`.
-        reductions: evaluations in which the witnesses of a candidate in a format are made small; None for
-            those of `harness.witnesses.shrinking`.
+        reductions: calls in which the witnesses of a candidate in a format are made small; None for those of
+            `harness.witnesses.shrinking`.
         slow_seconds: about how long the calls of a slow candidate take in one format, which is given as many
             rows; one that is not slow is given all.
     """
@@ -123,7 +123,7 @@ EFFORTS: Final[Mapping[str, Effort]] = {
             1 << 12,
             drawn=Drawn(16, 1, 0),
             extent="brief",
-            reductions=400,
+            reductions=240,
             slow_seconds=60.0,
         ),
         Effort("standard", STANDARD, 1 << 17, 4, 1 << 13, sweep=USUAL, drawn=Drawn(64, 2, 7), crowd=1 << 17),

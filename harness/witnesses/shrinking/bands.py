@@ -34,15 +34,15 @@ from strategies.logit_range import LogitRange
 
 __all__ = ["keep_small", "shrink_all"]
 
-BATCHES: Final = 1200
+BATCHES: Final = 640
 ELEMENTS: Final = 1 << 21
 """What one candidate may be called for in one format, counted in batches and entries: a few seconds."""
 
-BATCHES_A_ROW: Final = 30
+BATCHES_A_ROW: Final = 20
 ELEMENTS_A_ROW: Final = 1 << 17
 """The most of it that goes into one row,"""
 
-BATCHES_FIRST: Final = 100
+BATCHES_FIRST: Final = 60
 """and into the row with the greatest score of its kind."""
 
 STEP: Final = 0.95
@@ -83,7 +83,7 @@ def shrink_all(
         ledger: the run.
         candidates: by the names that its cells have.
         executor: calls them.
-        batches: evaluations for one candidate in one format; None for `BATCHES`.
+        batches: calls for one candidate in one format; None for `BATCHES`.
         timeout: the most seconds of a call; None for the executor's own.
         rations: how many rows there are for candidates that are not given all, by names and formats.
         within: the range of all entries of the run; None for any.

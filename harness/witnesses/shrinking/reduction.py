@@ -45,8 +45,8 @@ class Budget:
     """What reductions may still spend; counted, never timed, so that they end the same way everywhere.
 
     Attributes:
-        elements: entries of rows evaluated, those too of which the answer was known.
-        batches: evaluations, of many rows each.
+        elements: entries of rows evaluated.
+        batches: evaluations, of many rows each. One whose answers are all known costs nothing.
         lost: whether a row that was to show something else cost a worker or a time limit; as each may, that
             ends the reduction.
     """
@@ -130,15 +130,15 @@ class _Reduction:
         return self.steps[-1]
 
     def run(self) -> None:
-        """Shorten and simplify until neither helps."""
+        """Shorten and simplify until neither helps; neither is given again a row that it left as it is."""
         self._take_first(self._guesses())
-        while not self._budget.spent:
-            before = len(self.steps)
+        shortest = simplest = -1
+        while not self._budget.spent and shortest != len(self.steps):
             self._shorten()
-            while self._simplify():
+            shortest = len(self.steps)
+            while simplest != len(self.steps) and self._simplify():
                 pass
-            if len(self.steps) == before:
-                return
+            simplest = len(self.steps)
 
     # Fewer entries -------------------------------------------------------------------------
 
@@ -266,17 +266,19 @@ class _Reduction:
         tried = np.ones(len(x), dtype=np.bool_) if self._within is None else self._within.holds(self._fmt, x)
         if self._budget.spent or not tried.any():
             return np.zeros(len(x), dtype=np.bool_)
-        self._budget.charge(x[tried])
         names = [row.tobytes() for row in x]
         new = [i for i in np.flatnonzero(tried).tolist() if names[i] not in self._known]
         if new:
+            self._budget.charge(x[new])
             shown = self._shows(_in_few_shapes(x[new], self._rows_at_once))
             self._known.update((names[i], bool(shows)) for i, shows in zip(new, shown, strict=False))
         return np.array([self._known.get(name, False) for name in names])
 
 
 def _split(length: int, parts: int) -> list[slice]:
-    edges = [length * i // parts for i in range(parts + 1)]
+    """Return so many parts of nearly equal lengths, the longer ones first: rows of one length go together."""
+    each, longer = divmod(length, parts)
+    edges = [each * i + min(i, longer) for i in range(parts + 1)]
     return [slice(a, b) for a, b in pairwise(edges)]
 
 
