@@ -405,6 +405,26 @@ def test_a_forked_process_that_has_ended_leaves_no_descriptor_though_it_is_still
     assert [link for link in left if "pidfd" in link] == []
 
 
+@pytest.mark.parametrize("fails", [False, True], ids=["begun", "no process was left for it then"])
+def test_a_fork_server_that_is_begun_early_serves_the_first_request(candidate, monkeypatch, fails):
+    def refused(*_, **__):
+        raise OSError(errno.EAGAIN, "no process is left")
+
+    server = ForkServer()
+    with monkeypatch.context() as patches:
+        if fails:
+            patches.setattr(fork_server, "_started", refused)
+        server.begin()
+    begun = server._process
+    assert (begun is None) is fails
+    worker = Worker(start=server.start)
+    assert worker.load(candidate("pass"), None) is None
+    worker.kill()
+    assert server.fits
+    assert begun in (None, server._process)
+    server.close()
+
+
 def test_a_folder_that_cannot_be_opened_costs_one_start_and_not_the_server(candidate, monkeypatch):
     server, opened, afresh = ForkServer(), os.open, []
     spec = candidate("pass")

@@ -25,6 +25,7 @@ from harness.commands.causes import (
     seconds_left,
 )
 from harness.commands.single import OpName, Policies, Range
+from harness.subject.execution.fork_server import begin
 from harness.terminal.console import notes, print_json, print_lines, results
 from harness.terminal.exceptions import NoVerdict, UsageError, user_mistakes
 from reports.spelling import line
@@ -91,6 +92,7 @@ def gate(
     Exit codes: 0 all pass, 1 over a budget or a defect, 2 wrong usage, 3 no verdict.
     """
     begun = time.monotonic()
+    begin(candidates or ())  # before the imports that take longest
     given = {
         "candidates": candidates, "op": op, "via": via, "formats": formats,
         "out_format": out_format, "tiers": tiers,

@@ -16,6 +16,7 @@ from harness.commands.causes import NoExplain, are_whole, asked_of_run, causes_o
 from harness.commands.examination import examine, unchecked
 from harness.commands.report import show
 from harness.commands.single import OpName, Policies, Range, executor_for, tell_new_run
+from harness.subject.execution.fork_server import begin
 from harness.terminal.console import notes
 from harness.terminal.deadline import Deadline, OutOfTime
 from harness.terminal.exceptions import Interrupted, NoVerdict, UsageError, user_mistakes
@@ -137,6 +138,8 @@ def _measure(
     settings: Settings, out: Path | None, *, resume: bool, overwrite: bool
 ) -> tuple[Campaign, Path, Mapping[CellKey, Tally]]:
     """Run the campaign, and return it, its folder, and the tallies that need not be read from there."""
+    if not settings.in_process:
+        begin(settings.candidates)  # before the imports that take longest
     from harness.campaign.campaign import Campaign
     from reports.record.run_folder import begun_with, prepare
 

@@ -4,7 +4,8 @@ A worker spends most of its start on the interpreter and NumPy. The fork server 
 candidate. A fork of it takes a tenth of the time, and is a process as clean as a fresh one that has
 imported NumPy, but for what an interpreter draws at its start: all forks have the same hash seed. It is
 started as a worker is, so it has none of the harness's threads and locks and a single Python thread, and it
-ends with the harness.
+ends with the harness. A command that will call candidates says so early (`begin`), and the server imports
+while the command does.
 
 The server for built-in candidates has loaded our rooms too. The other has not: a user's module may have a
 room's name. A command starts each at most once, and so do commands within one `shared`. A fork works in the
@@ -22,12 +23,12 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-__all__ = ["ForkServer", "ForkServers", "Keeper", "Start", "fresh", "servers", "shared"]
+__all__ = ["ForkServer", "ForkServers", "Keeper", "Start", "begin", "fresh", "servers", "shared"]
 
 PROGRAM: Final = Path(__file__).with_name("worker.py")
 ANSWER_SECONDS: Final = 20.0  # to import NumPy on a busy machine, and to fork
@@ -94,6 +95,12 @@ class ForkServer:
         has_died = self._has_served and not self._is_usable
         return not has_died and self._surroundings in (None, _Surroundings.now())
 
+    def begin(self) -> None:
+        """Start the server without waiting: it imports while this process does other things."""
+        with self._lock, contextlib.suppress(OSError):  # then the first request starts it
+            if self._is_usable and self._connection is None:
+                self._open()
+
     def start(self, descriptors: tuple[int, ...], stderr: int, max_memory: int) -> Keeper:
         """Fork a keeper and its worker; start them by `fresh` where no fork server is possible.
 
@@ -103,8 +110,10 @@ class ForkServer:
         with self._lock:
             if self._is_usable:
                 try:
-                    connection = self._connection or self._opened()
-                    forked = connection and _requested(connection, [*descriptors, stderr], max_memory)
+                    connection = self._connection or self._open()
+                    forked = self._can_fork(connection) and _requested(
+                        connection, [*descriptors, stderr], max_memory
+                    )
                 except BaseException:  # an answer may be on its way
                     self._is_usable = False
                     raise
@@ -112,19 +121,27 @@ class ForkServer:
                     return forked
         return fresh(descriptors, stderr, max_memory)
 
-    def _opened(self) -> socket.socket | None:
-        """Start the server; return the connection, or None where it cannot fork."""
+    def _open(self) -> socket.socket:
+        """Start the server; return the connection to it."""
         self._surroundings = _Surroundings.now()
-        self._connection, theirs = socket.socketpair()
-        self._connection.settimeout(ANSWER_SECONDS)
-        with theirs:
+        ours, theirs = socket.socketpair()
+        with theirs, contextlib.ExitStack() as unless_started:
+            unless_started.enter_context(ours)
             arguments, descriptors = (str(theirs.fileno()), str(int(self._built_in))), (theirs.fileno(),)
             self._process = _started(*arguments, stderr=subprocess.DEVNULL, descriptors=descriptors)
-        try:
-            self._is_usable = self._has_served = bool(self._connection.recv(1))  # it can fork
-        except OSError:
-            self._is_usable = False
-        return self._connection if self._is_usable else None
+            unless_started.pop_all()
+        ours.settimeout(ANSWER_SECONDS)
+        self._connection = ours
+        return ours
+
+    def _can_fork(self, connection: socket.socket) -> bool:
+        """Return whether the server can fork, which it says when it has imported everything."""
+        if not self._has_served:
+            try:
+                self._is_usable = self._has_served = bool(connection.recv(1))
+            except OSError:
+                self._is_usable = False
+        return self._is_usable
 
     def close(self) -> None:
         """End the server; its forks end with it."""
@@ -212,6 +229,13 @@ def shared() -> Iterator[None]:
             yield
         finally:
             _shared.remove(forks)
+
+
+def begin(specs: Iterable[str]) -> None:
+    """Start the shared servers that these candidates need, without waiting; none where none are shared."""
+    if _shared and _shared[-1].fit:
+        for spec in specs:
+            _shared[-1].of(spec).begin()
 
 
 @contextlib.contextmanager
