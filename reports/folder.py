@@ -65,20 +65,23 @@ def write(
         folder: the run's.
         known: see `Ledger.tallies`.
         more: returns documents to draw beside those of the ledger, by name.
-        meanwhile: has some work done while the body runs: the tables are written while the page is drawn.
+        meanwhile: has some work done while the body runs: tables and witnesses are written while the page is
+            drawn.
 
     Raises:
         LedgerError: the ledger cannot be read.
         FileError: a file cannot be written.
     """
-    read = _read(folder, known)
-    with meanwhile(partial(_write_figures, folder, read)):
+    read, witnesses = _read(folder, known)
+    with meanwhile(partial(_write_figures, folder, read, witnesses)):
         run = replace(read, documents={**read.documents, **more(read)})
         return Finished(folder, run, _write_pages(folder, run))
 
 
-def _write_figures(folder: Path, run: RunData) -> None:
+def _write_figures(folder: Path, run: RunData, witnesses: _Witnesses) -> None:
     """Write the files for programs, which hold no document of `more`."""
+    with writing_atomically(folder / "witnesses.jsonl") as file:
+        file.writelines(witnesses.lines())
     write_atomically(folder / "summary.json", summary(run).encode())
     for name, content in _tables(run.cells):
         write_atomically(folder / name, content)
@@ -96,17 +99,25 @@ def _write_pages(folder: Path, run: RunData) -> tuple[str, ...]:
     return *page.failed_sections, *guard.failed
 
 
-def _read(folder: Path, known: Mapping[CellKey, Tally]) -> RunData:
-    """Build what is drawn, and write witnesses.jsonl on the way."""
-    with Ledger.open(folder / LEDGER) as ledger, writing_atomically(folder / "witnesses.jsonl") as file:
-        small = ledger.small()
+@dataclass(frozen=True)
+class _Witnesses:
+    """The witnesses of a run, of each cell one of a kind at most, and the ids of small ones by theirs."""
 
-        def keep(witnesses: Iterable[Witness]) -> None:
-            file.writelines(f"{w.line(small.get(w.id))}\n".encode() for w in witnesses)
+    all: list[Witness]
+    small: Mapping[str, str]
 
-        run = build(ledger, reference_of(folder), lambda tally: keep(tally.witnesses), known)
-        keep(ledger.document_witnesses())
-    return run
+    def lines(self) -> Iterator[bytes]:
+        """Yield the lines of witnesses.jsonl."""
+        return (f"{w.line(self.small.get(w.id))}\n".encode() for w in self.all)
+
+
+def _read(folder: Path, known: Mapping[CellKey, Tally]) -> tuple[RunData, _Witnesses]:
+    """Read what is drawn."""
+    with Ledger.open(folder / LEDGER) as ledger:
+        witnesses = _Witnesses([], ledger.small())
+        run = build(ledger, reference_of(folder), lambda tally: witnesses.all.extend(tally.witnesses), known)
+        witnesses.all.extend(ledger.document_witnesses())
+    return run, witnesses
 
 
 def summary(run: RunData) -> str:
