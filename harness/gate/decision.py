@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -267,6 +268,7 @@ def draw(decision: Decision) -> tuple[str, ...]:
     Raises:
         NoVerdict: a file cannot be written.
     """
+    from harness.campaign.processes import meanwhile
     from reports.files import FileError
     from reports.folder import write
     from reports.gate_text import markdown
@@ -280,7 +282,8 @@ def draw(decision: Decision) -> tuple[str, ...]:
     try:
         write_atomically(decision.folder / "junit.xml", junit(decision.verdicts))
         write_atomically(decision.folder / "gate.md", text.encode())
-        return write(decision.folder, known).failed_sections
+        beside = partial(meanwhile, jobs=decision.gated.settings.jobs)
+        return write(decision.folder, known, meanwhile=beside).failed_sections
     except (LedgerError, FileError, OSError) as error:  # a full disk, or a run that was taken away
         raise NoVerdict(f"{error} (after all was measured)") from error
     except Exception as error:  # noqa: BLE001  the verdict stands, whatever the report's fault
