@@ -10,7 +10,7 @@ given a batch in one call. The `crowd` regime is one batch of any size, judged i
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -28,12 +28,27 @@ from harness.measurement.rows import digest
 from harness.subject.candidates import Candidate, load
 from harness.subject.execution import Executor
 from harness.subject.probe import probed
-from harness.subject.rations import OWN, Group, Ration, Rations, measured, ration_of
+from harness.subject.rations import (
+    FINE,
+    ORDINARY,
+    OWN,
+    SHARED,
+    Group,
+    Load,
+    Ration,
+    Rations,
+    Speed,
+    Times,
+    divided,
+    measured,
+    own_costs,
+    ration_of,
+)
 from harness.subject.subject import Subject
 from harness.terminal.deadline import NEVER, Deadline
 from harness.witnesses.batches import Part, seen_among
 from harness.witnesses.recipes import kept_as_recipe
-from reference.formats import FloatFormat
+from reference.formats import FORMATS, FloatFormat
 from reference.ops import Op
 from reports.figures import plural, seconds
 from reports.record.cells import SEARCHED
@@ -48,6 +63,8 @@ from strategies.regimes.medley import MEDLEY
 from strategies.words import Words
 
 __all__ = ["SHARD_BATCHES", "Batch", "Campaign", "LeftOut"]
+
+Told = Mapping[tuple[str, str], Times]
 
 SHARD_BATCHES: Final = 16
 """The most batches in a shard: about a second of work, which an interruption can lose."""
@@ -64,6 +81,12 @@ many such lengths. In one of them the last entry dominates."""
 
 USUAL_ROWS: Final = 8
 """Rows of such a cell at a length that people use, at least: about a third of the regimes of the medley."""
+
+CELLS_SHARE: Final = 3 / 4
+"""Of the time of a candidate that is not given all rows: it goes into the cells, the rest into the checks."""
+
+CHECKS_SHARE: Final = 1 / 5
+"""What the checks of such a candidate take, of the time of its cells: each may take a sixtieth."""
 
 CROWDED: Final = (3, 4)
 """Lengths of the rows of a crowd: short, so that a million rows are judged at the price of a few long cells.
@@ -152,9 +175,10 @@ class LeftOut:
         """Return a sentence on what is left out."""
         speed = self.ration.speed
         why = f"{speed.told()}, so " if speed.is_slow else ""
+        when = "in time" if self.ration.own else f"in about {seconds(self.ration.target)}"
         return (
             f"{why}{self.kept:,} of {plural(self.rows, 'row')} are measured, of up to"
-            f" {plural(self.longest, 'entry')}, to end in about {seconds(self.ration.target)};"
+            f" {plural(self.longest, 'entry')}, to end {when};"
             " --max-time SECONDS sets another time"
         )
 
@@ -168,12 +192,14 @@ class Campaign:
         pairs: names of the candidates and formats that have cells; None where every candidate has in every
             format.
         rations: by the same names, how many rows a candidate is given that is not given all.
+        times: by the same names, what calls were measured to take; they decide no row, and no figure.
     """
 
     settings: Settings
     candidates: tuple[Candidate, ...]
     pairs: frozenset[tuple[str, str]] | None = None
     rations: Rations = field(default_factory=dict)
+    times: Told = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings, deadline: Deadline = NEVER) -> Self:
@@ -198,20 +224,54 @@ class Campaign:
         )
         return replace(self, candidates=tuple(asked))
 
-    def rationed(self, executor: Executor) -> Self:
+    def rationed(self, executor: Executor, checks: Load) -> Self:
         """Return the campaign in which a candidate that would take too long is given fewer rows.
 
         It is given the first rows of each cell of the plan; this decides how many.
+
+        Args:
+            executor: calls the candidates, to tell their speed.
+            checks: what the checks of a candidate in a format cost.
         """
-        pairs = [(c, fmt) for c in self.candidates for fmt in self.measured_formats(c)]
-        settings, rations = self.settings, {}
-        target = settings.seconds_for(len(pairs))
-        for candidate, fmt in pairs if math.isfinite(target) else ():
-            speed = measured(self.subject(candidate, fmt, executor))
-            given = ration_of(speed, self._planned(fmt), target, is_timed=settings.max_time is not None)
-            if given is not None:
-                rations[candidate.name, fmt.name] = given
-        return replace(self, rations=rations)
+        settings = self.settings
+        is_timed = settings.max_time is not None
+        if not is_timed and math.isinf(settings.slow_seconds):
+            return self
+        told = {
+            (c.name, fmt.name): measured(self.subject(c, fmt, executor), finely=is_timed)
+            for c in self.candidates
+            for fmt in self.measured_formats(c)
+        }
+        if is_timed:
+            return replace(self, rations=self._in_time(told, checks), times=told)
+        given = {
+            (name, fmt): ration_of(times.speed(), self._planned(FORMATS[fmt]), settings.slow_seconds)
+            for (name, fmt), times in told.items()
+        }
+        rations = {pair: ration for pair, ration in given.items() if ration is not None}
+        return replace(self, rations=rations, times=told)
+
+    def _in_time(self, told: Told, checks: Load) -> Rations:
+        """Return the rations with which cells and checks end in the time that is set.
+
+        Where all rows need more than that, each candidate and format gets the same time, or what it needs.
+        """
+        sharing = Counter(fmt for _, fmt in told)
+        planned = {name: list(self._planned(FORMATS[name])) for name in sharing}
+        costs = {name: own_costs(candidates) for name, candidates in sharing.items()}
+        needs = {
+            (name, fmt): checks.seconds(times)
+            + sum(costs[fmt].seconds(*group[:2]) + times.seconds(*group[:2]) for group in planned[fmt])
+            for (name, fmt), times in told.items()
+        }
+        parts = divided(list(needs.values()), self.settings.processor_seconds)
+        rations = {}
+        for (pair, need), part in zip(needs.items(), parts, strict=True):
+            fmt, target = pair[1], part * CELLS_SHARE
+            speed = told[pair].speed(FINE)
+            if part < need and (given := ration_of(speed, planned[fmt], target, costs[fmt])):
+                rations[pair] = given
+        return rations
 
     def measured_formats(self, candidate: Candidate) -> Iterator[FloatFormat]:
         """Yield the formats in which rows are made for a candidate."""
@@ -331,13 +391,27 @@ class Campaign:
             for c in self.candidates
             if task.format in self.measured_formats(c)
         ]
-        shared = OWN.seconds(max((rows for _, rows in given), default=0), task.length) / 2
+        shared = SHARED * OWN.seconds(max((rows for _, rows in given), default=0), task.length)
         return shared + sum(self._seconds_of(c, task.format, rows, task.length) for c, rows in given)
 
     def _seconds_of(self, candidate: Candidate, fmt: FloatFormat, rows: int, length: int) -> float:
+        if not rows:
+            return 0.0
+        return self._speed(candidate, fmt).seconds(rows, length) + (1 - SHARED) * OWN.seconds(rows, length)
+
+    def _speed(self, candidate: Candidate, fmt: FloatFormat) -> Speed | Times:
+        pair = (candidate.name, fmt.name)
+        if pair in self.times:
+            return self.times[pair]
+        return self.rations[pair].speed if pair in self.rations else ORDINARY
+
+    def checking_seconds(self, candidate: Candidate, fmt: FloatFormat, checks: Load) -> float:
+        """Return about how long the checks of a candidate take, which together cost what `checks` says."""
+        if fmt not in self.measured_formats(candidate):
+            return 0.0
+        whole = checks.seconds(self._speed(candidate, fmt))
         ration = self.rations.get((candidate.name, fmt.name))
-        calls = ration.speed.seconds(rows, length) if ration else 0.0
-        return calls + OWN.seconds(rows, length) / 2
+        return min(whole, checks.own + CHECKS_SHARE * ration.target) if ration else whole
 
     def _groups(self, fmt: FloatFormat, *, sampled: bool) -> Iterator[tuple[str, int, int]]:
         """Yield (regime, length, rows) of the fixed or of the drawn rows of a format."""

@@ -34,8 +34,8 @@ FIRST_ESTIMATE_SECONDS: Final = 2.0
 MOST_SLOWNESS: Final = 4.0
 """Of checks: their calls are large, and small tasks are slow for reasons that large ones do not share."""
 
-USUAL_SLOWNESS: Final = 0.1
-"""Assumed of checks where the tasks end too soon to measure it: that of a built-in candidate on two cores."""
+USUAL_SLOWNESS: Final = 0.6
+"""Of checks: that of two processors; it is assumed where the tasks end too soon to measure it."""
 
 _LEAST: Final = 1e-9
 

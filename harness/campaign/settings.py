@@ -56,7 +56,14 @@ LONGEST_TIMEOUT: Final = 86_400
 
 
 LONGEST_TIME: Final = 30 * 86_400
-CELLS_SHARE: Final = 1 / 2
+OTHER_SECONDS: Final = 3.0
+"""Of a set time, for what is neither rows of cells nor checks: the start, the witnesses and the report."""
+
+EFFICIENCY: Final = 0.8
+"""Of a processor among several: they share a memory, and wait for each other in the end."""
+
+LEAST_SHARE: Final = 1 / 2
+"""Of a set time, for cells and checks in any case."""
 
 LONGEST_SEARCHED: Final = 257
 MOST_EVALUATIONS: Final = 200_000
@@ -211,14 +218,18 @@ class Settings:
         """Return how many rows a search of that length may try."""
         return self.effort.evaluations(length) if self.rows is None else self.rows
 
-    def seconds_for(self, pairs: int) -> float:
-        """Return about how long the calls of one of so many candidates and formats may take: inf for any.
-
-        Where a time is set, half of it goes into the rows of cells; checks and witnesses take the rest.
-        """
-        if self.max_time is not None:
-            return self.max_time * CELLS_SHARE / max(1, pairs)
+    @property
+    def slow_seconds(self) -> float:
+        """About how long the calls of a slow candidate may take in a format; inf for any. No time is set."""
         return math.inf if self.rows is not None else self.effort.slow_seconds
+
+    @property
+    def processor_seconds(self) -> float:
+        """The time of all processors that cells and checks may take; inf where no time is set."""
+        if self.max_time is None:
+            return math.inf
+        seconds = max(self.max_time - OTHER_SECONDS, LEAST_SHARE * self.max_time)
+        return seconds * (1.0 if self.jobs == 1 else self.jobs * EFFICIENCY)
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the figures, as JSON carries it."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.subject.rations import Load
 from reference.formats import FloatFormat
 from strategies.logit_range import LogitRange
 from strategies.regimes import REGIMES
@@ -57,6 +58,9 @@ PAST_2_24: Final = 17 << 20
 256 end: each of the few rows that are called begins once more beyond it."""
 
 
+QUICK_COST: Final = Load(1.0, 890_000, 92_000_000)
+
+
 @dataclass(frozen=True)
 class Extent:
     """How much is looked at.
@@ -72,8 +76,8 @@ class Extent:
         row_paces, entry_paces: classes of slow candidates, of whose rows or entries a call has fewer; the
             result says so.
         slow_call: seconds of a call that is not made by the thousand.
-        seconds: how long the checks of a candidate in a format take, about, on the scale of
-            `harness.subject.rations.OWN`.
+        cost: what all checks of a candidate in a format cost, measured by a single process: max_shifted in
+            float16 takes 1.0 s, 4.7 s, 5.7 s and 13 s, most of which are its own calls.
     """
 
     lengths: tuple[int, ...]
@@ -87,7 +91,7 @@ class Extent:
     row_paces: Paces = Paces((Slow(3e-4, 500), Slow(1e-2, 16)))
     entry_paces: Paces = Paces((Slow(4e-6, 50_000), Slow(1e-4, 500)))
     slow_call: float = 4e-3
-    seconds: float = 25.0
+    cost: Load = QUICK_COST
 
     def batch_sizes(self, length: int) -> tuple[int, ...]:
         """Return the rows of batches of rows of a length; of short rows one is square.
@@ -123,13 +127,21 @@ EXTENTS: Final[Mapping[str, Extent]] = MappingProxyType(
             large_batch=70_001,
             large_calls=(),
             calls=500,
-            seconds=8.0,
+            cost=Load(0.5, 460_000, 14_000_000),
         ),
         "quick": Extent((1, 2, 3, 7, 17, 65, 257), 8, _LENGTHS),
         "standard": Extent(
-            (1, 2, 3, 4, 5, 7, 8, 9, 17, 33, 65, 129, 257), 12, (1023, *_LENGTHS), seconds=30.0
+            (1, 2, 3, 4, 5, 7, 8, 9, 17, 33, 65, 129, 257),
+            12,
+            (1023, *_LENGTHS),
+            cost=Load(1.2, 1_600_000, 106_000_000),
         ),
-        "deep": Extent((*range(1, 18), 33, 65, 129, 257, 513), 64, (1023, *_LENGTHS, 16_385), seconds=75.0),
+        "deep": Extent(
+            (*range(1, 18), 33, 65, 129, 257, 513),
+            64,
+            (1023, *_LENGTHS, 16_385),
+            cost=Load(3.5, 4_400_000, 221_000_000),
+        ),
     }
 )
 """By name; the efforts of `run` have theirs by `Effort.extent`. `brief` is what a unit test has time for."""

@@ -141,6 +141,7 @@ def _measure(
     if not settings.in_process:
         begin(settings.candidates)  # before the imports that take longest
     from harness.campaign.campaign import Campaign
+    from harness.checks.samples import extent_of
     from reports.record.run_folder import begun_with, prepare
 
     deadline = Deadline.in_seconds(settings.max_time)
@@ -159,7 +160,8 @@ def _measure(
                 begun = begun_with(folder)
             if resume and begun is None:
                 tell_new_run(folder)
-            campaign = campaign.rationed(executor) if begun is None else campaign.rationed_as(begun)
+            checks = extent_of(settings.effort.extent).cost
+            campaign = campaign.rationed(executor, checks) if begun is None else campaign.rationed_as(begun)
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
         known = _keep(campaign, folder, executor, deadline)
@@ -266,4 +268,5 @@ def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor, deadline
 def _checking_seconds(campaign: Campaign, ledger: Ledger) -> float:
     from harness.checks.samples import extent_of
 
-    return sum(1 for _ in unchecked(campaign, ledger)) * extent_of(campaign.settings.effort.extent).seconds
+    checks = extent_of(campaign.settings.effort.extent).cost
+    return sum(campaign.checking_seconds(c, fmt, checks) for c, fmt in unchecked(campaign, ledger))

@@ -117,6 +117,7 @@ def decide(
     """
     from harness.campaign.campaign import Campaign
     from harness.campaign.provenance import open_measured
+    from harness.checks.samples import extent_of
     from harness.subject.execution import Isolated
     from reports.record.ledger import LedgerError
     from reports.record.run_folder import prepare
@@ -138,7 +139,7 @@ def decide(
             print_ops(campaign.candidates, settings, executor)
             with user_mistakes():  # what is refused until here leaves no folder, and overwrites none
                 folder = prepare(out, seed=settings.seed, resume=None, overwrite=overwrite)
-            campaign = campaign.rationed(executor)
+            campaign = campaign.rationed(executor, extent_of(settings.effort.extent).cost)
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
         print_left_out(campaign, notes())
@@ -200,8 +201,12 @@ def _measured(
     with deadline.paused():
         prepare_kernels(MEASURING)
     shards = list(campaign.shards())
-    pairs = sum(len(list(campaign.formats_of(candidate))) for candidate in campaign.candidates)
-    checking = pairs * extent_of(campaign.settings.effort.extent).seconds
+    checks = extent_of(campaign.settings.effort.extent).cost
+    checking = sum(
+        campaign.checking_seconds(candidate, fmt, checks)
+        for candidate in campaign.candidates
+        for fmt in campaign.formats_of(candidate)
+    )
     with (
         crew_of(campaign, executor) as crew,
         Progress(notes(), shards, campaign.seconds, checking) as progress,

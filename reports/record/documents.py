@@ -19,6 +19,7 @@ from reports.record.schema import (
     integer,
     list_of,
     mapping_of,
+    number,
     one_of,
     optional,
     record,
@@ -41,14 +42,17 @@ KIND: Final[Rule] = _ENVIRONMENT
 """The parts of a machine that can change figures."""
 
 _CLASS: Final = integer(0, 64)
+_SECONDS: Final = number(0, 1)
+_COSTS: Final = record({"cell": _SECONDS, "row": _SECONDS, "entry": _SECONDS})
 _RATION: Final = record(
     {
         "row": _CLASS,
         "entry": _CLASS,
-        "halvings": integer(0, 64),
+        "halvings": number(0, 64),
         "timed": BOOLEAN,
         "target": integer(0, 1 << 32),
-    }
+    },
+    {"own": _COSTS},
 )
 
 SETTINGS: Final[Rule] = record(

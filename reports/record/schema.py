@@ -123,6 +123,16 @@ def integer(least: int = 0, most: int = LARGEST_COUNT) -> Rule:
     return rule
 
 
+def number(least: float, most: float) -> Rule:
+    """Return the rule of a number within limits."""
+
+    def rule(value: Any, where: str) -> None:
+        if type(value) not in (int, float) or not least <= value <= most:
+            _fail(where, value, f"it is a number from {least:g} to {most:g}")
+
+    return rule
+
+
 def one_of(known: Collection[Any]) -> Rule:
     """Return the rule of a value that is one of those known."""
 
