@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COPIED_SECONDS", "crew_of", "threads_of"]
 
-COPIED_SECONDS: Final = 0.25
+COPIED_SECONDS: Final = 0.5
 """Where all is estimated to take no more than this, copies cost more processor time than they save."""
 
 

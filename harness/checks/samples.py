@@ -58,7 +58,7 @@ PAST_2_24: Final = 17 << 20
 256 end: each of the few rows that are called begins once more beyond it."""
 
 
-QUICK_COST: Final = Load(1.0, 890_000, 92_000_000)
+QUICK_COST: Final = Load(2.5, 890_000, 92_000_000)
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,9 @@ class Extent:
         row_paces, entry_paces: classes of slow candidates, of whose rows or entries a call has fewer; the
             result says so.
         slow_call: seconds of a call that is not made by the thousand.
-        cost: what all checks of a candidate in a format cost, measured by a single process: max_shifted in
-            float16 takes 1.0 s, 4.7 s, 5.7 s and 13 s, most of which are its own calls.
+        cost: what all checks of a candidate in a format cost. They take max_shifted in float16 1.0 s, 4.7 s,
+            5.7 s and 13 s of a process, most of it in its own calls. Beside these it is 0.5 s to 3.5 s, twice
+            as much where checks run side by side, whose large calls wait for memory.
     """
 
     lengths: tuple[int, ...]
@@ -127,20 +128,20 @@ EXTENTS: Final[Mapping[str, Extent]] = MappingProxyType(
             large_batch=70_001,
             large_calls=(),
             calls=500,
-            cost=Load(0.5, 460_000, 14_000_000),
+            cost=Load(1.2, 460_000, 14_000_000),
         ),
         "quick": Extent((1, 2, 3, 7, 17, 65, 257), 8, _LENGTHS),
         "standard": Extent(
             (1, 2, 3, 4, 5, 7, 8, 9, 17, 33, 65, 129, 257),
             12,
             (1023, *_LENGTHS),
-            cost=Load(1.2, 1_600_000, 106_000_000),
+            cost=Load(3.0, 1_600_000, 106_000_000),
         ),
         "deep": Extent(
             (*range(1, 18), 33, 65, 129, 257, 513),
             64,
             (1023, *_LENGTHS, 16_385),
-            cost=Load(3.5, 4_400_000, 221_000_000),
+            cost=Load(7.0, 4_400_000, 221_000_000),
         ),
     }
 )
