@@ -96,10 +96,8 @@ def test_rows_of_many_equal_entries_are_held_by_what_their_sum_may_lose() -> Non
                     errors = np.zeros_like(x)
                     errors[row, j] = bounds[row, j] * ABOVE
                     truth = rows.truth
-                    assert may_exceed(x, truth.nearest, truth.residual, errors, row, 1.0, constants), (
-                        name,
-                        j,
-                    )
+                    found = may_exceed(x, truth.nearest, truth.residual, errors, row, 1.0, constants)
+                    assert found, (name, row, j)
 
 
 def test_an_exponential_that_is_exactly_one_adds_nothing_wherever_it_is() -> None:

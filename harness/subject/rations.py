@@ -87,7 +87,8 @@ GRACE: Final = 32.0
 MOST_SECONDS: Final = 32.0
 HALVINGS: Final = 24
 QUARTERS: Final = 4
-"""The times that a cell may be given: half of the usual limit of a call, halved so often."""
+"""The times that a cell may be given: half of the usual limit of a call, halved so often. Where a time is
+set there are so many steps to a halving."""
 
 _MOST_TOLD: Final = 1e9
 
@@ -316,7 +317,8 @@ def ration_of(
         speed: of the candidate in the format.
         groups: its cells.
         target: seconds.
-        own: what the program itself spends, where the user set a time; else who is not slow is given all.
+        own: what the program itself spends, where the user set a time; without it, a candidate that is not
+            slow is given all.
     """
     if not (speed.is_slow or own):
         return None
@@ -361,7 +363,7 @@ def measured(subject: Subject, *, finely: bool = False) -> Times:
     A call of which something is told tells no speed: rows that came back only after a loss were waited for.
 
     Args:
-        subject: who is called.
+        subject: the candidate, in a format.
         finely: whether calls are made again that do not look slow either.
     """
 

@@ -10,17 +10,17 @@ that r <= r_max <= M. Then the bound of every entry is at least each of
 
 The first is what an output may lie above r. Line by line, each bounds that from below:
 
-(Q) before rounding it is the lesser of two numbers. One is (a (1 - r) + r B) / (1 + a - B) and
-    r down / (1 - down), with a >= c u r by (U), as an ulp is at least u of its number; both are more than
-    r e (1 - r) and r down, as the first grows with a and B. The other is U_i / L_max - r, which is at least
-    r (1 - r_max) / r_max, as U_i >= w_i and L_max <= w_max; so it is at least r' (1 - M) in ulps.
+(Q) before rounding it is the lesser of two numbers. One is (a (1 - r) + r B) / (1 + a - B) plus
+    r down / (1 - down). Its first term grows with a and B, and a >= c u r by (U), as an ulp is at least u of
+    its number; so the two terms are at least r e (1 - r) and r down. The other number is U_i / L_max - r. It
+    is at least r (1 - r_max) / r_max, as U_i >= w_i and L_max <= w_max; so it is at least r' (1 - M) in ulps.
 (R), (P) and a rounding of the quotient in the arithmetic only widen it.
 (F) adds half an ulp of q+, and q+ >= r.
 (C) may lower it to 1 - r.
 
-The second is what an output may lie below r: half an ulp of q-, and r - q- more. If q- is less than half of
-the power of two below r, then r - q- is more than that half, which is an ulp at least in formats of two bits
-and more; if not, an ulp of q- is at least half of r's, and of subnormal results it is r's.
+The second is what an output may lie below r: r - q-, plus half an ulp of q-. Let 2^k <= r < 2^(k+1). If
+q- < 2^(k-1), then r - q- is more than 2^(k-1), which is an ulp or more where p >= 2. Else an ulp of q- is at
+least half of r's; where r is subnormal, both are the smallest subnormal.
 
 Policy rows have no bound. An error below a ratio times that, less `LOWERED`, has no greater ratio.
 """
