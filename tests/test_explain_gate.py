@@ -1,6 +1,7 @@
 """A failing gate and a run with failed rows say why, first, in little time and at no cost to the verdict."""
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,44 @@ def test_an_interrupt_meanwhile_costs_a_gate_no_verdict(capsys, monkeypatch):
     first, second, *_ = told.splitlines()
     assert first == "cause: mine.py:without_the_tail, float32: not found: interrupted"
     assert second.startswith("gate: fail")
+
+
+TWO_FORMATS = ("--format=float32", "--format=float64", "--length=5", "--regime=standard-normal")
+
+
+def test_causes_found_side_by_side_are_those_found_one_by_one(capsys):
+    found = {}
+    for jobs in (1, 2):
+        asked = ["run", "mine.py:without_the_tail", *TWO_FORMATS, "--effort=brief", f"--jobs={jobs}"]
+        assert cli.run([*asked, f"--out=by-{jobs}"]) == 0
+        found[jobs] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("cause: ")]
+    assert found[1] == found[2]
+    assert [line.split(": ")[1] for line in found[1]] == [
+        "mine.py:without_the_tail, float32",
+        "mine.py:without_the_tail, float64",
+    ]
+    assert all(CAUSE in line for line in found[1])
+
+
+def test_an_interrupt_ends_the_calls_of_all_whose_causes_are_asked_for(capsys, monkeypatch):
+    asking = []
+
+    def interrupted_meanwhile(future):
+        with pytest.raises(TimeoutError):
+            future.result(timeout=1)
+        asking.extend(thread for thread in threading.enumerate() if thread.name.startswith("cause"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(causes, "awaited", interrupted_meanwhile)
+    monkeypatch.setattr(causes, "SECONDS", 600.0)
+    monkeypatch.setattr(deadline, "GRACE", 600.0)
+    asked = ["run", "mine.py:hangs_when_opened", *TWO_FORMATS, "--effort=brief", "--jobs=2", "--out=run"]
+    assert cli.run(asked) == 130
+    assert "all is measured and kept in run" in capsys.readouterr().err
+    assert len(asking) == 2
+    for thread in asking:
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 TIED = ("--format=float16", "--regime=tied", "--rows=2", "--effort=brief", "--jobs=1", "--out=long")

@@ -7,7 +7,9 @@ whatever becomes of the asking changes no figure, no verdict and no exit code.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -19,6 +21,7 @@ from harness.subject.candidates import Candidate
 from harness.subject.subject import Subject
 from harness.terminal.deadline import GRACE, Deadline, OutOfTime
 from harness.terminal.exceptions import HarnessError
+from harness.terminal.interrupts import awaited
 from reference.formats import FloatFormat, format_named
 from reference.ops import SOFTMAX
 from reports.causes import NOT_ASKED
@@ -28,6 +31,7 @@ from reports.spelling import command
 
 if TYPE_CHECKING:
     from harness.campaign.settings import Settings
+    from harness.subject.execution import Executor
     from reports.rundata import RunData, Standing
 
 __all__ = [
@@ -145,15 +149,38 @@ def causes_of(
         told = f"not asked for: the rows that would show it are not all in the range {settings.within}"
         return [{**one.document(), "line": told} for one in asked]
     deadline = Deadline.in_seconds(seconds - GRACE)
-    documents: list[dict[str, Any]] = []
-    for one in asked if seconds >= LEAST else ():
-        if deadline.is_over:
-            break
-        if one.known and _is_shifted(named[one.candidate], one.format):
-            documents.append({**one.document(), "line": one.known})
-        else:
-            documents.append(_explained(one, named[one.candidate], settings, deadline))
-    return documents + [{**one.document(), "line": NOT_ASKED} for one in asked[len(documents) :]]
+
+    def document(one: Asked, executor: Executor) -> dict[str, Any]:
+        candidate = named[one.candidate]
+        if one.known and _is_shifted(candidate, one.format):
+            return {**one.document(), "line": one.known}
+        if seconds < LEAST or deadline.is_over:
+            return {**one.document(), "line": NOT_ASKED}
+        return _explained(one, candidate, settings, executor)
+
+    return _side_by_side(document, asked, lambda: executor_for(settings, deadline=deadline), settings)
+
+
+def _side_by_side(
+    of_one: Callable[[Asked, Executor], dict[str, Any]],
+    asked: Sequence[Asked],
+    new_executor: Callable[[], Executor],
+    settings: Settings,
+) -> list[dict[str, Any]]:
+    """Return the document of each, several made at once; an interrupt ends the calls of all.
+
+    In this process one candidate is called at a time, by the thread that hears interrupts.
+    """
+    with ExitStack() as executors:
+        own = [executors.enter_context(new_executor()) for _ in asked]
+        if settings.in_process or min(settings.jobs, len(asked)) < 2:
+            return list(map(of_one, asked, own))
+        pool = ThreadPoolExecutor(settings.jobs, thread_name_prefix="cause")
+        try:
+            futures = [pool.submit(of_one, *one) for one in zip(asked, own, strict=True)]
+            return [awaited(future) for future in futures]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def interrupted(asked: Iterable[Asked]) -> list[dict[str, Any]]:
@@ -191,10 +218,10 @@ def seconds_left(settings: Settings, begun: float) -> float:
     return min(SECONDS, settings.max_time - (time.monotonic() - begun))
 
 
-def _explained(one: Asked, candidate: Candidate, settings: Settings, deadline: Deadline) -> dict[str, Any]:
+def _explained(one: Asked, candidate: Candidate, settings: Settings, executor: Executor) -> dict[str, Any]:
     fmt, out = format_named(one.format), format_named(one.out)
     try:
-        with executor_for(settings, deadline=deadline) as executor:
+        with executor:
             from harness.explanation import explanation_of
 
             subject = Subject(candidate, fmt, out, executor, settings.timeout)
