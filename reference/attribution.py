@@ -25,6 +25,7 @@ Every comparison is decided, by the exact softmax where binary64 leaves a doubt
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fractions import Fraction
@@ -37,13 +38,14 @@ from reference.bounds import growth, working_format
 from reference.bounds.arguments import rescalings
 from reference.bounds.elementary import LOG2E_ABOVE, LOG2E_HIGH, expm1_above
 from reference.bounds.extremes import Limits, steps_exceed, sums_exceed, tops_below
+from reference.certified.compiled import compiled
+from reference.certified.widening import Encoded, encoded, widened
 from reference.declaration import Algorithm, Argument, Declaration
 from reference.errors import RowFailure
 from reference.formats import FloatFormat
 from reference.fused import Fused
 from reference.model import Truth
 from reference.ops import SOFTMAX, Op
-from reference.reductions import over_rows
 
 __all__ = ["RowOutcome", "attribute", "hedge"]
 
@@ -88,12 +90,29 @@ def attribute(
     outcomes[failure == RowFailure.POLICY] = RowOutcome.POLICY
     failed = np.flatnonzero((failure != RowFailure.NONE) & (failure != RowFailure.POLICY))
     if failed.size:
-        values = truth.format.to_float64(_of_rows(y, failed))
+        case = _case(declaration, fmt_in, truth.format, op)
+        extinct = _extinct(y, truth.format, failed, vanishes=case.vanishes)
         with np.errstate(all="ignore"):
-            case, rows = _case(declaration, fmt_in, truth.format, op), _of_rows(x, failed)
-            rows = op.fused.floats(rows)[0] if op.fused.moves else rows
-            outcomes[failed] = _explain(rows, values, failure[failed], case)
+            outcomes[failed] = _explain(x, failed, extinct, failure[failed], case)
     return outcomes
+
+
+def _extinct(y: NDArray[Any], fmt: FloatFormat, rows: NDArray[np.intp], *, vanishes: bool) -> Flags:
+    """Tell which of some rows of y have no finite output, or none but 0 where results vanish."""
+    flags = np.empty(len(rows), dtype=np.bool_)
+    _mark_extinct(encoded(y, fmt), rows, vanishes, np.empty((1, y.shape[1])), flags)
+    return flags
+
+
+@compiled
+def _mark_extinct(y: Encoded, rows: Any, vanishes: bool, room: Any, extinct: Any) -> None:
+    for i in range(rows.size):
+        values = widened(y, rows[i], rows[i] + 1, room)
+        something = False
+        for j in range(values.shape[1]):
+            value = values[0, j]
+            something |= (abs(value) < math.inf) & ((value != 0.0) | (not vanishes))
+        extinct[i] = not something
 
 
 def hedge(outcome: RowOutcome, y: Floats, declaration: Declaration) -> str:
@@ -152,34 +171,45 @@ def _constant(declaration: Declaration, arithmetic: FloatFormat) -> float:
     return float(arithmetic.to_float64(arithmetic.from_float64(c)))
 
 
-def _explain(x: Floats, y: Floats, failure: NDArray[np.uint8], case: _Case) -> NDArray[np.uint8]:
-    finite = np.isfinite(y)
-    something = finite & (y != 0) if case.vanishes else finite
-    extinct = ~over_rows(np.logical_or, something)
-    wrong = (failure == RowFailure.COLLAPSED) | (failure == RowFailure.INFLATED)
-    table: list[tuple[Flags, RowOutcome]] = [
-        (_underflow(x, extinct, case), RowOutcome.TOTAL_UNDERFLOW),
-        (_overflow(x, extinct, case) | _saturation(x, failure, case), RowOutcome.OVERFLOW),
-        (wrong & ~extinct, RowOutcome.INACCURATE),
-    ]
-    outcomes = np.full(len(x), RowOutcome.UNEXPLAINED, dtype=np.uint8)
-    for fits, outcome in reversed(table):
-        outcomes[fits] = outcome
+def _explain(
+    x: Floats, failed: NDArray[np.intp], extinct: Flags, failure: NDArray[np.uint8], case: _Case
+) -> NDArray[np.uint8]:
+    """Return the outcomes of failed rows of x: an earlier fact is overruled by a later one."""
+    inflated = failure == RowFailure.INFLATED
+    outcomes = np.full(len(failed), RowOutcome.UNEXPLAINED, dtype=np.uint8)
+    outcomes[((failure == RowFailure.COLLAPSED) | inflated) & ~extinct] = RowOutcome.INACCURATE
+    saturated = np.flatnonzero(inflated & case.saturating)
+    gone = np.flatnonzero(extinct)
+    if saturated.size:
+        exceeding = _saturation(_moved(x, failed[saturated], case), case)
+        outcomes[saturated[exceeding]] = RowOutcome.OVERFLOW
+    if gone.size:
+        logits = _moved(x, failed[gone], case)
+        underflow = _underflow(logits, case)
+        outcomes[gone[underflow]] = RowOutcome.TOTAL_UNDERFLOW
+        outcomes[gone[_overflow(logits, ~underflow, case)]] = RowOutcome.OVERFLOW
     return outcomes
 
 
-def _underflow(x: Floats, extinct: Flags, case: _Case) -> Flags:
+def _moved(x: Floats, rows: NDArray[np.intp], case: _Case) -> Floats:
+    """Return s x of some rows, with the sink."""
+    logits = _of_rows(x, rows)
+    return case.fused.floats(logits)[0] if case.fused.moves else logits
+
+
+def _underflow(x: Floats, case: _Case) -> Flags:
     """Tell where all exponentials are below the normal range; not so of a shift by a maximum: exp(0) = 1."""
     if not any(argument in ("plain", "constant") for argument in case.arguments):
         return np.zeros(len(x), dtype=np.bool_)
-    return extinct & tops_below(x, case.constant, case.arithmetic.emin)
+    return tops_below(x, case.constant, case.arithmetic.emin)
 
 
-def _overflow(x: Floats, extinct: Flags, case: _Case) -> Flags:
+def _overflow(x: Floats, asked: Flags, case: _Case) -> Flags:
+    """Tell which of the rows that are asked about overflow."""
     found = np.zeros(len(x), dtype=np.bool_)
     for argument in case.arguments:
         for exceeds in (_by_sum, _by_step, _by_setting, _by_product):
-            rows = np.flatnonzero(extinct & ~found)
+            rows = np.flatnonzero(asked & ~found)
             if rows.size:
                 found[rows] = exceeds(_of_rows(x, rows), argument, case)
     return found
@@ -252,15 +282,11 @@ def _by_setting(x: Floats, argument: Argument, case: _Case) -> Flags:
     return found
 
 
-def _saturation(x: Floats, failure: NDArray[np.uint8], case: _Case) -> Flags:
-    found = np.zeros(len(x), dtype=np.bool_)
-    rows = np.flatnonzero(failure == RowFailure.INFLATED)
-    if case.saturating and rows.size:
-        limits = Limits.same(case.arithmetic.largest, rows.size)
-        found[rows] = np.logical_or.reduce(
-            [sums_exceed(x[rows], argument, case.constant, limits) for argument in case.arguments]
-        )
-    return found
+def _saturation(x: Floats, case: _Case) -> Flags:
+    """Tell where the sum exceeds the largest number, which a sum that saturates stops at."""
+    limits = Limits.same(case.arithmetic.largest, len(x))
+    exceed = [sums_exceed(x, argument, case.constant, limits) for argument in case.arguments]
+    return np.asarray(np.logical_or.reduce(exceed))
 
 
 def _limits(x: Floats, argument: Argument, case: _Case) -> Limits:

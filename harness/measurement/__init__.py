@@ -65,11 +65,15 @@ def tally_of(cell: CellKey, judged: Judged, *, sparing: bool = False) -> Tally:
 
 
 def warm() -> None:
-    """Draw rows of every regime and measure one, so that every kernel is loaded or compiled."""
+    """Draw rows of every regime and measure some, so that every kernel is loaded or compiled.
+
+    The sum of exponentials of the second row is next to the largest number of its format.
+    """
     REGIMES[MEDLEY].rows(FORMATS["float16"], len(REGIMES), 4, seed=0, batch=0)
-    fmt = FORMATS["float32"]
-    x = fmt.from_float64(np.zeros((1, 2)))
-    rows = Rows.of(fmt, x, fmt)
-    measure(
-        CellKey("", "softmax", "", "", "", 2), rows, x, Declaration(algorithm=STANDARD.algorithm_for(fmt))
-    )
+    fmt, cell = FORMATS["float32"], CellKey("", "softmax", "", "", "", 2)
+    for value, declaration in (
+        (0.0, Declaration(algorithm=STANDARD.algorithm_for(fmt))),
+        (88.5, Declaration()),
+    ):
+        x = fmt.from_float64(np.full((1, 2), value))
+        measure(cell, Rows.of(fmt, x, fmt), np.zeros_like(x), declaration)

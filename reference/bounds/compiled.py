@@ -41,6 +41,7 @@ __all__ = [
     "fill_bounds",
     "fill_row",
     "in_ulps",
+    "lanes_sum",
     "room_for",
     "ulp_exponent",
     "zero_of",
@@ -280,7 +281,7 @@ def _half_ulp(q: float, exponent: int, c: Constants) -> float:
 
 
 @compiled
-def _lanes_sum(values: Any, lanes: Any) -> float:
+def lanes_sum(values: Any, lanes: Any) -> float:
     """Sum by eight lanes: at most n / 8 + 16 roundings for each term."""
     lanes[:] = 0.0
     whole = values.size // 8 * 8
@@ -348,8 +349,8 @@ def _fill_row(
     shared = _shared(x, row, nearest[row, top], residual[row, top], top, c)
     _exponentials(x, nearest, residual, row, shared, bounds, place, down, up_terms, down_terms, c)
     total = _sum_of(
-        _lanes_sum(up_terms, room.lanes) * _FROM * shared.outward,
-        _lanes_sum(down_terms, room.lanes) * _FROM * shared.outward,
+        lanes_sum(up_terms, room.lanes) * _FROM * shared.outward,
+        lanes_sum(down_terms, room.lanes) * _FROM * shared.outward,
         (shared.largest_rest + down_terms[top] * _FROM) * shared.outward,
         shared.outward,
         c,
