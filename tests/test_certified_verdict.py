@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference.certified import evaluate, judge_certified, truth_certified
-from reference.certified.exact_sums import LIMBS, accumulate, rounded
+from reference.certified.exact_sums import LIMBS, accumulate, rounded, sum_in_two
 from reference.certified.row_sums import new_tally, sum_rows, tally_rows
 from reference.errors import ElementClass, Judgement, judge
 from reference.formats import FORMATS, FloatFormat
@@ -150,6 +150,40 @@ def test_sums_are_exact_and_rounded_once(values: list[float]) -> None:
     except OverflowError:
         expected = math.inf if total > 0 else -math.inf
     assert rounded(limbs) == expected, [v.hex() for v in values]
+
+
+def exact_difference(a: list[float], b: list[float]) -> float:
+    total = sum(map(Fraction, a), Fraction(0)) - sum(map(Fraction, b), Fraction(0))
+    try:
+        return total.numerator / total.denominator
+    except OverflowError:
+        return math.inf if total > 0 else -math.inf
+
+
+scattered = st.builds(math.ldexp, st.floats(-1, 1), st.integers(-1070, 1020))
+
+
+@settings(max_examples=sample(300, 3000))
+@given(st.lists(st.tuples(scattered | finite, scattered | finite), min_size=1, max_size=12))
+def test_sums_that_two_numbers_decide_are_the_exact_ones_rounded_once(
+    pairs: list[tuple[float, float]],
+) -> None:
+    a, b = ([pair[side] for pair in pairs] for side in (0, 1))
+    found, is_known = sum_in_two(np.array(a), np.array(b), -1)
+    assert not is_known or found == exact_difference(a, b), [v.hex() for v in (*a, *b)]
+
+
+@pytest.mark.parametrize("beyond", [2.0**-120, 2.0**-1074])
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_two_numbers_decide_no_sum_beside_a_tie_and_every_other(beyond: float, side: float) -> None:
+    zeros = np.zeros(4)
+    tie = np.array([1.0, 2.0**-53, side * beyond, 0.0])
+    assert not sum_in_two(tie, zeros, -1)[1]
+    assert row_sums(tie, zeros, F64)[0] == math.fsum(tie) == (1 + 2.0**-52 if side > 0 else 1.0)
+    beside = np.array([1.0, 2.0**-54, side * beyond, 0.0])
+    assert sum_in_two(beside, zeros, -1) == (1.0, True)
+    whole = np.array([1.0, 2.0**-53, 0.0, 0.0])
+    assert sum_in_two(whole, zeros, -1) == (1.0, True)
 
 
 unit = st.floats(-1, 1)

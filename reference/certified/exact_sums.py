@@ -1,9 +1,9 @@
 """Sums of binary64 numbers, exact and rounded once.
 
-Neal's small superaccumulator (Fast exact summation using small and large superaccumulators,
-arXiv:1505.05571, 2015): an array of 64-bit limbs, limb i weighing 2^(32 i - 1138). A
-significand, shifted to a multiple of 32 bits, is added to two neighbours; as at most 52 bits go
-into a limb, carries are passed on after 2^10 numbers.
+Two binary64 numbers decide most sums of few (`sum_in_two`). The others take Neal's small superaccumulator
+(Fast exact summation using small and large superaccumulators, arXiv:1505.05571, 2015): an array of 64-bit
+limbs, limb i weighing 2^(32 i - 1138). A significand, shifted to a multiple of 32 bits, is added to two
+neighbours; as at most 52 bits go into a limb, carries are passed on after 2^10 numbers.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from reference.certified.compiled import FRACTION_BITS, compiled, inlined, pattern
+from reference.certified.compiled import FRACTION_BITS, compiled, inlined, pattern, two_sum
 
-__all__ = ["LIMBS", "accumulate", "rounded", "sign_of"]
+__all__ = ["LIMBS", "accumulate", "rounded", "sign_of", "sum_in_two"]
 
 LIMBS: Final = 70
 """The limbs of an accumulator: two below the subnormals, 66 for the numbers, the rest for carries."""
@@ -26,6 +26,27 @@ _QUANTUM_EXPONENT: Final = -1074
 _BETWEEN_CARRIES: Final = 1 << 10
 _SURPLUS: Final = 64 - 53
 _HALF: Final = 1 << (_SURPLUS - 1)
+
+
+@inlined
+def sum_in_two(a: Any, b: Any, sign_of_b: int) -> tuple[float, bool]:
+    """Return the sum of a and of sign_of_b * b, and whether it is known to be the exact one rounded once.
+
+    TwoSum leaves what an addition rounds away. These rests are added up in the same way, and the magnitudes
+    of what that rounds away make `loose`, which is more than half of their sum. So the exact sum lies within
+    `slack` of total + rests, and rounding is monotone. A sum that overflows makes NaN of `loose`.
+    """
+    total = rests = loose = 0.0
+    for i in range(a.size):
+        term, rest = two_sum(a[i], sign_of_b * b[i])
+        total, left = two_sum(total, term)
+        rests, lost = two_sum(rests, left)
+        rests, further = two_sum(rests, rest)
+        loose += abs(lost) + abs(further)
+    # The second term exceeds what the addition to the rests rounds away.
+    slack = 2.0 * loose + (abs(rests) * 2.0**-52 if loose > 0.0 else 0.0)
+    low, high = total + (rests - slack), total + (rests + slack)
+    return low, low == high
 
 
 @compiled

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from reference.certified.compiled import compiled, float_of, inlined, pattern, two_sum
-from reference.certified.exact_sums import accumulate, rounded
+from reference.certified.exact_sums import accumulate, rounded, sum_in_two
 from reference.certified.layout import BLOCK, SHORT, place, transpose
 
 __all__ = [
@@ -355,12 +355,14 @@ def sum_rows(
         if np.isnan(nearest[row, 0]):
             row_sum[row] = _exact_output_sum(y[row], tally[at(REACH, row)], limbs)
             nearest_sum[row] = row_sum_error[row] = np.nan
-        elif tally[at(REACH, row)] > ONE or not _sums_are_certain(tally, row, y.shape[1]):
+        elif tally[at(REACH, row)] > ONE:
             row_sum[row] = _exact_output_sum(y[row], tally[at(REACH, row)], limbs)
             nearest_sum[row] = _exact_sum(nearest[row], nearest[row], 0, limbs)
             finite = tally[at(REACH, row)] < _INFINITY
             difference = _exact_sum(y[row], nearest[row], -1, limbs) if finite else row_sum[row]
             row_sum_error[row] = abs(difference)
+        else:
+            _settle_loose(y[row], nearest[row], tally, row, row_sum, nearest_sum, row_sum_error, limbs)
 
 
 @inlined
@@ -418,17 +420,19 @@ def _round_all(tally: Any, row_sum: Any, nearest_sum: Any, differences: Any) -> 
         differences[row] = abs(_rounded(difference))
 
 
-@inlined
-def _sums_are_certain(tally: Any, row: int, n: int) -> bool:
-    """Tell whether the sums round alike with all remainders added and subtracted."""
-    if not tally[at(_LOOSE_OUTPUTS, row)] | tally[at(_LOOSE_NEAREST, row)]:
-        return True
+@compiled
+def _settle_loose(
+    y: Any, nearest: Any, tally: Any, row: int, row_sum: Any, nearest_sum: Any, row_sum_error: Any, limbs: Any
+) -> None:
+    """Make those sums of a row anew that do not round alike with all remainders added and subtracted."""
+    loose_y, loose_nearest = tally[at(_LOOSE_OUTPUTS, row)], tally[at(_LOOSE_NEAREST, row)]
     of_y, of_nearest = _load(tally, _OUTPUTS, row), _load(tally, _NEAREST, row)
-    return (
-        _is_certain(of_y, n if tally[at(_LOOSE_OUTPUTS, row)] else 0)
-        and _is_certain(of_nearest, n if tally[at(_LOOSE_NEAREST, row)] else 0)
-        and _is_certain(_plus(of_y, of_nearest, -1), 2 * n if tally[at(_LOOSE, row)] else 0)
-    )
+    if not _is_certain(of_y, y.size if loose_y else 0):
+        row_sum[row] = _exact_sum(y, y, 0, limbs)
+    if not _is_certain(of_nearest, y.size if loose_nearest else 0):
+        nearest_sum[row] = _exact_sum(nearest, nearest, 0, limbs)
+    if not _is_certain(_plus(of_y, of_nearest, -1), 2 * y.size if tally[at(_LOOSE, row)] else 0):
+        row_sum_error[row] = abs(_exact_sum(y, nearest, -1, limbs))
 
 
 @compiled
@@ -480,6 +484,10 @@ def _exact_output_sum(y: Any, reach: int, limbs: Any) -> float:
 @compiled
 def _exact_sum(a: Any, b: Any, sign_of_b: int, limbs: Any) -> float:
     """Return the sum of a and of sign_of_b * b, all finite, rounded once."""
+    if a.size < SHORT:
+        in_two, is_exact = sum_in_two(a, b, sign_of_b)
+        if is_exact:
+            return in_two
     limbs[:] = 0
     accumulate(limbs, a, 1)
     if sign_of_b:
