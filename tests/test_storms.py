@@ -283,6 +283,7 @@ def test_rows_reach_as_far_as_the_farthest_of_them(name, length):
     x[3] = np.nan
     for batch in (
         x.astype(FORMATS[name].dtype),
+        np.where(np.isnan(x), -0.0, x).astype(FORMATS[name].dtype),
         np.nan_to_num(x).clip(-400, 400).astype(FORMATS[name].dtype),
     ):
         wide = batch.astype(np.float64)

@@ -359,23 +359,39 @@ def _reach(x: Array) -> NDArray[np.float64]:
 def _extremes(x: Array) -> tuple[NDArray[np.float64], NDArray[np.float64], Flags]:
     """Return the greatest and the least entry of each row, NaN left out, and which rows have a NaN.
 
-    Short rows are columns first: reductions of columns cost a hundredth of theirs.
+    Short rows are columns first: reductions of columns cost a hundredth of theirs. Entries of float16 are
+    compared as integers, many at a time.
     """
+    if x.dtype == np.float16:
+        keys, axis = _reducible(_ordered(x.view(np.int16)))
+        greatest, least = np.maximum.reduce(keys, axis=axis), np.minimum.reduce(keys, axis=axis)
+        if max(greatest.max(), -1 - least.min()) <= _FLOAT16_INFINITY:
+            return _float16(greatest), _float16(least), np.zeros(len(x), dtype=np.bool_)
     with np.errstate(invalid="ignore"):  # a signalling NaN
-        entries = x if x.dtype in (np.float32, np.float64) else x.astype(np.float32)
-        columns = np.ascontiguousarray(entries.T) if x.shape[1] <= _SHORT else entries
-        axis = 0 if columns is not entries else 1
-        greatest = np.maximum.reduce(columns, axis=axis)
-        least = np.minimum.reduce(columns, axis=axis)
+        entries, axis = _reducible(x if x.dtype in (np.float32, np.float64) else x.astype(np.float32))
+        greatest, least = np.maximum.reduce(entries, axis=axis), np.minimum.reduce(entries, axis=axis)
         has_nan = np.isnan(greatest)
         if has_nan.any():
-            greatest, least = (
-                np.fmax.reduce(columns, axis=axis),
-                np.fmin.reduce(columns, axis=axis),
-            )
+            greatest, least = np.fmax.reduce(entries, axis=axis), np.fmin.reduce(entries, axis=axis)
     return greatest.astype(np.float64, copy=False), least.astype(np.float64, copy=False), has_nan
 
 
+def _reducible(x: Array) -> tuple[Array, int]:
+    """Return rows, and along which axis to reduce them."""
+    return (np.ascontiguousarray(x.T), 0) if x.shape[1] <= _SHORT else (x, 1)
+
+
+def _ordered(encodings: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Return integers that are ordered as the float16 numbers are of these encodings; and back."""
+    return encodings ^ ((encodings >> 15) & np.int16(0x7FFF))
+
+
+def _float16(ordered: NDArray[np.int16]) -> NDArray[np.float64]:
+    return _ordered(ordered).view(np.float16).astype(np.float64)
+
+
 _SHORT: Final = 32
+_FLOAT16_INFINITY: Final = 0x7C00
+"""Its encoding. That of -inf is ordered as -1 less it, and beyond both are those of NaN."""
 
 _HUGE: Final = float(np.finfo(np.float64).max)
