@@ -16,6 +16,7 @@ Adding a format is adding one row to `_ROWS`.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -242,8 +243,20 @@ class FloatFormat:
         Raises:
             ValueError: the array is of another dtype.
         """
+        return self.to_bytes(array).hex()
+
+    def to_bytes(self, array: Array) -> bytes:
+        """Return the encodings of an array of this format, each with its highest byte first, concatenated.
+
+        Raises:
+            ValueError: the array is of another dtype.
+        """
         bits = self.to_bits(array)
-        return bits.astype(bits.dtype.newbyteorder(">")).tobytes().hex()
+        return bits.astype(bits.dtype.newbyteorder(">")).tobytes()
+
+    def digest(self, array: Array) -> str:
+        """Return the SHA-256 of `to_bytes`, in hexadecimal."""
+        return hashlib.sha256(self.to_bytes(array)).hexdigest()
 
     def to_float64(self, array: Array) -> NDArray[np.float64]:
         """Return the values as float64, exactly."""

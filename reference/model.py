@@ -20,7 +20,7 @@ stands for 2^1024, and the residual is as large as that takes, in ulps of 2^1024
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,3 +57,7 @@ class Truth:
     residual: NDArray[np.float64]
     kinds: NDArray[np.uint8]
     fallbacks: int = 0
+
+    def of_rows(self, rows: NDArray[Any] | slice) -> Truth:
+        """Return the truth about some rows, by a mask, their numbers or a slice."""
+        return Truth(self.format, self.nearest[rows], self.residual[rows], self.kinds[rows])

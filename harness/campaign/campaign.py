@@ -47,7 +47,7 @@ from harness.subject.rations import (
 from harness.subject.subject import Subject
 from harness.terminal.deadline import NEVER, Deadline
 from harness.witnesses.batches import Part, seen_among
-from harness.witnesses.recipes import kept_as_recipe
+from harness.witnesses.recipes import Recipes, kept_as_recipe
 from reference.formats import FORMATS, FloatFormat
 from reference.ops import Op
 from reports.figures import plural, seconds
@@ -580,6 +580,7 @@ class Campaign:
             if c.supports(shard.format, shard.out_format) and shard.format in self.formats_of(c)
         ]
         is_profiled = self._is_profiled(shard.regime, shard.length)
+        recipes = Recipes(self.settings.seed, dict(shard.batches()), self.settings.within)
         for whole in self.batches(shard) if candidates else ():
             digests: dict[int, dict[int, str]] = {}
             for candidate in candidates:
@@ -594,8 +595,9 @@ class Campaign:
                 outcome = subject.run(batch.x)
                 for part, judged in batch.parts(subject.op):
                     tally = tally_outcome(
-                        cell, judged, outcome.of(part), declaration, self.settings.tiers, profiled=is_profiled
-                    )
+                        cell, judged, outcome.of(part), declaration, self.settings.tiers,
+                        profiled=is_profiled, recipe=recipes.of,
+                    )  # fmt: skip
                     kept = replace(tally, digests=digests[rows], fallbacks=judged.truth.fallbacks)
                     parts[cell].append(kept)
         merged = {cell: self._compact(merge(tallies), shard) for cell, tallies in parts.items()}

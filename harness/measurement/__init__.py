@@ -17,7 +17,7 @@ from harness.measurement.judged import Judged
 from harness.measurement.policy import policy_counts
 from harness.measurement.profiles import profiles
 from harness.measurement.rows import Rows
-from harness.measurement.witnesses import scores_by_row, witnesses
+from harness.measurement.witnesses import Recipe, scores_by_row, witnesses
 from reference.declaration import Declaration
 from reference.formats import FORMATS
 from reference.tiers import STANDARD
@@ -26,7 +26,7 @@ from reports.record.witness import CellKey
 from strategies.regimes import REGIMES
 from strategies.regimes.medley import MEDLEY
 
-__all__ = ["Judged", "Rows", "measure", "scores_by_row", "tally_of", "warm"]
+__all__ = ["Judged", "Recipe", "Rows", "measure", "scores_by_row", "tally_of", "warm"]
 
 
 def measure(cell: CellKey, rows: Rows, y: NDArray[Any], declaration: Declaration) -> Tally:
@@ -41,13 +41,14 @@ def measure(cell: CellKey, rows: Rows, y: NDArray[Any], declaration: Declaration
     return tally_of(cell, Judged(rows, y, declaration))
 
 
-def tally_of(cell: CellKey, judged: Judged, *, sparing: bool = False) -> Tally:
+def tally_of(cell: CellKey, judged: Judged, *, sparing: bool = False, recipe: Recipe | None = None) -> Tally:
     """Return the tally of a judged batch, whose witnesses name that cell.
 
     Args:
         cell: the cell.
         judged: the batch.
         sparing: whether to leave out witnesses that a cell would not keep.
+        recipe: makes recipes, which witnesses hold in place of bits.
     """
     return Tally(
         **row_counts(judged),
@@ -60,7 +61,7 @@ def tally_of(cell: CellKey, judged: Judged, *, sparing: bool = False) -> Tally:
         max_bound_ratio=judged.greatest("bound_ratio"),
         max_algorithm_ratio=judged.greatest("algorithm_ratio"),
         worst_row_sum_error=judged.greatest("row_sum"),
-        witnesses=tuple(witnesses(cell, judged, sparing=sparing)),
+        witnesses=tuple(witnesses(cell, judged, sparing=sparing, recipe=recipe)),
     )
 
 

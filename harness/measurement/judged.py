@@ -197,6 +197,16 @@ class Judged:
         with np.errstate(invalid="ignore"):
             return np.asarray((self.judgement.ulp if of_all else self._unexcused_ulp) / bounds)
 
+    def output_digest(self, row: int) -> str:
+        """Return the SHA-256 of the encodings of a row's outputs, big-endian."""
+        if row not in self._output_digests:
+            self._output_digests[row] = self.rows.truth.format.digest(self.y[row])
+        return self._output_digests[row]
+
+    @cached_property
+    def _output_digests(self) -> dict[int, str]:
+        return {}
+
     def rows_with(self, *classes: ElementClass) -> Flags:
         """Tell which rows have an element of one of some classes, shape (rows,)."""
         wanted = sum(1 << kind for kind in classes)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.measurement import Judged, Rows, tally_of
+from harness.measurement import Judged, Recipe, Rows, tally_of
 from harness.measurement.tiers import judge_by_tiers
 from harness.subject.execution import Fault, Outcome
 from reference.declaration import Declaration
@@ -26,6 +26,7 @@ def tally_outcome(
     tiers: Sequence[Tier] = (),
     *,
     profiled: bool = True,
+    recipe: Recipe | None = None,
 ) -> Tally:
     """Return the tally of a batch, whether all, some or none of its rows came back.
 
@@ -36,6 +37,7 @@ def tally_outcome(
         declaration: what the candidate says of itself.
         tiers: those to judge by as well.
         profiled: whether to say where in the input errors lie too.
+        recipe: makes recipes, which witnesses hold in place of bits.
     """
     done, y, parts = outcome.completed, outcome.outputs, []
     if y is None or not done.any():
@@ -47,7 +49,7 @@ def tally_outcome(
     judged = Judged(rows, y, declaration, profiled)
     if tiers:
         parts.append(judge_by_tiers(cell, judged, tiers))
-    return merge([*parts, tally_of(cell, judged, sparing=True)])
+    return merge([*parts, tally_of(cell, judged, sparing=True, recipe=recipe)])
 
 
 def fault_tally(cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:

@@ -98,6 +98,16 @@ class Rows:
     def _encodings(self) -> dict[int, str]:
         return {}
 
+    def row_digest(self, row: int) -> str:
+        """Return the SHA-256 of a row's encodings, big-endian."""
+        if row not in self._row_digests:
+            self._row_digests[row] = self.format.digest(self.x[row])
+        return self._row_digests[row]
+
+    @cached_property
+    def _row_digests(self) -> dict[int, str]:
+        return {}
+
     def digest(self) -> str:
         """Return the SHA-256 of the batch's input bits, little-endian, row after row."""
         return digest(self.format, self.x)
@@ -195,12 +205,7 @@ class Rows:
     def take(self, chosen: Flags) -> Rows:
         """Return the chosen rows alone, labelled as they were."""
         labels = tuple(self.origin(int(row)) for row in np.flatnonzero(chosen))
-        truth = Truth(
-            self.truth.format,
-            self.truth.nearest[chosen],
-            self.truth.residual[chosen],
-            self.truth.kinds[chosen],
-        )
+        truth = self.truth.of_rows(chosen)
         return replace(self, x=self.x[chosen], values=self.values[chosen], truth=truth, labels=labels)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +12,13 @@ from harness.measurement.rows import Flags, Floats
 from harness.measurement.tiers import TIER_KINDS, tier_judgement
 from reference.attribution import RowOutcome, hedge
 from reference.errors import ElementClass
-from reports.record.witness import CellKey, Witness, kept_kinds
+from reports.record.witness import CellKey, Remade, Witness, kept_kinds
 from reports.record.witness_kinds import kinds_shown_by
 
-__all__ = ["scores_by_row", "witnesses"]
+__all__ = ["Recipe", "scores_by_row", "witnesses"]
+
+Recipe = Callable[[Judged, int, int | None], Remade | None]
+"""Returns the recipe of a row, about an element or the greatest entry; None where it keeps its bits."""
 
 _CLASS_WITNESSES: Mapping[str, ElementClass] = {
     kind: ElementClass[kind.upper()]
@@ -37,23 +40,30 @@ class _Shown(NamedTuple):
     message: str = ""
 
 
-def witnesses(cell: CellKey, judged: Judged, *, sparing: bool = False) -> Iterator[Witness]:
+def witnesses(
+    cell: CellKey, judged: Judged, *, sparing: bool = False, recipe: Recipe | None = None
+) -> Iterator[Witness]:
     """Yield the first row of each defect, and the worst row of each figure.
 
     Args:
         cell: the cell that they name.
         judged: the batch.
         sparing: whether to leave out what a cell would not keep: the bits of long rows cost much to write.
+        recipe: makes recipes, which witnesses hold in place of bits.
     """
     rows, out = judged.rows, judged.rows.truth.format
     outputs: dict[int, str] = {}
     found = list(_shown(judged))
     kept = kept_kinds((shown.kind for shown in found), cell.length if sparing else 0)
     for kind, score, row, element, message in found:
-        if kind in kept:
-            bits = outputs.get(row) or outputs.setdefault(row, out.to_hex(judged.y[row]))
-            meant = None if rows.op.reduces else element
-            yield Witness(cell, kind, score, rows.hexadecimal(row), bits, meant, rows.origin(row), message)
+        if kind not in kept:
+            continue
+        meant, origin = None if rows.op.reduces else element, rows.origin(row)
+        if recipe is not None and (remade := recipe(judged, row, meant)) is not None:
+            yield Witness(cell, kind, score, "", "", meant, origin, message, remade)
+            continue
+        bits = outputs.get(row) or outputs.setdefault(row, out.to_hex(judged.y[row]))
+        yield Witness(cell, kind, score, rows.hexadecimal(row), bits, meant, origin, message)
 
 
 def _shown(judged: Judged) -> Iterator[_Shown]:

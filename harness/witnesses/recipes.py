@@ -7,11 +7,10 @@ version of a regime draws other rows. Rows of the user's own file are kept: the 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from typing import Any, Final
@@ -21,6 +20,7 @@ import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.measurement import Judged, Rows
 from harness.subject.subject import Subject
 from harness.terminal.exceptions import UsageError
 from harness.witnesses.batches import Part, smallest_part
@@ -33,12 +33,13 @@ from reference.ops.fused import whole_truth
 from reference.row_kinds import RowKind
 from reports.figures import exact as spelled
 from reports.figures import exact_power
-from reports.record.witness import LONG_BEYOND, Batch, Remade, Witness
+from reports.record.witness import LONG_BEYOND, Batch, Remade, Witness, decoded
 from strategies.corpora import CORPORA, FixedRows
 from strategies.logit_range import LogitRange
 from strategies.regimes import REGIMES
 
 __all__ = [
+    "Recipes",
     "batch_of",
     "completed",
     "completed_among",
@@ -64,6 +65,33 @@ _LOG10_E: Final = _WIDE.div(1, _WIDE.log(10))
 _DRAWN: Final = re.compile(r"batch (\d+), row (\d+)")
 
 
+@dataclass(frozen=True)
+class Recipes:
+    """Recipes of the long rows that a campaign draws, made from the batch that they are in.
+
+    Attributes:
+        seed: the campaign's.
+        batches: the rows of each batch.
+        within: the campaign's range.
+    """
+
+    seed: int
+    batches: Mapping[int, int]
+    within: LogitRange | None = None
+
+    def of(self, judged: Judged, row: int, element: int | None) -> Remade | None:
+        """Return the recipe of a row, about an element or the greatest entry; None where it keeps its bits.
+
+        Those keep them that are short, and those with labels: some rows of a batch, or of a file.
+        """
+        rows = judged.rows
+        if rows.labels or rows.x.shape[1] <= LONG_BEYOND:
+            return None
+        place = self.seed, rows.number, self.batches[rows.number], rows.first + row
+        y, digest = judged.y[row], judged.output_digest(row)
+        return _remade(place, rows, row, y, digest, element, self.within)
+
+
 def kept_as_recipe(
     witness: Witness,
     seed: int,
@@ -74,7 +102,7 @@ def kept_as_recipe(
     """Return the witness without its bits, if its row is long and can be made again; else with its batch.
 
     Args:
-        witness: of a campaign's row, with its bits.
+        witness: of a campaign's row, with its bits, or already without.
         seed: the campaign's.
         batches: the rows of each batch that it may be of.
         method: how the exact results of the entries kept are found.
@@ -82,29 +110,55 @@ def kept_as_recipe(
     """
     cell = witness.cell
     fmt, out = format_named(cell.format), format_named(cell.out_format)
-    place = _place(witness, fmt, seed, batches, within)
-    ends = None if within is None else (within.low, within.high)
+    place = None if witness.remade else _place(witness, fmt, seed, batches, within)
     if place is None:
         return witness
     if cell.length <= LONG_BEYOND:
-        return replace(witness, batch=Batch(*place, within=ends))
-    raw = bytes.fromhex(witness.x)
-    x = fmt.to_float64(fmt.from_bits(_entries(raw, fmt)))
-    meant = int(np.argmax(x)) if witness.element is None else witness.element
-    first = max(0, min(meant - ENTRIES // 2, cell.length - ENTRIES))
-    op, digits, out_digits = op_named(cell.op), fmt.hex_digits, out.hex_digits
-    y = witness.y if op.reduces else witness.y[first * out_digits : (first + ENTRIES) * out_digits]
-    remade = Remade(
+        return replace(witness, batch=Batch(*place, within=_ends(within)))
+    rows = Rows.of(fmt, decoded(witness.x, fmt)[None], out, method=method, op=op_named(cell.op))
+    y = decoded(witness.y, out)
+    digest = out.digest(y) if witness.y else ""
+    return replace(witness, x="", y="", remade=_remade(place, rows, 0, y, digest, witness.element, within))
+
+
+def _remade(
+    place: tuple[int | None, int, int, int],
+    rows: Rows,
+    row: int,
+    y: NDArray[Any],
+    y_digest: str,
+    element: int | None,
+    within: LogitRange | None,
+) -> Remade:
+    """Return the recipe of a row of some rows, with the entries about an element or the greatest.
+
+    Args:
+        place: seed, batch, rows and row.
+        rows: those that it is among.
+        row: its number there.
+        y: its outputs; empty where there are none.
+        y_digest: their digest; empty likewise.
+        element: which one is meant.
+        within: the range of its batch.
+    """
+    values, out = rows.values[row], rows.truth.format
+    meant = int(np.argmax(values)) if element is None else element
+    first = max(0, min(meant - ENTRIES // 2, values.size - ENTRIES))
+    kept = slice(first, first + ENTRIES)
+    return Remade(
         *place,
-        x_digest=hashlib.sha256(raw).hexdigest(),
-        y_digest=_digest(witness.y) if witness.y else "",
+        x_digest=rows.row_digest(row),
+        y_digest=y_digest,
         first=first,
-        x=witness.x[first * digits : (first + ENTRIES) * digits],
-        y=y,
-        exact=_exact(x, out, first, method, op),
-        within=ends,
+        x=rows.format.to_hex(rows.x[row, kept]),
+        y=out.to_hex(y if rows.op.reduces else y[kept]),
+        exact=_exact(values, rows.truth.of_rows(slice(row, row + 1)), first, rows.method, rows.op),
+        within=_ends(within),
     )
-    return replace(witness, x="", y="", remade=remade)
+
+
+def _ends(within: LogitRange | None) -> tuple[float, float] | None:
+    return None if within is None else (within.low, within.high)
 
 
 def row_of(witness: Witness) -> NDArray[Any]:
@@ -122,7 +176,7 @@ def row_of(witness: Witness) -> NDArray[Any]:
             )
         return row
     made = _made(witness, witness.remade, fmt)
-    if made is None or _digest(fmt.to_hex(made)) != witness.remade.x_digest:
+    if made is None or fmt.digest(made) != witness.remade.x_digest:
         raise UsageError(
             f"witness {witness.id}: {witness.cell.regime} makes another row now than was recorded;"
             " replay it with the program's version that wrote it"
@@ -158,8 +212,9 @@ def _rows_of(witness: Witness, held: Batch, fmt: FloatFormat) -> NDArray[Any] | 
 def is_same_output(witness: Witness, y: NDArray[Any]) -> bool:
     """Tell whether outputs, shape (n,), have the bits that the witness recorded."""
     out = format_named(witness.cell.out_format)
-    found = out.to_hex(y)
-    return found == witness.y if witness.remade is None else _digest(found) == witness.remade.y_digest
+    if witness.remade is None:
+        return out.to_hex(y) == witness.y
+    return out.digest(y) == witness.remade.y_digest
 
 
 def entries_of_hex(text: str, fmt: FloatFormat) -> NDArray[Any]:
@@ -178,10 +233,6 @@ def entries_of_hex(text: str, fmt: FloatFormat) -> NDArray[Any]:
 
 def _entries(raw: bytes, fmt: FloatFormat) -> NDArray[Any]:
     return np.frombuffer(raw, dtype=fmt.bits_dtype.newbyteorder(">")).astype(fmt.bits_dtype)
-
-
-def _digest(encodings: str) -> str:
-    return hashlib.sha256(bytes.fromhex(encodings)).hexdigest()
 
 
 def _place(
@@ -222,9 +273,8 @@ def _fixed(regime: str, length: int, fmt: FloatFormat, within: LogitRange | None
     return [held for f in groups if (held := within.of_fixed(fmt, f)) is not None]
 
 
-def _exact(row: NDArray[np.float64], out: FloatFormat, first: int, method: Method, op: Op) -> tuple[str, ...]:
-    """Spell the exact results of the entries kept of a row; nothing of a policy row."""
-    known = op.truth(row[None], out, method)
+def _exact(row: NDArray[np.float64], known: Truth, first: int, method: Method, op: Op) -> tuple[str, ...]:
+    """Spell the exact results of the entries kept of a row, by its truth; nothing of a policy row."""
     if RowKind(known.kinds[0]).is_policy:
         return ()
     if op.logarithmic:
@@ -236,7 +286,9 @@ def _exact(row: NDArray[np.float64], out: FloatFormat, first: int, method: Metho
     (logits,) = op.fused.exact_rows(row[None])  # the greatest may be the sink
     top = max(range(len(logits)), key=logits.__getitem__)
     kept = logits[first : min(first + ENTRIES, row.size)]
-    return tuple(_shares(kept, logits[top], *_result_of(whole_truth(op, row[None], out, method), top)))
+    return tuple(
+        _shares(kept, logits[top], *_result_of(whole_truth(op, row[None], known.format, method), top))
+    )
 
 
 def _logarithms(known: Truth, first: int) -> Iterator[str]:

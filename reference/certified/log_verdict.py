@@ -122,7 +122,7 @@ def judge_logarithms(y: NDArray[Any], truth: Truth, jobs: int = 1, *, reduces: b
         left = np.flatnonzero(_judge_encoded(rows_of(outputs, rows), nearest, residual, mine, measure))
         if left.size:
             some = rows.start + left
-            part = Truth(truth.format, truth.nearest[some], truth.residual[some], truth.kinds[some])
+            part = truth.of_rows(some)
             _judge_plainly(y[some], part, mine, left, reduces=reduces)
 
     deal_rows(work, y.shape[0], y.shape[1], jobs)
