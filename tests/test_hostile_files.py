@@ -11,12 +11,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from synthetic_run import key, ledger_at, tally_of
 
 from harness import cli
 from harness.subject.candidates import load
 from harness.witnesses.shrinking import emit_test
+from reports.record.bins import Bins
 from reports.record.witness import CellKey, Witness
 
 BREAKING_OUT = '''"""
@@ -244,6 +246,18 @@ LEDGERS = {
     "counts that are texts": with_tally(histogram=[[1], ["1"]]),
     "histogram of three lists": with_tally(histogram=[[1], [1], [1]]),
     "histogram of a number": with_tally(histogram=7),
+    "integers of no width": with_tally(histogram=["3AQID", "1AQ=="]),
+    "integers of a text's width": with_tally(histogram=["xAQ==", "1AQ=="]),
+    "integers that are not base64": with_tally(histogram=["1A!==", "1AQ=="]),
+    "integers cut short": with_tally(histogram=["2AQID", "1AQ=="]),
+    "integers of no digits": with_tally(histogram=["", ""]),
+    "integers of letters that are digits elsewhere": with_tally(histogram=["\u0661AQ==", "1AQ=="]),
+    "bins of texts that go down": with_tally(histogram=Bins(np.array([5, 3]), np.array([1, 1])).steps()),
+    "bins of texts that wrap around": with_tally(
+        histogram=[Bins(np.arange(4) << 62, np.arange(4)).steps()[0], "1AQEBAQ=="]
+    ),
+    "bins and counts of texts of two lengths": with_tally(histogram=["1AQE=", "1AQ=="]),
+    "a text beside a list": with_tally(histogram=["1AQ==", 1]),
     "histogram of a text": with_tally(histogram="\x1b[2J\nab"),
     "counts that no run reaches": with_tally(histogram=[[1], [2**63 - 1]]),
     "place beyond the picture": with_tally(places=[[1 << 40], [1]]),

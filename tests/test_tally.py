@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import math
 from collections import Counter
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,11 +126,28 @@ def test_of_profiles_counts_add_up_and_the_greatest_stay() -> None:
 
 
 def test_a_bin_that_json_takes_for_a_number_is_refused_among_sound_ones() -> None:
-    sound = Tally(histogram={1: 2, 5: 3}).to_json()
-    assert Tally.from_json(sound).histogram == {1: 2, 5: 3}
-    for wrong in ("[[1, 4], [2, true]]", "[[1, 4.0], [2, 3]]", "[[1, 4], [2, -3]]"):
+    document = json.loads(Tally(histogram={1: 2, 5: 3}).to_json())
+
+    def histogram(written: Any) -> Mapping[int, int]:
+        return Tally.from_json(json.dumps({**document, "histogram": written})).histogram
+
+    assert histogram(document["histogram"]) == histogram([[1, 4], [2, 3]]) == {1: 2, 5: 3}
+    for wrong in ([[1, 4], [2, True]], [[1, 4.0], [2, 3]], [[1, 4], [2, -3]]):
         with pytest.raises(ValueError, match="histogram"):
-            Tally.from_json(sound.replace("[[1, 4], [2, 3]]", wrong))
+            histogram(wrong)
+
+
+@pytest.mark.parametrize(
+    "numbers", [[], [0], [255], [256], [65535, 1], [65536], [(1 << 32) - 1], [1 << 32, 7], [(1 << 48) - 1]]
+)
+def test_integers_take_the_bytes_that_the_greatest_needs(numbers: list[int]) -> None:
+    bins = Bins(np.arange(len(numbers)), np.array(numbers, dtype=np.int64))
+    width = next(w for w in (1, 2, 4, 8) if all(number < 1 << 8 * w for number in numbers))
+    written = bins.steps()[1]
+    planes = base64.b64decode(written[1:])
+    assert written[0] == str(width)
+    assert planes == b"".join(bytes(number >> 8 * w & 255 for number in numbers) for w in range(width))
+    assert Bins.from_steps(bins.steps()).numbers.tolist() == numbers
 
 
 MOST = 1 << 48

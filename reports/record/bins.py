@@ -6,6 +6,7 @@ dictionaries cost.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from typing import Any, Final, Self
 
@@ -13,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Bins", "added", "distinct", "greatest"]
+
+_WIDTHS: Final[Mapping[str, int]] = {"1": 1, "2": 2, "4": 4, "8": 8}
+"""Bytes that an integer may be written in."""
 
 _SPREAD: Final = 8
 """How many times more bins than keys a table of all bins between them may have."""
@@ -48,7 +52,7 @@ class Bins(Mapping[int, int]):
 
     @classmethod
     def from_steps(cls, steps: Any) -> Self:
-        """Return the numbers that `steps` wrote.
+        """Return the numbers that `steps` wrote, or an older program: as two lists of integers.
 
         Raises:
             OverflowError, TypeError, ValueError: it wrote nothing of that kind, or bins that do not ascend.
@@ -59,11 +63,11 @@ class Bins(Mapping[int, int]):
             raise ValueError("bins that do not ascend from 0, or not a number for each")
         return cls(keys, numbers)
 
-    def steps(self) -> list[list[int]]:
-        """Return the bins as differences, and the numbers: this packs to a third of the size."""
+    def steps(self) -> list[str]:
+        """Return the bins as differences, which are small, and the numbers; each as `_text` writes them."""
         differences = self.sorted_keys.copy()
         differences[1:] -= self.sorted_keys[:-1]
-        return [differences.tolist(), self.numbers.tolist()]
+        return [_text(differences), _text(self.numbers)]
 
     def __getitem__(self, key: int) -> int:
         place = int(np.searchsorted(self.sorted_keys, key))
@@ -92,7 +96,28 @@ class Bins(Mapping[int, int]):
         return f"Bins({self._as_dict()})"
 
 
-def _integers(values: Any) -> NDArray[np.int64]:
+def _text(values: NDArray[np.int64]) -> str:
+    """Return integers as text: bytes of each, then base64 of the lowest byte of all, then of the next.
+
+    It packs to less than decimal digits do, and takes a tenth of their time.
+    """
+    width = next(w for w in _WIDTHS.values() if w == values.itemsize or not (values >> 8 * w).any())
+    planes = values.astype(f"<u{width}").view(np.uint8).reshape(-1, width).T
+    return f"{width}{base64.b64encode(planes.tobytes()).decode()}"
+
+
+def _integers(written: Any) -> NDArray[np.int64]:
+    """Return the integers of a `_text`, or of a list."""
+    if not isinstance(written, str):
+        return _listed(written)
+    if written[:1] not in _WIDTHS:
+        raise ValueError("integers of no width that is written")
+    width = _WIDTHS[written[:1]]
+    planes = np.frombuffer(base64.b64decode(written[1:], validate=True), np.uint8).reshape(width, -1)
+    return np.ascontiguousarray(planes.T).view(f"<u{width}").reshape(-1).astype(np.int64)
+
+
+def _listed(values: Any) -> NDArray[np.int64]:
     """Return a list of integers as an array; checked at once, as there are thousands."""
     if not isinstance(values, list) or not set(map(type, values)) <= {int}:
         raise ValueError("no list of integers")

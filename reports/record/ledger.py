@@ -543,7 +543,7 @@ def _place_number(db: sqlite3.Connection, place: Place) -> int:
 
 def packed(tally: Tally) -> bytes:
     """Return the bytes of a tally in the ledger."""
-    return zlib.compress(tally.to_json().encode(), level=4)
+    return zlib.compress(tally.to_json().encode(), level=1)
 
 
 def _cell_key(values: Sequence[Any]) -> CellKey:

@@ -171,7 +171,7 @@ def _with_bits(document: Mapping[str, Any], bits: Sequence[str]) -> Witness:
 
 
 def _numbered(name: str, written: Any) -> Bins:
-    """Return the numbers by bin of `Bins.steps`, or of a mapping with text keys from an older ledger.
+    """Return the numbers by bin of `Bins.steps`, or of lists or a mapping from an older ledger.
 
     Raises:
         Malformed: a bin does not exist, or its count or error is impossible.
@@ -182,7 +182,7 @@ def _numbered(name: str, written: Any) -> Bins:
         else:
             numbers = Bins.from_steps(written)
     except (OverflowError, TypeError, ValueError):
-        rule = "it is a list of steps between ascending bins and a list of numbers, or numbers by bin"
+        rule = "it is steps between ascending bins and a number for each, or numbers by bin"
         raise Malformed(f"{name}: {ascii(written)[:40]}: {rule}") from None
     _check_numbers(name, numbers)
     return numbers
@@ -252,7 +252,7 @@ _BY_TEXT: Final = mapping_of(text(20, "[0-9]{1,18}"), COUNT)
 
 
 def _binned(value: Any, where: str) -> None:
-    """Check a mapping from an older ledger; `_numbered` checks lists of steps."""
+    """Check a mapping from an older ledger; `_numbered` checks all else."""
     if isinstance(value, dict):
         _BY_TEXT(value, where)
 
