@@ -16,10 +16,13 @@ import numpy as np
 import pytest
 
 from harness import cli
+from harness.measurement import Judged, Rows, tally_of
 from harness.terminal.exceptions import UsageError
-from harness.witnesses.recipes import ENTRIES, _shares, is_same_output, kept_as_recipe, row_of
+from harness.witnesses.recipes import ENTRIES, Recipes, _shares, is_same_output, kept_as_recipe, row_of
+from reference.declaration import Declaration
 from reference.formats import FORMATS, format_named
 from reference.fused import Exact
+from reference.ops import op_named
 from reports.figures import exact
 from reports.record.run_folder import LEDGER
 from reports.record.witness import LONG_BEYOND, CellKey, Witness
@@ -48,6 +51,25 @@ def test_a_drawn_row_is_made_again_bit_for_bit(fmt: str) -> None:
     assert FORMATS[fmt].to_hex(row_of(kept)) == whole.x
     assert is_same_output(kept, row_of(kept))
     assert not is_same_output(kept, np.roll(row_of(kept), 1))
+
+
+@pytest.mark.parametrize("op", ["softmax", "log_softmax", "logsumexp", "softmax(scale=0.125, sink=0.0)"])
+@pytest.mark.parametrize("fmt", ["float16", "float64", "float8_e5m2"])
+def test_recipes_made_from_a_batch_are_those_made_from_bits(fmt: str, op: str) -> None:
+    """Of a row that is right but for its first and last entries, one of zeros, and one of NaN."""
+    form, named = FORMATS[fmt], op_named(op)
+    x = REGIMES["wide-normal"].rows(form, ROWS, LENGTH, SEED, BATCH)
+    rows = Rows.of(form, x, form, BATCH, op=named)
+    y = form.from_float64(rows.truth.nearest)
+    y[0, [0, -1]], y[1], y[2] = y[0, [-1, 0]], 0, math.nan
+    cell = CellKey("naive", op, fmt, fmt, "wide-normal", LENGTH)
+    of_bits = [
+        kept_as_recipe(w, SEED, BATCHES) for w in tally_of(cell, Judged(rows, y, Declaration())).witnesses
+    ]
+    of_batch = tally_of(cell, Judged(rows, y, Declaration()), recipe=Recipes(SEED, BATCHES).of).witnesses
+    assert list(of_batch) == of_bits
+    assert len(of_bits) >= 2
+    assert all(w.remade is not None for w in of_bits)
 
 
 def test_every_long_row_of_a_corpus_is_made_again() -> None:
