@@ -106,6 +106,7 @@ def measure(
         harness.terminal.exceptions.UsageError: an argument is unknown; the message says what there is.
     """
     from harness.campaign.campaign import Campaign
+    from harness.campaign.plan import Plan
     from harness.campaign.settings import resolve
     from harness.subject.candidates import from_function
     from harness.subject.execution import InProcess
@@ -121,11 +122,11 @@ def measure(
     given = {"formats": formats, "effort": effort, "seed": seed, "regimes": regimes, "lengths": lengths}
     given["range"] = range
     settings = resolve({**given, "candidates": [candidate.name], "jobs": 1})
-    campaign = Campaign(settings, (candidate,))
+    plan = Plan(settings, (candidate,))
     with tempfile.TemporaryDirectory() as folder:
-        ledger = open_ledger(Path(folder), settings.identity(), list(campaign.cells()))
+        ledger = open_ledger(Path(folder), settings.identity(), list(plan.cells()))
         with ledger, InProcess(load=lambda _: candidate) as executor:
-            campaign.run(ledger, executor, lambda _shard, _tallies: None)
+            Campaign(plan).run(ledger, executor, lambda _shard, _tallies: None)
             return _as_run(ledger, "")
 
 

@@ -24,8 +24,8 @@ from programs import ARGUMENTS, PATIENCE, ROOT, Gate, Program, figures
 from synthetic_run import key, ledger_at, tally_of
 
 from harness import cli
-from harness.campaign.campaign import Campaign
 from harness.campaign.environment import here
+from harness.campaign.plan import Plan
 from harness.campaign.settings import resolve
 from harness.subject.execution import SourceReplaced
 from reference.formats import FORMATS
@@ -236,8 +236,8 @@ def test_a_worker_refuses_what_it_cannot_import_and_what_is_of_another_version(
     (tmp_path / "beside.py").write_text("SCALE = 1.0")
     file = tmp_path / "mine.py"
     file.write_text("from beside import SCALE\ndef softmax(x):\n    return x * SCALE\n")
-    campaign = Campaign.of(resolve({"candidates": [f"{file}:softmax"], "jobs": 1}))
-    sent = pickle.loads(work.packed_work(campaign))  # noqa: S301
+    plan = Plan.of(resolve({"candidates": [f"{file}:softmax"], "jobs": 1}))
+    sent = pickle.loads(work.packed_work(plan))  # noqa: S301
     assert work._opened(sent, tmp_path).candidates[0].spec == f"{file}:softmax"
     file.unlink()
     with pytest.raises(
@@ -257,8 +257,8 @@ def test_a_worker_measures_with_the_files_that_the_campaign_began_with_and_no_ot
     beside, file = tmp_path / "beside.py", tmp_path / "mine.py"
     beside.write_text("SCALE = 1.0")
     file.write_text("from beside import SCALE\ndef softmax(x):\n    return x * SCALE\n")
-    campaign = Campaign.of(resolve({"candidates": [f"{file}:softmax"], "jobs": 1}))
-    sent = pickle.loads(work.packed_work(campaign))  # noqa: S301
+    plan = Plan.of(resolve({"candidates": [f"{file}:softmax"], "jobs": 1}))
+    sent = pickle.loads(work.packed_work(plan))  # noqa: S301
     opened = work._opened(sent, tmp_path)
     beside.write_text("SCALE = 2.0")
     with pytest.raises(work.Refused, match=r"worker w: .*beside\.py is not the file that the campaign began"):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.campaign.campaign import Campaign
+from harness.campaign.plan import Plan
 from harness.campaign.settings import resolve
 from harness.commands.examination import examine, unchecked
 from harness.subject.execution import InProcess, Outcome
@@ -49,15 +49,15 @@ class Watched:
 
 
 @pytest.fixture
-def campaign() -> Campaign:
+def plan() -> Plan:
     formats = [fmt for _, fmt in ASKED]
     asked = {"candidates": ["naive"], "formats": formats, "lengths": [2], "effort": "brief"}
-    return Campaign.of(resolve(asked))
+    return Plan.of(resolve(asked))
 
 
 @pytest.fixture
-def ledgers(tmp_path: Path, campaign: Campaign) -> Iterator[tuple[Ledger, Ledger]]:
-    identity, cells = campaign.settings.identity(), list(campaign.cells())
+def ledgers(tmp_path: Path, plan: Plan) -> Iterator[tuple[Ledger, Ledger]]:
+    identity, cells = plan.settings.identity(), list(plan.cells())
     folders = [prepare(tmp_path / name, seed=0) for name in ("stopped", "whole")]
     a, b = (open_ledger(folder, identity, cells) for folder in folders)
     with a, b:
@@ -70,23 +70,23 @@ def told(ledger: Ledger) -> str:
 
 
 def test_an_interrupt_costs_the_checks_of_one_format_at_most(
-    campaign: Campaign, ledgers: tuple[Ledger, Ledger]
+    plan: Plan, ledgers: tuple[Ledger, Ledger]
 ) -> None:
     stopped, whole = ledgers
     console = Console(file=io.StringIO())
     with InProcess() as executor:
         counted = Watched(executor, interrupted=0)
-        examine(campaign, whole, counted, console)
+        examine(plan, whole, counted, console)
         last = len(counted.formats)
-        assert [(c.name, fmt.name) for c, fmt in unchecked(campaign, stopped)] == ASKED
+        assert [(c.name, fmt.name) for c, fmt in unchecked(plan, stopped)] == ASKED
         with pytest.raises(KeyboardInterrupt):
-            examine(campaign, stopped, Watched(executor, interrupted=last), console)
-        assert [(c.name, fmt.name) for c, fmt in unchecked(campaign, stopped)] == ASKED[1:]
+            examine(plan, stopped, Watched(executor, interrupted=last), console)
+        assert [(c.name, fmt.name) for c, fmt in unchecked(plan, stopped)] == ASKED[1:]
         stopped.put("pairs", len(ASKED))
         assert build(stopped, "stopped").left == {"shards": 0, "checks": 1}
         assert "the checks of 1 pair of candidate and format are missing;" in told(stopped)
         again = Watched(executor, interrupted=0)
-        examine(campaign, stopped, again, console)
+        examine(plan, stopped, again, console)
     assert not build(stopped, "stopped").left["checks"]
     assert "Incomplete" not in told(stopped)
     assert set(again.formats) == {"float8_e5m2"}

@@ -13,6 +13,7 @@ import scipy.special
 
 import reference
 from harness import cli
+from harness.campaign.campaign import Campaign
 from harness.campaign.settings import resolve
 from harness.gate import decision, gate_campaign, of_tier
 from harness.gate.assertion import failure
@@ -460,9 +461,9 @@ def test_of_many_candidates_what_is_judged_alone_is_kept_in_memory_and_the_verdi
 def test_an_interrupt_is_no_verdict_and_leaves_what_was_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def measured(campaign: Any, ledger: Any, executor: Any, *_: Any) -> None:
-        shard = next(iter(campaign.shards()))
-        ledger.record(shard.id, campaign.measure(shard, executor).tallies, 0.0)
+    def measured(plan: Any, ledger: Any, executor: Any, *_: Any) -> None:
+        shard = next(iter(plan.shards()))
+        ledger.record(shard.id, Campaign(plan).measure(shard, executor).tallies, 0.0)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(decision, "measure_gated", measured)

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from harness import cli
 from harness.campaign.campaign import Campaign
+from harness.campaign.plan import Plan
 from harness.campaign.settings import resolve
+from harness.campaign.workload import Workload
 from harness.checks import CHECKS, each_check
 from harness.subject.candidates import Candidate
 from harness.subject.execution import InProcess
@@ -206,13 +208,13 @@ def test_a_campaign_gives_no_row_beyond_the_range(name: str, tmp_path: Path) -> 
     named = Candidate(name="within", spec="within", call=noting)
     given = {"candidates": ["naive"], "formats": [name], "range": "-20,20", "jobs": 1, "rows": 4}
     settings = resolve({**given, "lengths": [1, 2, 3, 17]})
-    campaign = Campaign(settings, (named,))
+    plan = Plan(settings, (named,))
     with InProcess(load=lambda _: named) as executor:
-        campaign = campaign.probed(executor)
-        for shard in campaign.shards():
-            campaign.measure(shard, executor)
+        plan = plan.probed(executor)
+        for shard in plan.shards():
+            Campaign(plan).measure(shard, executor)
     assert not noting.beyond
-    known, left_out = campaign.known_rows(FORMATS[name])
+    known, left_out = plan.workload.known_rows(FORMATS[name])
     counted = sum(
         int((~LogitRange(-20, 20).holds(FORMATS[name], fixed.rows)).sum())
         for corpus in CORPORA.values()
@@ -225,10 +227,9 @@ def test_own_rows_beyond_the_range_are_left_out_and_counted(tmp_path: Path) -> N
     values = np.array([[0.0, 1.0], [0.0, 21.0], [-np.inf, 1.0], [np.nan, 0.0]])
     inputs = InputRows(tmp_path / "own.npy", values)
     settings = resolve({"formats": ["float32"], "range": [-20, 20], "regimes": ["log-uniform"], "jobs": 1})
-    campaign = Campaign(settings, ())
     object.__setattr__(settings, "inputs", inputs)
     object.__setattr__(settings, "regimes", ("input",))
-    assert campaign.known_rows(FORMATS["float32"]) == (4, 3)
+    assert Workload(settings).known_rows(FORMATS["float32"]) == (4, 3)
 
 
 # Settings and records ------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 
 from harness import cli, testing
 from harness.campaign.campaign import Campaign
+from harness.campaign.plan import Plan
 from harness.campaign.settings import resolve
 from harness.gate.gate_campaign import temporary_ledger
 from harness.subject.candidates import BUILTINS, CandidateError, from_function, load
@@ -250,9 +251,9 @@ def test_a_sound_kernel_keeps_within_its_bound_and_its_contract(
 def test_candidates_of_several_ops_see_the_same_rows(kernels: Path) -> None:
     names = [f"{kernels}:{f}" for f in ("softmax", "log_softmax", "logsumexp")]
     given = {"formats": ["float16"], "effort": "brief", "lengths": [5], "regimes": ["dominated"], "jobs": 1}
-    campaign = Campaign.of(resolve({"candidates": names, **given}))
-    with temporary_ledger(campaign) as ledger, InProcess() as executor:
-        campaign.run(ledger, executor, lambda _task, _tallies: None)
+    plan = Plan.of(resolve({"candidates": names, **given}))
+    with temporary_ledger(plan) as ledger, InProcess() as executor:
+        Campaign(plan).run(ledger, executor, lambda _task, _tallies: None)
         counted = {info.key.op: tally for info, tally in ledger.tallies()}
     assert set(counted) == set(OPS)
     assert len({tuple(tally.digests.items()) for tally in counted.values()}) == 1

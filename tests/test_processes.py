@@ -28,8 +28,10 @@ from harness.campaign import crews
 from harness.campaign.crews import crew_of, threads_of
 from harness.campaign.deal import Threads, deal
 from harness.campaign.environment import here
+from harness.campaign.plan import Plan
 from harness.subject.execution import Isolated
 from harness.campaign.processes import Processes, can_fork, meanwhile, side_by_side
+from harness.campaign.schedule import Schedule
 from harness.campaign.settings import resolve
 from harness.terminal.exceptions import NoVerdict
 from reference.formats import FORMATS
@@ -40,12 +42,12 @@ class Record(dict):
     def keep(self, done):
         self[done.task.id] = {str(cell): tally for cell, tally in done.tallies.items()}
 
-def campaign(*candidates):
+def planned(*candidates):
     given = {"candidates": list(candidates), "formats": ["float16"], "lengths": [1, 300]}
-    return Campaign.of(resolve({**given, "rows": 12, "jobs": 2}))
+    return Plan.of(resolve({**given, "rows": 12, "jobs": 2}))
 
-def copies_of(campaign, executor):
-    return Processes(campaign.measure, executor, 2, here(campaign.candidates))
+def copies_of(plan, executor):
+    return Processes(Campaign(plan).measure, executor, 2, here(plan.candidates))
 
 @contextlib.contextmanager
 def part(name):
@@ -87,14 +89,14 @@ def softmax(x):
 
 PARTS = """
 with part("tallies") as tell:
-    plan = campaign("naive", "dies.py:softmax")
-    with Isolated(2) as executor, crew_of(plan, executor) as crew:
+    plan = planned("naive", "dies.py:softmax")
+    with Isolated(2) as executor, crew_of(Schedule(plan), executor) as crew:
         assert type(crew) is Threads, "so little is not worth copies"
     crews.COPIED_SECONDS = 0.0
     by_copies, by_threads = Record(), Record()
     assert can_fork()
     with Isolated(2, 60.0, fault_seconds=math.inf) as executor:
-        with crew_of(plan, executor) as crew:
+        with crew_of(Schedule(plan), executor) as crew:
             assert type(crew) is Processes
             deal(plan.shards(), crew, by_copies, lambda *_: None)
     with Isolated(2, 60.0, fault_seconds=math.inf) as executor:
@@ -103,7 +105,7 @@ with part("tallies") as tell:
     faults = [t for by in by_threads.values() for t in by.values() if b"crashed" in zlib.decompress(t)]
     tell(len(by_threads), len(faults), differing)
 
-plan = campaign("naive")
+plan = planned("naive")
 
 with part("killed") as tell:
     kept = Record()

@@ -18,9 +18,12 @@ import pytest
 
 from harness import cli
 from harness.campaign.campaign import Campaign
+from harness.campaign.plan import Plan
 from harness.campaign.progress import USUAL_SLOWNESS, Progress
+from harness.campaign.schedule import Schedule
 from harness.campaign.settings import EFFORTS, Settings, resolve
 from harness.campaign.tasks import Shard
+from harness.campaign.workload import Workload
 from harness.gate.gate_campaign import GATE
 from harness.subject.candidates import load
 from harness.subject.execution import Fault, InProcess, Isolated, Outcome
@@ -34,6 +37,7 @@ from harness.subject.rations import (
     Group,
     Load,
     Ration,
+    Rations,
     Speed,
     Times,
     _told_by,
@@ -67,7 +71,7 @@ def written(folder: Path, seconds: float) -> str:
 
 
 def planned(effort=GATE) -> list[Group]:
-    return list(Campaign(Settings(effort=effort), ())._planned(FLOAT32))
+    return list(Workload(Settings(effort=effort)).groups(FLOAT32))
 
 
 # Speed -----------------------------------------------------------------------------------
@@ -161,9 +165,10 @@ def test_the_rows_of_a_slow_candidate_are_the_first_of_the_others_rows():
     settings = Settings(
         ("max_shifted", "naive"), (FLOAT32,), regimes=("tied", "known-bugs"), effort=EFFORTS["quick"]
     )
-    whole = Campaign(settings, tuple(load(name) for name in settings.candidates))
+    whole = Plan(settings, tuple(load(name) for name in settings.candidates))
     ration = Ration(Speed(8, 0), 2, None, 60)
     few = replace(whole, rations={("naive", "float32"): ration})
+    alone = replace(whole, candidates=whole.candidates[:1])
     seen: dict[str, list[np.ndarray]] = {"max_shifted": [], "naive": []}
 
     class Seeing(InProcess):
@@ -174,16 +179,13 @@ def test_the_rows_of_a_slow_candidate_are_the_first_of_the_others_rows():
     shards = [shard for shard in few.shards() if shard.length <= 17]
     assert shards == [shard for shard in whole.shards() if shard.length <= 17]
     with Seeing() as executor:
-        tallies = [few.measure(shard, executor).tallies for shard in shards]
-        apart = [
-            replace(whole, candidates=whole.candidates[:1]).measure(shard, executor).tallies
-            for shard in shards
-        ]
-    for shard, found, alone in zip(shards, tallies, apart, strict=True):
+        tallies = [Campaign(few).measure(shard, executor).tallies for shard in shards]
+        apart = [Campaign(alone).measure(shard, executor).tallies for shard in shards]
+    for shard, found, other in zip(shards, tallies, apart, strict=True):
         own = found[cell_of(shard, "naive")]
         kind = "known" if shard.regime == "known-bugs" else "drawn"
         assert own.rows == ration.rows(Group(shard.rows, shard.length, kind)) <= shard.rows
-        assert found[cell_of(shard, "max_shifted")] == alone[cell_of(shard, "max_shifted")]
+        assert found[cell_of(shard, "max_shifted")] == other[cell_of(shard, "max_shifted")]
     assert any(
         found[cell_of(shard, "naive")].rows < shard.rows for shard, found in zip(shards, tallies, strict=True)
     )
@@ -195,11 +197,11 @@ def test_what_is_left_out_of_a_gate_has_no_verdict():
     from harness.gate.decision import _never_reached
 
     settings = Settings(("naive",), (FLOAT32,), effort=GATE)
-    campaign = Campaign(settings, (load("naive"),))
+    plan = Plan(settings, (load("naive"),))
     complete = ration_of(Speed(5, 0), planned(), 240.0)
-    assert list(_never_reached(replace(campaign, rations={("naive", "float32"): complete}))) == []
+    assert list(_never_reached(Schedule(replace(plan, rations={("naive", "float32"): complete})))) == []
     partial = ration_of(Speed(5, 5), planned(), 60.0)
-    [verdict] = _never_reached(replace(campaign, rations={("naive", "float32"): partial}))
+    [verdict] = _never_reached(Schedule(replace(plan, rations={("naive", "float32"): partial})))
     assert verdict.status == "not_run"
     assert "were not measured" in verdict.message
     assert "--max-time" in verdict.message
@@ -272,23 +274,24 @@ class Fast:
         return replace(Outcome(x, np.ones(len(x), np.bool_)), seconds=self.entry * x.size)
 
 
-def in_time(entry: float, max_time: float | None, jobs: int = 2) -> Campaign:
+def in_time(entry: float, max_time: float | None, jobs: int = 2) -> Rations:
     settings = Settings(("naive",), (FLOAT32,), effort=GATE, max_time=max_time, jobs=jobs)
-    return Campaign(settings, (load("naive"),)).rationed(Fast(entry), CHECKING)
+    plan = Plan(settings, (load("naive"),))
+    return Schedule.rationed(plan, Fast(entry), CHECKING).plan.rations
 
 
 @pytest.mark.parametrize("entry", [1e-8, 1e-7, 5e-7])
 def test_nothing_is_left_out_where_all_ends_in_time(entry):
     """A gate of NumPy's softmax takes 12 s of a quiet machine of two processors, and one of 0.5 us 34 s."""
-    assert in_time(entry, 100.0).rations == {}
-    assert in_time(entry, 5.0).rations
-    assert in_time(entry, None).rations == {}
+    assert in_time(entry, 100.0) == {}
+    assert in_time(entry, 5.0)
+    assert in_time(entry, None) == {}
 
 
 def test_fewer_rows_are_left_out_by_more_processors():
-    [one], [two] = (in_time(5e-7, 20.0, jobs).rations.values() for jobs in (1, 2))
+    [one], [two] = (in_time(5e-7, 20.0, jobs).values() for jobs in (1, 2))
     assert one.target < two.target
-    assert in_time(1e-8, 15.0, jobs=2).rations == {} != in_time(1e-8, 15.0, jobs=1).rations
+    assert in_time(1e-8, 15.0, jobs=2) == {} != in_time(1e-8, 15.0, jobs=1)
 
 
 def test_the_ration_of_a_former_version_is_read_as_it_was_meant():
@@ -394,11 +397,12 @@ def test_a_time_without_sense_is_refused(seconds, capsys):
 def test_the_progress_tells_how_long_the_rest_takes(monkeypatch, capsys):
     from harness.terminal.console import notes
 
-    campaign = Campaign(resolve({"candidates": ["naive"], "effort": "quick"}), (load("naive"),))
-    shards = [shard for shard in campaign.shards() if shard.sampled]
+    plan = Plan(resolve({"candidates": ["naive"], "effort": "quick"}), (load("naive"),))
+    schedule = Schedule(plan)
+    shards = [shard for shard in plan.shards() if shard.sampled]
     clock = iter(range(0, 100_000, 30))
     monkeypatch.setattr("harness.campaign.progress.monotonic", lambda: float(next(clock)))
-    with Progress(notes(), shards, campaign.seconds) as progress:
+    with Progress(notes(), shards, schedule.seconds) as progress:
         for shard in shards[:6]:
             progress(shard, {})
     assert "% done, about " in capsys.readouterr().err
@@ -409,16 +413,17 @@ def test_the_first_drawn_rows_say_once_how_long_all_takes(slowness, monkeypatch,
     """The clock goes by a task's weight times a slowness, and half an hour for all fixed rows."""
     from harness.terminal.console import notes
 
-    campaign = Campaign(resolve({"candidates": ["naive"], "effort": "standard"}), (load("naive"),))
-    shards = list(campaign.shards())
+    plan = Plan(resolve({"candidates": ["naive"], "effort": "standard"}), (load("naive"),))
+    schedule = Schedule(plan)
+    shards = list(plan.shards())
     now = 0.0
     monkeypatch.setattr("harness.campaign.progress.monotonic", lambda: now)
-    drawn = sum(campaign.seconds(shard) for shard in shards if shard.sampled)
+    drawn = sum(schedule.seconds(shard) for shard in shards if shard.sampled)
     fixed = [shard for shard in shards if not shard.sampled]
     checks = 1000.0
-    with Progress(notes(), shards, campaign.seconds, checks) as progress:
+    with Progress(notes(), shards, schedule.seconds, checks) as progress:
         for shard in shards:
-            now += slowness * campaign.seconds(shard) if shard.sampled else 1800 / len(fixed)
+            now += slowness * schedule.seconds(shard) if shard.sampled else 1800 / len(fixed)
             progress(shard, {})
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("measuring takes")]
     assert len(lines) == 1
@@ -435,8 +440,8 @@ def test_the_start_of_workers_is_not_taken_for_the_pace_of_checks(tasks, monkeyp
     """
     from harness.terminal.console import notes
 
-    campaign = Campaign(resolve({"candidates": ["naive"], "effort": "standard"}), (load("naive"),))
-    shards = [shard for shard in campaign.shards() if shard.sampled][:tasks]
+    plan = Plan(resolve({"candidates": ["naive"], "effort": "standard"}), (load("naive"),))
+    shards = [shard for shard in plan.shards() if shard.sampled][:tasks]
     now = 0.0
     monkeypatch.setattr("harness.campaign.progress.monotonic", lambda: now)
     with Progress(notes(), shards, lambda _: 1.0, 100.0) as progress:

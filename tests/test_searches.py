@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from harness.campaign.campaign import Campaign
+from harness.campaign.plan import Plan
 from harness.campaign.settings import EFFORTS, Settings
 from harness.subject.candidates import load
 from harness.subject.execution import InProcess
@@ -38,8 +39,8 @@ class Killed(BaseException):
     """What a kill is to the loop."""
 
 
-def campaign(settings: Settings) -> Campaign:
-    return Campaign(settings, tuple(load(spec) for spec in settings.candidates))
+def planned(settings: Settings) -> Plan:
+    return Plan(settings, tuple(load(spec) for spec in settings.candidates))
 
 
 def filled(
@@ -53,10 +54,10 @@ def filled(
         if len(recorded) == killed_after:
             raise Killed
 
-    planned = campaign(settings)
+    plan = planned(settings)
     folder.mkdir(exist_ok=True)
-    with open_ledger(folder, settings.identity(), list(planned.cells())) as ledger, InProcess() as executor:
-        planned.run(ledger, executor, progress)
+    with open_ledger(folder, settings.identity(), list(plan.cells())) as ledger, InProcess() as executor:
+        Campaign(plan).run(ledger, executor, progress)
         return list(ledger.tallies()), ledger.get("search")
 
 
@@ -64,7 +65,7 @@ def filled(
 
 
 def test_deep_runs_search_short_rows_of_every_candidate_and_format() -> None:
-    deep = campaign(Settings(effort=EFFORTS["deep"]))
+    deep = planned(Settings(effort=EFFORTS["deep"]))
     found = {(s.candidate, s.format.name, s.length) for s in deep.searches()}
     lengths = {n for n in EFFORTS["deep"].lengths if n <= 257}
     assert {1, 2, 8, 257} <= lengths
@@ -75,16 +76,16 @@ def test_deep_runs_search_short_rows_of_every_candidate_and_format() -> None:
 
 @pytest.mark.parametrize("effort", ["quick", "standard"])
 def test_other_runs_search_where_asked_to(effort: str) -> None:
-    assert not list(campaign(Settings(effort=EFFORTS[effort])).searches())
+    assert not list(planned(Settings(effort=EFFORTS[effort])).searches())
     asked = Settings(effort=EFFORTS[effort], regimes=(SEARCHED, "tied"), lengths=(9,))
-    assert {s.length for s in campaign(asked).searches()} == {9}
-    assert not list(campaign(Settings(effort=EFFORTS["deep"], regimes=("tied",))).searches())
+    assert {s.length for s in planned(asked).searches()} == {9}
+    assert not list(planned(Settings(effort=EFFORTS["deep"], regimes=("tied",))).searches())
 
 
 def test_evaluations_follow_the_effort_or_the_rows_asked_for() -> None:
     deep = EFFORTS["deep"]
     assert (deep.evaluations(8), deep.evaluations(257)) == (200_000, 2 * deep.elements // 257)
-    assert {s.evaluations for s in campaign(SEARCHED_ALONE).searches()} == {400}
+    assert {s.evaluations for s in planned(SEARCHED_ALONE).searches()} == {400}
 
 
 # What is found ---------------------------------------------------------------------------

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from harness import cli
-from harness.campaign.campaign import Batch, Campaign
+from harness.campaign.plan import Plan
 from harness.campaign.settings import EFFORTS, Effort, Settings
+from harness.campaign.workload import Batch
 from harness.checks.samples import EXTENTS
 from harness.gate.gate_campaign import GATE, gate_settings
 from harness.selftest.defects import sizes
@@ -35,7 +36,7 @@ FLOAT32 = (FORMATS["float32"],)
 
 def lengths_of_gate(seed: int = 0) -> set[int]:
     settings = gate_settings(Settings(("max_shifted",), FLOAT32, seed=seed, effort=GATE), ("standard",))
-    return {shard.length for shard in Campaign.of(settings).shards() if shard.regime == "medley"}
+    return {shard.length for shard in Plan.of(settings).shards() if shard.regime == "medley"}
 
 
 @pytest.fixture
@@ -80,11 +81,11 @@ def test_at_a_usual_length_some_row_has_weight_at_its_end(fmt: str) -> None:
     effort = Effort("gate", (2,), 64, 2, 2, sweep=tuple(n for n in USUAL if n < 40_000))
     for seed in SEEDS:
         settings = gate_settings(Settings((), (FORMATS[fmt],), seed=seed, effort=effort), ("fast",))
-        campaign = Campaign(settings, ())
-        swept = [shard for shard in campaign.shards() if shard.length in effort.sweep]
+        plan = Plan(settings, ())
+        swept = [shard for shard in plan.shards() if shard.length in effort.sweep]
         assert len(swept) == len(effort.sweep)
         for shard in swept:
-            shares = [weight_at_the_end(FORMATS[fmt].to_float64(b.x)) for b in campaign.batches(shard)]
+            shares = [weight_at_the_end(FORMATS[fmt].to_float64(b.x)) for b in plan.workload.batches(shard)]
             assert max(share.max() for share in shares) > 0.005, (seed, shard)
 
 
@@ -126,7 +127,7 @@ def test_a_rate_is_named_by_a_family_of_rows_not_by_three_of_a_medley(
 @pytest.mark.parametrize("asked", [{"lengths": (5,)}, {"rows": 3}])
 def test_who_names_lengths_or_rows_gets_those_alone(asked: dict[str, Any]) -> None:
     settings = Settings(("naive",), FLOAT32, **asked)
-    shapes = {(s.regime, s.length) for s in Campaign.of(settings).shards() if s.sampled}
+    shapes = {(s.regime, s.length) for s in Plan.of(settings).shards() if s.sampled}
     assert {length for _, length in shapes} <= {*settings.effort.lengths, 5}
     assert "crowd" not in {regime for regime, _ in shapes}
 
@@ -137,7 +138,7 @@ def test_who_names_lengths_or_rows_gets_those_alone(asked: dict[str, Any]) -> No
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_gate_makes_one_call_of_more_rows_than_an_index_counts(seed: int) -> None:
     settings = gate_settings(Settings(("max_shifted",), FLOAT32, seed=seed, effort=GATE), ("standard",))
-    (crowd,) = (shard for shard in Campaign.of(settings).shards() if shard.regime == "crowd")
+    (crowd,) = (shard for shard in Plan.of(settings).shards() if shard.regime == "crowd")
     ((number, rows),) = crowd.batches()
     assert number == 0
     assert rows > 1 << 20
@@ -152,11 +153,11 @@ def test_rows_of_a_crowd_differ() -> None:
 def test_the_last_entry_dominates_in_a_row_of_each_further_length() -> None:
     """Elsewhere a sum that loses it is off by less than a bound of rows so long."""
     settings = gate_settings(Settings(("max_shifted",), FLOAT32, effort=GATE), ("standard",))
-    campaign = Campaign.of(settings)
-    seen = dict.fromkeys((s.length for s in campaign.shards() if s.regime == MEDLEY and s.length > LONG), 0.0)
+    plan = Plan.of(settings)
+    seen = dict.fromkeys((s.length for s in plan.shards() if s.regime == MEDLEY and s.length > LONG), 0.0)
     assert max(seen) > 500_000
-    for shard in campaign.shards():
-        for batch in campaign.batches(shard) if shard.regime == MEDLEY and shard.length > LONG else ():
+    for shard in plan.shards():
+        for batch in plan.workload.batches(shard) if shard.regime == MEDLEY and shard.length > LONG else ():
             with np.errstate(all="ignore"):
                 others = np.exp(batch.x[:, :-1] - batch.x[:, -1:]).sum(axis=1)
             seen[shard.length] = max(seen[shard.length], float(1 / (1 + np.nanmin(others))))
@@ -165,9 +166,9 @@ def test_the_last_entry_dominates_in_a_row_of_each_further_length() -> None:
 
 def test_a_crowd_is_called_whole_and_judged_in_parts() -> None:
     settings = gate_settings(Settings(("max_shifted",), FLOAT32, effort=GATE), ("standard",))
-    campaign = Campaign.of(settings)
-    (crowd,) = (shard for shard in campaign.shards() if shard.regime == "crowd")
-    (batch,) = campaign.batches(crowd)
+    plan = Plan.of(settings)
+    (crowd,) = (shard for shard in plan.shards() if shard.regime == "crowd")
+    (batch,) = plan.workload.batches(crowd)
     parts = batch.parts(SOFTMAX)
     _, first = next(parts)
     part, second = next(parts)

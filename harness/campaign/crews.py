@@ -11,7 +11,8 @@ from harness.campaign.environment import here
 from harness.campaign.processes import Processes, can_fork
 
 if TYPE_CHECKING:
-    from harness.campaign.campaign import Campaign
+    from harness.campaign.plan import Plan
+    from harness.campaign.schedule import Schedule
     from harness.campaign.tasks import Task
     from harness.subject.execution import Executor
 
@@ -22,36 +23,40 @@ COPIED_SECONDS: Final = 0.5
 
 
 @contextmanager
-def crew_of(campaign: Campaign, executor: Executor) -> Iterator[Crew[Task]]:
+def crew_of(schedule: Schedule, executor: Executor) -> Iterator[Crew[Task]]:
     """Yield the crew that the settings ask for; enter it before any thread starts.
 
     Raises:
         UsageError: there is no such cluster, or dask.distributed is not installed.
     """
-    settings = campaign.settings
+    from harness.campaign.campaign import Campaign
+
+    plan, settings = schedule.plan, schedule.plan.settings
     if settings.cluster is not None:
         from harness.campaign.cluster import connected_crew
 
-        with connected_crew(campaign) as crew:
+        with connected_crew(plan) as crew:
             yield crew
         return
-    if settings.jobs == 1 or not can_fork() or _is_short(campaign):
-        yield threads_of(campaign, executor)
+    if settings.jobs == 1 or not can_fork() or _is_short(schedule):
+        yield threads_of(plan, executor)
         return
-    place = here(campaign.candidates)
-    with closing(Processes(campaign.measure, executor, settings.jobs, place)) as processes:
+    place = here(plan.candidates)
+    with closing(Processes(Campaign(plan).measure, executor, settings.jobs, place)) as processes:
         yield processes
 
 
-def _is_short(campaign: Campaign) -> bool:
+def _is_short(schedule: Schedule) -> bool:
     seconds = 0.0
-    for task in campaign.tasks():
-        seconds += campaign.seconds(task)
+    for task in schedule.plan.tasks():
+        seconds += schedule.seconds(task)
         if seconds > COPIED_SECONDS:
             return False
     return True
 
 
-def threads_of(campaign: Campaign, executor: Executor) -> Crew[Task]:
+def threads_of(plan: Plan, executor: Executor) -> Crew[Task]:
     """Return threads of this process, as many as the settings say."""
-    return Threads(campaign.measure, executor, campaign.settings.jobs, here(campaign.candidates))
+    from harness.campaign.campaign import Campaign
+
+    return Threads(Campaign(plan).measure, executor, plan.settings.jobs, here(plan.candidates))

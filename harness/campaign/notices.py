@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from harness.campaign.campaign import Campaign
+    from harness.campaign.schedule import Schedule
     from harness.campaign.settings import Settings
+    from harness.campaign.workload import Workload
     from harness.subject.candidates import Candidate
     from harness.subject.execution import Executor
 
@@ -54,24 +55,24 @@ def print_ops(candidates: Iterable[Candidate], settings: Settings, executor: Exe
         )
 
 
-def print_range(campaign: Campaign, console: Console) -> None:
+def print_range(workload: Workload, console: Console) -> None:
     """Print which range the logits are in, and what is left out as it is not in it."""
-    within = campaign.settings.within
+    within = workload.settings.within
     if within is None:
         return
     console.print(
         f"range {within}: every logit is in it; rows that regimes draw beyond it are moved into it",
         soft_wrap=True,
     )
-    for fmt in campaign.settings.formats:
-        known, left_out = campaign.known_rows(fmt)
+    for fmt in workload.settings.formats:
+        known, left_out = workload.known_rows(fmt)
         if left_out:
             console.print(
                 f"range {within}: {left_out} of {plural(known, 'known row')} of {fmt} reach beyond it and are"
                 " left out",
                 soft_wrap=True,
             )
-    if names := campaign.regimes_beyond_range():
+    if names := workload.regimes_beyond_range():
         console.print(f"range {within}: no row of {', '.join(names)} is in it", soft_wrap=True)
 
 
@@ -81,9 +82,9 @@ def print_untried(executor: Executor, console: Console) -> None:
         console.print(f"{spec}: {summary}", soft_wrap=True)
 
 
-def print_left_out(campaign: Campaign, console: Console) -> None:
+def print_left_out(schedule: Schedule, console: Console) -> None:
     """Print how many rows each candidate is given that is not given all, and why."""
-    for candidate in campaign.candidates:
-        for fmt in campaign.measured_formats(candidate):
-            if (left_out := campaign.left_out(candidate, fmt)) is not None:
+    for candidate in schedule.plan.candidates:
+        for fmt in schedule.plan.measured_formats(candidate):
+            if (left_out := schedule.left_out(candidate, fmt)) is not None:
                 console.print(f"{candidate.name} in {fmt}: {left_out.line()}", soft_wrap=True)

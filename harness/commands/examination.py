@@ -18,7 +18,7 @@ from reference.formats import FloatFormat
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.campaign.campaign import Campaign
+    from harness.campaign.plan import Plan
     from harness.subject.execution import Executor
     from reports.record.ledger import Ledger
 
@@ -26,12 +26,12 @@ __all__ = ["examine", "unchecked"]
 
 
 def examine(
-    campaign: Campaign, ledger: Ledger, executor: Executor, console: Console, deadline: Deadline = NEVER
+    plan: Plan, ledger: Ledger, executor: Executor, console: Console, deadline: Deadline = NEVER
 ) -> None:
     """Record the documents `checks`, `small` and `shrunk` that the ledger lacks.
 
     Args:
-        campaign: of the candidates and formats.
+        plan: of the candidates and formats.
         ledger: of the run.
         executor: calls the candidates.
         console: shows the progress.
@@ -44,49 +44,47 @@ def examine(
     from harness.witnesses.shrinking import keep_small, shrink_all
 
     executor.grant()
-    _check(campaign, ledger, executor, console, deadline)
+    _check(plan, ledger, executor, console, deadline)
     if ledger.get("shrunk") is None:
         deadline.check()
         executor.grant()
-        named = {candidate.name: candidate for candidate in campaign.candidates}
+        named = {candidate.name: candidate for candidate in plan.candidates}
         small = shrink_all(
             ledger,
             named,
             executor,
-            campaign.settings.effort.reductions,
-            rations=campaign.rations,
-            within=campaign.settings.within,
-            each=partial(side_by_side, jobs=campaign.settings.jobs),
+            plan.settings.effort.reductions,
+            rations=plan.rations,
+            within=plan.settings.within,
+            each=partial(side_by_side, jobs=plan.settings.jobs),
         )
         keep_small(ledger, small)
     print_untried(executor, console)
 
 
-def unchecked(campaign: Campaign, ledger: Ledger) -> Iterator[tuple[Candidate, FloatFormat]]:
+def unchecked(plan: Plan, ledger: Ledger) -> Iterator[tuple[Candidate, FloatFormat]]:
     """Yield the candidates and formats whose checks the ledger lacks."""
     checked = {(check["candidate"], check["format"]) for check in ledger.get("checks") or ()}
-    for candidate in campaign.candidates:
-        for fmt in campaign.settings.formats:
+    for candidate in plan.candidates:
+        for fmt in plan.settings.formats:
             if (candidate.name, fmt.name) not in checked:
                 yield candidate, fmt
 
 
-def _check(
-    campaign: Campaign, ledger: Ledger, executor: Executor, console: Console, deadline: Deadline
-) -> None:
+def _check(plan: Plan, ledger: Ledger, executor: Executor, console: Console, deadline: Deadline) -> None:
     from harness.checks import CHECKS, each_check
 
-    settings = campaign.settings
-    left = list(unchecked(campaign, ledger))
+    settings = plan.settings
+    left = list(unchecked(plan, ledger))
     with progress_bar(console) as bar:
         task = bar.add_task("checking", total=len(CHECKS) * len(left))
         for candidate, fmt in left:
             deadline.check()
             bar.update(task, description=f"checking {candidate.name} {fmt}")
             documents = []
-            ration = campaign.rations.get((candidate.name, fmt.name))
+            ration = plan.rations.get((candidate.name, fmt.name))
             for result in each_check(
-                campaign.subject(candidate, fmt, executor),
+                plan.subject(candidate, fmt, executor),
                 settings.seed,
                 settings.effort.extent,
                 ration=ration,

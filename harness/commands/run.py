@@ -24,7 +24,8 @@ from harness.terminal.kernels import MEASURING, prepare_kernels
 from reports.spelling import command
 
 if TYPE_CHECKING:
-    from harness.campaign.campaign import Campaign
+    from harness.campaign.plan import Plan
+    from harness.campaign.schedule import Schedule
     from harness.subject.execution import Executor
     from reports.record.ledger import Ledger
     from reports.record.tally import Tally
@@ -102,14 +103,12 @@ def run(
     }  # fmt: skip
     begun = time.monotonic()
     settings = _settings(given)
-    campaign, folder, known = _measure(settings, out, resume=resume, overwrite=overwrite)
+    plan, folder, known = _measure(settings, out, resume=resume, overwrite=overwrite)
 
     def causes(run: RunData) -> dict[str, Any]:
         if no_explain or are_whole(run.documents.get("explanations")):
             return {}
-        found = causes_of(
-            asked_of_run(run), campaign.candidates, campaign.settings, seconds_left(settings, begun)
-        )
+        found = causes_of(asked_of_run(run), plan.candidates, plan.settings, seconds_left(settings, begun))
         keep(folder, found)
         return {"explanations": found}
 
@@ -136,65 +135,70 @@ def _is_missing(value: Any) -> bool:
 
 def _measure(
     settings: Settings, out: Path | None, *, resume: bool, overwrite: bool
-) -> tuple[Campaign, Path, Mapping[CellKey, Tally]]:
-    """Run the campaign, and return it, its folder, and the tallies that need not be read from there."""
+) -> tuple[Plan, Path, Mapping[CellKey, Tally]]:
+    """Run the campaign, and return its plan, its folder, and the tallies that need not be read from there."""
     if not settings.in_process:
         begin(settings.candidates)  # before the imports that take longest
-    from harness.campaign.campaign import Campaign
+    from harness.campaign.plan import Plan
+    from harness.campaign.schedule import Schedule
     from harness.checks.samples import extent_of
     from reports.record.run_folder import begun_with, prepare
 
     deadline = Deadline.in_seconds(settings.max_time)
     with user_mistakes():
         try:
-            campaign = Campaign.of(settings, deadline)
+            plan = Plan.of(settings, deadline)
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
         _report_changed_inputs(settings)
     with executor_for(settings, deadline=deadline) as executor:
         try:
-            campaign = campaign.probed(executor)
-            print_ops(campaign.candidates, settings, executor)
+            plan = plan.probed(executor)
+            print_ops(plan.candidates, settings, executor)
             with user_mistakes():  # what is refused until here leaves no folder, and overwrites none
                 folder = prepare(out, seed=settings.seed, resume=resume, overwrite=overwrite)
                 begun = begun_with(folder)
             if resume and begun is None:
                 tell_new_run(folder)
             checks = extent_of(settings.effort.extent).cost
-            campaign = campaign.rationed(executor, checks) if begun is None else campaign.rationed_as(begun)
+            if begun is None:
+                schedule = Schedule.rationed(plan, executor, checks)
+            else:
+                schedule = Schedule(plan.rationed_as(begun))
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
-        known = _keep(campaign, folder, executor, deadline)
-    return campaign, folder, known
+        known = _keep(schedule, folder, executor, deadline)
+    return schedule.plan, folder, known
 
 
 def _keep(
-    campaign: Campaign, folder: Path, executor: Executor, deadline: Deadline
+    schedule: Schedule, folder: Path, executor: Executor, deadline: Deadline
 ) -> Mapping[CellKey, Tally]:
     """Measure the tasks that the folder's ledger lacks, and return tallies as `Ledger.held` does."""
     from harness.campaign.provenance import open_measured
     from reports.record.ledger import LedgerError
 
-    settings, cells = campaign.settings, list(campaign.cells())
+    plan = schedule.plan
+    settings, cells = plan.settings, list(plan.cells())
     with user_mistakes():
-        ledger = open_measured(folder, campaign.identity(), cells, settings, campaign.candidates)
+        ledger = open_measured(folder, plan.identity(), cells, settings, plan.candidates)
     with ledger:
-        if not cells and campaign.rations:
+        if not cells and plan.rations:
             raise NoVerdict("nothing to run: one row takes longer than --max-time allows; give it longer")
         if not cells:
             raise NoVerdict("nothing to run: no regime has rows of these formats and lengths")
-        print_left_out(campaign, notes())
-        print_range(campaign, notes())
+        print_left_out(schedule, notes())
+        print_range(plan.workload, notes())
         try:
-            _fill(campaign, ledger, executor, deadline)
+            _fill(schedule, ledger, executor, deadline)
         except OutOfTime:
             raise NoVerdict(
-                f"--max-time {settings.max_time:g}: {_kept(campaign, ledger)} are kept in {folder};"
+                f"--max-time {settings.max_time:g}: {_kept(plan, ledger)} are kept in {folder};"
                 f" go on with the same command and --resume --out {command(str(folder))}"
             ) from None
         except KeyboardInterrupt:
             raise Interrupted(
-                f"interrupted: {_kept(campaign, ledger)} are kept in {folder}; "
+                f"interrupted: {_kept(plan, ledger)} are kept in {folder}; "
                 f"go on with the same command and --resume --out {command(str(folder))}"
             ) from None
         except LedgerError as error:
@@ -202,13 +206,13 @@ def _keep(
         return ledger.held()
 
 
-def _kept(campaign: Campaign, ledger: Ledger) -> str:
+def _kept(plan: Plan, ledger: Ledger) -> str:
     """Return a sentence on how much of a campaign is in the ledger."""
-    kept, total = len(ledger.finished()), sum(1 for _ in campaign.tasks())
+    kept, total = len(ledger.finished()), sum(1 for _ in plan.tasks())
     if kept < total:
         return f"{kept} of {total} shards"
-    asked = len(campaign.candidates) * len(campaign.settings.formats)
-    left = sum(1 for _ in unchecked(campaign, ledger))
+    asked = len(plan.candidates) * len(plan.settings.formats)
+    left = sum(1 for _ in unchecked(plan, ledger))
     return f"all {total} shards, and the checks of {asked - left} of {asked} candidates and formats,"
 
 
@@ -229,44 +233,46 @@ def _report_changed_inputs(settings: Settings) -> None:
             notes().print(f"input: {changed} values are not in {fmt} and were rounded to the nearest")
 
 
-def _fill(campaign: Campaign, ledger: Ledger, executor: Executor, deadline: Deadline) -> None:
+def _fill(schedule: Schedule, ledger: Ledger, executor: Executor, deadline: Deadline) -> None:
     """Measure the tasks that the ledger lacks, and record the documents about the whole run."""
     from harness.campaign.provenance import record_program
     from harness.claims import evaluate
 
     start = time.perf_counter()
-    settings = campaign.settings
+    settings = schedule.plan.settings
     if settings.reference == "certified":
         with deadline.paused():
             prepare_kernels(MEASURING)
-    _run_shards(campaign, ledger, executor, deadline)
-    examine(campaign, ledger, executor, notes(), deadline)
+    _run_shards(schedule, ledger, executor, deadline)
+    examine(schedule.plan, ledger, executor, notes(), deadline)
     record_program(ledger, executor)
     if settings.candidates == DEFAULT_CANDIDATES and ledger.get("claims") is None:
         ledger.put("claims", [claim.document() for claim in evaluate(settings.seed, settings.reference)])
     ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": settings.jobs})
 
 
-def _run_shards(campaign: Campaign, ledger: Ledger, executor: Executor, deadline: Deadline) -> None:
+def _run_shards(schedule: Schedule, ledger: Ledger, executor: Executor, deadline: Deadline) -> None:
+    from harness.campaign.campaign import Campaign
     from harness.campaign.crews import crew_of
     from harness.campaign.progress import Progress
     from reports.machines import machines_line
 
-    ledger.put("shards", sum(1 for _ in campaign.tasks()))
-    ledger.put("pairs", len(campaign.candidates) * len(campaign.settings.formats))
+    plan = schedule.plan
+    ledger.put("shards", sum(1 for _ in plan.tasks()))
+    ledger.put("pairs", len(plan.candidates) * len(plan.settings.formats))
     finished = ledger.finished()
-    left = [task for task in campaign.tasks() if task.id not in finished]
+    left = [task for task in plan.tasks() if task.id not in finished]
     with (
-        crew_of(campaign, executor) as crew,
-        Progress(notes(), left, campaign.seconds, _checking_seconds(campaign, ledger)) as progress,
+        crew_of(schedule, executor) as crew,
+        Progress(notes(), left, schedule.seconds, _checking_seconds(schedule, ledger)) as progress,
     ):
-        campaign.run(ledger, executor, progress, crew, deadline)
+        Campaign(plan).run(ledger, executor, progress, crew, deadline)
     if (machines := machines_line(ledger)) is not None:
         notes().print(machines, soft_wrap=True)
 
 
-def _checking_seconds(campaign: Campaign, ledger: Ledger) -> float:
+def _checking_seconds(schedule: Schedule, ledger: Ledger) -> float:
     from harness.checks.samples import extent_of
 
-    checks = extent_of(campaign.settings.effort.extent).cost
-    return sum(campaign.checking_seconds(c, fmt, checks) for c, fmt in unchecked(campaign, ledger))
+    checks = extent_of(schedule.plan.settings.effort.extent).cost
+    return sum(schedule.checking_seconds(c, fmt, checks) for c, fmt in unchecked(schedule.plan, ledger))

@@ -40,7 +40,7 @@ def failure(
     Raises:
         UsageError: the format, the tier or a policy is unknown, or the function declares what it may not.
     """
-    from harness.campaign.campaign import Campaign
+    from harness.campaign.plan import Plan
     from harness.subject.candidates import from_function
     from harness.subject.execution import InProcess
 
@@ -55,11 +55,11 @@ def failure(
             within.require(chosen[0])
     settings = gate_settings(replace(asked, within=within), (tier,))
     with user_mistakes():
-        campaign = Campaign(settings, (candidate,))
+        plan = Plan(settings, (candidate,))
     with InProcess(load=lambda _: candidate) as executor:
-        campaign = campaign.probed(executor)
-        with temporary_ledger(campaign) as ledger:
-            gated = measure_gated(campaign, ledger, executor, lambda _shard, _tallies: None)
+        plan = plan.probed(executor)
+        with temporary_ledger(plan) as ledger:
+            gated = measure_gated(plan, ledger, executor, lambda _shard, _tallies: None)
         verdicts = judge(gated, budgets)
         if exit_code(verdicts) == 0:
             return ""

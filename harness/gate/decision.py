@@ -35,7 +35,8 @@ from reports.rows import grouped_bits
 from reports.spelling import command
 
 if TYPE_CHECKING:
-    from harness.campaign.campaign import Campaign
+    from harness.campaign.plan import Plan
+    from harness.campaign.schedule import Schedule
     from harness.subject.candidates import Candidate
     from harness.subject.execution import Executor
     from reports.record.ledger import Ledger
@@ -115,8 +116,9 @@ def decide(
         NoVerdict: the ledger cannot be written.
         Interrupted: the user stopped it.
     """
-    from harness.campaign.campaign import Campaign
+    from harness.campaign.plan import Plan
     from harness.campaign.provenance import open_measured
+    from harness.campaign.schedule import Schedule
     from harness.checks.samples import extent_of
     from harness.subject.execution import Isolated
     from reports.record.ledger import LedgerError
@@ -126,32 +128,33 @@ def decide(
     settings = gate_settings(_with_rows(settings, rows), _tiers(budgets), _lengths(budgets))
     with user_mistakes():
         try:
-            campaign = replace(Campaign.of(settings, deadline), pairs=pairs)
+            plan = replace(Plan.of(settings, deadline), pairs=pairs)
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
-        _require_reach(campaign, budgets)
+        _require_reach(plan, budgets)
         executor = Isolated(
             settings.jobs, settings.timeout, load_timeout=settings.import_timeout, deadline=deadline
         )
     with executor:
         try:
-            campaign = campaign.probed(executor)
-            print_ops(campaign.candidates, settings, executor)
+            plan = plan.probed(executor)
+            print_ops(plan.candidates, settings, executor)
             with user_mistakes():  # what is refused until here leaves no folder, and overwrites none
                 folder = prepare(out, seed=settings.seed, resume=None, overwrite=overwrite)
-            campaign = campaign.rationed(executor, extent_of(settings.effort.extent).cost)
+            schedule = Schedule.rationed(plan, executor, extent_of(settings.effort.extent).cost)
         except OutOfTime:
             raise NoVerdict(over_before_all(settings)) from None
-        print_left_out(campaign, notes())
-        print_range(campaign, notes())
-        cells = list(campaign.cells())
+        plan = schedule.plan
+        print_left_out(schedule, notes())
+        print_range(plan.workload, notes())
+        cells = list(plan.cells())
         try:
-            ledger = open_measured(folder, campaign.identity(), cells, settings, campaign.candidates)
+            ledger = open_measured(folder, plan.identity(), cells, settings, plan.candidates)
         except LedgerError as error:
             raise UsageError(error.anew) from error
         asked = _Asked(budgets, baseline, fresh=fresh, strict=strict)
-        with ledger, _mistakes(campaign, ledger, folder):
-            return _measured(campaign, ledger, folder, executor, asked, deadline)
+        with ledger, _mistakes(plan, ledger, folder):
+            return _measured(schedule, ledger, folder, executor, asked, deadline)
 
 
 @dataclass(frozen=True)
@@ -165,14 +168,14 @@ class _Asked:
 
 
 @contextmanager
-def _mistakes(campaign: Campaign, ledger: Ledger, folder: Path) -> Iterator[None]:
+def _mistakes(plan: Plan, ledger: Ledger, folder: Path) -> Iterator[None]:
     """Say in one line why there is no verdict."""
     from reports.record.ledger import LedgerError
 
     try:
         yield
     except OutOfTime:
-        raise NoVerdict(_unfinished(campaign, ledger, folder)) from None
+        raise NoVerdict(_unfinished(plan, ledger, folder)) from None
     except LedgerError as error:
         raise NoVerdict(error.anew) from error
     except KeyboardInterrupt:
@@ -184,7 +187,7 @@ def _mistakes(campaign: Campaign, ledger: Ledger, folder: Path) -> Iterator[None
 
 
 def _measured(
-    campaign: Campaign,
+    schedule: Schedule,
     ledger: Ledger,
     folder: Path,
     executor: Executor,
@@ -200,20 +203,21 @@ def _measured(
 
     with deadline.paused():
         prepare_kernels(MEASURING)
-    shards = list(campaign.shards())
-    checks = extent_of(campaign.settings.effort.extent).cost
+    plan = schedule.plan
+    shards = list(plan.shards())
+    checks = extent_of(plan.settings.effort.extent).cost
     checking = sum(
-        campaign.checking_seconds(candidate, fmt, checks)
-        for candidate in campaign.candidates
-        for fmt in campaign.formats_of(candidate)
+        schedule.checking_seconds(candidate, fmt, checks)
+        for candidate in plan.candidates
+        for fmt in plan.formats_of(candidate)
     )
     with (
-        crew_of(campaign, executor) as crew,
-        Progress(notes(), shards, campaign.seconds, checking) as progress,
+        crew_of(schedule, executor) as crew,
+        Progress(notes(), shards, schedule.seconds, checking) as progress,
     ):
-        gated = measure_gated(campaign, ledger, executor, progress, crew, deadline)
+        gated = measure_gated(plan, ledger, executor, progress, crew, deadline)
         verdicts = judge(gated, asked.budgets, _rule(gated, asked.budgets, fresh=asked.fresh))
-        verdicts += with_policies(gated, _never_reached(campaign))
+        verdicts += with_policies(gated, _never_reached(schedule))
         verdicts += with_policies(gated, slack_verdicts(gated, asked.budgets)) if asked.strict else ()
         if asked.baseline is not None:
             verdicts = _with_baseline(asked.baseline, gated, verdicts, ledger, reference_of(folder))
@@ -227,26 +231,27 @@ def _measured(
     return Decision(folder, gated, tuple(verdicts))
 
 
-def _unfinished(campaign: Campaign, ledger: Ledger, folder: Path) -> str:
+def _unfinished(plan: Plan, ledger: Ledger, folder: Path) -> str:
     """Return a message on what a gate still had to do when its time was over."""
     finished = ledger.finished()
-    left = sum(shard.id not in finished for shard in campaign.shards())
+    left = sum(shard.id not in finished for shard in plan.shards())
     shards = f"{plural(left, 'shard')} of {len(finished) + left} and the checks" if left else "checks"
     drawing = command("python", "-m", "harness", "report", str(folder))
     return (
-        f"no verdict: --max-time {campaign.settings.max_time:g} was over, and {shards} remain;"
+        f"no verdict: --max-time {plan.settings.max_time:g} was over, and {shards} remain;"
         f" give it longer, or fewer candidates and formats; {drawing} draws what was measured"
     )
 
 
-def _never_reached(campaign: Campaign) -> Iterator[Verdict]:
+def _never_reached(schedule: Schedule) -> Iterator[Verdict]:
     """Yield a verdict for each candidate and format that is too slow for one row of each cell."""
-    for candidate in campaign.candidates:
-        for fmt in campaign.measured_formats(candidate):
-            left_out = campaign.left_out(candidate, fmt)
+    plan = schedule.plan
+    for candidate in plan.candidates:
+        for fmt in plan.measured_formats(candidate):
+            left_out = schedule.left_out(candidate, fmt)
             if left_out is None or not left_out.missing:
                 continue
-            out = (campaign.settings.out_format or fmt).name
+            out = (plan.settings.out_format or fmt).name
             message = (
                 f"{plural(left_out.missing, 'cell')} of rows of {left_out.shortest_missing} entries or more"
                 f" were not measured: one row takes too long; {left_out.line()}"
@@ -316,7 +321,7 @@ def _lengths(budgets: Sequence[Budget]) -> tuple[int, ...]:
     return tuple(b.length for b in budgets if b.length is not None)
 
 
-def _require_reach(campaign: Campaign, budgets: Sequence[Budget]) -> None:
+def _require_reach(plan: Plan, budgets: Sequence[Budget]) -> None:
     """Refuse limits on counts that no cell has enough rows or elements to exceed.
 
     Raises:
@@ -324,9 +329,9 @@ def _require_reach(campaign: Campaign, budgets: Sequence[Budget]) -> None:
     """
     counted = [b for b in budgets if b.metric in METRICS and METRICS[b.metric].dtype == "int64"]
     most = dict.fromkeys(counted, 0)
-    for shard in campaign.shards() if counted else ():
-        for candidate in campaign.candidates:
-            cell = asdict(campaign.cell_of(candidate, shard.format, shard.regime, shard.length))
+    for shard in plan.shards() if counted else ():
+        for candidate in plan.candidates:
+            cell = asdict(plan.cell_of(candidate, shard.format, shard.regime, shard.length))
             for budget in counted:
                 if budget.applies_to(cell):
                     size = shard.rows * (shard.length if METRICS[budget.metric].unit == "elements" else 1)

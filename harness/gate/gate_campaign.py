@@ -24,8 +24,8 @@ from harness.terminal.deadline import NEVER, Deadline
 from strategies.lengths import SWEEP, Drawn
 
 if TYPE_CHECKING:
-    from harness.campaign.campaign import Campaign
     from harness.campaign.deal import Crew
+    from harness.campaign.plan import Plan
     from harness.campaign.tasks import Task
     from harness.checks import CheckResult
     from harness.subject.candidates import Candidate
@@ -121,7 +121,7 @@ def gate_settings(settings: Settings, tiers: tuple[str, ...], lengths: tuple[int
 
 
 def measure_gated(
-    campaign: Campaign,
+    plan: Plan,
     ledger: Ledger,
     executor: Executor,
     notify: Callable[..., None],
@@ -131,7 +131,7 @@ def measure_gated(
     """Measure all cells into the ledger, and the contract of each candidate.
 
     Args:
-        campaign: of `gate_settings`.
+        plan: of `gate_settings`.
         ledger: where to record the cells.
         executor: calls the candidates.
         notify: called with each shard, as by `Campaign.run`.
@@ -143,8 +143,8 @@ def measure_gated(
         LedgerError: the ledger does not hold the tallies that were written.
     """
     start = time.perf_counter()
-    ledger.put("shards", sum(1 for _ in campaign.tasks()))
-    pairs = sum(len(list(campaign.formats_of(c))) for c in campaign.candidates)
+    ledger.put("shards", sum(1 for _ in plan.tasks()))
+    pairs = sum(len(list(plan.formats_of(c))) for c in plan.candidates)
     ledger.put("pairs", pairs)
     counted: dict[CellKey, list[Tally]] = {}
 
@@ -154,11 +154,11 @@ def measure_gated(
         notify(task, tallies)
 
     watched = _Watched(ledger)
-    deal(campaign.shards(), crew or threads_of(campaign, executor), watched, noted, deadline)
-    checks = tuple(_checked(campaign, executor, deadline))
-    ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": campaign.settings.jobs})
-    cells = tuple(_as_counted(campaign, watched, counted))
-    return Gated(cells, checks, campaign.candidates, campaign.settings, campaign.rations)
+    deal(plan.shards(), crew or threads_of(plan, executor), watched, noted, deadline)
+    checks = tuple(_checked(plan, executor, deadline))
+    ledger.put("timing", {"run_seconds": time.perf_counter() - start, "jobs": plan.settings.jobs})
+    cells = tuple(_as_counted(plan, watched, counted))
+    return Gated(cells, checks, plan.candidates, plan.settings, plan.rations)
 
 
 class _Watched(Record[Any]):
@@ -175,9 +175,7 @@ class _Watched(Record[Any]):
             self.written.setdefault(key, []).append(_digest(tally))
 
 
-def _as_counted(
-    campaign: Campaign, watched: _Watched, counted: Mapping[CellKey, Sequence[Tally]]
-) -> Iterator[Cell]:
+def _as_counted(plan: Plan, watched: _Watched, counted: Mapping[CellKey, Sequence[Tally]]) -> Iterator[Cell]:
     """Yield the cells, each compared with its record in the ledger.
 
     A candidate can write to the ledger, as to any file of its user.
@@ -195,7 +193,7 @@ def _as_counted(
         parts = counted.get(info.key) or [watched.ledger.unpacked(value, info.key) for value in recorded]
         tally = parts[0] if len(parts) == 1 else merge(parts)
         yield Cell(cell_row(info, tally), tally if counted else _without_profiles(tally))
-    if held != [info.key for info in campaign.cells()]:
+    if held != [info.key for info in plan.cells()]:
         raise LedgerError(f"{path}: its cells are not those planned; something wrote to it")
 
 
@@ -209,23 +207,23 @@ def _without_profiles(tally: Tally) -> Tally:
     return replace(tally, histogram={}, places={}, place_errors={}, gap_errors={}, gap_bounds={})
 
 
-def _checked(campaign: Campaign, executor: Executor, deadline: Deadline) -> Iterator[CheckResult]:
+def _checked(plan: Plan, executor: Executor, deadline: Deadline) -> Iterator[CheckResult]:
     from harness.checks import each_check
     from harness.checks.contract import CONTRACT
     from harness.checks.running import FLOORS
     from reference.tiers import TIERS
 
-    settings = campaign.settings
+    settings = plan.settings
     executor.grant()
-    for candidate in campaign.candidates:
-        for fmt in campaign.formats_of(candidate):
+    for candidate in plan.candidates:
+        for fmt in plan.formats_of(candidate):
             for result in each_check(
-                campaign.subject(candidate, fmt, executor),
+                plan.subject(candidate, fmt, executor),
                 settings.seed,
                 settings.effort.extent,
                 checks=CONTRACT,
                 floors=[floor for floor in FLOORS if TIERS[floor] in settings.tiers],
-                ration=campaign.rations.get((candidate.name, fmt.name)),
+                ration=plan.rations.get((candidate.name, fmt.name)),
                 jobs=settings.jobs,
             ):
                 deadline.check()
@@ -233,7 +231,7 @@ def _checked(campaign: Campaign, executor: Executor, deadline: Deadline) -> Iter
 
 
 @contextmanager
-def temporary_ledger(campaign: Campaign) -> Iterator[Ledger]:
+def temporary_ledger(plan: Plan) -> Iterator[Ledger]:
     """Open a ledger in a folder that is removed afterwards."""
     import tempfile
 
@@ -241,6 +239,6 @@ def temporary_ledger(campaign: Campaign) -> Iterator[Ledger]:
 
     with (
         tempfile.TemporaryDirectory() as folder,
-        open_ledger(Path(folder), campaign.settings.identity(), list(campaign.cells())) as ledger,
+        open_ledger(Path(folder), plan.settings.identity(), list(plan.cells())) as ledger,
     ):
         yield ledger

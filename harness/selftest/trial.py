@@ -18,9 +18,10 @@ from typing import Final
 
 import numpy as np
 
-from harness.campaign.campaign import Batch, Campaign
+from harness.campaign.plan import Plan
 from harness.campaign.settings import BRIEF, Effort, Settings
 from harness.campaign.tasks import BATCH_ELEMENTS, Shard
+from harness.campaign.workload import Batch
 from harness.checks import each_check
 from harness.checks.contract import CONTRACT
 from harness.gate import of_tier
@@ -98,7 +99,7 @@ class _Trial:
         self._settled = settled
         tiers = tuple(dict.fromkeys(tier for suspect in suspects for tier in suspect.tiers))
         self._settings = gate_settings(Settings(tuple(self._suspects), (fmt,), effort=effort), tiers)
-        self._campaign = Campaign(self._settings, ())
+        self._plan = Plan(self._settings, ())
         self._failures: dict[str, Verdict] = {}
 
     def failures(self) -> dict[str, Verdict]:
@@ -118,8 +119,8 @@ class _Trial:
     def _shards(self) -> tuple[list[Shard], list[Shard]]:
         """Return the shards for all suspects, and those for suspects that are not `near`, the best first."""
         effort = replace(self._settings.effort, drawn=None, crowd=0)
-        near = set(Campaign(replace(self._settings, effort=effort), ()).shards())
-        every = sorted(self._campaign.shards(), key=_rank)
+        near = set(Plan(replace(self._settings, effort=effort), ()).shards())
+        every = sorted(self._plan.shards(), key=_rank)
         return [shard for shard in every if shard in near], [shard for shard in every if shard not in near]
 
     def _remaining(self, wanted: Wanted) -> dict[str, Candidate]:
@@ -158,7 +159,7 @@ class _Trial:
         candidates = self._remaining(wanted)
         with InProcess(load=candidates.__getitem__) as executor:
             for shard in shards:
-                for batch in self._campaign.batches(shard):
+                for batch in self._plan.workload.batches(shard):
                     remaining = [c for name, c in candidates.items() if name not in self._failures]
                     if not remaining:
                         return

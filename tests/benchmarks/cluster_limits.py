@@ -22,6 +22,7 @@ from statistics import mean
 
 from harness.campaign.campaign import Campaign
 from harness.campaign.cluster.work import packed_work
+from harness.campaign.plan import Plan
 from harness.campaign.settings import resolve
 from harness.campaign.tasks import Shard
 from harness.subject.execution import Executor, InProcess
@@ -43,15 +44,16 @@ class Costs:
     committing: float
 
 
-def costs_of(campaign: Campaign, shards: Iterator[Shard], executor: Executor) -> Iterator[Costs]:
+def costs_of(plan: Plan, shards: Iterator[Shard], executor: Executor) -> Iterator[Costs]:
     """Yield what each of the shards costs."""
-    work = len(packed_work(campaign))
+    work = len(packed_work(plan))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.sqlite"
-        with Ledger.create(path, campaign.settings.identity(), list(campaign.cells())) as ledger:
+        with Ledger.create(path, plan.settings.identity(), list(plan.cells())) as ledger:
             for shard in shards:
                 start = time.process_time()
-                held = {cell: packed(t) for cell, t in campaign.measure(shard, executor).tallies.items()}
+                tallies = Campaign(plan).measure(shard, executor).tallies
+                held = {cell: packed(tally) for cell, tally in tallies.items()}
                 measured = time.process_time()
                 returned = pickle.dumps(held)
                 sent = work + len(pickle.dumps(shard))
@@ -85,15 +87,15 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=500, help="tasks that dask hands out")
     asked = parser.parse_args()
     prepare()
-    campaign = Campaign.of(resolve({"effort": asked.effort, "jobs": 1}))
+    plan = Plan.of(resolve({"effort": asked.effort, "jobs": 1}))
     with InProcess() as executor:
-        warm = next(campaign.shards())
-        campaign.measure(warm, executor)
-        costs = list(costs_of(campaign, islice(campaign.shards(), 0, None, asked.every), executor))
+        warm = next(plan.shards())
+        Campaign(plan).measure(warm, executor)
+        costs = list(costs_of(plan, islice(plan.shards(), 0, None, asked.every), executor))
     dask = seconds_a_task(asked.tasks)
     centre = mean(c.committing for c in costs) + dask
     for name, figure in {
-        f"shards, {asked.effort}": sum(1 for _ in campaign.shards()),
+        f"shards, {asked.effort}": sum(1 for _ in plan.shards()),
         "measured of them": len(costs),
         "worker: to measure one, ms": 1e3 * mean(c.measuring for c in costs),
         "sent to the worker, bytes": mean(c.sent for c in costs),

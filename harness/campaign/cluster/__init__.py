@@ -1,7 +1,7 @@
 """Campaigns on many machines: tasks measured by the workers of a dask.distributed cluster.
 
-    with connected_crew(campaign) as crew:
-        campaign.run(ledger, executor, progress, crew)
+    with connected_crew(plan) as crew:
+        Campaign(plan).run(ledger, executor, progress, crew)
 
 The ledger, its folder and the reports stay where the campaign was started. A dask worker is given a
 task and what `work` packs of the campaign; it calls candidates in isolated processes of its own,
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 from harness.campaign.deal import Crew
 
 if TYPE_CHECKING:
-    from harness.campaign.campaign import Campaign
+    from harness.campaign.plan import Plan
     from harness.campaign.tasks import Task
 
 __all__ = ["connected_crew"]
 
 
 @contextmanager
-def connected_crew(campaign: Campaign) -> Iterator[Crew[Task]]:
+def connected_crew(plan: Plan) -> Iterator[Crew[Task]]:
     """Open the cluster that the settings name.
 
     Raises:
@@ -34,7 +34,7 @@ def connected_crew(campaign: Campaign) -> Iterator[Crew[Task]]:
     from harness.campaign.cluster.connection import connected
     from harness.campaign.cluster.crew import Cluster
 
-    settings = campaign.settings
+    settings = plan.settings
     assert settings.cluster is not None
     with connected(settings.cluster, settings.jobs) as client:
-        yield Cluster(client, campaign)
+        yield Cluster(client, plan)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.campaign.campaign import Campaign
 from harness.campaign.cluster.work import Refused, measure, packed_work
 from harness.campaign.deal import Done
+from harness.campaign.plan import Plan
 from harness.campaign.tasks import Task
 from harness.terminal.console import notes
 from harness.terminal.exceptions import HarnessError, NoVerdict, UsageError
@@ -53,10 +53,10 @@ class _Submitted:
 class Cluster:
     """The workers of a dask.distributed cluster, as a `Crew`."""
 
-    def __init__(self, client: Client, campaign: Campaign) -> None:
+    def __init__(self, client: Client, plan: Plan) -> None:
         self._client = client
-        self._work = packed_work(campaign)
-        self._inputs = campaign.settings.inputs
+        self._work = packed_work(plan)
+        self._inputs = plan.settings.inputs
         self._name = f"softmax-harness-{uuid.uuid4().hex[:8]}"
         self._submitted: dict[str, _Submitted] = {}
         self._settled: SimpleQueue[Any] = SimpleQueue()

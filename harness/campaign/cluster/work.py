@@ -1,4 +1,4 @@
-"""The work of a dask worker: it unpacks the campaign once and measures the tasks that it receives.
+"""The work of a dask worker: it unpacks the plan once and measures the tasks that it receives.
 
 A user's file is taken from its own path where the worker has it there with the same bytes; else from
 the text that was sent with the campaign, in a folder of its own. What the file imports must be on
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.campaign.campaign import Campaign
 from harness.campaign.deal import Done
 from harness.campaign.environment import here
+from harness.campaign.plan import Plan
 from harness.campaign.settings import Settings
 from harness.campaign.tasks import Task
 from harness.subject.candidates import Candidate, CandidateError, load
@@ -68,7 +69,7 @@ class Source:
 
 @dataclass(frozen=True)
 class _Work:
-    """A campaign as it is sent; the user's rows go with the tasks that need them."""
+    """A plan as it is sent; the user's rows go with the tasks that need them."""
 
     version: str
     settings: Settings
@@ -78,12 +79,12 @@ class _Work:
     sources: tuple[Source, ...]
 
 
-def packed_work(campaign: Campaign) -> bytes:
-    """Return what a worker must know of a campaign."""
-    settings = replace(campaign.settings, inputs=None)
-    candidates = tuple(_plain(candidate) for candidate in campaign.candidates)
+def packed_work(plan: Plan) -> bytes:
+    """Return what a worker must know of a plan."""
+    settings = replace(plan.settings, inputs=None)
+    candidates = tuple(_plain(candidate) for candidate in plan.candidates)
     sources = tuple(_sources(candidates))
-    work = _Work(version(DISTRIBUTION), settings, candidates, campaign.pairs, dict(campaign.rations), sources)
+    work = _Work(version(DISTRIBUTION), settings, candidates, plan.pairs, dict(plan.rations), sources)
     return pickle.dumps(work)
 
 
@@ -113,9 +114,9 @@ def measure(work: bytes, task: Task, inputs: InputRows | None) -> Done[Task]:
         SourceReplaced: a file of a candidate was replaced here meanwhile.
     """
     opened = _unpacked(work)
-    campaign = replace(opened.campaign, settings=replace(opened.campaign.settings, inputs=inputs))
+    plan = replace(opened.plan, settings=replace(opened.plan.settings, inputs=inputs))
     start = time.perf_counter()
-    measured = campaign.measure(task, opened.executor)
+    measured = Campaign(plan).measure(task, opened.executor)
     held = {key: packed(tally) for key, tally in measured.tallies.items()}
     counts = {key: _counts(tally) for key, tally in measured.tallies.items()}
     return Done(task, held, counts, measured.document, time.perf_counter() - start, opened.place)
@@ -133,9 +134,9 @@ def _counts(tally: Tally) -> Tally:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A campaign as it is measured here; the folder, of files that were sent, goes with the process."""
+    """A plan as it is measured here; the folder, of files that were sent, goes with the process."""
 
-    campaign: Campaign
+    plan: Plan
     executor: Isolated
     place: Place
     folder: tempfile.TemporaryDirectory[str]
@@ -146,20 +147,20 @@ _KNOWN: dict[bytes, _Opened] = {}
 
 
 def _unpacked(work: bytes) -> _Opened:
-    """Return the campaign as it is measured here, made at its first task; one is kept at a time."""
+    """Return the plan as it is measured here, made at its first task; one is kept at a time."""
     with _LOCK:
         if work not in _KNOWN:
             folder = tempfile.TemporaryDirectory(prefix="softmax-harness-")
-            campaign = _opened(pickle.loads(work), Path(folder.name))  # noqa: S301 - dask runs what it is sent
+            plan = _opened(pickle.loads(work), Path(folder.name))  # noqa: S301 - dask runs what it is sent
             for before in _KNOWN.values():
                 before.executor.close()
                 before.folder.cleanup()
             _KNOWN.clear()
-            _KNOWN[work] = _Opened(campaign, _executor(campaign), here(campaign.candidates), folder)
+            _KNOWN[work] = _Opened(plan, _executor(plan), here(plan.candidates), folder)
         return _KNOWN[work]
 
 
-def _opened(work: _Work, folder: Path) -> Campaign:
+def _opened(work: _Work, folder: Path) -> Plan:
     if work.version != version(DISTRIBUTION):
         raise Refused(
             f"{_name()}: it has {DISTRIBUTION} {version(DISTRIBUTION)}, and the run {work.version};"
@@ -172,7 +173,7 @@ def _opened(work: _Work, folder: Path) -> Campaign:
         from reference.certified import prepare
 
         prepare(also=(MEASURING,))
-    return Campaign(work.settings, candidates, work.pairs, work.rations)
+    return Plan(work.settings, candidates, work.pairs, work.rations)
 
 
 def _placed(candidate: Candidate, paths: dict[str, str], timeout: float) -> Candidate:
@@ -204,17 +205,17 @@ def _require_same_files(candidate: Candidate, loaded_here: Candidate) -> None:
             )
 
 
-def _executor(campaign: Campaign) -> Isolated:
+def _executor(plan: Plan) -> Isolated:
     from distributed import get_worker
 
-    settings = campaign.settings
+    settings = plan.settings
     executor = Isolated(
         jobs=get_worker().state.nthreads,
         timeout=settings.timeout,
         max_memory=None if settings.max_memory is None else settings.max_memory << 20,
         load_timeout=settings.import_timeout,
     )
-    for candidate in campaign.candidates:
+    for candidate in plan.candidates:
         executor.expect(candidate.spec, candidate.sources.get("files", {}))
     return executor
 
