@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +96,37 @@ def test_an_array_that_arrived_stays_as_it_is_and_may_be_written_to() -> None:
     assert first.tolist() == [0, 1, 2, 3, 4]
     first[0] = 9
     assert first.flags.aligned, "kernels take no other"
+
+
+def test_arrays_that_are_lent_are_those_of_the_memory_and_may_only_be_read() -> None:
+    ours, theirs = Line.pair()
+    sent = Message("lent", arrays(7))
+    ours.send(sent, lent=True)
+    held = theirs.receive()
+    assert same(sent, held)
+    assert all(array.flags.aligned for array in held.arrays)
+    through_memory = [array for array in held.arrays if not array.flags.writeable]
+    assert len(through_memory) >= 5
+    with pytest.raises(ValueError, match="read-only"):
+        through_memory[0][...] = 0
+    theirs.send(ones := np.ones(5))
+    assert through_memory[0].tobytes()[:40] == ones.tobytes()
+    assert ours.receive().flags.writeable
+
+
+def test_rows_of_a_request_are_lent_and_outputs_are_not() -> None:
+    ours, theirs = Line.pair()
+    x = np.arange(6.0).reshape(2, 3)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(_RemoteExecutor(theirs).run, "naive", x, FORMATS["float64"])
+        request = ours.receive()
+        assert np.array_equal(request.x, x)
+        assert not request.x.flags.writeable
+        ours.send(Outcome(request.x, np.ones(2, dtype=np.bool_)))
+        outcome = running.result()
+    theirs.send(np.zeros(x.size))
+    assert outcome.outputs is not None
+    assert np.array_equal(outcome.outputs, x)
 
 
 def test_a_copy_and_its_process_take_turns() -> None:

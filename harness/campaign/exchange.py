@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import mmap
 import pickle
+from collections.abc import Iterable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, Final, Self
@@ -19,6 +20,9 @@ __all__ = ["Line"]
 
 ROOM: Final = 8 << 20
 """Bytes that both share: the rows of nearly every call, or its outputs. A larger message takes the pipe."""
+
+_ALIGNMENT: Final = 64
+"""Bytes that the places of arrays are multiples of; kernels take no array whose elements lie askew."""
 
 _REGISTERED: Final = 2
 """The value of `numpy.dtype.isbuiltin` of a type that another library registered."""
@@ -43,8 +47,12 @@ class Line:
         ours, theirs = Pipe()
         return cls(ours, memory), cls(theirs, memory)
 
-    def send(self, message: Any) -> None:
+    def send(self, message: Any, *, lent: bool = False) -> None:
         """Send a message.
+
+        Args:
+            message: what to send.
+            lent: whether the other end may read its arrays only, and only until it sends: it makes no copy.
 
         Raises:
             OSError: the other process is gone.
@@ -52,26 +60,25 @@ class Line:
         arrays: list[pickle.PickleBuffer] = []
         pickled = _pickled(message, arrays)
         raw = [array.raw() for array in arrays]
-        if sum(part.nbytes for part in raw) > ROOM:
+        if sum(_room(part.nbytes) for part in raw) > ROOM:
             raw, pickled = [], pickle.dumps(message, protocol=5)
-        start = 0
-        for part in raw:
-            self._memory[start : start + part.nbytes] = part
-            start += part.nbytes
-        self._connection.send(([part.nbytes for part in raw], pickled))
+        sizes = [part.nbytes for part in raw]
+        for part, place in zip(raw, _places(sizes), strict=True):
+            self._memory[place] = part
+        self._connection.send((sizes, lent, pickled))
 
     def receive(self) -> Any:
-        """Return the next message; its arrays are its own, and may be written to where the sender's might.
+        """Return the next message.
+
+        Arrays that are not lent are its own, and may be written to where the sender's might.
 
         Raises:
             EOFError, OSError: the other process is gone.
         """
-        sizes, pickled = self._connection.recv()
-        buffers, start = [], 0
-        with memoryview(self._memory) as memory:
-            for size in sizes:
-                buffers.append(bytearray(memory[start : start + size]))
-                start += size
+        sizes, lent, pickled = self._connection.recv()
+        memory = memoryview(self._memory)
+        parts = [memory[place] for place in _places(sizes)]
+        buffers = [part.toreadonly() if lent else bytearray(part) for part in parts]
         return pickle.loads(pickled, buffers=buffers)  # noqa: S301  our own
 
     def fileno(self) -> int:
@@ -81,6 +88,20 @@ class Line:
     def close(self) -> None:
         """Close this end."""
         self._connection.close()
+
+
+def _places(sizes: Iterable[int]) -> list[slice]:
+    """Return where in the memory buffers of these sizes lie, one after the other."""
+    places, start = [], 0
+    for size in sizes:
+        places.append(slice(start, start + size))
+        start += _room(size)
+    return places
+
+
+def _room(size: int) -> int:
+    """Return how many bytes a buffer takes with the gap after it."""
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
 class _Pickler(pickle.Pickler):

@@ -312,7 +312,8 @@ class _RemoteExecutor(Closing):
     ) -> Outcome:
         """See `Executor.run`."""
         try:
-            self._line.send(_Request(spec, x, out_format.name, timeout, presentation, reduces))
+            request = _Request(spec, x, out_format.name, timeout, presentation, reduces)
+            self._line.send(request, lent=True)
             answer = self._line.receive()
         except (EOFError, OSError) as error:
             raise _Orphaned from error
