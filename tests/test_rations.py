@@ -20,7 +20,7 @@ from harness import cli
 from harness.campaign.campaign import Campaign
 from harness.campaign.plan import Plan
 from harness.campaign.progress import USUAL_SLOWNESS, Progress
-from harness.campaign.schedule import Schedule
+from harness.campaign.schedule import LeftOut, Schedule
 from harness.campaign.settings import EFFORTS, Settings, resolve
 from harness.campaign.tasks import Shard
 from harness.campaign.workload import Workload
@@ -319,6 +319,15 @@ def test_a_ledger_keeps_what_the_program_was_taken_to_spend(own):
 def test_an_untimed_ration_is_written_as_it_was():
     ration = Ration(Speed(5, 0), 2, None, 60)
     assert ration.document() == {"row": 5, "entry": 0, "halvings": 2, "timed": False, "target": 60}
+
+
+@pytest.mark.parametrize(("own", "when"), [(OWN, "in time"), (None, "in about 2 s")])
+def test_where_no_row_fits_that_is_said(own, when):
+    ration = Ration(Times(3.0, 0.0).speed(FINE), 30, own, 2)
+    told = LeftOut.of(ration, [Group(40, 3, "drawn"), Group(8, 17, "further")]).line()
+    assert told.endswith(
+        f"none of 48 rows can be measured to end {when}; --max-time SECONDS sets a longer time"
+    )
 
 
 # By the command --------------------------------------------------------------------------

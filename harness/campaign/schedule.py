@@ -85,6 +85,11 @@ class LeftOut:
         speed = self.ration.speed
         why = f"{speed.told()}, so " if speed.is_slow else ""
         when = "in time" if self.ration.own else f"in about {seconds(self.ration.target)}"
+        if not self.kept:
+            return (
+                f"{why}none of {plural(self.rows, 'row')} can be measured to end {when};"
+                " --max-time SECONDS sets a longer time"
+            )
         return (
             f"{why}{self.kept:,} of {plural(self.rows, 'row')} are measured, of up to"
             f" {plural(self.longest, 'entry')}, to end {when};"

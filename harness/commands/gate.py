@@ -249,8 +249,10 @@ def _check_candidates(budgets: Sequence[Budget]) -> None:
     """Refuse budgets for candidates that do not exist."""
     from harness.subject.candidates import load
 
+    named = dict.fromkeys(budget.candidate for budget in budgets)
+    begin(named)
     with user_mistakes():
-        for spec in dict.fromkeys(budget.candidate for budget in budgets):
+        for spec in named:
             load(spec)
 
 
