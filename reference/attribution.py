@@ -25,7 +25,6 @@ Every comparison is decided, by the exact softmax where binary64 leaves a doubt
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fractions import Fraction
@@ -38,8 +37,7 @@ from reference.bounds import growth, working_format
 from reference.bounds.arguments import rescalings
 from reference.bounds.elementary import LOG2E_ABOVE, LOG2E_HIGH, expm1_above
 from reference.bounds.extremes import Limits, steps_exceed, sums_exceed, tops_below
-from reference.certified.compiled import compiled
-from reference.certified.widening import Encoded, encoded, widened
+from reference.certified.extinct import extinct_rows
 from reference.declaration import Algorithm, Argument, Declaration
 from reference.errors import RowFailure
 from reference.formats import FloatFormat
@@ -91,28 +89,10 @@ def attribute(
     failed = np.flatnonzero((failure != RowFailure.NONE) & (failure != RowFailure.POLICY))
     if failed.size:
         case = _case(declaration, fmt_in, truth.format, op)
-        extinct = _extinct(y, truth.format, failed, vanishes=case.vanishes)
+        extinct = extinct_rows(y, truth.format, failed, vanishes=case.vanishes)
         with np.errstate(all="ignore"):
             outcomes[failed] = _explain(x, failed, extinct, failure[failed], case)
     return outcomes
-
-
-def _extinct(y: NDArray[Any], fmt: FloatFormat, rows: NDArray[np.intp], *, vanishes: bool) -> Flags:
-    """Tell which of some rows of y have no finite output, or none but 0 where results vanish."""
-    flags = np.empty(len(rows), dtype=np.bool_)
-    _mark_extinct(encoded(y, fmt), rows, vanishes, np.empty((1, y.shape[1])), flags)
-    return flags
-
-
-@compiled
-def _mark_extinct(y: Encoded, rows: Any, vanishes: bool, room: Any, extinct: Any) -> None:
-    for i in range(rows.size):
-        values = widened(y, rows[i], rows[i] + 1, room)
-        something = False
-        for j in range(values.shape[1]):
-            value = values[0, j]
-            something |= (abs(value) < math.inf) & ((value != 0.0) | (not vanishes))
-        extinct[i] = not something
 
 
 def hedge(outcome: RowOutcome, y: Floats, declaration: Declaration) -> str:

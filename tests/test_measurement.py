@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.measurement import Rows, measure
+from harness.measurement import Judged, Rows, measure, tally_of
 from harness.measurement.kernels.counting import Batch, Elements, Figures, count_verdict, judge_and_count
 from harness.measurement.kernels.greatest import first_greatest
 from reference.declaration import Declaration, Policy
@@ -22,7 +22,16 @@ from reference.model import Method, Truth
 from reference.ops import OBSERVED, SOFTMAX
 from reference.oracle import softmax
 from reference.truth import truth
-from reports.record.profiles import GAPS, LOGITS, PLACE_COUNTS, SPREADS, Scale, place_of
+from reports.record.profiles import (
+    GAPS,
+    LOGITS,
+    PLACE_COUNTS,
+    SPREADS,
+    Scale,
+    place_key,
+    place_numbers,
+    place_of,
+)
 from reports.record.tally import HISTOGRAM_SHIFT, Tally, merge
 from reports.record.witness import CellKey
 from strategies.regimes import REGIMES
@@ -379,6 +388,32 @@ def test_rows_are_counted_in_their_place_and_errors_under_their_gap(regime: str)
                     expected[number] = max(code, expected.get(number, 0))
         assert peaks == expected
     assert max(tally.place_errors.values()) == max(tally.gap_errors.values())
+
+
+def test_a_place_of_rows_without_a_finite_output_has_rows_and_no_greatest_error() -> None:
+    fmt = FORMATS["float32"]
+    x = fmt.from_float64(np.array([[1.0, 0.0], [100.0, 0.0]]))
+    y = fmt.from_float64(np.array([[0.75, 0.25], [np.nan, np.nan]]))
+    tally = measure(CELL, rows_of(fmt, x), y, Declaration())
+    sound, lost = place_numbers(np.array([1.0, 100.0]), np.array([1.0, 100.0])).tolist()
+    assert set(tally.place_errors) == {sound}
+    assert {key for key in (sound, lost) if tally.places[place_key(key, "rows")] == 1} == {sound, lost}
+
+
+@pytest.mark.parametrize("sparing", [False, True])
+def test_of_long_rows_all_witnesses_are_there_unless_they_are_to_be_spared(*, sparing: bool) -> None:
+    """A row of 300 entries whose first result is lost shows that, an error, a ratio, and a sum."""
+    fmt = FORMATS["float32"]
+    rows = rows_of(fmt, fmt.from_float64(np.zeros((1, 300))))
+    y = fmt.from_float64(rows.truth.nearest)
+    y[0, 0] = 0.0
+    judged = Judged(rows, y, Declaration())
+    cell = dataclasses.replace(CELL, length=300)
+    shown = tally_of(cell, judged, sparing=sparing)
+    kinds = [w.kind for w in shown.witnesses]
+    assert kinds == (["lost", "max_ulp"] if sparing else ["lost", "max_ulp", "bound_ratio", "row_sum"])
+    if not sparing:
+        assert shown == tally_of(cell, judged)
 
 
 @pytest.mark.parametrize("scale", [GAPS, LOGITS, SPREADS])

@@ -144,15 +144,16 @@ def test_a_witness_by_itself_is_replayed_by_the_policy_given(capsys: pytest.Capt
 
 
 def test_a_wrong_output_far_into_a_row_is_shown() -> None:
-    """The ninth of nine outputs is 0 and the others NaN; then all nine are NaN."""
+    """The ninth or eleventh of eleven outputs is 0 and the others NaN; then all are NaN."""
     fmt = FORMATS["float32"]
-    rows = Rows.of(fmt, np.full((1, 9), -np.inf, dtype=np.float32), fmt)
-    y = np.full((1, 9), np.nan, dtype=np.float32)
-    y[0, 8] = 0.0
-    [done] = policy_rows(rows, y, Policy())
+    rows = Rows.of(fmt, np.full((1, 11), -np.inf, dtype=np.float32), fmt)
     nan = "NaN " * 8
-    assert f"got {nan}... 0 at entry 8; accepted" in done.told(0, y[0].tolist())
-    assert f"got {nan}...; accepted" in done.told(0, [math.nan] * 9)
+    for place in (8, 10):
+        y = np.full((1, 11), np.nan, dtype=np.float32)
+        y[0, place] = 0.0
+        [done] = policy_rows(rows, y, Policy())
+        assert f"got {nan}... 0 at entry {place}; accepted" in done.told(0, y[0].tolist())
+        assert f"got {nan}...; accepted" in done.told(0, [math.nan] * 11)
 
 
 SAYING = [

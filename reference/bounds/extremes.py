@@ -8,7 +8,6 @@ whose share is r, sum exp(x + c) = 1/r - 1; and sum exp(x - max) = 1 / max r.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,9 +16,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.bounds.compiled import lanes_sum
-from reference.bounds.elementary import LN2_HIGH, LN2_LOW, PER_LN2, REACH, exp_parts
-from reference.certified.compiled import FRACTION_BITS, compiled, float_of, inlined
+from reference.bounds.elementary import exp_parts
+from reference.bounds.exponential_sums import exponential_sums
 from reference.declaration import Argument
 from reference.oracle import softmax
 from reference.reductions import over_rows
@@ -31,10 +29,6 @@ Flags = NDArray[np.bool_]
 
 DOUBT: Final = 2.0**-30
 _LN2: Final = 0.6931471805599453
-_BIAS: Final = 1023
-_FARTHEST: Final = 1000
-_COEFFICIENTS: Final = tuple(1.0 / math.factorial(k) for k in range(10, -1, -1))
-"""Those of Taylor's polynomial of exp, the highest first."""
 
 _MOST_BITS: Final = 4096
 """A sum that agrees with a limit to so many bits equals it: all entries are equal, for else
@@ -104,7 +98,7 @@ def sums_exceed(x: Floats, argument: Argument, c: float, limits: Limits | Sequen
         found, close = _by_greatest(top + shift, x.shape[1], limits)
         rows = np.flatnonzero(close)
         if rows.size:
-            found[rows], doubtful = _compare(*_sums(x[rows], shift[rows]), limits.of_rows(rows))
+            found[rows], doubtful = _compare(*exponential_sums(x[rows], shift[rows]), limits.of_rows(rows))
             rows = rows[doubtful]
     for row in rows.tolist():
         found[row] = _sum_exceeds(x[row], argument, c, limits[row])
@@ -126,41 +120,6 @@ def steps_exceed(x: Floats, argument: Argument, c: float, limits: Limits | Seque
 
 
 # Sums --------------------------------------------------------------------------------------
-
-
-def _sums(x: Floats, shift: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """Return (f, k) with sum exp(x + shift) = f 2^k for every row."""
-    fraction, exponent = np.empty(len(x)), np.empty(len(x), dtype=np.int64)
-    _add_exponentials(x, shift, fraction, exponent)
-    return fraction, exponent
-
-
-@compiled
-def _add_exponentials(x: Any, shift: Any, fraction: Any, exponent: Any) -> None:
-    """Store what `_sums` returns; terms below 2^-1000 of the greatest count as much, and decide nothing."""
-    terms, lanes = np.empty(x.shape[1]), np.empty(8)
-    for row in range(x.shape[0]):
-        top = -math.inf
-        for j in range(x.shape[1]):
-            top = max(top, x[row, j])
-        _, highest = _exp_of_one(top + shift[row])
-        for j in range(x.shape[1]):
-            value, power = _exp_of_one(x[row, j] + shift[row])
-            term = value * float_of((max(power - highest, -_FARTHEST) + _BIAS) << FRACTION_BITS)
-            terms[j] = term if x[row, j] > -math.inf else 0.0
-        fraction[row], exponent[row] = lanes_sum(terms, lanes), highest
-
-
-@inlined
-def _exp_of_one(t: float) -> tuple[float, int]:
-    """Return what `exp_parts` does, within 2^-41 relative: Taylor's remainder is 0.3467^11 / 11! < 2^-42."""
-    t = min(max(t, -REACH), REACH)
-    k = np.rint(t * PER_LN2)
-    r = (t - k * LN2_HIGH) - k * LN2_LOW
-    value = 0.0
-    for i in range(len(_COEFFICIENTS)):
-        value = value * r + _COEFFICIENTS[i]
-    return value, int(k)
 
 
 def _by_greatest(top: Floats, n: int, limits: Limits) -> tuple[Flags, Flags]:
