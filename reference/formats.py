@@ -281,8 +281,8 @@ class FloatFormat:
     def from_float64(self, values: ArrayLike) -> Array:
         """Round float64 values to this format once, to nearest, ties to even.
 
-        ml_dtypes narrows through float32 and rounds twice; so the rounding is done here,
-        by scaling with a power of two and `rint`, both exact, and the cast only encodes.
+        The rounding is done here, by scaling with a power of two and `rint`, both exact, and the cast only
+        encodes: ml_dtypes before 0.7 narrows to bfloat16 through float32 and rounds twice.
         """
         values = np.asarray(values, dtype=np.float64)
         if self.dtype.kind == "f" and self.storage_bits >= 16 and self.dtype.isbuiltin == 1:

@@ -1,7 +1,8 @@
 """The form shifted by the maximum, in a wider format inside, and one rounding at the end.
 
 binary32 inside for formats of 16 bits and fewer, binary64 inside for float32; float64 has nothing
-wider here. The last step rounds once, to nearest, which an ml_dtypes cast from binary64 would not.
+wider here. The last step rounds once, to nearest; a cast from binary64 to bfloat16 by ml_dtypes before 0.7
+rounds twice.
 """
 
 from __future__ import annotations
