@@ -16,10 +16,10 @@ from harness.measurement import Judged, Rows
 from harness.measurement.kernels.greatest import first_greatest
 from reference.bounds import element_bounds
 from reference.bounds.compiled import constants_of, fill_bounds
-from reference.bounds.screening import may_exceed
+from reference.bounds.screening import may_exceed, may_exceed_closely
 from reference.bounds.setting import Setting, setting_of
 from reference.declaration import Declaration
-from reference.formats import FORMATS
+from reference.formats import FORMATS, FloatFormat
 from reference.model import Truth
 from reference.tiers import STANDARD
 from strategies.regimes import REGIMES
@@ -41,8 +41,9 @@ def assert_found(setting: Setting | None, x: Floats, truth: Truth) -> None:
             errors = np.zeros((1, x.shape[1]))
             errors[0, j] = bounds[row, j] * ratio * ABOVE
             nearest, residual = truth.nearest[row : row + 1], truth.residual[row : row + 1]
-            found = may_exceed(x[row : row + 1], nearest, residual, errors, 0, ratio, constants)
-            assert found, (setting, [float.hex(v) for v in x[row].tolist()], j, bounds[row, j].hex())
+            for test in (may_exceed, may_exceed_closely):
+                found = test(x[row : row + 1], nearest, residual, errors, 0, ratio, constants)
+                assert found, (test, setting, [v.hex() for v in x[row].tolist()], j, bounds[row, j].hex())
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
@@ -96,8 +97,9 @@ def test_rows_of_many_equal_entries_are_held_by_what_their_sum_may_lose() -> Non
                     errors = np.zeros_like(x)
                     errors[row, j] = bounds[row, j] * ABOVE
                     truth = rows.truth
-                    found = may_exceed(x, truth.nearest, truth.residual, errors, row, 1.0, constants)
-                    assert found, (name, row, j)
+                    for test in (may_exceed, may_exceed_closely):
+                        found = test(x, truth.nearest, truth.residual, errors, row, 1.0, constants)
+                        assert found, (test, name, row, j)
 
 
 def test_an_exponential_that_is_exactly_one_adds_nothing_wherever_it_is() -> None:
@@ -114,23 +116,35 @@ def test_an_exponential_that_is_exactly_one_adds_nothing_wherever_it_is() -> Non
         assert_found(setting_of(algorithm, fmt, fmt), x, Rows.of(fmt, fmt.from_float64(x), fmt).truth)
 
 
-def test_few_rows_are_left_when_the_greatest_ratio_is_known() -> None:
-    fmt, algorithm = FORMATS["float32"], ALGORITHMS["lanes"]
-    x = np.random.default_rng(0).normal(size=(2000, 64)).astype(np.float32)
-    rows = Rows.of(fmt, x, fmt)
-    e = np.exp(x - x.max(axis=1, keepdims=True))
+def rows_left(x: Floats, fmt: FloatFormat) -> tuple[int, int]:
+    """Return how many rows of a softmax are left by either test once their greatest ratio is known."""
+    algorithm, n = ALGORITHMS["lanes"], x.shape[1]
+    rows = Rows.of(fmt, fmt.from_float64(x), fmt)
+    e = np.exp(rows.x - rows.x.max(axis=1, keepdims=True))
     errors = Judged(rows, e / e.sum(axis=1, keepdims=True), Declaration()).judgement.ulp
     greatest = first_greatest(errors, element_bounds(rows.values, rows.truth, algorithm, fmt))
     setting = setting_of(algorithm, fmt, fmt)
     assert setting is not None
     assert greatest is not None
-    constants, truth = constants_of(setting, 64), rows.truth
+    constants, truth = constants_of(setting, n), rows.truth
     assert constants is not None
-    left = [
-        may_exceed(x, truth.nearest, truth.residual, errors, row, greatest[0], constants)
-        for row in range(2000)
-    ]
-    assert sum(left) < 200
+    at_first, closely = (
+        sum(
+            test(rows.values, truth.nearest, truth.residual, errors, row, greatest[0], constants)
+            for row in range(len(x))
+        )
+        for test in (may_exceed, may_exceed_closely)
+    )
+    return at_first, closely
+
+
+def test_few_rows_are_left_when_the_greatest_ratio_is_known() -> None:
+    assert max(rows_left(np.random.default_rng(0).normal(size=(2000, 64)), FORMATS["float32"])) < 200
+
+
+def test_rows_whose_errors_are_those_of_their_differences_are_ruled_out_closely() -> None:
+    at_first, closely = rows_left(5 * np.random.default_rng(0).normal(size=(2000, 8)), FORMATS["float32"])
+    assert closely < 100 < 1000 < at_first
 
 
 @pytest.mark.parametrize("format_name", ["float16", "float32", "float8_e5m2"])

@@ -138,7 +138,7 @@ def test_a_bin_that_json_takes_for_a_number_is_refused_among_sound_ones() -> Non
 
 
 @pytest.mark.parametrize(
-    "numbers", [[], [0], [255], [256], [65535, 1], [65536], [(1 << 32) - 1], [1 << 32, 7], [(1 << 48) - 1]]
+    "numbers", [[255], [256], [], [0], [65535, 1], [65536], [(1 << 32) - 1], [1 << 32, 7], [(1 << 48) - 1]]
 )
 def test_integers_take_the_bytes_that_the_greatest_needs(numbers: list[int]) -> None:
     bins = Bins(np.arange(len(numbers)), np.array(numbers, dtype=np.int64))

@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.campaign.tasks import BATCH_ELEMENTS
-from harness.measurement import Judged, Rows, tally_of
+from harness.measurement import Rows
+from harness.measurement.outcomes import tally_outcome
 from harness.measurement.rows import digest
 from harness.subject.candidates import BUILTINS
-from harness.subject.execution import Executor, InProcess
+from harness.subject.execution import Executor, InProcess, Outcome
+from harness.witnesses.recipes import Recipes
 from reference.formats import FloatFormat
 from reference.ops import SOFTMAX
 from reports.record.ledger import packed
@@ -121,7 +123,7 @@ def _round(
         rows = timed("truth_ns", partial(Rows.of, fmt, x, fmt, number))
         timed("numpy_ns", partial(yardstick, rows.values))
         cell = CellKey(CANDIDATE, SOFTMAX.name, fmt.name, fmt.name, regime.name, length)
-        tallies.append(timed("count_ns", partial(_count, cell, rows, outcome.outputs)))
+        tallies.append(timed("count_ns", partial(_count, cell, rows, outcome)))
         elements += x.size
     for start in range(0, len(tallies), MERGED):
         timed("ledger_ns", partial(_packed, tallies[start : start + MERGED]))
@@ -132,6 +134,6 @@ def _packed(tallies: Sequence[Tally]) -> bytes:
     return packed(merge(tallies))
 
 
-def _count(cell: CellKey, rows: Rows, y: NDArray[Any] | None) -> Tally:
-    assert y is not None, "the timed candidate returns every row"
-    return tally_of(cell, Judged(rows, y, BUILTINS[CANDIDATE].declared(rows.format)))
+def _count(cell: CellKey, rows: Rows, outcome: Outcome) -> Tally:
+    recipes = Recipes(0, {rows.number: len(rows.x)})
+    return tally_outcome(cell, rows, outcome, BUILTINS[CANDIDATE].declared(rows.format), recipe=recipes.of)

@@ -40,9 +40,7 @@ class _Shown(NamedTuple):
     message: str = ""
 
 
-def witnesses(
-    cell: CellKey, judged: Judged, *, sparing: bool = False, recipe: Recipe | None = None
-) -> Iterator[Witness]:
+def witnesses(cell: CellKey, judged: Judged, *, sparing: bool, recipe: Recipe | None) -> Iterator[Witness]:
     """Yield the first row of each defect, and the worst row of each figure.
 
     Args:

@@ -37,12 +37,15 @@ from reference.row_kinds import RowKind
 
 __all__ = [
     "Constants",
+    "argument_rounding",
     "constants_of",
+    "depth_of",
     "fill_bounds",
     "fill_row",
     "in_ulps",
     "lanes_sum",
     "room_for",
+    "two_to",
     "ulp_exponent",
     "zero_of",
 ]
@@ -189,7 +192,7 @@ class _Sum(NamedTuple):
 
 
 @inlined
-def _two_to(exponent: int) -> float:
+def two_to(exponent: int) -> float:
     """Return 2^exponent, -1022 <= exponent <= 1023."""
     power: float = float_of((exponent + _BIAS) << FRACTION_BITS)
     return power
@@ -197,7 +200,7 @@ def _two_to(exponent: int) -> float:
 
 @inlined
 def _near(exponent: int) -> int:
-    """Return an exponent that `_two_to` takes: beyond 2^+-1000 nothing is left to decide."""
+    """Return an exponent that `two_to` takes: beyond 2^+-1000 nothing is left to decide."""
     return min(max(exponent, -_FARTHEST), _FARTHEST)
 
 
@@ -213,7 +216,7 @@ def ulp_exponent(nearest: float, residual: float, c: Constants) -> int:
 @inlined
 def in_ulps(value: float, exponent: int) -> float:
     """Return value / 2^exponent for exponents of ulps, -1074 and more."""
-    return (value * _two_to(-exponent - _SPLIT)) * _TO
+    return (value * two_to(-exponent - _SPLIT)) * _TO
 
 
 @inlined
@@ -250,21 +253,28 @@ def _leading(value: float, two: bool) -> float:
 
 
 @inlined
-def _wrong(x: float, shift: float, t: float, c: Constants) -> float:
-    """Return k of `arguments.arguments_of`; anything where t is infinite."""
+def argument_rounding(x: float, shift: float, t: float, c: Constants) -> float:
+    """`arguments.rounding_of`; anything where t is infinite."""
     size = abs(t)
     virtual = t - x
     rest = (x - (t - virtual)) + (shift - virtual)
     # Differences too small for the field of half their ulp are exact, in every format.
     least = max(c.inner_emin, c.inner_precision - 1000)
     binade = max((pattern(size) >> FRACTION_BITS) - _BIAS, least)
-    adder = _two_to(min(binade + 53 - c.inner_precision, _BIAS))
+    adder = two_to(min(binade + 53 - c.inner_precision, _BIAS))
     exact = (rest == 0.0) & ((c.inner_precision == 53) | ((size + adder) - adder == size))
-    k = 0.0 if exact else _two_to(binade - c.inner_precision)
-    ulp = _two_to(1 - c.inner_precision)
+    return 0.0 if exact else two_to(binade - c.inner_precision)
+
+
+@inlined
+def _wrong(x: float, shift: float, t: float, c: Constants) -> float:
+    """Return k of `arguments.arguments_of`; anything where t is infinite."""
+    size = abs(t)
+    k = argument_rounding(x, shift, t, c)
+    ulp = two_to(1 - c.inner_precision)
     k = ulp * _leading(size * HALF, c.rescaled) if c.rescaled else k
-    small = ((size < _two_to(c.inner_emin + 1)) | c.rescaled) & (size > 0.0)
-    quantum = _two_to(max(c.inner_emin - c.inner_precision, -1022)) * LN2_ABOVE
+    small = ((size < two_to(c.inner_emin + 1)) | c.rescaled) & (size > 0.0)
+    quantum = two_to(max(c.inner_emin - c.inner_precision, -1022)) * LN2_ABOVE
     quantum = 2.0 * quantum if c.rescaled else quantum
     reached = size + k
     product = ulp * _leading(reached * (c.factor * HALF), c.rescaled) * LN2_ABOVE
@@ -277,7 +287,7 @@ def _half_ulp(q: float, exponent: int, c: Constants) -> float:
     """`intervals._half_ulp` of the output format."""
     binade = (pattern(q) >> FRACTION_BITS) - _BIAS
     lowest = c.outer_emin - c.outer_precision + 1 - exponent
-    return 0.5 * _two_to(_near(max(binade - c.outer_precision + 1, lowest)))
+    return 0.5 * two_to(_near(max(binade - c.outer_precision + 1, lowest)))
 
 
 @compiled
@@ -389,8 +399,15 @@ def zero_of(largest: float, c: Constants) -> float:
 
 
 @inlined
+def depth_of(c: Constants) -> float:
+    """Return how far below 0 an exponential is at most half the smallest subnormal."""
+    depth: float = (c.inner_precision - c.inner_emin) * LN2_ABOVE
+    return depth
+
+
+@inlined
 def _shared(x: Any, row: int, nearest: float, residual: float, top: int, c: Constants) -> _Row:
-    ulp = _two_to(max(ulp_exponent(nearest, residual, c), -_BIAS + 1))
+    ulp = two_to(max(ulp_exponent(nearest, residual, c), -_BIAS + 1))
     slack = _TOLERANCE * ulp + 2.0**-52 * nearest
     largest = nearest + residual * ulp
     shift = -zero_of(x[row, top], c)
@@ -427,12 +444,12 @@ def _exponentials(
     c: Constants,
 ) -> None:
     """`intervals._exponentials`, and the same in units of 2^-512 for the sums."""
-    depth = (c.inner_precision - c.inner_emin) * LN2_ABOVE
+    depth = depth_of(c)
     for j in range(x.shape[1]):
         exponent = ulp_exponent(nearest[row, j], residual[row, j], c)
         exact = in_ulps(nearest[row, j], exponent) + residual[row, j]
         ulps = exact + _TOLERANCE
-        unit = shared.unit * _two_to(_near(shared.unit_exponent - exponent))
+        unit = shared.unit * two_to(_near(shared.unit_exponent - exponent))
         t = x[row, j] + shared.shift
         infinite = abs(t) == math.inf
         k = _wrong(x[row, j], shared.shift, t, c)
@@ -443,7 +460,7 @@ def _exponentials(
         raised = ulps * (1.0 + z)
         binade = (pattern(raised * shared.per_unit) >> FRACTION_BITS) - _BIAS
         power = shared.unit_exponent - exponent
-        step = shared.unit * _two_to(_near(power + max(binade - power - c.inner_precision + 1, 0)))
+        step = shared.unit * two_to(_near(power + max(binade - power - c.inner_precision + 1, 0)))
         above, below = (
             _product_of_two(ulps, unit, z, k - t, c) if c.rescaled else _single(ulps, unit, step, z, c)
         )
@@ -455,7 +472,7 @@ def _exponentials(
         below = 0.0 if one else below
         up[place, j] = 0.0 if masked else above
         down[j] = below
-        scale = _two_to(exponent + _SPLIT)
+        scale = two_to(exponent + _SPLIT)
         up_terms[j] = up[place, j] * scale
         down_terms[j] = below * scale
 
@@ -482,11 +499,11 @@ def _product_of_two(ulps: float, unit: float, z: float, depth: float, c: Constan
 def _may_overflow(shared: _Row, excess: float, lack: float, c: Constants) -> bool:
     """`intervals.may_overflow`; it holds for greater deviations of the sum if it does for some."""
     size = (1.0 + excess) / (shared.fraction * shared.largest_low) * shared.outward
-    beyond = not size * _two_to(_near(-c.inner_emax - shared.exponent)) <= c.inner_largest
+    beyond = not size * two_to(_near(-c.inner_emax - shared.exponent)) <= c.inner_largest
     beyond |= not lack < 1.0
     if c.reciprocal:
         low = (1.0 - lack) / (shared.fraction * shared.largest) / shared.outward
-        beyond |= not low * _two_to(_near(c.inner_emax - shared.exponent)) >= 1.0
+        beyond |= not low * two_to(_near(c.inner_emax - shared.exponent)) >= 1.0
     return beyond
 
 
@@ -524,12 +541,12 @@ def _quotients(
     rounding = c.v
     if c.reciprocal:
         size = (1.0 + total.excess) / (shared.fraction * shared.largest_low) * outward
-        rounding = max(c.v, size * _two_to(_near(c.inner_emin - c.inner_precision - shared.exponent)))
+        rounding = max(c.v, size * two_to(_near(c.inner_emin - c.inner_precision - shared.exponent)))
     capped = c.monotone & (rounding <= c.v)
     for j in range(nearest.shape[1]):
         exponent = ulp_exponent(nearest[row, j], residual[row, j], c)
         ulps = in_ulps(nearest[row, j], exponent) + residual[row, j] + _TOLERANCE
-        ulp = _two_to(max(exponent, -_BIAS + 1))
+        ulp = two_to(max(exponent, -_BIAS + 1))
         rest = ((1.0 - nearest[row, j]) - (residual[row, j] - _TOLERANCE) * ulp) * _NEXT
         own_up, own_down = up_terms[j] * _FROM, down_terms[j] * _FROM
         others_up, others_down = max(total.up - own_up, 0.0), max(total.down - own_down, 0.0)
@@ -541,8 +558,8 @@ def _quotients(
         below = (down[j] * rest + ulps * others_up) / most_sum * grown_inverse + ulps * less
         below = min(below, ulps) if most_sum > 0.0 else ulps
         if c.rescaled:
-            unit = shared.unit * _two_to(_near(shared.unit_exponent - exponent))
-            half = 0.5 * _two_to(_near(c.inner_emin - c.inner_precision + 1 - exponent))
+            unit = shared.unit * two_to(_near(shared.unit_exponent - exponent))
+            half = 0.5 * two_to(_near(c.inner_emin - c.inner_precision + 1 - exponent))
             lost = (half + unit / (1.0 - total.lack)) * (1.0 + c.exp_error)
             above += (ulps + above) * c.products + lost
             below += max(ulps - below, 0.0) * c.products + lost
@@ -550,7 +567,7 @@ def _quotients(
             above += (ulps + above) * rounding
             below += max(ulps - below, 0.0) * min(rounding, 1.0)
         if c.rounds_quotient:
-            floor = 0.5 * _two_to(_near(c.inner_emin - c.inner_precision + 1 - exponent))
+            floor = 0.5 * two_to(_near(c.inner_emin - c.inner_precision + 1 - exponent))
             above += max(c.v * (ulps + above), floor)
             below += max(c.v * max(ulps - below, 0.0), floor)
         if c.rounds_result:

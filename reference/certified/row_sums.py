@@ -357,7 +357,7 @@ def sum_rows(
             nearest_sum[row] = row_sum_error[row] = np.nan
         elif tally[at(REACH, row)] > ONE:
             row_sum[row] = _exact_output_sum(y[row], tally[at(REACH, row)], limbs)
-            nearest_sum[row] = _exact_sum(nearest[row], nearest[row], 0, limbs)
+            _settle_nearest(nearest[row], tally, row, nearest_sum, limbs)
             finite = tally[at(REACH, row)] < _INFINITY
             difference = _exact_sum(y[row], nearest[row], -1, limbs) if finite else row_sum[row]
             row_sum_error[row] = abs(difference)
@@ -425,14 +425,20 @@ def _settle_loose(
     y: Any, nearest: Any, tally: Any, row: int, row_sum: Any, nearest_sum: Any, row_sum_error: Any, limbs: Any
 ) -> None:
     """Make those sums of a row anew that do not round alike with all remainders added and subtracted."""
-    loose_y, loose_nearest = tally[at(_LOOSE_OUTPUTS, row)], tally[at(_LOOSE_NEAREST, row)]
     of_y, of_nearest = _load(tally, _OUTPUTS, row), _load(tally, _NEAREST, row)
-    if not _is_certain(of_y, y.size if loose_y else 0):
+    if not _is_certain(of_y, y.size if tally[at(_LOOSE_OUTPUTS, row)] else 0):
         row_sum[row] = _exact_sum(y, y, 0, limbs)
-    if not _is_certain(of_nearest, y.size if loose_nearest else 0):
-        nearest_sum[row] = _exact_sum(nearest, nearest, 0, limbs)
+    _settle_nearest(nearest, tally, row, nearest_sum, limbs)
     if not _is_certain(_plus(of_y, of_nearest, -1), 2 * y.size if tally[at(_LOOSE, row)] else 0):
         row_sum_error[row] = abs(_exact_sum(y, nearest, -1, limbs))
+
+
+@inlined
+def _settle_nearest(nearest: Any, tally: Any, row: int, nearest_sum: Any, limbs: Any) -> None:
+    """Make the sum of RN(r) anew where it does not round alike with all remainders added and subtracted."""
+    slack = nearest.size if tally[at(_LOOSE_NEAREST, row)] else 0
+    if not _is_certain(_load(tally, _NEAREST, row), slack):
+        nearest_sum[row] = _exact_sum(nearest, nearest, 0, limbs)
 
 
 @compiled

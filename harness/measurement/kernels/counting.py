@@ -22,7 +22,7 @@ from harness.measurement.kernels.errors import BINS, EXPONENTS, add_errors, exac
 from harness.measurement.kernels.greatest import Found, extend_greatest, greatest_rank
 from harness.measurement.kernels.places import extend_peaks, new_peaks, peaks_by_bin
 from reference.bounds.compiled import Constants, fill_row, room_for
-from reference.bounds.screening import may_exceed
+from reference.bounds.screening import may_exceed, may_exceed_closely
 from reference.certified.compiled import compiled, float_of, inlined
 from reference.certified.verdict import GROUP, Fields, fields_of_shape, judge_rows
 from reference.certified.widening import Encoded, encoded, widened
@@ -504,15 +504,28 @@ def _add_counted(ulp: Any, nearest: Any, room: Any, counts: _Counts) -> None:
 def _extend_screened(
     ulp: Any, nearest: Any, residual: Any, batch: Batch, first_row: int, ranks: Any, places: Any
 ) -> None:
-    """Do as `extend_greatest` with the bounds of the declared algorithm, row by row where they may count."""
-    n = nearest.shape[1]
-    bounds, room = np.empty((1, n)), room_for(n)
-    for row in range(nearest.shape[0]):
-        greatest = ranks[_OF.algorithm]
-        ratio = float_of(greatest) if greatest >= 0 else -1.0
-        if nearest[row, 0] >= 0.0 and may_exceed(
+    """Do as `extend_greatest` with the bounds of the declared algorithm, row by row where they may count.
+
+    All rows are tested at first, in a loop of its own: what follows takes the vector units away from it.
+    """
+    rows, n = nearest.shape
+    bounds, room, left, number = np.empty((1, n)), room_for(n), np.empty(rows, np.int64), 0
+    ratio = _ratio_of(ranks[_OF.algorithm])
+    for row in range(rows):
+        left[number] = row
+        number += int(may_exceed(batch.values, nearest, residual, ulp, row, ratio, batch.declared))
+    for row in left[:number]:
+        ratio = _ratio_of(ranks[_OF.algorithm])
+        if nearest[row, 0] >= 0.0 and may_exceed_closely(
             batch.values, nearest, residual, ulp, row, ratio, batch.declared
         ):
             fill_row(batch.values, nearest, residual, row, bounds, 0, room, batch.declared)
             base = (first_row + row) * n
             extend_greatest(ulp[row], bounds[0], True, base, _OF.algorithm, ranks, places)
+
+
+@inlined
+def _ratio_of(rank: int) -> float:
+    """Return the greatest ratio so far, -1 where there is none."""
+    ratio: float = float_of(rank) if rank >= 0 else -1.0
+    return ratio
