@@ -17,13 +17,13 @@ Adding a format is adding one row to `_ROWS`.
 from __future__ import annotations
 
 import hashlib
+import importlib
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -52,7 +52,8 @@ class FloatFormat:
     """A binary floating-point format of precision p and exponents emin..emax.
 
     Without infinities the all-ones exponent holds numbers too. `other_names` are what else it is called, in
-    lower case; accepted nowhere, and answered with the name that is meant.
+    lower case; accepted nowhere, and answered with the name that is meant. `dtype_name` is that of the dtype
+    of its arrays, where that is not the format's own.
     """
 
     name: str
@@ -63,8 +64,8 @@ class FloatFormat:
     has_infinity: bool
     has_negative_zero: bool
     nans: NaNs
-    dtype: np.dtype[Any]
     other_names: tuple[str, ...] = ()
+    dtype_name: str = ""
 
     def __str__(self) -> str:
         return self.name
@@ -97,6 +98,18 @@ class FloatFormat:
         value = self.decode(self._largest_code)
         assert value is not None
         return value
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of arrays: NumPy's of that name, or else that of ml_dtypes.
+
+        ml_dtypes is imported where it is needed: version 0.7.0 takes half a second, as long as all else that
+        most commands import.
+        """
+        name = self.dtype_name or self.name
+        library = np if hasattr(np, name) else importlib.import_module("ml_dtypes")
+        dtype: np.dtype[Any] = np.dtype(getattr(library, name))
+        return dtype
 
     @cached_property
     def bits_dtype(self) -> np.dtype[Any]:
@@ -323,37 +336,37 @@ _FN: Final = (False, True, "all ones")
 _FNUZ: Final = (False, False, "negative zero")
 
 _ROWS: Final = (
-    # name, precision p, emin, emax, storage bits; infinities, -0, NaNs; NumPy dtype; other names
+    # name, precision p, emin, emax, storage bits; infinities, -0, NaNs; other names
     FloatFormat(
-        "float16", 11, -14, 15, 16, *_IEEE, np.dtype(np.float16),
+        "float16", 11, -14, 15, 16, *_IEEE,
         ("fp16", "f16", "half", "binary16", "e5m10"),
     ),
     FloatFormat(
-        "float32", 24, -126, 127, 32, *_IEEE, np.dtype(np.float32),
+        "float32", 24, -126, 127, 32, *_IEEE,
         ("fp32", "f32", "single", "float", "binary32", "e8m23"),
     ),
     FloatFormat(
-        "float64", 53, -1022, 1023, 64, *_IEEE, np.dtype(np.float64),
+        "float64", 53, -1022, 1023, 64, *_IEEE,
         ("fp64", "f64", "double", "binary64", "e11m52"),
     ),
     FloatFormat(
-        "bfloat16", 8, -126, 127, 16, *_IEEE, np.dtype(ml_dtypes.bfloat16),
+        "bfloat16", 8, -126, 127, 16, *_IEEE,
         ("bf16", "bfloat", "brain", "e8m7"),
     ),
     FloatFormat(
-        "float8_e4m3fn", 4, -6, 8, 8, *_FN, np.dtype(ml_dtypes.float8_e4m3fn),
+        "float8_e4m3fn", 4, -6, 8, 8, *_FN,
         ("e4m3", "e4m3fn", "f8e4m3fn", "fp8", "fp8e4m3", "fp8_e4m3", "float8"),
     ),
     FloatFormat(
-        "float8_e5m2", 3, -14, 15, 8, *_IEEE, np.dtype(ml_dtypes.float8_e5m2),
+        "float8_e5m2", 3, -14, 15, 8, *_IEEE,
         ("e5m2", "f8e5m2", "fp8e5m2", "fp8_e5m2"),
     ),
     FloatFormat(
-        "float8_e4m3fnuz", 4, -7, 7, 8, *_FNUZ, np.dtype(ml_dtypes.float8_e4m3fnuz),
+        "float8_e4m3fnuz", 4, -7, 7, 8, *_FNUZ,
         ("e4m3fnuz", "f8e4m3fnuz", "fp8e4m3fnuz", "fp8_e4m3fnuz"),
     ),
     FloatFormat(
-        "float8_e5m2fnuz", 3, -15, 15, 8, *_FNUZ, np.dtype(ml_dtypes.float8_e5m2fnuz),
+        "float8_e5m2fnuz", 3, -15, 15, 8, *_FNUZ,
         ("e5m2fnuz", "f8e5m2fnuz", "fp8e5m2fnuz", "fp8_e5m2fnuz"),
     ),
 )  # fmt: skip
@@ -388,7 +401,7 @@ def format_of(dtype: Any) -> FloatFormat:
         ValueError: the dtype is no format of `FORMATS`.
     """
     wanted = np.dtype(dtype)
-    for fmt in FORMATS.values():
-        if fmt.dtype == wanted:
-            return fmt
+    fmt = FORMATS.get(wanted.name)
+    if fmt is not None and fmt.dtype == wanted:
+        return fmt
     raise ValueError(f"dtype {wanted}: it is one of {', '.join(FORMATS)}")

@@ -105,9 +105,9 @@ def exact_float64(x: ArrayLike) -> NDArray[np.float64]:
     array = as_numpy(x)
     if not hasattr(array, "dtype"):
         array = np.array(array, dtype=object)
-    for fmt in FORMATS.values():
-        if array.dtype == fmt.dtype:
-            return fmt.to_float64(array)
+    fmt = FORMATS.get(array.dtype.name)
+    if fmt is not None and fmt.dtype == array.dtype:
+        return fmt.to_float64(array)
     if array.dtype.type is np.longdouble:
         return _narrowed(array)
     if array.dtype.kind not in "iuO":

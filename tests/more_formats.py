@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import ml_dtypes
-import numpy as np
-
 from reference.formats import FORMATS, FloatFormat
 
 MORE: Final = (
-    FloatFormat(
-        "float8_e4m3b11fnuz",
-        4,
-        -10,
-        4,
-        8,
-        False,
-        False,
-        "negative zero",
-        np.dtype(ml_dtypes.float8_e4m3b11fnuz),
-    ),
-    FloatFormat("float8_e4m3", 4, -6, 7, 8, True, True, "beyond infinity", np.dtype(ml_dtypes.float8_e4m3)),
-    FloatFormat("float8_e3m4", 5, -2, 3, 8, True, True, "beyond infinity", np.dtype(ml_dtypes.float8_e3m4)),
+    FloatFormat("float8_e4m3b11fnuz", 4, -10, 4, 8, False, False, "negative zero"),
+    FloatFormat("float8_e4m3", 4, -6, 7, 8, True, True, "beyond infinity"),
+    FloatFormat("float8_e3m4", 5, -2, 3, 8, True, True, "beyond infinity"),
 )
 
 EVERY: Final = (*FORMATS.values(), *MORE)

@@ -88,7 +88,8 @@ def test_another_output_format_is_unsupported() -> None:
 
 
 def test_import_is_light() -> None:
-    heavy = {"numba", "pandas", "matplotlib", "mpmath", "scipy", "pyarrow", "strategies", "reports"}
+    heavy = {"numba", "pandas", "matplotlib", "ml_dtypes", "mpmath", "scipy", "pyarrow"}
+    heavy |= {"strategies", "reports"}
     program = (
         "import sys, harness.subject.candidates; "
         f"print(sorted({{m.partition('.')[0] for m in sys.modules}} & {heavy}))"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import struct
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import cache
@@ -387,6 +389,17 @@ def test_unknown_names_and_dtypes_are_refused() -> None:
         format_named("float17")
     with pytest.raises(ValueError, match="dtype int64: it is one of float16"):
         format_of(np.int64)
+
+
+def test_what_is_not_about_its_formats_does_not_import_ml_dtypes() -> None:
+    """It may take half a second in each process of a run."""
+    program = (
+        "import sys, numpy as np, reference, harness.campaign, harness.explanation.causes;"
+        "x = np.zeros((2, 3), np.float16); reference.ulp_errors(x, np.full_like(x, 0.3));"
+        "print('ml_dtypes' in sys.modules, reference.FORMATS['bfloat16'].dtype, 'ml_dtypes' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "bfloat16", "True"]
 
 
 def test_an_ordinal_too_large_is_refused() -> None:

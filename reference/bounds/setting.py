@@ -32,7 +32,8 @@ def holds(wide: FloatFormat, narrow: FloatFormat) -> bool:
 def further_up(fmt: FloatFormat) -> FloatFormat:
     """Return the format with one more bit of exponent, all of its new range above Omega."""
     emax = fmt.emax + 2 ** (fmt.storage_bits - fmt.precision)
-    return replace(fmt, name=f"{fmt.name} further up", emax=emax, storage_bits=fmt.storage_bits + 1)
+    name, bits, held = f"{fmt.name} further up", fmt.storage_bits + 1, fmt.dtype_name or fmt.name
+    return replace(fmt, name=name, emax=emax, storage_bits=bits, dtype_name=held)
 
 
 def working_format(algorithm: Algorithm, fmt_in: FloatFormat, fmt_out: FloatFormat) -> FloatFormat:

@@ -10,23 +10,19 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.explanation.models.model import Model, softmax_of, summed_up
 from harness.explanation.questions import Questions
+from reference.formats import FORMATS, FloatFormat
 
 __all__ = ["of_cells"]
 
 Places = NDArray[np.intp]
 
-NARROW: Final[Mapping[int, tuple[str, np.dtype[Any]]]] = MappingProxyType(
-    {
-        8: ("bfloat16", np.dtype(ml_dtypes.bfloat16)),
-        11: ("float16", np.dtype(np.float16)),
-        24: ("float32", np.dtype(np.float32)),
-    }
+NARROW: Final[Mapping[int, FloatFormat]] = MappingProxyType(
+    {FORMATS[name].precision: FORMATS[name] for name in ("bfloat16", "float16", "float32")}
 )
 """Formats by the bits of their significands."""
 
@@ -42,7 +38,7 @@ def of_cells(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
     bits = next((b for b in NARROW if b < _most(questions, work) and _absorbs(questions, b)), None)
     if bits is None or (seen := _cells(questions, bits, ASKED)) is None:
         return
-    name, narrow = NARROW[bits]
+    narrow = NARROW[bits]
     named, rule = _rule(seen)
     cells: dict[int, tuple[Places, ...] | None] = {}
 
@@ -52,8 +48,10 @@ def of_cells(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
         return cells[n]
 
     for add in (_terms_rounded, _sums_rounded):
-        total = _total(of_length, add, narrow)
-        yield Model("sum.accumulator", f"{named} kept in {name}", softmax_of(questions, work, total=total))
+        total = _total(of_length, add, narrow.dtype)
+        yield Model(
+            "sum.accumulator", f"{named} kept in {narrow.name}", softmax_of(questions, work, total=total)
+        )
 
 
 def _most(questions: Questions, work: np.dtype[Any]) -> int:

@@ -89,9 +89,9 @@ def of_exp(questions: Questions, anatomy: Anatomy, work: np.dtype[Any]) -> Itera
             f"outputs below {decade:g} are returned as 0",
             softmax_of(questions, work, end=lambda y: np.where(y < decade, 0, y)),
         )
-    for name, narrow in NARROW:
-        if narrow.itemsize < work.itemsize:
-            yield model("exp.inaccurate", f"exp is computed in {name}", _exp_in(narrow))
+    for narrow in NARROW:
+        if narrow.storage_bits < 8 * work.itemsize:
+            yield model("exp.inaccurate", f"exp is computed in {narrow.name}", _exp_in(narrow.dtype))
     said = f"exp itself is off: {_worst(questions, d, values)}"
     yield Model("exp.inaccurate", said, _as_measured(questions, work), general=True)
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.explanation.questions import Questions
+from reference.formats import FORMATS
 
 __all__ = [
     "FLUSHED",
@@ -33,11 +33,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 Predict = Callable[[Floats], Floats]
 
-NARROW: Final[tuple[tuple[str, np.dtype[Any]], ...]] = (
-    ("float16", np.dtype(np.float16)),
-    ("bfloat16", np.dtype(ml_dtypes.bfloat16)),
-    ("float32", np.dtype(np.float32)),
-)
+NARROW: Final = (FORMATS["float16"], FORMATS["bfloat16"], FORMATS["float32"])
 """Formats that a part may be kept in by mistake."""
 
 FLUSHED: Final = "--policy subnormals=flush"

@@ -64,17 +64,17 @@ def of_division(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
         "the last output is 1 minus the sum of the others",
         softmax_of(questions, work, end=_last_by_the_others),
     )
-    for name, narrow in NARROW:
-        if narrow.itemsize < work.itemsize:
+    for narrow in NARROW:
+        if narrow.storage_bits < 8 * work.itemsize:
             yield Model(
                 "divide.logarithm",
-                f"exp(x - max - log sum): the logarithm is kept in {name}",
-                _by_a_logarithm(questions, work, narrow),
+                f"exp(x - max - log sum): the logarithm is kept in {narrow.name}",
+                _by_a_logarithm(questions, work, narrow.dtype),
             )
             yield Model(
                 "divide.approximate",
-                f"the reciprocal of the sum is kept in {name}",
-                softmax_of(questions, work, divide=_by_a_reciprocal(narrow)),
+                f"the reciprocal of the sum is kept in {narrow.name}",
+                softmax_of(questions, work, divide=_by_a_reciprocal(narrow.dtype)),
             )
     yield from _as_measured(questions, work)
 
@@ -143,22 +143,24 @@ def _quotients(questions: Questions, length: int, sums: Floats) -> Floats:
 
 def of_output(questions: Questions, work: np.dtype[Any]) -> Iterator[Model]:
     """Yield models whose outputs, logits or differences pass through a narrower format, or are changed."""
-    for name, narrow in NARROW:
-        if narrow.itemsize > questions.out.storage_bits // 8 or name == questions.out.name:
+    for narrow in NARROW:
+        if narrow.storage_bits > questions.out.storage_bits or narrow == questions.out:
             continue
-        kept = _through(narrow)
+        name, kept = narrow.name, _through(narrow.dtype)
         yield Model("output.narrowed", f"outputs pass through {name}", softmax_of(questions, work, end=kept))
         yield Model("input.narrowed", f"logits pass through {name}", softmax_of(questions, work, begin=kept))
         yield Model(
             "input.narrowed",
             f"all is computed in {name}",
-            softmax_of(questions, narrow) if name != "bfloat16" else softmax_of(questions, work, begin=kept),
+            softmax_of(questions, narrow.dtype)
+            if name != "bfloat16"
+            else softmax_of(questions, work, begin=kept),
         )
         rounded = softmax_of(questions, work, exp=_exp_of(kept))
         yield Model("shift.narrowed", f"x - max is kept in {name}", rounded)
-    for name, between in NARROW[:2]:
-        if questions.out.storage_bits < 8 * between.itemsize:
-            twice = softmax_of(questions, work, end=_through(between))
+    for between in NARROW[:2]:
+        if questions.out.storage_bits < between.storage_bits:
+            twice, name = softmax_of(questions, work, end=_through(between.dtype)), between.name
             yield Model("output.rounded_twice", f"outputs are rounded to {name} first, then once more", twice)
     tiny = float(questions.out.smallest_normal)
     yield Model(

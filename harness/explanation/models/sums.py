@@ -46,9 +46,9 @@ def of_sum(
         most = 2.0 ** round(math.log2(1 / share))
         said = f"the sum stands still at {most:g}"
         yield model("sum.stagnates", said, lambda e: np.minimum(summed_up(e), most))
-    for name, narrow in NARROW:
-        if narrow.itemsize < work.itemsize:
-            yield model("sum.accumulator", f"the sum is kept in {name}", _kept_in(narrow))
+    for narrow in NARROW:
+        if narrow.storage_bits < 8 * work.itemsize:
+            yield model("sum.accumulator", f"the sum is kept in {narrow.name}", _kept_in(narrow.dtype))
     if work == np.float64:
         said = "the sum is kept in float32"
         yield model("sum.accumulator", said, lambda e: summed_up(e.astype(np.float32)))

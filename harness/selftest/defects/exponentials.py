@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.selftest.planted import WIDE, listed, shares, top
+from reference.formats import FORMATS
 
 __all__ = ["DEFECTS"]
 
@@ -31,7 +31,7 @@ def in_float16(z: Array) -> Array:
 
 def in_bfloat16(z: Array) -> Array:
     """tt-metal 12847: an exp of eight bits."""
-    return _with(lambda t: np.exp(t.astype(ml_dtypes.bfloat16)), z)
+    return _with(lambda t: np.exp(t.astype(FORMATS["bfloat16"].dtype)), z)
 
 
 def in_float32(z: Array) -> Array:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.selftest.planted import WIDE, listed, narrowed, shares, sound, top, widened
-from reference.formats import format_of
+from reference.formats import FORMATS, format_of
 
 __all__ = ["DEFECTS"]
 
 Array = NDArray[Any]
 
-_BFLOAT16: Final = np.dtype(ml_dtypes.bfloat16)
 _EIGHT: Final = ("float8_e4m3fn", "float8_e5m2")
 
 
@@ -26,7 +24,7 @@ def returned_through_float16(z: Array) -> Array:
 
 def returned_through_bfloat16(z: Array) -> Array:
     """Autocast hands the result on in bfloat16."""
-    return sound(z).astype(_BFLOAT16).astype(z.dtype)
+    return sound(z).astype(FORMATS["bfloat16"].dtype).astype(z.dtype)
 
 
 def taken_through_float16(z: Array) -> Array:
@@ -36,7 +34,7 @@ def taken_through_float16(z: Array) -> Array:
 
 def taken_through_bfloat16(z: Array) -> Array:
     """Logits stored in bfloat16 by a matrix product before."""
-    return sound(z.astype(_BFLOAT16).astype(z.dtype))
+    return sound(z.astype(FORMATS["bfloat16"].dtype).astype(z.dtype))
 
 
 def computed_in_float32(z: Array) -> Array:
@@ -67,7 +65,7 @@ def rounded_twice(x: Array) -> Array:
 
 def rounded_twice_through_bfloat16(x: Array) -> Array:
     """binary32 to bfloat16 to eight bits."""
-    return narrowed(sound(widened(x)).astype(_BFLOAT16), x.dtype)
+    return narrowed(sound(widened(x)).astype(FORMATS["bfloat16"].dtype), x.dtype)
 
 
 def truncated(x: Array) -> Array:

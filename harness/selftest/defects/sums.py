@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.selftest.planted import WIDE, listed, sound, top, total
+from reference.formats import FORMATS
 
 __all__ = ["DEFECTS"]
 
@@ -99,7 +99,7 @@ def float16_accumulator(z: Array) -> Array:
 
 def bfloat16_accumulator(z: Array) -> Array:
     """executorch 20090, tt-metal 52045: a sum of ones stands still at 256."""
-    return _over(z, lambda e: _added(e.astype(ml_dtypes.bfloat16)).astype(e.dtype))
+    return _over(z, lambda e: _added(e.astype(FORMATS["bfloat16"].dtype)).astype(e.dtype))
 
 
 def float16_partial_sums(z: Array, lanes: int) -> Array:

@@ -7,7 +7,7 @@
   or `@cupy` after it where it takes their arrays; see `harness.subject.candidates.loading` for how it is
   found, and `harness.subject.candidates.candidate` for what it may declare.
 
-Importing this package loads NumPy, ml_dtypes and the formats, nothing heavier.
+Importing this package loads NumPy and the formats, nothing heavier.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ exactly, so that it is one function in all of them.
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from harness.subject.candidates.arithmetic import arrays, built_in, per_format
 from harness.subject.candidates.candidate import Candidate
 from harness.subject.candidates.loading import CandidateError
 from reference.declaration import Declaration, Policy
-from reference.formats import FORMATS
+from reference.formats import FORMATS, FloatFormat
 
 __all__ = ["CANDIDATE", "shifted_by"]
 
@@ -32,10 +33,14 @@ def shifted_by(c: float, name: str) -> Candidate:
         return np.asarray(e / e.sum(axis=-1, keepdims=True))
 
     declaration = Declaration(argument="constant", constant=c, policy=Policy(pos_inf="nan_at_inf"))
-    holding = [f.name for f in FORMATS.values() if f.to_float64(f.from_float64(c)) == c]
+    holding = [f.name for f in FORMATS.values() if _holds(f, c)]
     algorithms = per_format(lambda fmt: arrays(name, fmt, declaration), holding)
     description = f"exp(x + c) / sum(exp(x + c)) with c = {c:g}; {NAME}@C sets c"
     return built_in(name, shifted, description, declaration, algorithms, variant=_variant)
+
+
+def _holds(fmt: FloatFormat, c: float) -> bool:
+    return math.isfinite(c) and fmt.decode(fmt.round(Fraction(c))) == c
 
 
 def _variant(value: str) -> Candidate:
